@@ -1,0 +1,92 @@
+# make        install what running needs into .venv, then run every claim in configs/
+# make test   install the development tools, then run the tests
+PYTHON ?= python3
+CONFIG ?= configs/*.toml
+# For `make test`: further arguments to pytest, for instance PYTEST_ARGS="-k drift".
+PYTEST_ARGS ?=
+# For `make lock`: UPGRADE=--upgrade moves every pin to its newest release.
+UPGRADE ?=
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := run
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: run test lint format lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Twice quiet: errors only, no warnings about the indices that a machine happens to be set up with.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+RUN_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+
+# Two pytest workers, each with a single-threaded BLAS and XLA: more threads only fight for cores.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $${XLA_FLAGS:-}"
+
+run: $(RUN_STAMP)
+	@$(BIN)/faflow run $(CONFIG)
+
+test: $(DEV_STAMP)
+	@echo "test: pytest"
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(DEV_STAMP)
+	@echo "lint: ruff check"
+	@$(BIN)/ruff check --quiet
+	@echo "lint: ruff format"
+	@$(BIN)/ruff format --check --quiet
+	@echo "lint: pyright"
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+format: $(DEV_STAMP)
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format --quiet
+
+$(RUN_STAMP): requirements/run.txt pyproject.toml
+	$(call install,requirements/run.txt)
+	@touch $(RUN_STAMP)
+
+# dev.txt contains run.txt, so this installs for `make run` as well.
+$(DEV_STAMP): requirements/dev.txt requirements/run.txt pyproject.toml
+	$(call install,requirements/dev.txt)
+	@touch $(RUN_STAMP) $(DEV_STAMP)
+
+# The stamps go before anything is installed and come back when all of it is: an environment
+# without one was interrupted (pip can leave a package half there) and is made afresh.
+define install
+$(if $(shell $(PYTHON) -c 'import sys; print("ok" if sys.version_info >= (3, 11) else "")' 2>/dev/null),,\
+$(error faflow needs Python 3.11 or newer, but `$(PYTHON)` is not: try `make PYTHON=python3.12`))
+@if [ ! -e $(RUN_STAMP) ] || ! $(BIN)/python -c '' 2>/dev/null; then \
+	echo "venv: $(VENV)"; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
+@rm -f $(RUN_STAMP) $(DEV_STAMP)
+@echo "install: $(1)"
+@$(PIP) install --require-hashes -r $(1)
+@echo "install: faflow"
+@$(PIP) install --no-deps --no-build-isolation --editable .
+endef
+
+# `env -u`: what this machine sets for uv must not reach the locks.
+UV := env -u UV_FIND_LINKS -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL \
+	UV_CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/uv --no-config
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes $(UPGRADE)
+
+# One lock for every Python from 3.11 on, each file in it by its hash, no host named.
+lock: build/lock/bin/uv
+	@echo "lock: requirements/run.txt"
+	@$(COMPILE) --extra data pyproject.toml requirements/run.in --output-file requirements/run.txt
+	@echo "lock: requirements/dev.txt"
+	@$(COMPILE) --extra dev pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+
+build/lock/bin/uv:
+	@echo "venv: build/lock"
+	@rm -rf build/lock
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip -qq --disable-pip-version-check install uv
+
+# results/ stays: it is what the runs were for.
+clean:
+	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

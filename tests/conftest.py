@@ -1,0 +1,21 @@
+"""The conditions that every test runs under.
+
+float64, since the bounds are set for it; no silent broadcasting over ranks and no silent casts
+(diffrax, equinox, optimistix and lineax run under both); shapes and types of every annotated
+function of faflow checked by beartype; property tests with the same examples in every run.
+"""
+
+import hypothesis
+import jax
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Before the first import of faflow: modules that are already loaded stay unchecked.
+install_import_hook("faflow", "beartype.beartype")
+
+# No deadline: the first example of a property pays for the compilation.
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("fixed")
