@@ -1,0 +1,39 @@
+"""How a flow can end. Outcomes are data: a flow that ends early keeps its trajectory so far."""
+
+import enum
+
+
+class Outcome(enum.IntEnum):
+    """The ways a flow ends; `str(outcome)` is the `status` of `summary.json`."""
+
+    COMPLETED = 0
+    TARGET_REACHED = 1
+    STEADY_STATE = 2
+    BLOW_UP = 3
+    MAX_STEPS = 4
+    STEP_UNDERFLOW = 5
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def early(self) -> bool:
+        """Whether the flow ended before what was asked of it (exit code 3)."""
+        return self >= Outcome.BLOW_UP
+
+    @property
+    def message(self) -> str:
+        """One sentence for people: what happened and what to do."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Outcome.COMPLETED: "reached t1",
+    Outcome.TARGET_REACHED: "reached the loss or residual it was asked to stop at",
+    Outcome.STEADY_STATE: "came to rest: its speed fell below flow.stop.steady of its peak",
+    Outcome.BLOW_UP: "blew up: the weights grow without bound; lower the scale or stop earlier",
+    Outcome.MAX_STEPS: "used up flow.max_steps; raise it, loosen rtol or shorten t1",
+    Outcome.STEP_UNDERFLOW: (
+        "the step size fell below the resolution of t; loosen rtol, or use a smooth activation"
+    ),
+}

@@ -1,0 +1,39 @@
+"""Array aliases with the package's one shape convention (see docs/architecture.md).
+
+Samples are rows: inputs X are (samples, inputs). Layer l = 1..L has weights W_l of shape
+(n_l, n_{l-1}), n_0 = inputs, n_L = outputs; pre-activations h_l and activations a_l are
+(samples, n_l). Feedback F_l has the shape of the weight it replaces and is used as F_l^T;
+direct feedback D_l is (n_L, n_l).
+"""
+
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+Scalar = Float[Array, ""]
+Integer = Int[Array, ""]
+Flag = Bool[Array, ""]
+Times = Float[Array, " saves"]
+
+Matrix = Float[Array, "out in"]
+Bias = Float[Array, " out"]
+Inputs = Float[Array, "samples inputs"]
+Outputs = Float[Array, "samples outputs"]
+PerSample = Float[Array, " samples"]
+Units = Float[Array, "samples units"]
+
+Record = PyTree[Array]
+
+__all__ = [
+    "Array",
+    "Bias",
+    "Flag",
+    "Inputs",
+    "Integer",
+    "Matrix",
+    "Outputs",
+    "PerSample",
+    "PyTree",
+    "Record",
+    "Scalar",
+    "Times",
+    "Units",
+]

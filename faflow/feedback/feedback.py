@@ -1,0 +1,37 @@
+"""Feedback matrices: what the backward pass uses instead of the transposed weights."""
+
+from functools import reduce
+from typing import Literal
+
+import equinox as eqx
+
+from .._types import Array, Matrix
+from ..networks import AbstractNetwork
+
+Form = Literal["none", "layerwise", "direct"]
+
+
+class Feedback(eqx.Module):
+    """The feedback of a rule.
+
+    `form = "layerwise"`: matrices = (F_2, ..., F_L), F_l of W_l's shape (n_l, n_{l-1}), used as
+    F_l^T. `form = "direct"`: matrices = (D_1, ..., D_{L-1}), D_l (n_L, n_l), used as D_l^T e.
+    `form = "none"`: no matrices.
+    """
+
+    matrices: tuple[Matrix, ...] = ()
+    form: Form = eqx.field(static=True, default="none")
+
+
+def counterparts(network: AbstractNetwork, form: Form) -> tuple[Array, ...]:
+    """What backprop uses in place of each feedback matrix.
+
+    layerwise: W_2, ..., W_L; direct: the products W_L ... W_{l+1}, l = 1..L-1 (exact backprop for
+    linear nets); none: ().
+    """
+    if form == "none":
+        return ()
+    if form == "layerwise":
+        return network.weights[1:]
+    above = network.weights[1:]
+    return tuple(reduce(lambda up, low: up @ low, above[l:][::-1]) for l in range(len(above)))

@@ -1,0 +1,13 @@
+"""Weights as modules, activations, the forward trace, initialisation."""
+
+from .activations import ACTIVATIONS as ACTIVATIONS
+from .activations import AbstractActivation as AbstractActivation
+from .activations import GatedReLU as GatedReLU
+from .activations import Linear as Linear
+from .initialise import INITIALISATIONS as INITIALISATIONS
+from .initialise import AbstractInitialisation as AbstractInitialisation
+from .mlp import MLP as MLP
+from .mlp import AbstractNetwork as AbstractNetwork
+from .mlp import Trace as Trace
+from .mlp import is_linear as is_linear
+from .mlp import widths as widths

@@ -1,0 +1,177 @@
+"""How W(0) is drawn: one final class per kind; its fields are the options of `[init]`."""
+
+import abc
+import itertools
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Array, Matrix
+from .activations import AbstractActivation
+from .draws import Scale, frobenius, gaussian_matrix, keys_for, orthogonal_matrix, per_matrix
+from .mlp import MLP
+
+Shapes = list[tuple[int, int]]
+
+
+class AbstractInitialisation(eqx.Module):
+    """Draws W_1(0), ..., W_L(0).
+
+    `needs_feedback`: the draw uses F_2..F_L, so the feedback can't in turn be drawn from W(0).
+    """
+
+    needs_feedback: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def __call__(
+        self, key: Array, shapes: Shapes, feedback: tuple[Matrix, ...], inputs: Array
+    ) -> tuple[Matrix, ...]:
+        """The weights, `shapes[l-1]` = (n_l, n_{l-1}); `feedback` = (F_2, ..., F_L)."""
+
+
+class Gaussian(AbstractInitialisation):
+    """W_l entries N(0, scale^2 / n_{l-1}); `scale` is one number or one per layer."""
+
+    scale: Scale = 1.0
+    needs_feedback: ClassVar[bool] = False
+
+    def __call__(self, key, shapes, feedback, inputs):
+        del feedback, inputs
+        draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(self.scale, shapes), strict=True)
+        return tuple(gaussian_matrix(*draw) for draw in draws)
+
+
+class Orthogonal(AbstractInitialisation):
+    """W_l = scale times a random matrix with orthonormal rows or columns; `scale` as above."""
+
+    scale: Scale = 1.0
+    needs_feedback: ClassVar[bool] = False
+
+    def __call__(self, key, shapes, feedback, inputs):
+        del feedback, inputs
+        draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(self.scale, shapes), strict=True)
+        return tuple(orthogonal_matrix(*draw) for draw in draws)
+
+
+class Zero(AbstractInitialisation):
+    """W_l = 0 for every layer."""
+
+    needs_feedback: ClassVar[bool] = False
+
+    def __call__(self, key, shapes, feedback, inputs):
+        del key, feedback, inputs
+        return tuple(jnp.zeros(shape) for shape in shapes)
+
+
+class Balanced(AbstractInitialisation):
+    """Balanced for the gradient: W_l W_l^T = W_{l+1}^T W_{l+1} (Arora, Cohen & Hazan 2018).
+
+    With U S V^T the singular value decomposition of a fan-in scaled gaussian (n_L, n_0) matrix of
+    rank k = min(n_0, n_L), W_l = Q_l S^{1/L} Q_{l-1}^T, Q_0 = V, Q_L = U, the rest random with
+    orthonormal columns. Raises ValueError if a hidden width is below k.
+    """
+
+    scale: float = 1.0
+    needs_feedback: ClassVar[bool] = False
+
+    def __call__(self, key, shapes, feedback, inputs):
+        del feedback, inputs
+        rank = min(shapes[0][1], shapes[-1][0])
+        for out, _ in shapes[:-1]:
+            if out < rank:
+                raise ValueError(
+                    f"Balanced weights need hidden widths >= min(inputs, outputs) = {rank}, but a "
+                    f"hidden width is {out}; widen it or use another init."
+                )
+        keys = keys_for(key, len(shapes) + 1)
+        product = gaussian_matrix(keys[-1], (shapes[-1][0], shapes[0][1]), self.scale)
+        left, singular, right = jnp.linalg.svd(product, full_matrices=False)
+        frames = [right.T]
+        for k, (out, _) in zip(keys[:-2], shapes[:-1], strict=True):
+            frames.append(jax.random.orthogonal(k, out)[:, :rank])
+        frames.append(left)
+        root = singular ** (1.0 / len(shapes))
+        return tuple((frames[i + 1] * root[None, :]) @ frames[i].T for i in range(len(shapes)))
+
+
+class FromFeedback(AbstractInitialisation):
+    """W_l(0) = F_l for l >= 2; W_1(0) gaussian with ||W_1(0)||_F = scale * ||F_2||_F.
+
+    With scale <= 1 this is the corollary of Theorem 1 (Robertson & Koyejo 2023) for one hidden
+    layer; alignment is certified while scale < sqrt 2.
+    """
+
+    scale: float = 1.0
+    needs_feedback: ClassVar[bool] = True
+
+    def __call__(self, key, shapes, feedback, inputs):
+        del inputs
+        first = gaussian_matrix(key, shapes[0])
+        first = self.scale * frobenius(feedback[0]) / frobenius(first) * first
+        return (first, *feedback)
+
+
+class DataSpan(AbstractInitialisation):
+    """Theorem 2's condition: the rows of W_1(0) lie in the span of the data, W_1(0) = A X.
+
+    ||W_1(0)||_F = scale * ||F_2||_F with a gaussian A. The layers above start at the feedback
+    (`readout = "feedback"`), at zero, or gaussian.
+    """
+
+    scale: float = 0.9
+    readout: Literal["feedback", "zero", "gaussian"] = "feedback"
+    needs_feedback: ClassVar[bool] = True
+
+    def __call__(self, key, shapes, feedback, inputs):
+        first = gaussian_matrix(key, (shapes[0][0], inputs.shape[0])) @ inputs
+        first = self.scale * frobenius(feedback[0]) / frobenius(first) * first
+        if self.readout == "feedback":
+            return (first, *feedback)
+        if self.readout == "zero":
+            return (first, *(jnp.zeros(shape) for shape in shapes[1:]))
+        keys = keys_for(key, len(shapes))
+        rest = (gaussian_matrix(k, s) for k, s in zip(keys[1:], shapes[1:], strict=True))
+        return (first, *rest)
+
+
+def initial_network(
+    initialisation: AbstractInitialisation,
+    key: Array,
+    widths: tuple[int, ...],
+    activation: AbstractActivation,
+    *,
+    bias: bool = False,
+    bias_scale: float = 0.0,
+    feedback: tuple[Matrix, ...] = (),
+    inputs: Array | None = None,
+) -> MLP:
+    """An MLP of widths (n_0, ..., n_L) at W(0); biases, if any, are N(0, bias_scale^2).
+
+    Raises ValueError if the initialisation needs feedback matrices that are not given.
+    """
+    shapes = [(out, into) for into, out in itertools.pairwise(widths)]
+    if initialisation.needs_feedback and [f.shape for f in feedback] != shapes[1:]:
+        raise ValueError(
+            f"{type(initialisation).__name__} needs layerwise feedback of shapes {shapes[1:]}, but "
+            f"got {[f.shape for f in feedback]}; use a rule with layerwise feedback."
+        )
+    given = jnp.zeros((0, widths[0])) if inputs is None else inputs
+    weights = initialisation(key, shapes, feedback, given)
+    biases = ()
+    if bias:
+        keys = keys_for(jax.random.fold_in(key, 10_000), len(shapes))
+        draws = zip(keys, shapes, strict=True)
+        biases = tuple(bias_scale * jax.random.normal(k, (shape[0],)) for k, shape in draws)
+    return MLP(weights, biases, activation)
+
+
+INITIALISATIONS = {
+    "gaussian": Gaussian,
+    "orthogonal": Orthogonal,
+    "zero": Zero,
+    "balanced": Balanced,
+    "feedback": FromFeedback,
+    "data-span": DataSpan,
+}

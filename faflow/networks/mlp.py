@@ -1,0 +1,74 @@
+"""Networks: weights as modules whose array leaves are exactly what moves."""
+
+import abc
+from typing import NamedTuple
+
+import equinox as eqx
+
+from .._types import Array, Inputs, Outputs
+from .activations import AbstractActivation, Linear
+
+
+class Trace(NamedTuple):
+    """One forward pass over all samples: `pre[l-1]` = h_l, `post[l]` = a_l, l = 1..L.
+
+    h_l is (samples, n_l); a_0 = X, a_l = phi(h_l) for l < L, a_L = h_L = f (linear read-out).
+    """
+
+    pre: tuple[Array, ...]
+    post: tuple[Array, ...]
+
+    @property
+    def outputs(self) -> Array:
+        return self.post[-1]
+
+
+class AbstractNetwork(eqx.Module):
+    """A layered network; its array leaves are the state of the flow.
+
+    `weights[l-1]` = W_l (n_l, n_{l-1}); `biases[l-1]` = beta_l (n_l,), or () without biases.
+    """
+
+    weights: eqx.AbstractVar[tuple[Array, ...]]
+    biases: eqx.AbstractVar[tuple[Array, ...]]
+    activation: eqx.AbstractVar[AbstractActivation]
+
+    @abc.abstractmethod
+    def trace(self, inputs: Inputs) -> Trace:
+        """The forward pass: pre-activations h_l and activations a_l of every layer."""
+
+    @abc.abstractmethod
+    def __call__(self, inputs: Inputs) -> Outputs:
+        """The outputs f(X), (samples, n_L)."""
+
+
+class MLP(AbstractNetwork):
+    """h_l = W_l a_{l-1} + beta_l, a_l = phi(h_l) for l < L, f = h_L (Robertson & Koyejo 2023)."""
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...] = ()
+    activation: AbstractActivation = eqx.field(static=True, default_factory=Linear)
+
+    def trace(self, inputs: Inputs) -> Trace:
+        pre, post = [], [inputs]
+        for layer, weight in enumerate(self.weights, start=1):
+            h = post[-1] @ weight.T
+            if self.biases:
+                h = h + self.biases[layer - 1][None, :]
+            pre.append(h)
+            post.append(h if layer == len(self.weights) else self.activation(h))
+        return Trace(tuple(pre), tuple(post))
+
+    def __call__(self, inputs: Inputs) -> Outputs:
+        return self.trace(inputs).outputs
+
+
+def widths(network: AbstractNetwork) -> tuple[int, ...]:
+    """(n_0, n_1, ..., n_L): input width first, output width last."""
+    first = network.weights[0].shape[1]
+    return (first, *(weight.shape[0] for weight in network.weights))
+
+
+def is_linear(network: AbstractNetwork) -> bool:
+    """Whether every hidden layer is linear, so that the matrix laws and linear answers apply."""
+    return isinstance(network.activation, Linear) or len(network.weights) == 1
