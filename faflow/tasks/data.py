@@ -1,0 +1,87 @@
+"""The data a network learns from: inputs, targets, the loss between them and its weight."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Inputs, Outputs, Scalar
+from ._host import check_within, lookup, real_array
+from .losses import LOSSES, AbstractLoss
+
+REDUCTIONS = {
+    "sum": lambda samples: 1.0,
+    "mean": lambda samples: 1.0 / samples,
+}
+
+
+class Data(eqx.Module):
+    """Loss = weight * sum over samples of l(f, y); weight is 1 ("sum") or 1/samples ("mean").
+
+    `inputs` X is (samples, inputs), `targets` Y is (samples, outputs). The weight only rescales
+    time, but it does rescale it: rates under "mean" are 1/samples of those under "sum".
+    """
+
+    inputs: Inputs
+    targets: Outputs
+    loss: AbstractLoss = eqx.field(static=True)
+    weight: Scalar
+
+    def residual(self, outputs: Outputs) -> Outputs:
+        """dl/df of every sample, unweighted; f - y for the squared loss."""
+        return self.loss.error(outputs, self.targets)
+
+    def error(self, outputs: Outputs) -> Outputs:
+        """dLoss/df = weight * residual, (samples, outputs): what the backward sweep starts from."""
+        return self.weight * self.residual(outputs)
+
+    def value(self, outputs: Outputs) -> Scalar:
+        """Loss(f) = weight * sum_mu l(f_mu, y_mu)."""
+        return self.weight * jnp.sum(self.loss.value(outputs, self.targets))
+
+
+def make_data(
+    inputs: Any, targets: Any, loss: str | AbstractLoss = "squared", reduction: str = "sum"
+) -> Data:
+    """Data in JAX's current default precision, from anything numpy can read.
+
+    `inputs` is (samples, inputs); `targets` is (samples, outputs), or (samples,) for one output.
+    `loss` is a name in LOSSES or a loss, `reduction` a name in REDUCTIONS. ValueError in one line
+    if the shapes disagree, an entry is not a finite real number, or the loss rejects the targets.
+    """
+    x, y = check_arrays(inputs, targets)
+    rule = lookup("loss", loss, LOSSES)() if isinstance(loss, str) else loss
+    rule.check(y)
+    weight = lookup("reduction", reduction, REDUCTIONS)(len(x))
+    return Data(_to_jax("inputs", x), _to_jax("targets", y), rule, jnp.asarray(weight, float))
+
+
+def check_arrays(inputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(X, Y) as float64 matrices with equally many rows; a one-dimensional Y becomes a column."""
+    x, y = real_matrix("inputs", inputs), real_array("targets", targets)
+    y = real_matrix("targets", y[:, None] if y.ndim == 1 else y)
+    if len(x) != len(y):
+        raise ValueError(
+            f"Argument `targets` must have one row per sample, but has {len(y)} rows "
+            f"for {len(x)} rows of `inputs`; samples are rows, transpose if needed."
+        )
+    return x, y
+
+
+def real_matrix(argument: str, values: Any) -> np.ndarray:
+    """`values` as a non-empty float64 matrix of finite numbers, else a ValueError."""
+    array = real_array(argument, values)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"Argument `{argument}` must be a non-empty matrix with samples as rows, "
+            f"but has shape {array.shape}."
+        )
+    return array
+
+
+def _to_jax(argument: str, array: np.ndarray) -> jax.Array:
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    check_within(argument, array, float(np.finfo(dtype).max))
+    return jnp.asarray(array.astype(dtype))

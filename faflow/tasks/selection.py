@@ -1,0 +1,93 @@
+"""Which rows of a real data set are used, and how labels become targets."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ._host import Key, Raw, generators, lookup, positive
+
+
+def select(
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    *,
+    key: Key,
+    samples: int | None,
+    classes: Sequence[int] | None,
+    target: str,
+    balanced: bool,
+) -> Raw:
+    """Rows of the wanted classes with targets by a name in CLASS_TARGETS.
+
+    `samples` = None keeps every row in the data set's order; otherwise rows are drawn without
+    repetition, equally many per class if `balanced` (the first classes get one more where the
+    numbers do not divide), and shuffled. ValueError if a class does not exist or is listed twice,
+    or if there are fewer rows than asked for.
+    """
+    wanted = _wanted_classes(labels, classes)
+    encode = lookup("target", target, CLASS_TARGETS)
+    (rng,) = generators(key, 1)
+    pools = [np.flatnonzero(labels == label) for label in wanted]
+    if samples is None:
+        chosen = np.sort(np.concatenate(pools))
+    elif balanced:
+        chosen = rng.permutation(_draw_balanced(rng, pools, wanted, samples))
+    else:
+        chosen = draw_rows(rng, np.concatenate(pools), samples)
+    return inputs[chosen], encode(labels[chosen], wanted)
+
+
+def draw_rows(rng: np.random.Generator, pool: np.ndarray, samples: int) -> np.ndarray:
+    """`samples` entries of `pool` without repetition, in random order."""
+    if positive("samples", samples) > len(pool):
+        raise ValueError(
+            f"Argument `samples` must be at most {len(pool)}, the rows there are, but is {samples}."
+        )
+    return rng.permutation(pool)[:samples]
+
+
+def _wanted_classes(labels: np.ndarray, classes: Sequence[int] | None) -> list[int]:
+    present = sorted({int(label) for label in labels})
+    if classes is None:
+        return present
+    wanted = list(classes)
+    if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(present):
+        raise ValueError(
+            f"Argument `classes` must list distinct classes out of {present}, but is {wanted}."
+        )
+    return wanted
+
+
+def _draw_balanced(
+    rng: np.random.Generator, pools: list[np.ndarray], wanted: list[int], samples: int
+) -> np.ndarray:
+    share, extra = divmod(positive("samples", samples), len(pools))
+    counts = [share + (position < extra) for position in range(len(pools))]
+    for label, pool, count in zip(wanted, pools, counts, strict=True):
+        if count > len(pool):
+            raise ValueError(
+                f"Argument `samples` = {samples} needs {count} rows of class {label}, but there "
+                f"are {len(pool)}; ask for fewer or set balanced = false."
+            )
+    draws = [rng.permutation(pool)[:n] for pool, n in zip(pools, counts, strict=True)]
+    return np.concatenate(draws)
+
+
+def _one_hot(labels: np.ndarray, classes: list[int]) -> np.ndarray:
+    return (labels[:, None] == np.array(classes)[None, :]).astype(np.float64)
+
+
+def _sign(labels: np.ndarray, classes: list[int]) -> np.ndarray:
+    if len(classes) != 2:
+        raise ValueError(
+            f"Argument `target` = 'sign' needs exactly two classes, but there are {len(classes)}; "
+            "set classes = [first, second] (first becomes -1, second +1)."
+        )
+    return np.where(labels == classes[1], 1.0, -1.0)[:, None]
+
+
+def _value(labels: np.ndarray, classes: list[int]) -> np.ndarray:
+    return labels.astype(np.float64)[:, None]
+
+
+CLASS_TARGETS = {"one-hot": _one_hot, "sign": _sign, "value": _value}
