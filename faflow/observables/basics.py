@@ -1,0 +1,73 @@
+"""Loss, residual, norms, and the distance of a linear network's map to a known answer."""
+
+from functools import reduce
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from .._types import Array, Matrix, Scalar
+from ..networks import AbstractNetwork
+from ..networks.draws import frobenius
+from .abstract import AbstractObservable
+
+
+class Loss(AbstractObservable):
+    """The scalar loss, summed or averaged over samples as the task says."""
+
+    label: ClassVar[str] = "loss"
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, weights, feedback, data) -> Scalar:
+        return data.value(weights(data.inputs))
+
+
+class Residual(AbstractObservable):
+    """||e||_F over samples and outputs, e = dLoss/df per sample (squared loss: f - y)."""
+
+    label: ClassVar[str] = "residual norm"
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, weights, feedback, data) -> Scalar:
+        return frobenius(data.residual(weights(data.inputs)))
+
+
+class BackProjectedResidual(AbstractObservable):
+    """||e F_L||_F, e (samples, n_L): non-increasing from zero weights (theory: Garg & Vempala).
+
+    Direct feedback: F_L = D_{L-1}.
+    """
+
+    label: ClassVar[str] = "back-projected residual norm"
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, weights, feedback, data) -> Scalar:
+        return frobenius(data.residual(weights(data.inputs)) @ feedback.matrices[-1])
+
+
+class Norms(AbstractObservable):
+    """(||W_1||_F, ..., ||W_L||_F)."""
+
+    label: ClassVar[str] = "weight norms"
+    axes: ClassVar[tuple[str, ...]] = ("layer",)
+
+    def __call__(self, weights, feedback, data) -> Array:
+        return jnp.stack([frobenius(weight) for weight in weights.weights])
+
+
+class MapDistance(AbstractObservable):
+    """||W_L ... W_1 - M||_F / ||M||_F of a linear network's map to a known answer M (n_L, n_0).
+
+    M is the minimum-norm solution X^+ Y transposed, or the limit Y P_{BY} of a factorisation.
+    """
+
+    answer: Matrix
+    label: str = "relative distance to the known answer"
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, weights, feedback, data) -> Scalar:
+        return frobenius(linear_map(weights) - self.answer) / frobenius(self.answer)
+
+
+def linear_map(weights: AbstractNetwork) -> Matrix:
+    """The product W_L ... W_1 (n_L, n_0): the whole map of a bias-free linear network."""
+    return reduce(lambda low, up: up @ low, weights.weights)

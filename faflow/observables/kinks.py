@@ -1,0 +1,53 @@
+"""Kinks met on the way: pre-activations that changed sign between accepted steps."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._types import Array, Integer
+from ..networks import AbstractNetwork
+from ..tasks import Data
+
+CHATTER = 10  # sign changes of one pair: a smooth crossing has one, a sliding pair tens or more
+
+
+class KinkCount(NamedTuple):
+    """Running counts: `signs[l-1]` and `changes[l-1]` are (samples, n_l) for hidden layer l."""
+
+    signs: tuple[Array, ...]
+    changes: tuple[Array, ...]
+
+
+class KinkSummary(NamedTuple):
+    """`changes`: sign changes per hidden layer, (L-1,). `busiest`: most changes of one pair
+    (neuron, sample). `chattering`: pairs that changed sign at least CHATTER times."""
+
+    changes: Array
+    busiest: Integer
+    chattering: Integer
+
+
+class KinkCounter(eqx.Module):
+    """Counts, over accepted steps, the sign changes of every hidden pre-activation h[l, j, mu]."""
+
+    def init(self, weights: AbstractNetwork, data: Data) -> KinkCount:
+        signs = self._signs(weights, data)
+        return KinkCount(signs, tuple(jnp.zeros(s.shape, jnp.int32) for s in signs))
+
+    def update(self, count: KinkCount, weights: AbstractNetwork, data: Data) -> KinkCount:
+        signs = self._signs(weights, data)
+        pairs = zip(signs, count.signs, count.changes, strict=True)
+        return KinkCount(signs, tuple(total + (new != old) for new, old, total in pairs))
+
+    def summary(self, count: KinkCount) -> KinkSummary:
+        busiest = jnp.stack([jnp.max(changes) for changes in count.changes])
+        chattering = [jnp.sum(changes >= CHATTER) for changes in count.changes]
+        return KinkSummary(
+            jnp.stack([jnp.sum(changes) for changes in count.changes]),
+            jnp.max(busiest),
+            jnp.sum(jnp.stack(chattering)),
+        )
+
+    def _signs(self, weights: AbstractNetwork, data: Data) -> tuple[Array, ...]:
+        return tuple(h > 0 for h in weights.trace(data.inputs).pre[:-1])

@@ -1,0 +1,148 @@
+"""Conservation laws as objects: quantities that a learning rule's flow never changes.
+
+Layer l = 1..L-1 (hidden), phi of Euler degree k, potential psi (see `potentials.py`):
+    layer balance    Q_l    = 1/2 ||W_l||_F^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1})
+    neuron balance   Q_{lj} = 1/2 ||W_l[j,:]||^2 + 1/2 beta_{lj}^2 - k psi(W_{l+1}[:,j])
+    matrix balance   C_l    = W_l W_l^T + beta_l beta_l^T - M(W_{l+1})          (linear nets)
+Robertson & Koyejo 2023, Theorem 1 is the layer balance with psi = <W, F>, no biases, k = 1.
+"""
+
+import abc
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Array, Record, Scalar
+from ..feedback import Feedback
+from ..networks import AbstractNetwork, is_linear
+from ..tasks import Data
+from .abstract import AbstractObservable
+from .potentials import AbstractPotential
+
+LawForm = Literal["layer-balance", "neuron-balance", "matrix-balance"]
+
+
+class AbstractConservationLaw(AbstractObservable):
+    """A quantity Q(weights, feedback, data) with Q' = -decay * Q along a rule's flow.
+
+    `layers`: the hidden layers it speaks of, one pytree leaf (or entry) each. `decay` = 0 is
+    conservation; Kolen-Pollack with weight decay has 2 lambda. `quadratic`: Q is a quadratic
+    polynomial of the weights, so that Gauss-Legendre methods keep it to rounding.
+    """
+
+    layers: eqx.AbstractVar[tuple[int, ...]]
+    decay: eqx.AbstractVar[Scalar | float]
+    quadratic: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def terms(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> tuple[Array, ...]:
+        """One array per layer of `layers`, whose sum (as `collect` forms it) is Q."""
+
+    @abc.abstractmethod
+    def collect(self, terms: tuple[Array, ...]) -> Record:
+        """The linear map from terms to Q."""
+
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Record:
+        return self.collect(self.terms(weights, feedback, data))
+
+    def scale(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Record:
+        """Q with every term positive (|W| for W): what a drift is to be compared with."""
+        terms = self.terms(jax.tree.map(jnp.abs, weights), feedback, data)
+        return self.collect(tuple(map(jnp.abs, terms)))
+
+
+class ScaleOf(AbstractObservable):
+    """The scale of a law, recorded beside it: a drift is always printed beside its scale."""
+
+    law: AbstractConservationLaw
+
+    @property
+    def label(self) -> str:
+        return f"scale of {self.law.label}"
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return self.law.axes
+
+    def __call__(self, weights, feedback, data) -> Record:
+        return self.law.scale(weights, feedback, data)
+
+
+class Balance(AbstractConservationLaw):
+    """The layer, neuron or matrix balance of the given potential (module docstring)."""
+
+    potential: AbstractPotential
+    form: LawForm = eqx.field(static=True)
+    layers: tuple[int, ...] = eqx.field(static=True)
+    degree: float = eqx.field(static=True, default=1.0)
+    decay: Scalar | float = 0.0
+    quadratic: bool = eqx.field(static=True, default=True)
+
+    @property
+    def label(self) -> str:
+        return self.form.replace("-", " ")
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        axes = {"layer-balance": ("hidden_layer",), "neuron-balance": ("neuron",)}
+        return axes.get(self.form, ("neuron", "other_neuron"))
+
+    def terms(self, weights, feedback, data) -> tuple[Array, ...]:
+        del data
+        form = self._squares if self.form == "matrix-balance" else self._entries
+        return tuple(form(weights, feedback, layer) for layer in self.layers)
+
+    def collect(self, terms) -> Record:
+        if self.form == "layer-balance":
+            return jnp.stack([jnp.sum(term) for term in terms])
+        return tuple(jnp.sum(term, axis=-1) for term in terms)
+
+    def _entries(self, weights, feedback, layer: int) -> Array:
+        # Row j holds all that neuron j contributes: (n_l, n_{l-1} + 1 + n_{l+1}).
+        upper = self.potential.entries(weights, feedback, layer + 1)
+        own = 0.5 * weights.weights[layer - 1] ** 2
+        bias = 0.5 * _bias(weights, layer)[:, None] ** 2
+        return jnp.concatenate([own, bias, -self.degree * upper.T], axis=1)
+
+    def _squares(self, weights, feedback, layer: int) -> Array:
+        weight, bias = weights.weights[layer - 1], _bias(weights, layer)
+        upper = self.potential.matrix(weights, feedback, layer + 1)
+        return jnp.stack([weight @ weight.T, jnp.outer(bias, bias), -upper], axis=-1)
+
+
+def _bias(weights: AbstractNetwork, layer: int) -> Array:
+    if weights.biases:
+        return weights.biases[layer - 1]
+    return jnp.zeros_like(weights.weights[layer - 1][:, 0])
+
+
+def balance_laws(
+    weights: AbstractNetwork,
+    potential: AbstractPotential,
+    *,
+    layers: tuple[int, ...] | None = None,
+    decay: Scalar | float = 0.0,
+) -> dict[str, AbstractConservationLaw]:
+    """The balances that hold for this network: none if phi is not homogeneous.
+
+    A rule whose backward pass uses G = d psi / d W passes its potential; `layers` restricts the
+    laws to some hidden layers (default all, 1..L-1). The matrix balance needs a linear net.
+    """
+    layers = hidden_layers(weights) if layers is None else layers
+    degree = 1.0 if is_linear(weights) else weights.activation.degree
+    if degree is None or not layers:
+        return {}
+    forms: tuple[LawForm, ...] = ("layer-balance", "neuron-balance")
+    if is_linear(weights):
+        forms = (*forms, "matrix-balance")
+    return {form: Balance(potential, form, layers, degree, decay) for form in forms}
+
+
+def hidden_layers(weights: AbstractNetwork) -> tuple[int, ...]:
+    """1..L-1."""
+    return tuple(range(1, len(weights.weights)))
+
+
+LAWS: tuple[LawForm, ...] = ("layer-balance", "neuron-balance", "matrix-balance")

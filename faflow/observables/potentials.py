@@ -1,0 +1,91 @@
+"""Potentials psi of the laws: what feedback contributes to a balance.
+
+If the backward pass of layer l uses G_{l+1} = d psi / d W_{l+1}, then along the flow
+1/2 ||W_l||^2 - k psi(W_{l+1}) never changes. Gradient: psi = 1/2 ||W||^2; feedback alignment:
+psi = <W, F> (Robertson & Koyejo 2023, Theorem 1); Kolen-Pollack: psi = 1/2 ||F||^2, F moving.
+"""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._types import Matrix
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+
+
+class AbstractPotential(eqx.Module):
+    """psi of layer l + 1 (named `upper`, 2..L), as entries and as the matrix of linear nets."""
+
+    @abc.abstractmethod
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
+        """An (n_{l+1}, n_l) array whose sum is psi and whose column sums are psi per neuron."""
+
+    @abc.abstractmethod
+    def matrix(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
+        """M (n_l, n_l) with M' = G^T W' + W'^T G; 1/2 tr M = psi."""
+
+
+class WeightPotential(AbstractPotential):
+    """psi = 1/2 ||W||^2, G = W: the gradient's balance (Arora et al. 2018; Du et al. 2018)."""
+
+    def entries(self, weights, feedback, upper):
+        return 0.5 * weights.weights[upper - 1] ** 2
+
+    def matrix(self, weights, feedback, upper):
+        weight = weights.weights[upper - 1]
+        return weight.T @ weight
+
+
+class FeedbackPotential(AbstractPotential):
+    """psi = <W, F>, G = F fixed: feedback alignment.
+
+    Direct feedback counts as the layerwise feedback it equals: F_L = D_{L-1}, and in linear nets
+    F_{l+1} = D_{l+1}^+ D_l, D^+ = D^T (D D^T)^{-1} (needs n_{l+1} >= n_L).
+    """
+
+    def entries(self, weights, feedback, upper):
+        return weights.weights[upper - 1] * effective_feedback(feedback, upper)
+
+    def matrix(self, weights, feedback, upper):
+        cross = effective_feedback(feedback, upper).T @ weights.weights[upper - 1]
+        return cross + cross.T
+
+
+class MovingFeedbackPotential(AbstractPotential):
+    """psi = 1/2 ||F||^2 with F' = W': Kolen-Pollack, whose feedback moves with the weights."""
+
+    def entries(self, weights, feedback, upper):
+        return 0.5 * feedback.matrices[upper - 2] ** 2
+
+    def matrix(self, weights, feedback, upper):
+        matrix = feedback.matrices[upper - 2]
+        return matrix.T @ matrix
+
+
+class SlavedReadoutPotential(AbstractPotential):
+    """psi = 0 under a read-out slaved to its least-squares optimum (FA*); <W, F> further below.
+
+    At the optimum sum_mu e a_{L-1}^T = 0, so the last hidden layer's own norm is kept.
+    """
+
+    def entries(self, weights, feedback, upper):
+        if upper == len(weights.weights):
+            return jnp.zeros_like(weights.weights[-1])
+        return FeedbackPotential().entries(weights, feedback, upper)
+
+    def matrix(self, weights, feedback, upper):
+        if upper == len(weights.weights):
+            return jnp.zeros((weights.weights[-1].shape[1],) * 2)
+        return FeedbackPotential().matrix(weights, feedback, upper)
+
+
+def effective_feedback(feedback: Feedback, upper: int) -> Matrix:
+    """F_upper (n_upper, n_{upper-1}); for direct feedback the layerwise matrix it stands for."""
+    if feedback.form == "layerwise":
+        return feedback.matrices[upper - 2]
+    if upper == len(feedback.matrices) + 1:
+        return feedback.matrices[-1]
+    above, here = feedback.matrices[upper - 1], feedback.matrices[upper - 2]
+    return above.T @ jnp.linalg.solve(above @ above.T, here)

@@ -1,0 +1,75 @@
+"""FA*: feedback alignment with the read-out slaved to its least-squares optimum."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.scipy.linalg
+
+from .._types import Array, Matrix
+from ..feedback import Form
+from ..networks import AbstractNetwork
+from ..observables import SlavedReadoutPotential, balance_laws
+from ..tasks import Data
+from .abstract import AbstractLearningRule
+from .layerwise import FeedbackAlignment
+
+
+class FAStar(AbstractLearningRule):
+    """W_L = argmin ||f - y||, the layers below by feedback alignment.
+
+    Factorisation ||Z W - Y||: Z = Y W^T (W W^T)^{-1}, W' = B (Y - Z W), with W W^T conserved. The
+    state is the network without W_L, which `read` puts back. Our reading of the variant that Garg &
+    Vempala 2022 name. Needs the squared loss, no biases, and a_{L-1} of full column rank (hidden
+    width at most the number of samples).
+    """
+
+    equation: ClassVar[str] = "W_L = argmin ||f - y||; delta_l as in FA for l < L"
+    source: ClassVar[str] = "Garg & Vempala 2022 (our reading of FA*)"
+    form: ClassVar[Form] = "layerwise"
+
+    def init(self, weights, feedback, data):
+        if weights.biases:
+            raise ValueError(
+                "Rule FA* has no biases, but the network has; set network.bias = false."
+            )
+        width, samples = weights.weights[-1].shape[1], data.inputs.shape[0]
+        if width > samples:
+            raise ValueError(
+                f"Rule FA* needs the last hidden width <= samples, but {width} > {samples}; lower "
+                "the width."
+            )
+        return _without_readout(weights)
+
+    def velocity(self, t, state, feedback, data):
+        weights, _ = self.read(state, feedback, data)
+        return _without_readout(FeedbackAlignment().vector_field(weights, feedback, data))
+
+    def read(self, state, feedback, data):
+        optimum = least_squares_readout(state, data)
+        return eqx.tree_at(_readout, state, optimum, is_leaf=lambda leaf: leaf is None), feedback
+
+    def laws(self, weights):
+        return balance_laws(weights, SlavedReadoutPotential())
+
+
+def least_squares_readout(state: AbstractNetwork, data: Data) -> Matrix:
+    """W_L = argmin_V ||a_{L-1} V^T - y||_F by QR: W_L^T = R^{-1} Q^T y."""
+    features = _features(state, data.inputs)
+    frame, triangle = jnp.linalg.qr(features)
+    return jax.scipy.linalg.solve_triangular(triangle, frame.T @ data.targets).T
+
+
+def _features(state: AbstractNetwork, inputs: Array) -> Array:
+    a = inputs
+    for weight in state.weights[:-1]:
+        a = state.activation(a @ weight.T)
+    return a
+
+
+def _readout(network: AbstractNetwork):
+    return network.weights[-1]
+
+
+def _without_readout(network: AbstractNetwork) -> AbstractNetwork:
+    return eqx.tree_at(_readout, network, None)

@@ -1,0 +1,71 @@
+"""Gradient descent, feedback alignment and direct feedback alignment as flows."""
+
+from typing import ClassVar
+
+from ..feedback import Form
+from ..networks import is_linear
+from ..observables import FeedbackPotential, WeightPotential, balance_laws
+from .abstract import AbstractLayerwiseRule, backward_sweep
+
+
+class Gradient(AbstractLayerwiseRule):
+    """delta_l = phi'(h_l) . (W_{l+1}^T delta_{l+1}): minus the gradient of the loss.
+
+    Keeps 1/2 ||W_l||^2 - (k/2) ||W_{l+1}||^2, per neuron too, and in linear nets
+    W_l W_l^T - W_{l+1}^T W_{l+1}.
+    """
+
+    equation: ClassVar[str] = "delta_l = phi'(h_l) . (W_{l+1}^T delta_{l+1})"
+    source: ClassVar[str] = "Rumelhart, Hinton & Williams 1986; laws: Du, Hu & Lee 2018"
+    form: ClassVar[Form] = "none"
+
+    def deltas(self, weights, feedback, trace, error):
+        return backward_sweep(weights, weights.weights[1:], trace, error)
+
+    def laws(self, weights):
+        return balance_laws(weights, WeightPotential())
+
+
+class FeedbackAlignment(AbstractLayerwiseRule):
+    """delta_l = phi'(h_l) . (F_{l+1}^T delta_{l+1}), F fixed.
+
+    Keeps 1/2 ||W_l||^2 - k <W_{l+1}, F_{l+1}>, per neuron too, and in linear nets
+    W_l W_l^T - F_{l+1}^T W_{l+1} - W_{l+1}^T F_{l+1}.
+    """
+
+    equation: ClassVar[str] = "delta_l = phi'(h_l) . (F_{l+1}^T delta_{l+1})"
+    source: ClassVar[str] = "Lillicrap et al. 2016; laws: Robertson & Koyejo 2023, Theorem 1"
+    form: ClassVar[Form] = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        return backward_sweep(weights, feedback.matrices, trace, error)
+
+    def laws(self, weights):
+        return balance_laws(weights, FeedbackPotential())
+
+
+class DirectFeedbackAlignment(AbstractLayerwiseRule):
+    """delta_l = phi'(h_l) . (D_l^T e), D_l (n_L, n_l) fixed.
+
+    Keeps feedback alignment's laws in the last hidden layer, with F_L = D_{L-1}; in linear nets in
+    every layer, with F_{l+1} = D_{l+1}^+ D_l, as long as n_{l+1} >= n_L.
+    """
+
+    equation: ClassVar[str] = "delta_l = phi'(h_l) . (D_l^T e)"
+    source: ClassVar[str] = "Nokland 2016; laws: Robertson & Koyejo 2023, Theorem 2's setting"
+    form: ClassVar[Form] = "direct"
+
+    def deltas(self, weights, feedback, trace, error):
+        derivative = weights.activation.derivative
+        pairs = zip(trace.pre[:-1], feedback.matrices, strict=True)
+        return (*(derivative(h) * (error @ direct) for h, direct in pairs), error)
+
+    def laws(self, weights):
+        last = len(weights.weights) - 1
+        outputs = weights.weights[-1].shape[0]
+        hidden = [weight.shape[0] for weight in weights.weights[1:-1]]
+        first = last
+        if is_linear(weights):
+            while first > 1 and hidden[first - 2] >= outputs:
+                first -= 1
+        return balance_laws(weights, FeedbackPotential(), layers=tuple(range(first, last + 1)))
