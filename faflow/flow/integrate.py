@@ -1,0 +1,103 @@
+"""Integrate a learning flow and evaluate observables on the way."""
+
+from collections.abc import Mapping
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._results import Outcome
+from .._types import Times
+from ..observables import AbstractObservable
+from .problem import FlowProblem, Numerics
+from .solution import FlowError, FlowSolution
+from .stepping import RUNNING, Carry, Stepper
+
+Observables = Mapping[str, AbstractObservable]
+
+
+def integrate(
+    problem: FlowProblem,
+    ts: Times,
+    observables: Observables,
+    numerics: Numerics | None = None,
+    *,
+    throw: bool = True,
+    meter: diffrax.AbstractProgressMeter | None = None,
+) -> FlowSolution:
+    """Integrate d(weights)/dt from ts[0] to ts[-1] and record the observables at every ts.
+
+    ts (saves,): increasing; the solver steps onto each of them, so that a record is as exact as a
+    step. One compiled program per (rule, shapes, solver, observables): data, weights, times and
+    tolerances are traced. Raises ValueError for times that do not increase, FlowError if the flow
+    ended early and `throw` (the error holds the solution). float64 has to be switched on by the
+    caller (`jax.config.update("jax_enable_x64", True)`) before any array is made.
+    """
+    numerics = Numerics() if numerics is None else numerics
+    check_times(ts)
+    meter = diffrax.NoProgressMeter() if meter is None else meter
+    solution = compiled_solve(problem, jnp.asarray(ts, float), dict(observables), numerics, meter)
+    if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
+        raise FlowError(solution)
+    return solution
+
+
+def check_times(ts: Times) -> None:
+    """Raise ValueError unless ts is a strictly increasing, finite sequence."""
+    times = np.asarray(ts)
+    if times.ndim != 1 or times.size < 2 or not np.all(np.isfinite(times)):
+        raise ValueError(f"Argument `ts` must hold at least two finite times, but is {times}.")
+    if not np.all(np.diff(times) > 0):
+        raise ValueError("Argument `ts` must increase strictly, but does not; sort it.")
+
+
+def solve(
+    problem: FlowProblem,
+    ts: Times,
+    observables: dict[str, AbstractObservable],
+    numerics: Numerics,
+    meter: diffrax.AbstractProgressMeter,
+) -> FlowSolution:
+    """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered."""
+    stepper = Stepper(problem, numerics, ts[0], ts[-1], meter)
+
+    def observe(carry: Carry):
+        weights, feedback = stepper.read(carry.state)
+        return {name: see(weights, feedback, problem.data) for name, see in observables.items()}
+
+    def segment(carry: Carry, target):
+        running = carry.outcome == RUNNING
+        carry = stepper.advance(carry, target)
+        shapes = jax.eval_shape(observe, carry)
+        records = jax.lax.cond(running, observe, lambda _: _nan(shapes), carry)
+        return carry, (jnp.where(running, carry.t, jnp.nan), running, records, carry.counts)
+
+    end, (times, reached, records, counts_at) = jax.lax.scan(segment, stepper.init(), ts)
+    meter.close(end.meter)
+    weights, feedback = stepper.read(end.state)
+    completed = jnp.asarray(Outcome.COMPLETED.value, end.outcome.dtype)
+    return FlowSolution(
+        ts=times,
+        reached=reached,
+        records=records,
+        weights=weights,
+        feedback=feedback,
+        t_final=end.t,
+        counts=end.counts,
+        counts_at=counts_at,
+        kinks=None if end.kinks is None else stepper.kink_counter.summary(end.kinks),
+        outcome=jnp.where(end.outcome == RUNNING, completed, end.outcome),
+    )
+
+
+compiled_solve = eqx.filter_jit(solve)
+
+
+def _nan(shapes):
+    def blank(leaf):
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jnp.full(leaf.shape, jnp.nan if floating else 0, leaf.dtype)
+
+    return jax.tree.map(blank, shapes)

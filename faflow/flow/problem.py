@@ -1,0 +1,84 @@
+"""What is integrated, and how."""
+
+from functools import partial
+
+import diffrax
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._types import Integer, Scalar
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..rules import AbstractLearningRule
+from ..solvers import make_solver
+from ..tasks import Data
+
+_number = partial(eqx.field, converter=lambda value: jnp.asarray(value, float))
+_optional = partial(
+    eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, float)
+)
+
+
+class FlowProblem(eqx.Module):
+    """d(weights)/dt = rule(weights, feedback, data) from `weights` at t = ts[0]."""
+
+    rule: AbstractLearningRule
+    weights: AbstractNetwork
+    feedback: Feedback
+    data: Data
+
+
+class Stops(eqx.Module):
+    """When a flow ends before its last save time. None: not watched (and not paid for).
+
+    `loss`: at or below this loss. `residual`: at or below this residual norm. `steady`: the speed
+    ||dW/dt|| is at or below `steady` times the largest speed met so far (its rate of change, not
+    the size of the weights, says whether a flow has come to rest). `blow_up`: ||W|| is above
+    `blow_up` times 1 + ||W(0)||.
+    """
+
+    loss: Scalar | None = _optional(default=None)
+    residual: Scalar | None = _optional(default=None)
+    steady: Scalar | None = _optional(default=None)
+    blow_up: Scalar = _number(default=1e8)
+
+
+class Numerics(eqx.Module):
+    """How a flow is integrated; numbers are arrays, so that changing them retraces nothing.
+
+    `solver`: a name of `faflow.solvers.SOLVERS` or a diffrax solver. `rtol`, `atol`: local error
+    per step is held below atol + rtol |w| (root mean square over all weights). `step`: a fixed
+    step instead of adaptive ones. `max_steps`: budget of accepted plus rejected steps.
+    `tail`: multiply both tolerances by residual / initial residual (largest met), renewed at every
+    save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
+    for exponent fits.
+    """
+
+    solver: str | diffrax.AbstractSolver = eqx.field(default="tsit5")
+    rtol: Scalar = _number(default=1e-9)
+    atol: Scalar = _number(default=1e-11)
+    step: Scalar | None = _optional(default=None)
+    max_steps: Integer = eqx.field(converter=jnp.asarray, default=1_000_000)
+    tail: bool = eqx.field(static=True, default=False)
+    stops: Stops = eqx.field(default_factory=Stops)
+
+    def build_solver(self) -> diffrax.AbstractSolver:
+        if isinstance(self.solver, str):
+            return make_solver(self.solver, self.rtol, self.atol)
+        return self.solver
+
+    def controller(
+        self, scale: Scalar | float = 1.0, size: Scalar | float = 0.0
+    ) -> diffrax.AbstractStepSizeController:
+        """The step-size controller, both tolerances multiplied by `scale`.
+
+        `size` is the root mean square of the state: no tolerance asks for less than 16 units in
+        its last place, where errors are rounding and smaller steps do not help.
+        """
+        if self.step is not None:
+            return diffrax.ConstantStepSize()
+        rounding = 16 * jnp.finfo(self.rtol.dtype).eps
+        return diffrax.PIDController(
+            rtol=jnp.maximum(self.rtol * scale, rounding),
+            atol=jnp.maximum(self.atol * scale, rounding * size),
+        )

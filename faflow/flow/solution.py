@@ -1,0 +1,57 @@
+"""What a flow leaves behind."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._results import Outcome
+from .._types import Array, Integer, Scalar, Times
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..observables import KinkSummary
+from .stepping import Counts
+
+
+class FlowSolution(NamedTuple):
+    """The outcome of `integrate`; every array gains a leading axis under vmap.
+
+    `ts` (saves,): the times of the records: the save times, then, if the flow ended early, the time
+    it ended in the slot it was heading for, then nan. `reached` (saves,): which slots hold a
+    record. `records`: per observable a pytree with leading axis `saves` (nan where not reached).
+    `counts_at` are the running counts at every slot, `counts` those at the end. `kinks`: sign
+    changes of pre-activations (kinked activations only). `outcome`: a value of `Outcome`.
+    """
+
+    ts: Times
+    reached: Array
+    records: dict[str, Any]
+    weights: AbstractNetwork
+    feedback: Feedback
+    t_final: Scalar
+    counts: Counts
+    counts_at: Counts
+    kinks: KinkSummary | None
+    outcome: Integer
+
+    def __str__(self) -> str:
+        if np.ndim(self.outcome):
+            names = [str(Outcome(int(code))) for code in np.unique(np.asarray(self.outcome))]
+            return f"FlowSolution of {np.size(self.outcome)} flows: {', '.join(names)}"
+        outcome = Outcome(int(self.outcome))
+        lines = [
+            f"FlowSolution: {outcome} at t = {float(self.t_final):g} ({outcome.message})",
+            f"  steps {int(self.counts.accepted)} + {int(self.counts.rejected)} rejected, "
+            f"field evaluations {int(self.counts.evaluations)}",
+            f"  records at {int(np.sum(np.asarray(self.reached)))} of {len(self.ts)} times: "
+            + ", ".join(self.records),
+        ]
+        return "\n".join(lines)
+
+
+class FlowError(RuntimeError):
+    """A flow ended before what was asked of it; `solution` holds the trajectory so far."""
+
+    def __init__(self, solution: FlowSolution):
+        outcome = Outcome(int(solution.outcome))
+        super().__init__(f"The flow ended at t = {float(solution.t_final):g}: {outcome.message}.")
+        self.solution = solution

@@ -1,0 +1,244 @@
+"""The step loop: diffrax's solvers and step-size controllers, stepped onto every save time.
+
+diffrax's own solve interpolates at save times, stops at its own idea of a steady state and does not
+say what happened on the way. Stepping its solvers by hand (its documented interface) lands on the
+save times exactly and counts steps, field evaluations and kinks up to each of them.
+"""
+
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._results import Outcome
+from .._types import Array, Flag, Integer, PyTree, Scalar
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..networks.draws import frobenius
+from ..observables import KinkCount, KinkCounter
+from ..solvers import evaluations_per_step, keeps_last
+from ..tasks import Data
+from .problem import FlowProblem, Numerics
+
+RUNNING = -1
+UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
+
+
+class Counts(NamedTuple):
+    """Work done so far; `evaluations` of the field count the solver's, the first step's choice and
+    the steady-state watch (0 where the solver can't say: implicit methods)."""
+
+    accepted: Integer
+    rejected: Integer
+    evaluations: Integer
+
+
+class Carry(NamedTuple):
+    """Everything a flow needs to go on from time t."""
+
+    t: Scalar
+    dt: Scalar
+    state: list[Array]
+    solver_state: PyTree
+    controller_state: PyTree
+    made_jump: Flag
+    counts: Counts
+    kinks: KinkCount | None
+    first_dt: Scalar
+    peak_speed: Scalar
+    outcome: Integer
+    meter: PyTree
+
+
+class Stepper(eqx.Module):
+    """Advances one flow; holds what does not change on the way."""
+
+    problem: FlowProblem
+    numerics: Numerics
+    t0: Scalar
+    t1: Scalar
+    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
+
+    def init(self) -> Carry:
+        problem = self.problem
+        state = problem.rule.init(problem.weights, problem.feedback, problem.data)
+        state = [jnp.asarray(leaf) for leaf in jax.tree.leaves(state)]
+        controller, solver = self.numerics.controller(), self.numerics.build_solver()
+        first, controller_state = controller.init(
+            self.term, self.t0, self.t1, state, self.numerics.step, None, solver.func,
+            solver.error_order(self.term),
+        )  # fmt: skip
+        first = jnp.asarray(first)
+        solver_state = solver.init(self.term, self.t0, first, state, None)
+        choice = 0 if self.numerics.step is not None else 2
+        start = 1 if keeps_last(solver) else 0
+        zero = jnp.zeros((), int)
+        return Carry(
+            t=self.t0,
+            dt=first - self.t0,
+            state=state,
+            solver_state=solver_state,
+            controller_state=controller_state,
+            made_jump=jnp.asarray(False),
+            counts=Counts(zero, zero, zero + choice + start),
+            kinks=self.kink_counter.init(problem.weights, problem.data) if self.kinked else None,
+            first_dt=first - self.t0,
+            peak_speed=jnp.zeros_like(self.t0),
+            outcome=zero + RUNNING,
+            meter=self.meter.init(),
+        )
+
+    def advance(self, carry: Carry, target: Scalar) -> Carry:
+        """Step until t = target or until an outcome is met."""
+        count = sum(leaf.size for leaf in carry.state)
+        size = _norm(carry.state) / count**0.5
+        controller = self.numerics.controller(self._tolerance_scale(carry), size)
+        solver = self.numerics.build_solver()
+
+        def unfinished(now: Carry) -> Flag:
+            return (now.t < target) & (now.outcome == RUNNING)
+
+        def body(now: Carry) -> Carry:
+            return self._judge(self._step(now, target, controller, solver))
+
+        return jax.lax.while_loop(unfinished, body, carry)
+
+    def _step(self, now: Carry, target, controller, solver) -> Carry:
+        # A step that would end within 1 % of the target is stretched onto it; when a step is cut
+        # short, the size it would have had is remembered for the next one.
+        cut = now.t + 1.01 * now.dt >= target
+        end = jnp.where(cut, target, now.t + now.dt)
+        candidate, error, _, solver_state, result = solver.step(
+            self.term, now.t, end, now.state, None, now.solver_state, now.made_jump
+        )
+        failed = result != diffrax.RESULTS.successful
+        if error is not None:
+            error = jax.tree.map(lambda leaf: jnp.where(failed, jnp.inf, leaf), error)
+        keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
+            now.t, end, now.state, candidate, None, error, solver.error_order(self.term),
+            now.controller_state,
+        )  # fmt: skip
+        keep = jnp.asarray(keep)
+        t = jnp.where(keep, end, now.t)
+        # The controller proposes from the step just tried: after a rejection that size is the
+        # next, after a cut step at least the size it was cut from.
+        proposal = jnp.where(keep, later - end, later - now.t)
+        dt = jnp.where(keep & cut, jnp.maximum(proposal, now.dt), proposal)
+        if self.numerics.step is not None:
+            dt = self.numerics.step
+        state = _where(keep, candidate, now.state)
+        counts = Counts(
+            now.counts.accepted + keep,
+            now.counts.rejected + ~keep,
+            now.counts.evaluations + (evaluations_per_step(solver) or 0),
+        )
+        kinks = now.kinks
+        if kinks is not None:
+            kinks = self.kink_counter.update(kinks, self.weights_of(state), self.problem.data)
+        return now._replace(
+            t=t,
+            dt=dt,
+            state=state,
+            solver_state=_where(keep, solver_state, now.solver_state),
+            controller_state=controller_state,
+            made_jump=jnp.asarray(made_jump),
+            counts=counts,
+            kinks=kinks,
+            meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
+        )
+
+    def _judge(self, now: Carry) -> Carry:
+        """The outcome after a step, most serious first."""
+        stops, problem = self.numerics.stops, self.problem
+        verdict = jnp.full_like(now.outcome, RUNNING)
+
+        def decide(condition, outcome: Outcome):
+            return jnp.where(condition, jnp.asarray(outcome.value, verdict.dtype), verdict)
+
+        peak, counts = now.peak_speed, now.counts
+        weights = self.weights_of(now.state)
+        if stops.steady is not None:
+            speed = _norm(self.term.vf(now.t, now.state, None))
+            peak = jnp.maximum(peak, speed)
+            counts = counts._replace(evaluations=counts.evaluations + 1)
+            verdict = decide(speed <= stops.steady * peak, Outcome.STEADY_STATE)
+        if stops.loss is not None:
+            loss = problem.data.value(weights(problem.data.inputs))
+            verdict = decide(loss <= stops.loss, Outcome.TARGET_REACHED)
+        if stops.residual is not None:
+            residual = frobenius(problem.data.residual(weights(problem.data.inputs)))
+            verdict = decide(residual <= stops.residual, Outcome.TARGET_REACHED)
+        steps = counts.accepted + counts.rejected
+        verdict = decide(steps >= self.numerics.max_steps, Outcome.MAX_STEPS)
+        floor = UNDERFLOW * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
+        verdict = decide(now.dt < floor, Outcome.STEP_UNDERFLOW)
+        size = _norm(now.state)
+        verdict = decide(self._escaping(now, size, floor), Outcome.BLOW_UP)
+        return now._replace(outcome=verdict, peak_speed=peak, counts=counts)
+
+    def _escaping(self, now: Carry, size: Scalar, floor: Scalar) -> Flag:
+        # Escape at a finite time T goes like (T - t)^{-p}; with small p (deep nets) the weights are
+        # still moderate when t can resolve no smaller step. What tells escape from chatter then is
+        # the time to change by its own size, ||W|| / ||W'||, falling with the step.
+        limit = self.numerics.stops.blow_up * (1 + _norm(self.problem.weights))
+
+        def stuck(_) -> Flag:
+            return size < 1e4 * floor * _norm(self.term.vf(now.t, now.state, None))
+
+        fast = jax.lax.cond(now.dt < floor, stuck, lambda _: jnp.asarray(False), None)
+        return (size > limit) | ~jnp.isfinite(size) | fast
+
+    def _tolerance_scale(self, carry: Carry) -> Scalar | float:
+        if not self.numerics.tail:
+            return 1.0
+        data = self.problem.data
+        now = frobenius(data.residual(self.weights_of(carry.state)(data.inputs)))
+        start = frobenius(data.residual(self.problem.weights(data.inputs)))
+        return jnp.clip(now / start, 1e-12, 1.0)
+
+    def read(self, state: list[Array]) -> tuple[AbstractNetwork, Feedback]:
+        """The weights and feedback of a state."""
+        return self.problem.rule.read(self._rule_state(state), *self._given)
+
+    def weights_of(self, state: list[Array]) -> AbstractNetwork:
+        return self.read(state)[0]
+
+    @property
+    def term(self) -> diffrax.ODETerm:
+        """The rule's field on the leaves of its state.
+
+        Leaves, because diffrax's stage buffers take no empty nodes (no biases, a slaved read-out).
+        """
+
+        def field(t, state: list[Array], args: Any) -> list[Array]:
+            del args
+            velocity = self.problem.rule.velocity(t, self._rule_state(state), *self._given)
+            return jax.tree.leaves(velocity)
+
+        return diffrax.ODETerm(field)
+
+    @property
+    def _given(self) -> tuple[Feedback, Data]:
+        return self.problem.feedback, self.problem.data
+
+    def _rule_state(self, leaves: list[Array]) -> PyTree:
+        start = jax.eval_shape(self.problem.rule.init, self.problem.weights, *self._given)
+        return jax.tree.unflatten(jax.tree.structure(start), leaves)
+
+    @property
+    def kinked(self) -> bool:
+        return self.problem.weights.activation.kinked and len(self.problem.weights.weights) > 1
+
+    @property
+    def kink_counter(self) -> KinkCounter:
+        return KinkCounter()
+
+
+def _where(condition: Flag, yes: PyTree, no: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def _norm(tree: PyTree) -> Scalar:
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))

@@ -1,0 +1,77 @@
+"""Solvers by name, and what one step of each costs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+
+from .gauss import GaussLegendre
+
+Number = Any  # a float or a scalar array
+
+
+def _implicit(solver: type) -> Callable[[Number, Number], diffrax.AbstractSolver]:
+    return lambda rtol, atol: solver(root_finder=diffrax.VeryChord(rtol=rtol, atol=atol))
+
+
+def _explicit(solver: type) -> Callable[[Number, Number], diffrax.AbstractSolver]:
+    return lambda rtol, atol: solver()
+
+
+def _gauss(stages: int) -> Callable[[Number, Number], diffrax.AbstractSolver]:
+    return lambda rtol, atol: GaussLegendre(stages)
+
+
+# name -> builder(rtol, atol)
+SOLVERS: dict[str, Callable[[Number, Number], diffrax.AbstractSolver]] = {
+    "tsit5": _explicit(diffrax.Tsit5),
+    "dopri5": _explicit(diffrax.Dopri5),
+    "dopri8": _explicit(diffrax.Dopri8),
+    "bosh3": _explicit(diffrax.Bosh3),
+    "heun": _explicit(diffrax.Heun),
+    "euler": _explicit(diffrax.Euler),
+    "kvaerno3": _implicit(diffrax.Kvaerno3),
+    "kvaerno5": _implicit(diffrax.Kvaerno5),
+    "implicit-midpoint": _gauss(1),
+    "gauss4": _gauss(2),
+    "gauss6": _gauss(3),
+}
+
+# equation / source, printed by `faflow list solvers`
+NOTES = {
+    "tsit5": "explicit Runge-Kutta 5(4), adaptive (Tsitouras 2011): the default for smooth flows",
+    "dopri5": "explicit Runge-Kutta 5(4), adaptive (Dormand & Prince 1980)",
+    "dopri8": "explicit Runge-Kutta 8(7), adaptive (Prince & Dormand 1981): pays below 1e-10",
+    "bosh3": "explicit Runge-Kutta 3(2), adaptive (Bogacki & Shampine 1989): default with kinks",
+    "heun": "explicit Runge-Kutta 2(1), adaptive or fixed step",
+    "euler": "the discrete rule itself: w += step * velocity; fixed step",
+    "kvaerno3": "implicit ESDIRK 3(2), adaptive (Kvaerno 2004): stiff flows",
+    "kvaerno5": "implicit ESDIRK 5(4), adaptive (Kvaerno 2004): stiff flows, tight tolerances",
+    "implicit-midpoint": "Gauss-Legendre, order 2, fixed step: keeps quadratic laws to rounding",
+    "gauss4": "Gauss-Legendre, order 4, fixed step: keeps quadratic laws to rounding",
+    "gauss6": "Gauss-Legendre, order 6, fixed step: keeps quadratic laws to rounding",
+}
+
+FIXED_STEP_ONLY = frozenset({"euler", "implicit-midpoint", "gauss4", "gauss6"})
+IMPLICIT = frozenset({"kvaerno3", "kvaerno5"})
+
+
+def make_solver(name: str, rtol: Number, atol: Number) -> diffrax.AbstractSolver:
+    """The diffrax solver of this name; implicit ones solve their stages to (rtol, atol)."""
+    return SOLVERS[name](rtol, atol)
+
+
+def evaluations_per_step(solver: diffrax.AbstractSolver) -> int | None:
+    """Field evaluations of one step of an explicit method; None where it varies (implicit)."""
+    if isinstance(solver, diffrax.Euler):
+        return 1
+    if isinstance(solver, diffrax.AbstractERK):
+        tableau: Any = solver.tableau
+        return tableau.num_stages - (1 if tableau.fsal else 0)
+    return None
+
+
+def keeps_last(solver: diffrax.AbstractSolver) -> bool:
+    """First-same-as-last methods evaluate the field once more before the first step."""
+    tableau: Any = getattr(solver, "tableau", None)
+    return isinstance(solver, diffrax.AbstractERK) and tableau.fsal
