@@ -1,0 +1,17 @@
+"""Numbers from records: law rates and drift, exponents, certificates, limits."""
+
+from .alignment import AlignmentCertificate as AlignmentCertificate
+from .alignment import alignment_certificate as alignment_certificate
+from .exponent import ExponentFit as ExponentFit
+from .exponent import fit_exponent as fit_exponent
+from .laws import LawDrift as LawDrift
+from .laws import LawRate as LawRate
+from .laws import law_drift as law_drift
+from .laws import law_rate as law_rate
+from .limits import FactorisationReport as FactorisationReport
+from .limits import MinimumNormReport as MinimumNormReport
+from .limits import factorisation_report as factorisation_report
+from .limits import minimum_norm_report as minimum_norm_report
+from .prediction import ExponentPrediction as ExponentPrediction
+from .prediction import predict_exponent as predict_exponent
+from .prediction import residual_operator as residual_operator

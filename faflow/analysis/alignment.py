@@ -1,0 +1,64 @@
+"""Alignment certificates: what Theorem 1 guarantees about <W, F> before a flow is run."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..observables import AbstractConservationLaw, Balance, FeedbackPotential
+from ..rules import AbstractLearningRule
+from ..tasks import Data
+
+SLACK = 1e-6  # relative to the scale of <W, F>: a floor may be touched to the solver's accuracy
+
+
+class AlignmentCertificate(NamedTuple):
+    """Per feedback matrix: <W_{l+1}(t), F_{l+1}> >= floor_l = -Q_l(0) / k for all t.
+
+    From the layer balance k <W, F> = 1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - Q_l(0) and squares >= 0
+    (Robertson & Koyejo 2023, corollary of Theorem 1). `certified`: every floor is positive, so
+    every layer is aligned at all times. `inner_minimum`: smallest inner product recorded; `held`:
+    it never fell below the floor. It bounds the inner product, not the cosine.
+    """
+
+    floor: np.ndarray
+    inner_minimum: np.ndarray
+    certified: bool
+    held: bool
+
+
+def alignment_certificate(
+    rule: AbstractLearningRule,
+    weights0: AbstractNetwork,
+    feedback0: Feedback,
+    inner_over_time,
+    reached,
+    data: Data | None = None,
+) -> AlignmentCertificate | None:
+    """The certificate from t = 0 and whether the record kept to it; None without such a law.
+
+    `inner_over_time` (saves, feedback matrices): <W, F> as the alignment observable records it.
+    Direct feedback: only the last hidden layer, where D_{L-1} stands for F_L.
+    """
+    law = certificate_law(rule, weights0)
+    if law is None:
+        return None
+    inner = np.asarray(inner_over_time)[np.asarray(reached, bool)]
+    balance = np.asarray(law(weights0, feedback0, data))  # type: ignore[arg-type]
+    layers = list(law.layers)
+    if feedback0.form == "direct":
+        layers, balance = layers[-1:], balance[-1:]
+    floor = -balance / law.degree
+    followed = inner[:, [layer - 1 for layer in layers]]
+    slack = SLACK * np.max(np.abs(followed), axis=0)
+    held = bool(np.all(followed >= (floor - slack)[None, :]))
+    return AlignmentCertificate(floor, followed.min(axis=0), bool(np.all(floor > 0)), held)
+
+
+def certificate_law(rule: AbstractLearningRule, weights: AbstractNetwork) -> Balance | None:
+    """The layer balance with psi = <W, F>, if the rule keeps it for this network."""
+    law: AbstractConservationLaw | None = rule.laws(weights).get("layer-balance")
+    if isinstance(law, Balance) and isinstance(law.potential, FeedbackPotential):
+        return law
+    return None

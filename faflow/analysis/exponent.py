@@ -1,0 +1,118 @@
+"""Convergence exponents measured: the slope of the log residual, or an honest refusal."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+FitStatus = Literal["ok", "floor-reached", "too-few-points", "not-exponential", "not-decaying"]
+
+FLOOR_MARGIN = 100.0  # points within this factor of the noise floor are not used
+SHARE = 1 / 3  # the window is this last share of the usable decay, in log residual
+POINTS = 8  # fewest points of a window
+SPAN = 2.0  # least decay over a window, in e-folds
+BENT = 0.05  # largest relative change of slope between the two halves of a window
+
+
+class ExponentFit(NamedTuple):
+    """log residual = const - rate * t over `window` (t_start, t_end), by least squares.
+
+    `stderr` joins the regression's standard error with half the difference of the slopes of the
+    window's two halves (a bent curve is not noise). `status`: "ok", or why this is no exponent:
+    "floor-reached" (solver noise came before the asymptotic decay), "too-few-points",
+    "not-exponential" (the slope changes by more than 5 % within the window), "not-decaying".
+    `floor`: the noise floor assumed or found. Rates are in 1 / time; nan unless a line was fitted.
+    """
+
+    rate: float
+    stderr: float
+    window: tuple[float, float]
+    points: int
+    status: FitStatus
+    floor: float
+
+
+def fit_exponent(
+    ts,
+    residual,
+    *,
+    window: tuple[float, float] | None = None,
+    floor: float | None = None,
+) -> ExponentFit:
+    """Fit e^{-rate t} to the tail of a residual norm recorded at times ts.
+
+    Window rule, unless `window` is given: points within a factor 100 of the noise floor are
+    dropped; of the decay that remains, from the first residual down, the last third (in log
+    residual) is fitted. `floor`: default the larger of 10 eps times the largest residual and the
+    level of a plateau at the end of the record.
+    """
+    ts, residual = np.asarray(ts, float), np.asarray(residual, float)
+    usable = np.isfinite(ts) & np.isfinite(residual) & (residual > 0)
+    ts, residual = ts[usable], residual[usable]
+    if ts.size < POINTS:
+        return _refusal("too-few-points", ts, 0.0)
+    if floor is None:
+        floor = max(10 * float(np.finfo(float).eps * residual.max()), _plateau(ts, residual))
+    if window is not None:
+        inside = (ts >= window[0]) & (ts <= window[1])
+    else:
+        above = residual > FLOOR_MARGIN * floor
+        end = _first_false(above)
+        if end < POINTS:
+            return _refusal("floor-reached", ts[:end], floor)
+        decay = np.log(residual[:end])
+        drop = decay[0] - decay[-1]
+        if drop < SPAN:
+            return _refusal("floor-reached" if end < ts.size else "not-decaying", ts[:end], floor)
+        start = np.argmax(decay <= decay[-1] + max(SHARE * drop, SPAN))
+        inside = np.zeros(ts.size, bool)
+        inside[start:end] = True
+    if inside.sum() < POINTS:
+        return _refusal("too-few-points", ts[inside], floor)
+    return _line(ts[inside], np.log(residual[inside]), floor)
+
+
+def _line(ts: np.ndarray, logs: np.ndarray, floor: float) -> ExponentFit:
+    slope, error = _slope(ts, logs)
+    half = ts.size // 2
+    early, late = _slope(ts[: half + 1], logs[: half + 1])[0], _slope(ts[half:], logs[half:])[0]
+    window = (float(ts[0]), float(ts[-1]))
+    status: FitStatus = "ok"
+    if slope >= 0 or logs[0] - logs[-1] < 0.5 * SPAN:
+        status = "not-decaying"
+    elif abs(late - early) > BENT * abs(slope):
+        status = "not-exponential"
+    stderr = float(np.hypot(error, (late - early) / 2))
+    return ExponentFit(-float(slope), stderr, window, int(ts.size), status, float(floor))
+
+
+def _slope(ts: np.ndarray, logs: np.ndarray) -> tuple[float, float]:
+    """Least-squares slope and its standard error."""
+    centred = ts - ts.mean()
+    spread = np.sum(centred**2)
+    slope = np.sum(centred * logs) / spread
+    rest = logs - logs.mean() - slope * centred
+    return float(slope), float(np.sqrt(np.sum(rest**2) / max(ts.size - 2, 1) / spread))
+
+
+def _plateau(ts: np.ndarray, residual: np.ndarray) -> float:
+    """The level of solver noise at the end of the record, 0.0 if there is none.
+
+    Points within a factor 3 of the smallest are a plateau if, at the rate met just before them,
+    the residual should have fallen by e^5 during them. A power law 1/t^p stays within a factor 3
+    for less than that.
+    """
+    first = int(np.argmax(residual <= 3 * residual.min()))
+    before = max(first - POINTS, 0)
+    if first - before < 2 or residual.size - first < 4:
+        return 0.0
+    rate = -_slope(ts[before : first + 1], np.log(residual[before : first + 1]))[0]
+    return float(residual[first:].max()) if rate * (ts[-1] - ts[first]) > 5 else 0.0
+
+
+def _first_false(mask: np.ndarray) -> int:
+    return int(mask.size if mask.all() else np.argmin(mask))
+
+
+def _refusal(status: FitStatus, ts: np.ndarray, floor: float) -> ExponentFit:
+    window = (float(ts[0]), float(ts[-1])) if ts.size else (float("nan"), float("nan"))
+    return ExponentFit(float("nan"), float("nan"), window, int(ts.size), status, float(floor))

@@ -1,0 +1,99 @@
+"""Where a flow ended against where theory says it ends: minimum norm, factorisation limits."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..feedback import Feedback
+from ..networks import AbstractNetwork, is_linear
+from ..observables import linear_map
+from ..tasks import (
+    Data,
+    best_rank_error,
+    feedback_limit,
+    minimum_norm_map,
+    row_space_projector,
+)
+from ..tasks.losses import Squared
+
+CONDITION = 1e-10  # relative size of W_1(0) outside the data's span that counts as zero
+
+
+class MinimumNormReport(NamedTuple):
+    """A linear net's end against the minimum-norm solution M = (X^+ Y)^T.
+
+    `relative_distance` = ||W_L...W_1 - M||_F / ||M||_F; `norm_ratio` = ||W_L...W_1||_F / ||M||_F;
+    `condition_met`: W_1(0) (I - X^+ X) = 0, every row of W_1(0) in the span of the data, which
+    is what Theorem 2's limit needs; `smallest_singular_value` of X, whose square sets the rate.
+    """
+
+    relative_distance: float
+    norm_ratio: float
+    condition_met: bool
+    smallest_singular_value: float
+
+
+class FactorisationReport(NamedTuple):
+    """||Z W - Y||_F at the end (`error`), the best of its rank (`optimum`, Eckart-Young), that of
+    feedback alignment's limit Y P_{BY} (`limit_error`), and ||Z W - Y P_{BY}||_F / ||Y||_F
+    (`limit_distance`); the last two are nan without feedback."""
+
+    error: float
+    optimum: float
+    limit_error: float
+    limit_distance: float
+
+
+def minimum_norm_report(
+    weights0: AbstractNetwork, weights_end: AbstractNetwork, data: Data
+) -> MinimumNormReport | None:
+    """None unless the net is linear without biases, the loss squared, and X has fewer samples
+    than inputs and independent rows (so that many maps fit and one has minimum norm)."""
+    if not _linear_squares(weights_end, data):
+        return None
+    inputs = np.asarray(data.inputs)
+    singular = np.linalg.svd(inputs, compute_uv=False)
+    smallest = float(singular.min())
+    if inputs.shape[0] >= inputs.shape[1] or smallest <= 1e-12 * singular.max():
+        return None
+    answer, reached = minimum_norm_map(data), np.asarray(linear_map(weights_end))
+    first = np.asarray(weights0.weights[0])
+    outside = first - first @ row_space_projector(inputs)
+    size = np.linalg.norm(answer)
+    return MinimumNormReport(
+        relative_distance=float(np.linalg.norm(reached - answer) / size),
+        norm_ratio=float(np.linalg.norm(reached) / size),
+        condition_met=bool(np.linalg.norm(outside) <= CONDITION * np.linalg.norm(first)),
+        smallest_singular_value=smallest,
+    )
+
+
+def factorisation_report(
+    weights_end: AbstractNetwork, feedback: Feedback, data: Data
+) -> FactorisationReport | None:
+    """None unless this is min ||Z W - Y||: two linear layers, identity inputs, squared loss.
+
+    W = W_1 (r, m), Z = W_2 (n, r), Y = targets^T (n, m), B = F_2^T (r, n).
+    """
+    inputs = np.asarray(data.inputs)
+    square = inputs.shape[0] == inputs.shape[1] and np.array_equal(inputs, np.eye(len(inputs)))
+    if not (_linear_squares(weights_end, data) and square and len(weights_end.weights) == 2):
+        return None
+    target = np.asarray(data.targets).T
+    product = np.asarray(linear_map(weights_end))
+    limit_error = limit_distance = float("nan")
+    if feedback.matrices:
+        limit = feedback_limit(target, np.asarray(feedback.matrices[-1]).T)
+        limit_error = float(np.linalg.norm(target - limit))
+        limit_distance = float(np.linalg.norm(product - limit) / np.linalg.norm(target))
+    rank = weights_end.weights[0].shape[0]
+    return FactorisationReport(
+        error=float(np.linalg.norm(product - target)),
+        optimum=best_rank_error(target, rank),
+        limit_error=limit_error,
+        limit_distance=limit_distance,
+    )
+
+
+def _linear_squares(weights: AbstractNetwork, data: Data) -> bool:
+    return is_linear(weights) and not weights.biases and isinstance(data.loss, Squared)

@@ -1,0 +1,173 @@
+"""Convergence exponents predicted: the spectrum of the linearised residual flow at the end point.
+
+For squared loss e' = -K e with K = -J_f G: J_f the Jacobian of the outputs, G the rule's velocity
+per unit residual. Near a point of zero residual K is constant, and e decays at the smallest real
+part of K's spectrum on the directions that e can enter at all.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from .._types import Array
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..networks.draws import frobenius
+from ..rules import AbstractLearningRule, AbstractWeightRule
+from ..tasks import Data
+from ..tasks.losses import Squared
+
+PredictionStatus = Literal["ok", "partial", "residual-stays", "not-stable", "unavailable"]
+Point = tuple[AbstractNetwork, Feedback]
+
+LARGEST = 400  # dimension up to which the space the residual can enter is built in full
+CLOSED = 1e-8  # a direction shorter than this share is rounding, not a new direction
+STATES = 1500  # largest state whose Jacobian is formed, for rules with a state of their own
+
+
+class ExponentPrediction(NamedTuple):
+    """`rate` in 1 / time, smallest real part of the spectrum; `dimension` of the space searched.
+
+    `status`: "ok"; "partial": the space was cut off at LARGEST dimensions and the rate is a Ritz
+    value; "residual-stays": the residual does not vanish (more than 1e-3 of the first is left), so
+    no linearisation about e = 0 applies; "not-stable": the rate is not positive; "unavailable":
+    not the squared loss, or a state too large. `method` names how.
+    """
+
+    rate: float
+    status: PredictionStatus
+    dimension: int
+    method: str
+
+
+def predict_exponent(
+    rule: AbstractLearningRule,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+    start: Point | None = None,
+) -> ExponentPrediction:
+    """The exponent of the residual's decay, from (weights, feedback) at the end of a flow.
+
+    `start` = (weights, feedback) at t = 0 says which directions the residual can enter: the
+    smallest space that holds e(0) and is closed under K at both ends. Without it the residual at
+    the end is used. Rules with a state of their own (Kolen-Pollack, FA*) use the Jacobian of the
+    state's flow, on the modes that move the residual. Matrix-free: K is applied by two jvps.
+    """
+    if not isinstance(data.loss, Squared):
+        return ExponentPrediction(float("nan"), "unavailable", 0, "not the squared loss")
+    first = data.residual((start[0] if start else weights)(data.inputs))
+    last = data.residual(weights(data.inputs))
+    if start is not None and frobenius(last) > 1e-3 * frobenius(first):
+        return ExponentPrediction(float("nan"), "residual-stays", 0, "residual does not vanish")
+    if not isinstance(rule, AbstractWeightRule):
+        return _from_state(rule, weights, feedback, data)
+    operators = [residual_operator(rule, weights, feedback, data)]
+    if start is not None:
+        operators.append(residual_operator(rule, *start, data))
+    basis = _closure(np.asarray(first), operators)
+    if basis is None:
+        basis = _krylov(np.asarray(last), operators[0], 60)
+        return _smallest(
+            operators[0], basis, last.shape, "partial", "Arnoldi from the last residual"
+        )
+    return _smallest(operators[0], basis, last.shape, "ok", "spectrum where e can enter")
+
+
+def residual_operator(
+    rule: AbstractWeightRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+) -> Callable[[Array], Array]:
+    """u -> K u, u (samples, outputs): K = -J_f G at fixed weights.
+
+    The velocity is affine in the targets, so G u is its derivative in the direction -u.
+    """
+
+    @eqx.filter_jit
+    def apply(u: Array, weights, feedback, data) -> Array:
+        def velocity(targets):
+            shifted = eqx.tree_at(lambda d: d.targets, data, targets)
+            return rule.vector_field(weights, feedback, shifted)
+
+        _, push = jax.jvp(velocity, (data.targets,), (-u,))
+        _, change = jax.jvp(lambda net: net(data.inputs), (weights,), (push,))
+        return -change
+
+    return lambda u: apply(u, weights, feedback, data)
+
+
+def _closure(first: np.ndarray, operators) -> np.ndarray | None:
+    """Orthonormal rows spanning the smallest space that holds `first` and is closed under all
+    `operators`; None beyond LARGEST dimensions."""
+    basis = np.zeros((0, first.size))
+    waiting = [first.ravel() / np.linalg.norm(first)]
+    while waiting:
+        direction = _new_direction(waiting.pop(0), basis)
+        if direction is None:
+            continue
+        if len(basis) == LARGEST:
+            return None
+        basis = np.vstack([basis, direction])
+        if len(basis) == first.size:
+            break
+        for apply in operators:
+            image = _apply(apply, direction, first.shape)
+            size = np.linalg.norm(image)
+            if size > 0:
+                waiting.append(image / size)
+    return basis
+
+
+def _krylov(last: np.ndarray, apply, dimension: int) -> np.ndarray:
+    basis = (last.ravel() / np.linalg.norm(last))[None, :]
+    while len(basis) < min(dimension, last.size):
+        image = _apply(apply, basis[-1], last.shape)
+        direction = _new_direction(image / np.linalg.norm(image), basis)
+        if direction is None:
+            break
+        basis = np.vstack([basis, direction])
+    return basis
+
+
+def _new_direction(vector: np.ndarray, basis: np.ndarray) -> np.ndarray | None:
+    rest = vector
+    for _ in range(2):  # twice is enough (Kahan-Parlett) to be orthogonal to rounding
+        rest = rest - basis.T @ (basis @ rest)
+    size = np.linalg.norm(rest)
+    return rest / size if size > CLOSED else None
+
+
+def _apply(apply, direction: np.ndarray, shape) -> np.ndarray:
+    return np.asarray(apply(jnp.asarray(direction.reshape(shape)))).ravel()
+
+
+def _smallest(apply, basis: np.ndarray, shape, status: PredictionStatus, method: str):
+    images = np.stack([_apply(apply, direction, shape) for direction in basis])
+    rate = float(np.linalg.eigvals(basis @ images.T).real.min())
+    return ExponentPrediction(rate, status if rate > 0 else "not-stable", len(basis), method)
+
+
+def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
+    """Smallest decay rate among the modes of the state's linearised flow that move the residual."""
+    state = rule.init(weights, feedback, data)
+    flat, unravel = ravel_pytree(state)
+    if flat.size > STATES:
+        return ExponentPrediction(float("nan"), "unavailable", flat.size, "state too large")
+
+    def velocity(x):
+        moved = rule.velocity(jnp.zeros(()), unravel(x), feedback, data)
+        return ravel_pytree(moved)[0]
+
+    def residual(x):
+        return data.residual(rule.read(unravel(x), feedback, data)[0](data.inputs)).ravel()
+
+    rates, modes = np.linalg.eig(-np.asarray(jax.jacfwd(velocity)(flat)))
+    response = np.linalg.norm(np.asarray(jax.jacfwd(residual)(flat)) @ modes, axis=0)
+    seen = (np.abs(rates) > CLOSED * np.abs(rates).max()) & (response > CLOSED * response.max())
+    rate = float(np.real(rates[seen]).min()) if seen.any() else float("nan")
+    status: PredictionStatus = "ok" if rate > 0 else "not-stable"
+    return ExponentPrediction(rate, status, int(seen.sum()), "spectrum of the state's flow")
