@@ -13,12 +13,13 @@ Integer = Int[Array, ""]
 Flag = Bool[Array, ""]
 Times = Float[Array, " saves"]
 
-Matrix = Float[Array, "out in"]
-Bias = Float[Array, " out"]
+# Layers differ in size, so these dimensions are named but not tied to each other.
+Matrix = Float[Array, "_out _in"]
+Bias = Float[Array, " _out"]
 Inputs = Float[Array, "samples inputs"]
 Outputs = Float[Array, "samples outputs"]
 PerSample = Float[Array, " samples"]
-Units = Float[Array, "samples units"]
+Units = Float[Array, "samples _units"]
 
 Record = PyTree[Array]
 

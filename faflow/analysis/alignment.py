@@ -34,7 +34,7 @@ def alignment_certificate(
     feedback0: Feedback,
     inner_over_time,
     reached,
-    data: Data | None = None,
+    data: Data,
 ) -> AlignmentCertificate | None:
     """The certificate from t = 0 and whether the record kept to it; None without such a law.
 
@@ -45,7 +45,7 @@ def alignment_certificate(
     if law is None:
         return None
     inner = np.asarray(inner_over_time)[np.asarray(reached, bool)]
-    balance = np.asarray(law(weights0, feedback0, data))  # type: ignore[arg-type]
+    balance = np.asarray(law(weights0, feedback0, data))
     layers = list(law.layers)
     if feedback0.form == "direct":
         layers, balance = layers[-1:], balance[-1:]

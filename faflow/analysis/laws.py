@@ -68,7 +68,7 @@ def law_rate(
     return LawRate(rate, scale, jnp.where(scale > 0, rate / safe, 0.0))
 
 
-def law_drift(law_values: Record, law_scales: Record, ts, reached, decay: float = 0.0) -> LawDrift:
+def law_drift(law_values, law_scales, ts, reached, decay: float = 0.0) -> LawDrift:
     """The drift of a recorded law; `law_values` and `law_scales` have a leading axis of saves."""
     kept = np.asarray(reached, bool)
     times = np.asarray(ts)[kept]
@@ -85,7 +85,7 @@ def law_drift(law_values: Record, law_scales: Record, ts, reached, decay: float 
     return LawDrift(drift, scale, relative, np.asarray(when))
 
 
-def _by_layer(record: Record) -> list[np.ndarray]:
+def _by_layer(record) -> list[np.ndarray]:
     """One (saves, entries) array per layer, whether layers are an axis or pytree leaves."""
     if isinstance(record, tuple | list):
         return [np.asarray(leaf).reshape(len(leaf), -1) for leaf in record]

@@ -21,7 +21,7 @@ class KolenPollack(AbstractLearningRule):
     in 1 / time.
     """
 
-    decay: Scalar = eqx.field(converter=jnp.asarray, default=0.0)
+    decay: Scalar = eqx.field(converter=lambda x: jnp.asarray(x, float), default=0.0)
     equation: ClassVar[str] = "dW_l = g_l - lambda W_l, dF_l = g_l - lambda F_l (g_l as in FA)"
     source: ClassVar[str] = "Kolen & Pollack 1994; Akrout et al. 2019"
     form: ClassVar[Form] = "layerwise"
