@@ -98,15 +98,19 @@ def _plateau(ts: np.ndarray, residual: np.ndarray) -> float:
     """The level of solver noise at the end of the record, 0.0 if there is none.
 
     Points within a factor 3 of the smallest are a plateau if, at the rate met just before them,
-    the residual should have fallen by e^5 during them. A power law 1/t^p stays within a factor 3
-    for less than that.
+    the residual should have fallen by e^5 during them (a power law 1/t^p leaves a factor 3 sooner),
+    and if over their second half it goes up and down or stands still (a slow mode keeps falling).
     """
     first = int(np.argmax(residual <= 3 * residual.min()))
     before = max(first - POINTS, 0)
     if first - before < 2 or residual.size - first < 4:
         return 0.0
     rate = -_slope(ts[before : first + 1], np.log(residual[before : first + 1]))[0]
-    return float(residual[first:].max()) if rate * (ts[-1] - ts[first]) > 5 else 0.0
+    if rate * (ts[-1] - ts[first]) <= 5:
+        return 0.0
+    late = np.log(residual[first + (residual.size - first) // 2 :])
+    falling = np.mean(np.diff(late) < 0) > 0.9 and late[0] - late[-1] > 0.05
+    return 0.0 if falling else float(residual[first:].max())
 
 
 def _first_false(mask: np.ndarray) -> int:

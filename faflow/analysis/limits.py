@@ -34,12 +34,14 @@ class MinimumNormReport(NamedTuple):
 
 
 class FactorisationReport(NamedTuple):
-    """||Z W - Y||_F at the end (`error`), the best of its rank (`optimum`, Eckart-Young), that of
-    feedback alignment's limit Y P_{BY} (`limit_error`), and ||Z W - Y P_{BY}||_F / ||Y||_F
-    (`limit_distance`); the last two are nan without feedback."""
+    """||Z W - Y||_F at the end (`error`), the best of its rank (`optimum`, Eckart-Young), their
+    ratio (`excess`, nan where the optimum is zero to rounding), the error of feedback alignment's
+    limit Y P_{BY} (`limit_error`) and ||Z W - Y P_{BY}||_F / ||Y||_F (`limit_distance`); the last
+    two are nan without feedback."""
 
     error: float
     optimum: float
+    excess: float
     limit_error: float
     limit_distance: float
 
@@ -87,9 +89,12 @@ def factorisation_report(
         limit_error = float(np.linalg.norm(target - limit))
         limit_distance = float(np.linalg.norm(product - limit) / np.linalg.norm(target))
     rank = weights_end.weights[0].shape[0]
+    error, optimum = float(np.linalg.norm(product - target)), best_rank_error(target, rank)
+    exact = optimum <= 1e-12 * np.linalg.norm(target)
     return FactorisationReport(
-        error=float(np.linalg.norm(product - target)),
-        optimum=best_rank_error(target, rank),
+        error=error,
+        optimum=optimum,
+        excess=float("nan") if exact else error / optimum,
         limit_error=limit_error,
         limit_distance=limit_distance,
     )

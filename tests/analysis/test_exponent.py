@@ -41,6 +41,13 @@ def test_noise_that_comes_too_early_is_refused():
     assert fit.status == "floor-reached" and np.isnan(fit.rate)
 
 
+def test_a_slow_mode_is_not_taken_for_noise():
+    # The slow mode takes over at 0.05, and every point is exact: the fit is of the slow mode.
+    signal = np.exp(-20.0 * TS) + 0.05 * np.exp(-0.5 * TS)
+    fit = fit_exponent(TS, signal)
+    assert fit.status == "ok" and fit.rate == pytest.approx(0.5, rel=1e-3)
+
+
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_a_power_law_is_not_exponential(power):
     ts = np.concatenate([[0.0], np.geomspace(1e-2, 1e4, 200)])
