@@ -1,0 +1,48 @@
+"""faflow: learning in continuous time.
+
+Gradient flow, feedback alignment and their conservation laws in JAX. Nothing is imported before
+it is used: `import faflow` is light and changes no setting of JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .experiments.errors import ConfigError
+    from .experiments.run import Result, run
+    from .experiments.run import open_result as open
+    from .flow import FlowProblem, Numerics, integrate
+
+__version__ = "0.1.0"
+
+# Name -> (module, name there).
+_DOORS = {
+    "ConfigError": ("experiments.errors", "ConfigError"),
+    "FlowProblem": ("flow", "FlowProblem"),
+    "Numerics": ("flow", "Numerics"),
+    "Result": ("experiments.run", "Result"),
+    "integrate": ("flow", "integrate"),
+    "open": ("experiments.run", "open_result"),
+    "run": ("experiments.run", "run"),
+}
+__all__ = [
+    "ConfigError",
+    "FlowProblem",
+    "Numerics",
+    "Result",
+    "__version__",
+    "integrate",
+    "open",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(f"module 'faflow' has no attribute {name!r}")
+    module, attribute = _DOORS[name]
+    return getattr(importlib.import_module(f"faflow.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,300 @@
+"""The command line. Everything heavy is imported inside the commands: --help answers at once."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+TOPICS = (
+    "rules", "laws", "tasks", "solvers", "activations", "inits", "feedbacks", "observables",
+    "losses",
+)  # fmt: skip
+BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
+PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
+INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """Wrong arguments, in one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog.removeprefix('faflow').strip() or 'command'}: {message}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (0 done, 1 a bound or check failed, 2 bad input,
+    3 a flow ended early)."""
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else list(argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader has gone (`| head`). Nothing more can be said on stdout, at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        # /dev/full and the like. What could not be flushed must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _complain(f"stdout: can't be written ({error.strerror or error})")
+
+
+def _dispatch(argv: list[str]) -> int:
+    try:
+        arguments = _parser().parse_args(argv)
+    except UsageError as error:
+        return _complain(f"{error}; see faflow --help")
+    except SystemExit as done:  # --help, --version
+        return int(done.code or 0)
+    return arguments.command(arguments)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="faflow", allow_abbrev=False,
+        description="Learning in continuous time: gradient flow, feedback alignment, their laws.",
+        epilog="exit codes: 0 done; 1 an [expect] bound or a check failed; 2 bad input; "
+        "3 a flow ended early and its partial result is stored",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Any], int], about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        added.set_defaults(command=run)
+        return added
+
+    run = command("run", _run, "run configs, store and print their results")
+    run.add_argument("configs", nargs="+", metavar="CONFIG", help="TOML file")
+    run.add_argument("--out", metavar="DIR", help="the result folder itself (default results/NAME)")
+    run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
+    run.add_argument("--replace", action="store_true", help="replace a different stored result")
+    run.add_argument("--no-figures", action="store_true", help="draw nothing")
+    show = command("show", _show, "print a config with every default written out")
+    show.add_argument("config", metavar="CONFIG")
+    for with_overrides in (run, show):
+        with_overrides.add_argument(
+            "--set", dest="overrides", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+            help="override a key of the config, e.g. flow.t1=10",
+        )  # fmt: skip
+    drift = command("drift", _drift, "print how far a stored result's laws drifted")
+    fit = command("fit", _fit, "fit the convergence exponent of a stored result")
+    fit.add_argument("--window", nargs=2, type=float, metavar=("FROM", "TO"), help="times to fit")
+    plot = command("plot", _plot, "draw a stored result")
+    for of_result in (drift, fit, plot):
+        of_result.add_argument("result", metavar="RESULT", help="result folder")
+    listed = command("list", _list, "list what configs can name")
+    listed.add_argument("topic", nargs="?", choices=TOPICS)
+    check = command("check", _check, "check a learning rule on small random networks")
+    check.add_argument("rule", metavar="MODULE:RULE", help="or file.py:RULE, or a rule's name")
+    return parser
+
+
+def _version() -> str:
+    return f"faflow {sys.modules['faflow'].__version__}"
+
+
+def _complain(text: str) -> int:
+    print("faflow: " + " ".join(text.split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+@contextmanager
+def _precision(wanted: str) -> Iterator[None]:
+    """JAX in float64 or float32 for as long as one config runs."""
+    import jax
+
+    before = jax.config.read("jax_enable_x64")
+    jax.config.update("jax_enable_x64", wanted == "float64")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
+# ---- commands -----------------------------------------------------------------------------------
+
+
+def _run(arguments: Any) -> int:
+    codes, summaries = [], []
+    several = len(arguments.configs) > 1
+    for config in arguments.configs:
+        code, summary = _reporting_errors(lambda c=config: _run_one(c, arguments, several))
+        codes.append(code)
+        if summary is not None:
+            summaries.append(summary)
+    if arguments.json and (several or summaries):
+        found = summaries if several else summaries[0]
+        print(json.dumps(found, indent=2, allow_nan=False))
+    return next(code for code in PRIORITY if code in codes)
+
+
+def _reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
+    """What `act` returns; a ConfigError is one line on stderr and exit code 2."""
+    from .experiments.errors import ConfigError
+
+    try:
+        return act()
+    except ConfigError as error:
+        return _complain(str(error)), None
+
+
+def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str, Any]]:
+    from . import experiments
+
+    resolved = experiments.resolve_path(config, arguments.overrides)
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None and several:
+        out = out / resolved.config.name
+    with _precision(resolved.config.precision):
+        result = experiments.run(
+            resolved, out=out, replace=arguments.replace, note=_note, meter=_meter(arguments.json)
+        )
+    if result.fresh and not arguments.no_figures and result.folder is not None:
+        _draw(result.folder)
+    if not arguments.json:
+        _print_summary(result.summary, result.folder, result.fresh)
+    return result.exit_code, result.summary
+
+
+def _note(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"faflow: {text} ...", file=sys.stderr, flush=True)
+
+
+def _meter(quiet: bool) -> Any:
+    import diffrax
+
+    if quiet or not sys.stderr.isatty():
+        return diffrax.NoProgressMeter()
+    return diffrax.TqdmProgressMeter()
+
+
+def _draw(folder: Path) -> list[Path]:
+    from .experiments.errors import ConfigError
+    from .plots import draw
+
+    try:
+        return draw(folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
+
+
+def _show(arguments: Any) -> int:
+    def act() -> tuple[int, None]:
+        from . import experiments
+
+        resolved = experiments.resolve_path(arguments.config, arguments.overrides)
+        print(experiments.config_text(resolved), end="")
+        return DONE, None
+
+    return _reporting_errors(act)[0]
+
+
+def _drift(arguments: Any) -> int:
+    return _on_result(arguments, lambda e, result: _print_rows("drift", e.drift_rows(result)))
+
+
+def _fit(arguments: Any) -> int:
+    def act(experiments: Any, result: Any) -> None:
+        _print_rows("exponent", experiments.fit_rows(result, arguments.window))
+
+    return _on_result(arguments, act)
+
+
+def _plot(arguments: Any) -> int:
+    def act(experiments: Any, result: Any) -> None:
+        for path in _draw(result.folder):
+            print(path)
+
+    return _on_result(arguments, act)
+
+
+def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
+    def act() -> tuple[int, None]:
+        from . import experiments
+
+        show(experiments, experiments.open_result(arguments.result))
+        return DONE, None
+
+    return _reporting_errors(act)[0]
+
+
+def _list(arguments: Any) -> int:
+    from .experiments.listing import listing
+
+    for topic in [arguments.topic] if arguments.topic else TOPICS:
+        rows = [{key: text for key, text in row.items() if text} for row in listing(topic)]
+        _print_entries(topic, rows)
+    return DONE
+
+
+def _check(arguments: Any) -> int:
+    def act() -> tuple[int, None]:
+        from . import experiments
+
+        with _precision("float64"):
+            check = experiments.check_rule(arguments.rule)
+        _print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
+        print("every claim holds" if check.ok else "NOT as claimed")
+        return DONE if check.ok else BROKEN, None
+
+    return _reporting_errors(act)[0]
+
+
+# ---- printing -----------------------------------------------------------------------------------
+
+
+def _print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """A table with one column per key of the first row."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        print(f"{title}: nothing recorded")
+        return
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for key in rows[0]:
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row.get(key, "")) for key in rows[0]))
+    # A pipe has no width: wide enough that hardly a row is wrapped there.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _print_entries(topic: str, rows: Sequence[Mapping[str, str]]) -> None:
+    print(topic)
+    for row in rows:
+        print(f"  {row['name']}")
+        for key, text in row.items():
+            if key != "name":
+                print(f"      {text}" if key == "about" else f"      {key}: {text}")
+    print()
+
+
+def _print_summary(summary: Mapping[str, Any], folder: Path | None, fresh: bool) -> None:
+    from .experiments.tables import summary_rows
+
+    place = "" if folder is None else f"  ->  {folder}" + ("" if fresh else "  (already there)")
+    _print_rows(f"{summary['name']}{place}", summary_rows(summary))
+    for warning in summary.get("warnings", ()):
+        print(f"note: {warning}")
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+"""From a config file to a stored result: schema, registries, build, run, store, check."""
+
+from .check import check_rule as check_rule
+from .dump import config_text as config_text
+from .errors import ConfigError as ConfigError
+from .run import Result as Result
+from .run import open_result as open_result
+from .run import resolve_path as resolve_path
+from .run import run as run
+from .tables import check_rows as check_rows
+from .tables import drift_rows as drift_rows
+from .tables import fit_rows as fit_rows

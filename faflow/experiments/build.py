@@ -1,0 +1,255 @@
+"""From a resolved config to what the flow needs: data, W(0), feedback, times, observables."""
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array
+from ..feedback import Feedback, Form, draw_feedback
+from ..flow import FlowProblem, Numerics, Stops
+from ..networks import MLP, AbstractNetwork
+from ..networks.initialise import initial_network
+from ..observables import AbstractConservationLaw, AbstractObservable
+from ..rules import AbstractLearningRule, FAStar
+from ..solvers import SOLVERS
+from ..tasks import Squared, Task, load_npz, make_task
+from . import observe
+from .errors import ConfigError, shown
+from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
+from .registries import resolve
+from .resolve import Resolved, make, save_times
+
+# Numbers folded into a section's seed, so that one seed draws independent sections. Fixed for good:
+# other numbers would be other data.
+TASK, INIT, FEEDBACK = 1, 2, 3
+
+MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
+
+
+class Experiment(NamedTuple):
+    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule keeps."""
+
+    task: Task
+    problem: FlowProblem
+    ts: Array
+    observables: dict[str, AbstractObservable]
+    laws: dict[str, tuple[AbstractConservationLaw, bool]]
+    numerics: Numerics
+
+
+def build(resolved: Resolved) -> Experiment:
+    """The experiment of a config. ConfigError where sections don't fit together."""
+    task = _task(resolved)
+    _check_widths(resolved, task)
+    rule = make("rule", resolved.rule)
+    _check_rule(resolved, rule, task)
+    weights, feedback = _weights_and_feedback(resolved, rule.form, task)
+    problem = FlowProblem(rule, weights, feedback, task.data)
+    _check_slaved_readout(problem)
+    _check_field(resolved, problem)
+    laws = _laws(resolved, problem)
+    ts = jnp.asarray(save_times(resolved.flow, resolved.config.precision), float)
+    return Experiment(
+        task, problem, ts, _observables(resolved, problem, laws), laws, _numerics(resolved)
+    )
+
+
+@contextmanager
+def _blaming(key: str) -> Iterator[None]:
+    """ValueErrors of the rooms below, which know nothing of configs, named by the key at fault."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (ValueError, ModuleNotFoundError) as error:
+        raise ConfigError(key, str(error)) from error
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        raise ConfigError(key, f"asks for more memory than there is ({error}); lower it") from error
+
+
+def _section_key(resolved: Resolved, section: Any, number: int) -> Array:
+    return jax.random.fold_in(jax.random.key(resolved.config.seed_of(section)), number)
+
+
+def _task(resolved: Resolved) -> Task:
+    section, choice = resolved.config.task, resolved.task
+    options = dict(choice.options)
+    if isinstance(options.get("file"), str):
+        options["file"] = str(resolved.base / options["file"])
+    known = inspect.signature(make_task).parameters
+    with _blaming("task"):
+        if clash := (set(options) & set(known)) - {"options"}:
+            raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
+        return make_task(
+            choice.kind if ":" not in choice.kind else choice.entry,
+            key=_section_key(resolved, section, TASK),
+            loss=make("task.loss", resolved.loss),
+            reduction=section.reduction,
+            standardise=section.standardise,
+            whiten=section.whiten,
+            scale=section.scale,
+            **options,
+        )
+
+
+def _check_widths(resolved: Resolved, task: Task) -> None:
+    widths = resolved.config.network.widths
+    features, outputs = task.data.inputs.shape[1], task.data.targets.shape[1]
+    for index, name, needed in ((0, "inputs", features), (len(widths) - 1, "outputs", outputs)):
+        if widths[index] != needed:
+            what = f"is {widths[index]}, but the task has {needed} {name}; set it to {needed}"
+            raise ConfigError(f"network.widths.{index}", what)
+    count = sum(out * into for into, out in itertools.pairwise(widths))
+    if count > MOST_WEIGHTS:
+        raise ConfigError(
+            "network.widths", f"asks for {count} weights; lower it ({MOST_WEIGHTS} at most)"
+        )
+
+
+def _check_rule(resolved: Resolved, rule: AbstractLearningRule, task: Task) -> None:
+    if isinstance(rule, FAStar) and not isinstance(task.data.loss, Squared):
+        what = f"is '{resolved.config.task.loss}', but the rule fa-star needs 'squared'"
+        raise ConfigError("task.loss", what)
+    if isinstance(rule, FAStar) and len(resolved.config.network.widths) < 3:
+        raise ConfigError("network.widths", "lists no hidden layer, but the rule fa-star needs one")
+
+
+def _check_slaved_readout(problem: FlowProblem) -> None:
+    """FA* solves for its read-out, which needs independent features."""
+    if not isinstance(problem.rule, FAStar):
+        return
+    features = np.asarray(problem.weights.trace(problem.data.inputs).post[-2])
+    rank, width = int(np.linalg.matrix_rank(features)), features.shape[1]
+    if rank < width:
+        what = f"has a last hidden width {width}, but its features have rank {rank}; fa-star needs"
+        raise ConfigError("network.widths", f"{what} a width of at most that (see rule.kind)")
+
+
+def _weights_and_feedback(
+    resolved: Resolved, form: Form, task: Task
+) -> tuple[AbstractNetwork, Feedback]:
+    """W(0) and the feedback, whichever of them the other is drawn from last."""
+    init = make("init", resolved.init)
+    if not isinstance(init, WeightsFromFile) and init.needs_feedback:
+        feedback = _feedback(resolved, "layerwise" if form == "none" else form, None)
+        weights = _drawn_network(resolved, init, task, feedback)
+        return weights, Feedback() if form == "none" else feedback
+    if isinstance(init, WeightsFromFile):
+        weights = _network_from_file(resolved, init)
+    else:
+        weights = _drawn_network(resolved, init, task, Feedback())
+    return weights, Feedback() if form == "none" else _feedback(resolved, form, weights)
+
+
+def _drawn_network(
+    resolved: Resolved, init: Any, task: Task, feedback: Feedback
+) -> AbstractNetwork:
+    network = resolved.config.network
+    with _blaming("init"):
+        return initial_network(
+            init,
+            _section_key(resolved, resolved.config.init, INIT),
+            network.widths,
+            make("network.activation", resolved.activation),
+            bias=network.bias,
+            bias_scale=network.bias_scale,
+            feedback=feedback.matrices,
+            inputs=task.data.inputs,
+        )
+
+
+def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
+    network = resolved.config.network
+    phi = make("network.activation", resolved.activation)
+    with _blaming("init.file"):
+        arrays = load_npz(resolved.base / init.file)
+        try:
+            return given_network(arrays, network.widths, phi, network.bias)
+        except ValueError as error:
+            raise ValueError(f"File {resolved.base / init.file} {error}") from None
+
+
+def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -> Feedback:
+    draw, widths = make("feedback", resolved.feedback), resolved.config.network.widths
+    if isinstance(draw, FeedbackFromFile):
+        with _blaming("feedback.file"):
+            arrays = load_npz(resolved.base / draw.file)
+            try:
+                return given_feedback(arrays, widths, form)
+            except ValueError as error:
+                raise ValueError(f"File {resolved.base / draw.file} {error}") from None
+    if draw.needs_weights and weights is None:
+        what = (
+            f"is {shown(resolved.feedback.kind)}, tied to W(0), but init "
+            f"{shown(resolved.init.kind)} draws W(0) from the feedback; change one of them"
+        )
+        raise ConfigError("feedback.kind", what)
+    with _blaming("feedback"):
+        key = _section_key(resolved, resolved.config.feedback, FEEDBACK)
+        return draw_feedback(draw, key, widths, form, weights)
+
+
+def _check_field(resolved: Resolved, problem: FlowProblem) -> None:
+    """The rule's field has the state's shape; a user's rule that doesn't is said so in a line."""
+
+    def fields(weights, feedback, data):
+        state = problem.rule.init(weights, feedback, data)
+        return state, problem.rule.velocity(jnp.zeros(()), state, feedback, data)
+
+    try:
+        state, velocity = jax.eval_shape(fields, problem.weights, problem.feedback, problem.data)
+    except Exception as error:  # a user's rule may raise anything
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ConfigError("rule.kind", f"is '{resolved.rule.kind}': {reason}") from error
+    shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (state, velocity)]
+    if jax.tree.structure(state) != jax.tree.structure(velocity) or shapes[0] != shapes[1]:
+        what = f"is '{resolved.rule.kind}', whose velocity has not the shape of its state"
+        raise ConfigError("rule.kind", f"{what}; try `faflow check`")
+
+
+def _laws(
+    resolved: Resolved, problem: FlowProblem
+) -> dict[str, tuple[AbstractConservationLaw, bool]]:
+    if "laws" not in resolved.names:
+        return {}
+    if len(problem.weights.weights) < 2:
+        raise ConfigError("observe.names", "lists 'laws', but there is no hidden layer; remove it")
+    return observe.asked_laws(problem, resolved.config.observe.laws)
+
+
+def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, AbstractObservable]:
+    found: dict[str, AbstractObservable] = {}
+    for index, name in enumerate(resolved.names):
+        with _blaming(f"observe.names.{index}"):
+            try:
+                found |= observe.OBSERVABLES[name].build(name, problem)
+            except ValueError as error:
+                raise ValueError(f"is '{name}', which {error}; remove it") from error
+    found |= observe.law_observables(laws)
+    if resolved.config.observe.save_weights:
+        found["weights"] = observe.WeightsNow(observe.feedback_moves(problem))
+    return found
+
+
+def _numerics(resolved: Resolved) -> Numerics:
+    flow, stop = resolved.flow, resolved.flow.stop
+    given = {k: v for k, v in stop.model_dump().items() if v is not None}
+    numbers: dict[str, Any] = {name: getattr(flow, name) for name in ("rtol", "atol", "step")}
+    return Numerics(
+        **numbers,
+        solver=_solver(flow.solver),
+        max_steps=jnp.asarray(flow.max_steps),
+        tail=flow.tail,
+        stops=Stops(**given),
+    )
+
+
+def _solver(name: str) -> str | diffrax.AbstractSolver:
+    return name if name in SOLVERS else resolve("flow.solver", "solvers", name)()

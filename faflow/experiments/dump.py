@@ -1,0 +1,78 @@
+"""A resolved config as TOML: every default written out, ready to be run again."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from .resolve import Choice, Resolved
+
+_OUTSIDE = ("network", "init", "task", "rule", "feedback", "flow", "observe", "expect")
+
+
+def config_text(
+    resolved: Resolved,
+    *,
+    into: Path | None = None,
+    paths: bool = True,
+    provenance: Mapping[str, str] | None = None,
+) -> str:
+    """TOML of a resolved config.
+
+    `into`: the folder it will lie in, which `file` options are then relative to; `paths` = False
+    leaves them out (their content counts, not their place).
+    """
+    table = config_table(resolved)
+    for section in ("task", "init", "feedback"):
+        file = table[section].get("file")
+        if isinstance(file, str) and not paths:
+            table[section]["file"] = ""
+        elif isinstance(file, str) and into is not None:
+            table[section]["file"] = os.path.relpath(resolved.base / file, into)
+    if provenance:
+        table["provenance"] = dict(provenance)
+    return tomli_w.dumps(table)
+
+
+def config_table(resolved: Resolved) -> dict[str, Any]:
+    """The resolved config as plain tables."""
+    config = resolved.config
+    table = {name: getattr(config, name) for name in ("name", "precision", "seed")}
+    table["network"] = config.network.model_dump() | {"activation": _kind(resolved.activation)}
+    own_task = ("loss", "reduction", "standardise", "whiten", "scale")
+    table["task"] = _section(resolved.task, config.task, own_task)
+    table["init"] = _section(resolved.init, config.init)
+    table["rule"] = _section(resolved.rule, None)
+    table["feedback"] = _section(resolved.feedback, config.feedback)
+    table["flow"] = resolved.flow.model_dump()
+    observe = config.observe.model_dump() | {"names": resolved.names}
+    table["observe"] = observe
+    if config.expect:
+        table["expect"] = dict(config.bounds)
+    ordered = {k: v for k, v in table.items() if k not in _OUTSIDE}
+    ordered |= {k: table[k] for k in _OUTSIDE if k in table}
+    return _toml(ordered)
+
+
+def _section(choice: Choice, section: Any, own: tuple[str, ...] = ()) -> dict[str, Any]:
+    found = _kind(choice, always_table=True)
+    found |= {name: getattr(section, name) for name in own}
+    if section is not None and section.seed is not None:
+        found["seed"] = section.seed
+    return found
+
+
+def _kind(choice: Choice, always_table: bool = False) -> Any:
+    if not choice.options and not always_table:
+        return choice.kind
+    return {"kind": choice.kind, **choice.options}
+
+
+def _toml(value: Any) -> Any:
+    """Without None, which TOML lacks, and without empty tables; tuples as lists."""
+    if isinstance(value, Mapping):
+        items = {key: _toml(item) for key, item in value.items() if item is not None}
+        return {key: item for key, item in items.items() if item != {}}
+    return [_toml(item) for item in value] if isinstance(value, list | tuple) else value

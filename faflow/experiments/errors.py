@@ -1,0 +1,30 @@
+"""Bad input: one line that names the key, the value and the remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+_FEW = 20
+_SHOWN = 80
+
+
+class ConfigError(ValueError):
+    """Something a user asked for that can't be done; `str` is one line, `<dotted key>: <what>`."""
+
+    def __init__(self, key: str, what: str):
+        self.key = key
+        super().__init__(" ".join(f"{key}: {what}".split()))
+
+
+def shown(value: object) -> str:
+    """A value as an error prints it: TOML's spelling where there is one, and not too long."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 4] + " ..."
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The remedy for a wrong name: the nearest valid one, and all of them if they are few."""
+    valid = list(dict.fromkeys(names))
+    close = difflib.get_close_matches(str(name), valid, n=1)
+    guess = f"did you mean '{close[0]}'?" if close else ""
+    listing = f"valid: {', '.join(valid)}" if 0 < len(valid) <= _FEW else ""
+    return " ".join(part for part in (guess, listing) if part) or "remove it"

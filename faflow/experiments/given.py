@@ -1,0 +1,71 @@
+"""Initial weights and feedback from the user's own `.npz` file."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array
+from ..feedback import Feedback, Form, feedback_shapes
+from ..networks import MLP, AbstractActivation
+
+
+@dataclass(frozen=True)
+class WeightsFromFile:
+    """W1..WL (and b1..bL with biases) from `file`, an .npz relative to the config."""
+
+    file: str
+
+
+@dataclass(frozen=True)
+class FeedbackFromFile:
+    """F2..FL, or D1..D(L-1) for direct feedback, from `file`, an .npz relative to the config."""
+
+    file: str
+
+
+def given_network(
+    arrays: Mapping[str, np.ndarray],
+    widths: tuple[int, ...],
+    activation: AbstractActivation,
+    bias: bool,
+) -> MLP:
+    """The network of W1..WL, b1..bL. ValueError if one is missing, superfluous or misshapen."""
+    pairs = list(zip(widths[1:], widths[:-1], strict=True))
+    weights = _pick(arrays, "W", dict(enumerate(pairs, start=1)))
+    biases = {i: (out,) for i, (out, _) in enumerate(pairs, start=1)} if bias else {}
+    return MLP(weights, _pick(arrays, "b", biases), activation)
+
+
+def given_feedback(
+    arrays: Mapping[str, np.ndarray], widths: tuple[int, ...], form: Form
+) -> Feedback:
+    """The feedback F2..FL or D1..D(L-1). ValueError if one is missing or misshapen."""
+    letter, first = ("F", 2) if form == "layerwise" else ("D", 1)
+    shapes = dict(enumerate(feedback_shapes(widths, form), start=first))
+    return Feedback(_pick(arrays, letter, shapes), form)
+
+
+def _pick(
+    arrays: Mapping[str, np.ndarray], letter: str, shapes: Mapping[int, tuple[int, ...]]
+) -> tuple[Array, ...]:
+    found = [name for name in arrays if re.fullmatch(letter + r"\d+", name)]
+    wanted = {f"{letter}{index}": shape for index, shape in shapes.items()}
+    for name, shape in wanted.items():
+        if name not in arrays:
+            have = ", ".join(arrays) or "nothing"
+            raise ValueError(f"has no array {name} of shape {shape} (found: {have}); add it")
+        if arrays[name].shape != shape:
+            raise ValueError(
+                f"has {name} of shape {arrays[name].shape}, but the network needs {shape}; "
+                "correct it or network.widths"
+            )
+    for name in found:
+        if name not in wanted:
+            raise ValueError(
+                f"holds {name}, which this network or rule has no place for; remove it "
+                "(or see network.widths, network.bias, rule.kind)"
+            )
+    return tuple(jnp.asarray(arrays[name], float) for name in wanted)

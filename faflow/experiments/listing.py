@@ -1,0 +1,100 @@
+"""What `faflow list` shows: every registry entry with its equation, source or first sentence."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..networks import ACTIVATIONS
+from ..networks import INITIALISATIONS as DRAWN
+from ..networks.initialise import initial_network
+from ..rules import RULES
+from ..solvers.registry import NOTES
+from .observe import OBSERVABLES
+from .options import MISSING, options_of
+from .registries import REGISTRIES
+
+_LAW_ABOUT = {
+    "layer-balance": "1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1}), per hidden layer",
+    "neuron-balance": "the same per hidden neuron j: row j of W_l, column j of W_{l+1}",
+    "matrix-balance": "W_l W_l^T + beta_l beta_l^T - M(W_{l+1}), linear networks",
+}
+
+
+def listing(topic: str) -> list[dict[str, str]]:
+    """Rows (name, about, source, options; rules: laws) for a topic of `TOPICS`."""
+    return TOPICS[topic]()
+
+
+def _described(registry: str) -> list[dict[str, str]]:
+    return [
+        {"name": name, "about": _first_sentence(entry), "options": _options(entry)}
+        for name, entry in REGISTRIES[registry].items()
+    ]
+
+
+def _rules() -> list[dict[str, str]]:
+    return [
+        {
+            "name": name,
+            "equation": rule.equation,
+            "source": rule.source,
+            "feedback": rule.form,
+            "laws": _kept(rule),
+            "options": _options(rule),
+        }
+        for name, rule in RULES.items()
+    ]
+
+
+def _kept(rule: Any) -> str:
+    """The laws a rule keeps in a linear network, and of those the ones that survive ReLU."""
+    keeps = []
+    for activation in ("linear", "relu"):
+        net = initial_network(DRAWN["zero"](), _no_key(), (2, 2, 2), ACTIVATIONS[activation]())
+        keeps.append(list(rule().laws(net)))
+    linear, relu = keeps
+    only = [f"{name} (linear nets)" for name in linear if name not in relu]
+    return ", ".join([*relu, *only]) or "none"
+
+
+def _no_key() -> Any:
+    import jax
+
+    return jax.random.key(0)
+
+
+def _solvers() -> list[dict[str, str]]:
+    return [{"name": name, "about": NOTES.get(name, "")} for name in REGISTRIES["solvers"]]
+
+
+def _laws() -> list[dict[str, str]]:
+    return [{"name": name, "about": _LAW_ABOUT.get(name, "")} for name in REGISTRIES["laws"]]
+
+
+def _observables() -> list[dict[str, str]]:
+    return [{"name": name, "about": entry.about} for name, entry in OBSERVABLES.items()]
+
+
+def _first_sentence(entry: Callable[..., Any]) -> str:
+    paragraph = (inspect.getdoc(entry) or "").split("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def _options(entry: Callable[..., Any]) -> str:
+    return ", ".join(
+        name if option.default is MISSING else f"{name} = {option.default}"
+        for name, option in options_of(entry).items()
+    )
+
+
+TOPICS: dict[str, Callable[[], list[dict[str, str]]]] = {
+    "rules": _rules,
+    "laws": _laws,
+    "tasks": lambda: _described("tasks"),
+    "solvers": _solvers,
+    "activations": lambda: _described("activations"),
+    "inits": lambda: _described("inits"),
+    "feedbacks": lambda: _described("feedbacks"),
+    "observables": _observables,
+    "losses": lambda: _described("losses"),
+}

@@ -1,0 +1,166 @@
+"""Options of a `kind`, validated against the signature of what the kind names.
+
+A class's fields or a function's keyword arguments are the options, their annotations the types: a
+new registry entry can be configured by being listed.
+"""
+
+import dataclasses
+import functools
+import inspect
+import json
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jaxtyping
+import pydantic
+
+from .errors import ConfigError, nearest, shown
+
+MISSING = inspect.Parameter.empty
+
+# What a class's fields say about itself (an activation's degree), rather than what a user chooses.
+FACTS = frozenset({"degree", "kinked", "exact", "form", "label", "axes", "needs_weights"})
+_SUPPLIED = frozenset({"key"})  # by faflow
+
+
+class Option(NamedTuple):
+    """One option: its type and its default (MISSING if it must be given)."""
+
+    annotation: Any
+    default: Any
+
+
+def options_of(entry: Callable[..., Any]) -> dict[str, Option]:
+    """The options of a registry entry by name."""
+    found = _fields(entry) if dataclasses.is_dataclass(entry) else _parameters(entry)
+    return {name: option for name, option in found.items() if name not in FACTS | _SUPPLIED}
+
+
+def _fields(entry: Any) -> dict[str, Option]:
+    hints = typing.get_type_hints(entry)
+    return {
+        field.name: Option(hints[field.name], _default(field))
+        for field in dataclasses.fields(entry)
+        if field.init
+    }
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return MISSING
+
+
+def _parameters(entry: Callable[..., Any]) -> dict[str, Option]:
+    try:
+        signature = inspect.signature(entry, eval_str=True)
+    except (NameError, TypeError, ValueError):
+        return {}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {
+        name: Option(Any if p.annotation is MISSING else p.annotation, p.default)
+        for name, p in signature.parameters.items()
+        if p.kind not in variadic
+    }
+
+
+def check_options(
+    path: str, entry: Callable[..., Any], given: Mapping[str, Any], own: Sequence[str] = ()
+) -> dict[str, Any]:
+    """All options of `entry`, the given ones validated, the others at their defaults.
+
+    `own`: keys of the section itself, offered when a name is misspelt. ConfigError for an unknown
+    name, a wrong type, or an option that must be given.
+    """
+    known = options_of(entry)
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"{path}.{name}", f"is not an option; {nearest(name, [*known, *own])}"
+            )
+    chosen = {}
+    for name, option in known.items():
+        if name in given:
+            chosen[name] = check_value(f"{path}.{name}", option.annotation, given[name])
+        elif option.default is MISSING:
+            what = f"is missing; give {describe(option.annotation)}"
+            raise ConfigError(f"{path}.{name}", what)
+        elif _is_toml(option.default):
+            chosen[name] = option.default  # any other default is the constructor's own affair
+    return chosen
+
+
+def _is_toml(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_toml, value))
+    return isinstance(value, str | int | float | bool)
+
+
+def check_value(path: str, annotation: Any, value: Any) -> Any:
+    """`value` as `annotation` wants it (whole numbers are floats, lists are tuples)."""
+    try:
+        # JSON's strict rules are TOML's: lists stand for tuples, and a bool is no number.
+        return _adapter(plain(annotation)).validate_json(json.dumps(value), strict=True)
+    except pydantic.ValidationError:
+        what = f"is {shown(value)}; it must be {describe(annotation)}"
+        if typing.get_origin(annotation) is typing.Literal and isinstance(value, str):
+            what = f"is {shown(value)}; {nearest(value, typing.get_args(annotation))}"
+        raise ConfigError(path, what) from None
+
+
+@functools.cache
+def _adapter(annotation: Any) -> pydantic.TypeAdapter:
+    try:
+        return pydantic.TypeAdapter(annotation)
+    except pydantic.errors.PydanticUserError:
+        return pydantic.TypeAdapter(Any)
+
+
+def plain(annotation: Any) -> Any:
+    """The type of the number that stands for an array in TOML; other annotations unchanged."""
+    if isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray):
+        return float if annotation.dim_str == "" else tuple[float, ...]
+    if annotation == str | os.PathLike[str]:
+        return str
+    return annotation
+
+
+_WORDS = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+    type(None): "left out",
+    Any: "a value",
+}
+
+
+def describe(annotation: Any) -> str:
+    """A type in words: `a number or a list of numbers`."""
+    annotation = plain(annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return describe(arguments[0])
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (typing.Union, types.UnionType):
+        words = [
+            describe(a) for a in arguments if a is not type(None) and not _shadowed(a, arguments)
+        ]
+        return " or ".join(words)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return "a table"
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
+        inner = describe(arguments[0]).removeprefix("a ")
+        return f"a list of {inner}s" if inner != "text" else "a list of texts"
+    return _WORDS.get(annotation, "a table" if isinstance(annotation, type) else "a value")
+
+
+def _shadowed(annotation: Any, among: tuple[Any, ...]) -> bool:
+    """`float | int` is just a number."""
+    return annotation is int and float in among

@@ -1,0 +1,198 @@
+"""A checked config with every kind looked up and every default written out."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import diffrax
+import numpy as np
+
+from ..networks import AbstractActivation
+from ..solvers import FIXED_STEP_ONLY, SOLVERS
+from .errors import ConfigError, nearest, shown
+from .observe import OBSERVABLES, default_names
+from .options import check_options
+from .registries import LAWS, resolve, source_file
+from .schema import AbstractKindSection, ActivationSection, Config, FlowSection
+
+# Relative and absolute tolerance, and the smallest rtol that rounding leaves any meaning.
+SMOOTH, KINKED, SINGLE = (1e-9, 1e-11), (1e-5, 1e-7), (1e-4, 1e-6)
+REACH = {"float64": 1e-14, "float32": 1e-6}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A resolved kind: its name, the registry entry and its options, defaults included."""
+
+    kind: str
+    entry: Any
+    options: dict[str, Any]
+
+    def make(self) -> Any:
+        """The entry called with its options."""
+        return self.entry(**self.options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """A config ready to be built. `base`: the folder that `file` options are relative to."""
+
+    config: Config
+    base: Path
+    activation: Choice
+    init: Choice
+    task: Choice
+    rule: Choice
+    feedback: Choice
+    loss: Choice
+    flow: FlowSection
+    names: tuple[str, ...]
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        return {
+            name: getattr(self, name)
+            for name in ("activation", "init", "task", "rule", "feedback", "loss")
+        }
+
+    def files(self) -> dict[str, Path]:
+        """The data files that the config reads, by dotted key."""
+        sections = {"task": self.task, "init": self.init, "feedback": self.feedback}
+        return {
+            f"{name}.file": self.base / choice.options["file"]
+            for name, choice in sections.items()
+            if isinstance(choice.options.get("file"), str)
+        }
+
+    def code(self) -> dict[str, Path]:
+        """The source files of kinds that come from outside faflow, by section."""
+        found = {name: source_file(choice.entry) for name, choice in self.choices.items()}
+        return {name: file for name, file in found.items() if file is not None}
+
+
+def resolve_config(config: Config, base: Path) -> Resolved:
+    """Look up every kind, validate its options, fill in the defaults. ConfigError if it can't."""
+    activation = _choose("network.activation", _activation_section(config))
+    rule = _choose("rule", config.rule)
+    phi = make("network.activation", activation)
+    resolved = Resolved(
+        config=config,
+        base=base,
+        activation=activation,
+        init=_choose("init", config.init),
+        task=_choose("task", config.task),
+        rule=rule,
+        feedback=_choose("feedback", config.feedback),
+        loss=Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss), {}),
+        flow=_resolve_flow(config, phi),
+        names=_observed(config, rule, phi),
+    )
+    make("task.loss", resolved.loss)
+    return resolved
+
+
+def make(path: str, choice: Choice) -> Any:
+    """The object of a choice; what its constructor objects to becomes a ConfigError."""
+    try:
+        return choice.make()
+    except (ValueError, TypeError) as error:
+        raise ConfigError(path, str(error)) from error
+
+
+def _activation_section(config: Config) -> ActivationSection:
+    given = config.network.activation
+    table = {"kind": given} if isinstance(given, str) else given
+    if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
+        what = f'is {shown(given)}; it must be a name or a table {{kind = "…", options}}'
+        raise ConfigError("network.activation", what)
+    return ActivationSection(**table)
+
+
+def _choose(path: str, section: AbstractKindSection) -> Choice:
+    inline = isinstance(section, ActivationSection)
+    where = path if inline else f"{path}.kind"
+    entry = resolve(where, section.registry, section.kind)
+    own = list(type(section).model_fields)
+    return Choice(section.kind, entry, check_options(path, entry, section.options, own))
+
+
+def _observed(config: Config, rule: Choice, phi: AbstractActivation) -> tuple[str, ...]:
+    names = config.observe.names
+    if names is None:
+        names = default_names(rule.entry.form, len(config.network.widths) - 1)
+    for index, name in enumerate(names):
+        if name not in OBSERVABLES:
+            raise ConfigError(
+                f"observe.names.{index}", f"is '{name}'; {nearest(name, OBSERVABLES)}"
+            )
+    for index, name in enumerate(config.observe.laws):
+        if name not in LAWS:
+            raise ConfigError(f"observe.laws.{index}", f"is '{name}'; {nearest(name, LAWS)}")
+    if config.observe.laws and "laws" not in names:
+        raise ConfigError("observe.laws", "asks for laws, but observe.names lacks 'laws'; add it")
+    return tuple(dict.fromkeys(names))
+
+
+def _resolve_flow(config: Config, phi: AbstractActivation) -> FlowSection:
+    flow = config.flow
+    kinked = phi.kinked and len(config.network.widths) > 2
+    solver = flow.solver if flow.solver != "auto" else ("bosh3" if kinked else "tsit5")
+    rtol, atol = KINKED if kinked else SMOOTH
+    if config.precision == "float32":
+        rtol, atol = SINGLE
+    chosen = {"rtol": rtol, "atol": atol, "solver": solver, "first": _first_save(flow)}
+    given = {k: v for k in ("rtol", "atol") if (v := getattr(flow, k)) is not None}
+    flow = flow.model_copy(update=chosen | given)
+    _check_tolerance(config.precision, flow)
+    _check_solver(flow)
+    save_times(flow, config.precision)
+    return flow
+
+
+def _first_save(flow: FlowSection) -> float | None:
+    if flow.spacing == "linear":
+        if flow.first is not None:
+            raise ConfigError("flow.first", 'needs flow.spacing = "log"; remove it or change that')
+        return None
+    first = flow.t1 * 1e-4 if flow.first is None else flow.first
+    if first >= flow.t1:
+        raise ConfigError("flow.first", f"is {first}; it must be below flow.t1 = {flow.t1}")
+    return first
+
+
+def _check_tolerance(precision: str, flow: FlowSection) -> None:
+    reach = REACH[precision]
+    if flow.step is None and flow.rtol is not None and flow.rtol < reach:
+        other = "" if precision == "float64" else ' or set precision = "float64"'
+        what = f"is {flow.rtol}, below what {precision} can hold; use at least {reach}{other}"
+        raise ConfigError("flow.rtol", what)
+
+
+def _check_solver(flow: FlowSection) -> None:
+    entry = resolve("flow.solver", "solvers", flow.solver)
+    own = flow.solver not in SOLVERS
+    fixed = flow.solver in FIXED_STEP_ONLY
+    if own and not issubclass(entry, diffrax.AbstractAdaptiveSolver):
+        fixed = True
+    if fixed and flow.step is None:
+        what = f"is missing, but {flow.solver} takes fixed steps; give it (say {flow.t1 / 1000:g})"
+        raise ConfigError("flow.step", what)
+    if flow.step is not None and flow.step > flow.t1:
+        raise ConfigError("flow.step", f"is {flow.step}; it must be at most flow.t1 = {flow.t1}")
+
+
+def save_times(flow: FlowSection, precision: str) -> np.ndarray:
+    """0 = t_0 < ... = t1, `saves` of them. ConfigError if the precision can't tell them apart."""
+    if flow.spacing == "linear":
+        ts = np.linspace(0.0, flow.t1, flow.saves)
+    elif flow.saves == 2:
+        ts = np.array([0.0, flow.t1])
+    else:
+        ts = np.concatenate([[0.0], np.geomspace(flow.first or 0.0, flow.t1, flow.saves - 1)])
+        ts[-1] = flow.t1
+    if not np.all(np.diff(ts.astype(precision)) > 0) or not np.all(
+        np.isfinite(ts.astype(precision))
+    ):
+        what = f"is {flow.saves}, too many to tell apart in {precision} up to {flow.t1}; lower it"
+        raise ConfigError("flow.saves", what)
+    return ts

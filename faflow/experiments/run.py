@@ -1,0 +1,133 @@
+"""Run a config: resolve, build, compile, integrate, summarise, store."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import xarray as xr
+
+from .._results import Outcome
+from ..flow import FlowSolution, check_times, solve
+from . import load, store
+from .build import Experiment, build
+from .digest import content_hash
+from .errors import ConfigError
+from .resolve import Resolved, resolve_config
+from .summary import Seconds, summarise
+from .tree import result_tree
+
+Note = Callable[[str], None]
+
+
+class Result(NamedTuple):
+    """A run's summary and records; `folder` is None if it was not stored.
+
+    `fresh`: computed now rather than found. `exit_code`: 0, 1 (a bound of [expect] is broken) or
+    3 (the flow ended early).
+    """
+
+    summary: dict[str, Any]
+    records: xr.DataTree
+    folder: Path | None
+    fresh: bool
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code(self.summary)
+
+
+def exit_code(summary: Mapping[str, Any]) -> int:
+    """The command line's verdict on a summary."""
+    early = {str(outcome) for outcome in Outcome if outcome.early}
+    if summary["status"] in early:
+        return 3
+    return 0 if all(verdict["ok"] for verdict in summary.get("expect", {}).values()) else 1
+
+
+def resolve_path(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Resolved:
+    """A config file, or tables as `tomllib` gives them, resolved. ConfigError if it is bad."""
+    if isinstance(config, Mapping):
+        table, base, name = dict(config), Path(), "run"
+    else:
+        path = Path(config)
+        table, base, name = load.read_table(path), path.parent, path.stem
+    return resolve_config(load.parse(load.apply_overrides(table, overrides), name), base)
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | Resolved,
+    *,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    store_result: bool = True,
+    replace: bool = False,
+    note: Note = lambda text: None,
+    meter: diffrax.AbstractProgressMeter | None = None,
+) -> Result:
+    """Run a config (a path, tables or a resolved one) and store the result.
+
+    An identical result that is already stored is read back instead. JAX must be in the config's
+    precision before any array is made: `jax.config.update("jax_enable_x64", True)` for float64.
+    ConfigError for bad input; a flow that ends early is a result like others (`status`).
+    """
+    resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
+    check_precision(resolved)
+    folder = (
+        store.folder_for(resolved, None if out is None else Path(out)) if store_result else None
+    )
+    state = "absent" if folder is None else store.standing(folder, content_hash(resolved))
+    if folder is not None and state == "same" and not replace:
+        return open_result(folder)
+    experiment = build(resolved)
+    if state == "different" and not replace:
+        what = f"is {folder}, which holds a different result; use --out DIR or --replace"
+        raise ConfigError("--out", what)
+    solution, seconds = integrate_timed(experiment, note, meter)
+    summary = summarise(resolved, experiment, solution, seconds)
+    tree = result_tree(experiment, solution)
+    if folder is not None:
+        store.write(resolved, summary, tree, folder, replace)
+    return Result(summary, tree, folder, fresh=True)
+
+
+def open_result(folder: str | Path) -> Result:
+    """A stored result. ConfigError if the folder holds none."""
+    folder = Path(folder)
+    return Result(store.read_summary(folder), store.read_tree(folder), folder, fresh=False)
+
+
+def check_precision(resolved: Resolved) -> None:
+    """JAX runs in the config's precision, or a loud error: nothing is computed in another."""
+    wanted = resolved.config.precision == "float64"
+    if bool(jax.config.read("jax_enable_x64")) != wanted:
+        what = (
+            f"is {resolved.config.precision}, but JAX is not in it; call "
+            f'jax.config.update("jax_enable_x64", {wanted}) before making arrays'
+        )
+        raise ConfigError("precision", what)
+
+
+def integrate_timed(
+    experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
+) -> tuple[FlowSolution, Seconds]:
+    """Compile, then run: the two have nothing to do with each other and are timed apart."""
+    check_times(experiment.ts)
+    arguments = (
+        experiment.problem,
+        experiment.ts,
+        experiment.observables,
+        experiment.numerics,
+        diffrax.NoProgressMeter() if meter is None else meter,
+    )
+    note("compiling")
+    started = time.perf_counter()
+    jitted: Any = eqx.filter_jit(solve)
+    compiled = jitted.lower(*arguments).compile()
+    ready = time.perf_counter()
+    note("running")
+    solution = jax.block_until_ready(compiled(*arguments))
+    return solution, Seconds(ready - started, time.perf_counter() - ready)

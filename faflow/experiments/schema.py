@@ -1,0 +1,151 @@
+"""The sections of a config file, strictly: every key, type and range of the contract.
+
+The options of a `kind` are its registry entry's own (`options.py`); what needs more than one
+section is checked in `resolve.py` and, once the data are there, in `build.py`.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from .expect import Bounds, parse_bounds
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Tolerance = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
+Table = dict[str, Any]
+
+
+class AbstractSection(BaseModel):
+    """A table of the config: no unknown keys, no conversions."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class AbstractKindSection(AbstractSection):
+    """A table whose further keys are the options of its `kind`."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    registry: ClassVar[str]
+    kind: str
+
+    @property
+    def options(self) -> Table:
+        return dict(self.__pydantic_extra__ or {})
+
+
+def _at_least_two(widths: tuple[int, ...]) -> tuple[int, ...]:
+    if len(widths) < 2:
+        raise ValueError("it must list at least two widths, input first and output last")
+    return widths
+
+
+class NetworkSection(AbstractSection):
+    """[network]: widths (input first, output last), activation (name or inline table), biases."""
+
+    kind: Literal["mlp"] = "mlp"
+    widths: Annotated[tuple[Count, ...], AfterValidator(_at_least_two)]
+    activation: Any = "linear"
+    bias: bool = False
+    bias_scale: Annotated[float, Field(ge=0)] = 0.0
+
+
+class ActivationSection(AbstractKindSection):
+    """network.activation as a table; a plain name stands for {kind = name}."""
+
+    registry: ClassVar[str] = "activations"
+
+
+class InitSection(AbstractKindSection):
+    """[init]: how W(0) is drawn."""
+
+    registry: ClassVar[str] = "inits"
+    kind: str = "gaussian"
+    seed: Seed | None = None
+
+
+class TaskSection(AbstractKindSection):
+    """[task]: the data, their preparation and the loss."""
+
+    registry: ClassVar[str] = "tasks"
+    loss: str = "squared"
+    reduction: Literal["sum", "mean"] = "sum"
+    standardise: bool = False
+    whiten: Literal["none", "rows", "features"] = "none"
+    scale: float = 1.0
+    seed: Seed | None = None
+
+
+class RuleSection(AbstractKindSection):
+    """[rule]: the learning rule."""
+
+    registry: ClassVar[str] = "rules"
+
+
+class FeedbackSection(AbstractKindSection):
+    """[feedback]: how the feedback matrices are drawn; rules without feedback leave it alone."""
+
+    registry: ClassVar[str] = "feedbacks"
+    kind: str = "gaussian"
+    seed: Seed | None = None
+
+
+class StopSection(AbstractSection):
+    """[flow.stop]: when the flow ends before t1."""
+
+    loss: Positive | None = None
+    residual: Positive | None = None
+    steady: Positive | None = None
+    blow_up: Positive | None = None
+
+
+class FlowSection(AbstractSection):
+    """[flow]: how far, how densely recorded, how accurately."""
+
+    t1: Positive
+    saves: Annotated[int, Field(ge=2, le=1_000_000)] = 101
+    spacing: Literal["linear", "log"] = "linear"
+    first: Positive | None = None
+    solver: str = "auto"
+    rtol: Tolerance | None = None
+    atol: Positive | None = None
+    step: Positive | None = None
+    max_steps: Count = 1_000_000
+    kinks: Literal["auto", "plain"] = "auto"
+    tail: bool = False
+    stop: StopSection = StopSection()
+
+
+class ObserveSection(AbstractSection):
+    """[observe]: what is recorded; `laws` lists laws to ask for beyond those the rule keeps."""
+
+    names: tuple[str, ...] | None = None
+    laws: tuple[str, ...] = ()
+    save_weights: bool = False
+
+
+class Config(AbstractSection):
+    """A whole config file, checked section by section."""
+
+    name: Name
+    precision: Literal["float64", "float32"] = "float64"
+    seed: Seed = 0
+    network: NetworkSection
+    init: InitSection = InitSection()
+    task: TaskSection
+    rule: RuleSection
+    feedback: FeedbackSection = FeedbackSection()
+    flow: FlowSection
+    observe: ObserveSection = ObserveSection()
+    expect: Table = {}
+
+    @property
+    def bounds(self) -> Bounds:
+        return parse_bounds(self.expect)
+
+    def seed_of(self, section: InitSection | TaskSection | FeedbackSection) -> int:
+        """A section's own seed, or the config's."""
+        return self.seed if section.seed is None else section.seed

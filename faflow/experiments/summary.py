@@ -1,0 +1,230 @@
+"""`summary.json`, schema 1: the numbers of a run; sections that make no sense are absent."""
+
+import math
+import platform
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import numpy as np
+
+from .._results import Outcome
+from ..analysis import (
+    alignment_certificate,
+    factorisation_report,
+    fit_exponent,
+    law_drift,
+    law_rate,
+    minimum_norm_report,
+    predict_exponent,
+)
+from ..flow import FlowSolution
+from ..solvers import evaluations_per_step
+from .build import Experiment
+from .expect import judge
+from .resolve import Resolved
+
+SCHEMA = 1
+KEPT = 1e-6  # a claimed law whose relative rate is above this is claimed in error
+
+
+class Seconds(NamedTuple):
+    """Wall times of compiling and of running."""
+
+    compile: float
+    run: float
+
+
+def summarise(
+    resolved: Resolved, experiment: Experiment, solution: FlowSolution, seconds: Seconds
+) -> dict[str, Any]:
+    """The summary of a finished flow, [expect] judged; only JSON's types, NaN and inf as None."""
+    outcome = Outcome(int(solution.outcome))
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": resolved.config.name,
+        "status": str(outcome),
+        "t_final": float(solution.t_final),
+        "loss": _loss(experiment, solution),
+        "solver": _solver(resolved, experiment, solution, seconds),
+    }
+    sections = {
+        "laws": _laws(experiment, solution),
+        "alignment": _alignment(experiment, solution),
+        "exponent": _exponent(resolved, experiment, solution),
+        "minimum_norm": _report(_minimum_norm(experiment, solution)),
+        "factorisation": _report(_factorisation(experiment, solution)),
+        "kinks": None if solution.kinks is None else _report(solution.kinks),
+    }
+    summary |= {name: section for name, section in sections.items() if section}
+    summary["facts"] = experiment.task.facts
+    summary["environment"] = environment()
+    summary = plain(summary)
+    summary["warnings"] = _warnings(resolved, outcome, summary)
+    if resolved.config.expect:
+        summary["expect"] = plain(judge(resolved.config.bounds, summary))
+    return summary
+
+
+def environment() -> dict[str, str]:
+    """Versions and device: what a number may depend on besides its config."""
+    return {
+        "faflow": own_version(),
+        "jax": jax.__version__,
+        "diffrax": diffrax.__version__,
+        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def own_version() -> str:
+    """faflow's version. Looked up by name, for no room imports the front door."""
+    return sys.modules[__name__.split(".")[0]].__version__
+
+
+def plain(value: Any) -> Any:
+    """JSON's types only: arrays as lists, NaN and infinity as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | jax.Array):
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _report(report: Any) -> dict[str, Any] | None:
+    return None if report is None else report._asdict()
+
+
+def _loss(experiment: Experiment, solution: FlowSolution) -> dict[str, float]:
+    data = experiment.problem.data
+    ends = {"initial": experiment.problem.weights, "final": solution.weights}
+    return {name: float(data.value(net(data.inputs))) for name, net in ends.items()}
+
+
+def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: Seconds):
+    flow, counts = resolved.flow, solution.counts
+    explicit = evaluations_per_step(experiment.numerics.build_solver()) is not None
+    adaptive = flow.step is None
+    return {
+        "name": flow.solver,
+        "rtol": flow.rtol if adaptive else None,
+        "atol": flow.atol if adaptive else None,
+        "step": flow.step,
+        "steps": int(counts.accepted),
+        "rejected": int(counts.rejected),
+        "field_evaluations": int(counts.evaluations) if explicit else None,
+        "seconds": seconds.run,
+        "compile_seconds": seconds.compile,
+    }
+
+
+def _laws(experiment: Experiment, solution: FlowSolution) -> dict[str, Any]:
+    problem, found = experiment.problem, {}
+    end = (solution.weights, solution.feedback)
+    for name, (law, kept) in experiment.laws.items():
+        first = law_rate(law, problem.rule, problem.weights, problem.feedback, problem.data)
+        last = law_rate(law, problem.rule, *end, problem.data)
+        values, scales = solution.records[name], solution.records[f"{name}_scale"]
+        decay = float(law.decay)
+        drift = law_drift(values, scales, solution.ts, solution.reached, decay)
+        found[name] = {
+            "kept": kept,
+            "layers": list(law.layers),
+            "rate_at_start": first.relative,
+            "rate_at_end": last.relative,
+            "drift": drift.drift,
+            "relative_drift": drift.relative,
+            "worst_time": drift.worst_time,
+            "scale": drift.scale,
+        }
+        if decay:
+            found[name]["decay"] = decay
+    return found
+
+
+def _alignment(experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
+    record = solution.records.get("alignment")
+    if record is None:
+        return None
+    problem, reached = experiment.problem, np.asarray(solution.reached)
+    inner = np.asarray(record["inner"])
+    section: dict[str, Any] = {
+        "degrees": np.asarray(record["degrees"])[reached][-1],
+        "inner_minimum": inner[reached].min(axis=0),
+        "certified": False,
+    }
+    certificate = alignment_certificate(
+        problem.rule, problem.weights, problem.feedback,
+        inner_over_time=inner, reached=reached, data=problem.data,
+    )  # fmt: skip
+    if certificate is not None:
+        section |= {
+            "floor": certificate.floor,
+            "certified": bool(certificate.certified),
+            "held": bool(certificate.held),
+        }
+    return section
+
+
+def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
+    if "exponent" not in resolved.names:
+        return None
+    problem, reached = experiment.problem, np.asarray(solution.reached)
+    residual = np.asarray(solution.records["residual"])[reached]
+    fit = fit_exponent(np.asarray(solution.ts)[reached], residual)
+    start = (problem.weights, problem.feedback)
+    end = (solution.weights, solution.feedback)
+    predicted = predict_exponent(problem.rule, *end, problem.data, start)
+    rate = float(predicted.rate)
+    return {
+        "observable": "residual",
+        "rate": fit.rate,
+        "stderr": fit.stderr,
+        "window": list(fit.window),
+        "points": fit.points,
+        "status": fit.status,
+        "predicted": rate,
+        "predicted_status": predicted.status,
+        "predicted_by": predicted.method,
+        "relative_error": abs(fit.rate - rate) / rate if rate else math.nan,
+        "instantaneous": np.asarray(solution.records["exponent"])[reached][-1],
+    }
+
+
+def _minimum_norm(experiment: Experiment, solution: FlowSolution) -> Any:
+    problem = experiment.problem
+    return minimum_norm_report(problem.weights, solution.weights, problem.data)
+
+
+def _factorisation(experiment: Experiment, solution: FlowSolution) -> Any:
+    return factorisation_report(solution.weights, solution.feedback, experiment.problem.data)
+
+
+def _warnings(resolved: Resolved, outcome: Outcome, summary: Mapping[str, Any]) -> list[str]:
+    found = []
+    if outcome.early:
+        found.append(f"the flow ended early: it {outcome.message}")
+    if resolved.config.precision == "float32":
+        found.append("float32: laws and exponents are known to about six digits only")
+    for name, law in summary.get("laws", {}).items():
+        if not law["kept"]:
+            found.append(f"{name} is not kept by this rule and network; its drift is no error")
+        elif max((rate or 0.0 for rate in law["rate_at_start"]), default=0.0) > KEPT:
+            found.append(f"{name} is claimed by the rule, but its field breaks it")
+    if chattering := summary.get("kinks", {}).get("chattering"):
+        found.append(
+            f"pairs chatter: {chattering} pre-activations changed sign 10 times or more; "
+            "weights may be wrong though the law holds"
+        )
+    status = summary.get("exponent", {}).get("status", "ok")
+    if status != "ok":
+        found.append(f"no exponent was fitted: {status}")
+    return found

@@ -1,0 +1,188 @@
+"""Summaries, drifts, fits and checks as rows of text, for whoever prints them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..analysis import fit_exponent, law_drift
+from .check import Case, Check
+from .errors import ConfigError
+from .tree import law_record
+
+Rows = list[dict[str, str]]
+
+
+def number(value: Any) -> str:
+    """A number in four digits; lists by their numbers, None as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value).lower() if isinstance(value, bool) else value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {number(item)}" for key, item in value.items())
+    if isinstance(value, Sequence):
+        return " ".join(number(item) for item in value) or "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def summary_rows(summary: Mapping[str, Any]) -> Rows:
+    """A run's report: one line per thing measured."""
+    solver = summary["solver"]
+    rows = [
+        ("status", f"{summary['status']} at t = {number(summary['t_final'])}"),
+        ("loss", f"{number(summary['loss']['initial'])} -> {number(summary['loss']['final'])}"),
+        *((name, _law_line(law, solver)) for name, law in summary.get("laws", {}).items()),
+    ]
+    for section, line in _LINES.items():
+        if section in summary:
+            rows.append((section.replace("_", " "), line(summary[section])))
+    rows.append(("solver", _solver_line(solver)))
+    rows += [(f"expect {p}", _verdict(v)) for p, v in summary.get("expect", {}).items()]
+    return [{"what": what, "measured": text} for what, text in rows]
+
+
+def _law_line(law: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
+    worst = law["relative_drift"].index(max(law["relative_drift"], key=lambda d: d or 0.0))
+    drift, scale, relative, when, layer = (
+        number(law[key][worst])
+        for key in ("drift", "scale", "relative_drift", "worst_time", "layers")
+    )
+    return (
+        f"{'kept' if law['kept'] else 'NOT KEPT'}; "
+        f"rate at start {number(_max(law['rate_at_start']))}; drift {drift} of {scale} "
+        f"= {relative} at t = {when} (layer {layer}; {_tolerance(solver)})"
+    )
+
+
+def _tolerance(solver: Mapping[str, Any]) -> str:
+    if solver["step"] is not None:
+        return f"step {number(solver['step'])}"
+    return f"rtol {number(solver['rtol'])}"
+
+
+def _solver_line(solver: Mapping[str, Any]) -> str:
+    evaluations = solver["field_evaluations"]
+    work = "" if evaluations is None else f", {evaluations} field evaluations"
+    return (
+        f"{solver['name']} ({_tolerance(solver)}): "
+        f"{solver['steps']} steps + {solver['rejected']} rejected{work}; "
+        f"{number(solver['seconds'])} s + {number(solver['compile_seconds'])} s compiling"
+    )
+
+
+def _alignment_line(alignment: Mapping[str, Any]) -> str:
+    text = f"{number(alignment['degrees'])} degrees; <W, F> >= {number(alignment['inner_minimum'])}"
+    if "floor" in alignment:
+        word = "certified" if alignment["certified"] else "no certificate"
+        held = "held" if alignment["held"] else "NOT HELD"
+        text += f"; floor {number(alignment['floor'])} ({word}, {held})"
+    return text
+
+
+def _exponent_line(exponent: Mapping[str, Any]) -> str:
+    text = f"{exponent['status']}: rate {number(exponent['rate'])} +- {number(exponent['stderr'])}"
+    text += f" over t = {number(exponent['window'])}; predicted {number(exponent['predicted'])}"
+    return f"{text} ({exponent['predicted_status']})"
+
+
+def _minimum_norm_line(report: Mapping[str, Any]) -> str:
+    condition = "met" if report["condition_met"] else "NOT met"
+    return (
+        f"relative distance {number(report['relative_distance'])}; data-span condition {condition}"
+    )
+
+
+_LINES = {
+    "alignment": _alignment_line,
+    "exponent": _exponent_line,
+    "minimum_norm": _minimum_norm_line,
+    "factorisation": number,
+    "kinks": number,
+}
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    word = "ok" if verdict["ok"] else "BROKEN"
+    return f"{word}: {number(verdict['value'])}, bound {number(verdict['bound'])}"
+
+
+def _max(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known, default=None)
+
+
+def drift_rows(result: Any) -> Rows:
+    """Per law and layer the drift of a stored result, its scale, its worst time, the tolerance."""
+    records, rows = result.records["records"].to_dataset(), []
+    times = records["time"].values
+    for name, law in result.summary.get("laws", {}).items():
+        values, scales = law_record(records, name), law_record(records, f"{name}_scale")
+        drift = law_drift(values, scales, times, np.ones(times.shape, bool), law.get("decay", 0.0))
+        for index, layer in enumerate(law["layers"]):
+            rows.append(
+                {
+                    "law": name,
+                    "kept": number(law["kept"]),
+                    "layer": str(layer),
+                    "drift": number(float(drift.drift[index])),
+                    "scale": number(float(drift.scale[index])),
+                    "relative": number(float(drift.relative[index])),
+                    "worst at t": number(float(drift.worst_time[index])),
+                    "tolerance": _tolerance(result.summary["solver"]),
+                }
+            )
+    return rows
+
+
+def fit_rows(result: Any, window: Sequence[float] | None = None) -> Rows:
+    """The exponent of a stored residual, fitted anew, beside the stored prediction."""
+    records = result.records["records"].to_dataset()
+    if "residual" not in records:
+        raise ConfigError(str(result.folder), "has no residual; add it to observe.names and rerun")
+    if window is not None and not window[0] < window[1]:
+        raise ConfigError("--window", f"is {window[0]} {window[1]}; give two times, earlier first")
+    bounds = None if window is None else (float(window[0]), float(window[1]))
+    fit = fit_exponent(records["time"].values, records["residual"].values, window=bounds)
+    predicted = result.summary.get("exponent", {}).get("predicted")
+    found = {
+        "status": fit.status,
+        "rate": number(float(fit.rate)),
+        "stderr": number(float(fit.stderr)),
+        "window": number([float(t) for t in fit.window]),
+        "points": str(fit.points),
+        "predicted": number(predicted),
+    }
+    return [found]
+
+
+def check_rows(check: Check) -> Rows:
+    """One row per network and law of `faflow check`."""
+    return [row for case in check.cases for row in _case_rows(case)]
+
+
+def _case_rows(case: Case) -> Rows:
+    gradient = {True: "yes", False: "no", None: "-"}[case.is_gradient]
+    head = {"network": case.net, "shapes": "fit" if case.fits else "DON'T FIT"}
+    head["-gradient if F = W"] = gradient
+    if case.problem or not case.claims:
+        return [head | {"law": case.problem or "-", "claimed": "", "rate": "", "verdict": ""}]
+    rows, told = [], [claim for claim in case.claims if claim.claimed or claim.kept]
+    for claim in told:
+        verdict = "kept" if claim.kept else ("BROKEN" if claim.claimed else "not kept")
+        rows.append(
+            head
+            | {
+                "law": claim.law,
+                "claimed": "yes" if claim.claimed else "",
+                "rate": f"{claim.rate:.1e}",
+                "verdict": verdict,
+            }
+        )
+        head = dict.fromkeys(head, "")
+    rest = [claim.rate for claim in case.claims if claim not in told]
+    if rest:
+        law = f"{len(rest)} other candidates"
+        numbers = {"claimed": "", "rate": f">= {min(rest):.1e}", "verdict": "not kept"}
+        rows.append(head | {"law": law} | numbers)
+    return rows

@@ -1,0 +1,133 @@
+"""Records with named dimensions: a flow's solution as an xarray DataTree, and back."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..flow import FlowSolution
+from ..observables import AbstractConservationLaw, ScaleOf
+from .build import Experiment
+from .observe import feedback_moves, named_arrays
+
+WEIGHTS = "weights"
+_ONE_BASED = ("layer", "hidden_layer", "feedback")
+
+
+def result_tree(experiment: Experiment, solution: FlowSolution) -> xr.DataTree:
+    """Groups `records`, `start`, `final` and, if recorded, `weights`; reached times only."""
+    problem = experiment.problem
+    reached = np.asarray(solution.reached)
+    time = xr.Variable(
+        ("time",), np.asarray(solution.ts)[reached], {"long_name": "time", "units": "time"}
+    )
+    moving = feedback_moves(problem)
+    groups = {
+        "records": _records(experiment, solution, reached, time),
+        "start": _weights(named_arrays(problem.weights, problem.feedback)),
+        "final": _weights(
+            named_arrays(
+                solution.weights, solution.feedback if moving else type(solution.feedback)()
+            )
+        ),
+    }
+    if WEIGHTS in solution.records:
+        over_time = {k: np.asarray(v)[reached] for k, v in solution.records[WEIGHTS].items()}
+        groups[WEIGHTS] = _weights(over_time, time)
+    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+
+
+def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> xr.Dataset:
+    variables: dict[str, Any] = {}
+    for name, see in experiment.observables.items():
+        if name != WEIGHTS:
+            variables |= _variables(name, see, solution.records[name], reached)
+    counts = solution.counts_at
+    for name, values, about in (
+        ("steps", counts.accepted, "accepted steps so far"),
+        ("rejected", counts.rejected, "rejected steps so far"),
+        ("field_evaluations", counts.evaluations, "field evaluations so far"),
+    ):
+        attrs = {"long_name": about, "units": "1"}
+        variables[name] = xr.Variable(("time",), np.asarray(values)[reached], attrs)
+    hidden = len(experiment.problem.weights.weights) - 1
+    coordinates = {"time": time, **_layer_coordinates(variables, experiment, hidden)}
+    return xr.Dataset(variables, coordinates)
+
+
+def _variables(name: str, see: Any, record: Any, reached) -> dict[str, xr.Variable]:
+    if isinstance(record, Mapping):
+        leaves = {f"{name}_{leaf}": (value, see.axes) for leaf, value in record.items()}
+    elif isinstance(record, tuple | list):
+        layers = law_layers(see) or range(1, len(record) + 1)
+        leaves = {
+            f"{name}_{layer}": (value, tuple(f"{axis}_{layer}" for axis in see.axes))
+            for layer, value in zip(layers, record, strict=True)
+        }
+    else:
+        leaves = {name: (record, _axes_of(name, see, record))}
+    attrs = {"long_name": see.label, "units": "1"}
+    return {
+        key: xr.Variable(("time", *axes), np.asarray(value)[reached], attrs)
+        for key, (value, axes) in leaves.items()
+    }
+
+
+def law_layers(see: Any) -> tuple[int, ...] | None:
+    """The hidden layers that a law, or a law's scale, speaks of; None for other observables."""
+    law = see.law if isinstance(see, ScaleOf) else see
+    return law.layers if isinstance(law, AbstractConservationLaw) else None
+
+
+def _axes_of(name: str, see: Any, record: Any) -> tuple[str, ...]:
+    # A law of some hidden layers only (direct feedback) has an axis of its own.
+    layers = law_layers(see)
+    if layers and layers != tuple(range(1, len(layers) + 1)):
+        return tuple(f"{axis}_of_{name.removesuffix('_scale')}" for axis in see.axes)
+    return see.axes
+
+
+def _layer_coordinates(variables, experiment: Experiment, hidden: int) -> dict[str, Any]:
+    sizes = {
+        axis: size
+        for variable in variables.values()
+        for axis, size in zip(variable.dims, variable.shape, strict=True)
+    }
+    found = {}
+    for axis, size in sizes.items():
+        if axis in _ONE_BASED:
+            found[axis] = np.arange(1, size + 1)
+        elif "_of_" in axis:
+            law = experiment.observables[axis.split("_of_")[1]]
+            found[axis] = np.asarray(law_layers(law))
+    return found
+
+
+def _weights(arrays: Mapping[str, Any], time: xr.Variable | None = None) -> xr.Dataset:
+    """W_l as (units_l, units_{l-1}); F_l like W_l; D_l as (units_L, units_l); b_l as (units_l)."""
+    last = max(int(name[1:]) for name in arrays if name.startswith("W"))
+    before = () if time is None else ("time",)
+    variables = {
+        name: xr.Variable(before + _dims(name, last), np.asarray(array), {"units": "1"})
+        for name, array in arrays.items()
+    }
+    return xr.Dataset(variables, {} if time is None else {"time": time})
+
+
+def _dims(name: str, last: int) -> tuple[str, ...]:
+    letter, layer = name[0], int(name[1:])
+    upper = f"units_{layer}"
+    if letter == "b":
+        return (upper,)
+    return (f"units_{last}", upper) if letter == "D" else (upper, f"units_{layer - 1}")
+
+
+def law_record(records: xr.Dataset, name: str) -> Any:
+    """A law's values as `analysis` takes them: an array, or a tuple with one array per layer."""
+    if name in records:
+        return records[name].values
+    pattern = re.compile(re.escape(name) + r"_(\d+)")
+    found = {int(m[1]): key for key in map(str, records) if (m := pattern.fullmatch(key))}
+    return tuple(records[found[layer]].values for layer in sorted(found))

@@ -1,0 +1,59 @@
+"""A small valid config, and a stored result of it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from faflow.cli import main
+
+VALID = """
+name = "small"
+
+[network]
+widths = [3, 2, 1]
+
+[task]
+kind = "gaussian"
+samples = 2
+features = 3
+
+[rule]
+kind = "feedback-alignment"
+
+[flow]
+t1 = 0.5
+saves = 3
+
+[observe]
+names = ["loss", "laws"]
+
+[expect]
+"laws.layer-balance.relative_drift" = { max = 1e-6 }
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A valid config file in an empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "small.toml"
+    path.write_text(VALID)
+    return path
+
+
+@pytest.fixture(scope="session")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result folder of VALID, computed once."""
+    folder = tmp_path_factory.mktemp("computed")
+    (folder / "small.toml").write_text(VALID)
+    arguments = ["run", str(folder / "small.toml"), "--out", str(folder / "small"), "--no-figures"]
+    assert main(arguments) == 0
+    return folder / "small"
+
+
+@pytest.fixture
+def stored(config: Path, computed: Path) -> Path:
+    """That result in results/small, beside the config."""
+    shutil.copytree(computed, config.parent / "results" / "small")
+    return config.parent / "results" / "small"

@@ -1,0 +1,232 @@
+"""Bad input: exit code 2, one line on stderr that names the key, nothing on stdout."""
+
+import copy
+import errno
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import tomli_w
+
+from faflow.cli import main
+from faflow.experiments import store
+
+from .conftest import VALID
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line that a refused command writes."""
+    capsys.readouterr()
+    code = main(argv)
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, ""), (code, out, err)
+    assert err.startswith("faflow: ") and err.count("\n") == 1 and err.endswith("\n"), err
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "hint"),
+    [
+        ("network.width=[3,1]", "network.width:", "'widths'"),
+        ("networks.widths=[3,1]", "networks:", "'network'"),
+        ("flow.stop.los=1", "flow.stop.los:", "'loss'"),
+        ("task.sample=3", "task.sample:", "'samples'"),
+        ("network.widths=[3,'a']", "network.widths.1:", "whole number"),
+        ("network.widths=3", "network.widths:", "list"),
+        ("network.widths=[3]", "network.widths:", "at least two"),
+        ("network.widths=[3,0,1]", "network.widths.1:", "greater"),
+        ("network.widths=[4,2,1]", "network.widths.0:", "3 inputs"),
+        ("network.widths=[3,2,2]", "network.widths.2:", "1 outputs"),
+        ("network.widths=[3,2000000000,1]", "network.widths:", "weights"),
+        ("network.bias=True", "network.bias:", "true or false"),
+        ("network.activation=relux", "network.activation:", "'relu'"),
+        ('network.activation={kind="tanh",degree=1}', "network.activation.degree:", "option"),
+        ('network.activation={kind="leaky-relu",slope=-1}', "network.activation:", "slope"),
+        ("rule.kind=feedback-alignmnt", "rule.kind:", "'feedback-alignment'"),
+        ("rule.kind=nolab.rules:Rule", "rule.kind:", "nolab"),
+        ("rule.kind=json:JSONEncoder", "rule.kind:", "AbstractLearningRule"),
+        ("rule.kind=faflow.rules:AbstractLayerwiseRule", "rule.kind:", "lacks"),
+        ("rule.decay=1", "rule.decay:", "option"),
+        ("flow.t1=0", "flow.t1:", "greater than 0"),
+        ("flow.t1=nan", "flow.t1:", "finite"),
+        ("flow.t1=soon", "flow.t1:", "a number"),
+        ("flow.saves=1", "flow.saves:", "2"),
+        ("flow.rtol=1e-15", "flow.rtol:", "1e-14"),
+        ("flow.rtol=0", "flow.rtol:", "greater"),
+        ("flow.solver=tsit6", "flow.solver:", "'tsit5'"),
+        ("flow.solver=gauss4", "flow.step:", "gauss4"),
+        ("flow.step=9", "flow.step:", "t1"),
+        ("flow.first=0.1", "flow.first:", "log"),
+        ("flow.kinks=exact", "flow.kinks:", "auto, plain"),
+        ("task.samples=1.5", "task.samples:", "whole number"),
+        ("task.samples=0", "task:", "samples"),
+        ("task.samples=9000000000000000", "task:", "memory"),
+        ("task.loss=cross-entropy", "task:", "cross-entropy"),
+        ("feedback.scale=[1,2]", "feedback:", "scale"),
+        ("init.scale=true", "init.scale:", "number"),
+        ("seed=-1", "seed:", "0"),
+        ("seed=1979-05-27", "seed:", "date"),
+        ("precision=float16", "precision:", "float32"),
+        ("name=a/b", "name:", "letters"),
+        ("name.x=1", "name:", "table"),
+        ("observe.names=['los']", "observe.names.0:", "'loss'"),
+        ("observe.names=['low-rank-limit']", "observe.names.0:", "identity"),
+        ("observe.laws=['layer']", "observe.laws.0:", "layer-balance"),
+        ("expect.los.final=1", "expect.los:", "'loss'"),
+        ("expect.loss.final={max=1,min=2}", "expect.loss.final:", "swap"),
+        ("expect.loss.final={near=1}", "expect.loss.final:", "within"),
+        ("flow.t1", "--set:", "key=value"),
+    ],
+)
+def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> None:
+    line = complaint(capsys, "run", str(config), "--set", override)
+    assert line.startswith(f"faflow: {key}") and hint in line, line
+    assert not (config.parent / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["precision=float32", "flow.rtol=1e-7"],
+        ["init.kind=feedback", "feedback.kind=equal"],
+        ["rule.kind=fa-star", "network.bias=true"],
+        ["rule.kind=fa-star", "network.widths=[3,9,1]"],
+        ["rule.kind=gradient", "observe.names=['alignment']"],
+        ["network.widths=[3,1]"],
+    ],
+)
+def test_refused_together(config: Path, capsys, overrides: list[str]) -> None:
+    complaint(capsys, "run", str(config), "--set", *overrides)
+
+
+@pytest.mark.parametrize("argv", [[], ["runn"], ["run"], ["run", "x", "--bogus"], ["list", "rule"]])
+def test_wrong_usage(capsys, argv: list[str]) -> None:
+    complaint(capsys, *argv)
+
+
+@pytest.mark.parametrize(
+    "content", [b"name = ", b"\xff\xfe", b"a = 1\na = 2", b"x = " + b"9" * 5000]
+)
+def test_malformed_toml(config: Path, capsys, content: bytes) -> None:
+    config.write_bytes(content)
+    assert str(config) in complaint(capsys, "run", str(config))
+
+
+def test_no_such_config(config: Path, capsys) -> None:
+    assert "does not exist" in complaint(capsys, "run", "nothing.toml")
+    complaint(capsys, "run", str(config.parent))
+    complaint(capsys, "drift", "nothing")
+
+
+def arrays_config(config: Path, **arrays: np.ndarray) -> Path:
+    np.savez(config.parent / "mine.npz", **arrays)
+    old = 'kind = "gaussian"\nsamples = 2\nfeatures = 3'
+    config.write_text(VALID.replace(old, 'kind = "arrays"\nfile = "mine.npz"'))
+    return config
+
+
+def test_bad_arrays(config: Path, capsys) -> None:
+    x, y = np.ones((2, 3)), np.ones((2, 1))
+    arrays_config(config, X=x * np.nan, y=y)
+    assert "nan" in complaint(capsys, "run", str(config))
+    arrays_config(config, X=x)
+    assert "no y" in complaint(capsys, "run", str(config))
+    arrays_config(config, X=x, y=np.array([object(), 1]))
+    assert "pickled" in complaint(capsys, "run", str(config))
+    (config.parent / "mine.npz").write_bytes(b"PK\x03\x04nonsense")
+    complaint(capsys, "run", str(config))
+    (config.parent / "mine.npz").unlink()
+    assert "task.file" in complaint(capsys, "run", str(config))
+
+
+def test_bad_initial_weights(config: Path, capsys) -> None:
+    x, y, w = np.ones((2, 3)), np.ones((2, 1)), np.ones((2, 3))
+    initial = ["--set", "init.kind=arrays", "init.file=mine.npz"]
+    arrays_config(config, X=x, y=y, W1=w)
+    assert "W2" in complaint(capsys, "run", str(config), *initial)
+    arrays_config(config, X=x, y=y, W1=w.T, W2=np.ones((1, 2)))
+    assert "W1" in complaint(capsys, "run", str(config), *initial)
+    arrays_config(config, X=x, y=y, W1=w, W2=np.ones((1, 2)), b1=np.ones(2))
+    assert "b1" in complaint(capsys, "run", str(config), *initial)
+    given = ["--set", "feedback.kind=arrays", "feedback.file=mine.npz"]
+    assert "F2" in complaint(capsys, "run", str(config), *given)
+
+
+def test_different_result_is_kept(stored: Path, config: Path, capsys) -> None:
+    before = (stored / "summary.json").read_bytes()
+    assert "--replace" in complaint(capsys, "run", str(config), "--set", "seed=5")
+    assert (stored / "summary.json").read_bytes() == before
+
+
+def test_foreign_folder_is_never_touched(config: Path, capsys) -> None:
+    folder = config.parent / "mine"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("x")
+    complaint(capsys, "run", str(config), "--out", "mine", "--replace")
+    complaint(capsys, "run", str(config), "--out", "mine/thesis.tex")
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+def test_full_disk(config: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path, tree):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "_write_tree", full)
+    assert "No space left" in complaint(capsys, "run", str(config))
+    assert list((config.parent / "results").iterdir()) == []
+
+
+# ---- generated ----------------------------------------------------------------------------------
+
+TABLE = tomllib.loads(VALID)
+KEYS = [("name",)] + [
+    (section, key)
+    for section in ("network", "task", "rule", "flow", "observe")
+    for key in TABLE[section]
+]
+# Wrong wherever it stands: no key of VALID takes an empty table, a date, NaN or a mixed list.
+NEVER_RIGHT = st.sampled_from([{}, {"x": 1}, float("nan"), float("inf"), [1, "a"], [[]], ""])
+
+
+def at(table: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    for key in path[:-1]:
+        table = table[key]
+    return table
+
+
+@st.composite
+def malformed(draw: st.DrawFn) -> dict[str, Any]:
+    """VALID with one fault: a key misspelt, a required one missing, or a value never right."""
+    table = copy.deepcopy(TABLE)
+    path = draw(st.sampled_from(KEYS))
+    where = at(table, path)
+    match draw(st.sampled_from(["misspell", "remove", "spoil", "negate"])):
+        case "misspell":
+            letters = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=3)
+            where[path[-1] + "_" + draw(letters)] = where.pop(path[-1])
+        case "remove":
+            required = [("network", "widths"), ("task", "kind"), ("rule", "kind"), ("flow", "t1")]
+            path = draw(st.sampled_from(required))
+            del at(table, path)[path[-1]]
+        case "negate":
+            path = draw(st.sampled_from([("flow", "t1"), ("flow", "saves"), ("task", "samples")]))
+            at(table, path)[path[-1]] = draw(st.integers(-(2**40), 0))
+        case _:
+            where[path[-1]] = draw(NEVER_RIGHT)
+    return table
+
+
+@hypothesis.settings(
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(table=malformed())
+def test_malformed_configs_are_refused(config: Path, capsys, table: dict[str, Any]) -> None:
+    config.write_text(tomli_w.dumps(table))
+    complaint(capsys, "run", str(config))

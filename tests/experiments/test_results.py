@@ -1,0 +1,147 @@
+"""What a run leaves behind: summary.json, result.nc, config.toml, and how reruns treat them."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import faflow
+from faflow.cli import main
+from faflow.experiments import Result, resolve_path
+from faflow.experiments.digest import content_hash
+
+USER_RULE = """
+import jax.numpy as jnp
+from faflow.rules import AbstractLayerwiseRule, backward_sweep
+
+class SignSymmetry(AbstractLayerwiseRule):
+    strength: float = 1.0
+    equation = "delta_l = phi'(h_l) . (delta_{l+1} sign(W_{l+1}))"
+    source = "Liao, Leibo & Poggio 2016"
+    form = "none"
+
+    def deltas(self, weights, feedback, trace, error):
+        signs = [self.strength * jnp.sign(w) for w in weights.weights[1:]]
+        return backward_sweep(weights, signs, trace, error)
+
+    def laws(self, weights):
+        return {}
+"""
+
+
+def test_summary_is_schema_1(stored: Path) -> None:
+    summary = json.loads((stored / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert summary["schema"] == 1 and summary["status"] == "completed"
+    assert summary["t_final"] == 0.5 and summary["loss"]["final"] < summary["loss"]["initial"]
+    assert {"name", "rtol", "atol", "steps", "rejected", "field_evaluations", "seconds"} < set(
+        summary["solver"]
+    )
+    law = summary["laws"]["layer-balance"]
+    assert law["kept"] and law["rate_at_start"][0] < 1e-12 and law["relative_drift"][0] < 1e-8
+    assert "alignment" not in summary and "exponent" not in summary  # not observed
+    assert all(verdict["ok"] for verdict in summary["expect"].values())
+
+
+def test_records_have_named_dimensions(stored: Path) -> None:
+    with xr.open_datatree(stored / "result.nc", engine="h5netcdf") as tree:
+        records = tree["records"]
+        assert records["loss"].dims == ("time",)
+        assert records["layer-balance"].dims == ("time", "hidden_layer")
+        assert records["neuron-balance_1"].dims == ("time", "neuron_1")
+        assert records["layer-balance_scale"].shape == (3, 1)
+        assert records["time"].attrs["units"] == "time"
+        assert records["loss"].attrs == {"long_name": "loss", "units": "1"}
+        assert set(tree["start"].data_vars) == {"W1", "W2", "F2"}
+        assert tree["final"]["W1"].shape == (2, 3)
+
+
+def test_stored_config_is_the_same_run(stored: Path, config: Path) -> None:
+    text = (stored / "config.toml").read_text()
+    assert tomllib.loads(text)["provenance"]["hash"] == content_hash(resolve_path(config))
+    assert content_hash(resolve_path(stored / "config.toml")) == content_hash(resolve_path(config))
+
+
+def test_identical_rerun_is_skipped(stored: Path, config: Path, capsys) -> None:
+    before = (stored / "result.nc").stat().st_mtime_ns
+    assert main(["run", str(config), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and json.loads(out) == json.loads((stored / "summary.json").read_text())
+    assert (stored / "result.nc").stat().st_mtime_ns == before
+
+
+def test_several_configs_print_a_list(stored: Path, config: Path, capsys) -> None:
+    assert main(["run", str(config), "nothing.toml", "--json"]) == 2
+    (summary,) = json.loads(capsys.readouterr().out)
+    assert summary["name"] == "small"
+
+
+def test_data_file_counts_by_content_not_by_place(config: Path) -> None:
+    table = tomllib.loads(config.read_text())
+    hashes = []
+    for name, scale in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
+        np.savez(config.parent / f"{name}.npz", X=scale * np.eye(3)[:2], y=np.ones((2, 1)))
+        table["task"] = {"kind": "arrays", "file": f"{name}.npz"}
+        hashes.append(content_hash(resolve_path(table)))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_user_rule_runs_and_its_law_is_reported_as_not_kept(config: Path, capsys) -> None:
+    (config.parent / "mylab").mkdir()
+    (config.parent / "mylab" / "rules.py").write_text(USER_RULE)
+    sets = ["rule.kind=mylab.rules:SignSymmetry", "rule.strength=2", "flow.solver=heun"]
+    sets += ["flow.step=0.05", "expect.status=completed"]
+    assert main(["run", str(config), "--no-figures", "--json", "--set", *sets]) == 1
+    out, err = capsys.readouterr()
+    summary = json.loads(out)
+    assert err == "" and not summary["laws"]["layer-balance"]["kept"]
+    assert summary["laws"]["layer-balance"]["rate_at_start"][0] > 1e-3
+    assert not summary["expect"]["laws.layer-balance.relative_drift"]["ok"]
+    assert summary["solver"]["rtol"] is None and summary["solver"]["steps"] == 10
+
+
+def test_early_end_is_stored_with_exit_code_3(config: Path) -> None:
+    assert main(["run", str(config), "--no-figures", "--set", "flow.max_steps=2"]) == 3
+    result = faflow.open(config.parent / "results" / "small")
+    assert result.summary["status"] == "max-steps" and result.exit_code == 3
+    assert 0 < result.summary["t_final"] < 0.5
+    assert "ended early" in result.summary["warnings"][0]
+
+
+def test_python_api_returns_a_result_without_storing(config: Path) -> None:
+    table = tomllib.loads(config.read_text())
+    table["observe"] = {"names": ["loss", "alignment", "exponent"], "save_weights": True}
+    table["expect"] = {"laws": {"layer-balance": {"kept": True}}}
+    result = faflow.run(table, store_result=False)
+    assert isinstance(result, Result) and result.folder is None
+    assert not (config.parent / "results").exists()
+    assert result.exit_code == 1  # laws were not observed, so no bound on them holds
+    weights = result.records["weights"].to_dataset()
+    assert weights["W1"].dims == ("time", "units_1", "units_0")
+    np.testing.assert_array_equal(weights["W1"][0], result.records["start"]["W1"])
+    assert {"degrees", "inner_minimum", "floor", "certified"} <= set(result.summary["alignment"])
+    assert result.summary["exponent"]["status"] == "too-few-points"
+    assert result.summary["exponent"]["rate"] is None  # nan has no place in JSON
+
+
+def test_wrong_precision_is_loud(config: Path) -> None:
+    with pytest.raises(faflow.ConfigError, match="precision: is float32"):
+        faflow.run(config, overrides=["precision=float32"])
+    assert jax.config.jax_enable_x64
+
+
+def test_file_options_stay_valid_in_the_stored_config(config: Path) -> None:
+    np.savez(config.parent / "mine.npz", X=np.eye(3)[:2], y=np.ones((2, 1)), W1=np.ones((2, 3)),
+             W2=np.ones((1, 2)), F2=np.ones((1, 2)))  # fmt: skip
+    text = config.read_text().replace(
+        'kind = "gaussian"\nsamples = 2\nfeatures = 3', 'kind = "arrays"\nfile = "mine.npz"'
+    )
+    config.write_text(text + '\n[init]\nkind = "arrays"\nfile = "mine.npz"\n'
+                      '[feedback]\nkind = "arrays"\nfile = "mine.npz"\n')  # fmt: skip
+    assert main(["run", str(config), "--out", "deep/down", "--no-figures"]) == 0
+    with xr.open_datatree("deep/down/result.nc", engine="h5netcdf") as tree:
+        np.testing.assert_array_equal(tree["start"]["F2"], np.ones((1, 2)))
+    assert main(["run", "deep/down/config.toml", "--out", "deep/down", "--no-figures"]) == 0

@@ -1,0 +1,123 @@
+"""The parts that need no flow: overrides, options, bounds, names, checks."""
+
+from typing import Literal
+
+import pytest
+
+from faflow.experiments import ConfigError, check_rule, config_text, resolve_path
+from faflow.experiments.check import NETS
+from faflow.experiments.errors import nearest
+from faflow.experiments.expect import judge, parse_bounds, satisfies
+from faflow.experiments.listing import TOPICS, listing
+from faflow.experiments.load import apply_overrides
+from faflow.experiments.options import check_options, check_value
+from faflow.experiments.registries import REGISTRIES
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("a.b=1", {"a": {"b": 1, "c": 2}}),
+        ("a.d=[1, 2.5]", {"a": {"b": 0, "c": 2, "d": [1, 2.5]}}),
+        ("a={x=1}", {"a": {"x": 1}}),
+        ("a.b=bare words", {"a": {"b": "bare words", "c": 2}}),
+        ("a.b=module:Rule", {"a": {"b": "module:Rule", "c": 2}}),
+        ('a."b.c"=true', {"a": {"b": 0, "c": 2, "b.c": True}}),
+        ("new.deep.key='x'", {"a": {"b": 0, "c": 2}, "new": {"deep": {"key": "x"}}}),
+    ],
+)
+def test_override(override: str, expected: dict) -> None:
+    table = {"a": {"b": 0, "c": 2}}
+    assert apply_overrides(table, [override]) == expected
+    assert table == {"a": {"b": 0, "c": 2}}
+
+
+def test_options_follow_the_signature() -> None:
+    def task(*, key: int, size: int, scale: float | tuple[float, ...] = 1.0, how: str = "x"):
+        return key, size, scale, how
+
+    assert check_options("task", task, {"size": 2, "scale": [1, 2]}) == {
+        "size": 2, "scale": (1.0, 2.0), "how": "x",
+    }  # fmt: skip
+    for given in ({}, {"size": 1.0}, {"size": True}, {"size": 1, "scal": 2}, {"size": 1, "key": 2}):
+        with pytest.raises(ConfigError, match=r"^task\."):
+            check_options("task", task, given)
+
+
+def test_values_are_strict() -> None:
+    assert check_value("x", float, 1) == 1.0
+    assert check_value("x", Literal["a", "b"], "a") == "a"
+    for annotation, value in ((float, "1"), (float, True), (int, 1.0), (Literal["a", "b"], "c")):
+        with pytest.raises(ConfigError, match=r"^x: is"):
+            check_value("x", annotation, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "holds"),
+    [
+        (1.0, {"max": 1}, True),
+        (1.1, {"max": 1}, False),
+        (None, {"max": 1}, False),
+        (float("nan"), {"max": 1}, False),
+        ([0.5, 2.0], {"min": 0, "max": 1}, False),
+        ([], {"max": 1}, False),
+        (1.01, {"near": 1, "within": 0.02}, True),
+        (1.03, {"near": 1, "within": 0.02}, False),
+        ("ok", "ok", True),
+        (True, True, True),
+        (1, True, False),
+        (True, {"min": 0}, False),
+        (["a", "b"], ["a", "b"], True),
+    ],
+)
+def test_bound(value: object, bound: object, holds: bool) -> None:
+    assert satisfies(value, bound) is holds
+
+
+def test_bounds_by_dotted_path_and_by_nested_tables() -> None:
+    flat = {"laws.layer-balance.drift": {"max": 1}}
+    assert parse_bounds(flat) == parse_bounds({"laws": {"layer-balance": {"drift": {"max": 1}}}})
+    summary = {"laws": {"layer-balance": {"drift": [0.5, 2]}}}
+    assert not judge(parse_bounds(flat), summary)["laws.layer-balance.drift"]["ok"]
+    first = judge({"laws.layer-balance.drift.0": {"max": 1}}, summary)
+    assert first["laws.layer-balance.drift.0"]["ok"]
+
+
+def test_nearest_names_the_closest_and_lists_few() -> None:
+    assert (
+        nearest("gaussain", ["gaussian", "zero"])
+        == "did you mean 'gaussian'? valid: gaussian, zero"
+    )
+    assert "valid" not in nearest("x", map(str, range(100)))
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_entry_is_listed_with_a_word_about_it(topic: str) -> None:
+    rows = listing(topic)
+    assert {row["name"] for row in rows} >= set(REGISTRIES.get(topic, ()))
+    assert all(row.get("about") or row.get("equation") for row in rows)
+
+
+@pytest.mark.parametrize("kind", REGISTRIES["activations"])
+def test_every_activation_resolves_and_dumps_to_itself(kind: str) -> None:
+    table = {
+        "network": {"widths": [3, 2, 1], "activation": kind},
+        "task": {"kind": "gaussian", "samples": 2, "features": 3},
+        "rule": {"kind": "feedback-alignment"},
+        "flow": {"t1": 1.0},
+    }
+    resolved = resolve_path(table)
+    kinked = kind in ("relu", "leaky-relu")
+    assert resolved.flow.solver == ("bosh3" if kinked else "tsit5")
+    assert resolved.flow.rtol == (1e-5 if kinked else 1e-9)
+    assert f'"{kind}"' in config_text(resolved)
+
+
+def test_check_finds_the_gradient_and_the_laws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faflow.experiments.check.NETS", NETS[1:])
+    check = check_rule("feedback-alignment")
+    assert check.ok and all(case.is_gradient for case in check.cases)
+    linear = check.cases[0]
+    assert {c.law for c in linear.claims if c.kept} == set(REGISTRIES["laws"])
+    tanh = next(case for case in check.cases if "tanh" in case.net)
+    assert not any(claim.kept for claim in tanh.claims)

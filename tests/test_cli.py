@@ -1,0 +1,126 @@
+"""The command line beyond `run`: what it prints, its exit codes, its lightness."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import faflow
+from faflow.cli import main
+from faflow.experiments.check import NETS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+CONFIG = """
+[network]
+widths = [3, 2, 1]
+[task]
+kind = "gaussian"
+samples = 2
+features = 3
+[rule]
+kind = "feedback-alignment"
+[flow]
+t1 = 0.5
+saves = 12
+"""
+
+LIAR = """
+from faflow.observables import FeedbackPotential, balance_laws
+from faflow.rules import AbstractLayerwiseRule, backward_sweep
+
+class Liar(AbstractLayerwiseRule):
+    equation = "twice the feedback"
+    source = "none"
+    form = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        return backward_sweep(weights, [2 * f for f in feedback.matrices], trace, error)
+
+    def laws(self, weights):
+        return balance_laws(weights, FeedbackPotential())
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with one.toml and its result in `one`."""
+    place = tmp_path_factory.mktemp("cli")
+    (place / "one.toml").write_text(CONFIG)
+    assert main(["run", str(place / "one.toml"), "--out", str(place / "one"), "--no-figures"]) == 0
+    return place
+
+
+def test_drift_prints_scale_and_tolerance(folder: Path, capsys) -> None:
+    assert main(["drift", str(folder / "one")]) == 0
+    out = capsys.readouterr().out
+    assert "layer-balance" in out and "scale" in out and "rtol 1e-09" in out
+
+
+def test_fit_in_a_window(folder: Path, capsys) -> None:
+    assert main(["fit", str(folder / "one"), "--window", "0.1", "0.5"]) == 0
+    assert "0.1" in capsys.readouterr().out
+    assert main(["fit", str(folder / "one"), "--window", "0.5", "0.1"]) == 2
+
+
+def test_show_prints_a_config_that_means_the_same(folder: Path, capsys) -> None:
+    assert main(["show", str(folder / "one.toml"), "--set", "feedback.scale=2"]) == 0
+    text = capsys.readouterr().out
+    table = tomllib.loads(text)
+    assert table["name"] == "one" and table["feedback"]["scale"] == 2.0
+    assert table["flow"]["rtol"] == 1e-9 and table["init"] == {"kind": "gaussian", "scale": 1.0}
+    (folder / "shown.toml").write_text(text)
+    assert main(["show", str(folder / "shown.toml")]) == 0
+    assert capsys.readouterr().out == text
+
+
+def test_list_names_equations_and_sources(capsys) -> None:
+    assert main(["list", "rules"]) == 0
+    out = capsys.readouterr().out
+    assert "Lillicrap" in out and "matrix-balance (linear nets)" in out
+    assert main(["list"]) == 0
+
+
+def test_check_of_a_false_claim(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("faflow.experiments.check.NETS", NETS[:1])
+    Path("liar.py").write_text(LIAR)
+    assert main(["check", "liar.py:Liar"]) == 1
+    out = capsys.readouterr().out
+    assert "BROKEN" in out and "NOT as claimed" in out
+    assert main(["check", "liar.py:Lair"]) == 2
+    assert "'Liar'" in capsys.readouterr().err
+
+
+def test_interruption_is_quiet(folder: Path, monkeypatch, capsys) -> None:
+    from faflow import experiments
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "run", interrupted)
+    assert main(["run", str(folder / "one.toml")]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -m faflow.cli list 2>&1 >/dev/full; echo code $?"
+    piped = f"{sys.executable} -m faflow.cli list | head -1"
+    done = subprocess.run(["sh", "-c", piped], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("rules\n", "")
+    full = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert "Traceback" not in full.stdout and "code 2" in full.stdout
+
+
+def test_version_is_that_of_the_package(capsys) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"faflow {declared}\n"
+    assert faflow.__version__ == declared
+
+
+def test_front_door() -> None:
+    assert all(callable(getattr(faflow, name)) for name in ("run", "open", "integrate"))
+    assert not hasattr(faflow, "nothing")
