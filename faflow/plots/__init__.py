@@ -1,0 +1,4 @@
+"""Figures from stored results: the only place for matplotlib."""
+
+from .draw import FIGURES as FIGURES
+from .draw import draw as draw

@@ -1,0 +1,107 @@
+"""Alignment of weights with feedback and of deltas with backprop's, and its certificate."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .panel import Curve, Level, Panel
+from .stored import Stored
+from .style import DASHED, FEW, GREY, MARKERS, SOLID, Dashes, layer_colours, named, plain
+
+SLACK = 1e-6  # relative: a floor may be touched to the solver's accuracy, as in the certificate
+
+
+def alignment_panels(stored: Stored) -> list[Panel]:
+    """Angles; below them, where the summary gives floors, inner products above their floors."""
+    weights = _family(stored, "alignment_degrees", "weights vs", "angle in degrees", SOLID)
+    deltas = _family(stored, "delta-alignment_degrees", "deltas,", "angle in degrees", DASHED)
+    panels = []
+    if weights or deltas:
+        panels.append(_angles(stored, weights + deltas))
+    inner = _inner(stored, legend=not panels)
+    return [*panels, inner] if inner else panels
+
+
+def _angles(stored: Stored, curves: list[Curve]) -> Panel:
+    top = max(float(np.nanmax(curve.values)) for curve in curves)
+    high = 180.0 if top > 120 else 120.0 if top > 90 else 96.0
+    return Panel(
+        title=[_verdict(stored)],
+        ylabel="angle (degrees)",
+        curves=curves,
+        scale="linear",
+        levels=[Level(90.0, "90°: no alignment", GREY)],
+        limits=(min(0.0, high), high),
+        ticks=tuple(float(tick) for tick in range(0, int(high) + 1, 30)),
+    )
+
+
+def _inner(stored: Stored, legend: bool) -> Panel | None:
+    floors = stored.section("alignment").get("floor")
+    curves = _family(stored, "alignment_inner", "weights vs", "inner product <W, F>", SOLID)
+    if not curves or not floors:
+        return None
+    # Direct feedback has a floor for its last matrix only.
+    floors = np.ravel(np.asarray(floors, np.float64))[-len(curves) :]
+    pairs = zip(curves[-len(floors) :], floors, strict=True)
+    known = [(curve, float(floor)) for curve, floor in pairs if np.isfinite(floor)]
+    if not known:
+        return None
+    above = all(
+        np.nanmin(curve.values) >= floor - SLACK * np.nanmax(np.abs(curve.values))
+        for curve, floor in known
+    )
+    return Panel(
+        title=["inner products " + ("stay" if above else "do NOT stay") + " above floors (dashed)"],
+        ylabel="⟨W, F⟩",
+        curves=curves if legend else [replace(curve, label=None) for curve in curves],
+        scale="linear",
+        levels=[*(Level(floor, None, curve.colour, DASHED) for curve, floor in known), _ZERO],
+    )
+
+
+_ZERO = Level(0.0, None, GREY)
+
+
+def _family(stored: Stored, record: str, what: str, meaning: str, style: Dashes) -> list[Curve]:
+    """One curve per column of a (time, layer) record: colour and marker say which layer."""
+    values = stored.values(record)
+    if values is None or values.ndim != 2:
+        return []
+    axis = str(stored.records[record].dims[1]).replace("_", " ")
+    entries = stored.entries(record)
+    names = [f"{what} {_entry(axis, entry)}" for entry in entries]
+    colours, labels = layer_colours(len(names)), named(names)
+    return [
+        Curve(
+            column=f"{record} {entries[i]}",
+            meaning=f"{meaning}, {axis} {entries[i]}",
+            values=values[:, i],
+            label=labels[i],
+            colour=colours[i],
+            style=style,
+            marker=MARKERS[i] if len(names) <= len(MARKERS) else None,
+            hollow=style != SOLID,
+            width=1.3 if len(names) <= FEW else 0.8,
+        )
+        for i in range(len(names))
+        if np.any(np.isfinite(values[:, i]))
+    ]
+
+
+def _entry(axis: str, entry: str) -> str:
+    """`feedback 2` for a number, else the entry's own name."""
+    return f"{axis} {entry}" if entry.isdigit() else plain(entry, 20)
+
+
+def _verdict(stored: Stored) -> str:
+    about: dict[str, Any] = stored.section("alignment")
+    if "certified" not in about:
+        return "alignment (no certificate for this rule)"
+    if np.all(about["certified"]):
+        weights, floors = stored.values("alignment_degrees"), about.get("floor")
+        partly = weights is not None and floors and len(floors) < weights[0].size
+        which = "the last angle stays" if partly else "angles stay"
+        return f"certified from the start: {which} below 90°"
+    return "not certified: the angles are only what was measured"

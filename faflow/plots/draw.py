@@ -1,0 +1,102 @@
+"""Draw every figure that a stored result has records for."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from .alignment import alignment_panels
+from .decay import exponent_panels, loss_panels, residual_panels
+from .drift import drift_panels
+from .legend import legend_columns, legend_entries
+from .panel import Panel
+from .progress import cost_panels, limit_panels, norm_panels
+from .render import render, title_lines
+from .stored import Stored, read
+from .style import COLUMN, house_style, plain
+from .table import table
+
+Panels = Callable[[Stored], list[Panel]]
+
+FIGURES: dict[str, Panels] = {
+    "drift": drift_panels,
+    "residual": residual_panels,
+    "alignment": alignment_panels,
+    "loss": loss_panels,
+    "norms": norm_panels,
+    "limit": limit_panels,
+    "exponent": exponent_panels,
+    "cost": cost_panels,
+}
+OVERVIEW = 4  # panels: the first of each of the first figures that there are
+
+# Nothing that changes from one run to the next.
+_METADATA = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None, "ModDate": None},
+}
+
+
+def draw(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
+    """Write `folder/figures/<name>.png`, `.pdf` and `.csv` and return the paths.
+
+    Reads `summary.json` and `result.nc` of `folder`. A figure without records is left out. `only`:
+    names of figures, of `FIGURES` and "overview"; all by default.
+    """
+    names = [*FIGURES, "overview"] if only is None else list(only)
+    unknown = [name for name in names if name not in {*FIGURES, "overview"}]
+    if unknown:
+        valid = ", ".join([*FIGURES, "overview"])
+        raise ValueError(f"Argument `only` must hold names of {valid}, but holds '{unknown[0]}'.")
+    stored = read(folder)
+    if len(stored.times) == 0:
+        return []
+    written = []
+    with house_style():
+        panels = {name: make(stored) for name, make in FIGURES.items()}
+        for name in names:
+            if name == "overview":
+                chosen = [group[0] for group in panels.values() if group][:OVERVIEW]
+                written += _write(folder, name, chosen, stored, columns=2)
+            else:
+                written += _write(folder, name, panels[name], stored, columns=1)
+    return written
+
+
+def _write(
+    folder: Path, name: str, panels: list[Panel], stored: Stored, columns: int
+) -> list[Path]:
+    if not panels:
+        return []
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    figure = compose(panels, stored, columns)
+    figure.draw_without_rendering()  # lays out once: both files show the same picture
+    figure.set_layout_engine("none")
+    paths = [figures / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
+    for path, kind in zip(paths[:2], _METADATA, strict=True):
+        figure.savefig(path, format=kind, metadata=_METADATA[kind])
+    paths[2].write_text(table(name, panels, stored), "utf-8", newline="\n")
+    return paths
+
+
+def compose(panels: Sequence[Panel], stored: Stored, columns: int) -> Figure:
+    """Panels on a grid, the result's name above; each row as high as its legends need."""
+    columns = min(columns, len(panels))
+    rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
+    heights = [max(_height(panel, stored) for panel in row) for row in rows]
+    figure = Figure(figsize=(COLUMN * columns, sum(heights) + 0.25), layout="constrained")
+    grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(grid[i // columns, i % columns])
+        render(axes, panel, stored)
+    figure.suptitle(plain(stored.name, 44 * columns), x=0.01, ha="left", color="#444444")
+    return figure
+
+
+def _height(panel: Panel, stored: Stored) -> float:
+    """Inches: the axes, and what stands above and below them."""
+    entries = legend_entries(panel, stored)
+    rows = -(-len(entries) // legend_columns(entries)) if entries else 0
+    lines = len(title_lines(panel))
+    return 2.1 + 0.14 * rows + 0.13 * lines

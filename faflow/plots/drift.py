@@ -1,0 +1,154 @@
+"""Drift of conservation laws: |Q(t) - Q(0)| / scale, one line per law and hidden layer."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from .panel import Curve, Level, Panel, number
+from .stored import Stored
+from .style import COOL, FEW, GREY, MARKERS, SOLID, STYLES, WARM, plain
+
+FLOOR = 1e-17  # where a drift of exactly zero is drawn: below the rounding of any float64 ratio
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Relative drift of one law in one layer, (saves,)."""
+
+    law: str
+    layer: str | None
+    kept: bool
+    values: np.ndarray
+
+    @property
+    def worst(self) -> float:
+        return float(np.max(self.values, initial=0.0, where=np.isfinite(self.values)))
+
+    @property
+    def label(self) -> str:
+        return plain(self.law, 28) + (f", l\u00a0=\u00a0{self.layer}" if self.layer else "")
+
+
+def drift_panels(stored: Stored) -> list[Panel]:
+    """One panel of all laws that have records; none if there are none."""
+    drifts = [drift for law in stored.section("laws") for drift in law_drifts(stored, law)]
+    if not drifts:
+        return []
+    title = [_verdict(group) for kept in (True, False) if (group := _of(drifts, kept))]
+    decays = any(law.get("decay") for law in stored.section("laws").values())
+    zeros = any(np.any(drift.values[1:] < FLOOR) for drift in drifts)
+    ylabel = "|Q(t) − Q(0) exp(−λt)| / scale" if decays else "|Q(t) − Q(0)| / scale"
+    return [
+        Panel(
+            title=title,
+            ylabel=ylabel + (f"\n(zero is drawn at {number(FLOOR, 1)})" if zeros else ""),
+            curves=_curves(_of(drifts, True), COOL) + _curves(_of(drifts, False), WARM),
+            scale="log",
+            levels=_tolerance(stored),
+        )
+    ]
+
+
+def law_drifts(stored: Stored, law: str) -> list[Drift]:
+    """Relative drifts of one law, layer by layer; entries of a layer count by the largest."""
+    about = stored.section("laws")[law]
+    found = []
+    for index, (layer, name, values) in enumerate(_layers(stored, law)):
+        start = values[0] * _decay(about, stored.times - stored.times[0], index, values.ndim)
+        size = np.abs(values - start).reshape(len(values), -1)
+        relative = np.max(size, axis=1, initial=0.0) / _scale(stored, law, name, index)
+        found.append(Drift(law, layer, bool(about.get("kept", True)), relative))
+    return found
+
+
+def _layers(stored: Stored, law: str) -> list[tuple[str | None, str, np.ndarray]]:
+    """(layer, record, values) per hidden layer: columns of one record, or one record each."""
+    whole = stored.values(law)
+    if whole is not None:
+        if stored.records[law].dims[1:] == ("hidden_layer",):
+            return [(k, law, whole[:, i]) for i, k in enumerate(stored.entries(law))]
+        return [(None, law, whole)]
+    others = set(stored.section("laws")) - {law}
+    pattern = re.compile(re.escape(law) + r"_(\d+)")
+    matches = [pattern.fullmatch(str(n)) for n in stored.records.data_vars if n not in others]
+    ragged = sorted((int(match[1]), match[0]) for match in matches if match)
+    layers = [(str(k), name, stored.values(name)) for k, name in ragged]
+    return [(k, name, values) for k, name, values in layers if values is not None]
+
+
+def _decay(about: dict, since: np.ndarray, index: int, rank: int) -> np.ndarray:
+    """exp(-decay t), the factor by which the rule itself shrinks the law; 1 for conservation."""
+    rates = np.ravel(about.get("decay") or 0.0)
+    factor = np.exp(-float(rates[min(index, len(rates) - 1)]) * since)
+    return factor.reshape(-1, *[1] * (rank - 1))
+
+
+def _scale(stored: Stored, law: str, name: str, index: int) -> float:
+    """One number per layer: the summary's, else the largest recorded; 1 if there is none."""
+    told = stored.section("laws")[law].get("scale")
+    if told is not None:
+        entry = told[index] if isinstance(told, list) and index < len(told) else told
+        size = np.max(np.abs(np.asarray(entry, np.float64)))
+        return float(size) if np.isfinite(size) and size > 0 else 1.0
+    # neuron-balance_scale_2 or neuron-balance_2_scale belongs to neuron-balance_2.
+    records = (f"{law}_scale{name.removeprefix(law)}", f"{name}_scale")
+    record = next((r for r in records if stored.values(r) is not None), None)
+    recorded = stored.values(record) if record else None
+    if record is None or recorded is None:
+        return 1.0
+    if name == law and stored.records[record].dims[1:] == ("hidden_layer",):
+        recorded = recorded[:, index]
+    size = np.max(np.abs(recorded), initial=0.0, where=np.isfinite(recorded))
+    return float(size) or 1.0
+
+
+def _of(drifts: list[Drift], kept: bool) -> list[Drift]:
+    return [drift for drift in drifts if drift.kept == kept]
+
+
+def _verdict(group: list[Drift]) -> str:
+    worst = max(group, key=lambda drift: drift.worst)
+    what = "kept" if worst.kept else "not a law"
+    return f"{what}: worst {number(worst.worst, 2)} ({worst.label})"
+
+
+def _curves(group: list[Drift], palette: tuple[str, ...]) -> list[Curve]:
+    """Colours tell laws, styles tell layers; of one law alone, both tell layers."""
+    laws = list(dict.fromkeys(drift.law for drift in group))
+    curves, seen = [], dict.fromkeys(laws, 0)
+    for drift in group:
+        law, layer = laws.index(drift.law), seen[drift.law]
+        seen[drift.law] += 1
+        many = len(group) > FEW
+        style = STYLES[layer % len(STYLES)] if len(laws) == 1 or not many else SOLID
+        hue = layer if len(laws) == 1 and not many else law
+        curves.append(
+            Curve(
+                column=f"drift of {drift.law}" + (f" {drift.layer}" if drift.layer else ""),
+                meaning="relative drift, " + ("a kept law" if drift.kept else "not a law"),
+                values=drift.values,
+                label=_label(drift, group, layer, many),
+                colour=palette[hue % len(palette)],
+                style=SOLID if many else style,
+                marker=None if drift.kept else MARKERS[hue % len(MARKERS)],
+                hollow=True,
+                width=0.9 if many else 1.3,
+                floor=FLOOR,
+                skip=1,  # Q(0) - Q(0) says nothing
+            )
+        )
+    return curves
+
+
+def _label(drift: Drift, group: list[Drift], layer: int, many: bool) -> str | None:
+    suffix = "" if drift.kept else " (not a law)"
+    if not many:
+        return drift.label + suffix
+    count = sum(other.law == drift.law for other in group)
+    return f"{plain(drift.law, 28)}, {count} layers{suffix}" if layer == 0 else None
+
+
+def _tolerance(stored: Stored) -> list[Level]:
+    rtol = stored.section("solver").get("rtol")
+    return [Level(float(rtol), f"rtol = {number(float(rtol), 1)}", GREY)] if rtol else []

@@ -1,0 +1,77 @@
+"""Legends: below the axes, small, with what a caption would say of lines and marks."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
+
+from .panel import Curve, Panel
+from .stored import Stored
+from .style import BLACK, plain
+
+WIDTH = 3.3  # inches that a legend may be wide
+CROSS: dict[str, Any] = {"marker": "x", "color": BLACK, "markersize": 5.0, "markeredgewidth": 1.3}
+
+
+def look(curve: Curve) -> dict[str, Any]:
+    """How matplotlib is to draw a curve, in the axes and in their legend."""
+    return {
+        "color": curve.colour,
+        "linestyle": curve.style,
+        "linewidth": curve.width,
+        "marker": curve.marker,
+        "markersize": 3.2,
+        "markerfacecolor": "white" if curve.hollow else curve.colour,
+    }
+
+
+def legend(ax: Axes, panel: Panel, stored: Stored) -> None:
+    """Below the axes, where it hides nothing; a single line whose axis names it needs none."""
+    entries = legend_entries(panel, stored)
+    if len(entries) == 0:
+        return
+    gap = 30.0 if stored.log_time else 26.0  # points: what stands below a time axis
+    below = ScaledTranslation(-0.35, -gap / 72.0, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=entries,
+        loc="upper left",
+        bbox_to_anchor=(0.0, 0.0),
+        bbox_transform=ax.transAxes + below,
+        borderaxespad=0.0,
+        ncols=legend_columns(entries),
+        handlelength=2.4,
+        columnspacing=1.0,
+        labelspacing=0.3,
+    )
+
+
+def legend_columns(entries: list) -> int:
+    """As many columns as a page's column holds."""
+    # inches: the sample and the text at 6.8 points
+    widths = [0.42 + 0.047 * len(entry.get_label()) for entry in entries]
+    for columns in range(min(3, len(entries)), 1, -1):
+        if sum(max(column) for column in np.array_split(widths, columns)) <= WIDTH:
+            return columns
+    return 1
+
+
+def legend_entries(panel: Panel, stored: Stored) -> list:
+    """Proxy artists: labelled curves, guides, the window, the end."""
+    curves = [curve for curve in panel.curves if curve.label]
+    entries: list = [
+        Line2D([], [], label=curve.label, **look(curve))
+        for curve in curves
+        if len(panel.curves) + len(panel.guides) > 1
+    ]
+    for guide in panel.guides:
+        style: Any = {"color": guide.colour, "linestyle": guide.style}
+        entries.append(Line2D([], [], label=guide.label, **style))
+    if panel.window is not None:
+        entries.append(Patch(color="#ececec", linewidth=0, label=panel.window_label))
+    if stored.early:
+        label = f"ended early{stored.end}: {plain(stored.status, 24)}"
+        entries.append(Line2D([], [], linestyle="none", **CROSS, label=label))
+    return entries

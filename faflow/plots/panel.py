@@ -1,0 +1,83 @@
+"""What one pair of axes shows, as data: the same object is drawn and written as a table."""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .style import BLACK, GREY, SOLID, Dashes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`values` (saves,) of one quantity; `column` and `meaning` name it in the table.
+
+    `label`: its legend entry, if any. `floor`: smaller values are drawn there (log axes).
+    `skip`: leading saves that are not drawn.
+    """
+
+    column: str
+    meaning: str
+    values: np.ndarray
+    label: str | None = None
+    colour: str = BLACK
+    style: Dashes = SOLID
+    marker: str | None = None
+    hollow: bool = False
+    width: float = 1.3
+    floor: float | None = None
+    skip: int = 0
+    stairs: bool = False
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A line to compare with: a fit or a prediction, on times of its own."""
+
+    times: np.ndarray
+    values: np.ndarray
+    label: str
+    colour: str
+    style: Dashes
+
+
+@dataclass(frozen=True)
+class Level:
+    """A horizontal line; `text` is written on it."""
+
+    value: float
+    text: str | None = None
+    colour: str = GREY
+    style: Dashes = SOLID
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves over time under a title that says the verdict.
+
+    `scale`: of the vertical axis; "auto" is logarithmic for positive values over a wide range.
+    `limits`: of the vertical axis. `window`: shaded interval of time, `window_label` its name.
+    """
+
+    title: list[str]
+    ylabel: str
+    curves: list[Curve]
+    scale: str = "auto"
+    guides: list[Guide] = field(default_factory=list)
+    levels: list[Level] = field(default_factory=list)
+    window: tuple[float, float] | None = None
+    window_label: str = "fit window"
+    limits: tuple[float, float] | None = None
+    ticks: tuple[float, ...] | None = None
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number as a title or a legend says it: 2.500 (all digits asked for), 0, 1e-9."""
+    text = f"{value:#.{digits}g}" if 1e-3 <= abs(value) < 10.0**digits else f"{value:.{digits}g}"
+    return re.sub(r"e([+-])0", r"e\1", text.removesuffix("."))
+
+
+def last(values: np.ndarray) -> float:
+    """The last finite value; nan if there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else float("nan")

@@ -1,0 +1,171 @@
+"""Panels onto axes: lines, levels, the fit window, the mark of an early end."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from .legend import CROSS, legend, look
+from .panel import Curve, Level, Panel
+from .stored import Stored
+
+WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
+HUGE = 1e280  # beyond, an axis has no room for margins
+MARKS = 7  # markers per curve
+_HALO = [withStroke(linewidth=2.0, foreground="white")]
+
+
+def render(ax: Axes, panel: Panel, stored: Stored) -> None:
+    """Draw one panel."""
+    log = _is_log(panel)
+    _window(ax, panel, stored)
+    for curve in panel.curves:
+        _line(ax, curve, stored, log)
+    for guide in panel.guides:
+        ax.plot(guide.times, guide.values, color=guide.colour, linestyle=guide.style, zorder=3)
+    _axes(ax, panel, stored, log)
+    levels = [level for level in panel.levels if not log or level.value > 0]
+    for level in levels:
+        _level(ax, level)
+    _headroom(ax, [level.value for level in levels if level.text])
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = axis.get_view_interval()
+        if axis.get_scale() == "log" and high > 1e3 * low:
+            axis.set_minor_locator(NullLocator())
+    ax.set_title("\n".join(title_lines(panel)))
+    legend(ax, panel, stored)
+
+
+def shown(curve: Curve, stored: Stored, log: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a curve as they are drawn: what a log axis cannot show is left out."""
+    times, values = stored.times[curve.skip :], curve.values[curve.skip :]
+    if curve.floor is not None:
+        values = np.where(np.isnan(values), np.nan, np.maximum(values, curve.floor))
+    visible = (np.abs(values) < HUGE) & ((values > 0) | (not log))
+    values = np.where(visible, values, np.nan)
+    use = times > 0 if stored.log_time else np.full(len(times), True)
+    return times[use], values[use]
+
+
+def _is_log(panel: Panel) -> bool:
+    values = np.concatenate([curve.values for curve in panel.curves])
+    finite = values[np.abs(values) < HUGE]
+    positive = finite[finite > 0]
+    if panel.scale != "auto":
+        floored = any(curve.floor for curve in panel.curves)
+        return panel.scale == "log" and (floored or len(positive) > 0)
+    if len(positive) == 0 or len(positive) < len(finite):
+        return False
+    return bool(np.log10(positive.max()) - np.log10(positive.min()) > np.log10(WIDE))
+
+
+def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
+    times, values = shown(curve, stored, log)
+    ax.plot(
+        times,
+        values,
+        **look(curve),
+        markevery=max(1, len(times) // MARKS),
+        drawstyle="steps-pre" if curve.stairs else "default",
+    )
+    points = np.flatnonzero(np.isfinite(values))
+    if stored.early and len(points):
+        _cross(ax, float(times[points[-1]]), float(values[points[-1]]))
+    elif len(points) == 1:
+        ax.plot(times[points], values[points], color=curve.colour, marker=".")
+
+
+def _cross(ax: Axes, time: float, value: float) -> None:
+    ax.plot([time], [value], **CROSS, zorder=5, clip_on=False)
+
+
+def _window(ax: Axes, panel: Panel, stored: Stored) -> None:
+    if panel.window is None:
+        return
+    start, end = panel.window
+    if stored.log_time:
+        start = max(start, float(np.min(stored.times[stored.times > 0])))
+    if start < end:
+        ax.axvspan(start, end, color="#ececec", zorder=0.5, linewidth=0)
+
+
+def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
+    if stored.log_time:
+        ax.set_xscale("log")
+    if log:
+        ax.set_yscale("log")
+    ax.set_ylim(*(panel.limits or _value_limits(panel, stored, log)))
+    if panel.ticks is not None:
+        ax.set_yticks(panel.ticks)
+    elif not log:
+        counts = panel.ylabel == "steps so far"
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=counts))
+    zero = stored.log_time and len(stored.times) > 0 and stored.times[0] <= 0
+    ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
+    ax.set_ylabel(panel.ylabel)
+    _time_limits(ax, stored)
+
+
+def _time_limits(ax: Axes, stored: Stored) -> None:
+    """All saves, in every panel, also where a curve has values at a few of them only."""
+    times = stored.times[stored.times > 0] if stored.log_time else stored.times
+    start, end = float(times[0]), float(times[-1])
+    if stored.log_time:
+        margin = (end / start) ** 0.02
+        ax.set_xlim(start / margin, end * margin)
+    else:
+        margin = 0.02 * (end - start) or 1.0
+        ax.set_xlim(start - margin, end + margin)
+
+
+def _level(ax: Axes, level: Level) -> None:
+    ax.axhline(level.value, color=level.colour, linestyle=level.style, linewidth=0.9, zorder=1.5)
+    if level.text:
+        ax.annotate(
+            level.text,
+            xy=(1.0, level.value),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(-2, 1.5),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=level.colour,
+            fontsize=6.8,
+            path_effects=_HALO,
+            zorder=6,
+        )
+
+
+def _value_limits(panel: Panel, stored: Stored, log: bool) -> tuple[float, float]:
+    """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
+    parts = [shown(curve, stored, log)[1] for curve in panel.curves]
+    parts += [guide.values for guide in panel.guides]
+    parts += [np.asarray([level.value for level in panel.levels if level.value > 0 or not log])]
+    values = np.concatenate(parts)
+    values = values[np.isfinite(values)]
+    values = np.log10(values) if log else values
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    margin = 0.05 * (high - low)
+    if log:
+        margin = max(margin, 1.0 - (high - low) / 2)
+        return 10.0 ** (low - margin), 10.0 ** (high + margin)
+    margin = margin if margin > 1e-9 * max(abs(low), abs(high)) else 0.1 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _headroom(ax: Axes, values: list[float]) -> None:
+    """Room for what is written on a level: it stands below the upper tenth of the axes."""
+    forward, back = ax.yaxis.get_transform(), ax.yaxis.get_transform().inverted()
+    low, high = forward.transform(np.asarray(ax.get_ylim()))
+    top = max(forward.transform(np.asarray(values)), default=low)
+    if top > low + 0.89 * (high - low):
+        ax.set_ylim(top=float(back.transform(np.asarray([low + (top - low) / 0.89]))[0]))
+
+
+def title_lines(panel: Panel) -> list[str]:
+    """The title, broken into lines as wide as the axes."""
+    return [
+        line for text in panel.title for line in textwrap.wrap(text, 52, break_on_hyphens=False)
+    ]

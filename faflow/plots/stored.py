@@ -1,0 +1,99 @@
+"""A stored result as the figures need it: summary, records, and where the flow ended."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .._results import Outcome
+
+_ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """`summary` (schema 1) and `records` (dimension `time`), cut to the saves that were reached."""
+
+    summary: dict[str, Any]
+    records: xr.Dataset
+
+    @property
+    def name(self) -> str:
+        return str(self.summary.get("name", ""))
+
+    @property
+    def status(self) -> str:
+        return str(self.summary.get("status", "completed"))
+
+    @property
+    def early(self) -> bool:
+        """Whether the flow ended before what was asked of it."""
+        return self.status not in _ORDERLY
+
+    @property
+    def end(self) -> str:
+        """` at t = 3.7`, if the summary says when the flow ended."""
+        t_final = self.summary.get("t_final")
+        return f" at t = {t_final:.4g}" if isinstance(t_final, int | float) else ""
+
+    @property
+    def times(self) -> np.ndarray:
+        return self.records["time"].values
+
+    @cached_property
+    def log_time(self) -> bool:
+        """Whether the saves are spaced evenly in log t, rather than in t."""
+        positive = self.times[self.times > 0]
+        if len(positive) < 4 or positive[-1] < 10 * positive[0]:
+            return False
+        return _spread(np.diff(np.log(positive))) < _spread(np.diff(positive))
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A section of the summary, empty if it is absent."""
+        return self.summary.get(name) or {}
+
+    def values(self, name: str) -> np.ndarray | None:
+        """A record as float64 (saves, ...); None if it is absent or holds no number."""
+        if name not in self.records or self.records[name].dims[:1] != ("time",):
+            return None
+        values = self.records[name].values.astype(np.float64)
+        return values if np.any(np.isfinite(values)) else None
+
+    def entries(self, name: str) -> list[str]:
+        """What the columns of a (time, entry) record are called: its coordinate, else 1, 2, ..."""
+        record = self.records[name]
+        axis = record.dims[1]
+        if axis in record.coords:
+            return [str(entry) for entry in record.coords[axis].values]
+        return [str(i + 1) for i in range(record.shape[1])]
+
+
+def read(folder: Path) -> Stored:
+    """The result stored in `folder`; FileNotFoundError if it has no summary or records."""
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    with xr.open_dataset(
+        folder / "result.nc", group="records", engine="h5netcdf", decode_times=False
+    ) as dataset:
+        records = dataset.load()
+    return Stored(summary, records.isel(time=_reached(records)))
+
+
+def _reached(records: xr.Dataset) -> np.ndarray:
+    """The saves that hold a record: after an early end all floating-point records are nan."""
+    times = records["time"].values
+    seen = [
+        np.any(np.isfinite(record.values.reshape(len(times), -1)), axis=1)
+        for record in records.data_vars.values()
+        if record.dims[:1] == ("time",) and record.dtype.kind == "f" and record.size
+    ]
+    return np.isfinite(times) & (np.any(seen, axis=0) if seen else True)
+
+
+def _spread(steps: np.ndarray) -> float:
+    """Interquartile range over median: one odd step, as at an early end, does not count."""
+    low, middle, high = np.quantile(steps, [0.25, 0.5, 0.75])
+    return float((high - low) / middle)
