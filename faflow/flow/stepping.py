@@ -115,7 +115,9 @@ class Stepper(eqx.Module):
         )
         failed = result != diffrax.RESULTS.successful
         if error is not None:
-            error = jax.tree.map(lambda leaf: jnp.where(failed, jnp.inf, leaf), error)
+            # A step into nan is a step too long: an infinite error makes the controller cut it.
+            bad = lambda leaf: failed | ~jnp.isfinite(leaf)  # noqa: E731
+            error = [jnp.where(bad(leaf), jnp.inf, leaf) for leaf in error]
         keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
             now.t, end, now.state, candidate, None, error, solver.error_order(self.term),
             now.controller_state,
@@ -130,8 +132,8 @@ class Stepper(eqx.Module):
             dt = self.numerics.step
         state = _where(keep, candidate, now.state)
         counts = Counts(
-            now.counts.accepted + keep,
-            now.counts.rejected + ~keep,
+            now.counts.accepted + keep.astype(int),
+            now.counts.rejected + (~keep).astype(int),
             now.counts.evaluations + (evaluations_per_step(solver) or 0),
         )
         kinks = now.kinks
