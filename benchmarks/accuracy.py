@@ -1,4 +1,6 @@
-"""Global error of the final weights against SciPy, over tolerances: `python benchmarks/accuracy.py`.
+"""Global error of the final weights against SciPy, over tolerances.
+
+`python benchmarks/accuracy.py` (in the development environment: `make test` installs it).
 
 Five flows (smooth, factorisation, stiff, softmax with vector output, biased) are written a second
 time in numpy (`tests/theory/oracles.py`) and integrated by SciPy DOP853 or Radau at rtol 1e-12. The
@@ -47,13 +49,17 @@ def measure(flow, reference: np.ndarray, solver: str, rtol: float) -> dict:
         seconds.append(time.perf_counter() - start)
     error = np.linalg.norm(final_state(solution.weights) - reference) / np.linalg.norm(reference)
     counted = evaluations_per_step(make_solver(solver, rtol, rtol)) is not None
-    return dict(
-        flow=flow.name, solver=solver, rtol=rtol, error=float(error),
-        error_over_rtol=float(error / rtol), accepted=int(solution.counts.accepted),
-        rejected=int(solution.counts.rejected),
-        evaluations=int(solution.counts.evaluations) if counted else "",
-        milliseconds=1e3 * float(np.median(seconds[1:])),
-    )  # fmt: skip
+    return {
+        "flow": flow.name,
+        "solver": solver,
+        "rtol": rtol,
+        "error": float(error),
+        "error_over_rtol": float(error / rtol),
+        "accepted": int(solution.counts.accepted),
+        "rejected": int(solution.counts.rejected),
+        "evaluations": int(solution.counts.evaluations) if counted else "",
+        "milliseconds": 1e3 * float(np.median(seconds[1:])),
+    }
 
 
 def main() -> int:

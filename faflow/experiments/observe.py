@@ -119,18 +119,17 @@ def _plain(make: Callable[[], AbstractObservable]) -> Callable[[str, FlowProblem
     return lambda name, problem: {name: make()}
 
 
-def _with_feedback(make: Callable[[], AbstractObservable]):
-    def build(name: str, problem: FlowProblem) -> Observed:
-        if not problem.feedback.matrices:
-            raise ValueError("needs feedback matrices, but this rule or network has none")
-        return {name: make()}
+# What a rule lacks is left out (and said in the summary's warnings) rather than refused, so that
+# one config serves every rule.
 
-    return build
+
+def _with_feedback(make: Callable[[], AbstractObservable]):
+    return lambda name, problem: {name: make()} if problem.feedback.matrices else {}
 
 
 def _delta_alignment(name: str, problem: FlowProblem) -> Observed:
     if not isinstance(problem.rule, AbstractLayerwiseRule) or len(problem.weights.weights) < 2:
-        raise ValueError("needs a rule that says its deltas and a hidden layer")
+        return {}
     return {name: DeltaAlignment(problem.rule)}
 
 

@@ -62,7 +62,7 @@ def summarise(
     summary["facts"] = experiment.task.facts
     summary["environment"] = environment()
     summary = plain(summary)
-    summary["warnings"] = _warnings(resolved, outcome, summary)
+    summary["warnings"] = _warnings(resolved, outcome, summary, _left_out(resolved, solution))
     if resolved.config.expect:
         summary["expect"] = plain(judge(resolved.config.bounds, summary))
     return summary
@@ -208,7 +208,14 @@ def _factorisation(experiment: Experiment, solution: FlowSolution) -> Any:
     return factorisation_report(solution.weights, solution.feedback, experiment.problem.data)
 
 
-def _warnings(resolved: Resolved, outcome: Outcome, summary: Mapping[str, Any]) -> list[str]:
+def _left_out(resolved: Resolved, solution: FlowSolution) -> list[str]:
+    names = resolved.config.observe.names or ()
+    return [n for n in names if n not in solution.records and n not in ("laws", "kinks")]
+
+
+def _warnings(
+    resolved: Resolved, outcome: Outcome, summary: Mapping[str, Any], left_out: list[str]
+) -> list[str]:
     found = []
     if outcome.early:
         found.append(f"the flow ended early: it {outcome.message}")
@@ -219,6 +226,8 @@ def _warnings(resolved: Resolved, outcome: Outcome, summary: Mapping[str, Any]) 
             found.append(f"{name} is not kept by this rule and network; its drift is no error")
         elif max((rate or 0.0 for rate in law["rate_at_start"]), default=0.0) > KEPT:
             found.append(f"{name} is claimed by the rule, but its field breaks it")
+    for name in left_out:
+        found.append(f"{name} was not recorded: this rule or network has nothing to compare")
     if chattering := summary.get("kinks", {}).get("chattering"):
         found.append(
             f"pairs chatter: {chattering} pre-activations changed sign 10 times or more; "

@@ -6,6 +6,7 @@ from .activations import GatedReLU as GatedReLU
 from .activations import Linear as Linear
 from .initialise import INITIALISATIONS as INITIALISATIONS
 from .initialise import AbstractInitialisation as AbstractInitialisation
+from .initialise import initial_network as initial_network
 from .mlp import MLP as MLP
 from .mlp import AbstractNetwork as AbstractNetwork
 from .mlp import Trace as Trace

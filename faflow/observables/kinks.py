@@ -38,7 +38,9 @@ class KinkCounter(eqx.Module):
     def update(self, count: KinkCount, weights: AbstractNetwork, data: Data) -> KinkCount:
         signs = self._signs(weights, data)
         pairs = zip(signs, count.signs, count.changes, strict=True)
-        return KinkCount(signs, tuple(total + (new != old).astype(total.dtype) for new, old, total in pairs))
+        return KinkCount(
+            signs, tuple(total + (new != old).astype(total.dtype) for new, old, total in pairs)
+        )
 
     def summary(self, count: KinkCount) -> KinkSummary:
         busiest = jnp.stack([jnp.max(changes) for changes in count.changes])

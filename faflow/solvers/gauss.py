@@ -1,8 +1,8 @@
 """Gauss-Legendre collocation: implicit Runge-Kutta methods that keep quadratic laws to rounding.
 
 s stages, order 2s (s = 1: implicit midpoint). b_i b_j = b_i a_ij + b_j a_ji (Hairer, Lubich &
-Wanner 2006, IV.2.1), so every quadratic invariant of the flow is one of the step. Stages by fixed-point
-iteration until they stop moving; fixed steps only.
+Wanner 2006, IV.2.1), so every quadratic invariant of the flow is one of the step. Stages are solved
+by fixed-point iteration until they stop moving; fixed steps only.
 """
 
 from typing import Any, ClassVar

@@ -1,5 +1,7 @@
 """Predicted exponents against closed-form spectra, written here from the papers' equations."""
 
+from itertools import pairwise
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,7 @@ def draw(*shape):
 
 def zero_residual(widths, samples, activation=None):
     """A net, layerwise feedback, and data that it fits exactly."""
-    weights = tuple(draw(out, into) for into, out in zip(widths[:-1], widths[1:], strict=True))
+    weights = tuple(draw(out, into) for into, out in pairwise(widths))
     net = MLP(weights, (), activation or Linear())
     inputs = draw(samples, widths[0])
     feedback = Feedback(tuple(0.3 * w + draw(*w.shape) for w in weights[1:]), "layerwise")
