@@ -12,6 +12,7 @@ class Outcome(enum.IntEnum):
     BLOW_UP = 3
     MAX_STEPS = 4
     STEP_UNDERFLOW = 5
+    SOLVER_FAILED = 6
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", "-")
@@ -36,4 +37,5 @@ _MESSAGES = {
     Outcome.STEP_UNDERFLOW: (
         "the step size fell below the resolution of t; loosen rtol, or use a smooth activation"
     ),
+    Outcome.SOLVER_FAILED: "could not solve the stages of a fixed step; lower flow.step",
 }

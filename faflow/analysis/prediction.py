@@ -31,7 +31,10 @@ STATES = 1500  # largest state whose Jacobian is formed, for rules with a state 
 
 
 class ExponentPrediction(NamedTuple):
-    """`rate` in 1 / time, smallest real part of the spectrum; `dimension` of the space searched.
+    """`rate`: smallest real part of the spectrum, 1 / time; `dimension` of the space searched.
+
+    `frequency`: that eigenvalue's imaginary part, radians / time. If it is not zero, the residual
+    wobbles as it decays, and a fit should cover whole periods.
 
     `status`: "ok"; "partial": the space was cut off at LARGEST dimensions and the rate is a Ritz
     value; "residual-stays": the residual does not vanish (more than 1e-3 of the first is left), so
@@ -40,6 +43,7 @@ class ExponentPrediction(NamedTuple):
     """
 
     rate: float
+    frequency: float
     status: PredictionStatus
     dimension: int
     method: str
@@ -60,11 +64,11 @@ def predict_exponent(
     state's flow, on the modes that move the residual. Matrix-free: K is applied by two jvps.
     """
     if not isinstance(data.loss, Squared):
-        return ExponentPrediction(float("nan"), "unavailable", 0, "not the squared loss")
+        return _none("unavailable", "not the squared loss")
     first = data.residual((start[0] if start else weights)(data.inputs))
     last = data.residual(weights(data.inputs))
     if start is not None and frobenius(last) > 1e-3 * frobenius(first):
-        return ExponentPrediction(float("nan"), "residual-stays", 0, "residual does not vanish")
+        return _none("residual-stays", "residual does not vanish")
     if not isinstance(rule, AbstractWeightRule):
         return _from_state(rule, weights, feedback, data)
     operators = [residual_operator(rule, weights, feedback, data)]
@@ -147,8 +151,19 @@ def _apply(apply, direction: np.ndarray, shape) -> np.ndarray:
 
 def _smallest(apply, basis: np.ndarray, shape, status: PredictionStatus, method: str):
     images = np.stack([_apply(apply, direction, shape) for direction in basis])
-    rate = float(np.linalg.eigvals(basis @ images.T).real.min())
-    return ExponentPrediction(rate, status if rate > 0 else "not-stable", len(basis), method)
+    return _slowest(np.linalg.eigvals(basis @ images.T), status, method)
+
+
+def _slowest(rates: np.ndarray, status: PredictionStatus, method: str) -> ExponentPrediction:
+    if rates.size == 0:
+        return _none("unavailable", "no mode moves the residual")
+    slowest = complex(rates[np.argmin(np.real(rates))])
+    status = status if slowest.real > 0 else "not-stable"
+    return ExponentPrediction(slowest.real, abs(slowest.imag), status, rates.size, method)
+
+
+def _none(status: PredictionStatus, why: str, dimension: int = 0) -> ExponentPrediction:
+    return ExponentPrediction(float("nan"), float("nan"), status, dimension, why)
 
 
 def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
@@ -156,7 +171,7 @@ def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
     state = rule.init(weights, feedback, data)
     flat, unravel = ravel_pytree(state)
     if flat.size > STATES:
-        return ExponentPrediction(float("nan"), "unavailable", flat.size, "state too large")
+        return _none("unavailable", "state too large", flat.size)
 
     def velocity(x):
         moved = rule.velocity(jnp.zeros(()), unravel(x), feedback, data)
@@ -168,6 +183,4 @@ def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
     rates, modes = np.linalg.eig(-np.asarray(jax.jacfwd(velocity)(flat)))
     response = np.linalg.norm(np.asarray(jax.jacfwd(residual)(flat)) @ modes, axis=0)
     seen = (np.abs(rates) > CLOSED * np.abs(rates).max()) & (response > CLOSED * response.max())
-    rate = float(np.real(rates[seen]).min()) if seen.any() else float("nan")
-    status: PredictionStatus = "ok" if rate > 0 else "not-stable"
-    return ExponentPrediction(rate, status, int(seen.sum()), "spectrum of the state's flow")
+    return _slowest(rates[seen], "ok", "spectrum of the state's flow")

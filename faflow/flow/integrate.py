@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .._results import Outcome
 from .._types import Times
@@ -20,7 +21,7 @@ Observables = Mapping[str, AbstractObservable]
 
 def integrate(
     problem: FlowProblem,
-    ts: Times,
+    ts: ArrayLike,
     observables: Observables,
     numerics: Numerics | None = None,
     *,
@@ -44,7 +45,7 @@ def integrate(
     return solution
 
 
-def check_times(ts: Times) -> None:
+def check_times(ts: ArrayLike) -> None:
     """Raise ValueError unless ts is a strictly increasing, finite sequence."""
     times = np.asarray(ts)
     if times.ndim != 1 or times.size < 2 or not np.all(np.isfinite(times)):

@@ -113,23 +113,28 @@ class Stepper(eqx.Module):
         candidate, error, _, solver_state, result = solver.step(
             self.term, now.t, end, now.state, None, now.solver_state, now.made_jump
         )
-        failed = result != diffrax.RESULTS.successful
+        # A step that failed, or left the finite numbers, is a step too long: it is thrown away and
+        # an infinite error makes the controller cut it (nan or inf / inf would poison dt).
+        finite = _finite((candidate, error))
+        failed = (result != diffrax.RESULTS.successful) | ~finite
+        candidate = _where(failed, now.state, candidate)
         if error is not None:
-            # A step into nan is a step too long: an infinite error makes the controller cut it.
-            bad = lambda leaf: failed | ~jnp.isfinite(leaf)  # noqa: E731
-            error = [jnp.where(bad(leaf), jnp.inf, leaf) for leaf in error]
+            error = [jnp.where(failed, jnp.inf, leaf) for leaf in error]
         keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
             now.t, end, now.state, candidate, None, error, solver.error_order(self.term),
             now.controller_state,
         )  # fmt: skip
-        keep = jnp.asarray(keep)
+        keep = jnp.asarray(keep) & ~failed
         t = jnp.where(keep, end, now.t)
         # The controller proposes from the step just tried: after a rejection that size is the
         # next, after a cut step at least the size it was cut from.
         proposal = jnp.where(keep, later - end, later - now.t)
         dt = jnp.where(keep & cut, jnp.maximum(proposal, now.dt), proposal)
+        outcome = now.outcome
         if self.numerics.step is not None:
             dt = self.numerics.step
+            stuck = jnp.where(finite, Outcome.SOLVER_FAILED.value, Outcome.BLOW_UP.value)
+            outcome = jnp.where(failed, stuck.astype(outcome.dtype), outcome)
         state = _where(keep, candidate, now.state)
         counts = Counts(
             now.counts.accepted + keep.astype(int),
@@ -148,13 +153,14 @@ class Stepper(eqx.Module):
             made_jump=jnp.asarray(made_jump),
             counts=counts,
             kinks=kinks,
+            outcome=outcome,
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
         )
 
     def _judge(self, now: Carry) -> Carry:
         """The outcome after a step, most serious first."""
         stops, problem = self.numerics.stops, self.problem
-        verdict = jnp.full_like(now.outcome, RUNNING)
+        verdict = now.outcome
 
         def decide(condition, outcome: Outcome):
             return jnp.where(condition, jnp.asarray(outcome.value, verdict.dtype), verdict)
@@ -175,7 +181,7 @@ class Stepper(eqx.Module):
         steps = counts.accepted + counts.rejected
         verdict = decide(steps >= self.numerics.max_steps, Outcome.MAX_STEPS)
         floor = UNDERFLOW * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
-        verdict = decide(now.dt < floor, Outcome.STEP_UNDERFLOW)
+        verdict = decide(~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
         size = _norm(now.state)
         verdict = decide(self._escaping(now, size, floor), Outcome.BLOW_UP)
         return now._replace(outcome=verdict, peak_speed=peak, counts=counts)
@@ -187,7 +193,8 @@ class Stepper(eqx.Module):
         limit = self.numerics.stops.blow_up * (1 + _norm(self.problem.weights))
 
         def stuck(_) -> Flag:
-            return size < 1e4 * floor * _norm(self.term.vf(now.t, now.state, None))
+            rushing = size < 1e4 * floor * _norm(self.term.vf(now.t, now.state, None))
+            return rushing & (size > _norm(self.problem.weights))
 
         fast = jax.lax.cond(now.dt < floor, stuck, lambda _: jnp.asarray(False), None)
         return (size > limit) | ~jnp.isfinite(size) | fast
@@ -236,6 +243,10 @@ class Stepper(eqx.Module):
     @property
     def kink_counter(self) -> KinkCounter:
         return KinkCounter()
+
+
+def _finite(tree: PyTree) -> Flag:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def _where(condition: Flag, yes: PyTree, no: PyTree) -> PyTree:

@@ -8,9 +8,9 @@ import jax.scipy.linalg
 
 from .._types import Array, Matrix
 from ..feedback import Form
-from ..networks import AbstractNetwork
+from ..networks import AbstractNetwork, is_linear
 from ..observables import SlavedReadoutPotential, balance_laws
-from ..tasks import Data
+from ..tasks import Data, Squared
 from .abstract import AbstractLearningRule
 from .layerwise import FeedbackAlignment
 
@@ -33,11 +33,17 @@ class FAStar(AbstractLearningRule):
             raise ValueError(
                 "Rule FA* has no biases, but the network has; set network.bias = false."
             )
-        width, samples = weights.weights[-1].shape[1], data.inputs.shape[0]
-        if width > samples:
+        if not isinstance(data.loss, Squared):
+            raise ValueError("Rule FA* needs the squared loss; set task.loss = 'squared'.")
+        sizes = [data.inputs.shape[0]]
+        if is_linear(weights):
+            sizes += [weight.shape[1] for weight in weights.weights[:-1]]
+        width = weights.weights[-1].shape[1]
+        if width > min(sizes):
             raise ValueError(
-                f"Rule FA* needs the last hidden width <= samples, but {width} > {samples}; lower "
-                "the width."
+                "Rule FA* needs features of full rank: a last hidden width of at most the number "
+                f"of samples (in linear nets also every earlier width) = {min(sizes)}, but it is "
+                f"{width}; lower it."
             )
         return _without_readout(weights)
 

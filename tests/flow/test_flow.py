@@ -1,0 +1,311 @@
+"""How flows behave: outcomes, records at save times, counts, vmap, no retracing."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from diffrax import NoProgressMeter
+
+from faflow._results import Outcome
+from faflow.feedback import Feedback
+from faflow.flow import FlowError, FlowProblem, Numerics, Stops, integrate, solve
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.observables import AbstractObservable, Loss, Norms, Residual
+from faflow.rules import AbstractWeightRule, Gradient
+from faflow.tasks import make_data
+
+_spec = importlib.util.spec_from_file_location(
+    "oracles", Path(__file__).parents[1] / "theory" / "oracles.py"
+)
+oracles = importlib.util.module_from_spec(_spec)
+sys.modules["oracles"] = oracles  # dataclasses look their module up
+_spec.loader.exec_module(oracles)
+
+
+class FirstWeights(AbstractObservable):
+    label: str = "W_1"
+    axes: tuple[str, ...] = ("out", "in")
+
+    def __call__(self, weights, feedback, data):
+        return weights.weights[0]
+
+
+OBSERVABLES = {"loss": Loss(), "w": FirstWeights()}
+
+
+class Scalar(AbstractWeightRule):
+    """w' = field(w) for a one-by-one network: flows with closed forms."""
+
+    field: Any = eqx.field(static=True)
+    equation: ClassVar[str] = "w' = field(w)"
+    source: ClassVar[str] = "tests"
+    form: ClassVar[str] = "none"
+
+    def vector_field(self, weights, feedback, data):
+        return jax.tree.map(self.field, weights)
+
+    def laws(self, weights):
+        return {}
+
+
+def scalar(field, start=1.0, target=0.0):
+    net = MLP((jnp.full((1, 1), start),))
+    return FlowProblem(Scalar(field), net, Feedback(), make_data([[1.0]], [[target]]))
+
+
+def outcome(solution):
+    return Outcome(int(solution.outcome))
+
+
+def decay(w):
+    return -w
+
+
+TIMES = jnp.linspace(0.0, 2.0, 11)
+
+
+@pytest.mark.parametrize("power", [2, 3, 6])
+def test_blow_up_in_finite_time_keeps_the_trajectory(power):
+    """w' = w^p, w(0) = 1: w = (1 - (p-1) t)^{-1/(p-1)} escapes at t = 1/(p-1)."""
+    problem, escape = scalar(lambda w: w**power), 1 / (power - 1)
+    ts = jnp.linspace(0.0, 2.1 * escape, 11)  # the escape lies between slots 4 and 5
+    solution = integrate(problem, ts, OBSERVABLES, throw=False)
+    assert outcome(solution) is Outcome.BLOW_UP and outcome(solution).early
+    assert float(solution.t_final) == pytest.approx(escape, rel=1e-6)
+    before = np.arange(11) < 5  # slot 5, which it was heading for, holds the end
+    w, t = np.asarray(solution.records["w"])[:, 0, 0], np.asarray(ts)
+    exact = (1 - (power - 1) * t[before]) ** (-1 / (power - 1))
+    np.testing.assert_allclose(w[before], exact, rtol=1e-6)
+    assert np.all(np.isnan(w[6:])) and np.all(np.isnan(solution.ts[6:]))
+    np.testing.assert_array_equal(solution.reached, np.arange(11) <= 5)
+    with pytest.raises(FlowError) as caught:
+        integrate(problem, ts, OBSERVABLES)
+    np.testing.assert_array_equal(caught.value.solution.reached, solution.reached)
+
+
+def test_growth_without_escape_completes():
+    """Control: w' = w reaches e^2 without being taken for a blow-up."""
+    solution = integrate(scalar(lambda w: w), TIMES, OBSERVABLES)
+    assert outcome(solution) is Outcome.COMPLETED and not outcome(solution).early
+    np.testing.assert_allclose(solution.records["w"][:, 0, 0], np.exp(TIMES), rtol=1e-8)
+    assert bool(np.all(solution.reached)) and float(solution.t_final) == 2.0
+
+
+def test_max_steps():
+    solution = integrate(scalar(decay), TIMES, OBSERVABLES, Numerics(max_steps=7), throw=False)
+    assert outcome(solution) is Outcome.MAX_STEPS
+    assert int(solution.counts.accepted + solution.counts.rejected) == 7
+    reached = np.asarray(solution.reached)
+    assert 0 < reached.sum() < 11
+    t, w = np.asarray(solution.ts)[reached], np.asarray(solution.records["w"])[reached, 0, 0]
+    np.testing.assert_allclose(w, np.exp(-t), rtol=1e-7)
+    assert t[-1] == float(solution.t_final)
+
+
+def test_targets_of_loss_and_residual():
+    """w' = -w, target 0: loss e^{-2t} / 2, residual e^{-t}; stopped within a step after it."""
+    steps = Numerics(solver="dopri8", step=0.01)
+    for stops, when in (
+        (Stops(loss=0.05), 0.5 * np.log(10.0)),
+        (Stops(residual=0.5), np.log(2.0)),
+    ):
+        numerics = eqx.tree_at(lambda n: n.stops, steps, stops)
+        solution = integrate(scalar(decay), TIMES, OBSERVABLES, numerics)
+        assert outcome(solution) is Outcome.TARGET_REACHED
+        assert when <= float(solution.t_final) <= when + 0.0101
+
+
+def test_steady_state():
+    """|w'| = e^{-t} falls to 1e-3 of its peak at t = log 1000."""
+    numerics = Numerics(step=0.01, stops=Stops(steady=1e-3))
+    solution = integrate(scalar(decay), jnp.array([0.0, 20.0]), OBSERVABLES, numerics)
+    assert outcome(solution) is Outcome.STEADY_STATE
+    assert np.log(1e3) <= float(solution.t_final) + 0.02 <= np.log(1e3) + 0.04
+
+
+@pytest.mark.parametrize("solver", ["tsit5", "bosh3", "dopri8"])
+def test_a_wall_ends_in_step_underflow(solver):
+    """w' = 1 up to w = 2, undefined beyond: steps into nan are rejected and shrink until t can
+    resolve no smaller one, in tens of steps, not in max_steps."""
+    problem = scalar(lambda w: jnp.where(w < 2, 1.0, jnp.nan))
+    solution = integrate(
+        problem, TIMES, OBSERVABLES, Numerics(solver=solver, max_steps=5000), throw=False
+    )
+    assert outcome(solution) is Outcome.STEP_UNDERFLOW
+    assert float(solution.t_final) == pytest.approx(1.0, abs=1e-9)
+    assert int(solution.counts.rejected) < 500
+
+
+@pytest.mark.parametrize("beyond", [np.nan, np.inf])
+def test_a_step_into_overflow_is_rejected_and_shrunk(beyond):
+    """w' = 1 - w towards 1, undefined from 1.001 on: large steps overshoot and must recover."""
+    problem = scalar(lambda w: jnp.where(w < 1.001, 50 * (1 - w), beyond), 0.0)
+    solution = integrate(problem, TIMES[:3], OBSERVABLES, Numerics(max_steps=5000), throw=False)
+    assert outcome(solution) is Outcome.COMPLETED
+
+
+def test_a_first_step_to_infinity_is_rejected_and_shrunk():
+    """||W'|| = 4e5 and degree 2 twice: the first step overflows to inf (not nan), where error and
+    tolerance are both infinite. The controller has to get away from t = 0."""
+    flow = oracles.random_flow(0, (3, 5, 4, 1), activation="quadratic", scale=2.0)
+    numerics = Numerics(max_steps=200)
+    solution = integrate(oracles.to_problem(flow), TIMES, {}, numerics, throw=False)
+    assert int(solution.counts.accepted) > 50
+    assert float(solution.t_final) > 0
+
+
+def test_gauss_with_too_large_a_step_does_not_complete():
+    """h |lambda| = 50: no stages, so no steps, and no silent answer."""
+    problem = scalar(lambda w: -50.0 * w)
+    numerics = Numerics(solver="implicit-midpoint", step=1.0, max_steps=1000)
+    solution = integrate(problem, TIMES[::5], OBSERVABLES, numerics, throw=False)
+    assert outcome(solution).early
+
+
+FLOW = oracles.random_flow(0, (3, 5, 4, 2), activation="tanh", bias=True, t1=3.0)
+
+
+@pytest.mark.parametrize("solver", ["tsit5", "dopri8", "kvaerno5"])
+@pytest.mark.parametrize("spacing", ["linear", "log"])
+def test_records_are_exact_at_the_save_times(solver, spacing):
+    """Not interpolated: as exact as a step at 2e-10, also for methods with poor dense output."""
+    ts = np.linspace(0.0, 3.0, 8) if spacing == "linear" else np.geomspace(1e-3, 3.0, 8)
+    states = oracles.trajectory(FLOW, ts)
+    problem = oracles.to_problem(FLOW)
+    numerics = Numerics(solver=solver, rtol=1e-11, atol=1e-13)
+    solution = integrate(problem, jnp.asarray(ts), OBSERVABLES, numerics)
+    np.testing.assert_array_equal(solution.ts, ts)
+    first = np.stack([FLOW.at(state).weights[0] for state in states])
+    np.testing.assert_allclose(solution.records["w"], first, atol=5e-10)
+    losses = [0.5 * (oracles.residual(FLOW.at(state)) ** 2).sum() for state in states]
+    np.testing.assert_allclose(solution.records["loss"], losses, rtol=1e-8)
+    # The last record and the final weights are the same state.
+    np.testing.assert_array_equal(solution.records["w"][-1], solution.weights.weights[0])
+
+
+def test_counts_grow_along_the_saves_and_follow_the_tolerance():
+    problem = oracles.to_problem(FLOW)
+    loose = integrate(problem, TIMES, {}, Numerics(rtol=1e-5))
+    tight = integrate(problem, TIMES, {}, Numerics(rtol=1e-10))
+    assert int(tight.counts.accepted) > int(loose.counts.accepted) >= 10
+    for solution in (loose, tight):
+        evaluations = np.asarray(solution.counts_at.evaluations)
+        assert np.all(np.diff(evaluations) > 0) and evaluations[-1] == int(
+            solution.counts.evaluations
+        )
+        tries = int(solution.counts.accepted + solution.counts.rejected)
+        assert (
+            evaluations[-1] == 6 * tries + 3
+        )  # tsit5: six a try; FSAL's first, the first step's two
+
+
+def test_tolerances_times_and_data_do_not_retrace():
+    traces = []
+
+    def counted(w):
+        traces.append(1)
+        return -w
+
+    problem = scalar(counted)
+    integrate(problem, TIMES, OBSERVABLES, Numerics(rtol=1e-6))
+    before = len(traces)
+    assert before > 0
+    for rtol, t1, start, steps in (
+        (1e-8, 2.0, 1.0, 99),
+        (1e-6, 5.0, 1.0, 9999),
+        (1e-6, 2.0, 7.0, 100),
+    ):
+        moved = eqx.tree_at(lambda p: p.weights.weights[0], problem, jnp.full((1, 1), start))
+        numerics = Numerics(rtol=rtol, atol=rtol / 10, max_steps=steps)
+        solution = integrate(moved, t1 / 2.0 * TIMES, OBSERVABLES, numerics)
+        assert float(solution.weights.weights[0][0, 0]) == pytest.approx(
+            start * np.exp(-t1), rel=1e-3
+        )
+    assert len(traces) == before
+    integrate(problem, TIMES[:5], OBSERVABLES, Numerics(rtol=1e-6))  # control: another shape does
+    assert len(traces) > before
+
+
+def test_vmap_over_seeds_with_different_outcomes():
+    """w' = w^2 from 0.1, 1, -1 over t = 2: the middle one escapes, the others match their forms."""
+    starts = jnp.array([0.1, 1.0, -1.0])
+
+    def one(start):
+        return solve(
+            scalar(lambda w: w * w, start), TIMES, OBSERVABLES, Numerics(), NoProgressMeter()
+        )
+
+    solution = jax.jit(jax.vmap(one))(starts)
+    assert [Outcome(int(code)) for code in solution.outcome] == [
+        Outcome.COMPLETED, Outcome.BLOW_UP, Outcome.COMPLETED,
+    ]  # fmt: skip
+    for i in (0, 2):
+        exact = starts[i] / (1 - starts[i] * TIMES)
+        np.testing.assert_allclose(solution.records["w"][i, :, 0, 0], exact, rtol=1e-7)
+    assert np.asarray(solution.reached).sum(axis=1).tolist() == [11, 6, 11]
+    assert "3 flows" in str(solution)
+
+
+def test_kinks_are_counted_exactly():
+    """One ReLU unit on samples x = (1, -1, 2) under a rule that makes w = cos(pi t): each of the
+    three pre-activations w x changes sign at t = 1/2, 3/2, ... and nowhere else."""
+
+    class Swing(AbstractWeightRule):
+        frequency: float
+        equation: ClassVar[str] = "(w, v)' = omega (-v, w)"
+        source: ClassVar[str] = "tests"
+        form: ClassVar[str] = "none"
+
+        def vector_field(self, weights, feedback, data):
+            w, v = weights.weights
+            moves = (-self.frequency * v, self.frequency * w)
+            return eqx.tree_at(lambda net: net.weights, weights, moves)
+
+        def laws(self, weights):
+            return {}
+
+    net = MLP((jnp.ones((1, 1)), jnp.zeros((1, 1))), (), ACTIVATIONS["relu"]())
+    data = make_data([[1.0], [-1.0], [2.0]], [[0.0]] * 3)
+    for t1, crossings in ((0.4, 0), (0.6, 1), (4.2, 4), (12.3, 12)):
+        problem = FlowProblem(Swing(float(np.pi)), net, Feedback(), data)
+        solution = integrate(problem, jnp.array([0.0, t1]), {}, Numerics(rtol=1e-8))
+        assert solution.kinks.changes.tolist() == [3 * crossings]
+        assert int(solution.kinks.busiest) == crossings
+        assert int(solution.kinks.chattering) == (3 if crossings >= 10 else 0)
+    smooth = eqx.tree_at(lambda p: p.weights, problem, MLP(net.weights, (), ACTIVATIONS["tanh"]()))
+    assert integrate(smooth, jnp.array([0.0, 1.0]), {}).kinks is None
+
+
+@pytest.mark.parametrize(
+    "ts", [[0.0], [0.0, 0.0], [1.0, 0.5], [0.0, np.inf], [0.0, np.nan], [[0.0, 1.0]]]
+)
+def test_bad_times_are_refused(ts):
+    error = (ValueError, TypeError) if np.ndim(ts) != 1 else ValueError
+    with pytest.raises(error):
+        integrate(scalar(decay), jnp.array(ts), OBSERVABLES)
+
+
+def test_times_may_start_anywhere():
+    solution = integrate(scalar(decay), jnp.array([3.0, 3.5, 4.0]), OBSERVABLES)
+    np.testing.assert_allclose(solution.records["w"][:, 0, 0], np.exp([0.0, -0.5, -1.0]), rtol=1e-8)
+
+
+def test_tail_mode_keeps_relative_accuracy_down_to_rounding():
+    """Gradient flow of one linear weight, target 1: residual e^{-t} to 1 % down to 1e-12; without
+    tail the steps grow to the stability limit and the residual is anything below the tolerance."""
+    net = MLP((jnp.zeros((1, 1)),))
+    problem = FlowProblem(Gradient(), net, Feedback(), make_data([[1.0]], [[1.0]]))
+    ts = jnp.linspace(0.0, 30.0, 13)
+    observables = {"residual": Residual(), "norms": Norms()}
+    errors = []
+    for tail in (True, False):
+        numerics = Numerics(tail=tail, rtol=1e-6, atol=1e-8)
+        residual = integrate(problem, ts, observables, numerics).records["residual"]
+        errors.append(np.abs(np.asarray(residual) * np.exp(ts) - 1)[np.exp(-ts) > 1e-12].max())
+    assert errors[0] < 1e-2 < 1 < errors[1], errors

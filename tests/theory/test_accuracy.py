@@ -1,0 +1,48 @@
+"""Global error of the final weights against SciPy's, on flows written twice (`oracles.py`).
+
+The controller holds each step's local error below rtol ||w||; on these flows, which mostly
+contract, the global error stays within 100 rtol ||w||.
+"""
+
+from functools import cache
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import ACCURACY_FLOWS, final_state, to_problem, trajectory
+
+from faflow.flow import Numerics, integrate
+
+RTOLS = (1e-4, 1e-6, 1e-8, 1e-10)
+
+
+@cache
+def reference(name):
+    flow = ACCURACY_FLOWS[name]
+    return trajectory(flow, np.array([0.0, flow.t1]))[-1]
+
+
+def error(name, solver, rtol):
+    flow = ACCURACY_FLOWS[name]
+    numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100)
+    solution = integrate(to_problem(flow), jnp.array([0.0, flow.t1]), {}, numerics)
+    exact = reference(name)
+    assert np.linalg.norm(exact - flow.state) > 0.1 * np.linalg.norm(flow.state)  # it moved
+    return np.linalg.norm(final_state(solution.weights) - exact) / np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize(
+    ("name", "solver"),
+    [(name, "kvaerno5" if flow.stiff else "tsit5") for name, flow in ACCURACY_FLOWS.items()],
+)
+def test_error_follows_the_tolerance(name, solver):
+    errors = [error(name, solver, rtol) for rtol in RTOLS]
+    assert all(e <= 100 * rtol for e, rtol in zip(errors, RTOLS, strict=True)), errors
+    # Control: the loosest tolerance does not pass the tightest bound, so the bounds are no vacuum.
+    assert errors[0] > 100 * RTOLS[-1]
+
+
+@pytest.mark.parametrize("solver", ["dopri5", "dopri8", "bosh3", "kvaerno3"])
+def test_other_solvers_follow_it_too(solver):
+    for rtol in (1e-4, 1e-7):
+        assert error("smooth", solver, rtol) <= 100 * rtol

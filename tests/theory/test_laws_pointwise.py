@@ -1,0 +1,249 @@
+"""Predictions 1-7: the laws' rates along the field at random weights, without an integrator.
+
+Oracle: `oracles.velocity`, numpy from the equations, contracted by hand with the laws' gradients.
+"""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from oracles import random_flow, to_problem
+from rates import relative_rate
+
+from faflow.feedback import Feedback
+from faflow.flow import FlowProblem
+from faflow.observables import (
+    AbstractPotential,
+    Balance,
+    FeedbackPotential,
+    WeightPotential,
+    balance_laws,
+)
+from faflow.rules import AbstractLayerwiseRule, KolenPollack, backward_sweep
+
+ZERO = 1e-12  # relative to the law's own terms
+BROKEN = 5e-3  # what every layer of a control misses by, at least; typically 0.05-1
+WIDTHS = (4, 7, 6, 5, 3)
+
+
+def neuron_rates(flow, feedback, degree, bias=True):
+    """Relative dQ_lj/dt: <W_l[j], W_l'[j]> (+ beta beta') - k <F[:,j], W_{l+1}'[:,j]>."""
+    moves, shifts = oracles.velocity(flow)
+    out = []
+    for l, matrix in enumerate(feedback):
+        terms = [(flow.weights[l] * moves[l]).sum(axis=1)]
+        terms.append(-degree * (matrix * moves[l + 1]).sum(axis=0))
+        if flow.biases and bias:
+            terms.append(flow.biases[l] * shifts[l])
+        out.append(np.abs(sum(terms)).max() / sum(map(np.abs, terms)).max())
+    return out
+
+
+@pytest.mark.parametrize("widths", [(3, 5, 1), WIDTHS])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("loss", ["squared", "cross-entropy", "logcosh"])
+@pytest.mark.parametrize(
+    "activation", ["linear", "relu", "leaky-relu", "relu-squared", "quadratic"]
+)
+def test_feedback_alignment_keeps_every_neuron_and_layer(widths, bias, loss, activation):
+    """Predictions 1-4: any depth, output, homogeneous phi, loss, biases."""
+    if loss == "cross-entropy" and widths[-1] == 1:
+        loss = "squared"
+    flow = random_flow(0, widths, bias=bias, loss=loss, activation=activation)
+    degree = oracles.ACTIVATIONS[activation][2]
+    assert max(neuron_rates(flow, flow.feedback, degree)) < ZERO
+    problem = to_problem(flow)
+    laws = problem.rule.laws(problem.weights)
+    for name in ("layer-balance", "neuron-balance"):
+        assert max(relative_rate(laws[name], problem)) < ZERO
+
+
+def test_law_values_are_those_of_the_equations():
+    flow = random_flow(1, WIDTHS, bias=True, activation="relu-squared")
+    problem = to_problem(flow)
+    laws = problem.rule.laws(problem.weights)
+    psi = [w * f for w, f in zip(flow.weights[1:], flow.feedback, strict=True)]
+    expected = oracles.neuron_balance(flow, psi, degree=2)
+    where = (problem.weights, problem.feedback, problem.data)
+    for got, want in zip(laws["neuron-balance"](*where), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-13)
+    sums = [q.sum() for q in expected]
+    np.testing.assert_allclose(laws["layer-balance"](*where), sums, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "erf"])
+def test_control_inhomogeneous_activations_keep_nothing(activation):
+    """Prediction 2: tanh drifts O(1) in every layer and is not said to be kept."""
+    problem = to_problem(random_flow(2, WIDTHS, activation=activation, scale=2.0))
+    assert problem.rule.laws(problem.weights) == {}
+    law = Balance(FeedbackPotential(), "neuron-balance", (1, 2, 3))
+    assert min(relative_rate(law, problem)) > BROKEN
+
+
+@pytest.mark.parametrize("activation", ["relu-squared", "quadratic"])
+def test_control_the_wrong_degree_breaks_the_law(activation):
+    """Prediction 3: k = 2 is needed; k = 1 leaves half of the upper term over."""
+    problem = to_problem(random_flow(3, WIDTHS, activation=activation))
+    for degree, broken in ((2.0, False), (1.0, True)):
+        rates = relative_rate(
+            Balance(FeedbackPotential(), "layer-balance", (1, 2, 3), degree), problem
+        )
+        assert min(rates) > BROKEN if broken else max(rates) < ZERO
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_control_dropping_the_hidden_bias_breaks_the_law(activation):
+    """Prediction 4: without 1/2 beta_l^2 the rate is beta_l beta_l'."""
+    flow = random_flow(4, WIDTHS, bias=True, activation=activation)
+    assert max(neuron_rates(flow, flow.feedback, 1)) < ZERO
+    assert min(neuron_rates(flow, flow.feedback, 1, bias=False)) > BROKEN
+
+
+def matrix_rates(flow, feedback):
+    """d/dt [W_l W_l^T + beta_l beta_l^T - F^T W - W^T F] and its diagonal, relative (2.3)."""
+    moves, shifts = oracles.velocity(flow)
+    out = []
+    for l, matrix in enumerate(feedback):
+        own = moves[l] @ flow.weights[l].T + np.outer(shifts[l], flow.biases[l])
+        upper = matrix.T @ moves[l + 1]
+        rate = own + own.T - upper - upper.T
+        out.append((np.abs(rate).max(), np.abs(np.diag(rate)).max()) / np.abs(upper).max())
+    return np.array(out).T
+
+
+def test_linear_nets_keep_the_matrix_law():
+    """Prediction 5, with biases."""
+    flow = random_flow(5, WIDTHS, bias=True, activation="linear")
+    assert matrix_rates(flow, flow.feedback)[0].max() < ZERO
+    problem = to_problem(flow)
+    assert max(relative_rate(problem.rule.laws(problem.weights)["matrix-balance"], problem)) < ZERO
+
+
+def test_control_relu_keeps_only_the_diagonal_of_the_matrix_law():
+    flow = random_flow(5, WIDTHS, bias=True, activation="relu")
+    whole, diagonal = matrix_rates(flow, flow.feedback)
+    assert diagonal.max() < ZERO
+    assert whole.min() > BROKEN
+    problem = to_problem(flow)
+    assert "matrix-balance" not in problem.rule.laws(problem.weights)
+    law = Balance(FeedbackPotential(), "matrix-balance", (1, 2, 3))
+    assert min(relative_rate(law, problem)) > BROKEN
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu-squared"])
+def test_direct_feedback_keeps_the_last_hidden_layer_only(activation):
+    """Prediction 6: Q_{L-1} with F_L = D_{L-1}; below, the effective feedback law breaks O(1)."""
+    flow = random_flow(
+        6, WIDTHS, bias=True, activation=activation, rule="direct-feedback-alignment"
+    )
+    problem = to_problem(flow)
+    laws = problem.rule.laws(problem.weights)
+    assert laws["neuron-balance"].layers == (3,)
+    assert relative_rate(laws["neuron-balance"], problem)[0] < ZERO
+    lower = Balance(FeedbackPotential(), "neuron-balance", (1, 2), laws["neuron-balance"].degree)
+    assert min(relative_rate(lower, problem)) > BROKEN
+
+
+def test_linear_direct_feedback_is_feedback_alignment():
+    """Prediction 6: F_{l+1} = pinv(D_{l+1}) D_l keeps every layer; pinv needs n_{l+1} >= n_L."""
+    flow = random_flow(7, WIDTHS, activation="linear", rule="direct-feedback-alignment")
+    first, second, last = flow.feedback
+    chained = (np.linalg.pinv(second) @ first, np.linalg.pinv(last) @ second, last)
+    assert max(neuron_rates(flow, chained, 1)) < ZERO
+    same = replace(flow, rule="feedback-alignment", feedback=chained)
+    for direct, layerwise in zip(oracles.velocity(flow)[0], oracles.velocity(same)[0], strict=True):
+        np.testing.assert_allclose(direct, layerwise, rtol=1e-12, atol=1e-12)
+    problem = to_problem(flow)
+    laws = problem.rule.laws(problem.weights)
+    for law in laws.values():
+        assert law.layers == (1, 2, 3)
+        assert max(relative_rate(law, problem)) < ZERO
+
+
+def test_control_a_narrow_layer_ends_the_direct_feedback_laws():
+    """n_2 = 2 < n_3 = 3: no F_2 with D_2 F_2 = D_1 exists, and layer 1 has no law."""
+    flow = random_flow(8, (4, 5, 2, 3), activation="linear", rule="direct-feedback-alignment")
+    problem = to_problem(flow)
+    assert problem.rule.laws(problem.weights)["layer-balance"].layers == (2,)
+    chained = (np.linalg.pinv(flow.feedback[1]) @ flow.feedback[0], flow.feedback[1])
+    first, second = neuron_rates(flow, chained, 1)
+    assert first > BROKEN
+    assert second < ZERO
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "relu-squared"])
+def test_gradient_keeps_its_balance(activation):
+    """Prediction 7, and the control: feedback alignment's field does not keep it."""
+    flow = random_flow(9, WIDTHS, bias=True, activation=activation, rule="gradient")
+    degree = oracles.ACTIVATIONS[activation][2]
+    assert max(neuron_rates(flow, flow.weights[1:], degree)) < ZERO
+    problem = to_problem(flow)
+    for law in problem.rule.laws(problem.weights).values():
+        assert max(relative_rate(law, problem)) < ZERO
+    other = to_problem(random_flow(9, WIDTHS, bias=True, activation=activation))
+    for law in balance_laws(other.weights, WeightPotential()).values():
+        assert min(relative_rate(law, other)) > BROKEN
+
+
+class AbsolutePotential(AbstractPotential):
+    """psi = sum |M_ij| |W_ij|; M = `feedback` for frSF, 1 for uSF (2.5)."""
+
+    def entries(self, weights, feedback, upper):
+        weight = weights.weights[upper - 1]
+        size = jnp.abs(feedback.matrices[upper - 2]) if feedback.matrices else jnp.ones_like(weight)
+        return size * jnp.abs(weight)
+
+    def matrix(self, weights, feedback, upper):
+        raise NotImplementedError
+
+
+class SignFeedback(AbstractLayerwiseRule):
+    """A rule from outside: G_l = |M_l| . sign(W_l), M from the feedback or 1."""
+
+    equation: ClassVar[str] = "delta_l = phi'(h_l) . (|M_{l+1}| . sign(W_{l+1}))^T delta_{l+1}"
+    source: ClassVar[str] = "Liao, Leibo & Poggio 2016; Xiao et al. 2018"
+    form: ClassVar[str] = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        signs = [jnp.sign(weight) for weight in weights.weights[1:]]
+        if feedback.matrices:
+            sizes = [jnp.abs(matrix) for matrix in feedback.matrices]
+            signs = [size * sign for size, sign in zip(sizes, signs, strict=True)]
+        return backward_sweep(weights, signs, trace, error)
+
+    def laws(self, weights):
+        laws = balance_laws(weights, AbsolutePotential())
+        return {name: law for name, law in laws.items() if name != "matrix-balance"}
+
+
+@pytest.mark.parametrize("magnitudes", ["unit", "fixed"])
+def test_sign_feedback_keeps_its_one_norm(magnitudes):
+    """Prediction 7: psi = ||W||_1 (uSF), sum |M||W| (frSF), for a rule written by a user."""
+    flow = random_flow(10, WIDTHS, bias=True, activation="relu")
+    sizes = flow.feedback if magnitudes == "fixed" else [np.ones_like(f) for f in flow.feedback]
+    pairs = zip(sizes, flow.weights[1:], strict=True)
+    signed = replace(flow, feedback=tuple(np.abs(m) * np.sign(w) for m, w in pairs))
+    assert max(neuron_rates(signed, signed.feedback, 1)) < ZERO
+    plain = to_problem(flow)
+    feedback = plain.feedback if magnitudes == "fixed" else Feedback((), "layerwise")
+    problem = FlowProblem(SignFeedback(), plain.weights, feedback, plain.data)
+    for law in problem.rule.laws(problem.weights).values():
+        assert max(relative_rate(law, problem)) < ZERO
+    for law in balance_laws(problem.weights, WeightPotential()).values():
+        assert min(relative_rate(law, problem)) > BROKEN
+
+
+def test_kolen_pollack_without_decay_balances_weights_against_feedback():
+    """Prediction 7: 1/2||W_l[j]||^2 - 1/2||F_{l+1}[:,j]||^2 with F' = W'; FA's own law breaks."""
+    flow = random_flow(11, WIDTHS, bias=True, activation="relu")
+    # F' = W' makes <F, F'> = <F, W'>: the numpy rate is feedback alignment's.
+    assert max(neuron_rates(flow, flow.feedback, 1)) < ZERO
+    plain = to_problem(flow)
+    problem = FlowProblem(KolenPollack(), plain.weights, plain.feedback, plain.data)
+    for law in problem.rule.laws(problem.weights).values():
+        assert max(relative_rate(law, problem)) < ZERO
+    law = Balance(FeedbackPotential(), "neuron-balance", (1, 2, 3))
+    assert min(relative_rate(law, problem)) > BROKEN
