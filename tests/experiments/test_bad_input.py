@@ -96,7 +96,6 @@ def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> No
         ["init.kind=feedback", "feedback.kind=equal"],
         ["rule.kind=fa-star", "network.bias=true"],
         ["rule.kind=fa-star", "network.widths=[3,9,1]"],
-        ["rule.kind=gradient", "observe.names=['alignment']"],
         ["network.widths=[3,1]"],
     ],
 )

@@ -145,3 +145,13 @@ def test_file_options_stay_valid_in_the_stored_config(config: Path) -> None:
     with xr.open_datatree("deep/down/result.nc", engine="h5netcdf") as tree:
         np.testing.assert_array_equal(tree["start"]["F2"], np.ones((1, 2)))
     assert main(["run", "deep/down/config.toml", "--out", "deep/down", "--no-figures"]) == 0
+
+
+def test_what_a_rule_lacks_is_left_out_and_said(config: Path, capsys) -> None:
+    """One config serves every rule: gradient descent has no feedback to be aligned with."""
+    names = "observe.names=['loss', 'alignment']"
+    arguments = ["run", str(config), "--no-figures", "--json", "--set", names, "--set", "expect={}"]
+    assert main([*arguments, "--set", "rule.kind=gradient"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert "alignment" not in summary
+    assert any("alignment was not recorded" in warning for warning in summary["warnings"])
