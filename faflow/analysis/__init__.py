@@ -11,6 +11,8 @@ from .laws import law_rate as law_rate
 from .limits import FactorisationReport as FactorisationReport
 from .limits import MinimumNormReport as MinimumNormReport
 from .limits import factorisation_report as factorisation_report
+from .limits import is_factorisation as is_factorisation
+from .limits import is_linear_squares as is_linear_squares
 from .limits import minimum_norm_report as minimum_norm_report
 from .prediction import ExponentPrediction as ExponentPrediction
 from .prediction import predict_exponent as predict_exponent

@@ -17,9 +17,10 @@ class AlignmentCertificate(NamedTuple):
     """Per feedback matrix: <W_{l+1}(t), F_{l+1}> >= floor_l = -Q_l(0) / k for all t.
 
     From the layer balance k <W, F> = 1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - Q_l(0) and squares >= 0
-    (Robertson & Koyejo 2023, corollary of Theorem 1). `certified`: every floor is positive, so
-    every layer is aligned at all times. `inner_minimum`: smallest inner product recorded; `held`:
-    it never fell below the floor. It bounds the inner product, not the cosine.
+    (Robertson & Koyejo 2023, corollary of Theorem 1); nan where no floor is known. `certified`:
+    every floor is known and positive, so every layer is aligned at all times. `inner_minimum`:
+    smallest inner product recorded; `held`: none fell below its floor. It bounds the inner product,
+    not the cosine.
     """
 
     floor: np.ndarray
@@ -39,21 +40,24 @@ def alignment_certificate(
     """The certificate from t = 0 and whether the record kept to it; None without such a law.
 
     `inner_over_time` (saves, feedback matrices): <W, F> as the alignment observable records it.
-    Direct feedback: only the last hidden layer, where D_{L-1} stands for F_L.
+    Direct feedback: a floor for the last hidden layer only, where D_{L-1} stands for F_L.
     """
     law = certificate_law(rule, weights0)
     if law is None:
         return None
     inner = np.asarray(inner_over_time)[np.asarray(reached, bool)]
     balance = np.asarray(law(weights0, feedback0, data))
-    layers = list(law.layers)
-    if feedback0.form == "direct":
-        layers, balance = layers[-1:], balance[-1:]
-    floor = -balance / law.degree
-    followed = inner[:, [layer - 1 for layer in layers]]
-    slack = SLACK * np.max(np.abs(followed), axis=0)
-    held = bool(np.all(followed >= (floor - slack)[None, :]))
-    return AlignmentCertificate(floor, followed.min(axis=0), bool(np.all(floor > 0)), held)
+    floor = np.full(inner.shape[1], np.nan)
+    # Direct feedback D_l stands for F_{l+1} itself in the last hidden layer only.
+    known = law.layers[-1:] if feedback0.form == "direct" else law.layers
+    for layer, value in zip(law.layers, balance, strict=True):
+        if layer in known:
+            floor[layer - 1] = -value / law.degree
+    slack = SLACK * np.max(np.abs(inner), axis=0)
+    below = inner < (floor - slack)[None, :]  # never where no floor is known (nan)
+    return AlignmentCertificate(
+        floor, inner.min(axis=0), bool(np.all(floor > 0)), not bool(np.any(below))
+    )
 
 
 def certificate_law(rule: AbstractLearningRule, weights: AbstractNetwork) -> Balance | None:

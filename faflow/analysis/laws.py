@@ -64,8 +64,9 @@ def law_rate(
     positive, speeds = jax.tree.map(jnp.abs, (weights, moved))
     _, sizes = jax.jvp(terms, (positive, feedback), (speeds, shifted))
     scale = _largest(law.collect(jax.tree.map(jnp.abs, sizes)))
-    safe = jnp.where(scale > 0, scale, 1.0)
-    return LawRate(rate, scale, jnp.where(scale > 0, rate / safe, 0.0))
+    still = (scale == 0) & (rate == 0)
+    relative = jnp.where(still, 0.0, rate / jnp.where(scale == 0, 1.0, scale))
+    return LawRate(rate, scale, relative)
 
 
 def law_drift(law_values, law_scales, ts, reached, decay: float = 0.0) -> LawDrift:
@@ -81,7 +82,7 @@ def law_drift(law_values, law_scales, ts, reached, decay: float = 0.0) -> LawDri
         scales.append(np.max(scale))
         when.append(times[np.argmax(drift)])
     drift, scale = np.asarray(worst), np.asarray(scales)
-    relative = np.divide(drift, scale, out=np.zeros_like(drift), where=scale > 0)
+    relative = np.divide(drift, scale, out=np.zeros_like(drift), where=scale != 0)
     return LawDrift(drift, scale, relative, np.asarray(when))
 
 

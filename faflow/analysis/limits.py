@@ -51,7 +51,7 @@ def minimum_norm_report(
 ) -> MinimumNormReport | None:
     """None unless the net is linear without biases, the loss squared, and X has fewer samples
     than inputs and independent rows (so that many maps fit and one has minimum norm)."""
-    if not _linear_squares(weights_end, data):
+    if not is_linear_squares(weights_end, data):
         return None
     inputs = np.asarray(data.inputs)
     singular = np.linalg.svd(inputs, compute_uv=False)
@@ -63,8 +63,8 @@ def minimum_norm_report(
     outside = first - first @ row_space_projector(inputs)
     size = np.linalg.norm(answer)
     return MinimumNormReport(
-        relative_distance=float(np.linalg.norm(reached - answer) / size),
-        norm_ratio=float(np.linalg.norm(reached) / size),
+        relative_distance=_share(np.linalg.norm(reached - answer), size),
+        norm_ratio=_share(np.linalg.norm(reached), size),
         condition_met=bool(np.linalg.norm(outside) <= CONDITION * np.linalg.norm(first)),
         smallest_singular_value=smallest,
     )
@@ -77,9 +77,7 @@ def factorisation_report(
 
     W = W_1 (r, m), Z = W_2 (n, r), Y = targets^T (n, m), B = F_2^T (r, n).
     """
-    inputs = np.asarray(data.inputs)
-    square = inputs.shape[0] == inputs.shape[1] and np.array_equal(inputs, np.eye(len(inputs)))
-    if not (_linear_squares(weights_end, data) and square and len(weights_end.weights) == 2):
+    if not is_factorisation(weights_end, data):
         return None
     target = np.asarray(data.targets).T
     product = np.asarray(linear_map(weights_end))
@@ -87,7 +85,7 @@ def factorisation_report(
     if feedback.matrices:
         limit = feedback_limit(target, np.asarray(feedback.matrices[-1]).T)
         limit_error = float(np.linalg.norm(target - limit))
-        limit_distance = float(np.linalg.norm(product - limit) / np.linalg.norm(target))
+        limit_distance = _share(np.linalg.norm(product - limit), np.linalg.norm(target))
     rank = weights_end.weights[0].shape[0]
     error, optimum = float(np.linalg.norm(product - target)), best_rank_error(target, rank)
     exact = optimum <= 1e-12 * np.linalg.norm(target)
@@ -100,5 +98,18 @@ def factorisation_report(
     )
 
 
-def _linear_squares(weights: AbstractNetwork, data: Data) -> bool:
+def _share(part, whole) -> float:
+    """part / whole, nan where the whole is zero."""
+    return float(part / whole) if whole > 0 else float("nan")
+
+
+def is_factorisation(weights: AbstractNetwork, data: Data) -> bool:
+    """Whether this is min ||Z W - Y||_F: two linear layers, identity inputs, squared loss."""
+    inputs = np.asarray(data.inputs)
+    identity = inputs.shape[0] == inputs.shape[1] and np.array_equal(inputs, np.eye(len(inputs)))
+    return is_linear_squares(weights, data) and identity and len(weights.weights) == 2
+
+
+def is_linear_squares(weights: AbstractNetwork, data: Data) -> bool:
+    """Whether this is linear regression by a network: no biases, squared loss."""
     return is_linear(weights) and not weights.biases and isinstance(data.loss, Squared)

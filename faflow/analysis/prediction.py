@@ -25,7 +25,9 @@ from ..tasks.losses import Squared
 PredictionStatus = Literal["ok", "partial", "residual-stays", "not-stable", "unavailable"]
 Point = tuple[AbstractNetwork, Feedback]
 
-LARGEST = 400  # dimension up to which the space the residual can enter is built in full
+LARGEST = 400  # residuals up to this size have the space they can enter built in full
+CUT = 60  # directions tried for larger ones before Arnoldi takes over, and Arnoldi's own
+ZERO = 1e-12  # a rate below this share of the largest is zero to rounding
 CLOSED = 1e-8  # a direction shorter than this share is rounding, not a new direction
 STATES = 1500  # largest state whose Jacobian is formed, for rules with a state of their own
 
@@ -36,10 +38,10 @@ class ExponentPrediction(NamedTuple):
     `frequency`: that eigenvalue's imaginary part, radians / time. If it is not zero, the residual
     wobbles as it decays, and a fit should cover whole periods.
 
-    `status`: "ok"; "partial": the space was cut off at LARGEST dimensions and the rate is a Ritz
+    `status`: "ok"; "partial": the space did not close within CUT dimensions and the rate is a Ritz
     value; "residual-stays": the residual does not vanish (more than 1e-3 of the first is left), so
-    no linearisation about e = 0 applies; "not-stable": the rate is not positive; "unavailable":
-    not the squared loss, or a state too large. `method` names how.
+    no linearisation about e = 0 applies; "not-stable": the rate is not positive beyond rounding;
+    "unavailable": not the squared loss, or a state too large. `method` names how.
     """
 
     rate: float
@@ -67,6 +69,8 @@ def predict_exponent(
         return _none("unavailable", "not the squared loss")
     first = data.residual((start[0] if start else weights)(data.inputs))
     last = data.residual(weights(data.inputs))
+    if not frobenius(first) > 0:
+        return _none("unavailable", "the residual is zero")
     if start is not None and frobenius(last) > 1e-3 * frobenius(first):
         return _none("residual-stays", "residual does not vanish")
     if not isinstance(rule, AbstractWeightRule):
@@ -76,7 +80,7 @@ def predict_exponent(
         operators.append(residual_operator(rule, *start, data))
     basis = _closure(np.asarray(first), operators)
     if basis is None:
-        basis = _krylov(np.asarray(last), operators[0], 60)
+        basis = _krylov(np.asarray(last), operators[0])
         return _smallest(
             operators[0], basis, last.shape, "partial", "Arnoldi from the last residual"
         )
@@ -106,14 +110,15 @@ def residual_operator(
 
 def _closure(first: np.ndarray, operators) -> np.ndarray | None:
     """Orthonormal rows spanning the smallest space that holds `first` and is closed under all
-    `operators`; None beyond LARGEST dimensions."""
+    `operators`; None if that is not found within CUT dimensions for a large residual."""
+    limit = first.size if first.size <= LARGEST else CUT
     basis = np.zeros((0, first.size))
     waiting = [first.ravel() / np.linalg.norm(first)]
     while waiting:
         direction = _new_direction(waiting.pop(0), basis)
         if direction is None:
             continue
-        if len(basis) == LARGEST:
+        if len(basis) == limit:
             return None
         basis = np.vstack([basis, direction])
         if len(basis) == first.size:
@@ -126,11 +131,12 @@ def _closure(first: np.ndarray, operators) -> np.ndarray | None:
     return basis
 
 
-def _krylov(last: np.ndarray, apply, dimension: int) -> np.ndarray:
+def _krylov(last: np.ndarray, apply) -> np.ndarray:
     basis = (last.ravel() / np.linalg.norm(last))[None, :]
-    while len(basis) < min(dimension, last.size):
+    while len(basis) < min(CUT, last.size):
         image = _apply(apply, basis[-1], last.shape)
-        direction = _new_direction(image / np.linalg.norm(image), basis)
+        size = np.linalg.norm(image)
+        direction = _new_direction(image / size, basis) if size > 0 else None
         if direction is None:
             break
         basis = np.vstack([basis, direction])
@@ -158,7 +164,8 @@ def _slowest(rates: np.ndarray, status: PredictionStatus, method: str) -> Expone
     if rates.size == 0:
         return _none("unavailable", "no mode moves the residual")
     slowest = complex(rates[np.argmin(np.real(rates))])
-    status = status if slowest.real > 0 else "not-stable"
+    if slowest.real <= ZERO * np.abs(rates).max():
+        status = "not-stable"
     return ExponentPrediction(slowest.real, abs(slowest.imag), status, rates.size, method)
 
 

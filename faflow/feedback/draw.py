@@ -2,7 +2,7 @@
 
 import abc
 import itertools
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -103,6 +103,8 @@ class SignOfWeights(AbstractFeedbackDraw):
 
 def feedback_shapes(widths: tuple[int, ...], form: Form) -> list[tuple[int, int]]:
     """Shapes of (F_2..F_L) or (D_1..D_{L-1}) for widths (n_0, ..., n_L)."""
+    if form not in get_args(Form):
+        raise ValueError(f"Argument `form` must be one of {get_args(Form)}, but is {form!r}.")
     if form == "none":
         return []
     if form == "layerwise":

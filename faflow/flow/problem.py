@@ -49,7 +49,7 @@ class Numerics(eqx.Module):
     `solver`: a name of `faflow.solvers.SOLVERS` or a diffrax solver. `rtol`, `atol`: local error
     per step is held below atol + rtol |w| (root mean square over all weights). `step`: a fixed
     step instead of adaptive ones. `max_steps`: budget of accepted plus rejected steps.
-    `tail`: multiply both tolerances by residual / initial residual (largest met), renewed at every
+    `tail`: multiply both tolerances by residual / initial residual (at most 1), renewed at every
     save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
     for exponent fits.
     """
@@ -58,7 +58,7 @@ class Numerics(eqx.Module):
     rtol: Scalar = _number(default=1e-9)
     atol: Scalar = _number(default=1e-11)
     step: Scalar | None = _optional(default=None)
-    max_steps: Integer = eqx.field(converter=jnp.asarray, default=1_000_000)
+    max_steps: Integer = eqx.field(converter=lambda n: jnp.asarray(n, int), default=1_000_000)
     tail: bool = eqx.field(static=True, default=False)
     stops: Stops = eqx.field(default_factory=Stops)
 

@@ -18,7 +18,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..observables import KinkCount, KinkCounter
-from ..solvers import evaluations_per_step, keeps_last
+from ..solvers import GaussLegendre, evaluations_per_step, keeps_last
 from ..tasks import Data
 from .problem import FlowProblem, Numerics
 
@@ -139,7 +139,7 @@ class Stepper(eqx.Module):
         counts = Counts(
             now.counts.accepted + keep.astype(int),
             now.counts.rejected + (~keep).astype(int),
-            now.counts.evaluations + (evaluations_per_step(solver) or 0),
+            now.counts.evaluations + self._cost(solver, now.solver_state, solver_state),
         )
         kinks = now.kinks
         if kinks is not None:
@@ -156,6 +156,12 @@ class Stepper(eqx.Module):
             outcome=outcome,
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
         )
+
+    def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:
+        """Field evaluations of the step just tried."""
+        if isinstance(solver, GaussLegendre):
+            return (after - before).astype(int)
+        return evaluations_per_step(solver) or 0
 
     def _judge(self, now: Carry) -> Carry:
         """The outcome after a step, most serious first."""
@@ -178,10 +184,11 @@ class Stepper(eqx.Module):
         if stops.residual is not None:
             residual = frobenius(problem.data.residual(weights(problem.data.inputs)))
             verdict = decide(residual <= stops.residual, Outcome.TARGET_REACHED)
+        unfinished = now.t < self.t1
         steps = counts.accepted + counts.rejected
-        verdict = decide(steps >= self.numerics.max_steps, Outcome.MAX_STEPS)
+        verdict = decide(unfinished & (steps >= self.numerics.max_steps), Outcome.MAX_STEPS)
         floor = UNDERFLOW * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
-        verdict = decide(~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
+        verdict = decide(unfinished & ~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
         size = _norm(now.state)
         verdict = decide(self._escaping(now, size, floor), Outcome.BLOW_UP)
         return now._replace(outcome=verdict, peak_speed=peak, counts=counts)
@@ -205,7 +212,7 @@ class Stepper(eqx.Module):
         data = self.problem.data
         now = frobenius(data.residual(self.weights_of(carry.state)(data.inputs)))
         start = frobenius(data.residual(self.problem.weights(data.inputs)))
-        return jnp.clip(now / start, 1e-12, 1.0)
+        return jnp.clip(jnp.where(start > 0, now / start, 1.0), 1e-12, 1.0)
 
     def read(self, state: list[Array]) -> tuple[AbstractNetwork, Feedback]:
         """The weights and feedback of a state."""

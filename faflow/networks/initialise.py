@@ -108,8 +108,7 @@ class FromFeedback(AbstractInitialisation):
 
     def __call__(self, key, shapes, feedback, inputs):
         del inputs
-        first = gaussian_matrix(key, shapes[0])
-        first = self.scale * frobenius(feedback[0]) / frobenius(first) * first
+        first = _of_norm(gaussian_matrix(key, shapes[0]), self.scale * frobenius(feedback[0]))
         return (first, *feedback)
 
 
@@ -126,7 +125,7 @@ class DataSpan(AbstractInitialisation):
 
     def __call__(self, key, shapes, feedback, inputs):
         first = gaussian_matrix(key, (shapes[0][0], inputs.shape[0])) @ inputs
-        first = self.scale * frobenius(feedback[0]) / frobenius(first) * first
+        first = _of_norm(first, self.scale * frobenius(feedback[0]))
         if self.readout == "feedback":
             return (first, *feedback)
         if self.readout == "zero":
@@ -134,6 +133,12 @@ class DataSpan(AbstractInitialisation):
         keys = keys_for(key, len(shapes))
         rest = (gaussian_matrix(k, s) for k, s in zip(keys[1:], shapes[1:], strict=True))
         return (first, *rest)
+
+
+def _of_norm(matrix: Matrix, size: Array) -> Matrix:
+    """The matrix rescaled to a Frobenius norm; zero stays zero."""
+    norm = frobenius(matrix)
+    return jnp.where(norm > 0, size / jnp.where(norm > 0, norm, 1.0), 0.0) * matrix
 
 
 def initial_network(

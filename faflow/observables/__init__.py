@@ -20,6 +20,7 @@ from .laws import Balance as Balance
 from .laws import ScaleOf as ScaleOf
 from .laws import balance_laws as balance_laws
 from .laws import hidden_layers as hidden_layers
+from .laws import law_degree as law_degree
 from .potentials import AbstractPotential as AbstractPotential
 from .potentials import FeedbackPotential as FeedbackPotential
 from .potentials import MovingFeedbackPotential as MovingFeedbackPotential

@@ -131,13 +131,18 @@ def balance_laws(
     laws to some hidden layers (default all, 1..L-1). The matrix balance needs a linear net.
     """
     layers = hidden_layers(weights) if layers is None else layers
-    degree = 1.0 if is_linear(weights) else weights.activation.degree
+    degree = law_degree(weights)
     if degree is None or not layers:
         return {}
     forms: tuple[LawForm, ...] = ("layer-balance", "neuron-balance")
     if is_linear(weights):
         forms = (*forms, "matrix-balance")
     return {form: Balance(potential, form, layers, degree, decay) for form in forms}
+
+
+def law_degree(weights: AbstractNetwork) -> float | None:
+    """k of phi'(h) h = k phi(h) for this network's hidden layers; None: no law."""
+    return 1.0 if is_linear(weights) else weights.activation.degree
 
 
 def hidden_layers(weights: AbstractNetwork) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ class FeedbackPotential(AbstractPotential):
     """psi = <W, F>, G = F fixed: feedback alignment.
 
     Direct feedback counts as the layerwise feedback it equals: F_L = D_{L-1}, and in linear nets
-    F_{l+1} = D_{l+1}^+ D_l, D^+ = D^T (D D^T)^{-1} (needs n_{l+1} >= n_L).
+    F_{l+1} = D_{l+1}^+ D_l (needs D_{l+1} of full row rank, so n_{l+1} >= n_L).
     """
 
     def entries(self, weights, feedback, upper):
@@ -88,4 +88,4 @@ def effective_feedback(feedback: Feedback, upper: int) -> Matrix:
     if upper == len(feedback.matrices) + 1:
         return feedback.matrices[-1]
     above, here = feedback.matrices[upper - 1], feedback.matrices[upper - 2]
-    return above.T @ jnp.linalg.solve(above @ above.T, here)
+    return jnp.linalg.pinv(above) @ here

@@ -28,7 +28,11 @@ class AbstractLearningRule(eqx.Module):
 
     @abc.abstractmethod
     def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
-        """The state that stands for these weights and feedback."""
+        """The state that stands for these weights and feedback.
+
+        Rates of laws, speeds and exponents are taken from this state: for a rule that remembers
+        more than weights and feedback (a momentum, say) they are those of a start from rest.
+        """
 
     @abc.abstractmethod
     def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:

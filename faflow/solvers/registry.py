@@ -71,6 +71,11 @@ def evaluations_per_step(solver: diffrax.AbstractSolver) -> int | None:
     return None
 
 
+def counts_evaluations(solver: diffrax.AbstractSolver) -> bool:
+    """Whether a flow with this solver knows how often it evaluated the field."""
+    return isinstance(solver, GaussLegendre) or evaluations_per_step(solver) is not None
+
+
 def keeps_last(solver: diffrax.AbstractSolver) -> bool:
     """First-same-as-last methods evaluate the field once more before the first step."""
     tableau: Any = getattr(solver, "tableau", None)

@@ -65,6 +65,15 @@ def test_a_rest_point_has_rate_zero_not_nan():
     assert np.all(law_rate(law, FeedbackAlignment(), zero, feedback, still).relative == 0)
 
 
+def test_nan_is_not_called_rest():
+    net, feedback, data = setting(relu_squared())
+    lost = jax.tree.map(lambda leaf: leaf * jnp.nan, feedback)
+    law = Balance(FeedbackPotential(), "layer-balance", (1, 2))
+    assert np.all(np.isnan(law_rate(law, FeedbackAlignment(), net, lost, data).relative))
+    bad = np.full((3, 1), np.nan)
+    assert np.isnan(law_drift(bad, bad, np.arange(3.0), np.ones(3, bool)).relative[0])
+
+
 def test_drift_of_hand_made_records():
     ts = np.array([0.0, 1.0, 2.0, np.nan])
     reached = np.array([True, True, True, False])

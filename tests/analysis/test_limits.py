@@ -36,6 +36,20 @@ def test_certificate_of_theorem_1s_corollary():
     assert weak is not None and not weak.certified
 
 
+def test_direct_feedback_certifies_no_layer_but_the_last():
+    """D_1 against the forward product: anti-aligned below, aligned above."""
+    weights = tuple(jnp.asarray(RNG.normal(size=s)) for s in ((4, 3), (4, 4), (1, 4)))
+    net = MLP(tuple(0.1 * w for w in weights[:2]) + weights[2:])
+    down = -(net.weights[2] @ net.weights[1])
+    feedback = Feedback((down, net.weights[2]), "direct")
+    inner = np.array([[-float(jnp.sum(down**2)), float(jnp.sum(net.weights[2] ** 2))]])
+    got = alignment_certificate(
+        DirectFeedbackAlignment(), net, feedback, inner, np.ones(1, bool), DATA
+    )
+    assert got is not None and not got.certified
+    assert np.isnan(got.floor[0]) and got.floor[1] > 0 and got.held
+
+
 def test_no_certificate_without_the_law():
     net = MLP((jnp.ones((4, 3)), jnp.ones((1, 4))), (), Tanh())
     feedback = Feedback((jnp.ones((1, 4)),), "layerwise")

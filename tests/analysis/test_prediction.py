@@ -142,6 +142,7 @@ def test_large_residual_spaces_give_a_ritz_value(monkeypatch):
     start = (nudged(net), Feedback())
     whole = predict_exponent(Gradient(), net, Feedback(), data, start)
     monkeypatch.setattr("faflow.analysis.prediction.LARGEST", 3)
+    monkeypatch.setattr("faflow.analysis.prediction.CUT", 3)
     near = jax.tree.map(lambda a, b: a + 1e-4 * (b - a), net, start[0])
     part = predict_exponent(Gradient(), near, Feedback(), data, start)
     assert whole.status == "ok" and part.status in ("partial", "not-stable")
