@@ -21,12 +21,19 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 
+# Nothing is written outside the checkout: caches of pip, matplotlib and others lie in the venv.
+CACHE := $(CURDIR)/$(VENV)/cache
+export PIP_CACHE_DIR := $(CACHE)/pip
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export XDG_CACHE_HOME := $(CACHE)/xdg
+export CUDA_CACHE_PATH := $(CACHE)/cuda
+
 # Two pytest workers, each with a single-threaded BLAS and XLA: more threads only fight for cores.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $${XLA_FLAGS:-}"
 
 run: $(RUN_STAMP)
-	@$(BIN)/faflow run $(CONFIG)
+	@$(BIN)/faflow run --replace $(CONFIG)
 
 test: $(DEV_STAMP)
 	@echo "test: pytest"

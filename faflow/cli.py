@@ -75,7 +75,7 @@ def _parser() -> _Parser:
     run.add_argument("configs", nargs="+", metavar="CONFIG", help="TOML file")
     run.add_argument("--out", metavar="DIR", help="the result folder itself (default results/NAME)")
     run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
-    run.add_argument("--replace", action="store_true", help="replace a different stored result")
+    run.add_argument("--replace", action="store_true", help="replace a stored result if it differs")
     run.add_argument("--no-figures", action="store_true", help="draw nothing")
     show = command("show", _show, "print a config with every default written out")
     show.add_argument("config", metavar="CONFIG")
@@ -157,8 +157,10 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
         result = experiments.run(
             resolved, out=out, replace=arguments.replace, note=_note, meter=_meter(arguments.json)
         )
-    if result.fresh and not arguments.no_figures and result.folder is not None:
-        _draw(result.folder)
+    folder = result.folder
+    missing = folder is not None and (result.fresh or not (folder / "figures").exists())
+    if folder is not None and missing and not arguments.no_figures:
+        _draw(folder)
     if not arguments.json:
         _print_summary(result.summary, result.folder, result.fresh)
     return result.exit_code, result.summary
@@ -222,7 +224,12 @@ def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        show(experiments, experiments.open_result(arguments.result))
+        result = experiments.open_result(arguments.result)
+        try:
+            show(experiments, result)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
+            raise experiments.ConfigError(arguments.result, what) from error
         return DONE, None
 
     return _reporting_errors(act)[0]
@@ -244,7 +251,7 @@ def _check(arguments: Any) -> int:
         with _precision("float64"):
             check = experiments.check_rule(arguments.rule)
         _print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
-        print("every claim holds" if check.ok else "NOT as claimed")
+        print(check.verdict)
         return DONE if check.ok else BROKEN, None
 
     return _reporting_errors(act)[0]

@@ -2,18 +2,17 @@
 
 import inspect
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
-from ..flow import FlowProblem, Numerics, Stops
+from ..flow import FlowProblem, Numerics, Stops, solve
 from ..networks import MLP, AbstractNetwork
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
@@ -21,10 +20,11 @@ from ..rules import AbstractLearningRule, FAStar
 from ..solvers import SOLVERS
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
+from .blame import blaming
 from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
-from .registries import resolve
 from .resolve import Resolved, make, save_times
+from .start import check_field, check_network
 
 # Numbers folded into a section's seed, so that one seed draws independent sections. Fixed for good:
 # other numbers would be other data.
@@ -34,7 +34,7 @@ MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
 
 class Experiment(NamedTuple):
-    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule keeps."""
+    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims."""
 
     task: Task
     problem: FlowProblem
@@ -52,26 +52,15 @@ def build(resolved: Resolved) -> Experiment:
     _check_rule(resolved, rule, task)
     weights, feedback = _weights_and_feedback(resolved, rule.form, task)
     problem = FlowProblem(rule, weights, feedback, task.data)
+    check_network(resolved, problem)
     _check_slaved_readout(problem)
-    _check_field(resolved, problem)
+    check_field(resolved, problem)
     laws = _laws(resolved, problem)
     ts = jnp.asarray(save_times(resolved.flow, resolved.config.precision), float)
-    return Experiment(
-        task, problem, ts, _observables(resolved, problem, laws), laws, _numerics(resolved)
-    )
-
-
-@contextmanager
-def _blaming(key: str) -> Iterator[None]:
-    """ValueErrors of the rooms below, which know nothing of configs, named by the key at fault."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (ValueError, ModuleNotFoundError) as error:
-        raise ConfigError(key, str(error)) from error
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        raise ConfigError(key, f"asks for more memory than there is ({error}); lower it") from error
+    observables = _observables(resolved, problem, laws)
+    experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
+    _check_trace(resolved, experiment)
+    return experiment
 
 
 def _section_key(resolved: Resolved, section: Any, number: int) -> Array:
@@ -84,7 +73,7 @@ def _task(resolved: Resolved) -> Task:
     if isinstance(options.get("file"), str):
         options["file"] = str(resolved.base / options["file"])
     known = inspect.signature(make_task).parameters
-    with _blaming("task"):
+    with blaming("task", resolved.suspects, "task.kind"):
         if clash := (set(options) & set(known)) - {"options"}:
             raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
         return make_task(
@@ -152,7 +141,7 @@ def _drawn_network(
     resolved: Resolved, init: Any, task: Task, feedback: Feedback
 ) -> AbstractNetwork:
     network = resolved.config.network
-    with _blaming("init"):
+    with blaming("init", resolved.suspects, "init.kind"):
         return initial_network(
             init,
             _section_key(resolved, resolved.config.init, INIT),
@@ -168,7 +157,7 @@ def _drawn_network(
 def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
     network = resolved.config.network
     phi = make("network.activation", resolved.activation)
-    with _blaming("init.file"):
+    with blaming("init.file", {}):
         arrays = load_npz(resolved.base / init.file)
         try:
             return given_network(arrays, network.widths, phi, network.bias)
@@ -179,7 +168,7 @@ def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
 def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -> Feedback:
     draw, widths = make("feedback", resolved.feedback), resolved.config.network.widths
     if isinstance(draw, FeedbackFromFile):
-        with _blaming("feedback.file"):
+        with blaming("feedback.file", {}):
             arrays = load_npz(resolved.base / draw.file)
             try:
                 return given_feedback(arrays, widths, form)
@@ -191,27 +180,22 @@ def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -
             f"{shown(resolved.init.kind)} draws W(0) from the feedback; change one of them"
         )
         raise ConfigError("feedback.kind", what)
-    with _blaming("feedback"):
+    with blaming("feedback", resolved.suspects, "feedback.kind"):
         key = _section_key(resolved, resolved.config.feedback, FEEDBACK)
         return draw_feedback(draw, key, widths, form, weights)
 
 
-def _check_field(resolved: Resolved, problem: FlowProblem) -> None:
-    """The rule's field has the state's shape; a user's rule that doesn't is said so in a line."""
-
-    def fields(weights, feedback, data):
-        state = problem.rule.init(weights, feedback, data)
-        return state, problem.rule.velocity(jnp.zeros(()), state, feedback, data)
-
-    try:
-        state, velocity = jax.eval_shape(fields, problem.weights, problem.feedback, problem.data)
-    except Exception as error:  # a user's rule may raise anything
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ConfigError("rule.kind", f"is '{resolved.rule.kind}': {reason}") from error
-    shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (state, velocity)]
-    if jax.tree.structure(state) != jax.tree.structure(velocity) or shapes[0] != shapes[1]:
-        what = f"is '{resolved.rule.kind}', whose velocity has not the shape of its state"
-        raise ConfigError("rule.kind", f"{what}; try `faflow check`")
+def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
+    """Trace the whole flow once if anything in it is the user's: what doesn't fit is said here."""
+    if not any(choice.foreign for choice in resolved.suspects.values()):
+        return
+    key = next(key for key, choice in resolved.suspects.items() if choice.foreign)
+    if resolved.suspects["flow.solver"].foreign:
+        key = "flow.solver"
+    _, problem, ts, observables, _, numerics = experiment
+    with blaming(key, resolved.suspects):
+        meter = diffrax.NoProgressMeter()
+        eqx.filter_eval_shape(solve, problem, ts, observables, numerics, meter)
 
 
 def _laws(
@@ -221,13 +205,19 @@ def _laws(
         return {}
     if len(problem.weights.weights) < 2:
         raise ConfigError("observe.names", "lists 'laws', but there is no hidden layer; remove it")
-    return observe.asked_laws(problem, resolved.config.observe.laws)
+    with blaming("rule.kind", resolved.suspects):
+        laws = observe.asked_laws(problem, resolved.config.observe.laws)
+        jax.eval_shape(
+            lambda *point: [(law(*point), law.scale(*point)) for law, _ in laws.values()],
+            problem.weights, problem.feedback, problem.data,
+        )  # fmt: skip
+        return laws
 
 
 def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, AbstractObservable]:
     found: dict[str, AbstractObservable] = {}
     for index, name in enumerate(resolved.names):
-        with _blaming(f"observe.names.{index}"):
+        with blaming(f"observe.names.{index}", resolved.suspects):
             try:
                 found |= observe.OBSERVABLES[name].build(name, problem)
             except ValueError as error:
@@ -244,12 +234,16 @@ def _numerics(resolved: Resolved) -> Numerics:
     numbers: dict[str, Any] = {name: getattr(flow, name) for name in ("rtol", "atol", "step")}
     return Numerics(
         **numbers,
-        solver=_solver(flow.solver),
+        solver=_solver(resolved),
         max_steps=jnp.asarray(flow.max_steps),
         tail=flow.tail,
         stops=Stops(**given),
     )
 
 
-def _solver(name: str) -> str | diffrax.AbstractSolver:
-    return name if name in SOLVERS else resolve("flow.solver", "solvers", name)()
+def _solver(resolved: Resolved) -> str | diffrax.AbstractSolver:
+    name = resolved.flow.solver
+    if name in SOLVERS:
+        return name
+    with blaming("flow.solver", resolved.suspects):
+        return resolved.suspects["flow.solver"].make()

@@ -1,6 +1,6 @@
 """`faflow check module:Rule`: what a rule does and keeps on small random networks."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -22,9 +22,11 @@ from ..observables import (
     MovingFeedbackPotential,
     WeightPotential,
     hidden_layers,
+    law_degree,
 )
-from ..rules import AbstractLearningRule, weight_velocity
+from ..rules import AbstractLearningRule, Speed, weight_velocity
 from ..tasks import make_data
+from . import field
 from .errors import ConfigError
 from .options import check_options
 from .registries import resolve
@@ -36,22 +38,33 @@ SAMPLES = 12
 
 
 class Claim(NamedTuple):
-    """One law on one network: its largest relative rate, whether the rule claims it."""
+    """One law on one network: its largest relative rate, whether the rule claims it.
+
+    `moving`: the weights move there at all; where they don't, every rate is zero and says nothing.
+    """
 
     law: str
     claimed: bool
     rate: float
+    moving: bool = True
 
     @property
     def kept(self) -> bool:
-        return self.rate < KEPT
+        return self.moving and self.rate < KEPT
+
+    @property
+    def verdict(self) -> str:
+        if not self.moving:
+            return "not measurable"
+        return "kept" if self.kept else ("BROKEN" if self.claimed else "not kept")
 
 
 class Case(NamedTuple):
     """One network: whether the shapes fit, whether the field is -gradient at feedback = weights.
 
     `is_gradient` is None where no feedback would make backprop of it (direct feedback in nets that
-    are not linear). `problem` says why nothing else could be found out.
+    are not linear). `problem` says why nothing else could be found out: it is no fault (`fits`)
+    where the rule's `init` says what it can't do.
     """
 
     net: str
@@ -62,11 +75,12 @@ class Case(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        return self.fits and all(claim.kept for claim in self.claims if claim.claimed)
+        claimed = [claim for claim in self.claims if claim.claimed and claim.moving]
+        return self.fits and all(claim.kept for claim in claimed)
 
 
 class Check(NamedTuple):
-    """All cases of one rule; `ok` if shapes fit and no claim is broken."""
+    """All cases of one rule; `ok` if shapes fit, no claim is broken and some claim was tested."""
 
     rule: str
     equation: str
@@ -75,7 +89,27 @@ class Check(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        return all(case.ok for case in self.cases)
+        return self.measured and self.measurable and all(case.ok for case in self.cases)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there was a network that the rule could be tried on."""
+        return any(not case.problem for case in self.cases)
+
+    @property
+    def measurable(self) -> bool:
+        """Whether a law was claimed where the weights move, or none was claimed at all."""
+        claimed = [claim for case in self.cases for claim in case.claims if claim.claimed]
+        return not claimed or any(claim.moving for claim in claimed)
+
+    @property
+    def verdict(self) -> str:
+        """The check in a few words."""
+        if not self.measured and all(case.fits for case in self.cases):
+            return "NOT checked: no network could be tried"
+        if not self.measurable:
+            return "NOT measurable: the rule moves no weights"
+        return "every claim holds" if self.ok else "NOT as claimed"
 
 
 def check_rule(kind: str) -> Check:
@@ -99,12 +133,15 @@ def _case(rule: AbstractLearningRule, widths: tuple[int, ...], activation: str, 
     name = f"{'-'.join(map(str, widths))} {activation}{' + biases' if bias else ''}"
     problem = _problem(rule, widths, activation, bias)
     try:
-        fits = _fits(problem)
-        if not fits:
-            return Case(name, False, None, [], "velocity has not the shape of the state")
-        return _measured(name, problem)
+        jax.eval_shape(rule.init, problem.weights, problem.feedback, problem.data)
     except ValueError as error:  # a rule that says what it can't do (FA* and biases)
-        return Case(name, True, None, [], str(error))
+        return Case(name, True, None, [], str(error) or "ValueError")
+    except Exception as error:
+        return Case(name, False, None, [], f"{type(error).__name__}: {error}")
+    try:
+        if not field.fits(problem):
+            return Case(name, False, None, [], field.MISFIT)
+        return _measured(name, problem)
     except Exception as error:  # a user's rule may raise anything
         return Case(name, False, None, [], f"{type(error).__name__}: {error}")
 
@@ -120,26 +157,15 @@ def _problem(rule, widths: tuple[int, ...], activation: str, bias: bool) -> Flow
     return FlowProblem(rule, weights, feedback, data)
 
 
-def _fits(problem: FlowProblem) -> bool:
-    def fields(weights, feedback, data):
-        state = problem.rule.init(weights, feedback, data)
-        return state, problem.rule.velocity(jnp.zeros(()), state, feedback, data)
-
-    state, velocity = jax.eval_shape(fields, problem.weights, problem.feedback, problem.data)
-    if jax.tree.structure(state) != jax.tree.structure(velocity):
-        return False
-    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(velocity), strict=True)
-    return all(a.shape == b.shape for a, b in pairs)
-
-
 def _measured(name: str, problem: FlowProblem) -> Case:
     laws, claimed = _laws(problem)
     form: Form = problem.feedback.form
     tied = None
     if form != "direct" or is_linear(problem.weights):
         tied = Feedback(counterparts(problem.weights, form), form)
-    rates, mismatch = _numbers(laws, problem, tied)
-    claims = [Claim(law, law in claimed, float(rates[law])) for law in laws]
+    rates, mismatch, speed = _numbers(laws, problem, tied)
+    moving = float(speed) != 0  # nan moves, and keeps nothing
+    claims = [Claim(law, law in claimed, float(rates[law]), moving) for law in laws]
     return Case(name, True, None if tied is None else bool(mismatch < KEPT), claims)
 
 
@@ -156,17 +182,18 @@ def _laws(problem: FlowProblem) -> tuple[dict[str, AbstractConservationLaw], set
 
 @eqx.filter_jit
 def _numbers(laws: dict[str, AbstractConservationLaw], problem: FlowProblem, tied: Feedback | None):
-    """Largest relative rate per law; distance of the velocity at `tied` from -gradient."""
+    """Largest relative rate per law; distance of the velocity at `tied` from -gradient; speed."""
     rule, weights, data = problem.rule, problem.weights, problem.data
     arguments = (rule, weights, problem.feedback, data)
     rates = {name: jnp.max(law_rate(law, *arguments).relative) for name, law in laws.items()}
+    speed = Speed(rule)(weights, problem.feedback, data)
     if tied is None:
-        return rates, jnp.inf
+        return rates, jnp.inf, speed
     velocity, _ = weight_velocity(rule, weights, tied, data)
     gradient = jax.grad(lambda net: data.value(net(data.inputs)))(weights)
     pairs = list(zip(jax.tree.leaves(velocity), jax.tree.leaves(gradient), strict=True))
     off, size = sum(jnp.sum((v + g) ** 2) for v, g in pairs), sum(jnp.sum(g**2) for _, g in pairs)
-    return rates, jnp.sqrt(off / size)
+    return rates, jnp.sqrt(off / size), speed
 
 
 def _same(law: Balance, own: AbstractConservationLaw) -> bool:
@@ -180,7 +207,7 @@ def _same(law: Balance, own: AbstractConservationLaw) -> bool:
 def _candidates(problem: FlowProblem) -> dict[str, Balance]:
     """Every balance that can be formed here, named `<form> [<potential>]`."""
     weights = problem.weights
-    degree: Any = 1.0 if is_linear(weights) else weights.activation.degree
+    degree = law_degree(weights)
     potentials: dict[str, AbstractPotential] = {"weights": WeightPotential()}
     layers = hidden_layers(weights)
     if problem.feedback.form != "none":

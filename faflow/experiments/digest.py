@@ -1,8 +1,9 @@
-"""The content hash of a run: its config, the code that computes it, the files it reads."""
+"""The content hashes of a run: its config with the files it reads, the code that computes it."""
 
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from .dump import config_text
 from .errors import ConfigError
@@ -12,17 +13,25 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _NO_NUMBERS = ("plots", "report", "cli.py")  # what only draws and prints
 
 
-def content_hash(resolved: Resolved) -> str:
-    """sha256 over the resolved config, faflow's sources and every file read (not their paths)."""
-    digest = hashlib.sha256(config_text(resolved, paths=False).encode())
-    digest.update(_source_hash().encode())
+class Digest(NamedTuple):
+    """sha256 of what is asked (`config`: resolved, without [expect], with the content of every file
+    it reads, not their paths) and of faflow's sources (`source`)."""
+
+    config: str
+    source: str
+
+
+def digest(resolved: Resolved) -> Digest:
+    """The content hashes of a run; results with the same are the same."""
+    text = config_text(resolved, paths=False, expect=False)
+    found = hashlib.sha256(text.encode())
     for key, file in sorted((resolved.files() | resolved.code()).items()):
         try:
-            digest.update(key.encode() + hashlib.sha256(file.read_bytes()).digest())
+            found.update(key.encode() + hashlib.sha256(file.read_bytes()).digest())
         except OSError as error:
             what = f"is {file}, which can't be read ({error.strerror}); check the path"
             raise ConfigError(key, what) from None
-    return digest.hexdigest()
+    return Digest(found.hexdigest(), _source_hash())
 
 
 @cache

@@ -47,14 +47,16 @@ def _rules() -> list[dict[str, str]]:
 
 
 def _kept(rule: Any) -> str:
-    """The laws a rule keeps in a linear network, and of those the ones that survive ReLU."""
+    """The laws a rule keeps in three-layer ReLU nets, then those it keeps in linear nets only."""
     keeps = []
     for activation in ("linear", "relu"):
-        net = initial_network(DRAWN["zero"](), _no_key(), (2, 2, 2), ACTIVATIONS[activation]())
-        keeps.append(list(rule().laws(net)))
+        net = initial_network(DRAWN["zero"](), _no_key(), (2, 2, 2, 2), ACTIVATIONS[activation]())
+        keeps.append({name: law.layers for name, law in rule().laws(net).items()})
     linear, relu = keeps
+    fewer = " (last hidden layer; every layer in linear nets)"
+    both = [name + (fewer if layers != linear[name] else "") for name, layers in relu.items()]
     only = [f"{name} (linear nets)" for name in linear if name not in relu]
-    return ", ".join([*relu, *only]) or "none"
+    return ", ".join([*both, *only]) or "none"
 
 
 def _no_key() -> Any:

@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+import re
 import tomllib
 import types
 import typing
@@ -14,19 +15,21 @@ import pydantic
 
 from .errors import ConfigError, nearest, shown
 from .options import describe
-from .schema import AbstractSection, Config
+from .schema import NAME, AbstractSection, Config
 
 Table = dict[str, Any]
+DEPTH = 8  # tables and lists inside each other; no config needs more than six
 
 
 def read_table(path: Path) -> Table:
     """The tables of a TOML file. ConfigError if it is missing, unreadable or malformed."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # with or without the mark that Windows editors write
     except FileNotFoundError:
         raise ConfigError(str(path), "does not exist; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+    except (OSError, ValueError) as error:
+        text_like = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "no file name"
+        reason = getattr(error, "strerror", None) or text_like
         raise ConfigError(str(path), f"can't be read ({reason}); give a TOML file") from None
     try:
         return tomllib.loads(text)
@@ -38,7 +41,7 @@ def read_table(path: Path) -> Table:
 
 def apply_overrides(table: Table, overrides: Iterable[str]) -> Table:
     """A copy of `table` with every `a.b=value` set; a value that is no TOML is a bare string."""
-    result = _copy(table)
+    result = _copy(table, ())
     for override in overrides:
         keys, value = _parse_override(override)
         target = result
@@ -52,10 +55,16 @@ def apply_overrides(table: Table, overrides: Iterable[str]) -> Table:
 
 
 def parse(table: Mapping[str, Any], default_name: str = "run") -> Config:
-    """A checked `Config` from tables as `tomllib` gives them; [provenance] is left out."""
+    """A checked `Config` from tables as `tomllib` gives them; [provenance] is left out.
+
+    A config without a name has `default_name`, its file's.
+    """
+    if "name" not in table and not re.fullmatch(NAME, default_name):
+        what = f"is missing, and the file name {shown(default_name)} can't stand for it"
+        raise ConfigError("name", f"{what}; use letters, digits, '.', '_', '-' or set name")
     given = {"name": default_name, **table}
     given.pop("provenance", None)
-    _check_leaves(given, "")
+    _check_leaves(given)
     try:
         config = Config.model_validate_json(json.dumps(given), strict=True)
     except pydantic.ValidationError as error:
@@ -64,36 +73,49 @@ def parse(table: Mapping[str, Any], default_name: str = "run") -> Config:
     return config
 
 
-def _copy(value: Any) -> Any:
-    return {k: _copy(v) for k, v in value.items()} if isinstance(value, dict) else value
+def _copy(value: Any, path: tuple[str, ...]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    _check_depth(path)
+    return {key: _copy(item, (*path, str(key))) for key, item in value.items()}
+
+
+def _check_depth(path: tuple[str, ...]) -> None:
+    if len(path) > DEPTH:
+        raise ConfigError(".".join(path[:DEPTH]), "is nested too deeply; flatten it")
 
 
 def _parse_override(text: str) -> tuple[list[str], Any]:
     key, equals, value = text.partition("=")
     if not equals or "\n" in text:
         raise ConfigError("--set", f"is '{text}'; write it as key=value")
+    keys: list[str] = []
     try:
         nested: Any = tomllib.loads(f"{key} = 0")
-    except ValueError:
-        raise ConfigError("--set", f"is '{text}'; its key must be dotted names") from None
-    keys = []
-    while isinstance(nested, dict):
-        ((part, nested),) = nested.items()
-        keys.append(part)
+        while isinstance(nested, dict) and len(keys) <= DEPTH:
+            ((part, nested),) = nested.items()  # ValueError where there is no key (`#=1`)
+            keys.append(part)
+    except (ValueError, RecursionError):
+        raise ConfigError("--set", f"is {shown(text)}; its key must be dotted names") from None
+    _check_depth(tuple(keys))
     try:
         return keys, tomllib.loads(f"value = {value}")["value"]
     except ValueError:
         return keys, value.strip()
+    except RecursionError:
+        what = f"is {shown(text)}, whose value is nested too deeply; flatten it"
+        raise ConfigError("--set", what) from None
 
 
-def _check_leaves(value: Any, path: str) -> None:
-    """Only what a config can mean: no NaN, infinity, dates."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check_leaves(item, f"{path}.{index}")
+def _check_leaves(value: Any, parts: tuple[str, ...] = ()) -> None:
+    """Only what a config can mean: no NaN, infinity, dates, NUL, and no endless nesting."""
+    _check_depth(parts)
+    path = ".".join(parts)
+    if isinstance(value, dict | list | tuple):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_leaves(item, (*parts, str(key)))
+    elif isinstance(value, str) and "\0" in value:
+        raise ConfigError(path, f"is {shown(value)}; take out the NUL character")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(path, f"is {value}; it must be a finite number")
     elif isinstance(value, int) and abs(value) >= 2**63:

@@ -7,9 +7,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from ..analysis import is_factorisation, is_linear_squares
 from ..feedback import Feedback
 from ..flow import FlowProblem
-from ..networks import is_linear
 from ..observables import (
     AbstractConservationLaw,
     AbstractObservable,
@@ -24,9 +24,10 @@ from ..observables import (
     ScaleOf,
     WeightPotential,
     hidden_layers,
+    law_degree,
 )
 from ..rules import AbstractLayerwiseRule, AbstractWeightRule, DeltaAlignment, Exponent, Speed
-from ..tasks import Squared, feedback_limit, minimum_norm_map
+from ..tasks import feedback_limit, minimum_norm_map
 
 Observed = dict[str, AbstractObservable]
 
@@ -77,20 +78,20 @@ def feedback_moves(problem: FlowProblem) -> bool:
 def asked_laws(
     problem: FlowProblem, asked: tuple[str, ...]
 ) -> dict[str, tuple[AbstractConservationLaw, bool]]:
-    """The laws to record, each with whether the rule keeps it.
+    """The laws to record, each with whether the rule claims it.
 
-    A rule that keeps none for this network is asked for the layer balance, so that its rate is
+    A rule that claims none for this network is asked for the layer balance, so that its rate is
     reported rather than silence.
     """
-    kept = problem.rule.laws(problem.weights)
-    found = {name: (law, True) for name, law in kept.items()}
-    for name in asked or (() if kept else ("layer-balance",)):
+    claimed = problem.rule.laws(problem.weights)
+    found = {name: (law, True) for name, law in claimed.items()}
+    for name in asked or (() if claimed else ("layer-balance",)):
         if name not in found:
-            found[name] = (_law_that_is_not_kept(problem, name), False)
+            found[name] = (_unclaimed(problem, name), False)
     return found
 
 
-def _law_that_is_not_kept(problem: FlowProblem, name: Any) -> AbstractConservationLaw:
+def _unclaimed(problem: FlowProblem, name: Any) -> AbstractConservationLaw:
     weights, form = problem.weights, problem.feedback.form
     layers = hidden_layers(weights)
     if form == "direct":
@@ -100,7 +101,7 @@ def _law_that_is_not_kept(problem: FlowProblem, name: Any) -> AbstractConservati
             l for l in layers if l == layers[-1] or weights.weights[l].shape[0] >= outputs
         )
     potential = WeightPotential() if form == "none" else FeedbackPotential()
-    degree = 1.0 if is_linear(weights) else weights.activation.degree
+    degree = law_degree(weights)
     return Balance(potential, name, layers, 1.0 if degree is None else degree)
 
 
@@ -138,28 +139,21 @@ def _exponent(name: str, problem: FlowProblem) -> Observed:
 
 
 def _minimum_norm(name: str, problem: FlowProblem) -> Observed:
-    _check_linear_map(problem)
+    if not is_linear_squares(problem.weights, problem.data):
+        raise ValueError("needs a linear network without biases and the squared loss")
     answer = jnp.asarray(minimum_norm_map(problem.data), float)
     return {name: MapDistance(answer=answer, label="relative distance to the minimum-norm map")}
 
 
 def _low_rank_limit(name: str, problem: FlowProblem) -> Observed:
-    _check_linear_map(problem)
-    inputs = np.asarray(problem.data.inputs)
-    identity = inputs.shape[0] == inputs.shape[1] and np.array_equal(inputs, np.eye(len(inputs)))
-    if len(problem.weights.weights) != 2 or not problem.feedback.matrices or not identity:
-        raise ValueError("needs two layers, feedback and identity inputs (matrix-factorisation)")
+    if not problem.feedback.matrices or not is_factorisation(problem.weights, problem.data):
+        needs = "needs two linear layers without biases, feedback, the squared loss and identity"
+        raise ValueError(f"{needs} inputs (matrix-factorisation)")
     y = np.asarray(problem.data.targets, np.float64).T
     limit = feedback_limit(y, np.asarray(problem.feedback.matrices[0], np.float64).T)
     return {
         name: MapDistance(answer=jnp.asarray(limit, float), label="relative distance to Y P_BY")
     }
-
-
-def _check_linear_map(problem: FlowProblem) -> None:
-    squared = isinstance(problem.data.loss, Squared)
-    if not is_linear(problem.weights) or problem.weights.biases or not squared:
-        raise ValueError("needs a linear network without biases and the squared loss")
 
 
 OBSERVABLES: dict[str, Entry] = {

@@ -77,7 +77,11 @@ def check_options(
     `own`: keys of the section itself, offered when a name is misspelt. ConfigError for an unknown
     name, a wrong type, or an option that must be given.
     """
-    known = options_of(entry)
+    try:
+        known = options_of(entry)
+    except Exception as error:  # annotations of a user's class that can't be evaluated
+        what = f"has options that can't be read ({type(error).__name__}: {error})"
+        raise ConfigError(path, what) from error
     for name in given:
         if name not in known:
             raise ConfigError(

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +15,18 @@ from typing import Any
 import diffrax
 
 from ..feedback import FEEDBACKS as DRAWN_FEEDBACKS
-from ..feedback import AbstractFeedbackDraw
+from ..feedback import AbstractFeedbackDraw, Form
 from ..networks import ACTIVATIONS, AbstractActivation, AbstractInitialisation
 from ..networks import INITIALISATIONS as DRAWN_INITIALISATIONS
 from ..observables import LAWS
 from ..rules import RULES, AbstractLearningRule
 from ..solvers import SOLVERS
 from ..tasks import LOSSES, TASKS, AbstractLoss
-from .errors import ConfigError, nearest
+from .errors import ConfigError, nearest, shown
 from .given import FeedbackFromFile, WeightsFromFile
 
 INITIALISATIONS = {**DRAWN_INITIALISATIONS, "arrays": WeightsFromFile}
 FEEDBACKS = {**DRAWN_FEEDBACKS, "arrays": FeedbackFromFile}
-NETWORKS = ("mlp",)
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "rules": RULES,
@@ -82,10 +82,15 @@ def load_object(path: str, kind: str) -> Any:
     return getattr(module, name)
 
 
+def is_foreign(entry: Any) -> bool:
+    """Whether an entry comes from outside faflow (so that it may raise anything)."""
+    return str(getattr(entry, "__module__", "")).split(".")[0] != "faflow"
+
+
 def source_file(entry: Any) -> Path | None:
     """The file of an entry that is not faflow's own, whose content belongs to a result's hash."""
     module = inspect.getmodule(entry)
-    if module is None or module.__name__.split(".")[0] == "faflow":
+    if module is None or not is_foreign(entry):
         return None
     file = getattr(module, "__file__", None)
     return None if file is None else Path(file)
@@ -106,6 +111,11 @@ def _check_base(path: str, kind: str, entry: Any, base: type | None) -> None:
     missing += sorted(variables)
     if missing:
         raise ConfigError(path, f"is '{kind}', which lacks {', '.join(missing)}; define them there")
+    form, forms = getattr(entry, "form", None), typing.get_args(Form)
+    if base is AbstractLearningRule and form not in forms:
+        raise ConfigError(
+            path, f"is '{kind}', whose form is {shown(form)}; {nearest(str(form), forms)}"
+        )
 
 
 def _import(source: str) -> ModuleType:

@@ -9,28 +9,18 @@ import numpy as np
 
 from ..networks import AbstractActivation
 from ..solvers import FIXED_STEP_ONLY, SOLVERS
+from .blame import blaming
+from .choice import Choice
 from .errors import ConfigError, nearest, shown
 from .observe import OBSERVABLES, default_names
 from .options import check_options
 from .registries import LAWS, resolve, source_file
 from .schema import AbstractKindSection, ActivationSection, Config, FlowSection
 
-# Relative and absolute tolerance, and the smallest rtol that rounding leaves any meaning.
-SMOOTH, KINKED, SINGLE = (1e-9, 1e-11), (1e-5, 1e-7), (1e-4, 1e-6)
+# Relative tolerance, and the smallest that rounding leaves any meaning.
+SMOOTH, KINKED, SINGLE = 1e-9, 1e-5, 1e-4
 REACH = {"float64": 1e-14, "float32": 1e-6}
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """A resolved kind: its name, the registry entry and its options, defaults included."""
-
-    kind: str
-    entry: Any
-    options: dict[str, Any]
-
-    def make(self) -> Any:
-        """The entry called with its options."""
-        return self.entry(**self.options)
+WHOLE = 1e-9  # relative deviation from a whole number of steps that is rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +39,17 @@ class Resolved:
     names: tuple[str, ...]
 
     @property
-    def choices(self) -> dict[str, Choice]:
+    def suspects(self) -> dict[str, Choice]:
+        """What may come from outside faflow, by the key that names it."""
+        entry = resolve("flow.solver", "solvers", self.flow.solver)
         return {
-            name: getattr(self, name)
-            for name in ("activation", "init", "task", "rule", "feedback", "loss")
+            "network.activation": self.activation,
+            "init.kind": self.init,
+            "task.kind": self.task,
+            "task.loss": self.loss,
+            "rule.kind": self.rule,
+            "feedback.kind": self.feedback,
+            "flow.solver": Choice(self.flow.solver, entry, {}),
         }
 
     def files(self) -> dict[str, Path]:
@@ -65,8 +62,9 @@ class Resolved:
         }
 
     def code(self) -> dict[str, Path]:
-        """The source files of kinds that come from outside faflow, by section."""
-        found = {name: source_file(choice.entry) for name, choice in self.choices.items()}
+        """The source files of kinds that come from outside faflow, by the key that names them."""
+        chosen = {key: choice for key, choice in self.suspects.items() if choice.foreign}
+        found = {key: source_file(choice.entry) for key, choice in chosen.items()}
         return {name: file for name, file in found.items() if file is not None}
 
 
@@ -93,10 +91,12 @@ def resolve_config(config: Config, base: Path) -> Resolved:
 
 def make(path: str, choice: Choice) -> Any:
     """The object of a choice; what its constructor objects to becomes a ConfigError."""
-    try:
-        return choice.make()
-    except (ValueError, TypeError) as error:
-        raise ConfigError(path, str(error)) from error
+    named = path if path in ("network.activation", "task.loss") else f"{path}.kind"
+    with blaming(path, {named: choice}, named):
+        try:
+            return choice.make()
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
 
 def _activation_section(config: Config) -> ActivationSection:
@@ -137,12 +137,12 @@ def _resolve_flow(config: Config, phi: AbstractActivation) -> FlowSection:
     flow = config.flow
     kinked = phi.kinked and len(config.network.widths) > 2
     solver = flow.solver if flow.solver != "auto" else ("bosh3" if kinked else "tsit5")
-    rtol, atol = KINKED if kinked else SMOOTH
-    if config.precision == "float32":
-        rtol, atol = SINGLE
+    rtol = flow.rtol
+    if rtol is None:
+        rtol = SINGLE if config.precision == "float32" else KINKED if kinked else SMOOTH
+    atol = float(f"{rtol / 100:g}") if flow.atol is None else flow.atol
     chosen = {"rtol": rtol, "atol": atol, "solver": solver, "first": _first_save(flow)}
-    given = {k: v for k in ("rtol", "atol") if (v := getattr(flow, k)) is not None}
-    flow = flow.model_copy(update=chosen | given)
+    flow = flow.model_copy(update=chosen)
     _check_tolerance(config.precision, flow)
     _check_solver(flow)
     save_times(flow, config.precision)
@@ -179,6 +179,21 @@ def _check_solver(flow: FlowSection) -> None:
         raise ConfigError("flow.step", what)
     if flow.step is not None and flow.step > flow.t1:
         raise ConfigError("flow.step", f"is {flow.step}; it must be at most flow.t1 = {flow.t1}")
+    if flow.step is not None:
+        _check_step(flow, flow.step)
+
+
+def _check_step(flow: FlowSection, step: float) -> None:
+    """Fixed steps are all of one length, so that saves fall onto their ends."""
+    if flow.spacing == "log":
+        what = 'is fixed, which saves with spacing = "log" would cut; use spacing = "linear"'
+        raise ConfigError("flow.step", what)
+    spacing = flow.t1 / (flow.saves - 1)
+    count = spacing / step
+    if abs(count - round(count)) > WHOLE * count:
+        near = spacing / max(1, round(count))
+        what = f"is {step}, which does not divide the time between saves ({spacing:g})"
+        raise ConfigError("flow.step", f"{what}; use {near!r} or change flow.saves")
 
 
 def save_times(flow: FlowSection, precision: str) -> np.ndarray:

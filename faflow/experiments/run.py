@@ -2,22 +2,26 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import diffrax
 import equinox as eqx
 import jax
+import numpy as np
 import xarray as xr
 
 from .._results import Outcome
 from ..flow import FlowSolution, check_times, solve
-from . import load, store
+from . import load, store, tables
+from .blame import blaming
 from .build import Experiment, build
-from .digest import content_hash
+from .digest import digest
 from .errors import ConfigError
+from .expect import judge
 from .resolve import Resolved, resolve_config
-from .summary import Seconds, summarise
+from .summary import Seconds, plain, summarise
 from .tree import result_tree
 
 Note = Callable[[str], None]
@@ -70,34 +74,72 @@ def run(
 ) -> Result:
     """Run a config (a path, tables or a resolved one) and store the result.
 
-    An identical result that is already stored is read back instead. JAX must be in the config's
-    precision before any array is made: `jax.config.update("jax_enable_x64", True)` for float64.
-    ConfigError for bad input; a flow that ends early is a result like others (`status`).
+    An identical result that is already stored is read back instead, its bounds judged afresh; a
+    different one is an error unless `replace`. JAX must be in the config's precision before any
+    array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
+    input; a flow that ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
     folder = (
         store.folder_for(resolved, None if out is None else Path(out)) if store_result else None
     )
-    state = "absent" if folder is None else store.standing(folder, content_hash(resolved))
-    if folder is not None and state == "same" and not replace:
-        return open_result(folder)
-    experiment = build(resolved)
-    if state == "different" and not replace:
-        what = f"is {folder}, which holds a different result; use --out DIR or --replace"
-        raise ConfigError("--out", what)
-    solution, seconds = integrate_timed(experiment, note, meter)
-    summary = summarise(resolved, experiment, solution, seconds)
-    tree = result_tree(experiment, solution)
+    state = "absent" if folder is None else store.standing(folder, digest(resolved))
+    if folder is not None and state == "same":
+        try:
+            return _judged_afresh(resolved, open_result(folder))
+        except ConfigError:
+            replace = True  # damaged: the same run once more
+    with np.errstate(all="ignore"):  # what is not finite is said in words
+        experiment = build(resolved)
+        if state in _HELD and not replace:
+            what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
+            raise ConfigError("--out", what)
+        summary, tree = _computed(resolved, experiment, note, meter)
     if folder is not None:
         store.write(resolved, summary, tree, folder, replace)
     return Result(summary, tree, folder, fresh=True)
 
 
+_HELD = {
+    "different": "a different result",
+    "other-code": "the same config's result, computed by another version of faflow",
+}
+
+
+def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
+    foreign = any(choice.foreign for choice in resolved.suspects.values())
+    with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
+        solution, seconds = integrate_timed(experiment, note, meter)
+        summary = summarise(resolved, experiment, solution, seconds)
+        return summary, result_tree(experiment, solution)
+
+
+def _judged_afresh(resolved: Resolved, result: Result) -> Result:
+    """A stored result under the config's own bounds, which may have changed since."""
+    summary = {key: value for key, value in result.summary.items() if key != "expect"}
+    if resolved.config.expect:
+        summary["expect"] = plain(judge(resolved.config.bounds, summary))
+    if summary == result.summary or result.folder is None:
+        return result
+    store.rewrite_bounds(resolved, summary, result.folder)
+    return result._replace(summary=summary)
+
+
 def open_result(folder: str | Path) -> Result:
-    """A stored result. ConfigError if the folder holds none."""
+    """A stored result. ConfigError if the folder holds none, or a damaged one."""
     folder = Path(folder)
-    return Result(store.read_summary(folder), store.read_tree(folder), folder, fresh=False)
+    if "\0" in str(folder):
+        raise ConfigError("RESULT", "has a NUL character in its path; take it out")
+    result = Result(store.read_summary(folder), store.read_tree(folder), folder, fresh=False)
+    try:
+        tables.summary_rows(result.summary)
+        tables.drift_rows(result)
+        exit_code(result.summary)
+    except Exception as error:  # whatever is left of it
+        what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
+        raise ConfigError(str(folder), what) from error
+    return result
 
 
 def check_precision(resolved: Resolved) -> None:

@@ -14,7 +14,8 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Tolerance = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=120)]
 Table = dict[str, Any]
 
 
@@ -103,7 +104,11 @@ class StopSection(AbstractSection):
 
 
 class FlowSection(AbstractSection):
-    """[flow]: how far, how densely recorded, how accurately."""
+    """[flow]: how far, how densely recorded, how accurately.
+
+    `kinks`: "auto" and "plain" are both the plain solver until the exact integrator lands.
+    `atol` is rtol / 100 unless given.
+    """
 
     t1: Positive
     saves: Annotated[int, Field(ge=2, le=1_000_000)] = 101

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import tomli_w
 import xarray as xr
 
-from .digest import content_hash
-from .dump import config_text
-from .errors import ConfigError
+from .digest import Digest, digest
+from .dump import config_table, config_text
+from .errors import ConfigError, shown
 from .resolve import Resolved
-from .summary import environment
+from .summary import SCHEMA, environment
+
+Standing = Literal["absent", "same", "other-code", "different"]
 
 ROOT = Path("results")
 CONFIG, RECORDS, SUMMARY, FIGURES = "config.toml", "result.nc", "summary.json", "figures"
@@ -24,20 +27,27 @@ CONFIG, RECORDS, SUMMARY, FIGURES = "config.toml", "result.nc", "summary.json", 
 
 def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
     """Where a result goes: `out` itself, or results/<name>."""
+    if out is not None and "\0" in str(out):
+        raise ConfigError("--out", f"is {shown(str(out))}; take out the NUL character")
     return ROOT / resolved.config.name if out is None else Path(out)
 
 
-def standing(folder: Path, digest: str) -> Literal["absent", "same", "different"]:
-    """What lies in `folder`. ConfigError if it is something that is no result of faflow's."""
+def standing(folder: Path, wanted: Digest) -> Standing:
+    """What lies in `folder`; "other-code": the same config computed by other sources of faflow.
+
+    ConfigError if it is something that is no result of faflow's.
+    """
     if not os.path.lexists(folder):
         return "absent"
     if _is_empty(folder):
         return "absent"
-    found = _stored_hash(folder)
+    found = _stored_digest(folder)
     if found is None:
         what = f"is {folder}, which exists and is no faflow result; choose another folder"
         raise ConfigError("--out", what)
-    return "same" if found == digest else "different"
+    if found == wanted:
+        return "same"
+    return "other-code" if found.config == wanted.config else "different"
 
 
 def write(
@@ -45,7 +55,7 @@ def write(
 ) -> None:
     """The result folder, complete or absent. ConfigError if it can't be written."""
     folder = Path(os.path.abspath(folder))
-    provenance = {**environment(), "hash": content_hash(resolved)}
+    provenance = {**environment(), **digest(resolved)._asdict()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _temporary_sibling(folder) as temporary:
@@ -67,20 +77,49 @@ def summary_text(summary: dict[str, Any]) -> str:
     return json.dumps(summary, indent=2, allow_nan=False) + "\n"
 
 
+def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) -> None:
+    """The stored summary and config with the current [expect]: the bounds are no part of a run."""
+    try:
+        stored = tomllib.loads((folder / CONFIG).read_text("utf-8"))
+        stored.pop("expect", None)
+        bounds = config_table(resolved).get("expect")
+        table = stored if bounds is None else {**stored, "expect": bounds}
+        _replace_text(folder / CONFIG, tomli_w.dumps(table))
+        _replace_text(folder / SUMMARY, summary_text(summary))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(str(folder), f"can't be written ({reason})") from error
+
+
+def _replace_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        _write_text(temporary, text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """The stored summary. ConfigError if `folder` holds no result."""
     try:
-        return json.loads((folder / SUMMARY).read_text("utf-8"))
-    except (OSError, ValueError):
+        summary = json.loads((folder / SUMMARY).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         raise ConfigError(str(folder), "holds no faflow result; give a result folder") from None
+    if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
+        raise ConfigError(str(folder), f"holds no summary of schema {SCHEMA}; run it again")
+    return summary
 
 
 def read_tree(folder: Path) -> xr.DataTree:
     """The stored records, loaded into memory. ConfigError if there are none."""
     try:
         with xr.open_datatree(folder / RECORDS, engine="h5netcdf") as tree:
-            return tree.load()
-    except (OSError, ValueError, KeyError):
+            loaded = tree.load()
+            if not {"records", "start", "final"} <= set(loaded.children):
+                raise ValueError("lacks a group")
+            return loaded
+    except Exception:  # h5netcdf, HDF5 and xarray each have their own
         raise ConfigError(str(folder), f"holds no readable {RECORDS}; run it again") from None
 
 
@@ -91,13 +130,15 @@ def _is_empty(folder: Path) -> bool:
         return False
 
 
-def _stored_hash(folder: Path) -> str | None:
+def _stored_digest(folder: Path) -> Digest | None:
     try:
         table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     provenance = table.get("provenance")
-    return provenance.get("hash") if isinstance(provenance, dict) else None
+    if not isinstance(provenance, dict) or not {"config", "hash"} & set(provenance):
+        return None
+    return Digest(str(provenance.get("config", "")), str(provenance.get("source", "")))
 
 
 @contextmanager

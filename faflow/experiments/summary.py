@@ -21,13 +21,14 @@ from ..analysis import (
     predict_exponent,
 )
 from ..flow import FlowSolution
-from ..solvers import evaluations_per_step
+from ..solvers import counts_evaluations
 from .build import Experiment
 from .expect import judge
+from .kept import KEPT, is_kept
 from .resolve import Resolved
 
 SCHEMA = 1
-KEPT = 1e-6  # a claimed law whose relative rate is above this is claimed in error
+MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
 
 
 class Seconds(NamedTuple):
@@ -51,7 +52,7 @@ def summarise(
         "solver": _solver(resolved, experiment, solution, seconds),
     }
     sections = {
-        "laws": _laws(experiment, solution),
+        "laws": _laws(resolved, experiment, solution),
         "alignment": _alignment(experiment, solution),
         "exponent": _exponent(resolved, experiment, solution),
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
@@ -111,7 +112,7 @@ def _loss(experiment: Experiment, solution: FlowSolution) -> dict[str, float]:
 
 def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: Seconds):
     flow, counts = resolved.flow, solution.counts
-    explicit = evaluations_per_step(experiment.numerics.build_solver()) is not None
+    counted = counts_evaluations(experiment.numerics.build_solver())
     adaptive = flow.step is None
     return {
         "name": flow.solver,
@@ -120,23 +121,25 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         "step": flow.step,
         "steps": int(counts.accepted),
         "rejected": int(counts.rejected),
-        "field_evaluations": int(counts.evaluations) if explicit else None,
+        "field_evaluations": int(counts.evaluations) if counted else None,
         "seconds": seconds.run,
         "compile_seconds": seconds.compile,
     }
 
 
-def _laws(experiment: Experiment, solution: FlowSolution) -> dict[str, Any]:
+def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any]:
     problem, found = experiment.problem, {}
     end = (solution.weights, solution.feedback)
-    for name, (law, kept) in experiment.laws.items():
+    bound = KEPT[resolved.config.precision]
+    for name, (law, claimed) in experiment.laws.items():
         first = law_rate(law, problem.rule, problem.weights, problem.feedback, problem.data)
         last = law_rate(law, problem.rule, *end, problem.data)
         values, scales = solution.records[name], solution.records[f"{name}_scale"]
         decay = float(law.decay)
         drift = law_drift(values, scales, solution.ts, solution.reached, decay)
         found[name] = {
-            "kept": kept,
+            "claimed": claimed,
+            "kept": is_kept(law, problem, bound),
             "layers": list(law.layers),
             "rate_at_start": first.relative,
             "rate_at_end": last.relative,
@@ -184,7 +187,8 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
     end = (solution.weights, solution.feedback)
     predicted = predict_exponent(problem.rule, *end, problem.data, start)
     rate = float(predicted.rate)
-    return {
+    both = fit.status == "ok" and predicted.status == "ok"
+    section = {
         "observable": "residual",
         "rate": fit.rate,
         "stderr": fit.stderr,
@@ -194,9 +198,10 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
         "predicted": rate,
         "predicted_status": predicted.status,
         "predicted_by": predicted.method,
-        "relative_error": abs(fit.rate - rate) / rate if rate else math.nan,
+        "relative_error": abs(fit.rate - rate) / rate if both else math.nan,
         "instantaneous": np.asarray(solution.records["exponent"])[reached][-1],
     }
+    return section | ({"frequency": predicted.frequency} if predicted.frequency > 0 else {})
 
 
 def _minimum_norm(experiment: Experiment, solution: FlowSolution) -> Any:
@@ -224,8 +229,10 @@ def _warnings(
     for name, law in summary.get("laws", {}).items():
         if not law["kept"]:
             found.append(f"{name} is not kept by this rule and network; its drift is no error")
-        elif max((rate or 0.0 for rate in law["rate_at_start"]), default=0.0) > KEPT:
+        if law["claimed"] and not law["kept"]:
             found.append(f"{name} is claimed by the rule, but its field breaks it")
+        if law["kept"] and not law["claimed"]:
+            found.append(f"{name} is not claimed by the rule, but kept by its field")
     for name in left_out:
         found.append(f"{name} was not recorded: this rule or network has nothing to compare")
     if chattering := summary.get("kinks", {}).get("chattering"):
@@ -233,7 +240,19 @@ def _warnings(
             f"pairs chatter: {chattering} pre-activations changed sign 10 times or more; "
             "weights may be wrong though the law holds"
         )
-    status = summary.get("exponent", {}).get("status", "ok")
-    if status != "ok":
-        found.append(f"no exponent was fitted: {status}")
+    return found + _about_exponent(summary.get("exponent"))
+
+
+def _about_exponent(exponent: Mapping[str, Any] | None) -> list[str]:
+    if exponent is None:
+        return []
+    found = []
+    if exponent["status"] != "ok":
+        found.append(f"no exponent was fitted: {exponent['status']}")
+    if exponent["predicted_status"] != "ok":
+        how = f"{exponent['predicted_status']} ({exponent['predicted_by']})"
+        found.append(f"the predicted exponent is none to compare with: {how}")
+    error = exponent["relative_error"]
+    if error is not None and error > max(3 * exponent["stderr"] / exponent["rate"], MISSED):
+        found.append(f"the fitted exponent is {100 * error:.2g} % away from the predicted one")
     return found

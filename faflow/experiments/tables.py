@@ -63,9 +63,10 @@ def _tolerance(solver: Mapping[str, Any]) -> str:
 
 def _solver_line(solver: Mapping[str, Any]) -> str:
     evaluations = solver["field_evaluations"]
+    absolute = "" if solver["step"] is not None else f", atol {number(solver['atol'])}"
     work = "" if evaluations is None else f", {evaluations} field evaluations"
     return (
-        f"{solver['name']} ({_tolerance(solver)}): "
+        f"{solver['name']} ({_tolerance(solver)}{absolute}): "
         f"{solver['steps']} steps + {solver['rejected']} rejected{work}; "
         f"{number(solver['seconds'])} s + {number(solver['compile_seconds'])} s compiling"
     )
@@ -89,7 +90,9 @@ def _exponent_line(exponent: Mapping[str, Any]) -> str:
 def _minimum_norm_line(report: Mapping[str, Any]) -> str:
     condition = "met" if report["condition_met"] else "NOT met"
     return (
-        f"relative distance {number(report['relative_distance'])}; data-span condition {condition}"
+        f"relative distance {number(report['relative_distance'])}; "
+        f"norm ratio {number(report['norm_ratio'])}; data-span condition {condition}; "
+        f"smallest singular value of X {number(report['smallest_singular_value'])} (sets the rate)"
     )
 
 
@@ -169,20 +172,20 @@ def _case_rows(case: Case) -> Rows:
         return [head | {"law": case.problem or "-", "claimed": "", "rate": "", "verdict": ""}]
     rows, told = [], [claim for claim in case.claims if claim.claimed or claim.kept]
     for claim in told:
-        verdict = "kept" if claim.kept else ("BROKEN" if claim.claimed else "not kept")
         rows.append(
             head
             | {
                 "law": claim.law,
                 "claimed": "yes" if claim.claimed else "",
                 "rate": f"{claim.rate:.1e}",
-                "verdict": verdict,
+                "verdict": claim.verdict,
             }
         )
         head = dict.fromkeys(head, "")
     rest = [claim.rate for claim in case.claims if claim not in told]
     if rest:
         law = f"{len(rest)} other candidates"
-        numbers = {"claimed": "", "rate": f">= {min(rest):.1e}", "verdict": "not kept"}
+        verdict = "not kept" if case.claims[0].moving else "not measurable"
+        numbers = {"claimed": "", "rate": f">= {min(rest):.1e}", "verdict": verdict}
         rows.append(head | {"law": law} | numbers)
     return rows

@@ -9,6 +9,7 @@ import xarray as xr
 
 from ..flow import FlowSolution
 from ..observables import AbstractConservationLaw, ScaleOf
+from ..solvers import counts_evaluations
 from .build import Experiment
 from .observe import feedback_moves, named_arrays
 
@@ -45,11 +46,13 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> x
         if name != WEIGHTS:
             variables |= _variables(name, see, solution.records[name], reached)
     counts = solution.counts_at
-    for name, values, about in (
+    counted = [
         ("steps", counts.accepted, "accepted steps so far"),
         ("rejected", counts.rejected, "rejected steps so far"),
-        ("field_evaluations", counts.evaluations, "field evaluations so far"),
-    ):
+    ]
+    if counts_evaluations(experiment.numerics.build_solver()):
+        counted.append(("field_evaluations", counts.evaluations, "field evaluations so far"))
+    for name, values, about in counted:
         attrs = {"long_name": about, "units": "1"}
         variables[name] = xr.Variable(("time",), np.asarray(values)[reached], attrs)
     hidden = len(experiment.problem.weights.weights) - 1

@@ -38,14 +38,10 @@ def _angles(stored: Stored, curves: list[Curve]) -> Panel:
 
 
 def _inner(stored: Stored, legend: bool) -> Panel | None:
-    floors = stored.section("alignment").get("floor")
+    floors = dict(zip(_inner_columns(stored), _floors(stored), strict=False))
     curves = _family(stored, "alignment_inner", "weights vs", "inner product <W, F>", SOLID)
-    if not curves or not floors:
-        return None
-    # Direct feedback has a floor for its last matrix only.
-    floors = np.ravel(np.asarray(floors, np.float64))[-len(curves) :]
-    pairs = zip(curves[-len(floors) :], floors, strict=True)
-    known = [(curve, float(floor)) for curve, floor in pairs if np.isfinite(floor)]
+    pairs = [(curve, floors.get(curve.column, np.nan)) for curve in curves]
+    known = [(curve, floor) for curve, floor in pairs if np.isfinite(floor)]
     if not known:
         return None
     above = all(
@@ -62,6 +58,18 @@ def _inner(stored: Stored, legend: bool) -> Panel | None:
 
 
 _ZERO = Level(0.0, None, GREY)
+
+
+def _floors(stored: Stored) -> list[float]:
+    """One floor per inner product, nan where none is known (direct feedback's lower layers)."""
+    told = stored.section("alignment").get("floor") or []
+    return [float("nan") if floor is None else float(floor) for floor in told]
+
+
+def _inner_columns(stored: Stored) -> list[str]:
+    if stored.values("alignment_inner") is None:
+        return []
+    return [f"alignment_inner {entry}" for entry in stored.entries("alignment_inner")]
 
 
 def _family(stored: Stored, record: str, what: str, meaning: str, style: Dashes) -> list[Curve]:
@@ -99,9 +107,6 @@ def _verdict(stored: Stored) -> str:
     about: dict[str, Any] = stored.section("alignment")
     if "certified" not in about:
         return "alignment (no certificate for this rule)"
-    if np.all(about["certified"]):
-        weights, floors = stored.values("alignment_degrees"), about.get("floor")
-        partly = weights is not None and floors and len(floors) < weights[0].size
-        which = "the last angle stays" if partly else "angles stay"
-        return f"certified from the start: {which} below 90°"
+    if about["certified"]:
+        return "certified from the start: angles stay below 90°"
     return "not certified: the angles are only what was measured"

@@ -11,6 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tomli_w
+import xarray as xr
 
 from faflow.cli import main
 from faflow.experiments import store
@@ -61,6 +62,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("flow.solver=tsit6", "flow.solver:", "'tsit5'"),
         ("flow.solver=gauss4", "flow.step:", "gauss4"),
         ("flow.step=9", "flow.step:", "t1"),
+        ("flow.step=0.06", "flow.step:", "0.0625"),
+        ("flow={t1=1,spacing='log',step=0.1}", "flow.step:", "linear"),
         ("flow.first=0.1", "flow.first:", "log"),
         ("flow.kinks=exact", "flow.kinks:", "auto, plain"),
         ("task.samples=1.5", "task.samples:", "whole number"),
@@ -81,6 +84,14 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("expect.loss.final={max=1,min=2}", "expect.loss.final:", "swap"),
         ("expect.loss.final={near=1}", "expect.loss.final:", "within"),
         ("flow.t1", "--set:", "key=value"),
+        ("#=1", "--set:", "dotted names"),
+        ("flow.t1=" + "[" * 3000, "--set:", "nested too deeply"),
+        ("flow.t1=" + "[" * 60 + "]" * 60, "flow.t1.0", "nested too deeply"),
+        (".".join("a" * 3000) + "=1", "a.a.a.a.a.a.a.a:", "nested too deeply"),
+        ('name="a\\u0000"', "name:", "NUL"),
+        ('task={kind="arrays",file="a\\u0000b"}', "task.file:", "NUL"),
+        ("init.scale=1e200", "task:", "loss of inf"),
+        ("feedback.scale=1e400", "feedback.scale:", "finite"),
     ],
 )
 def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> None:
@@ -109,11 +120,57 @@ def test_wrong_usage(capsys, argv: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"name = ", b"\xff\xfe", b"a = 1\na = 2", b"x = " + b"9" * 5000]
+    "content",
+    [
+        b"name = ",
+        b"\xff\xfe",
+        b"a = 1\na = 2",
+        b"x = " + b"9" * 5000,
+        b"x = " + b"[" * 3000,
+        b"a." * 3000 + b"a = 1",
+    ],
 )
 def test_malformed_toml(config: Path, capsys, content: bytes) -> None:
     config.write_bytes(content)
-    assert str(config) in complaint(capsys, "run", str(config))
+    line = complaint(capsys, "run", str(config))
+    assert str(config) in line or "nested too deeply" in line
+
+
+def test_paths_with_nul(config: Path, stored: Path, capsys) -> None:
+    assert "no file name" in complaint(capsys, "run", "small\0.toml")
+    assert "NUL" in complaint(capsys, "run", str(config), "--out", "a\0b")
+    assert "NUL" in complaint(capsys, "drift", "a\0b")
+
+
+def test_file_name_that_is_no_name(config: Path, capsys) -> None:
+    unnamed = config.with_name("my run.toml")
+    unnamed.write_text(VALID.replace('name = "small"', ""))
+    assert "the file name 'my run'" in complaint(capsys, "run", str(unnamed))
+    assert main(["show", str(unnamed), "--set", "name=other"]) == 0
+
+
+def test_byte_order_mark_is_read_over(config: Path, capsys) -> None:
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    assert main(["show", str(config)]) == 0
+
+
+DAMAGE = {"summary.json": ["[]", "{}", "", '{"schema": 1}'], "result.nc": ["", "nonsense"]}
+
+
+@pytest.mark.parametrize(("file", "content"), [(f, c) for f in DAMAGE for c in DAMAGE[f]])
+def test_damaged_result_is_refused_and_computed_again(
+    stored: Path, config: Path, capsys, file: str, content: str
+) -> None:
+    (stored / file).write_text(content)
+    for command in ("drift", "fit", "plot"):
+        assert str(stored) in complaint(capsys, command, str(stored))
+    assert main(["run", str(config), "--no-figures"]) == 0
+    assert main(["drift", str(stored)]) == 0
+
+
+def test_records_without_groups_are_refused(stored: Path, capsys) -> None:
+    xr.DataTree().to_netcdf(stored / "result.nc", engine="h5netcdf")
+    assert "result.nc" in complaint(capsys, "drift", str(stored))
 
 
 def test_no_such_config(config: Path, capsys) -> None:

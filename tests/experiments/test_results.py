@@ -12,7 +12,7 @@ import xarray as xr
 import faflow
 from faflow.cli import main
 from faflow.experiments import Result, resolve_path
-from faflow.experiments.digest import content_hash
+from faflow.experiments.digest import digest
 
 USER_RULE = """
 import jax.numpy as jnp
@@ -41,7 +41,8 @@ def test_summary_is_schema_1(stored: Path) -> None:
         summary["solver"]
     )
     law = summary["laws"]["layer-balance"]
-    assert law["kept"] and law["rate_at_start"][0] < 1e-12 and law["relative_drift"][0] < 1e-8
+    assert law["kept"] and law["claimed"]
+    assert law["rate_at_start"][0] < 1e-12 and law["relative_drift"][0] < 1e-8
     assert "alignment" not in summary and "exponent" not in summary  # not observed
     assert all(verdict["ok"] for verdict in summary["expect"].values())
 
@@ -61,8 +62,8 @@ def test_records_have_named_dimensions(stored: Path) -> None:
 
 def test_stored_config_is_the_same_run(stored: Path, config: Path) -> None:
     text = (stored / "config.toml").read_text()
-    assert tomllib.loads(text)["provenance"]["hash"] == content_hash(resolve_path(config))
-    assert content_hash(resolve_path(stored / "config.toml")) == content_hash(resolve_path(config))
+    assert tomllib.loads(text)["provenance"]["config"] == digest(resolve_path(config)).config
+    assert digest(resolve_path(stored / "config.toml")) == digest(resolve_path(config))
 
 
 def test_identical_rerun_is_skipped(stored: Path, config: Path, capsys) -> None:
@@ -71,6 +72,50 @@ def test_identical_rerun_is_skipped(stored: Path, config: Path, capsys) -> None:
     out, err = capsys.readouterr()
     assert err == "" and json.loads(out) == json.loads((stored / "summary.json").read_text())
     assert (stored / "result.nc").stat().st_mtime_ns == before
+
+
+def test_replace_skips_an_identical_result(stored: Path, config: Path) -> None:
+    before = (stored / "result.nc").stat().st_mtime_ns
+    assert main(["run", str(config), "--replace", "--no-figures"]) == 0
+    assert (stored / "result.nc").stat().st_mtime_ns == before
+    assert main(["run", str(config), "--replace", "--no-figures", "--set", "seed=5"]) == 0
+    assert (stored / "result.nc").stat().st_mtime_ns != before
+
+
+def test_result_of_other_sources_is_said_and_kept(
+    stored: Path, config: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("faflow.experiments.digest._source_hash", lambda: "another")
+    assert main(["run", str(config)]) == 2
+    assert "another version of faflow; use --out DIR or --replace" in capsys.readouterr().err
+
+
+def test_bounds_are_judged_afresh(stored: Path, config: Path) -> None:
+    before = (stored / "result.nc").stat().st_mtime_ns
+    bound = "expect={loss={final={max=0}}}"
+    assert main(["run", str(config), "--no-figures", "--set", bound]) == 1
+    summary = json.loads((stored / "summary.json").read_text())
+    assert list(summary["expect"]) == ["loss.final"]
+    table = tomllib.loads((stored / "config.toml").read_text())
+    assert table["expect"] == {"loss.final": {"max": 0}} and table["seed"] == 0
+    assert main(["run", str(stored / "config.toml"), "--out", str(stored), "--no-figures"]) == 1
+    assert main(["run", str(config), "--no-figures", "--set", "expect={}"]) == 0
+    assert "expect" not in json.loads((stored / "summary.json").read_text())
+    assert main(["run", str(config), "--no-figures"]) == 0
+    assert (stored / "result.nc").stat().st_mtime_ns == before
+    assert sorted(p.name for p in stored.iterdir()) == ["config.toml", "result.nc", "summary.json"]
+
+
+def test_missing_figures_are_drawn(stored: Path, config: Path) -> None:
+    assert main(["run", str(config)]) == 0
+    assert (stored / "figures" / "overview.png").exists()
+
+
+def test_implicit_solvers_count_no_evaluations(config: Path) -> None:
+    result = faflow.run(config, overrides=["flow.solver=kvaerno3"], store_result=False)
+    assert "field_evaluations" not in result.records["records"]
+    assert result.summary["solver"]["field_evaluations"] is None
+    assert "steps" in result.records["records"]
 
 
 def test_several_configs_print_a_list(stored: Path, config: Path, capsys) -> None:
@@ -85,7 +130,7 @@ def test_data_file_counts_by_content_not_by_place(config: Path) -> None:
     for name, scale in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
         np.savez(config.parent / f"{name}.npz", X=scale * np.eye(3)[:2], y=np.ones((2, 1)))
         table["task"] = {"kind": "arrays", "file": f"{name}.npz"}
-        hashes.append(content_hash(resolve_path(table)))
+        hashes.append(digest(resolve_path(table)))
     assert hashes[0] == hashes[1] != hashes[2]
 
 

@@ -98,6 +98,21 @@ def test_every_entry_is_listed_with_a_word_about_it(topic: str) -> None:
     assert all(row.get("about") or row.get("equation") for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("given", "rtol", "atol"), [({}, 1e-9, 1e-11), ({"rtol": 3e-7}, 3e-7, 3e-9),
+                                ({"atol": 1e-3}, 1e-9, 1e-3)]
+)  # fmt: skip
+def test_atol_follows_rtol(given: dict, rtol: float, atol: float) -> None:
+    table = {
+        "network": {"widths": [3, 2, 1]},
+        "task": {"kind": "gaussian", "samples": 2, "features": 3},
+        "rule": {"kind": "feedback-alignment"},
+        "flow": {"t1": 1.0, **given},
+    }
+    flow = resolve_path(table).flow
+    assert (flow.rtol, flow.atol) == (rtol, atol)
+
+
 @pytest.mark.parametrize("kind", REGISTRIES["activations"])
 def test_every_activation_resolves_and_dumps_to_itself(kind: str) -> None:
     table = {

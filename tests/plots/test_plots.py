@@ -238,11 +238,13 @@ def test_alignment_says_the_certificate(folders):
 def test_broken_floor_is_not_called_kept(tmp_path):
     folder = plot_results.linear(tmp_path)
     about = json.loads((folder / "summary.json").read_text())
-    about["alignment"]["floor"] = [2.0]  # direct feedback: the last matrix only
+    # Direct feedback: a floor for the last matrix only, so nothing is certified.
+    about["alignment"] |= {"floor": [None, 2.0], "certified": False}
     (folder / "summary.json").write_text(json.dumps(about))
     angles, inner = panels(folder, "alignment")
-    assert "the last angle stays" in angles.title[0]
+    assert angles.title[0].startswith("not certified")
     assert "do NOT stay" in inner.title[0]
+    assert [level.value for level in inner.levels] == [2.0, 0.0]
 
 
 def test_early_end_is_crossed(folders):

@@ -1,0 +1,70 @@
+"""Whose fault an error is: faflow's rooms know nothing of configs, and a user's kind may raise
+anything. Both become one line that names a key."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+import jax
+
+from .choice import Choice
+from .errors import ConfigError
+
+Suspects = Mapping[str, Choice]  # by the key that names them
+
+
+@contextmanager
+def blaming(key: str, suspects: Suspects, default: str | None = None) -> Iterator[None]:
+    """What is raised inside becomes a ConfigError.
+
+    It names the innermost of the suspects from outside faflow whose code was running. Where none
+    was, a ValueError names `key`, and anything else the suspect `default` (`key`) if that is from
+    outside: what it returned did not fit. Bugs of faflow's own are raised as they are.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raised, chosen = _culprit(error, suspects), suspects.get(default or key)
+        if raised is not None:
+            what = f"is '{suspects[raised].kind}', which raised {_reason(error)}"
+            raise ConfigError(raised, what) from error
+        if isinstance(error, ValueError | ModuleNotFoundError):
+            raise ConfigError(key, str(error)) from error
+        if isinstance(error, MemoryError | jax.errors.JaxRuntimeError):
+            what = f"asks for more memory than there is ({error}); lower it"
+            raise ConfigError(key, what) from error
+        if chosen is not None and chosen.foreign:
+            what = f"is '{chosen.kind}', which does not fit here ({_reason(error)})"
+            raise ConfigError(default or key, what) from error
+        raise
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return type(error).__name__ + (f": {text[:300]}" if text else "")
+
+
+def _culprit(error: Exception, suspects: Suspects) -> str | None:
+    found = None
+    for frame in _frames(error.__traceback__):
+        for key, choice in suspects.items():
+            if choice.foreign and _runs(frame, choice.entry):
+                found = key
+    return found
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[FrameType]:
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
+def _runs(frame: FrameType, entry: Any) -> bool:
+    """Whether a frame is the entry itself or one of its methods."""
+    if inspect.isclass(entry):
+        return isinstance(frame.f_locals.get("self"), entry)
+    return frame.f_code is getattr(entry, "__code__", None)

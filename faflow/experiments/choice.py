@@ -1,0 +1,24 @@
+"""A kind that a config chose, looked up."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .registries import is_foreign
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A resolved kind: its name, the registry entry and its options, defaults included."""
+
+    kind: str
+    entry: Any
+    options: dict[str, Any]
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it comes from outside faflow."""
+        return ":" in self.kind and is_foreign(self.entry)
+
+    def make(self) -> Any:
+        """The entry called with its options."""
+        return self.entry(**self.options)

@@ -1,0 +1,37 @@
+"""A rule's field at the start: its shape, and whether it is a number at all."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..flow import FlowProblem
+from ..rules import weight_velocity
+
+MISFIT = "velocity has not the shape of the state"
+
+
+def fits(problem: FlowProblem) -> bool:
+    """Whether the rule's velocity has the shape of its state. Raises whatever the rule raises."""
+
+    def fields(weights, feedback, data):
+        state = problem.rule.init(weights, feedback, data)
+        return state, problem.rule.velocity(jnp.zeros(()), state, feedback, data)
+
+    state, velocity = jax.eval_shape(fields, problem.weights, problem.feedback, problem.data)
+    if jax.tree.structure(state) != jax.tree.structure(velocity):
+        return False
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(velocity), strict=True)
+    return all(a.shape == b.shape for a, b in pairs)
+
+
+@eqx.filter_jit
+def start(problem: FlowProblem):
+    """The loss and (d weights / dt, d feedback / dt) at t = 0."""
+    weights, feedback, data = problem.weights, problem.feedback, problem.data
+    return data.value(weights(data.inputs)), weight_velocity(problem.rule, weights, feedback, data)
+
+
+def finite(tree) -> bool:
+    """Whether every number of a pytree is."""
+    return all(bool(np.all(np.isfinite(np.asarray(leaf)))) for leaf in jax.tree.leaves(tree))

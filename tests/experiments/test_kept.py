@@ -1,0 +1,90 @@
+"""Laws kept and claimed are told apart, and exponents compared only where there are two."""
+
+import tomllib
+from typing import ClassVar
+
+import jax.numpy as jnp
+import pytest
+
+import faflow
+from faflow.experiments.build import build
+from faflow.experiments.kept import is_kept, perturbed
+from faflow.experiments.run import resolve_path
+from faflow.experiments.summary import _about_exponent
+from faflow.flow import FlowProblem
+from faflow.observables import FeedbackPotential, balance_laws
+from faflow.rules import AbstractLayerwiseRule, FeedbackAlignment, backward_sweep
+
+from .conftest import VALID
+
+
+class Silent(AbstractLayerwiseRule):
+    """Feedback alignment that claims nothing."""
+
+    equation: ClassVar[str] = "FA"
+    source: ClassVar[str] = "none"
+    form: ClassVar = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        return FeedbackAlignment().deltas(weights, feedback, trace, error)
+
+    def laws(self, weights):
+        return {}
+
+
+class Boastful(AbstractLayerwiseRule):
+    """A field that is none of a law's, claimed all the same."""
+
+    equation: ClassVar[str] = "twice the feedback"
+    source: ClassVar[str] = "none"
+    form: ClassVar = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        return backward_sweep(weights, [2 * f for f in feedback.matrices], trace, error)
+
+    def laws(self, weights):
+        return balance_laws(weights, FeedbackPotential())
+
+
+@pytest.mark.parametrize(
+    ("rule", "claimed", "kept", "warning"),
+    [
+        ("Silent", False, True, "not claimed by the rule, but kept by its field"),
+        ("Boastful", True, False, "claimed by the rule, but its field breaks it"),
+    ],
+)
+def test_claim_and_finding(rule: str, claimed: bool, kept: bool, warning: str) -> None:
+    table = tomllib.loads(VALID) | {"rule": {"kind": f"{__name__}:{rule}"}, "expect": {}}
+    summary = faflow.run(table, store_result=False).summary
+    law = summary["laws"]["layer-balance"]
+    assert (law["claimed"], law["kept"]) == (claimed, kept)
+    assert any(warning in text for text in summary["warnings"])
+    assert any("is not kept" in text for text in summary["warnings"]) is not kept
+
+
+def test_zero_weights_prove_nothing() -> None:
+    """From W(0) = 0 every rate is zero at the start, whatever the field."""
+    table = tomllib.loads(VALID) | {"init": {"kind": "zero"}}
+    problem = build(resolve_path(table)).problem
+    assert all(jnp.any(leaf != 0) for leaf in perturbed(problem.weights).weights)
+    law = FeedbackAlignment().laws(problem.weights)["layer-balance"]
+    assert is_kept(law, problem, 1e-9)
+    other = FlowProblem(Boastful(), problem.weights, problem.feedback, problem.data)
+    assert not is_kept(law, other, 1e-9)
+
+
+def test_exponents_are_compared_only_where_both_are() -> None:
+    fine = {"status": "ok", "predicted_status": "ok", "predicted_by": "x", "rate": 1.0,
+            "stderr": 1e-3, "relative_error": 0.01}  # fmt: skip
+    assert _about_exponent(None) == _about_exponent(fine) == []
+    (off,) = _about_exponent(fine | {"relative_error": 0.05})
+    assert "5 % away" in off
+    assert _about_exponent(fine | {"relative_error": 0.05, "stderr": 0.1}) == []
+    (none,) = _about_exponent(fine | {"predicted_status": "partial", "relative_error": None})
+    assert "partial" in none
+
+
+def test_no_prediction_means_no_error() -> None:
+    table = tomllib.loads(VALID) | {"expect": {}, "observe": {"names": ["exponent"]}}
+    exponent = faflow.run(table, store_result=False).summary["exponent"]
+    assert exponent["predicted_status"] == "residual-stays" and exponent["relative_error"] is None
