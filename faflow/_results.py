@@ -13,6 +13,10 @@ class Outcome(enum.IntEnum):
     MAX_STEPS = 4
     STEP_UNDERFLOW = 5
     SOLVER_FAILED = 6
+    SLIDING_OVERFLOW = 7
+    NO_CONTINUATION = 8
+    NOT_UNIQUE = 9
+    EVENT_CASCADE = 10
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", "-")
@@ -38,4 +42,8 @@ _MESSAGES = {
         "the step size fell below the resolution of t; loosen rtol, or use a smooth activation"
     ),
     Outcome.SOLVER_FAILED: "could not solve the stages of a fixed step; lower flow.step",
+    Outcome.SLIDING_OVERFLOW: "more pairs slide at once than there are slots; allow more of them",
+    Outcome.NO_CONTINUATION: "found no consistent way on at an event of the exact flow",
+    Outcome.NOT_UNIQUE: "slides on a surface that repels: the flow is not unique from here on",
+    Outcome.EVENT_CASCADE: "events follow each other without progress in time",
 }

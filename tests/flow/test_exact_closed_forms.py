@@ -1,0 +1,120 @@
+"""Exact flows that slide, against solutions by hand.
+
+One hidden ReLU unit with a frozen read-out f = a and feedback 1: delta_mu = gate_mu (a_mu - y_mu).
+Samples 1..k are unit vectors x_mu = e_mu, so h_mu = w_mu; the last is x = (c_1, ..., c_k, s). With
+y_mu < 0 the first samples pull w_mu down, and the last one, still below its target, pulls it up:
+w_mu comes to 0 and stays, with averaged delta -c_mu delta_last. What is left is the equation
+v' = -s (s v - y) of the last weight, an exponential.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import expm
+from scipy.optimize import brentq
+
+from faflow._results import Outcome
+from faflow.feedback import Feedback
+from faflow.flow import FlowProblem, Numerics
+from faflow.flow.piecewise import integrate_exact
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.observables import AbstractObservable
+from faflow.rules import AbstractLayerwiseRule
+from faflow.tasks import make_data
+
+
+class FrozenReadout(AbstractLayerwiseRule):
+    """A user's rule: the error itself to the hidden layer, W_2 fixed."""
+
+    equation = "delta_1 = phi'(h_1) . e, delta_2 = 0"
+    source = "this test"
+    form = "none"
+
+    def deltas(self, weights, feedback, trace, error):
+        return (weights.activation.derivative(trace.pre[0]) * error, jnp.zeros_like(error))
+
+    def laws(self, weights):
+        return {}
+
+
+class FirstWeights(AbstractObservable):
+    label: str = "W_1"
+    axes: tuple[str, ...] = ("out", "in")
+
+    def __call__(self, weights, feedback, data):
+        return weights.weights[0]
+
+
+C, S, LOW, HIGH = np.array([0.5, 0.3]), 0.8, -1.0, 1.2
+
+
+def sliding_problem(start):
+    k = len(start) - 1
+    inputs = np.vstack([np.eye(k, k + 1), np.append(C[:k], S)])
+    targets = np.append(np.full(k, LOW), HIGH)
+    weights = MLP((jnp.asarray([start]), jnp.ones((1, 1))), (), ACTIVATIONS["relu"]())
+    return FlowProblem(FrozenReadout(), weights, Feedback(), make_data(inputs, targets))
+
+
+def run(start, ts, tol=1e-13, **options):
+    numerics = Numerics(solver="dopri8", rtol=tol, atol=tol)
+    return integrate_exact(
+        sliding_problem(start),
+        jnp.asarray(ts),
+        {"w": FirstWeights()},
+        numerics,
+        tiers=(0, 4),
+        **options,
+    )
+
+
+def last_weight(v, t):
+    return HIGH / S + (v - HIGH / S) * np.exp(-(S**2) * t)
+
+
+def test_two_weights_reach_the_surface_and_slide():
+    start = np.array([0.3, 0.2])
+    rows = np.array([[1.0, 0.0], [C[0], S]])
+    matrix, drive = rows.T @ rows, rows.T @ np.array([LOW, HIGH])
+    rest = np.linalg.solve(matrix, drive)
+
+    def before(t):
+        return rest + expm(-matrix * t) @ (start - rest)
+
+    hit = brentq(lambda t: before(t)[0], 0.0, 1.0, xtol=1e-15)
+    ts = np.array([0.0, hit / 2, hit + 0.1, hit + 1.0, hit + 5.0])
+    solution = run(start, ts, logged=4)
+    w = np.asarray(solution.records["w"])[:, 0]
+    expected = [start, before(hit / 2)]
+    expected += [np.array([0.0, last_weight(before(hit)[1], t - hit)]) for t in ts[2:]]
+    np.testing.assert_allclose(w, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(solution.log.time[0], hit, atol=1e-12)
+    assert int(solution.outcome) == Outcome.COMPLETED
+    assert int(solution.counts.landed) == 1 and int(solution.sliding_at[-1]) == 1
+
+
+def test_three_samples_start_on_two_surfaces_at_once():
+    """Codimension two: w_1 = w_2 = 0 at t = 0, both slide from the first decision on."""
+    ts = np.array([0.0, 0.5, 2.0, 8.0])
+    solution = run(np.array([0.0, 0.0, 0.2]), ts)
+    w = np.asarray(solution.records["w"])[:, 0]
+    expected = np.stack([0 * ts, 0 * ts, last_weight(0.2, ts)], axis=1)
+    np.testing.assert_allclose(w, expected, rtol=0, atol=1e-12)
+    assert int(solution.counts.most_sliding) == 2
+
+
+def test_more_sliding_pairs_than_slots_is_an_outcome():
+    numerics = Numerics(solver="tsit5", rtol=1e-9, atol=1e-9)
+    problem = sliding_problem(np.array([0.0, 0.0, 0.2]))
+    solution = integrate_exact(problem, jnp.array([0.0, 1.0]), {}, numerics, tiers=(0, 1))
+    assert int(solution.outcome) == Outcome.SLIDING_OVERFLOW
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu-squared", "linear"])
+def test_other_activations_are_refused(name):
+    problem = sliding_problem(np.array([0.3, 0.2]))
+    network = MLP(problem.weights.weights, (), ACTIVATIONS[name]())
+    problem = eqx.tree_at(lambda p: p.weights, problem, network)
+    with pytest.raises(ValueError, match="piecewise-linear"):
+        integrate_exact(problem, jnp.array([0.0, 1.0]), {})
