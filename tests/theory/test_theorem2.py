@@ -14,7 +14,7 @@ from faflow.observables import Loss, Residual
 
 SAMPLES, INPUTS, HIDDEN = 4, 10, 6
 OBSERVABLES = {"loss": Loss(), "residual": Residual()}
-TAIL = Numerics(tail=True, rtol=1e-9, atol=1e-12)
+TAIL = Numerics(tail=True, rtol=1e-11, atol=1e-13)
 
 
 def setting(seed, first="span", second="feedback", inputs=None):
@@ -96,10 +96,10 @@ def test_outside_the_data_span_the_limit_is_not_minimum_norm(seed):
     assert np.linalg.norm(w - w_min) > 0.05
     start = flow.weights[0].T
     s = (w1.T - start) @ b / (b @ b)
-    np.testing.assert_allclose(w1.T, start + np.outer(s, b), atol=1e-9)
+    np.testing.assert_allclose(w1.T, start + np.outer(s, b), atol=1e-10)
     outside = np.eye(INPUTS) - np.linalg.pinv(x) @ x
     predicted = outside @ start @ (start.T @ s + 0.5 * b * (s @ s))
-    np.testing.assert_allclose(outside @ w, predicted, atol=1e-9)
+    np.testing.assert_allclose(outside @ w, predicted, atol=1e-10)
     assert np.linalg.norm(predicted) > 0.05
 
 
