@@ -13,7 +13,7 @@ from .._results import Outcome
 from .._types import Times
 from ..observables import AbstractObservable
 from .problem import FlowProblem, Numerics
-from .solution import FlowError, FlowSolution
+from .solution import FlowError, FlowSolution, unreached
 from .stepping import RUNNING, Carry, Stepper
 
 Observables = Mapping[str, AbstractObservable]
@@ -72,7 +72,7 @@ def solve(
         running = carry.outcome == RUNNING
         carry = stepper.advance(carry, target)
         shapes = jax.eval_shape(observe, carry)
-        records = jax.lax.cond(running, observe, lambda _: _nan(shapes), carry)
+        records = jax.lax.cond(running, observe, lambda _: unreached(shapes), carry)
         return carry, (jnp.where(running, carry.t, jnp.nan), running, records, carry.counts)
 
     end, (times, reached, records, counts_at) = jax.lax.scan(segment, stepper.init(), ts)
@@ -94,11 +94,3 @@ def solve(
 
 
 compiled_solve = eqx.filter_jit(solve)
-
-
-def _nan(shapes):
-    def blank(leaf):
-        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jnp.full(leaf.shape, jnp.nan if floating else 0, leaf.dtype)
-
-    return jax.tree.map(blank, shapes)

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._results import Outcome
@@ -55,3 +57,13 @@ class FlowError(RuntimeError):
         outcome = Outcome(int(solution.outcome))
         super().__init__(f"The flow ended at t = {float(solution.t_final):g}: {outcome.message}.")
         self.solution = solution
+
+
+def unreached(shapes: Any) -> Any:
+    """What a record holds at a save time the flow never reached: nan (0 for whole numbers)."""
+
+    def blank(leaf):
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jnp.full(leaf.shape, jnp.nan if floating else 0, leaf.dtype)
+
+    return jax.tree.map(blank, shapes)

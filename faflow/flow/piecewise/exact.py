@@ -13,6 +13,7 @@ from ...networks import AbstractNetwork
 from ...observables import AbstractObservable
 from ...rules import AbstractLayerwiseRule
 from ..problem import FlowProblem, Numerics
+from ..solution import unreached
 from .field import Field
 from .march import RUNNING, EventCounts, Log, March, State
 from .pairs import layout_of, slopes_of
@@ -107,7 +108,7 @@ def solve(problem, ts, observables, numerics, key, build: _Build) -> ExactSoluti
         running = state.outcome == RUNNING
         state = march.advance(state, target)
         shapes = jax.eval_shape(observe, state)
-        records = jax.lax.cond(running, observe, lambda _: _nan(shapes), state)
+        records = jax.lax.cond(running, observe, lambda _: unreached(shapes), state)
         when = jnp.where(running, state.t, jnp.nan)
         return state, (when, running, records, state.counts, state.mode.held)
 
@@ -131,11 +132,3 @@ def solve(problem, ts, observables, numerics, key, build: _Build) -> ExactSoluti
 
 
 compiled_solve = eqx.filter_jit(solve)
-
-
-def _nan(shapes):
-    def blank(leaf):
-        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jnp.full(leaf.shape, jnp.nan if floating else 0, leaf.dtype)
-
-    return jax.tree.map(blank, shapes)
