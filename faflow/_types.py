@@ -15,17 +15,14 @@ Times = Float[Array, " saves"]
 
 # Layers differ in size, so these dimensions are named but not tied to each other.
 Matrix = Float[Array, "_out _in"]
-Bias = Float[Array, " _out"]
 Inputs = Float[Array, "samples inputs"]
 Outputs = Float[Array, "samples outputs"]
 PerSample = Float[Array, " samples"]
-Units = Float[Array, "samples _units"]
 
 Record = PyTree[Array]
 
 __all__ = [
     "Array",
-    "Bias",
     "Flag",
     "Inputs",
     "Integer",
@@ -36,5 +33,4 @@ __all__ = [
     "Record",
     "Scalar",
     "Times",
-    "Units",
 ]

@@ -2,7 +2,6 @@
 
 from .gauss import GaussLegendre as GaussLegendre
 from .registry import FIXED_STEP_ONLY as FIXED_STEP_ONLY
-from .registry import IMPLICIT as IMPLICIT
 from .registry import SOLVERS as SOLVERS
 from .registry import counts_evaluations as counts_evaluations
 from .registry import evaluations_per_step as evaluations_per_step

@@ -53,7 +53,6 @@ NOTES = {
 }
 
 FIXED_STEP_ONLY = frozenset({"euler", "implicit-midpoint", "gauss4", "gauss6"})
-IMPLICIT = frozenset({"kvaerno3", "kvaerno5"})
 
 
 def make_solver(name: str, rtol: Number, atol: Number) -> diffrax.AbstractSolver:
