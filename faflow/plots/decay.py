@@ -29,7 +29,13 @@ def exponent_panels(stored: Stored) -> list[Panel]:
         return []
     about = stored.section("exponent")
     rate, predicted = _finite(about.get("rate")), _finite(about.get("predicted"))
-    limits, outside = _robust_limits(values, [x for x in (rate, predicted) if x is not None])
+    known = [x for x in (rate, predicted) if x is not None]
+    if known and max(known) > 0:
+        # Where the rate is known it sets the axis: on the noise floor e' is large beside e.
+        limits = (0.0, 4 * max(known))
+        outside = int(np.sum((values < limits[0]) | (values > limits[1])))
+    else:
+        limits, outside = _robust_limits(values, known)
     note = [f"{outside} of {len(values)} values lie outside the axis"] if outside else []
     window = _window(about)
     levels = [] if predicted is None else [_level(predicted, "predicted", VERMILION)]
