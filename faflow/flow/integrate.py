@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from .._results import Outcome
 from .._types import Times
 from ..observables import AbstractObservable
+from .piecewise import check_exact, solve_exact
 from .problem import FlowProblem, Numerics
 from .solution import FlowError, FlowSolution, unreached
 from .stepping import RUNNING, Carry, Stepper
@@ -34,10 +35,13 @@ def integrate(
     step. One compiled program per (rule, shapes, solver, observables): data, weights, times and
     tolerances are traced. Raises ValueError for times that do not increase, FlowError if the flow
     ended early and `throw` (the error holds the solution). float64 has to be switched on by the
-    caller (`jax.config.update("jax_enable_x64", True)`) before any array is made.
+    caller (`jax.config.update("jax_enable_x64", True)`) before any array is made. With `kinks =
+    "exact"` ValueError too if the rule, activation or solver is not served.
     """
     numerics = Numerics() if numerics is None else numerics
     check_times(ts)
+    if numerics.kinks == "exact":
+        check_exact(problem, numerics)
     meter = diffrax.NoProgressMeter() if meter is None else meter
     solution = compiled_solve(problem, jnp.asarray(ts, float), dict(observables), numerics, meter)
     if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
@@ -62,6 +66,8 @@ def solve(
     meter: diffrax.AbstractProgressMeter,
 ) -> FlowSolution:
     """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered."""
+    if numerics.kinks == "exact":
+        return solve_exact(problem, ts, observables, numerics, meter)
     stepper = Stepper(problem, numerics, ts[0], ts[-1], meter)
 
     def observe(carry: Carry):

@@ -1,6 +1,7 @@
 """What is integrated, and how."""
 
 from functools import partial
+from typing import Literal
 
 import diffrax
 import equinox as eqx
@@ -12,6 +13,8 @@ from ..networks import AbstractNetwork
 from ..rules import AbstractLearningRule
 from ..solvers import make_solver
 from ..tasks import Data
+
+Branch = Literal["stop", "nearest", "other"]
 
 _number = partial(eqx.field, converter=lambda value: jnp.asarray(value, float))
 _optional = partial(
@@ -43,6 +46,19 @@ class Stops(eqx.Module):
     blow_up: Scalar = _number(default=1e8)
 
 
+class Exact(eqx.Module):
+    """Options of the exact integrator.
+
+    `slots`: the most pairs (neuron, sample) that may slide at once. `events`: changes of pairs
+    that are kept in the log. `branch`: what to do where the flow is not unique: "stop" there,
+    or go on along the "nearest" continuation or along the "other" one.
+    """
+
+    slots: int = eqx.field(static=True, default=128)
+    events: int = eqx.field(static=True, default=0)
+    branch: Branch = eqx.field(static=True, default="stop")
+
+
 class Numerics(eqx.Module):
     """How a flow is integrated; numbers are arrays, so that changing them retraces nothing.
 
@@ -51,7 +67,8 @@ class Numerics(eqx.Module):
     step instead of adaptive ones. `max_steps`: budget of accepted plus rejected steps.
     `tail`: multiply both tolerances by residual / initial residual (at most 1), renewed at every
     save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
-    for exponent fits.
+    for exponent fits. `kinks`: "plain" steps over the kinks of the activation, "exact" integrates
+    Filippov's solution from event to event (`faflow.flow.piecewise`), with the options `exact`.
     """
 
     solver: str | diffrax.AbstractSolver = eqx.field(default="tsit5")
@@ -61,6 +78,8 @@ class Numerics(eqx.Module):
     max_steps: Integer = eqx.field(converter=lambda n: jnp.asarray(n, int), default=1_000_000)
     tail: bool = eqx.field(static=True, default=False)
     stops: Stops = eqx.field(default_factory=Stops)
+    kinks: Literal["plain", "exact"] = eqx.field(static=True, default="plain")
+    exact: Exact = eqx.field(default_factory=Exact)
 
     def build_solver(self) -> diffrax.AbstractSolver:
         if isinstance(self.solver, str):

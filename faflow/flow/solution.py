@@ -11,6 +11,7 @@ from .._types import Array, Integer, Scalar, Times
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import KinkSummary
+from .events import EventRecord
 from .stepping import Counts
 
 
@@ -21,7 +22,8 @@ class FlowSolution(NamedTuple):
     it ended in the slot it was heading for, then nan. `reached` (saves,): which slots hold a
     record. `records`: per observable a pytree with leading axis `saves` (nan where not reached).
     `counts_at` are the running counts at every slot, `counts` those at the end. `kinks`: sign
-    changes of pre-activations (kinked activations only). `outcome`: a value of `Outcome`.
+    changes of pre-activations (kinked activations, plain solver). `events`: what happened at the
+    kinks (exact integrator). `outcome`: a value of `Outcome`.
     """
 
     ts: Times
@@ -34,6 +36,7 @@ class FlowSolution(NamedTuple):
     counts_at: Counts
     kinks: KinkSummary | None
     outcome: Integer
+    events: EventRecord | None = None
 
     def __str__(self) -> str:
         if np.ndim(self.outcome):

@@ -1,5 +1,4 @@
 """Flows of networks with kinks, integrated exactly: events between smooth modes."""
 
-from .exact import ExactSolution as ExactSolution
-from .exact import integrate_exact as integrate_exact
-from .march import EventCounts as EventCounts
+from .exact import check_exact as check_exact
+from .exact import solve_exact as solve_exact

@@ -90,6 +90,13 @@ class Field(eqx.Module):
         """dW/dt alone: what the stages of a Runge-Kutta step need."""
         return self._by_tier(mode, lambda slots: self._solve(flat, mode, slots)[0])
 
+    def velocity_at_start(self) -> Array:
+        """dW/dt with nobody sliding: a cheap look at whether the rule is served."""
+        flat = self.flat(self.problem.weights)
+        none = jnp.zeros(self.layout.pairs, bool)
+        slots = jnp.full(self.tiers[-1], self.layout.pairs)
+        return self._solve(flat, Mode(none, none, slots, jnp.zeros((), int)), 0)[0]
+
     def motion(self, flat: Array, mode: Mode) -> Motion:
         """Everything about one point."""
 

@@ -2,13 +2,16 @@
 
 from typing import NamedTuple
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ..._results import Outcome
 from ..._types import Array, Flag, Integer, Scalar
+from ..events import EventCounts
 from ..problem import Numerics
+from ..stepping import Counts
 from .decide import Decision, decide, make_mode, on_slots
 from .field import Field, Mode, Motion
 from .land import EARLIEST, LATEST, land, no_landing
@@ -20,22 +23,6 @@ STALLED = 500  # events in a row that move time by less than STALL of the step t
 STALL = 1e-9
 AT_END = 1e-12  # a gate this close to 0 or 1 is there
 REACH = 1.02  # a trial step ends this much beyond the first crossing, if all pairs kept their speed
-
-
-class EventCounts(NamedTuple):
-    """Pairs that crossed 0, began to slide, left the surface; events; accepted and rejected steps
-    (rejected: for their error; retried: cut short at an event); field evaluations and pivots."""
-
-    crossed: Integer
-    landed: Integer
-    left: Integer
-    events: Integer
-    accepted: Integer
-    rejected: Integer
-    retried: Integer
-    evaluations: Integer
-    pivots: Integer
-    most_sliding: Integer
 
 
 class Log(NamedTuple):
@@ -61,7 +48,11 @@ class State(NamedTuple):
     pending: Flag
     forced: Array
     moved: Scalar
-    counts: EventCounts
+    counts: Counts
+    events: EventCounts
+    fork_time: Scalar
+    fork_pair: Integer
+    meter: object
     stalled: Integer
     outcome: Integer
     log: Log
@@ -84,11 +75,27 @@ class March(eqx.Module):
 
     field: Field
     numerics: Numerics
-    table: Tableau
-    key: Array
-    logged: int = eqx.field(static=True, default=0)
+    table: Tableau = eqx.field(static=True)
+    t0: Scalar
+    t1: Scalar
+    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
 
-    def init(self, t0: Scalar, span: Scalar) -> State:
+    @property
+    def key(self) -> Array:
+        return jax.random.key(0)
+
+    @property
+    def logged(self) -> int:
+        return self.numerics.exact.events
+
+    def sliding(self, state: State):
+        """Sliding pairs per layer, the pairs in the slots and their gates."""
+        counts = jnp.stack([jnp.sum(part) for part in self.field.layout.split(state.mode.sliding)])
+        used = state.mode.slots < self.field.layout.pairs
+        return counts, jnp.where(used, state.mode.slots, -1), jnp.where(used, state.motion.gate, jnp.nan)
+
+    def init(self) -> State:
+        t0, span = self.t0, self.t1 - self.t0
         field = self.field
         flat, pairs = field.flat(field.problem.weights), field.layout.pairs
         none = jnp.zeros(pairs, bool)
@@ -103,12 +110,14 @@ class March(eqx.Module):
         dt = 0.01 * _rms(flat) / _rms(motion.velocity)
         dt = jnp.where(jnp.isfinite(dt) & (dt > 0), jnp.minimum(dt, span), span)
         zero = jnp.zeros((), jnp.int32)
-        counts = EventCounts(*([zero] * 10))._replace(evaluations=zero + 1)
+        counts = Counts(zero, zero, zero + 1)
+        events = EventCounts(*([zero] * 8))
         size = max(self.logged, 1)
-        log = Log(jnp.zeros(size), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int8), zero)
+        log = Log(jnp.full(size, jnp.nan), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int8), zero)
         yes, inf = jnp.asarray(True), jnp.asarray(jnp.inf)
         return State(
-            t0, dt, inf, flat, mode, motion, yes, none, dt, counts, zero, zero + RUNNING, log
+            t0, dt, inf, flat, mode, motion, yes, none, dt, counts, events, inf * jnp.nan,
+            zero + pairs, self.meter.init(), zero, zero + RUNNING, log,
         )
 
     def advance(self, state: State, target: Scalar) -> State:
@@ -144,17 +153,19 @@ class March(eqx.Module):
         counts = now.counts._replace(
             accepted=now.counts.accepted + _int(accept),
             rejected=now.counts.rejected + _int(too_far),
-            retried=now.counts.retried + _int(trial.violated & ~too_far),
             evaluations=now.counts.evaluations + len(self.table.weights) - 1 + trial.extra,
         )
         # A violation that is there at once is an event where we stand.
         stuck = trial.violated & ~too_far & (trial.event_at * dt <= 1e-14 * now.dt)
         end = jnp.where(last & (trial.event_at == 1), target, now.t + trial.event_at * dt)
+        events = now.events._replace(
+            retried=now.events.retried + _int(trial.violated & ~too_far)
+        )
         flat, motion = _where(accept, (trial.flat, trial.motion), (now.flat, now.motion))
         forced = jnp.where(stuck, self._offenders(now, trial), False)
         later = now._replace(
             t=jnp.where(accept, end, now.t), dt=allowed, limit=limit, flat=flat, motion=motion,
-            counts=counts, forced=forced, moved=jnp.where(accept, trial.event_at * dt, 0.0),
+            counts=counts, events=events, forced=forced, moved=jnp.where(accept, trial.event_at * dt, 0.0),
         )  # fmt: skip
         arrives, leaves = self._leaving(later)
         pending = (accept | stuck) & (jnp.any(arrives) | jnp.any(leaves))
@@ -233,7 +244,7 @@ class March(eqx.Module):
         above = jnp.where(leaves, gate > 0.5, above)
         guess = make_mode(self.field, above, mode.sliding & ~leaves)
         surface = (jnp.abs(now.motion.h) <= now.motion.rounding) | mode.sliding | arrives
-        key = jax.random.fold_in(self.key, now.counts.events)
+        key = jax.random.fold_in(self.key, now.events.events)
         choice = decide(self.field, now.flat, guess, surface, arrives | leaves, key)
         return self._settle(now, choice)
 
@@ -242,14 +253,17 @@ class March(eqx.Module):
         landed = ~old.sliding & new.sliding
         left = old.sliding & ~new.sliding
         crossed = ~old.sliding & ~new.sliding & (old.above != new.above)
-        counts = now.counts._replace(
-            crossed=now.counts.crossed + jnp.sum(crossed, dtype=jnp.int32),
-            landed=now.counts.landed + jnp.sum(landed, dtype=jnp.int32),
-            left=now.counts.left + jnp.sum(left, dtype=jnp.int32),
-            events=now.counts.events + 1,
-            pivots=now.counts.pivots + choice.pivots,
-            evaluations=now.counts.evaluations + choice.pivots,
-            most_sliding=jnp.maximum(now.counts.most_sliding, new.held.astype(jnp.int32)),
+        counts = now.counts._replace(evaluations=now.counts.evaluations + choice.pivots)
+        events = now.events
+        events = EventCounts(
+            crossed=events.crossed + jnp.sum(crossed, dtype=jnp.int32),
+            landed=events.landed + jnp.sum(landed, dtype=jnp.int32),
+            left=events.left + jnp.sum(left, dtype=jnp.int32),
+            events=events.events + 1,
+            retried=events.retried,
+            pivots=events.pivots + choice.pivots,
+            forks=events.forks,
+            most_sliding=jnp.maximum(events.most_sliding, new.held.astype(jnp.int32)),
         )
         short = now.moved < STALL * now.dt
         state = now._replace(
@@ -258,6 +272,7 @@ class March(eqx.Module):
             pending=jnp.asarray(False),
             forced=jnp.zeros_like(now.forced),
             counts=counts,
+            events=events,
             stalled=jnp.where(short, now.stalled + 1, 0),
             log=self._write(now.log, now.t, landed | left | crossed, new),
         )
@@ -301,7 +316,7 @@ class March(eqx.Module):
 
         pull = jnp.min(jnp.where(now.mode.slots < now.mode.sliding.size, now.motion.pull, 1.0))
         verdict = rule(~(pull > 0), Outcome.NOT_UNIQUE)
-        steps = counts.accepted + counts.rejected + counts.retried
+        steps = counts.accepted + counts.rejected + now.events.retried
         verdict = rule(steps.astype(int) >= self.numerics.max_steps, Outcome.MAX_STEPS)
         floor = 16 * jnp.finfo(now.t.dtype).eps * jnp.abs(now.t)
         verdict = rule(now.dt < floor, Outcome.STEP_UNDERFLOW)

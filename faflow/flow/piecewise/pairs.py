@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,9 +23,10 @@ def slopes_of(activation: AbstractActivation) -> Slopes:
 
     Raises ValueError for any other activation.
     """
-    at = np.array([-2.0, -1.0, 1.0, 2.0])
-    slope = np.asarray(activation.derivative(jnp.asarray(at)))
-    linear = np.array_equal(np.asarray(activation(jnp.asarray(at))), slope * at)
+    with jax.ensure_compile_time_eval():
+        at = jnp.asarray([-2.0, -1.0, 1.0, 2.0])
+        slope, value = np.asarray(activation.derivative(at)), np.asarray(activation(at))
+    linear = np.array_equal(value, slope * np.asarray(at))
     if not (activation.kinked and linear and slope[0] == slope[1] and slope[2] == slope[3]):
         raise ValueError(
             "Exact integration needs a piecewise-linear activation with its kink at 0 (relu, "

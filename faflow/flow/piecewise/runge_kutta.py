@@ -23,6 +23,16 @@ class Tableau(NamedTuple):
     error: np.ndarray
     order: int
 
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Tableau) and self._bytes == other._bytes
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+    @property
+    def _bytes(self) -> tuple[bytes, ...]:
+        return (self.lower.tobytes(), self.weights.tobytes(), self.error.tobytes())
+
 
 def tableau_of(solver: diffrax.AbstractSolver) -> Tableau:
     """Raises ValueError unless the last stage is the field at the end of the step."""
