@@ -1,5 +1,6 @@
 """From a resolved config to what the flow needs: data, W(0), feedback, times, observables."""
 
+import dataclasses
 import inspect
 import itertools
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
-from ..flow import FlowProblem, Numerics, Stops, solve
+from ..flow import SKETCH, FlowProblem, Numerics, Stops, WeightSketch, check_exact, solve
 from ..networks import MLP, AbstractNetwork
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
@@ -23,6 +24,7 @@ from . import observe
 from .blame import blaming
 from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
+from .kinks import check_exact_solver, estimates_error, flow_options, gate
 from .resolve import Resolved, make, save_times
 from .start import check_field, check_network
 
@@ -51,7 +53,7 @@ def build(resolved: Resolved) -> Experiment:
     rule = make("rule", resolved.rule)
     _check_rule(resolved, rule, task)
     weights, feedback = _weights_and_feedback(resolved, rule.form, task)
-    problem = FlowProblem(rule, weights, feedback, task.data)
+    problem = FlowProblem(rule, _gated(resolved, weights), feedback, task.data)
     check_network(resolved, problem)
     _check_slaved_readout(problem)
     check_field(resolved, problem)
@@ -59,6 +61,7 @@ def build(resolved: Resolved) -> Experiment:
     ts = jnp.asarray(save_times(resolved.flow, resolved.config.precision), float)
     observables = _observables(resolved, problem, laws)
     experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
+    _check_exact(resolved, experiment)
     _check_trace(resolved, experiment)
     return experiment
 
@@ -185,6 +188,21 @@ def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -
         return draw_feedback(draw, key, widths, form, weights)
 
 
+def _gated(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
+    """The same weights; with `kinks = "smooth"` under the gate in place of relu."""
+    phi = gate(resolved.flow)
+    return weights if phi is None else dataclasses.replace(weights, activation=phi)
+
+
+def _check_exact(resolved: Resolved, experiment: Experiment) -> None:
+    """What can't be integrated exactly, as far as the config's sections could not tell."""
+    if resolved.method != "exact":
+        return
+    check_exact_solver(resolved.flow.solver, experiment.numerics.build_solver())
+    with blaming("flow.kinks", resolved.suspects):
+        check_exact(experiment.problem, experiment.numerics)
+
+
 def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
     """Trace the whole flow once if anything in it is the user's: what doesn't fit is said here."""
     if not any(choice.foreign for choice in resolved.suspects.values()):
@@ -225,6 +243,8 @@ def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, Ab
     found |= observe.law_observables(laws)
     if resolved.config.observe.save_weights:
         found["weights"] = observe.WeightsNow(observe.feedback_moves(problem))
+    if estimates_error(resolved.method):
+        found[SKETCH] = WeightSketch()
     return found
 
 
@@ -238,6 +258,7 @@ def _numerics(resolved: Resolved) -> Numerics:
         max_steps=jnp.asarray(flow.max_steps),
         tail=flow.tail,
         stops=Stops(**given),
+        **flow_options(flow),
     )
 
 

@@ -9,9 +9,11 @@ from ..networks import INITIALISATIONS as DRAWN
 from ..networks.initialise import initial_network
 from ..rules import RULES
 from ..solvers.registry import NOTES
+from .kinks import ABOUT as KINKS
 from .observe import OBSERVABLES
 from .options import MISSING, options_of
 from .registries import REGISTRIES
+from .schema import AbstractSection, ExactSection, SmoothSection
 
 _LAW_ABOUT = {
     "layer-balance": "1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1}), per hidden layer",
@@ -77,6 +79,19 @@ def _observables() -> list[dict[str, str]]:
     return [{"name": name, "about": entry.about} for name, entry in OBSERVABLES.items()]
 
 
+def _kinks() -> list[dict[str, str]]:
+    tables = {"exact": ExactSection, "smooth": SmoothSection}
+    return [
+        {"name": name, "about": about, "options": _keys(f"flow.{name}", tables.get(name))}
+        for name, about in KINKS.items()
+    ]
+
+
+def _keys(path: str, section: type[AbstractSection] | None) -> str:
+    fields = {} if section is None else section.model_fields
+    return ", ".join(f"{path}.{key} = {field.default}" for key, field in fields.items())
+
+
 def _first_sentence(entry: Callable[..., Any]) -> str:
     paragraph = (inspect.getdoc(entry) or "").split("\n\n")[0]
     return " ".join(paragraph.split())
@@ -98,5 +113,6 @@ TOPICS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "inits": lambda: _described("inits"),
     "feedbacks": lambda: _described("feedbacks"),
     "observables": _observables,
+    "kinks": _kinks,
     "losses": lambda: _described("losses"),
 }

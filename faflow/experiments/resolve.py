@@ -7,25 +7,26 @@ from typing import Any
 import diffrax
 import numpy as np
 
-from ..networks import AbstractActivation
 from ..solvers import FIXED_STEP_ONLY, SOLVERS
 from .blame import blaming
 from .choice import Choice
 from .errors import ConfigError, nearest, shown
+from .kinks import DEFAULTS, Method, method_of, tables_of
 from .observe import OBSERVABLES, default_names
 from .options import check_options
 from .registries import LAWS, resolve, source_file
 from .schema import AbstractKindSection, ActivationSection, Config, FlowSection
 
-# Relative tolerance, and the smallest that rounding leaves any meaning.
-SMOOTH, KINKED, SINGLE = 1e-9, 1e-5, 1e-4
+SINGLE = 1e-4  # relative tolerance in float32
+# The smallest relative tolerance that rounding leaves any meaning.
 REACH = {"float64": 1e-14, "float32": 1e-6}
 WHOLE = 1e-9  # relative deviation from a whole number of steps that is rounding
 
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
-    """A config ready to be built. `base`: the folder that `file` options are relative to."""
+    """A config ready to be built. `base`: the folder that `file` options are relative to;
+    `method`: how the kinks that the flow meets are integrated."""
 
     config: Config
     base: Path
@@ -37,6 +38,7 @@ class Resolved:
     loss: Choice
     flow: FlowSection
     names: tuple[str, ...]
+    method: Method
 
     @property
     def suspects(self) -> dict[str, Choice]:
@@ -73,6 +75,7 @@ def resolve_config(config: Config, base: Path) -> Resolved:
     activation = _choose("network.activation", _activation_section(config))
     rule = _choose("rule", config.rule)
     phi = make("network.activation", activation)
+    method = method_of(config, phi, rule.entry)
     resolved = Resolved(
         config=config,
         base=base,
@@ -82,8 +85,9 @@ def resolve_config(config: Config, base: Path) -> Resolved:
         rule=rule,
         feedback=_choose("feedback", config.feedback),
         loss=Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss), {}),
-        flow=_resolve_flow(config, phi),
-        names=_observed(config, rule, phi),
+        flow=_resolve_flow(config, method),
+        names=_observed(config, rule),
+        method=method,
     )
     make("task.loss", resolved.loss)
     return resolved
@@ -116,7 +120,7 @@ def _choose(path: str, section: AbstractKindSection) -> Choice:
     return Choice(section.kind, entry, check_options(path, entry, section.options, own))
 
 
-def _observed(config: Config, rule: Choice, phi: AbstractActivation) -> tuple[str, ...]:
+def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     names = config.observe.names
     if names is None:
         names = default_names(rule.entry.form, len(config.network.widths) - 1)
@@ -133,16 +137,15 @@ def _observed(config: Config, rule: Choice, phi: AbstractActivation) -> tuple[st
     return tuple(dict.fromkeys(names))
 
 
-def _resolve_flow(config: Config, phi: AbstractActivation) -> FlowSection:
-    flow = config.flow
-    kinked = phi.kinked and len(config.network.widths) > 2
-    solver = flow.solver if flow.solver != "auto" else ("bosh3" if kinked else "tsit5")
+def _resolve_flow(config: Config, method: Method) -> FlowSection:
+    flow, defaults = config.flow, DEFAULTS[method]
+    solver = defaults.solver if flow.solver == "auto" else flow.solver
     rtol = flow.rtol
     if rtol is None:
-        rtol = SINGLE if config.precision == "float32" else KINKED if kinked else SMOOTH
+        rtol = SINGLE if config.precision == "float32" else defaults.rtol
     atol = float(f"{rtol / 100:g}") if flow.atol is None else flow.atol
     chosen = {"rtol": rtol, "atol": atol, "solver": solver, "first": _first_save(flow)}
-    flow = flow.model_copy(update=chosen)
+    flow = flow.model_copy(update=chosen | tables_of(flow, method))
     _check_tolerance(config.precision, flow)
     _check_solver(flow)
     save_times(flow, config.precision)

@@ -13,7 +13,15 @@ import numpy as np
 import xarray as xr
 
 from .._results import Outcome
-from ..flow import FlowSolution, check_times, solve
+from ..flow import (
+    SKETCH,
+    FlowSolution,
+    KinkError,
+    check_times,
+    companion,
+    compare_flows,
+    solve,
+)
 from . import load, store, tables
 from .blame import blaming
 from .build import Experiment, build
@@ -110,8 +118,8 @@ _HELD = {
 def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
     foreign = any(choice.foreign for choice in resolved.suspects.values())
     with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
-        solution, seconds = integrate_timed(experiment, note, meter)
-        summary = summarise(resolved, experiment, solution, seconds)
+        solution, seconds, error = integrate_timed(experiment, note, meter)
+        summary = summarise(resolved, experiment, solution, seconds, error)
         return summary, result_tree(experiment, solution)
 
 
@@ -155,16 +163,13 @@ def check_precision(resolved: Resolved) -> None:
 
 def integrate_timed(
     experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
-) -> tuple[FlowSolution, Seconds]:
-    """Compile, then run: the two have nothing to do with each other and are timed apart."""
+) -> tuple[FlowSolution, Seconds, KinkError | None]:
+    """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
+    flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
-    arguments = (
-        experiment.problem,
-        experiment.ts,
-        experiment.observables,
-        experiment.numerics,
-        diffrax.NoProgressMeter() if meter is None else meter,
-    )
+    meter = diffrax.NoProgressMeter() if meter is None else meter
+    observables = experiment.observables
+    arguments = (experiment.problem, experiment.ts, observables, experiment.numerics, meter)
     note("compiling")
     started = time.perf_counter()
     jitted: Any = eqx.filter_jit(solve)
@@ -172,4 +177,11 @@ def integrate_timed(
     ready = time.perf_counter()
     note("running")
     solution = jax.block_until_ready(compiled(*arguments))
-    return solution, Seconds(ready - started, time.perf_counter() - ready)
+    seconds = Seconds(ready - started, time.perf_counter() - ready)
+    if SKETCH not in observables:
+        return solution, seconds, None
+    note("running a coarser companion, for the error made at kinks")
+    coarser = companion(experiment.problem, experiment.ts, experiment.numerics)
+    follow = compiled if coarser.same_program else jitted
+    other = follow(coarser.problem, coarser.ts, observables, coarser.numerics, meter)
+    return solution, seconds, compare_flows(solution, other, coarser.by)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ..flow.problem import Branch
 from .expect import Bounds, parse_bounds
 
 Positive = Annotated[float, Field(gt=0)]
@@ -103,11 +104,31 @@ class StopSection(AbstractSection):
     blow_up: Positive | None = None
 
 
+class ExactSection(AbstractSection):
+    """[flow.exact]: pairs (neuron, sample) that may slide at once, changes of pairs that the log
+    keeps, and what happens where the flow is not unique: it stops, or follows the continuation
+    nearest to the mode it was in, or the other one."""
+
+    slots: Count = 128
+    events: Annotated[int, Field(ge=0, le=2**31 - 1)] = 20_000
+    branch: Branch = "stop"
+
+
+class SmoothSection(AbstractSection):
+    """[flow.smooth]: the width eps of the gate s(h) = 1 / (1 + exp(-h / eps)).
+
+    The default makes errors of about 1e-4 in the weights, like the defaults of "plain" and at its
+    cost; with 1e-3 they are 6e-4 to 3e-3, at half the cost (the nets of experiments/kinks.py).
+    """
+
+    width: Positive = 1e-4
+
+
 class FlowSection(AbstractSection):
     """[flow]: how far, how densely recorded, how accurately.
 
-    `kinks`: "auto" and "plain" are both the plain solver until the exact integrator lands.
-    `atol` is rtol / 100 unless given.
+    `kinks`: how a kinked activation is integrated (experiments/kinks.py). `exact` and `smooth` are
+    for these values of it only. `atol` is rtol / 100 unless given.
     """
 
     t1: Positive
@@ -119,7 +140,9 @@ class FlowSection(AbstractSection):
     atol: Positive | None = None
     step: Positive | None = None
     max_steps: Count = 1_000_000
-    kinks: Literal["auto", "plain"] = "auto"
+    kinks: Literal["auto", "exact", "plain", "smooth"] = "auto"
+    exact: ExactSection | None = None
+    smooth: SmoothSection | None = None
     tail: bool = False
     stop: StopSection = StopSection()
 

@@ -20,11 +20,12 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution
+from ..flow import FlowSolution, KinkError
 from ..solvers import counts_evaluations
 from .build import Experiment
 from .expect import judge
 from .kept import KEPT, is_kept
+from .kink_report import about_end, kink_section, kink_warnings
 from .resolve import Resolved
 
 SCHEMA = 1
@@ -39,7 +40,11 @@ class Seconds(NamedTuple):
 
 
 def summarise(
-    resolved: Resolved, experiment: Experiment, solution: FlowSolution, seconds: Seconds
+    resolved: Resolved,
+    experiment: Experiment,
+    solution: FlowSolution,
+    seconds: Seconds,
+    error: KinkError | None,
 ) -> dict[str, Any]:
     """The summary of a finished flow, [expect] judged; only JSON's types, NaN and inf as None."""
     outcome = Outcome(int(solution.outcome))
@@ -57,13 +62,17 @@ def summarise(
         "exponent": _exponent(resolved, experiment, solution),
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
-        "kinks": None if solution.kinks is None else _report(solution.kinks),
+        "kinks": kink_section(resolved, solution, error),
     }
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts
     summary["environment"] = environment()
     summary = plain(summary)
-    summary["warnings"] = _warnings(resolved, outcome, summary, _left_out(resolved, solution))
+    summary["warnings"] = [
+        *_warnings(resolved, outcome, summary, _left_out(resolved, solution)),
+        *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
+        *_about_exponent(summary.get("exponent")),
+    ]
     if resolved.config.expect:
         summary["expect"] = plain(judge(resolved.config.bounds, summary))
     return summary
@@ -223,7 +232,8 @@ def _warnings(
 ) -> list[str]:
     found = []
     if outcome.early:
-        found.append(f"the flow ended early: it {outcome.message}")
+        more = about_end(resolved, outcome, summary.get("kinks"))
+        found.append(f"the flow ended early: it {outcome.message}{more}")
     if resolved.config.precision == "float32":
         found.append("float32: laws and exponents are known to about six digits only")
     for name, law in summary.get("laws", {}).items():
@@ -235,12 +245,7 @@ def _warnings(
             found.append(f"{name} is not claimed by the rule, but kept by its field")
     for name in left_out:
         found.append(f"{name} was not recorded: this rule or network has nothing to compare")
-    if chattering := summary.get("kinks", {}).get("chattering"):
-        found.append(
-            f"pairs chatter: {chattering} pre-activations changed sign 10 times or more; "
-            "weights may be wrong though the law holds"
-        )
-    return found + _about_exponent(summary.get("exponent"))
+    return found
 
 
 def _about_exponent(exponent: Mapping[str, Any] | None) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from ..analysis import fit_exponent, law_drift
 from .check import Case, Check
 from .errors import ConfigError
+from .kink_report import place
 from .tree import law_record
 
 Rows = list[dict[str, str]]
@@ -96,12 +97,37 @@ def _minimum_norm_line(report: Mapping[str, Any]) -> str:
     )
 
 
+def _kinks_line(kinks: Mapping[str, Any]) -> str:
+    if kinks["method"] == "exact":
+        counted = ", ".join(f"{kinks[kind]} {kind}" for kind in ("crossed", "landed", "left"))
+        end = number(kinks["sliding_at_end"])
+        text = f"exact: {kinks['events']} events ({counted}); at most {kinks['most_sliding']} pairs"
+        text += f" slid at once, at the end {end} (per hidden layer)"
+        return text + (f"; NOT UNIQUE {place(kinks['fork'])}" if "fork" in kinks else "")
+    return "; ".join([*_plain_kinks(kinks), *_error_words(kinks.get("error"))])
+
+
+def _plain_kinks(kinks: Mapping[str, Any]) -> list[str]:
+    if "width" in kinks:
+        return [f"{kinks['method']}, width {number(kinks['width'])}"]
+    changed = f"{number(kinks['changes'])} sign changes (per hidden layer)"
+    return [f"{kinks['method']}: {changed}, {kinks['busiest']} of the busiest pair"]
+
+
+def _error_words(error: Mapping[str, Any] | None) -> list[str]:
+    if error is None:
+        return []
+    if error["weights"] is None:
+        return [f"error of the weights unknown: {error['status']}"]
+    return [f"weights wrong by up to {number(error['weights'])} (estimate by {error['by']})"]
+
+
 _LINES = {
+    "kinks": _kinks_line,
     "alignment": _alignment_line,
     "exponent": _exponent_line,
     "minimum_norm": _minimum_norm_line,
     "factorisation": number,
-    "kinks": number,
 }
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..flow import FlowSolution
+from ..flow import SKETCH, FlowSolution
 from ..observables import AbstractConservationLaw, ScaleOf
 from ..solvers import counts_evaluations
 from .build import Experiment
+from .event_tree import event_dataset
 from .observe import feedback_moves, named_arrays
 
 WEIGHTS = "weights"
@@ -18,7 +19,8 @@ _ONE_BASED = ("layer", "hidden_layer", "feedback")
 
 
 def result_tree(experiment: Experiment, solution: FlowSolution) -> xr.DataTree:
-    """Groups `records`, `start`, `final` and, if recorded, `weights`; reached times only."""
+    """Groups `records`, `start`, `final` and, if recorded, `weights`; `events` of exact flows;
+    reached times only."""
     problem = experiment.problem
     reached = np.asarray(solution.reached)
     time = xr.Variable(
@@ -37,13 +39,15 @@ def result_tree(experiment: Experiment, solution: FlowSolution) -> xr.DataTree:
     if WEIGHTS in solution.records:
         over_time = {k: np.asarray(v)[reached] for k, v in solution.records[WEIGHTS].items()}
         groups[WEIGHTS] = _weights(over_time, time)
+    if solution.events is not None:
+        groups["events"] = event_dataset(experiment, solution.events, time, reached)
     return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
 
 
 def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> xr.Dataset:
     variables: dict[str, Any] = {}
     for name, see in experiment.observables.items():
-        if name != WEIGHTS:
+        if name not in (WEIGHTS, SKETCH):
             variables |= _variables(name, see, solution.records[name], reached)
     counts = solution.counts_at
     counted = [
