@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from .alignment import alignment_panels
 from .decay import exponent_panels, loss_panels, residual_panels
 from .drift import drift_panels
+from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
 from .panel import Panel
 from .progress import cost_panels, limit_panels, norm_panels
+from .raster import raster_panels
 from .render import render, title_lines
 from .stored import Stored, read
 from .style import COLUMN, house_style, plain
@@ -20,12 +22,15 @@ Panels = Callable[[Stored], list[Panel]]
 
 FIGURES: dict[str, Panels] = {
     "drift": drift_panels,
+    "raster": raster_panels,
     "residual": residual_panels,
     "alignment": alignment_panels,
     "loss": loss_panels,
     "norms": norm_panels,
     "limit": limit_panels,
     "exponent": exponent_panels,
+    "events": event_panels,
+    "gates": gate_panels,
     "cost": cost_panels,
 }
 OVERVIEW = 4  # panels: the first of each of the first figures that there are
@@ -85,7 +90,10 @@ def compose(panels: Sequence[Panel], stored: Stored, columns: int) -> Figure:
     columns = min(columns, len(panels))
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     heights = [max(_height(panel, stored) for panel in row) for row in rows]
-    figure = Figure(figsize=(COLUMN * columns, sum(heights) + 0.25), layout="constrained")
+    wide = columns == 1 and all(panel.wide for panel in panels)
+    figure = Figure(
+        figsize=(COLUMN * (2 if wide else columns), sum(heights) + 0.25), layout="constrained"
+    )
     grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
     for i, panel in enumerate(panels):
         axes = figure.add_subplot(grid[i // columns, i % columns])
@@ -99,4 +107,4 @@ def _height(panel: Panel, stored: Stored) -> float:
     entries = legend_entries(panel, stored)
     rows = -(-len(entries) // legend_columns(entries)) if entries else 0
     lines = len(title_lines(panel))
-    return 2.1 + 0.14 * rows + 0.13 * lines
+    return panel.height + 0.14 * rows + 0.13 * lines

@@ -36,6 +36,7 @@ def drift_panels(stored: Stored) -> list[Panel]:
     if not drifts:
         return []
     title = [_verdict(group) for kept in (True, False) if (group := _of(drifts, kept))]
+    title += _unseen(stored)
     decays = any(law.get("decay") for law in stored.section("laws").values())
     zeros = any(np.any(drift.values[1:] < FLOOR) for drift in drifts)
     ylabel = "|Q(t) − Q(0) exp(−λt)| / scale" if decays else "|Q(t) − Q(0)| / scale"
@@ -111,6 +112,12 @@ def _verdict(group: list[Drift]) -> str:
     worst = max(group, key=lambda drift: drift.worst)
     what = "kept" if worst.kept else "not a law"
     return f"{what}: worst {number(worst.worst, 2)} ({worst.label})"
+
+
+def _unseen(stored: Stored) -> list[str]:
+    """The error that no law sees: what kinks did to the weights."""
+    error = (stored.section("kinks").get("error") or {}).get("weights")
+    return [f"not seen here: kinks, weights ± {number(error, 2)}"] if error else []
 
 
 def _curves(group: list[Drift], palette: tuple[str, ...]) -> list[Curve]:

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from .panel import Curve, Panel
+from .panel import Curve, Marks, Panel
 from .stored import Stored
 from .style import BLACK, plain
 
@@ -25,6 +25,17 @@ def look(curve: Curve) -> dict[str, Any]:
         "marker": curve.marker,
         "markersize": 3.2,
         "markerfacecolor": "white" if curve.hollow else curve.colour,
+    }
+
+
+def mark_look(marks: Marks) -> dict[str, Any]:
+    """How matplotlib is to draw marks, in the axes and in their legend."""
+    return {
+        "color": marks.colour,
+        "linestyle": "none",
+        "marker": marks.marker,
+        "markersize": marks.size,
+        "markeredgewidth": 0.0,
     }
 
 
@@ -59,7 +70,7 @@ def legend_columns(entries: list) -> int:
 
 
 def legend_entries(panel: Panel, stored: Stored) -> list:
-    """Proxy artists: labelled curves, guides, the window, the end."""
+    """Proxy artists: labelled curves, guides, bars, marks, the window, the end."""
     curves = [curve for curve in panel.curves if curve.label]
     entries: list = [
         Line2D([], [], label=curve.label, **look(curve))
@@ -69,6 +80,14 @@ def legend_entries(panel: Panel, stored: Stored) -> list:
     for guide in panel.guides:
         style: Any = {"color": guide.colour, "linestyle": guide.style}
         entries.append(Line2D([], [], label=guide.label, **style))
+    for bars in panel.bars:
+        if bars.label:
+            thick = min(max(bars.thickness, 2.0), 5.0)
+            entries.append(Line2D([], [], color=bars.colour, linewidth=thick, label=bars.label))
+    for marks in panel.marks:
+        if marks.label:
+            look_large = {**mark_look(marks), "markersize": max(marks.size, 4.0)}
+            entries.append(Line2D([], [], label=marks.label, **look_large))
     if panel.window is not None:
         entries.append(Patch(color="#ececec", linewidth=0, label=panel.window_label))
     if stored.early:

@@ -52,11 +52,49 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Marks:
+    """Points (times, heights) with one marker."""
+
+    times: np.ndarray
+    heights: np.ndarray
+    label: str | None
+    colour: str
+    marker: str
+    size: float
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Horizontal bars from `starts` to `ends` at `heights`, `thickness` in points.
+
+    `behind`: below the lines between groups of rows.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    heights: np.ndarray
+    label: str | None
+    colour: str
+    thickness: float
+    behind: bool = False
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table whose rows are not the saves: column name -> (meaning, values (rows,))."""
+
+    columns: dict[str, tuple[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
 class Panel:
     """Curves over time under a title that says the verdict.
 
     `scale`: of the vertical axis; "auto" is logarithmic for positive values over a wide range.
     `limits`: of the vertical axis. `window`: shaded interval of time, `window_label` its name.
+    `whole`: the values are counts. `bars`, `marks`: drawn in this order, below the curves;
+    `rules`: heights of thin lines between groups of them. `listing`: the panel's table, if it is
+    not made of its curves. `height`: of the axes, in inches; `wide`: it may fill two columns.
     """
 
     title: list[str]
@@ -69,6 +107,14 @@ class Panel:
     window_label: str = "fit window"
     limits: tuple[float, float] | None = None
     ticks: tuple[float, ...] | None = None
+    tick_labels: tuple[str, ...] | None = None
+    whole: bool = False
+    bars: list[Bars] = field(default_factory=list)
+    marks: list[Marks] = field(default_factory=list)
+    rules: tuple[float, ...] = ()
+    listing: Listing | None = None
+    height: float = 2.1
+    wide: bool = False
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -70,7 +70,7 @@ def cost_panels(stored: Stored) -> list[Panel]:
     sizes = mean_steps(stored.times, accepted)
     meaning = "mean accepted step since the save before"
     step = Curve("mean step", meaning, sizes, None, GREEN, skip=1, stairs=True)
-    panels = [Panel([", ".join(counts)], "steps so far", curves, scale="linear")]
+    panels = [Panel([", ".join(counts)], "steps so far", curves, scale="linear", whole=True)]
     if np.any(np.isfinite(sizes)):
         panels.append(Panel([], "mean step size", [step], scale="log"))
     return panels

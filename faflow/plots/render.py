@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from .legend import CROSS, legend, look
+from .legend import CROSS, legend, look, mark_look
 from .panel import Curve, Level, Panel
 from .stored import Stored
 
@@ -21,6 +21,7 @@ def render(ax: Axes, panel: Panel, stored: Stored) -> None:
     """Draw one panel."""
     log = _is_log(panel)
     _window(ax, panel, stored)
+    _rows(ax, panel, stored)
     for curve in panel.curves:
         _line(ax, curve, stored, log)
     for guide in panel.guides:
@@ -50,7 +51,7 @@ def shown(curve: Curve, stored: Stored, log: bool) -> tuple[np.ndarray, np.ndarr
 
 
 def _is_log(panel: Panel) -> bool:
-    values = np.concatenate([curve.values for curve in panel.curves])
+    values = np.concatenate([np.zeros(0), *(curve.values for curve in panel.curves)])
     finite = values[np.abs(values) < HUGE]
     positive = finite[finite > 0]
     if panel.scale != "auto":
@@ -71,10 +72,37 @@ def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
         drawstyle="steps-pre" if curve.stairs else "default",
     )
     points = np.flatnonzero(np.isfinite(values))
-    if stored.early and len(points):
+    # A curve that stopped before the flow did has no cross.
+    if stored.early and len(points) and not np.isnan(curve.values[-1]):
         _cross(ax, float(times[points[-1]]), float(values[points[-1]]))
-    elif len(points) == 1:
-        ax.plot(times[points], values[points], color=curve.colour, marker=".")
+    near = np.isfinite(np.concatenate([[np.nan], values, [np.nan]]))
+    alone = points[~near[points] & ~near[points + 2]]  # no line runs through them
+    look_alone = {"color": curve.colour, "marker": ".", "markersize": 2.5 * curve.width}
+    ax.plot(times[alone], values[alone], linestyle="none", **look_alone)
+
+
+def _rows(ax: Axes, panel: Panel, stored: Stored) -> None:
+    """Bars and marks on rows of their own, and lines between the groups of rows."""
+    if not panel.bars and not panel.marks:
+        return
+    ax.grid(False, axis="y")
+    edges = ax.get_yaxis_transform()
+    ax.hlines(panel.rules, 0, 1, transform=edges, colors="#c4c4c4", linewidth=0.4, zorder=1.3)
+    early = float(np.min(stored.times[stored.times > 0])) / 10 if stored.log_time else -np.inf
+    for bars in panel.bars:
+        ax.hlines(
+            bars.heights,
+            np.maximum(bars.starts, early),
+            bars.ends,
+            colors=bars.colour,
+            linewidth=bars.thickness,
+            capstyle="butt",
+            zorder=1.2 if bars.behind else 1.4,
+        )
+    for marks in panel.marks:
+        ax.plot(marks.times, marks.heights, **mark_look(marks), zorder=2.5)
+    if stored.early and panel.limits:
+        _cross(ax, float(stored.times[-1]), panel.limits[0])
 
 
 def _cross(ax: Axes, time: float, value: float) -> None:
@@ -98,10 +126,10 @@ def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
         ax.set_yscale("log")
     ax.set_ylim(*(panel.limits or _value_limits(panel, stored, log)))
     if panel.ticks is not None:
-        ax.set_yticks(panel.ticks)
+        ax.set_yticks(panel.ticks, panel.tick_labels)
     elif not log:
-        counts = panel.ylabel == "steps so far"
-        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], integer=counts))
+        steps = [1, 2, 2.5, 5, 10]
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=steps, integer=panel.whole))
     zero = stored.log_time and len(stored.times) > 0 and stored.times[0] <= 0
     ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
     ax.set_ylabel(panel.ylabel)

@@ -11,15 +11,20 @@ import xarray as xr
 
 from .._results import Outcome
 
+_GROUPS = ("records", "events")
 _ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """`summary` (schema 1) and `records` (dimension `time`), cut to the saves that were reached."""
+    """`summary` (schema 1) and `records` (dimension `time`), cut to the saves that were reached.
+
+    `events`: what an exact flow tells of its kinks, None for other flows.
+    """
 
     summary: dict[str, Any]
     records: xr.Dataset
+    events: xr.Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -75,11 +80,13 @@ class Stored:
 def read(folder: Path) -> Stored:
     """The result stored in `folder`; FileNotFoundError if it has no summary or records."""
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    with xr.open_dataset(
-        folder / "result.nc", group="records", engine="h5netcdf", decode_times=False
-    ) as dataset:
-        records = dataset.load()
-    return Stored(summary, records.isel(time=_reached(records)))
+    with xr.open_datatree(folder / "result.nc", engine="h5netcdf", decode_times=False) as tree:
+        groups = {name: tree[name].to_dataset().load() for name in _GROUPS if name in tree.children}
+    records = groups["records"].isel(time=_reached(groups["records"]))
+    events = groups.get("events")
+    if events is not None:
+        events = events.isel(time=slice(0, records.sizes["time"]))  # of a flow that ended early
+    return Stored(summary, records, events)
 
 
 def _reached(records: xr.Dataset) -> np.ndarray:

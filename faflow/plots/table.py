@@ -1,8 +1,10 @@
-"""The numbers of a figure as a table: one row per save, exact."""
+"""The numbers of a figure as a table, exact: one row per save, or as a panel lists them."""
 
 import csv
 import io
 from collections.abc import Sequence
+
+import numpy as np
 
 from .panel import Panel
 from .stored import Stored
@@ -13,14 +15,31 @@ def table(figure: str, panels: Sequence[Panel], stored: Stored) -> str:
 
     Numbers are the shortest decimals that read back as the same float64; `nan` is a missing value.
     """
-    columns = {curve.column: curve for panel in panels for curve in panel.curves}
-    meanings = [f"{name} = {curve.meaning}" for name, curve in columns.items()]
-    about = f"{figure} of {stored.name} ({stored.status}): "
-    comment = " ".join((about + "; ".join(["time = time of the save", *meanings])).split())
+    columns = _listed(panels) or {
+        "time": ("time of the save", stored.times),
+        **{c.column: (c.meaning, c.values) for panel in panels for c in panel.curves},
+    }
+    meanings = "; ".join(f"{name} = {meaning}" for name, (meaning, _) in columns.items())
+    comment = " ".join(f"{figure} of {stored.name} ({stored.status}): {meanings}".split())
     out = io.StringIO()
     out.write(f"# {comment}\n")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["time", *(" ".join(name.split()) for name in columns)])
-    series = [stored.times, *(curve.values for curve in columns.values())]
-    writer.writerows([repr(float(value)) for value in row] for row in zip(*series, strict=True))
+    writer.writerow(" ".join(name.split()) for name in columns)
+    series = [map(_text, values) for _, values in columns.values()]
+    writer.writerows(zip(*series, strict=True))
     return out.getvalue()
+
+
+def _listed(panels: Sequence[Panel]) -> dict[str, tuple[str, np.ndarray]] | None:
+    """The panels' listings below one another; None if a panel has curves to tabulate."""
+    listings = [panel.listing.columns for panel in panels if panel.listing is not None]
+    if not listings or any(panel.curves for panel in panels):
+        return None
+    return {
+        name: (meaning, np.concatenate([columns[name][1] for columns in listings]))
+        for name, (meaning, _) in listings[0].items()
+    }
+
+
+def _text(value: np.generic) -> str:
+    return repr(value.item())

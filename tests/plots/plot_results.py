@@ -10,7 +10,9 @@ RNG_SEED = 3
 LAYERS = {"hidden_layer": [1, 2], "feedback": [2, 3], "layer": [1, 2, 3]}
 
 
-def write(folder: Path, summary: dict, records: dict, times: np.ndarray, coords=None) -> Path:
+def write(
+    folder: Path, summary: dict, records: dict, times: np.ndarray, coords=None, events=None
+) -> Path:
     """`summary.json` and `result.nc`; `records` is name -> (dims after time, values)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "summary.json").write_text(json.dumps(summary), "utf-8")
@@ -19,7 +21,8 @@ def write(folder: Path, summary: dict, records: dict, times: np.ndarray, coords=
     axes = {name: c for name, c in (LAYERS if coords is None else coords).items() if name in used}
     dataset = xr.Dataset(variables, coords={"time": times, **axes})
     dataset["time"].attrs["units"] = "time"
-    tree = xr.DataTree.from_dict({"/records": dataset})
+    groups = {"/records": dataset} | ({} if events is None else {"/events": events})
+    tree = xr.DataTree.from_dict(groups)
     tree.to_netcdf(folder / "result.nc", engine="h5netcdf")
     return folder
 
@@ -168,4 +171,75 @@ def deep(folder: Path, layers: int = 24) -> Path:
     return write(folder, about, records, times, coords={})
 
 
-ALL = {"linear": linear, "control": control, "early": early, "deep": deep}
+# (time, hidden layer, sample, neuron, what it became): two layers of 3 and 2 neurons, 4 samples.
+CHANGES = [
+    (0.5, 1, 0, 0, -1),
+    (1.0, 1, 1, 0, 0),
+    (2.0, 1, 2, 2, 1),
+    (3.0, 1, 1, 0, 1),
+    (4.0, 2, 3, 1, 0),
+    (5.0, 1, 0, 0, 1),
+]
+SAMPLES, HIDDEN = 4, (3, 2)
+ABOVE = {(1, 0, 0), (2, 2, 1)}  # (hidden layer, sample, neuron) with h > 0 at the start
+
+
+def event_group(times, changes, samples, hidden, above=(), size=None) -> xr.Dataset:
+    """The group `events` by replaying `changes`, of which the log keeps the first `size`."""
+    places = [(l + 1, s, j) for l, n in enumerate(hidden) for s in range(samples) for j in range(n)]
+    counts = np.zeros((len(times), 3), np.int32)
+    sliding = np.zeros((len(times), len(hidden)), np.int32)
+    seen: list[list[tuple[int, int, int]]] = []
+    for i, time in enumerate(times):
+        on: set[tuple[int, int, int]] = set()
+        for when, layer, sample, unit, became in changes:
+            if when <= time:
+                place = (layer, sample, unit)
+                counts[i, 1 if became == 0 else 2 if place in on else 0] += 1
+                on = on | {place} if became == 0 else on - {place}
+        sliding[i] = [sum(place[0] == l + 1 for place in on) for l in range(len(hidden))]
+        seen.append(sorted(on))
+    slots = max(map(len, seen), default=0)
+    where = np.full((len(times), slots, 3), -1, np.int32)
+    gate = np.full((len(times), slots), np.nan)
+    for i, on in enumerate(seen):
+        where[i, : len(on)] = np.reshape(on, (-1, 3))
+        gate[i, : len(on)] = [0.1 * (layer + sample) for layer, sample, _ in on]
+    log = np.asarray(changes[:size], float).reshape(-1, 5).T
+    names = ("time", "layer", "sample", "unit", "became")
+    logged = {
+        f"event_{name}": (("change",), column if name == "time" else column.astype(np.int32))
+        for name, column in zip(names, log, strict=True)
+    }
+    gates = {
+        f"gate_{name}": (("time", "slot"), where[..., i])
+        for i, name in enumerate(("layer", "sample", "unit"))
+    }
+    return xr.Dataset(
+        {
+            "changes": (("time", "kind"), counts),
+            "sliding": (("time", "hidden"), sliding),
+            "gate": (("time", "slot"), gate),
+            "start_above": (("pair",), np.array([place in above for place in places])),
+            **gates,
+            **logged,
+        },
+        {
+            "time": times,
+            "hidden": np.arange(1, len(hidden) + 1),
+            "kind": ["crossed", "landed", "left"],
+        },
+        {"samples": samples, "hidden": np.asarray(hidden)},
+    )
+
+
+def sliding(folder: Path, times=None, size=None, **sections) -> Path:
+    """An exact flow of a few changes, also one that slides to the end."""
+    times = np.linspace(0.0, 10.0, 101) if times is None else times
+    records = {"loss": ((), np.exp(-times))}
+    about = summary("sliding", **{"kinks": {"method": "exact"}, **sections})
+    events = event_group(times, CHANGES, SAMPLES, HIDDEN, ABOVE, size)
+    return write(folder, about, records, times, {}, events)
+
+
+ALL = {"linear": linear, "control": control, "early": early, "deep": deep, "sliding": sliding}

@@ -18,12 +18,14 @@ from faflow.plots.stored import read
 from faflow.plots.style import house_style
 from faflow.plots.table import table as table_of
 
-FLOW = [*FIGURES, "overview"]
+KINKS = ("raster", "events", "gates")
+FLOW = [*(name for name in FIGURES if name not in KINKS), "overview"]
 EXPECTED = {
     "linear": FLOW,
     "control": [name for name in FLOW if name != "limit"],
     "early": FLOW,
     "deep": ["drift", "alignment", "loss", "norms", "overview"],
+    "sliding": ["raster", "loss", "events", "gates", "overview"],
 }
 
 
@@ -75,7 +77,7 @@ def test_every_figure_is_written(drawn, folders):
         assert path.stat().st_size > 500
 
 
-@pytest.mark.parametrize("name", ["control", "early", "deep"])
+@pytest.mark.parametrize("name", ["control", "early", "deep", "sliding"])
 def test_figures_are_those_with_records(folders, name):
     stored = read(folders[name])
     assert [figure for figure in FIGURES if FIGURES[figure](stored)] == EXPECTED[name][:-1]
