@@ -1,114 +1,143 @@
 """Who crosses, slides or leaves when pairs meet h = 0: a mixed complementarity problem.
 
 For the pairs on the surface: gate 1 needs dh/dt >= 0, gate 0 needs dh/dt <= 0, between them
-dh/dt = 0. Principal pivoting: guess who is where, evaluate the field, move those that disagree.
+dh/dt = 0. dh/dt is continuous in the gates, so this variational inequality on a box always has a
+solution (Hartman & Stampacchia 1966). It is sought by principal pivoting: guess who is where, look
+at the field, move those that disagree. If that goes round in circles, the discrete rule is asked:
+h += dh/dt with gates 1[h > 0] on the frozen coefficients is what Euler's method does on the
+surface when its step goes to 0; who runs off, leaves, and who goes to and fro, slides.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Integer
-from .field import Field, Mode, Motion, finite
-from .screen import GATE_SLACK
+from ..._types import Array, Flag, Scalar
+from .field import Motion
+from .mode import Mode, change, no_sliding, spread
+from .state import PIVOT, Plan, State
 
 BLOCK_PIVOTS = 6  # rounds that move everyone who disagrees; after them one at random a time
-PIVOTS = 120
-SPEED_SLACK = 1e-11  # relative to the largest |dh/dt|
+PIVOTS = 40
+STROKES = 400  # steps of the discrete rule
+SPEED_SLACK = 1e-11  # relative to the largest |dh/dt|; 20 times the noise if that is more
 
 
-class Decision(NamedTuple):
-    """The mode chosen and the field in it. `solved`: it is consistent; `fits`: the sliding set had
-    a slot for everyone; `attracting`: it holds its sliding pairs; `pivots` field evaluations."""
-
-    mode: Mode
-    motion: Motion
-    solved: Flag
-    fits: Flag
-    attracting: Flag
-    pivots: Integer
-
-
-class _Pivot(NamedTuple):
-    mode: Mode
-    crossed: Array
-    motion: Motion
-    wrong: Array
-    fits: Flag
-    rounds: Integer
-
-
-def make_mode(field: Field, above: Array, sliding: Array) -> Mode:
-    pairs, slots = field.layout.pairs, field.tiers[-1]
-    (index,) = jnp.nonzero(sliding, size=slots, fill_value=pairs)
-    return Mode(above, sliding, index, jnp.sum(sliding))
-
-
-def on_slots(field: Field, mode: Mode, values: Array, fill) -> Array:
-    """Values of the slots spread over all pairs, `fill` elsewhere."""
-    spread = jnp.full(field.layout.pairs + 1, fill, values.dtype)
-    return spread.at[mode.slots].set(values)[:-1]
-
-
-def decide(
-    field: Field, flat: Array, guess: Mode, surface: Array, crossed: Array, key: Array
-) -> Decision:
-    """The mode that goes on from here.
-
-    `guess`: tried first; `surface`: the pairs that may change, sliding ones among them; `crossed`:
-    those whose side in the guess is already the other one.
-    """
-
-    def look(now: _Pivot) -> _Pivot:
-        mode = now.mode
-        motion = field.motion(flat, mode)
-        scale = SPEED_SLACK * jnp.max(jnp.abs(motion.speed))
-        inward = jnp.where(mode.above, motion.speed, -motion.speed)
-        gate = on_slots(field, mode, motion.gate, 0.5)
-        outside = (gate < -GATE_SLACK) | (gate > 1 + GATE_SLACK)
-        wrong = surface & jnp.where(mode.sliding, outside, inward < -scale)
-        fits = mode.held <= field.tiers[-1]
-        return now._replace(motion=motion, wrong=wrong, fits=fits, rounds=now.rounds + 1)
-
-    def going(now: _Pivot) -> Flag:
-        return jnp.any(now.wrong) & now.fits & (now.rounds < PIVOTS)
-
-    def move(now: _Pivot) -> _Pivot:
-        mode = now.mode
-        draw = jax.random.uniform(jax.random.fold_in(key, now.rounds), now.wrong.shape)
-        one = jnp.argmax(jnp.where(now.wrong, draw, -1.0))
-        single = jnp.zeros_like(now.wrong).at[one].set(True)
-        moves = jnp.where(now.rounds < BLOCK_PIVOTS, now.wrong, single)
-        # Where several modes are consistent the flow takes the one nearest to where it comes from:
-        # those that brought the event about settle before anyone else is asked.
-        cause = now.wrong & crossed
-        moves = jnp.where(jnp.any(cause) & (now.rounds < BLOCK_PIVOTS), cause, moves)
-        gate = on_slots(field, mode, now.motion.gate, 0.5)
-        # First across, then onto the surface, then off it on the side its gate says.
-        leaves = moves & mode.sliding
-        crosses = moves & ~mode.sliding & ~now.crossed
-        lands = moves & ~mode.sliding & now.crossed
-        # dh/dt at gate x is pull * (gate - x): this is the way it goes with any gate in [0, 1].
-        rises = (gate - 0.5) * on_slots(field, mode, now.motion.pull, 1.0) > 0
-        above = jnp.where(leaves, rises, jnp.where(crosses, ~mode.above, mode.above))
-        sliding = (mode.sliding & ~leaves) | lands
-        return now._replace(
-            mode=make_mode(field, above, sliding), crossed=now.crossed | crosses | leaves
-        )
-
-    def pivot(now: _Pivot) -> _Pivot:
-        # The first round looks at the guess itself.
-        return look(jax.lax.cond(now.rounds == 0, lambda same: same, move, now))
-
+def new_plan(mode: Mode) -> Plan:
+    none = jnp.zeros(mode.above.size, bool)
     zero = jnp.zeros((), jnp.int32)
-    motion = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-        jax.eval_shape(lambda: field.motion(flat, guess)),
+    return Plan(
+        guess=mode, surface=none, crossed=none, causes=none, rounds=zero,
+        chattered=jnp.asarray(False), sums=jnp.zeros(mode.above.size), flipped=none, first=mode,
+        doubted=none, opinion=zero,
+    )  # fmt: skip
+
+
+def disagreeing(plan: Plan, motion: Motion, slack: Scalar) -> Array:
+    """Pairs on the surface that do not go where the guess has them."""
+    mode = plan.guess
+    scale = jnp.maximum(SPEED_SLACK, 20 * motion.noise) * jnp.max(jnp.abs(motion.speed))
+    inward = jnp.where(mode.above, motion.speed, -motion.speed)
+    gate = spread(mode, motion.gate, 0.5)
+    outside = (gate < -slack) | (gate > 1 + slack)
+    wrong = plan.surface & jnp.where(mode.sliding, outside, inward < -scale)
+    return jnp.where(jnp.all(jnp.isfinite(motion.velocity)), wrong, plan.surface)
+
+
+def move(plan: Plan, motion: Motion, wrong: Array, key: Array, fix) -> Plan:
+    """The next guess: first across, then onto the surface, then off it on the side its gate says.
+
+    `fix(above, sliding)` settles pairs that have no say.
+    """
+    mode = plan.guess
+    # Where several modes are consistent the flow takes the one nearest to where it comes from:
+    # those that brought the event about settle before anyone else is asked.
+    first = wrong & plan.crossed
+    moves = jnp.where(jnp.any(first), first, wrong)
+
+    def one(_) -> Array:
+        draw = jax.random.uniform(jax.random.fold_in(key, plan.rounds), wrong.shape)
+        return jnp.zeros_like(wrong).at[jnp.argmax(jnp.where(wrong, draw, -1.0))].set(True)
+
+    moves = jax.lax.cond(plan.rounds < BLOCK_PIVOTS, lambda _: moves, one, None)
+    leaves = moves & mode.sliding
+    crosses = moves & ~mode.sliding & ~plan.crossed
+    lands = moves & ~mode.sliding & plan.crossed
+    # dh/dt at gate x is pull * (gate - x): this is the way it goes with any gate in [0, 1].
+    rises = (spread(mode, motion.gate, 0.5) - 0.5) * spread(mode, motion.pull, 1.0) > 0
+    above = jnp.where(leaves, rises, jnp.where(crosses, ~mode.above, mode.above))
+    sliding = (mode.sliding & ~leaves) | lands
+    return plan._replace(
+        guess=change(mode, fix(above, sliding), sliding),
+        crossed=plan.crossed | crosses | leaves,
+        rounds=plan.rounds + 1,
     )
-    everyone, yes = jnp.ones_like(surface), jnp.asarray(True)
-    end = jax.lax.while_loop(going, pivot, _Pivot(guess, crossed, motion, everyone, yes, zero))
-    mode = end.mode
-    pull = jnp.min(jnp.where(mode.slots < field.layout.pairs, end.motion.pull, 1.0))
-    solved = ~jnp.any(end.wrong) & finite(end.motion)
-    return Decision(mode, end.motion, solved, end.fits, pull > 0, end.rounds)
+
+
+def start_chatter(plan: Plan, motion: Motion) -> Plan:
+    """Ask the discrete rule from here on."""
+    mode = plan.guess
+    above = jnp.where(mode.sliding, spread(mode, motion.gate, 0.5) > 0.5, mode.above)
+    none = jnp.zeros_like(plan.surface)
+    return plan._replace(
+        guess=no_sliding(above, mode.slots.size), rounds=jnp.zeros_like(plan.rounds),
+        chattered=jnp.asarray(True), sums=jnp.zeros_like(plan.sums), flipped=none,
+    )  # fmt: skip
+
+
+def stroke(plan: Plan, motion: Motion) -> tuple[Plan, Flag]:
+    """One step of the discrete rule; after the last one its answer is the guess."""
+    sums = plan.sums + jnp.where(plan.surface, motion.speed, 0.0)
+    above = jnp.where(plan.surface, sums > 0, plan.guess.above)
+    late = plan.rounds >= STROKES // 2
+    flipped = plan.flipped | (late & (above != plan.guess.above))
+    over = plan.rounds + 1 >= STROKES
+    guess = change(plan.guess, above, flipped & over)
+    return plan._replace(
+        guess=guess, sums=sums, flipped=flipped, crossed=plan.surface,
+        rounds=jnp.where(over, 0, plan.rounds + 1),
+    ), over  # fmt: skip
+
+
+def doubtful(plan: Plan, old: Mode, motion: Motion) -> Array:
+    """Pairs that might as well have gone another way: those that others threw off the surface
+    they slid on, and sliding ones whose surface repels."""
+    thrown = old.sliding & ~plan.guess.sliding & ~plan.causes
+    repelled = plan.guess.sliding & (spread(plan.guess, motion.pull, 1.0) <= 0)
+    return plan.surface & (thrown | repelled)
+
+
+def second_opinion(plan: Plan, motion: Motion, doubted: Array, fix) -> Plan:
+    """Look for another consistent mode, with the doubted pairs on the other side."""
+    mode = plan.guess
+    leans = spread(mode, motion.gate, 0.5) > 0.5
+    above = jnp.where(doubted, jnp.where(mode.sliding, leans, ~mode.above), mode.above)
+    sliding = mode.sliding & ~doubted
+    return plan._replace(
+        guess=change(mode, fix(above, sliding), sliding), first=mode, doubted=doubted,
+        crossed=plan.crossed | doubted, opinion=jnp.ones_like(plan.opinion),
+        rounds=jnp.zeros_like(plan.rounds),
+    )  # fmt: skip
+
+
+def same_mode(one: Mode, two: Mode) -> Flag:
+    sides = (one.above == two.above) | one.sliding
+    return jnp.all((one.sliding == two.sliding) & sides)
+
+
+def begin(now: State, arrives: Array, leaves: Array, dead: Array, fix) -> State:
+    """Start a decision: arriving pairs cross, leaving ones go to the side their gate has reached."""
+    mode = now.mode
+    gate = spread(mode, now.here.gate, 0.5)
+    above = jnp.where(arrives, ~mode.above, mode.above)
+    above = jnp.where(leaves, gate > 0.5, above)
+    sliding = mode.sliding & ~leaves
+    causes = arrives | leaves
+    plan = new_plan(mode)._replace(
+        guess=change(mode, fix(above, sliding), sliding),
+        surface=((now.here.near & ~dead) | mode.sliding | arrives),
+        crossed=causes,
+        causes=causes,
+    )
+    return now._replace(plan=plan, phase=jnp.full_like(now.phase, PIVOT))
+
+

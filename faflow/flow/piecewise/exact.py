@@ -7,17 +7,21 @@ import numpy as np
 
 from ..._results import Outcome
 from ..._types import Array, Times
+from ...networks.draws import frobenius
 from ...observables import AbstractObservable
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
 from ..problem import FlowProblem, Numerics
 from ..solution import FlowSolution, unreached
-from .field import Field
-from .march import RUNNING, March, State
+from .field import Field, Motion
+from .march import March
+from .mode import no_sliding
 from .pairs import Layout, layout_of, slopes_of
 from .runge_kutta import tableau_of
+from .state import State
+from .watch import RUNNING
 
-TIERS = (0, 4, 16, 48)  # sliding pairs a program is compiled for, besides the most allowed
+TIERS = (0, 8, 32)  # sliding pairs a program is compiled for, besides the most allowed
 
 
 def check_exact(problem: FlowProblem, numerics: Numerics) -> None:
@@ -33,7 +37,12 @@ def check_exact(problem: FlowProblem, numerics: Numerics) -> None:
     if numerics.step is not None:
         raise ValueError("Exact integration chooses its steps; leave `step` out.")
     tableau_of(numerics.build_solver())
-    jax.eval_shape(lambda: _field(problem, numerics).velocity_at_start())
+    jax.eval_shape(lambda: _at_start(_field(problem, numerics)))
+
+
+def _at_start(field: Field) -> Motion:
+    flat = field.flat(field.problem.weights)
+    return field.motion_at_rest(flat, no_sliding(jnp.zeros(field.layout.pairs, bool), 1))
 
 
 def _field(problem: FlowProblem, numerics: Numerics) -> Field:
@@ -51,19 +60,25 @@ def solve_exact(
     meter: diffrax.AbstractProgressMeter,
 ) -> FlowSolution:
     """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts."""
-    field = _field(problem, numerics)
-    table = tableau_of(numerics.build_solver())
-    march = March(field, numerics, table, ts[0], ts[-1], meter)
+    field, data = _field(problem, numerics), problem.data
+    march = March(field, numerics, ts[0], ts[-1], tableau_of(numerics.build_solver()), meter)
 
     def observe(state: State):
-        weights = field.network(state.flat)
+        weights = field.network(state.here.flat)
         return {
-            name: see(weights, problem.feedback, problem.data) for name, see in observables.items()
+            name: see(weights, problem.feedback, data) for name, see in observables.items()
         }
+
+    def tail_scale(state: State):
+        if not numerics.tail:
+            return jnp.ones_like(state.t)
+        now = frobenius(data.residual(field.network(state.here.flat)(data.inputs)))
+        first = frobenius(data.residual(problem.weights(data.inputs)))
+        return jnp.clip(jnp.where(first > 0, now / first, 1.0), 1e-12, 1.0)
 
     def segment(state: State, target):
         running = state.outcome == RUNNING
-        state = march.advance(state, target)
+        state = march.advance(state, target, tail_scale(state))
         shapes = jax.eval_shape(observe, state)
         records = jax.lax.cond(running, observe, lambda _: unreached(shapes), state)
         when = jnp.where(running, state.t, jnp.nan)
@@ -78,7 +93,7 @@ def solve_exact(
         ts=times,
         reached=reached,
         records=records,
-        weights=field.network(end.flat),
+        weights=field.network(end.here.flat),
         feedback=problem.feedback,
         t_final=end.t,
         counts=end.counts,

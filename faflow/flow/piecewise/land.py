@@ -1,4 +1,4 @@
-"""Landing on the surface: the point near the end of a step where a pair's h is 0.
+"""Landing on an event inside a step: the point where a pair's h is 0, or a gate leaves [0, 1].
 
 The cubic Hermite u through both ends of a step misses the flow by e theta^2 (1 - theta)^2, and
 its defect f(u) - u' is 2 e theta (1 - theta)(1 - 2 theta) / dt up to higher order: one evaluation
@@ -8,79 +8,67 @@ small anyway, and no new step is needed to stand on the surface to rounding.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Integer, Scalar
-from .field import Field, Mode, Motion
+from ..._types import Array, Flag, Scalar
+from .field import Motion
+from .mode import Mode
 from .runge_kutta import hermite, hermite_slope
-from .screen import GATE_SLACK, gate_margin
+from .screen import margin
+from .state import Here, Trial
 
-LOOKS = 5
+LOOKS = 6
 SHARE = 0.03  # of the allowed error, for the part that the correction takes away
-EARLIEST, LATEST = 0.75, 1.05  # theta; the correction is well conditioned there
+EARLIEST, LATEST = 0.7, 1.05  # theta; the correction is well conditioned there
 
 
 class Landing(NamedTuple):
-    """`landed`: the pair is on the surface, nobody else has left the mode, and `flat` is as
-    accurate as a step."""
+    """`landed`: on the event, nobody else has left the mode, and as accurate as a step. `failed`:
+    a shorter step has to be tried. Else `trial` says where to look next."""
 
     landed: Flag
-    theta: Scalar
-    flat: Array
-    motion: Motion
-    looks: Integer
+    failed: Flag
+    trial: Trial
 
 
-class _Look(NamedTuple):
-    theta: Scalar
-    taken: Scalar
-    flat: Array
-    motion: Motion
-    correction: Array
-    arrived: Flag
-    looks: Integer
+def place(here: Here, trial: Trial) -> Array:
+    """The weights to look at."""
+    cubic = hermite(here.flat, here.velocity, trial.end, trial.velocity, trial.dt, trial.theta)
+    return cubic - trial.correction
 
 
-def no_landing(flat: Array, motion: Motion) -> Landing:
-    return Landing(
-        jnp.asarray(False), jnp.ones(()), flat, motion, jnp.zeros((), jnp.int32)
-    )  # fmt: skip
-
-
-def land(
-    field: Field, mode: Mode, ends: tuple[Array, Array, Array, Array], motion: Motion, dt: Scalar,
-    theta: Scalar, pair: Integer, scale: Array,
-) -> Landing:  # fmt: skip
-    """Newton's method in theta from a guess, until the pair is less than rounding outside.
-
-    `ends`: start, field there, end, field there; `motion` at the end; `scale` of errors.
-    """
-    sign = jnp.where(mode.above[pair], 1.0, -1.0)
-
-    def look(now: _Look) -> _Look:
-        at = now.theta
-        flat = hermite(*ends, dt, at) - now.correction
-        motion = field.motion(flat, mode)
-        defect = motion.velocity - hermite_slope(*ends, dt, at)
-        correction = defect * (dt * at * (1 - at) / (2 * (1 - 2 * at)))
-        side, speed = sign * motion.h[pair], sign * motion.speed[pair]
-        arrived = (side < 0) & (side >= -motion.rounding[pair]) & (now.looks > 0)
-        following = at - (side + motion.rounding[pair] / 2) / (speed * dt)
-        following = jnp.clip(following, EARLIEST, LATEST)
-        return _Look(following, at, flat, motion, correction, arrived, now.looks + 1)
-
-    def searching(now: _Look) -> Flag:
-        return ~now.arrived & (now.looks < LOOKS)
-
-    zero = jnp.zeros((), jnp.int32)
-    first = _Look(theta, theta, ends[2], motion, jnp.zeros_like(ends[0]), jnp.asarray(False), zero)
-    end = jax.lax.while_loop(searching, look, first)
-    signed = jnp.where(mode.above, end.motion.h, -end.motion.h)
-    outside = ~mode.sliding & (signed < -end.motion.rounding)
-    clean = ~jnp.any(outside) & (gate_margin(end.motion.gate) >= -GATE_SLACK)
-    accurate = jnp.sqrt(jnp.mean((end.correction / scale) ** 2)) <= SHARE
-    return Landing(
-        end.arrived & clean & accurate, end.taken, end.flat + end.motion.correction, end.motion,
-        end.looks,
-    )  # fmt: skip
+def judge_look(
+    here: Here, trial: Trial, mode: Mode, motion: Motion, slack: Scalar, scale: Array
+) -> Landing:
+    """What a look at `place` tells: Newton's method in theta for a pair, a secant for a gate."""
+    theta, dt, pair = trial.theta, trial.dt, jnp.maximum(trial.pair, 0)
+    slope = hermite_slope(here.flat, here.velocity, trial.end, trial.velocity, dt, theta)
+    factor = dt * theta * (1 - theta) / (2 * (1 - 2 * theta))
+    signed = jnp.where(mode.above, motion.h, -motion.h)
+    speed = jnp.where(mode.above[pair], motion.speed[pair], -motion.speed[pair])
+    side, rounding = signed[pair], motion.rounding[pair]
+    now = margin(motion.gate, motion.pull)
+    by_gate = trial.pair < 0
+    arrived = jnp.where(by_gate, (now <= 0) & (now >= -slack), (side < 0) & (side >= -rounding))
+    newton = theta - (side + rounding / 2) / (speed * dt)
+    fall = (trial.last_margin - now) / (trial.last_theta - theta)
+    secant = theta - (now + slack / 2) / fall
+    following = jnp.where(by_gate, secant, newton)
+    following = jnp.where(jnp.isfinite(following), following, theta)
+    outside = ~mode.sliding & (signed < -motion.rounding)
+    clean = ~jnp.any(outside) & (now >= -slack)
+    correction = (motion.velocity - slope) * factor
+    # At the first look nothing has been taken away yet: good if there is nothing to take.
+    missed = jnp.where(trial.looks == 0, correction, trial.correction)
+    most = jnp.where(trial.looks == 0, SHARE**2, SHARE)
+    accurate = jnp.sqrt(jnp.mean((missed / scale) ** 2)) <= most
+    arrived = arrived & (accurate | (trial.looks > 0))
+    later = trial._replace(
+        theta=jnp.clip(following, EARLIEST, LATEST),
+        correction=correction,
+        last_theta=theta,
+        last_margin=now,
+        looks=trial.looks + 1,
+    )
+    landed = arrived & clean & accurate
+    return Landing(landed, ~landed & (arrived | (later.looks >= LOOKS)), later)

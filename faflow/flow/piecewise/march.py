@@ -1,4 +1,9 @@
-"""The march of an exact flow: Runge-Kutta steps inside a mode, events between modes."""
+"""The march of an exact flow: Runge-Kutta steps inside a mode, events between modes.
+
+One loop, and in each of its rounds one look at the field at one point in one mode: the end of a
+trial step, a place inside it where an event is sought, or the place of an event in a mode that
+might go on from there. What the look was for is the `phase`; what it showed decides the next.
+"""
 
 from typing import NamedTuple
 
@@ -8,66 +13,55 @@ import jax
 import jax.numpy as jnp
 
 from ..._results import Outcome
-from ..._types import Array, Flag, Integer, Scalar
-from ..events import EventCounts
+from ..._types import Array, Flag, Scalar
 from ..problem import Numerics
-from ..stepping import Counts
-from .decide import Decision, decide, make_mode, on_slots
-from .field import Field, Mode, Motion
-from .land import EARLIEST, LATEST, land, no_landing
-from .runge_kutta import Tableau, error_of, hermite, inner_stages
-from .screen import GATE_SLACK, cubics, first_crossing, first_exit, hold_margin, next_crossing
+from .decide import (
+    PIVOTS,
+    begin,
+    disagreeing,
+    doubtful,
+    move,
+    same_mode,
+    second_opinion,
+    start_chatter,
+    stroke,
+)
+from .field import Field, Motion
+from .land import EARLIEST, LATEST, judge_look, place
+from .mode import Mode, spread
+from .runge_kutta import Tableau
+from .screen import Crossing, cubics, first_crossing, margin, next_crossing
+from .settle import settle
+from .start import start
+from .state import CHATTER, LOOK, PIVOT, STEP, State, here_of
+from .watch import RUNNING, judge
 
-RUNNING = -1
-STALLED = 500  # events in a row that move time by less than STALL of the step the field allows
-STALL = 1e-9
 AT_END = 1e-12  # a gate this close to 0 or 1 is there
 REACH = 1.02  # a trial step ends this much beyond the first crossing, if all pairs kept their speed
+STUCK = 1e-14  # of the step that the error allows: a violation sooner than that is one on the spot
 
 
-class Log(NamedTuple):
-    """The first events: time, pair and what it became (-1 below, 0 sliding, 1 above)."""
+class Look(NamedTuple):
+    """A look at the field: where, in which mode, what it showed; `partial`: the step's error but
+    for its last stage; `dt`, `last`: the trial step, and whether it ends at the target."""
 
-    time: Array
-    pair: Array
-    became: Array
-    written: Integer
-
-
-class State(NamedTuple):
-    """All that an exact flow needs to go on. `dt`: the step the error allows; `limit`: the next
-    trial step, cut at a root (inf: none); `pending`: the mode is to be decided before the next
-    step, `forced`: pairs that leave it at once; `moved`: time since the last decision or step."""
-
-    t: Scalar
-    dt: Scalar
-    limit: Scalar
-    flat: Array
+    point: Array
     mode: Mode
     motion: Motion
-    pending: Flag
-    forced: Array
-    moved: Scalar
-    counts: Counts
-    events: EventCounts
-    fork_time: Scalar
-    fork_pair: Integer
-    meter: object
-    stalled: Integer
-    outcome: Integer
-    log: Log
+    partial: Array
+    dt: Scalar
+    last: Flag
+    slack: Scalar
 
 
-class Trial(NamedTuple):
-    """A step tried: where it ended (before the surface, if it landed there), the error as a
-    multiple of what is allowed, the theta of its end or of the first violation."""
+class Verdict(NamedTuple):
+    """`stands`: the flow has moved to `flat` at time `t`; `settled`: a mode has been decided."""
 
+    state: State
+    stands: Flag
+    settled: Flag
     flat: Array
-    motion: Motion
-    ratio: Scalar
-    event_at: Scalar
-    violated: Flag
-    extra: Integer
+    t: Scalar
 
 
 class March(eqx.Module):
@@ -75,268 +69,277 @@ class March(eqx.Module):
 
     field: Field
     numerics: Numerics
-    table: Tableau = eqx.field(static=True)
     t0: Scalar
     t1: Scalar
+    table: Tableau = eqx.field(static=True)
     meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
 
-    @property
-    def key(self) -> Array:
-        return jax.random.key(0)
-
-    @property
-    def logged(self) -> int:
-        return self.numerics.exact.events
-
-    def sliding(self, state: State):
-        """Sliding pairs per layer, the pairs in the slots and their gates."""
-        counts = jnp.stack([jnp.sum(part) for part in self.field.layout.split(state.mode.sliding)])
-        used = state.mode.slots < self.field.layout.pairs
-        return counts, jnp.where(used, state.mode.slots, -1), jnp.where(used, state.motion.gate, jnp.nan)
-
     def init(self) -> State:
-        t0, span = self.t0, self.t1 - self.t0
-        field = self.field
-        flat, pairs = field.flat(field.problem.weights), field.layout.pairs
-        none = jnp.zeros(pairs, bool)
-        mode = make_mode(field, none, none)
+        """The state at t0, the mode there still to be decided."""
+        fresh, dead = start(self.field, self.numerics, self.t0, self.t1, self.meter.init())
+        nobody = jnp.zeros_like(fresh.here.near)
+        return begin(fresh, nobody, nobody, dead, self._fix(fresh))
 
-        def settle(_, mode: Mode) -> Mode:
-            return mode._replace(above=field.motion_at_rest(flat, mode).h > 0)
-
-        # The gates decide a_l and with it h_{l+1}: settle the layers from below.
-        mode = jax.lax.fori_loop(0, len(field.layout.hidden), settle, mode)
-        motion = field.motion_at_rest(flat, mode)
-        dt = 0.01 * _rms(flat) / _rms(motion.velocity)
-        dt = jnp.where(jnp.isfinite(dt) & (dt > 0), jnp.minimum(dt, span), span)
-        zero = jnp.zeros((), jnp.int32)
-        counts = Counts(zero, zero, zero + 1)
-        events = EventCounts(*([zero] * 8))
-        size = max(self.logged, 1)
-        log = Log(jnp.full(size, jnp.nan), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int8), zero)
-        yes, inf = jnp.asarray(True), jnp.asarray(jnp.inf)
-        return State(
-            t0, dt, inf, flat, mode, motion, yes, none, dt, counts, events, inf * jnp.nan,
-            zero + pairs, self.meter.init(), zero, zero + RUNNING, log,
-        )
-
-    def advance(self, state: State, target: Scalar) -> State:
-        """Trial steps and decisions until t = target or until an outcome is met."""
+    def advance(self, state: State, target: Scalar, scale: Scalar) -> State:
+        """Look after look until t = target or until an outcome is met; tolerances times `scale`."""
 
         def unfinished(now: State) -> Flag:
-            return ((now.t < target) | now.pending) & (now.outcome == RUNNING)
+            return ((now.t < target) | (now.phase != STEP)) & (now.outcome == RUNNING)
 
-        def body(now: State) -> State:
-            return jax.lax.cond(
-                now.pending, lambda s: self._decide(s), lambda s: self._step(s, target), now
-            )
+        return jax.lax.while_loop(unfinished, lambda now: self._round(now, target, scale), state)
 
-        return jax.lax.while_loop(unfinished, body, state)
-
-    def _step(self, now: State, target: Scalar) -> State:
-        watched = ~now.mode.sliding
-        ahead, _ = next_crossing(
-            now.mode.above, now.motion.h, now.motion.speed, now.motion.rounding, watched
+    def _round(self, now: State, target: Scalar, scale: Scalar) -> State:
+        look = self._look(now, target)
+        follow = (self._after_step, self._after_look, self._after_pivot, self._after_stroke)
+        verdict = jax.lax.switch(
+            now.phase, [lambda n, l, f=f: f(n, l, target, scale) for f in follow], now, look
         )
-        wanted = jnp.minimum(jnp.minimum(now.dt, now.limit), REACH * ahead)
+        state = verdict.state
+
+        def arrive(_) -> State:
+            return self._arrive(now, verdict, look.motion)
+
+        def decided(_) -> State:
+            return settle(self.field, now, state, look.motion)
+
+        state = jax.lax.cond(verdict.stands, arrive, lambda _: state, None)
+        state = jax.lax.cond(verdict.settled, decided, lambda _: state, None)
+        return judge(state, self.field, self.numerics, verdict.stands)
+
+    def _look(self, now: State, target: Scalar) -> Look:
+        here = now.here
+        ahead, _ = next_crossing(now.mode.above, here.h, here.speed, ~(now.mode.sliding | here.near))
+        wanted = jnp.where(now.cap < jnp.inf, now.cap, jnp.minimum(now.dt, REACH * ahead))
         last = now.t + 1.0001 * wanted >= target
         dt = jnp.where(last, target - now.t, wanted)
-        trial = self._try(now, dt, target - now.t)
-        too_far = ~(trial.ratio <= 1)
-        accept = ~too_far & ~trial.violated
-        factor = jnp.clip(0.9 * trial.ratio ** (-1 / self.table.order), 0.2, 5.0)
-        factor = jnp.where(jnp.isfinite(trial.ratio), factor, 0.2)
-        # A cut step says little about longer ones: its size may raise the proposal, not lower it.
-        allowed = jnp.where(too_far, dt * factor, jnp.maximum(now.dt, dt * factor))
-        allowed = jnp.where(accept & (dt >= now.dt), dt * factor, allowed)
-        limit = jnp.where(trial.violated & ~too_far, trial.event_at * dt, jnp.inf)
-        counts = now.counts._replace(
-            accepted=now.counts.accepted + _int(accept),
-            rejected=now.counts.rejected + _int(too_far),
-            evaluations=now.counts.evaluations + len(self.table.weights) - 1 + trial.extra,
-        )
-        # A violation that is there at once is an event where we stand.
-        stuck = trial.violated & ~too_far & (trial.event_at * dt <= 1e-14 * now.dt)
-        end = jnp.where(last & (trial.event_at == 1), target, now.t + trial.event_at * dt)
-        events = now.events._replace(
-            retried=now.events.retried + _int(trial.violated & ~too_far)
-        )
-        flat, motion = _where(accept, (trial.flat, trial.motion), (now.flat, now.motion))
-        forced = jnp.where(stuck, self._offenders(now, trial), False)
-        later = now._replace(
-            t=jnp.where(accept, end, now.t), dt=allowed, limit=limit, flat=flat, motion=motion,
-            counts=counts, events=events, forced=forced, moved=jnp.where(accept, trial.event_at * dt, 0.0),
-        )  # fmt: skip
-        arrives, leaves = self._leaving(later)
-        pending = (accept | stuck) & (jnp.any(arrives) | jnp.any(leaves))
-        return self._judge(later._replace(pending=pending))
+        none = jnp.zeros_like(here.flat)
 
-    def _offenders(self, now: State, trial: Trial) -> Array:
-        sign = jnp.where(now.mode.above, 1.0, -1.0)
-        outside = sign * trial.motion.h < -trial.motion.rounding
-        near = jnp.abs(now.motion.h) <= 4 * now.motion.rounding
-        return outside & near & ~now.mode.sliding
+        def step(_):
+            return self.field.stages(self.table, here.flat, here.velocity, now.mode, dt)
 
-    def _try(self, now: State, dt: Scalar, room: Scalar) -> Trial:
-        field, mode, start = self.field, now.mode, now.motion
-        end, ks = inner_stages(
-            self.table, lambda flat: field.velocity(flat, mode), now.flat, start.velocity, dt
-        )
-        motion = field.motion(end, mode)
-        error = error_of(self.table, ks, motion.velocity, dt)
-        size = jnp.maximum(_rms(now.flat), _rms(end))
-        most = jnp.maximum(jnp.abs(now.flat), jnp.abs(end))
-        scale = self.numerics.atol + self.numerics.rtol * jnp.maximum(most, 1e-3 * size)
-        ratio = jnp.sqrt(jnp.mean((error / scale) ** 2))
+        def seek(_):
+            return place(here, now.trial), none
+
+        def stand(_):
+            return here.flat, none
+
+        which = jnp.minimum(now.phase, PIVOT)
+        point, partial = jax.lax.switch(which, [step, seek, stand], None)
+        deciding = now.phase >= PIVOT
+        mode = jax.tree.map(lambda a, b: jnp.where(deciding, a, b), now.plan.guess, now.mode)
+        motion = self.field.motion(point, mode)
+        least = jnp.clip(0.01 * jnp.sqrt(self.numerics.rtol), 1e-9, 1e-5)
+        slack = jnp.minimum(jnp.maximum(least, 50 * motion.noise), 1e-2)
+        return Look(point, mode, motion, partial, dt, last, slack)
+
+    def _error_scale(self, start: Array, end: Array, scale: Scalar) -> Array:
+        """The local error allowed in each weight; no weight is asked for more than rounding."""
+        most, size = jnp.maximum(jnp.abs(start), jnp.abs(end)), jnp.maximum(_rms(start), _rms(end))
+        rounding = 16 * jnp.finfo(start.dtype).eps
+        atol = jnp.maximum(self.numerics.atol * scale, rounding * size)
+        rtol = jnp.maximum(self.numerics.rtol * scale, rounding)
+        return atol + rtol * jnp.maximum(most, 1e-3 * size)
+
+    def _after_step(self, now: State, look: Look, target: Scalar, scale: Scalar) -> Verdict:
+        here, mode, motion, dt = now.here, now.mode, look.motion, look.dt
+        error = look.partial + dt * self.table.error[-1] * motion.velocity
+        allowed = self._error_scale(here.flat, look.point, scale)
+        ratio = jnp.sqrt(jnp.mean((error / allowed) ** 2))
         ratio = jnp.where(jnp.isnan(ratio), jnp.inf, ratio)
         fine, watched = ratio <= 1, ~mode.sliding
-        curves = cubics(mode.above, start.h, start.speed, motion.h, motion.speed, dt)
-        cross = first_crossing(curves, motion.rounding, watched)
-        margin = hold_margin(motion.gate, motion.pull)
-        exits = margin < -GATE_SLACK
-        ends = (now.flat, start.velocity, end, motion.velocity)
-
-        def margin_at(theta):
-            there = field.motion(hermite(*ends, dt, theta), mode)
-            return hold_margin(there.gate, there.pull)
-
-        exit_at = jax.lax.cond(
-            exits & fine,
-            lambda _: first_exit(margin_at, hold_margin(start.gate, start.pull), margin),
-            lambda _: jnp.ones(()),
-            None,
-        )
+        curves = cubics(mode.above, here.h, here.speed, motion.h, motion.speed, dt)
+        cross = first_crossing(curves, motion.rounding, watched & fine)
+        start, end = margin(here.gate, here.pull), margin(motion.gate, motion.pull)
+        exits = fine & (end < -look.slack)
         # A pair that will cross just beyond the end is reached from here as well.
-        ahead, coming = next_crossing(mode.above, motion.h, motion.speed, motion.rounding, watched)
+        ahead, coming = next_crossing(
+            mode.above, motion.h, motion.speed, watched & (jnp.abs(motion.h) > motion.rounding)
+        )
         theta = jnp.where(cross.found, cross.theta, 1 + ahead / dt)
-        pair = jnp.where(cross.found, cross.pair, coming)
-        close = fine & ~exits & (theta > EARLIEST) & (theta < LATEST) & (theta * dt < room)
-        landing = jax.lax.cond(
-            close,
-            lambda _: land(field, mode, ends, motion, dt, theta, pair, scale),
-            lambda _: no_landing(end, motion),
-            None,
+        exit_at = (jnp.maximum(start, 0) + look.slack / 2) / (jnp.maximum(start, 0) - end)
+        by_gate = exits & (exit_at < theta)
+        theta = jnp.where(by_gate, exit_at, theta)
+        violated = cross.found | exits
+        seek = fine & (theta > EARLIEST) & (theta < LATEST) & (theta * dt < target - now.t)
+        accept = fine & ~violated & ~seek
+        stuck = violated & (theta * dt <= STUCK * now.dt)
+        factor = jnp.clip(0.9 * ratio ** (-1 / self.table.order), 0.2, 5.0)
+        factor = jnp.where(jnp.isfinite(ratio), factor, 0.2)
+        # A cut step says little about longer ones: its size may raise the proposal, not lower it.
+        proposal = jnp.where(fine, jnp.maximum(now.dt, dt * factor), dt * factor)
+        proposal = jnp.where(fine & (dt >= now.dt), dt * factor, proposal)
+        retry = violated & ~seek
+        pair = jnp.where(by_gate, -1, jnp.where(cross.found, cross.pair, coming))
+        later = now._replace(
+            dt=proposal,
+            cap=jnp.where(retry & fine, theta * dt, jnp.inf),
+            phase=jnp.where(seek, LOOK, STEP).astype(now.phase.dtype),
+            counts=now.counts._replace(
+                rejected=now.counts.rejected + _int(~fine),
+                evaluations=now.counts.evaluations + len(self.table.weights) - 1,
+            ),
+            events=now.events._replace(retried=now.events.retried + _int(retry)),
         )
-        down = landing.landed
-        flat, motion = _where(
-            down, (landing.flat, landing.motion), (end + motion.correction, motion)
+        trial = now.trial._replace(
+            end=look.point, velocity=motion.velocity, dt=dt, theta=theta,
+            pair=pair.astype(now.trial.pair.dtype), correction=jnp.zeros_like(look.point),
+            last_theta=jnp.ones_like(theta), last_margin=end, looks=jnp.zeros_like(now.trial.looks),
+        )  # fmt: skip
+        later = later._replace(
+            trial=jax.tree.map(lambda a, b: jnp.where(seek, a, b), trial, now.trial)
         )
-        violated = (cross.found | exits) & ~down
-        at = jnp.where(violated, jnp.minimum(cross.theta, exit_at), 1.0)
-        extra = 1 + 8 * _int(exits & fine) + landing.looks
-        return Trial(flat, motion, ratio, jnp.where(down, landing.theta, at), violated, extra)
+        later = jax.lax.cond(
+            stuck, lambda _: self._unstick(later, cross, motion), lambda _: later, None
+        )
+        t = jnp.where(look.last, target, now.t + dt)
+        return Verdict(later, accept, jnp.asarray(False), look.point, t)
 
-    def _leaving(self, now: State) -> tuple[Array, Array]:
-        """Pairs that stand on the surface and cross it, sliding pairs whose gate is at an end."""
-        mode, motion = now.mode, now.motion
+    def _unstick(self, now: State, cross: Crossing, motion: Motion) -> State:
+        """A violation where the flow stands: whoever is outside at the end of the trial decides."""
+        sign = jnp.where(now.mode.above, 1.0, -1.0)
+        outside = (sign * motion.h < -motion.rounding) & now.here.near & ~now.mode.sliding
+        outside = outside.at[cross.pair].set(outside[cross.pair] | cross.found)
+        gate = spread(now.mode, now.here.gate, 0.5)
+        leaves = now.mode.sliding & ((gate <= 0) | (gate >= 1))
+        return self._begin(now, outside, leaves)
+
+    def _after_look(self, now: State, look: Look, target: Scalar, scale: Scalar) -> Verdict:
+        del target
+        trial, here = now.trial, now.here
+        allowed = self._error_scale(here.flat, trial.end, scale)
+        landing = judge_look(here, trial, now.mode, look.motion, look.slack, allowed)
+        later = now._replace(
+            trial=landing.trial,
+            phase=jnp.where(landing.failed | landing.landed, STEP, LOOK).astype(now.phase.dtype),
+            cap=jnp.where(landing.failed, trial.theta * trial.dt, now.cap),
+            counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
+            events=now.events._replace(retried=now.events.retried + _int(landing.failed)),
+        )
+        t = now.t + trial.theta * trial.dt
+        return Verdict(later, landing.landed, jnp.asarray(False), look.point, t)
+
+    def _arrive(self, before: State, verdict: Verdict, motion: Motion) -> State:
+        """Stand at the new place; decide who goes where if an event has brought us there."""
+        state, mode = verdict.state, before.mode
+        state = state._replace(
+            t=verdict.t,
+            here=here_of(verdict.flat + motion.correction, motion),
+            moved=before.moved + (verdict.t - before.t),
+            cap=jnp.full_like(state.cap, jnp.inf),
+            counts=state.counts._replace(accepted=state.counts.accepted + 1),
+            meter=self.meter.step(state.meter, (verdict.t - self.t0) / (self.t1 - self.t0)),
+        )
         inward = jnp.where(mode.above, motion.speed, -motion.speed)
         side = jnp.where(mode.above, motion.h, -motion.h)
         arrives = (side < 0) & (side >= -motion.rounding) & (inward < 0) & ~mode.sliding
-        gate = on_slots(self.field, mode, motion.gate, 0.5)
-        return arrives | now.forced, mode.sliding & (jnp.minimum(gate, 1 - gate) <= AT_END)
-
-    def _decide(self, now: State) -> State:
-        """Choose the mode that goes on from here."""
-        mode = now.mode
-        arrives, leaves = self._leaving(now)
-        gate = on_slots(self.field, mode, now.motion.gate, 0.5)
-        above = jnp.where(arrives, ~mode.above, mode.above)
-        above = jnp.where(leaves, gate > 0.5, above)
-        guess = make_mode(self.field, above, mode.sliding & ~leaves)
-        surface = (jnp.abs(now.motion.h) <= now.motion.rounding) | mode.sliding | arrives
-        key = jax.random.fold_in(self.key, now.events.events)
-        choice = decide(self.field, now.flat, guess, surface, arrives | leaves, key)
-        return self._settle(now, choice)
-
-    def _settle(self, now: State, choice: Decision) -> State:
-        old, new = now.mode, choice.mode
-        landed = ~old.sliding & new.sliding
-        left = old.sliding & ~new.sliding
-        crossed = ~old.sliding & ~new.sliding & (old.above != new.above)
-        counts = now.counts._replace(evaluations=now.counts.evaluations + choice.pivots)
-        events = now.events
-        events = EventCounts(
-            crossed=events.crossed + jnp.sum(crossed, dtype=jnp.int32),
-            landed=events.landed + jnp.sum(landed, dtype=jnp.int32),
-            left=events.left + jnp.sum(left, dtype=jnp.int32),
-            events=events.events + 1,
-            retried=events.retried,
-            pivots=events.pivots + choice.pivots,
-            forks=events.forks,
-            most_sliding=jnp.maximum(events.most_sliding, new.held.astype(jnp.int32)),
-        )
-        short = now.moved < STALL * now.dt
-        state = now._replace(
-            mode=new,
-            motion=choice.motion,
-            pending=jnp.asarray(False),
-            forced=jnp.zeros_like(now.forced),
-            counts=counts,
-            events=events,
-            stalled=jnp.where(short, now.stalled + 1, 0),
-            log=self._write(now.log, now.t, landed | left | crossed, new),
-        )
-        return state._replace(outcome=self._verdict(state, choice))
-
-    def _write(self, log: Log, t: Scalar, changed: Array, mode: Mode) -> Log:
-        if not self.logged:
-            return log._replace(written=log.written + 1)
-        pairs = changed.size
-        (index,) = jnp.nonzero(changed, size=8, fill_value=pairs)
-        slots = log.written + jnp.arange(8, dtype=jnp.int32)
-        slots = jnp.where(index < pairs, slots, self.logged)
-        became = jnp.where(mode.sliding, 0, jnp.where(mode.above, 1, -1)).astype(jnp.int8)
-        became = became[jnp.minimum(index, pairs - 1)]
-        return Log(
-            log.time.at[slots].set(t, mode="drop"),
-            log.pair.at[slots].set(index.astype(jnp.int32), mode="drop"),
-            log.became.at[slots].set(became, mode="drop"),
-            log.written + jnp.sum(index < pairs, dtype=jnp.int32),
+        gate = spread(mode, motion.gate, 0.5)
+        repelled = spread(mode, motion.pull, 1.0) <= 0
+        leaves = mode.sliding & ((jnp.minimum(gate, 1 - gate) <= AT_END) | repelled)
+        return jax.lax.cond(
+            jnp.any(arrives | leaves),
+            lambda _: self._begin(state, arrives, leaves),
+            lambda _: state,
+            None,
         )
 
-    def _verdict(self, state: State, choice: Decision) -> Integer:
-        verdict = state.outcome
+    def _begin(self, state: State, arrives: Array, leaves: Array) -> State:
+        dead, _ = self.field.idle(state.here.flat, state.mode.above, state.mode.sliding)
+        return begin(state, arrives, leaves, dead, self._fix(state))
 
-        def rule(condition, outcome: Outcome):
-            return jnp.where(condition, jnp.asarray(outcome.value, verdict.dtype), verdict)
+    def _fix(self, state: State):
+        """Pairs of samples whose signal has died in a lower layer follow what would revive it."""
 
-        verdict = rule(state.stalled > STALLED, Outcome.EVENT_CASCADE)
-        verdict = rule(~choice.attracting, Outcome.NOT_UNIQUE)
-        verdict = rule(~choice.solved, Outcome.NO_CONTINUATION)
-        return rule(~choice.fits, Outcome.SLIDING_OVERFLOW)
+        def fix(above: Array, sliding: Array) -> Array:
+            return self.field.idle(state.here.flat, above, sliding)[1]
 
-    def _judge(self, now: State) -> State:
-        """Budgets and blow-up, after a trial step."""
-        counts = now.counts
-        verdict = now.outcome
+        return fix
 
-        def rule(condition, outcome: Outcome):
-            hit = condition & (now.outcome == RUNNING)
-            return jnp.where(hit, jnp.asarray(outcome.value, verdict.dtype), verdict)
+    def _after_pivot(self, now: State, look: Look, target: Scalar, scale: Scalar) -> Verdict:
+        del target, scale
+        plan, motion = now.plan, look.motion
+        wrong = disagreeing(plan, motion, look.slack)
+        solved, lost = ~jnp.any(wrong), plan.rounds >= PIVOTS
+        room = plan.guess.held <= plan.guess.slots.size
+        doubted = doubtful(plan, now.mode, motion)
+        asks = solved & (plan.opinion == 0) & jnp.any(doubted)
+        forked = solved & (plan.opinion == 1) & ~same_mode(plan.guess, plan.first)
+        alone = ~solved & lost & (plan.opinion == 1)
+        back = (forked & (self.numerics.exact.branch != "other")) | alone
+        key = jax.random.fold_in(jax.random.key(0), now.events.events)
+        fix = self._fix(now)
 
-        pull = jnp.min(jnp.where(now.mode.slots < now.mode.sliding.size, now.motion.pull, 1.0))
-        verdict = rule(~(pull > 0), Outcome.NOT_UNIQUE)
-        steps = counts.accepted + counts.rejected + now.events.retried
-        verdict = rule(steps.astype(int) >= self.numerics.max_steps, Outcome.MAX_STEPS)
-        floor = 16 * jnp.finfo(now.t.dtype).eps * jnp.abs(now.t)
-        verdict = rule(now.dt < floor, Outcome.STEP_UNDERFLOW)
-        limit = self.numerics.stops.blow_up * (1 + _norm(self.field.problem.weights))
-        size = jnp.sqrt(jnp.sum(now.flat**2))
-        verdict = rule(~(size <= limit), Outcome.BLOW_UP)
-        return now._replace(outcome=verdict)
+        def pivot(_):
+            return move(plan, motion, wrong, key, fix)
+
+        def ask(_):
+            return second_opinion(plan, motion, doubted, fix)
+
+        def chatter(_):
+            return start_chatter(plan, motion)
+
+        def return_to_first(_):
+            return plan._replace(guess=plan.first, opinion=plan.opinion + 1)
+
+        def keep(_):
+            return plan
+
+        hopeless = ~solved & lost & plan.chattered & (plan.opinion != 1)
+        # Whoever goes back to the first mode found it consistent before.
+        accepted = (solved & ~asks & ~back) | (plan.opinion == 2)
+        asks_rule = ~solved & lost & ~hopeless & ~alone
+        choice = jnp.select(
+            [accepted | hopeless | ~room, asks, back, asks_rule], [4, 1, 3, 2], 0
+        )  # fmt: skip
+        following = jax.lax.switch(choice, [pivot, ask, chatter, return_to_first, keep], None)
+        outcome = now.outcome
+
+        def rule(condition, value: Outcome):
+            return jnp.where(condition, jnp.asarray(value.value, outcome.dtype), outcome)
+
+        outcome = rule(hopeless, Outcome.NO_CONTINUATION)
+        outcome = rule(~room, Outcome.SLIDING_OVERFLOW)
+        new_fork = forked & (now.events.forks == 0)
+        if self.numerics.exact.branch == "stop":
+            outcome = rule(forked, Outcome.NOT_UNIQUE)
+        later = now._replace(
+            plan=following,
+            phase=jnp.where(choice == 2, CHATTER, now.phase).astype(now.phase.dtype),
+            counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
+            events=now.events._replace(
+                pivots=now.events.pivots + 1, forks=now.events.forks + _int(forked)
+            ),
+            outcome=outcome,
+            fork_time=jnp.where(new_fork, now.t, now.fork_time),
+            fork_pair=jnp.where(new_fork, jnp.argmax(plan.doubted), now.fork_pair).astype(
+                now.fork_pair.dtype
+            ),
+        )
+        return Verdict(later, jnp.asarray(False), accepted & room, now.here.flat, now.t)
+
+    def _after_stroke(self, now: State, look: Look, target: Scalar, scale: Scalar) -> Verdict:
+        del target, scale
+        plan, over = stroke(now.plan, look.motion)
+        later = now._replace(
+            plan=plan,
+            phase=jnp.where(over, PIVOT, CHATTER).astype(now.phase.dtype),
+            counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
+            events=now.events._replace(pivots=now.events.pivots + 1),
+        )
+        no = jnp.asarray(False)
+        return Verdict(later, no, no, now.here.flat, now.t)
+
+    def sliding(self, state: State) -> tuple[Array, Array, Array]:
+        """Sliding pairs per layer, the pairs in the slots (-1: none) and their gates."""
+        counts = jnp.stack([jnp.sum(part) for part in self.field.layout.split(state.mode.sliding)])
+        used = state.mode.slots < self.field.layout.pairs
+        pairs = jnp.where(used, state.mode.slots, -1)
+        return counts, pairs, jnp.where(used, state.here.gate, jnp.nan)
 
 
-def _where(condition, yes, no):
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
-
-
-def _int(flag: Flag) -> Integer:
+def _int(flag: Flag) -> Array:
     return flag.astype(jnp.int32)
 
 
 def _rms(flat: Array) -> Scalar:
     return jnp.sqrt(jnp.mean(flat**2))
 
-
-def _norm(tree) -> Scalar:
-    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))

@@ -18,20 +18,10 @@ class Tableau(NamedTuple):
     difference to the embedded solution, `order` of the error estimate.
     """
 
-    lower: np.ndarray
-    weights: np.ndarray
-    error: np.ndarray
+    lower: tuple[tuple[float, ...], ...]
+    weights: tuple[float, ...]
+    error: tuple[float, ...]
     order: int
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, Tableau) and self._bytes == other._bytes
-
-    def __hash__(self) -> int:
-        return hash(self._bytes)
-
-    @property
-    def _bytes(self) -> tuple[bytes, ...]:
-        return (self.lower.tobytes(), self.weights.tobytes(), self.error.tobytes())
 
 
 def tableau_of(solver: diffrax.AbstractSolver) -> Tableau:
@@ -46,7 +36,12 @@ def tableau_of(solver: diffrax.AbstractSolver) -> Tableau:
     for i, row in enumerate(table.a_lower, start=1):
         lower[i, : len(row)] = row
     order = int(solver.order(diffrax.ODETerm(lambda t, y, args: y)) or 1)
-    return Tableau(lower, np.asarray(table.b_sol), np.asarray(table.b_error), order)
+    rows = tuple(map(tuple, lower.tolist()))
+    return Tableau(rows, _numbers(table.b_sol), _numbers(table.b_error), order)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(np.asarray(values).tolist())
 
 
 def inner_stages(
@@ -54,7 +49,7 @@ def inner_stages(
 ) -> tuple[Array, Array]:
     """The end of the step and the stages but the last, (stages - 1, weights)."""
     count = len(table.weights) - 1
-    lower = jnp.asarray(table.lower[:count, :count])
+    lower = jnp.asarray([row[:count] for row in table.lower[:count]])
 
     def stage(i, ks):
         return ks.at[i].set(field(start + dt * (lower[i] @ ks)))
@@ -62,11 +57,6 @@ def inner_stages(
     ks = jnp.zeros((count, start.size)).at[0].set(first)
     ks = jax.lax.fori_loop(1, count, stage, ks)
     return start + dt * (jnp.asarray(table.weights[:count]) @ ks), ks
-
-
-def error_of(table: Tableau, ks: Array, last: Array, dt: Scalar) -> Array:
-    """Estimate of the local error of the step."""
-    return dt * (jnp.asarray(table.error[:-1]) @ ks + table.error[-1] * last)
 
 
 def hermite(start: Array, first: Array, end: Array, last: Array, dt: Scalar, theta: Scalar):

@@ -7,9 +7,7 @@ import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, Scalar
 
-LISTED = 32  # violating pairs whose roots are looked at; the rest shows in the next trial
 BISECTIONS = 50
-GATE_SLACK = 1e-9  # a gate this far outside [0, 1] has left it
 
 
 class Cubics(NamedTuple):
@@ -28,6 +26,12 @@ class Cubics(NamedTuple):
 
     def at(self, index: Array) -> "Cubics":
         return Cubics(*(part[index] for part in self))
+
+    def until(self, theta: Scalar) -> "Cubics":
+        """The same curves on [0, theta], stretched to [0, 1]."""
+        return Cubics(
+            self.start, theta * self.slope, theta**2 * self.bend, theta**3 * self.twist
+        )  # fmt: skip
 
 
 def cubics(above: Array, h0: Array, d0: Array, h1: Array, d1: Array, dt: Scalar) -> Cubics:
@@ -65,72 +69,50 @@ def first_crossing(f: Cubics, rounding: Array, watched: Array) -> Crossing:
     A pair has left when f < -rounding; the root is taken at -rounding / 2, so that a step that
     ends there has arrived beyond doubt and yet not left.
     """
-    low_somewhere, where = first_low(f, -rounding)
-    left = watched & low_somewhere
-    found = jnp.any(left)
+    low, where = first_low(f, -rounding)
+    left = watched & low
 
-    def roots(_):
-        (index,) = jnp.nonzero(left, size=LISTED, fill_value=0)
-        mine, real = f.at(index), left[index]
+    def earlier(now):
+        # The most promising pair's root; then whoever is still outside before that time.
+        left, where, _, _ = now
+        inside = jnp.where(left, f.start, 1.0)
+        at = f(where)
+        guess = jnp.where(left, where * inside / jnp.maximum(inside - at, 1e-300), jnp.inf)
+        pair = jnp.argmin(guess)
+        mine = f.at(pair)
         # A pair that starts a rounding error outside is looked at from where it starts.
-        level = jnp.minimum(-rounding[index] / 2, mine.start)
+        theta = _root(mine, jnp.minimum(-rounding[pair] / 2, mine.start), where[pair])
+        low, sooner = first_low(f.until(theta), -rounding)
+        left = left & low & (jnp.arange(left.size) != pair)
+        return left, theta * sooner, theta, pair
 
-        def halve(_, bounds):
-            low, high = bounds
-            middle = (low + high) / 2
-            out = mine(middle) < level
-            return jnp.where(out, low, middle), jnp.where(out, middle, high)
-
-        bounds = (jnp.zeros(LISTED), where[index])
-        low, _ = jax.lax.fori_loop(0, BISECTIONS, halve, bounds)
-        first = jnp.argmin(jnp.where(real, low, 2.0))
-        return low[first], index[first]
-
-    theta, pair = jax.lax.cond(found, roots, lambda _: (jnp.ones(()), jnp.zeros((), int)), None)
-    return Crossing(found, theta, pair)
+    none = (left, where, jnp.ones(()), jnp.zeros((), int))
+    _, _, theta, pair = jax.lax.while_loop(lambda now: jnp.any(now[0]), earlier, none)
+    return Crossing(jnp.any(left), theta, pair)
 
 
-def next_crossing(above: Array, h: Array, speed: Array, rounding: Array, watched: Array):
+def _root(f: Cubics, level: Scalar, end: Scalar) -> Scalar:
+    """Where one pair's cubic falls through `level` before `end`, from the inner side."""
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = (low + high) / 2
+        out = f(middle) < level
+        return jnp.where(out, low, middle), jnp.where(out, middle, high)
+
+    return jax.lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros(()), end))[0]
+
+
+def next_crossing(above: Array, h: Array, speed: Array, watched: Array) -> tuple[Scalar, Integer]:
     """The time to the first crossing if all pairs kept their speed, and the pair; inf if none."""
     inward = jnp.where(above, speed, -speed)
-    going = watched & (jnp.abs(h) > rounding) & (inward < 0)
+    going = watched & (inward < 0)
     time = jnp.where(going, jnp.abs(h) / jnp.where(going, -inward, 1.0), jnp.inf)
     pair = jnp.argmin(time)
     return time[pair], pair
 
 
-def gate_margin(gate: Array) -> Scalar:
-    """How far inside [0, 1] the gate is that is nearest to leaving, clipped to at least -1."""
-    inside = jnp.minimum(gate, 1 - gate)
+def margin(gate: Array, pull: Array) -> Scalar:
+    """How far inside [0, 1] the gate is that is nearest to leaving, and inside pull > 0."""
+    inside = jnp.minimum(jnp.minimum(gate, 1 - gate), pull)
     return jnp.maximum(jnp.min(inside), -1.0)
-
-
-def hold_margin(gate: Array, pull: Array) -> Scalar:
-    """As `gate_margin`, and the least pull of the surfaces."""
-    return jnp.minimum(jnp.maximum(jnp.min(pull), -1.0), gate_margin(gate))
-
-
-def first_exit(margin_at, start: Scalar, end: Scalar) -> Scalar:
-    """The theta where the margin falls through -GATE_SLACK / 2 (Illinois' false position)."""
-
-    def move(_, carry):
-        low, f_low, high, f_high, side = carry
-        theta = jnp.where(f_low > f_high, (low * f_high - high * f_low) / (f_high - f_low), high)
-        theta = jnp.where((theta > low) & (theta < high), theta, (low + high) / 2)
-        f = margin_at(theta) + GATE_SLACK / 2
-        out = f < 0
-        # The bound that stays twice has its value halved.
-        f_low_kept = jnp.where(out & (side == 1), f_low / 2, f_low)
-        f_high_kept = jnp.where(~out & (side == -1), f_high / 2, f_high)
-        return (
-            jnp.where(out, low, theta),
-            jnp.where(out, f_low_kept, f),
-            jnp.where(out, theta, high),
-            jnp.where(out, f, f_high_kept),
-            jnp.where(out, 1, -1),
-        )
-
-    first = (jnp.zeros(()), start + GATE_SLACK / 2, jnp.ones(()), end + GATE_SLACK / 2,
-             jnp.zeros((), int))  # fmt: skip
-    low, *_ = jax.lax.fori_loop(0, 8, move, first)
-    return low

@@ -1,0 +1,51 @@
+"""Where an exact flow starts."""
+
+import jax
+import jax.numpy as jnp
+
+from ..._types import Array, PyTree, Scalar
+from ..events import EventCounts
+from ..problem import Numerics
+from ..stepping import Counts
+from .decide import new_plan
+from .field import Field
+from .mode import no_sliding
+from .state import STEP, Log, State, Trial, here_of
+from .watch import RUNNING
+
+
+def start(
+    field: Field, numerics: Numerics, t0: Scalar, t1: Scalar, meter: PyTree
+) -> tuple[State, Array]:
+    """The state at t0 with every pair on the side its h is on (0 counts as below, as for
+    phi'(0) = 0), and the pairs of dead samples."""
+    flat, pairs = field.flat(field.problem.weights), field.layout.pairs
+    mode = no_sliding(jnp.zeros(pairs, bool), field.tiers[-1])
+
+    def side(_, mode):
+        return mode._replace(above=field.motion_at_rest(flat, mode).h > 0)
+
+    # The gates decide a_l and with it h_{l+1}: settle the layers from below.
+    mode = jax.lax.fori_loop(0, len(field.layout.hidden), side, mode)
+    motion = field.motion_at_rest(flat, mode)
+    dt = 0.01 * _rms(flat) / _rms(motion.velocity)
+    dt = jnp.where(jnp.isfinite(dt) & (dt > 0), jnp.minimum(dt, t1 - t0), t1 - t0)
+    zero, inf, nan = jnp.zeros((), jnp.int32), jnp.full_like(t0, jnp.inf), jnp.full_like(t0, jnp.nan)
+    one, nothing, size = jnp.ones_like(t0), jnp.zeros_like(flat), numerics.exact.events
+    looks = zero + len(field.layout.hidden) + 1
+    state = State(
+        t=t0, dt=dt, first_dt=dt, cap=inf, moved=dt, here=here_of(flat, motion), mode=mode, phase=zero + STEP,
+        trial=Trial(nothing, nothing, one, one, zero, nothing, one, one, zero),
+        plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
+        stalled=zero, outcome=zero + RUNNING, peak_speed=jnp.zeros_like(t0), fork_time=nan,
+        fork_pair=zero + pairs,
+        log=Log(
+            jnp.full(size, jnp.nan), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int8), zero
+        ),
+        meter=meter,
+    )  # fmt: skip
+    return state, field.idle(flat, mode.above, mode.sliding)[0]
+
+
+def _rms(flat: Array) -> Scalar:
+    return jnp.sqrt(jnp.mean(flat**2))

@@ -1,0 +1,106 @@
+"""What the march of an exact flow carries from one look at the field to the next."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from ..._types import Array, Flag, Integer, PyTree, Scalar
+from ..events import EventCounts
+from ..stepping import Counts
+from .field import Motion
+from .mode import Mode
+
+# Phases: what the next look at the field is for.
+STEP, LOOK, PIVOT, CHATTER = range(4)
+
+
+class Here(NamedTuple):
+    """Where the flow stands. `near` (pairs,): h is 0 up to rounding; others as in `Motion`."""
+
+    flat: Array
+    velocity: Array
+    h: Array
+    speed: Array
+    near: Array
+    gate: Array
+    pull: Array
+
+
+def here_of(flat: Array, motion: Motion) -> Here:
+    near = jnp.abs(motion.h) <= motion.rounding
+    return Here(
+        flat, motion.velocity, motion.h, motion.speed, near, motion.gate, motion.pull
+    )  # fmt: skip
+
+
+class Trial(NamedTuple):
+    """A step that holds an event: its `end` and the field there, its length, and the search for the event at `theta`, of the pair, or of a gate if it
+    is -1. `correction` is the Hermite cubic's error; `last_theta`, `last_margin`: the look before,
+    for gates."""
+
+    end: Array
+    velocity: Array
+    dt: Scalar
+    theta: Scalar
+    pair: Integer
+    correction: Array
+    last_theta: Scalar
+    last_margin: Scalar
+    looks: Integer
+
+
+class Plan(NamedTuple):
+    """A decision under way. `guess`: the mode looked at next; `surface`: pairs that may change;
+    `crossed`: those whose side in the guess is already the other one; `causes`: those that brought
+    the event about; `rounds` so far; `chattered`: the discrete rule has been asked, with `sums` of
+    its steps and the pairs that `flipped` lately; `first`: the mode found when the guess is a
+    second opinion on `doubted` pairs, `opinion` counts them."""
+
+    guess: Mode
+    surface: Array
+    crossed: Array
+    causes: Array
+    rounds: Integer
+    chattered: Flag
+    sums: Array
+    flipped: Array
+    first: Mode
+    doubted: Array
+    opinion: Integer
+
+
+class Log(NamedTuple):
+    """The first changes: time, pair and what it became (-1 below, 0 sliding, 1 above)."""
+
+    time: Array
+    pair: Array
+    became: Array
+    written: Integer
+
+
+class State(NamedTuple):
+    """All that an exact flow needs to go on.
+
+    `dt`: the step the error allows; `cap`: the longest next trial, cut at a root (inf: none);
+    `moved`: time since the last decision; `stalled`: decisions in a row without progress.
+    """
+
+    t: Scalar
+    dt: Scalar
+    first_dt: Scalar
+    cap: Scalar
+    moved: Scalar
+    here: Here
+    mode: Mode
+    phase: Integer
+    trial: Trial
+    plan: Plan
+    counts: Counts
+    events: EventCounts
+    stalled: Integer
+    outcome: Integer
+    peak_speed: Scalar
+    fork_time: Scalar
+    fork_pair: Integer
+    log: Log
+    meter: PyTree
