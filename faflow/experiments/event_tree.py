@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..flow import EventRecord
+from ..flow import EventLog, EventRecord
 from .build import Experiment
 
 KINDS = ("crossed", "landed", "left")
@@ -72,7 +72,7 @@ def _gates(
 
 
 def _log(events: EventRecord) -> dict[str, xr.Variable]:
-    log, written = events.log, logged(events)
+    log, written = events.log, logged(events.log)
     fields = {
         "time": np.asarray(log.time),
         "layer": np.asarray(log.layer) + 1,
@@ -86,6 +86,6 @@ def _log(events: EventRecord) -> dict[str, xr.Variable]:
     }
 
 
-def logged(events: EventRecord) -> int:
+def logged(log: EventLog) -> int:
     """Changes that the log holds."""
-    return min(int(events.log.written), len(np.asarray(events.log.time)))
+    return min(int(log.written), len(np.asarray(log.time)))

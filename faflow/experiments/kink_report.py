@@ -42,9 +42,14 @@ def kink_section(
 def _exact(solution: FlowSolution, events: EventRecord) -> Section:
     sliding = np.asarray(events.sliding_at)[np.asarray(solution.reached)]
     counts = {name: int(value) for name, value in events.counts._asdict().items()}
-    section = {"method": "exact", **counts, "sliding_at_end": sliding[-1], "logged": logged(events)}
-    if counts["forks"]:
-        fork = events.fork
+    section = {
+        "method": "exact",
+        **counts,
+        "sliding_at_end": sliding[-1],
+        "logged": logged(events.log),
+    }
+    fork = events.fork
+    if int(fork.layer) >= 0:
         section["fork"] = {
             "time": float(fork.time),
             "layer": int(fork.layer) + 1,

@@ -184,4 +184,4 @@ def integrate_timed(
     coarser = companion(experiment.problem, experiment.ts, experiment.numerics)
     follow = compiled if coarser.same_program else jitted
     other = follow(coarser.problem, coarser.ts, observables, coarser.numerics, meter)
-    return solution, seconds, compare_flows(solution, other, coarser.by)
+    return solution, seconds, compare_flows(solution, other, coarser)

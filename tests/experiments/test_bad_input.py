@@ -65,7 +65,16 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("flow.step=0.06", "flow.step:", "0.0625"),
         ("flow={t1=1,spacing='log',step=0.1}", "flow.step:", "linear"),
         ("flow.first=0.1", "flow.first:", "log"),
-        ("flow.kinks=exact", "flow.kinks:", "auto, plain"),
+        ("flow.kinks=exakt", "flow.kinks:", "'exact'"),
+        ("flow.kinks=exact", "flow.kinks:", "kink"),
+        ("flow.kinks=smooth", "flow.kinks:", "kink"),
+        ("flow.exact={slots=4}", "flow.exact:", "'exact'"),
+        ("flow.exact.slot=4", "flow.exact.slot:", "'slots'"),
+        ("flow.exact.slots=0", "flow.exact.slots:", "1"),
+        ("flow.exact.events=-1", "flow.exact.events:", "0"),
+        ("flow.exact.branch=nearst", "flow.exact.branch:", "'nearest'"),
+        ("flow.smooth={width=0.1}", "flow.smooth:", "'smooth'"),
+        ("flow.smooth.width=0", "flow.smooth.width:", "greater than 0"),
         ("task.samples=1.5", "task.samples:", "whole number"),
         ("task.samples=0", "task:", "samples"),
         ("task.samples=9000000000000000", "task:", "memory"),
@@ -98,6 +107,26 @@ def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> No
     line = complaint(capsys, "run", str(config), "--set", override)
     assert line.startswith(f"faflow: {key}") and hint in line, line
     assert not (config.parent / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "hint"),
+    [
+        (["flow.step=0.05"], "flow.step:", "remove it"),
+        (["flow.tail=true"], "flow.tail:", "false"),
+        (["flow.solver=heun"], "flow.solver:", "tsit5"),
+        (["flow.solver=gauss4", "flow.step=0.05"], "flow.step:", "remove it"),
+        (["rule.kind=kolen-pollack"], "flow.kinks:", "layerwise"),
+        (["network.activation=tanh"], "flow.kinks:", "'auto'"),
+        (["network.widths=[3,1]"], "flow.kinks:", "hidden layer"),
+        (["flow.kinks=smooth", "network.activation=leaky-relu"], "flow.kinks:", "'plain'"),
+        (["flow.kinks=smooth", "flow.exact.slots=4"], "flow.exact:", "remove it"),
+    ],
+)
+def test_kinks_that_cannot_be_served(config: Path, capsys, more, key: str, hint: str) -> None:
+    sets = ["network.activation=relu", "flow.kinks=exact", *more]
+    line = complaint(capsys, "run", str(config), "--set", *sets)
+    assert line.startswith(f"faflow: {key}") and hint in line, line
 
 
 @pytest.mark.parametrize(
