@@ -54,13 +54,13 @@ def test_companion_has_room_between_saves(saves: int) -> None:
 def test_saves_as_dense_as_the_steps_do_not_hide_the_error() -> None:
     """One step per save: a companion with the same saves would take the same steps."""
     start = problem()
-    ts = jnp.linspace(0.0, 2.0, 41)
-    error = estimate_kink_error(start, ts, Numerics(solver="euler", step=0.05))
-    fine = integrate(start, ts, {SKETCH: WeightSketch()}, Numerics(solver="heun", step=1e-4))
-    flow = integrate(start, ts, {SKETCH: WeightSketch()}, Numerics(solver="euler", step=0.05))
+    ts = jnp.linspace(0.0, 2.0, 401)
+    error = estimate_kink_error(start, ts, Numerics(solver="euler", step=0.005))
+    fine = integrate(start, ts, {SKETCH: WeightSketch()}, Numerics(solver="heun", step=5e-5))
+    flow = integrate(start, ts, {SKETCH: WeightSketch()}, Numerics(solver="euler", step=0.005))
     mine, right = (np.asarray(end.records[SKETCH]) for end in (flow, fine))
     true = np.max(np.linalg.norm(mine - right, axis=1) / np.linalg.norm(right, axis=1))
-    assert true <= error.weights <= 4 * true and error.by == "step x 2"
+    assert true <= error.weights <= 12 * true and error.by == "step x 2"
 
 
 def test_early_companion_gives_no_number() -> None:
