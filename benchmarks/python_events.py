@@ -26,6 +26,7 @@ import numpy as np
 
 BLOCK_ROUNDS = 6  # pivots that move every inconsistent pair; later ones move one, drawn at random
 ROUNDS = 200
+TRIALS = 100  # of one step
 CASCADE = 200  # events in a row without progress
 SLACK = 1e-10  # of a rate (relative to the largest) and of a gate, in decisions
 
@@ -234,8 +235,8 @@ def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 class EventsResult(NamedTuple):
-    """`outcome`: "completed", "max-steps", "out-of-time", "not-unique", "no-continuation" or
-    "event-cascade"; `counts` of evaluations, steps, rejected, retried, events and changes of pairs.
+    """`outcome`: "completed", "max-steps", "out-of-time", "not-unique", "no-continuation",
+    "no-progress" or "event-cascade"; `counts` of evaluations, steps and events, by kind.
     """
 
     weights: list[np.ndarray]
@@ -285,7 +286,7 @@ class EventLoop:
     def _advance(self, t1: float) -> None:
         """One step, repeated until it is exact enough and ends no later than the first event."""
         trial = min(self.dt, 1.1 * self._time_to_crossing(), t1 - self.t)
-        while True:
+        for _ in range(TRIALS):
             end, motion, error = self._step(trial)
             factor = 0.9 * max(error, 1e-10) ** (-1 / self.pair.order)
             if not error <= 1:
@@ -297,6 +298,9 @@ class EventLoop:
                 break
             self.counts["retried"] += 1
             trial *= theta
+        else:
+            self.outcome = "no-progress"
+            return
         self.counts["steps"] += 1
         self.dt = max(self.dt, trial * min(5.0, max(0.2, factor))) if factor > 1 else self.dt
         self.t = t1 if trial == t1 - self.t else self.t + trial
@@ -350,26 +354,31 @@ class EventLoop:
         return min((root for root in roots if root is not None), default=None)
 
     def _first_exit(self, dt: float, end: np.ndarray, motion: Motion) -> float | None:
+        """False position on the shares, pair by pair: the largest of them has corners."""
         goal = 0.5 * self.gate_band
-
-        def excess(share: np.ndarray) -> float:
-            return float(np.max(np.maximum(share - 1, -share), initial=-0.5))
-
-        high_value = excess(motion.share) - goal
-        if high_value <= goal:
+        out = np.maximum(motion.share - 1, -motion.share)
+        if not np.any(out > self.gate_band):
             return None
-        low, low_value, high = 0.0, min(excess(self.motion.share), 0.0) - goal, 1.0
+        side = np.where(motion.share > 1, 1.0, -1.0)
+
+        def excess(share: np.ndarray) -> np.ndarray:
+            return side * (share - 0.5) - 0.5 - goal
+
+        low, at_low, high, at_high = 0.0, excess(self.motion.share), 1.0, excess(motion.share)
         cubic = _hermite(self.flat, self.motion.velocity, end, motion.velocity, dt)
-        for _ in range(6):
-            theta = low + (high - low) * np.clip(low_value / (low_value - high_value), 0.02, 0.98)
-            value = excess(self.flow.motion(cubic(theta), self.mode).share) - goal
-            if abs(value) < 0.5 * goal:
+        for _ in range(12):
+            leaving = at_high > 0
+            rise = at_high[leaving] - at_low[leaving]
+            first = np.min(np.clip(-at_low[leaving] / np.where(rise > 0, rise, 1.0), 0.01, 0.99))
+            theta = low + (high - low) * first
+            value = excess(self.flow.motion(cubic(theta), self.mode).share)
+            if abs(np.max(value)) < 0.5 * goal:
                 return theta
-            if value > 0:
-                high, high_value, low_value = theta, min(value, 1.0), 0.7 * low_value
+            if np.max(value) > 0:
+                high, at_high = theta, value
             else:
-                low, low_value, high_value = theta, value, 0.7 * high_value
-        return high
+                low, at_low = theta, value
+        return 0.5 * (low + high)
 
     def _decide_if_needed(self, moved: float) -> None:
         side, share = self._sides(), self.motion.share
