@@ -3,10 +3,12 @@
 One tiny net, shared by all: its exact programs compile once per set of static options.
 """
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tomli_w
@@ -20,10 +22,10 @@ from faflow.experiments.build import build
 from faflow.experiments.event_tree import logged
 from faflow.experiments.kink_report import about_end, kink_warnings
 from faflow.experiments.tables import summary_rows
-from faflow.flow import EventLog
+from faflow.flow import EventLog, Fork
 
-# Seeds of the net below under gradient flow with noisy labels.
-SLIDES, OVERFLOWS, FORKS = 34, 27, 32
+# Seed of the net below: gradient flow with noisy labels, 12 crossings, 4 landings, 1 exit.
+SLIDES = 34
 EXACT = {"slots": 8, "events": 100}
 
 
@@ -37,10 +39,6 @@ def table(seed: int, **flow: Any) -> dict[str, Any]:
         "flow": {"t1": 10.0, "saves": 21, **flow},
         "observe": {"names": ["loss", "laws"], "save_weights": True},
     }
-
-
-def exact(seed: int) -> Result:
-    return faflow.run(table(seed, kinks="exact", exact=EXACT), store_result=False)
 
 
 @pytest.fixture(scope="module")
@@ -119,32 +117,51 @@ def test_full_log_says_so(slides: Result) -> None:
     assert "first 3 of" in warning and "flow.exact.events" in warning
 
 
-def test_overflow_is_a_partial_result() -> None:
-    result = exact(OVERFLOWS)
-    assert result.summary["status"] == "sliding-overflow" and result.exit_code == 3
-    assert 0 < result.summary["t_final"] < 10
-    assert "flow.exact.slots = 8" in result.summary["warnings"][0]
-    assert result.records["events"].sizes["time"] == result.records["records"].sizes["time"] < 21
-
-
-def test_not_unique_is_a_partial_result() -> None:
-    result = exact(FORKS)
-    assert result.summary["status"] == "not-unique" and result.exit_code == 3
-    assert result.records["records"].sizes["time"] >= 1
-
-
 FORK = {"time": 1.25, "layer": 2, "sample": 3, "unit": 0}
+EARLY = {
+    Outcome.SLIDING_OVERFLOW: "flow.exact.slots = 8",
+    Outcome.NO_CONTINUATION: "no consistent way on",
+    Outcome.NOT_UNIQUE: "at t = 1.25, neuron 0 of hidden layer 2 on sample 3",
+    Outcome.EVENT_CASCADE: "without progress",
+}
+
+
+@pytest.mark.parametrize("outcome", EARLY)
+def test_early_ends_are_stored_with_exit_code_3(
+    slides: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, outcome: Outcome
+) -> None:
+    """The ends that only exact flows have, put upon the flow that slides."""
+    module = importlib.import_module("faflow.experiments.run")
+    integrate_timed = module.integrate_timed
+
+    def ended(*arguments: Any):
+        solution, seconds, error = integrate_timed(*arguments)
+        events = solution.events._replace(fork=Fork(*map(jnp.asarray, (1.25, 1, 3, 0))))
+        reached = solution.reached & (jnp.arange(21) < 5)
+        early = {"outcome": jnp.asarray(outcome.value), "events": events, "reached": reached}
+        return solution._replace(**early), seconds, error
+
+    monkeypatch.setattr(module, "integrate_timed", ended)
+    path = tmp_path / "kinks.toml"
+    path.write_text(tomli_w.dumps(table(SLIDES, kinks="exact", exact=EXACT)))
+    assert main(["run", str(path), "--out", str(tmp_path / "o"), "--no-figures"]) == 3
+    assert "note: the flow ended early" in capsys.readouterr().out
+    result = faflow.open(tmp_path / "o")
+    assert result.summary["status"] == str(outcome) and result.exit_code == 3
+    assert EARLY[outcome] in result.summary["warnings"][0]
+    assert result.summary["kinks"]["fork"] == FORK
+    assert result.records["events"].sizes["time"] == result.records["records"].sizes["time"] == 5
 
 
 def test_not_unique_names_the_place_and_the_ways_on() -> None:
-    resolved = resolve_path(table(FORKS, kinks="exact"))
+    resolved = resolve_path(table(SLIDES, kinks="exact"))
     text = about_end(resolved, Outcome.NOT_UNIQUE, {"method": "exact", "fork": FORK})
     assert "at t = 1.25, neuron 0 of hidden layer 2 on sample 3" in text
     assert 'flow.exact.branch = "nearest" or "other" follows the two continuations' in text
 
 
 def test_a_continuation_says_that_there_is_another(slides: Result) -> None:
-    resolved = resolve_path(table(FORKS, kinks="exact", exact={"branch": "nearest"}))
+    resolved = resolve_path(table(SLIDES, kinks="exact", exact={"branch": "nearest"}))
     section = slides.summary["kinks"] | {"forks": 2, "fork": FORK}
     (warning,) = kink_warnings(resolved, build(resolved).problem, section)
     assert "2 forks, the first at t = 1.25" in warning
