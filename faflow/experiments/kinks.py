@@ -76,9 +76,6 @@ def method_of(config: Config, phi: AbstractActivation, rule: type) -> Method:
     if config.flow.step is not None:
         what = f"is {config.flow.step}, but flow.kinks = 'exact' chooses its steps; remove it"
         raise ConfigError("flow.step", what)
-    if config.flow.tail:
-        what = "is true, which flow.kinks = 'exact' can't do; set it to false and lower flow.rtol"
-        raise ConfigError("flow.tail", what)
     return "exact"
 
 

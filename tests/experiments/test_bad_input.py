@@ -113,7 +113,6 @@ def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> No
     ("more", "key", "hint"),
     [
         (["flow.step=0.05"], "flow.step:", "remove it"),
-        (["flow.tail=true"], "flow.tail:", "false"),
         (["flow.solver=heun"], "flow.solver:", "tsit5"),
         (["flow.solver=gauss4", "flow.step=0.05"], "flow.step:", "remove it"),
         (["rule.kind=kolen-pollack"], "flow.kinks:", "layerwise"),
