@@ -75,10 +75,10 @@ class KinkError(NamedTuple):
     """`weights`: estimate of max_t ||W(t) - W_exact(t)|| / ||W(t)|| over the saves (nan: none),
     largest at `time`. `by`: what the companion had. `status`: "ok", or why there is none.
 
-    An estimate, not a bound. In 107 flows of five nets (FA, DFA and GD, up to 625 events, adaptive
-    and fixed steps, gates) it was 1 to 15 times the true error, but for two that were 30 and 49
-    times too high and three coarse ones (true errors above 5e-3) up to 1.8 times too low, where a
-    pre-activation grazed 0 and one of the flows took another branch.
+    An estimate, not a bound. In 105 flows of five nets (FA, DFA and GD, up to 625 events; adaptive
+    and fixed steps, gates) it was 1 to 18 times the true error, but for two that were 30 and 49
+    times too high and three coarse ones (true errors above 5e-3) that were up to 1.8 times too low:
+    at such errors a pre-activation that grazes 0 can send the two flows along different branches.
     """
 
     weights: float
