@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from ..._types import Array, Flag, Scalar
 from .field import Motion
 from .mode import Mode, change, no_sliding, spread
-from .state import PIVOT, Plan, State
+from .state import PIVOT, Here, Plan, State
 
 BLOCK_PIVOTS = 6  # rounds that move everyone who disagrees; after them one at random a time
 PIVOTS = 40
@@ -37,10 +37,14 @@ def disagreeing(plan: Plan, motion: Motion, slack: Scalar) -> Array:
     mode = plan.guess
     scale = jnp.maximum(SPEED_SLACK, 20 * motion.noise) * jnp.max(jnp.abs(motion.speed))
     inward = jnp.where(mode.above, motion.speed, -motion.speed)
-    gate = spread(mode, motion.gate, 0.5)
-    outside = (gate < -slack) | (gate > 1 + slack)
+    outside = spread(mode, jnp.minimum(motion.low, motion.high), 0.5) < -slack
     wrong = plan.surface & jnp.where(mode.sliding, outside, inward < -scale)
     return jnp.where(jnp.all(jnp.isfinite(motion.velocity)), wrong, plan.surface)
+
+
+def opens(mode: Mode, place: Motion | Here) -> Array:
+    """Sliding pairs whose gate is nearer to open than to closed."""
+    return spread(mode, place.low - place.high, 0.0) > 0
 
 
 def move(plan: Plan, motion: Motion, wrong: Array, key: Array, fix) -> Plan:
@@ -62,8 +66,8 @@ def move(plan: Plan, motion: Motion, wrong: Array, key: Array, fix) -> Plan:
     leaves = moves & mode.sliding
     crosses = moves & ~mode.sliding & ~plan.crossed
     lands = moves & ~mode.sliding & plan.crossed
-    # dh/dt at gate x is pull * (gate - x): this is the way it goes with any gate in [0, 1].
-    rises = (spread(mode, motion.gate, 0.5) - 0.5) * spread(mode, motion.pull, 1.0) > 0
+    # Towards the bound that is near, or beyond which it is.
+    rises = opens(mode, motion)
     above = jnp.where(leaves, rises, jnp.where(crosses, ~mode.above, mode.above))
     sliding = (mode.sliding & ~leaves) | lands
     return plan._replace(
@@ -76,7 +80,7 @@ def move(plan: Plan, motion: Motion, wrong: Array, key: Array, fix) -> Plan:
 def start_chatter(plan: Plan, motion: Motion) -> Plan:
     """Ask the discrete rule from here on."""
     mode = plan.guess
-    above = jnp.where(mode.sliding, spread(mode, motion.gate, 0.5) > 0.5, mode.above)
+    above = jnp.where(mode.sliding, opens(mode, motion), mode.above)
     none = jnp.zeros_like(plan.surface)
     return plan._replace(
         guess=no_sliding(above, mode.slots.size), rounds=jnp.zeros_like(plan.rounds),
@@ -102,14 +106,14 @@ def doubtful(plan: Plan, old: Mode, motion: Motion) -> Array:
     """Pairs that might as well have gone another way: those that others threw off the surface
     they slid on, and sliding ones whose surface repels."""
     thrown = old.sliding & ~plan.guess.sliding & ~plan.causes
-    repelled = plan.guess.sliding & (spread(plan.guess, motion.pull, 1.0) <= 0)
+    repelled = plan.guess.sliding & (spread(plan.guess, motion.low + motion.high, 1.0) <= 0)
     return plan.surface & (thrown | repelled)
 
 
 def second_opinion(plan: Plan, motion: Motion, doubted: Array, fix) -> Plan:
     """Look for another consistent mode, with the doubted pairs on the other side."""
     mode = plan.guess
-    leans = spread(mode, motion.gate, 0.5) > 0.5
+    leans = opens(mode, motion)
     above = jnp.where(doubted, jnp.where(mode.sliding, leans, ~mode.above), mode.above)
     sliding = mode.sliding & ~doubted
     return plan._replace(
@@ -127,9 +131,8 @@ def same_mode(one: Mode, two: Mode) -> Flag:
 def begin(now: State, arrives: Array, leaves: Array, dead: Array, fix) -> State:
     """Start a decision: arriving pairs cross, leaving ones go to the side their gate has reached."""
     mode = now.mode
-    gate = spread(mode, now.here.gate, 0.5)
     above = jnp.where(arrives, ~mode.above, mode.above)
-    above = jnp.where(leaves, gate > 0.5, above)
+    above = jnp.where(leaves, opens(mode, now.here), above)
     sliding = mode.sliding & ~leaves
     causes = arrives | leaves
     plan = new_plan(mode)._replace(

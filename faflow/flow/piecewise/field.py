@@ -26,9 +26,11 @@ class Motion(NamedTuple):
 
     `velocity`, `correction` (weights,): dW/dt, and the step that brings sliding pairs back onto
     h = 0. `h`, `speed` (pairs,): pre-activations and their rates; `rounding` (pairs,): how well
-    float64 knows h; `noise`: how well it knows the error signal, relative. On the slots: `gate`
-    in [0, 1] while the pair may slide, `pull` > 0 where the surface attracts: -sign(G_pp) g_p over
-    the usual size of g.
+    float64 knows h; `noise`: how well it knows the error signal, relative. On the slots `low` and
+    `high`, in units of the usual size of g: how far the averaged delta is from that of a closed
+    and of an open gate. Both are positive while the pair may slide, the gate is
+    low / (low + high), and low + high = -sign(G_pp) g_p > 0 says that the surface attracts. (The
+    gate itself is a quotient of small numbers where g is small.)
     """
 
     velocity: Array
@@ -37,8 +39,8 @@ class Motion(NamedTuple):
     speed: Array
     rounding: Array
     noise: Scalar
-    gate: Array
-    pull: Array
+    low: Array
+    high: Array
 
 
 class _Rows(NamedTuple):
@@ -50,8 +52,8 @@ class _Rows(NamedTuple):
     deltas: tuple[Array, ...]
     average: Array
     lift: Array
-    gate: Array
-    pull: Array
+    low: Array
+    high: Array
 
 
 class Field(eqx.Module):
@@ -156,12 +158,11 @@ class Field(eqx.Module):
         speed = self._speed(rows.weights, velocity, rows.trace, gates)
         rounding = self._rounding(rows.weights, rows.trace, gates)
         spare = self.tiers[-1] - slots
-        gate = jnp.concatenate([rows.gate, jnp.full(spare, 0.5)])
-        pull = jnp.concatenate([rows.pull, jnp.full(spare, 1.0)])
+        low, high = (jnp.concatenate([m, jnp.full(spare, 0.5)]) for m in (rows.low, rows.high))
         h = self.layout.join(rows.trace.pre[:-1])
         noise = self._noise(rows)
         return Motion(
-            self.flat(velocity), correction, h, speed, rounding, noise, gate, pull
+            self.flat(velocity), correction, h, speed, rounding, noise, low, high
         )  # fmt: skip
 
     def _rows(self, flat: Array, mode: Mode, slots: int, full: bool) -> _Rows:
@@ -205,26 +206,25 @@ class Field(eqx.Module):
             wanted = jnp.concatenate([wanted, -held[:, None]], axis=1)
         answer = solve_ties(matrix, jnp.where(used[:, None], wanted, 0.0), here, used)
         average = answer[:, 0]
-        gate, pull = here, here
+        low, high = here, here
         if full:
-            gate, pull = self._gates(back.signals, here, marks, rows, index, matrix, average)
+            low, high = self._margins(back.signals, here, marks, rows, index, matrix, average)
         lift = answer[:, -1]
-        return _Rows(weights, trace, longer.post[:-1], back.deltas, average, lift, gate, pull)
+        return _Rows(weights, trace, longer.post[:-1], back.deltas, average, lift, low, high)
 
-    def _gates(self, signals, here, marks, rows, index, matrix, average) -> tuple[Array, Array]:
-        """Gates and pulls of the slots: lambda_p = slope(gate_p) g_p, g_p with the other slots."""
+    def _margins(self, signals, here, marks, rows, index, matrix, average) -> tuple[Array, Array]:
+        """`low` and `high` of the slots; the signal g_p of a slot depends on the other slots."""
         samples, used = self.layout.samples, index < self.layout.pairs
         same = rows[:, None] == rows[None, :]
         across: Any = sum(s[samples:] @ m.T for s, m in zip(signals, marks, strict=True))  # [q, p]
         signal = here + jnp.where(same, across, 0.0).T @ average
-        rise = self.slopes.above - self.slopes.below
-        gate = (average / signal - self.slopes.below) / rise
-        gate = jnp.where(used, jnp.where(jnp.isnan(gate), 0.5, gate), 0.5)
         usual = jnp.stack([jnp.sqrt(jnp.mean(s[:samples] ** 2)) for s in signals])
         usual = usual[jnp.asarray(self.layout.layer)[index]]
-        # The gate opens by `rise`: the sign that attracts turns with it.
-        pull = -jnp.sign(jnp.diagonal(matrix)) * jnp.sign(rise) * signal / usual
-        return gate, jnp.where(used, pull, 1.0)
+        rise = self.slopes.above - self.slopes.below
+        unit = -jnp.sign(jnp.diagonal(matrix)) / (jnp.where(usual > 0, usual, 1.0) * rise)
+        low = (average - self.slopes.below * signal) * unit
+        high = (self.slopes.above * signal - average) * unit
+        return jnp.where(used, low, 0.5), jnp.where(used, high, 0.5)
 
     def _push(self, rows: _Rows, average: Array, samples: bool) -> AbstractNetwork:
         """dW of the slots' averaged deltas and, if wanted, of the samples."""

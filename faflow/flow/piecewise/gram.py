@@ -45,13 +45,16 @@ def couplings(weights: AbstractNetwork, rates, inputs, rows: Array, deltas) -> A
 
 
 def solve_ties(matrix: Array, wanted: Array, signal: Array, used: Array) -> Array:
-    """matrix^-1 wanted; if rows agree (samples that are alike to a layer), the share of each row
-    goes by its signal, so that all have the same gate.
+    """matrix^-1 wanted; where surfaces coincide (samples whose inputs to a layer are parallel: h_p is
+    a multiple of h_q), the shares go by the signals, so that all open and close together.
 
-    A small ridge makes the matrix regular; two refinements take its effect away where it was.
+    A small ridge makes the matrix regular; two refinements take its effect away where it was. Of
+    a block u u^T the solution with ridges r has lambda_p ~ u_p / r_p; equal gates lambda_p / g_p
+    want r_p ~ |u_p / g_p|, u_p^2 = |G_pp|.
     """
+    length = jnp.sqrt(jnp.abs(jnp.diagonal(matrix)))
     matrix = jnp.where(used[:, None] & used[None, :], matrix, jnp.eye(used.size))
-    share = jnp.where(used, jnp.abs(signal), 0.0)
+    share = jnp.where(used & (length > 0), jnp.abs(signal) / jnp.where(used, length, 1.0), 0.0)
     share = jnp.where(used, share / jnp.maximum(jnp.max(share), 1e-300), 1.0)
     size = jnp.max(jnp.where(used, jnp.abs(jnp.diagonal(matrix)), 0.0))
     size = jnp.where(size > 0, size, 1.0)

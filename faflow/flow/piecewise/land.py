@@ -47,7 +47,7 @@ def judge_look(
     signed = jnp.where(mode.above, motion.h, -motion.h)
     speed = jnp.where(mode.above[pair], motion.speed[pair], -motion.speed[pair])
     side, rounding = signed[pair], motion.rounding[pair]
-    now = margin(motion.gate, motion.pull)
+    now = margin(motion.low, motion.high)
     by_gate = trial.pair < 0
     arrived = jnp.where(by_gate, (now <= 0) & (now >= -slack), (side < 0) & (side >= -rounding))
     newton = theta - (side + rounding / 2) / (speed * dt)

@@ -36,7 +36,7 @@ from .start import start
 from .state import CHATTER, LOOK, PIVOT, STEP, State, here_of
 from .watch import RUNNING, judge
 
-AT_END = 1e-12  # a gate this close to 0 or 1 is there
+AT_END = 1e-12  # a sliding pair this close to its bounds is there
 REACH = 1.02  # a trial step ends this much beyond the first crossing, if all pairs kept their speed
 STUCK = 1e-14  # of the step that the error allows: a violation sooner than that is one on the spot
 
@@ -149,7 +149,7 @@ class March(eqx.Module):
         fine, watched = ratio <= 1, ~mode.sliding
         curves = cubics(mode.above, here.h, here.speed, motion.h, motion.speed, dt)
         cross = first_crossing(curves, motion.rounding, watched & fine)
-        start, end = margin(here.gate, here.pull), margin(motion.gate, motion.pull)
+        start, end = margin(here.low, here.high), margin(motion.low, motion.high)
         exits = fine & (end < -look.slack)
         # A pair that will cross just beyond the end is reached from here as well.
         ahead, coming = next_crossing(
@@ -199,8 +199,7 @@ class March(eqx.Module):
         sign = jnp.where(now.mode.above, 1.0, -1.0)
         outside = (sign * motion.h < -motion.rounding) & now.here.near & ~now.mode.sliding
         outside = outside.at[cross.pair].set(outside[cross.pair] | cross.found)
-        gate = spread(now.mode, now.here.gate, 0.5)
-        leaves = now.mode.sliding & ((gate <= 0) | (gate >= 1))
+        leaves = spread(now.mode, jnp.minimum(now.here.low, now.here.high), 0.5) <= 0
         return self._begin(now, outside, leaves)
 
     def _after_look(self, now: State, look: Look, target: Scalar, scale: Scalar) -> Verdict:
@@ -232,9 +231,7 @@ class March(eqx.Module):
         inward = jnp.where(mode.above, motion.speed, -motion.speed)
         side = jnp.where(mode.above, motion.h, -motion.h)
         arrives = (side < 0) & (side >= -motion.rounding) & (inward < 0) & ~mode.sliding
-        gate = spread(mode, motion.gate, 0.5)
-        repelled = spread(mode, motion.pull, 1.0) <= 0
-        leaves = mode.sliding & ((jnp.minimum(gate, 1 - gate) <= AT_END) | repelled)
+        leaves = spread(mode, jnp.minimum(motion.low, motion.high), 0.5) <= AT_END
         return jax.lax.cond(
             jnp.any(arrives | leaves),
             lambda _: self._begin(state, arrives, leaves),
@@ -333,7 +330,8 @@ class March(eqx.Module):
         counts = jnp.stack([jnp.sum(part) for part in self.field.layout.split(state.mode.sliding)])
         used = state.mode.slots < self.field.layout.pairs
         pairs = jnp.where(used, state.mode.slots, -1)
-        return counts, pairs, jnp.where(used, state.here.gate, jnp.nan)
+        low, high = state.here.low, state.here.high
+        return counts, pairs, jnp.where(used, low / (low + high), jnp.nan)
 
 
 def _int(flag: Flag) -> Array:

@@ -112,7 +112,6 @@ def next_crossing(above: Array, h: Array, speed: Array, watched: Array) -> tuple
     return time[pair], pair
 
 
-def margin(gate: Array, pull: Array) -> Scalar:
-    """How far inside [0, 1] the gate is that is nearest to leaving, and inside pull > 0."""
-    inside = jnp.minimum(jnp.minimum(gate, 1 - gate), pull)
-    return jnp.maximum(jnp.min(inside), -1.0)
+def margin(low: Array, high: Array) -> Scalar:
+    """How far inside its bounds the sliding pair is that is nearest to leaving them."""
+    return jnp.maximum(jnp.min(jnp.minimum(low, high)), -1.0)

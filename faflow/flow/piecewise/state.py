@@ -22,14 +22,14 @@ class Here(NamedTuple):
     h: Array
     speed: Array
     near: Array
-    gate: Array
-    pull: Array
+    low: Array
+    high: Array
 
 
 def here_of(flat: Array, motion: Motion) -> Here:
     near = jnp.abs(motion.h) <= motion.rounding
     return Here(
-        flat, motion.velocity, motion.h, motion.speed, near, motion.gate, motion.pull
+        flat, motion.velocity, motion.h, motion.speed, near, motion.low, motion.high
     )  # fmt: skip
 
 
