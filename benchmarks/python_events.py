@@ -305,6 +305,9 @@ class EventLoop:
         self.dt = max(self.dt, trial * min(5.0, max(0.2, factor))) if factor > 1 else self.dt
         self.t = t1 if trial == t1 - self.t else self.t + trial
         self.flat, self.motion = end, motion
+        if np.any(motion.slope >= 0):  # a surface has begun to repel: both sides go on from here
+            self.outcome = "not-unique"
+            return
         self._decide_if_needed(trial)
 
     def _step(self, dt: float):

@@ -229,8 +229,9 @@ def tsit5_ratio(race: Race, evaluations: int) -> list[dict]:
         fact(
             f"{name}, at least",
             most["evaluations"] / evaluations,
-            f"bound by what it was given: {most['evaluations']:,} evaluations at tol "
-            f"{most['setting']:.0e} reach t = {most['reached']:.4g} of {race.t1:g}",
+            f"bound: its longest run, {most['evaluations']:,} evaluations at tol "
+            f"{most['setting']:.0e}, reached t = {most['reached']:.4g} of {race.t1:g}"
+            + (f" with error {most['error']:.1e}" if most["error"] else ""),
         )
     ]
     if len(rows) >= 3:
