@@ -8,13 +8,17 @@ h += dh/dt with gates 1[h > 0] on the frozen coefficients is what Euler's method
 surface when its step goes to 0; who runs off, leaves, and who goes to and fro, slides.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
-from .field import Motion
+from .field import Motion, Sides
 from .mode import Mode, change, no_sliding, spread
 from .state import PIVOT, Here, Plan, State
+
+Settle = Callable[[Array, Array], Sides]
 
 BLOCK_PIVOTS = 6  # rounds that move everyone who disagrees; after them one at random a time
 PIVOTS = 40
@@ -26,20 +30,29 @@ def new_plan(mode: Mode) -> Plan:
     none = jnp.zeros(mode.above.size, bool)
     zero = jnp.zeros((), jnp.int32)
     return Plan(
-        guess=mode, surface=none, crossed=none, causes=none, rounds=zero,
+        guess=mode, dead=none, surface=none, crossed=none, causes=none, rounds=zero,
         chattered=jnp.asarray(False), sums=jnp.zeros(mode.above.size), flipped=none, first=mode,
         doubted=none, opinion=zero,
     )  # fmt: skip
 
 
-def disagreeing(plan: Plan, motion: Motion, slack: Scalar) -> Array:
-    """Pairs on the surface that do not go where the guess has them."""
+def disagreeing(
+    plan: Plan, old: Mode, motion: Motion, slack: Scalar, beside: Array
+) -> Array:
+    """Pairs on the surface that do not go where the guess has them.
+
+    `beside`: pairs of neurons that slide on another sample, whose surfaces may coincide.
+    """
     mode = plan.guess
     scale = jnp.maximum(SPEED_SLACK, 20 * motion.noise) * jnp.max(jnp.abs(motion.speed))
     inward = jnp.where(mode.above, motion.speed, -motion.speed)
     outside = spread(mode, jnp.minimum(motion.low, motion.high), 0.5) < -slack
-    wrong = plan.surface & jnp.where(mode.sliding, outside, inward < -scale)
-    return jnp.where(jnp.all(jnp.isfinite(motion.velocity)), wrong, plan.surface)
+    # A pair that keeps to the surface because others hold it there slides with them.
+    left = plan.causes & old.sliding
+    idle = beside & (jnp.abs(motion.speed) <= scale) & ~left
+    wrong = jnp.where(mode.sliding, outside, (inward < -scale) | idle)
+    wrong = wrong & plan.surface & ~plan.dead
+    return jnp.where(jnp.all(jnp.isfinite(motion.velocity)), wrong, plan.surface & ~plan.dead)
 
 
 def opens(mode: Mode, place: Motion | Here) -> Array:
@@ -47,7 +60,14 @@ def opens(mode: Mode, place: Motion | Here) -> Array:
     return spread(mode, place.low - place.high, 0.0) > 0
 
 
-def move(plan: Plan, motion: Motion, wrong: Array, key: Array, fix) -> Plan:
+def guessing(plan: Plan, sides: Sides) -> Plan:
+    """The plan with another guess."""
+    return plan._replace(guess=change(plan.guess, sides.above, sides.sliding), dead=sides.dead)
+
+
+def move(
+    plan: Plan, motion: Motion, wrong: Array, beside: Array, key: Array, fix: Settle
+) -> Plan:  # fmt: skip
     """The next guess: first across, then onto the surface, then off it on the side its gate says.
 
     `fix(above, sliding)` settles pairs that have no say.
@@ -64,14 +84,12 @@ def move(plan: Plan, motion: Motion, wrong: Array, key: Array, fix) -> Plan:
 
     moves = jax.lax.cond(plan.rounds < BLOCK_PIVOTS, lambda _: moves, one, None)
     leaves = moves & mode.sliding
-    crosses = moves & ~mode.sliding & ~plan.crossed
-    lands = moves & ~mode.sliding & plan.crossed
+    lands = moves & ~mode.sliding & (plan.crossed | beside)
+    crosses = moves & ~mode.sliding & ~lands
     # Towards the bound that is near, or beyond which it is.
     rises = opens(mode, motion)
     above = jnp.where(leaves, rises, jnp.where(crosses, ~mode.above, mode.above))
-    sliding = (mode.sliding & ~leaves) | lands
-    return plan._replace(
-        guess=change(mode, fix(above, sliding), sliding),
+    return guessing(plan, fix(above, (mode.sliding & ~leaves) | lands))._replace(
         crossed=plan.crossed | crosses | leaves,
         rounds=plan.rounds + 1,
     )
@@ -105,7 +123,7 @@ def stroke(plan: Plan, motion: Motion) -> tuple[Plan, Flag]:
 def doubtful(plan: Plan, old: Mode, motion: Motion) -> Array:
     """Pairs that might as well have gone another way: those that others threw off the surface
     they slid on, and sliding ones whose surface repels."""
-    thrown = old.sliding & ~plan.guess.sliding & ~plan.causes
+    thrown = old.sliding & ~plan.guess.sliding & ~plan.causes & ~plan.dead
     repelled = plan.guess.sliding & (spread(plan.guess, motion.low + motion.high, 1.0) <= 0)
     return plan.surface & (thrown | repelled)
 
@@ -115,29 +133,27 @@ def second_opinion(plan: Plan, motion: Motion, doubted: Array, fix) -> Plan:
     mode = plan.guess
     leans = opens(mode, motion)
     above = jnp.where(doubted, jnp.where(mode.sliding, leans, ~mode.above), mode.above)
-    sliding = mode.sliding & ~doubted
-    return plan._replace(
-        guess=change(mode, fix(above, sliding), sliding), first=mode, doubted=doubted,
+    return guessing(plan, fix(above, mode.sliding & ~doubted))._replace(
+        first=mode, doubted=doubted,
         crossed=plan.crossed | doubted, opinion=jnp.ones_like(plan.opinion),
         rounds=jnp.zeros_like(plan.rounds),
     )  # fmt: skip
 
 
-def same_mode(one: Mode, two: Mode) -> Flag:
+def same_mode(one: Mode, two: Mode, dead: Array) -> Flag:
+    """Whether the modes agree on all pairs that have a say."""
     sides = (one.above == two.above) | one.sliding
-    return jnp.all((one.sliding == two.sliding) & sides)
+    return jnp.all(((one.sliding == two.sliding) & sides) | dead)
 
 
-def begin(now: State, arrives: Array, leaves: Array, dead: Array, fix) -> State:
+def begin(now: State, arrives: Array, leaves: Array, fix: Settle) -> State:
     """Start a decision: arriving pairs cross, leaving ones go to the side their gate has reached."""
     mode = now.mode
     above = jnp.where(arrives, ~mode.above, mode.above)
     above = jnp.where(leaves, opens(mode, now.here), above)
-    sliding = mode.sliding & ~leaves
     causes = arrives | leaves
-    plan = new_plan(mode)._replace(
-        guess=change(mode, fix(above, sliding), sliding),
-        surface=((now.here.near & ~dead) | mode.sliding | arrives),
+    plan = guessing(new_plan(mode), fix(above, mode.sliding & ~leaves))._replace(
+        surface=now.here.near | mode.sliding | arrives,
         crossed=causes,
         causes=causes,
     )

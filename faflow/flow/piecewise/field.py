@@ -15,7 +15,7 @@ from ...networks import AbstractNetwork, Trace
 from ...rules import AbstractLayerwiseRule, outer_products
 from ..problem import FlowProblem
 from .gates import backward
-from .gram import couplings, forward_rates, solve_ties
+from .gram import couplings, find_ties, forward_rates, solve_held
 from .mode import Mode
 from .pairs import Layout, Slopes, gated_trace
 from .runge_kutta import Tableau, inner_stages
@@ -41,6 +41,16 @@ class Motion(NamedTuple):
     noise: Scalar
     low: Array
     high: Array
+
+
+class Sides(NamedTuple):
+    """`above`, `sliding` as in `Mode`. `dead`: pairs of samples whose signal has died below;
+    `torn`: dead pairs that sliding pairs below pull to both sides, so that their gate is open."""
+
+    above: Array
+    sliding: Array
+    dead: Array
+    torn: Array
 
 
 class _Rows(NamedTuple):
@@ -83,40 +93,48 @@ class Field(eqx.Module):
         side = jnp.where(mode.above, self.slopes.above, self.slopes.below)
         return self.layout.split(jnp.where(mode.sliding, 0.0, side))
 
-    def idle(self, flat: Array, above: Array, sliding: Array) -> tuple[Array, Array]:
-        """Pairs of samples whose signal has died in a lower layer, and `above` with them settled.
-
-        Without biases h is 0 there for good, until a sliding pair below leaves upwards: a dead
-        pair's gate is the one it would have then, which is what that pair's delta is made of.
+    def settled(self, flat: Array, above: Array, sliding: Array) -> Sides:
+        """The sides with the pairs of dead samples settled: without biases h is 0 there for good,
+        until a sliding pair below leaves upwards. A dead pair does not slide, and its gate is the
+        one it would have then, which is what the delta of that pair below is made of.
         """
         layout, weights = self.layout, self.network(flat).weights
         none = jnp.zeros_like(above)
         if self.problem.weights.biases or len(layout.hidden) < 2:
-            return none, above
-        side = jnp.where(above, self.slopes.above, self.slopes.below)
-        gates = layout.split(jnp.where(sliding, 0.0, side))
-        quiet = [jnp.all(gate == 0, axis=1) for gate in gates]
-        sample_dead = [jnp.zeros(layout.samples, bool)]
-        for here in quiet[:-1]:
-            sample_dead.append(sample_dead[-1] | here)
-        shapes = zip(sample_dead, layout.hidden, strict=True)
+            return Sides(above, sliding, none, none)
+        slope = jnp.where(above, self.slopes.above, self.slopes.below)
+        gates = layout.split(jnp.where(sliding, 0.0, slope))
+        gone = [jnp.zeros(layout.samples, bool)]
+        for gate in gates[:-1]:
+            gone.append(gone[-1] | jnp.all(gate == 0, axis=1))
+        shapes = zip(gone, layout.hidden, strict=True)
         dead = layout.join([jnp.broadcast_to(d[:, None], (d.size, n)) for d, n in shapes])
 
-        def revive(_) -> Array:
-            rising, found = None, []
-            parts = zip(layout.split(sliding), layout.split(above), sample_dead, strict=True)
-            for layer, (slides, high, gone) in enumerate(parts):
-                start = slides.astype(flat.dtype)
+        def revive(_) -> tuple[Array, Array]:
+            rising, found, torn = None, [], []
+            parts = zip(layout.split(sliding), layout.split(above), gone, strict=True)
+            for layer, (slides, high, is_gone) in enumerate(parts):
+                start, mixed = slides.astype(flat.dtype), jnp.zeros_like(high)
                 if rising is not None:
                     h = rising @ weights[layer].T
-                    high = jnp.where(gone[:, None] & (h != 0), h > 0, high)
-                    slope = jnp.where(high, self.slopes.above, self.slopes.below)
-                    start = jnp.where(gone[:, None], slope * h, start)
+                    is_here = is_gone[:, None] & (h != 0)
+                    mixed = is_here & (rising @ jnp.abs(weights[layer]).T > 1.000001 * jnp.abs(h))
+                    high = jnp.where(is_here, h > 0, high)
+                    side = jnp.where(high, self.slopes.above, self.slopes.below)
+                    start = jnp.where(is_gone[:, None], side * h, start)
                 found.append(high)
+                torn.append(mixed)
                 rising = start
-            return layout.join(found)
+            return layout.join(found), layout.join(torn)
 
-        return dead, jax.lax.cond(jnp.any(dead), revive, lambda _: above, None)
+        some = jnp.any(dead)
+        high, torn = jax.lax.cond(some, revive, lambda _: (above, none), None)
+        return Sides(high, sliding & ~dead, dead, torn)
+
+    def beside(self, sliding: Array) -> Array:
+        """Pairs of neurons that slide on some sample."""
+        parts = self.layout.split(sliding)
+        return self.layout.join([jnp.broadcast_to(jnp.any(s, axis=0), s.shape) for s in parts])
 
     def stages(
         self, table: Tableau, flat: Array, first: Array, mode: Mode, dt: Scalar
@@ -204,26 +222,34 @@ class Field(eqx.Module):
         if full:
             held = layout.join(trace.pre[:-1])[jnp.minimum(index, layout.pairs - 1)]
             wanted = jnp.concatenate([wanted, -held[:, None]], axis=1)
-        answer = solve_ties(matrix, jnp.where(used[:, None], wanted, 0.0), here, used)
-        average = answer[:, 0]
+        place = jnp.asarray(layout.neuron)[index]
+        ties = find_ties(matrix, here, place, used)
+        answer = solve_held(matrix, wanted, ties, used)
+        average, lift = (ties.share * answer[ties.leader, column] for column in (0, -1))
         low, high = here, here
         if full:
-            low, high = self._margins(back.signals, here, marks, rows, index, matrix, average)
-        lift = answer[:, -1]
+            signal = self._signal(back.signals, here, marks, rows, average)
+            low, high = self._margins(back.signals, signal, index, matrix, place, answer[:, 0])
         return _Rows(weights, trace, longer.post[:-1], back.deltas, average, lift, low, high)
 
-    def _margins(self, signals, here, marks, rows, index, matrix, average) -> tuple[Array, Array]:
-        """`low` and `high` of the slots; the signal g_p of a slot depends on the other slots."""
-        samples, used = self.layout.samples, index < self.layout.pairs
+    def _signal(self, signals, here, marks, rows, average) -> Array:
+        """The signals of the slots; those of one sample depend on each other."""
+        samples = self.layout.samples
         same = rows[:, None] == rows[None, :]
         across: Any = sum(s[samples:] @ m.T for s, m in zip(signals, marks, strict=True))  # [q, p]
-        signal = here + jnp.where(same, across, 0.0).T @ average
-        usual = jnp.stack([jnp.sqrt(jnp.mean(s[:samples] ** 2)) for s in signals])
+        return here + jnp.where(same, across, 0.0).T @ average
+
+    def _margins(self, signals, signal, index, matrix, place, unknown) -> tuple[Array, Array]:
+        """`low` and `high` of the slots, the same for all that are tied."""
+        used = index < self.layout.pairs
+        ties = find_ties(matrix, signal, place, used)
+        usual = jnp.stack([jnp.sqrt(jnp.mean(s[: self.layout.samples] ** 2)) for s in signals])
         usual = usual[jnp.asarray(self.layout.layer)[index]]
-        rise = self.slopes.above - self.slopes.below
-        unit = -jnp.sign(jnp.diagonal(matrix)) / (jnp.where(usual > 0, usual, 1.0) * rise)
-        low = (average - self.slopes.below * signal) * unit
-        high = (self.slopes.above * signal - average) * unit
+        below, above = self.slopes
+        unit = ties.weight / (jnp.where(usual > 0, usual, 1.0) * (above - below))
+        low = (unknown - below * ties.total) * unit
+        high = (above * ties.total - unknown) * unit
+        low, high = low[ties.leader], high[ties.leader]
         return jnp.where(used, low, 0.5), jnp.where(used, high, 0.5)
 
     def _push(self, rows: _Rows, average: Array, samples: bool) -> AbstractNetwork:

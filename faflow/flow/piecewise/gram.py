@@ -12,7 +12,7 @@ so dh_p/dt = sum over samples C_p,mu + sum over A C_p,q lambda_q: two sweeps ove
 products with |A| rows, no linearisation, at any depth.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,23 +44,50 @@ def couplings(weights: AbstractNetwork, rates, inputs, rows: Array, deltas) -> A
     return total
 
 
-def solve_ties(matrix: Array, wanted: Array, signal: Array, used: Array) -> Array:
-    """matrix^-1 wanted; where surfaces coincide (samples whose inputs to a layer are parallel: h_p is
-    a multiple of h_q), the shares go by the signals, so that all open and close together.
+class Ties(NamedTuple):
+    """Slots whose surfaces coincide: `leader` (slots,) is the first of each slot's group; a slot's
+    averaged delta is `share` times its leader's unknown. `total`: the unknown of an open gate;
+    `weight`: how much of the leader's rate one unit of it takes away, over |G|."""
 
-    A small ridge makes the matrix regular; two refinements take its effect away where it was. Of
-    a block u u^T the solution with ridges r has lambda_p ~ u_p / r_p; equal gates lambda_p / g_p
-    want r_p ~ |u_p / g_p|, u_p^2 = |G_pp|.
+    leader: Array
+    share: Array
+    total: Array
+    weight: Array
+
+
+def find_ties(matrix: Array, signal: Array, place: Array, used: Array) -> Ties:
+    """Who is tied to whom: samples whose inputs to a neuron are parallel have the same surface
+    (h_p is a multiple of h_q), so that their gates open and close together, and G is a block u u^T.
+
+    `place`: the neuron of each slot. A slot on its own has its averaged delta for its unknown.
     """
-    length = jnp.sqrt(jnp.abs(jnp.diagonal(matrix)))
-    matrix = jnp.where(used[:, None] & used[None, :], matrix, jnp.eye(used.size))
-    share = jnp.where(used & (length > 0), jnp.abs(signal) / jnp.where(used, length, 1.0), 0.0)
-    share = jnp.where(used, share / jnp.maximum(jnp.max(share), 1e-300), 1.0)
-    size = jnp.max(jnp.where(used, jnp.abs(jnp.diagonal(matrix)), 0.0))
-    size = jnp.where(size > 0, size, 1.0)
-    ridge = jnp.where(used, RIDGE * size / jnp.maximum(share, 1e-6), 0.0)
-    factors = jax.scipy.linalg.lu_factor(matrix - jnp.diag(ridge))
+    size = jnp.abs(jnp.diagonal(matrix))
+    parallel = matrix**2 >= (1 - 1e-8) * size[:, None] * size[None, :]
+    tied = (place[:, None] == place[None, :]) & used[:, None] & used[None, :]
+    tied = (tied & parallel & (size > 0)[:, None]) | jnp.eye(used.size, dtype=bool)
+    alone = jnp.sum(tied, axis=1) == 1
+    largest = jnp.max(jnp.where(tied, jnp.abs(signal)[None, :], 0.0), axis=1)
+    share = jnp.where(alone, 1.0, signal / jnp.where(largest > 0, largest, 1.0))
+    taken = -jnp.sum(jnp.where(tied, matrix * share[None, :], 0.0), axis=1)
+    weight = taken / jnp.where(size > 0, size, 1.0)
+    leader = jnp.argmax(tied, axis=1)
+    return Ties(leader, share, jnp.where(alone, signal, largest), weight[leader])
+
+
+def solve_held(matrix: Array, wanted: Array, ties: Ties, used: Array) -> Array:
+    """The leaders' unknowns x (slots, columns) with matrix (share x) = wanted.
+
+    A small ridge makes the matrix regular; two refinements take its effect away where it was.
+    """
+    slots = used.size
+    leads = used & (ties.leader == jnp.arange(slots))
+    gather = jnp.where(ties.leader[:, None] == jnp.arange(slots)[None, :], ties.share[:, None], 0.0)
+    system = jnp.where(leads[:, None] & leads[None, :], matrix @ gather, jnp.eye(slots))
+    size = jnp.max(jnp.where(leads, jnp.abs(jnp.diagonal(system)), 0.0))
+    ridge = jnp.where(leads, RIDGE * jnp.where(size > 0, size, 1.0), 0.0)
+    wanted = jnp.where(leads[:, None], wanted, 0.0)
+    factors = jax.scipy.linalg.lu_factor(system - jnp.diag(ridge))
     answer = jax.scipy.linalg.lu_solve(factors, wanted)
     for _ in range(2):
-        answer = answer + jax.scipy.linalg.lu_solve(factors, wanted - matrix @ answer)
+        answer = answer + jax.scipy.linalg.lu_solve(factors, wanted - system @ answer)
     return answer

@@ -76,9 +76,9 @@ class March(eqx.Module):
 
     def init(self) -> State:
         """The state at t0, the mode there still to be decided."""
-        fresh, dead = start(self.field, self.numerics, self.t0, self.t1, self.meter.init())
+        fresh = start(self.field, self.numerics, self.t0, self.t1, self.meter.init())
         nobody = jnp.zeros_like(fresh.here.near)
-        return begin(fresh, nobody, nobody, dead, self._fix(fresh))
+        return self._begin(fresh, nobody, nobody)
 
     def advance(self, state: State, target: Scalar, scale: Scalar) -> State:
         """Look after look until t = target or until an outcome is met; tolerances times `scale`."""
@@ -240,33 +240,28 @@ class March(eqx.Module):
         )
 
     def _begin(self, state: State, arrives: Array, leaves: Array) -> State:
-        dead, _ = self.field.idle(state.here.flat, state.mode.above, state.mode.sliding)
-        return begin(state, arrives, leaves, dead, self._fix(state))
+        return begin(state, arrives, leaves, self._fix(state))
 
     def _fix(self, state: State):
-        """Pairs of samples whose signal has died in a lower layer follow what would revive it."""
-
-        def fix(above: Array, sliding: Array) -> Array:
-            return self.field.idle(state.here.flat, above, sliding)[1]
-
-        return fix
+        return lambda above, sliding: self.field.settled(state.here.flat, above, sliding)
 
     def _after_pivot(self, now: State, look: Look, target: Scalar, scale: Scalar) -> Verdict:
         del target, scale
         plan, motion = now.plan, look.motion
-        wrong = disagreeing(plan, motion, look.slack)
+        beside = self.field.beside(plan.guess.sliding)
+        wrong = disagreeing(plan, now.mode, motion, look.slack, beside)
         solved, lost = ~jnp.any(wrong), plan.rounds >= PIVOTS
         room = plan.guess.held <= plan.guess.slots.size
         doubted = doubtful(plan, now.mode, motion)
         asks = solved & (plan.opinion == 0) & jnp.any(doubted)
-        forked = solved & (plan.opinion == 1) & ~same_mode(plan.guess, plan.first)
+        forked = solved & (plan.opinion == 1) & ~same_mode(plan.guess, plan.first, plan.dead)
         alone = ~solved & lost & (plan.opinion == 1)
         back = (forked & (self.numerics.exact.branch != "other")) | alone
         key = jax.random.fold_in(jax.random.key(0), now.events.events)
         fix = self._fix(now)
 
         def pivot(_):
-            return move(plan, motion, wrong, key, fix)
+            return move(plan, motion, wrong, beside, key, fix)
 
         def ask(_):
             return second_opinion(plan, motion, doubted, fix)
@@ -298,6 +293,7 @@ class March(eqx.Module):
         new_fork = forked & (now.events.forks == 0)
         if self.numerics.exact.branch == "stop":
             outcome = rule(forked, Outcome.NOT_UNIQUE)
+        place = jnp.argmax(plan.doubted).astype(now.fork_pair.dtype)
         later = now._replace(
             plan=following,
             phase=jnp.where(choice == 2, CHATTER, now.phase).astype(now.phase.dtype),
@@ -307,9 +303,7 @@ class March(eqx.Module):
             ),
             outcome=outcome,
             fork_time=jnp.where(new_fork, now.t, now.fork_time),
-            fork_pair=jnp.where(new_fork, jnp.argmax(plan.doubted), now.fork_pair).astype(
-                now.fork_pair.dtype
-            ),
+            fork_pair=jnp.where(new_fork, place, now.fork_pair),
         )
         return Verdict(later, jnp.asarray(False), accepted & room, now.here.flat, now.t)
 

@@ -64,6 +64,11 @@ class Layout(eqx.Module):
         per_layer = [np.tile(np.arange(n), self.samples) for n in self.hidden]
         return np.concatenate([*per_layer, [0]]).astype(np.int32)
 
+    @property
+    def neuron(self) -> np.ndarray:
+        """A number for each neuron, the same for all samples."""
+        return self.layer * max(self.hidden) + self.unit
+
     def split(self, flat: Array) -> tuple[Array, ...]:
         """(pairs,) to one (samples, n_l) per hidden layer."""
         ends = np.cumsum([self.samples * n for n in self.hidden])[:-1]

@@ -16,9 +16,9 @@ from .watch import RUNNING
 
 def start(
     field: Field, numerics: Numerics, t0: Scalar, t1: Scalar, meter: PyTree
-) -> tuple[State, Array]:
+) -> State:
     """The state at t0 with every pair on the side its h is on (0 counts as below, as for
-    phi'(0) = 0), and the pairs of dead samples."""
+    phi'(0) = 0)."""
     flat, pairs = field.flat(field.problem.weights), field.layout.pairs
     mode = no_sliding(jnp.zeros(pairs, bool), field.tiers[-1])
 
@@ -33,7 +33,7 @@ def start(
     zero, inf, nan = jnp.zeros((), jnp.int32), jnp.full_like(t0, jnp.inf), jnp.full_like(t0, jnp.nan)
     one, nothing, size = jnp.ones_like(t0), jnp.zeros_like(flat), numerics.exact.events
     looks = zero + len(field.layout.hidden) + 1
-    state = State(
+    return State(
         t=t0, dt=dt, first_dt=dt, cap=inf, moved=dt, here=here_of(flat, motion), mode=mode, phase=zero + STEP,
         trial=Trial(nothing, nothing, one, one, zero, nothing, one, one, zero),
         plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
@@ -44,7 +44,6 @@ def start(
         ),
         meter=meter,
     )  # fmt: skip
-    return state, field.idle(flat, mode.above, mode.sliding)[0]
 
 
 def _rms(flat: Array) -> Scalar:

@@ -50,13 +50,15 @@ class Trial(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A decision under way. `guess`: the mode looked at next; `surface`: pairs that may change;
+    """A decision under way. `guess`: the mode looked at next, `dead`: pairs that
+    have no say in it; `surface`: pairs that may change;
     `crossed`: those whose side in the guess is already the other one; `causes`: those that brought
     the event about; `rounds` so far; `chattered`: the discrete rule has been asked, with `sums` of
     its steps and the pairs that `flipped` lately; `first`: the mode found when the guess is a
     second opinion on `doubted` pairs, `opinion` counts them."""
 
     guess: Mode
+    dead: Array
     surface: Array
     crossed: Array
     causes: Array
