@@ -325,11 +325,11 @@ def draw(path: Path, race: Race) -> None:
     groups = dict.fromkeys((row["method"], row["solver"]) for row in race.rows)
     markers = "osD^v<>ph*XP"
     for number, (method, solver) in enumerate(groups):
-        rows = race.finished(method, solver)
+        done = race.finished(method, solver)
         tried = [row for row in race.rows if (row["method"], row["solver"]) == (method, solver)]
+        part = "" if len(done) == len(tried) else f" ({len(done)} of {len(tried)} finish)"
         # The reference has no error of its own.
-        rows = sorted((row for row in rows if row["error"]), key=lambda row: row["setting"])
-        part = "" if len(rows) >= len(tried) - 1 else f" ({len(rows)} of {len(tried)} finish)"
+        rows = sorted((row for row in done if row["error"]), key=lambda row: row["setting"])
         for axis, cost in zip(axes, ("evaluations", "seconds"), strict=True):
             axis.loglog(
                 [row[cost] for row in rows],
