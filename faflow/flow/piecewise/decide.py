@@ -30,7 +30,7 @@ def new_plan(mode: Mode) -> Plan:
     none = jnp.zeros(mode.above.size, bool)
     zero = jnp.zeros((), jnp.int32)
     return Plan(
-        guess=mode, dead=none, surface=none, crossed=none, causes=none, rounds=zero,
+        guess=mode, dead=none, torn=zero - 1, surface=none, crossed=none, causes=none, rounds=zero,
         chattered=jnp.asarray(False), sums=jnp.zeros(mode.above.size), flipped=none, first=mode,
         doubted=none, opinion=zero,
     )  # fmt: skip
@@ -62,7 +62,9 @@ def opens(mode: Mode, place: Motion | Here) -> Array:
 
 def guessing(plan: Plan, sides: Sides) -> Plan:
     """The plan with another guess."""
-    return plan._replace(guess=change(plan.guess, sides.above, sides.sliding), dead=sides.dead)
+    guess = change(plan.guess, sides.above, sides.sliding)
+    torn = jnp.where(jnp.any(sides.torn), jnp.argmax(sides.torn).astype(jnp.int32), -1)
+    return plan._replace(guess=guess, dead=sides.dead, torn=torn)
 
 
 def move(
@@ -120,12 +122,14 @@ def stroke(plan: Plan, motion: Motion) -> tuple[Plan, Flag]:
     ), over  # fmt: skip
 
 
-def doubtful(plan: Plan, old: Mode, motion: Motion) -> Array:
+def doubtful(plan: Plan, old: Mode, here: Here, motion: Motion) -> Array:
     """Pairs that might as well have gone another way: those that others threw off the surface
-    they slid on, and sliding ones whose surface repels."""
+    they slid on, those whose surface has begun to repel (their signal has passed through 0, as all
+    signals of a neuron do when its outgoing weight changes sign), and sliding ones that repel."""
+    released = spread(old, here.low + here.high, 1.0) <= 0
     thrown = old.sliding & ~plan.guess.sliding & ~plan.causes & ~plan.dead
     repelled = plan.guess.sliding & (spread(plan.guess, motion.low + motion.high, 1.0) <= 0)
-    return plan.surface & (thrown | repelled)
+    return plan.surface & (thrown | repelled | (released & ~plan.guess.sliding & ~plan.dead))
 
 
 def second_opinion(plan: Plan, motion: Motion, doubted: Array, fix) -> Plan:

@@ -288,7 +288,9 @@ class Field(eqx.Module):
             norm = few * jnp.sqrt(jnp.sum(trace.post[layer] ** 2, axis=1))
             if below is not None:
                 norm = norm + jnp.sqrt(jnp.sum(below**2, axis=1))
-            row = jnp.sqrt(jnp.sum(weights.weights[layer] ** 2, axis=1))
+            # A row that shrinks to nothing keeps the rounding of the size it had.
+            row = jnp.sum(weights.weights[layer] ** 2, axis=1)
+            row = jnp.sqrt(row + jnp.mean(row))
             part = norm[:, None] * row[None, :]
             if weights.biases:
                 part = part + few * (row + jnp.abs(weights.biases[layer]))[None, :]

@@ -21,6 +21,7 @@ from ..._types import Array
 from ...networks import AbstractNetwork
 
 RIDGE = 1e-11  # relative to the largest diagonal entry
+PARALLEL = 1e-12  # sin^2 of the angle below which two surfaces are one
 
 
 def forward_rates(weights: AbstractNetwork, gates, marks) -> list[Array]:
@@ -62,7 +63,7 @@ def find_ties(matrix: Array, signal: Array, place: Array, used: Array) -> Ties:
     `place`: the neuron of each slot. A slot on its own has its averaged delta for its unknown.
     """
     size = jnp.abs(jnp.diagonal(matrix))
-    parallel = matrix**2 >= (1 - 1e-8) * size[:, None] * size[None, :]
+    parallel = matrix**2 >= (1 - PARALLEL) * size[:, None] * size[None, :]
     tied = (place[:, None] == place[None, :]) & used[:, None] & used[None, :]
     tied = (tied & parallel & (size > 0)[:, None]) | jnp.eye(used.size, dtype=bool)
     alone = jnp.sum(tied, axis=1) == 1

@@ -49,7 +49,7 @@ def judge_look(
     side, rounding = signed[pair], motion.rounding[pair]
     now = margin(motion.low, motion.high)
     by_gate = trial.pair < 0
-    arrived = jnp.where(by_gate, (now <= 0) & (now >= -slack), (side < 0) & (side >= -rounding))
+    arrived = jnp.where(by_gate, (now <= 0) & (now >= -slack), jnp.abs(side) <= rounding)
     newton = theta - (side + rounding / 2) / (speed * dt)
     fall = (trial.last_margin - now) / (trial.last_theta - theta)
     secant = theta - (now + slack / 2) / fall

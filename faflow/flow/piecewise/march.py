@@ -38,6 +38,7 @@ from .watch import RUNNING, judge
 
 AT_END = 1e-12  # a sliding pair this close to its bounds is there
 REACH = 1.02  # a trial step ends this much beyond the first crossing, if all pairs kept their speed
+TINY = 1e-6  # of the step that the error allows: as good as no time
 STUCK = 1e-14  # of the step that the error allows: a violation sooner than that is one on the spot
 
 
@@ -155,12 +156,16 @@ class March(eqx.Module):
         ahead, coming = next_crossing(
             mode.above, motion.h, motion.speed, watched & (jnp.abs(motion.h) > motion.rounding)
         )
-        theta = jnp.where(cross.found, cross.theta, 1 + ahead / dt)
+        here_already = jnp.any(_arriving(mode, motion))
+        theta = jnp.where(cross.found, cross.theta, 1 + jnp.where(here_already, jnp.inf, ahead) / dt)
         exit_at = (jnp.maximum(start, 0) + look.slack / 2) / (jnp.maximum(start, 0) - end)
         by_gate = exits & (exit_at < theta)
         theta = jnp.where(by_gate, exit_at, theta)
         violated = cross.found | exits
         seek = fine & (theta > EARLIEST) & (theta < LATEST) & (theta * dt < target - now.t)
+        # A gate that jumps out of its bounds (surfaces that part or meet) is taken as it is.
+        jumps = by_gate & (dt <= TINY * now.dt)
+        seek, violated = seek & ~jumps, violated & ~jumps
         accept = fine & ~violated & ~seek
         stuck = violated & (theta * dt <= STUCK * now.dt)
         factor = jnp.clip(0.9 * ratio ** (-1 / self.table.order), 0.2, 5.0)
@@ -228,9 +233,7 @@ class March(eqx.Module):
             counts=state.counts._replace(accepted=state.counts.accepted + 1),
             meter=self.meter.step(state.meter, (verdict.t - self.t0) / (self.t1 - self.t0)),
         )
-        inward = jnp.where(mode.above, motion.speed, -motion.speed)
-        side = jnp.where(mode.above, motion.h, -motion.h)
-        arrives = (side < 0) & (side >= -motion.rounding) & (inward < 0) & ~mode.sliding
+        arrives = _arriving(mode, motion)
         leaves = spread(mode, jnp.minimum(motion.low, motion.high), 0.5) <= AT_END
         return jax.lax.cond(
             jnp.any(arrives | leaves),
@@ -252,11 +255,11 @@ class March(eqx.Module):
         wrong = disagreeing(plan, now.mode, motion, look.slack, beside)
         solved, lost = ~jnp.any(wrong), plan.rounds >= PIVOTS
         room = plan.guess.held <= plan.guess.slots.size
-        doubted = doubtful(plan, now.mode, motion)
+        doubted = doubtful(plan, now.mode, now.here, motion)
         asks = solved & (plan.opinion == 0) & jnp.any(doubted)
-        forked = solved & (plan.opinion == 1) & ~same_mode(plan.guess, plan.first, plan.dead)
+        twofold = solved & (plan.opinion == 1) & ~same_mode(plan.guess, plan.first, plan.dead)
         alone = ~solved & lost & (plan.opinion == 1)
-        back = (forked & (self.numerics.exact.branch != "other")) | alone
+        back = (twofold & (self.numerics.exact.branch != "other")) | alone
         key = jax.random.fold_in(jax.random.key(0), now.events.events)
         fix = self._fix(now)
 
@@ -278,6 +281,9 @@ class March(eqx.Module):
         hopeless = ~solved & lost & plan.chattered & (plan.opinion != 1)
         # Whoever goes back to the first mode found it consistent before.
         accepted = (solved & ~asks & ~back) | (plan.opinion == 2)
+        # Gates above a dead layer count only where signals come down through them.
+        open_gate = accepted & (plan.torn >= 0) & (self.field.problem.rule.form != "direct")
+        forked = twofold | open_gate
         asks_rule = ~solved & lost & ~hopeless & ~alone
         choice = jnp.select(
             [accepted | hopeless | ~room, asks, back, asks_rule], [4, 1, 3, 2], 0
@@ -294,6 +300,7 @@ class March(eqx.Module):
         if self.numerics.exact.branch == "stop":
             outcome = rule(forked, Outcome.NOT_UNIQUE)
         place = jnp.argmax(plan.doubted).astype(now.fork_pair.dtype)
+        place = jnp.where(twofold, place, plan.torn)
         later = now._replace(
             plan=following,
             phase=jnp.where(choice == 2, CHATTER, now.phase).astype(now.phase.dtype),
@@ -326,6 +333,12 @@ class March(eqx.Module):
         pairs = jnp.where(used, state.mode.slots, -1)
         low, high = state.here.low, state.here.high
         return counts, pairs, jnp.where(used, low / (low + high), jnp.nan)
+
+
+def _arriving(mode: Mode, motion: Motion) -> Array:
+    """Pairs that stand on the surface and are about to cross it."""
+    inward = jnp.where(mode.above, motion.speed, -motion.speed)
+    return (jnp.abs(motion.h) <= motion.rounding) & (inward < 0) & ~mode.sliding
 
 
 def _int(flag: Flag) -> Array:

@@ -51,7 +51,8 @@ class Trial(NamedTuple):
 
 class Plan(NamedTuple):
     """A decision under way. `guess`: the mode looked at next, `dead`: pairs that
-    have no say in it; `surface`: pairs that may change;
+    have no say in it, `torn`: one of them that could be on
+    either side, or -1; `surface`: pairs that may change;
     `crossed`: those whose side in the guess is already the other one; `causes`: those that brought
     the event about; `rounds` so far; `chattered`: the discrete rule has been asked, with `sums` of
     its steps and the pairs that `flipped` lately; `first`: the mode found when the guess is a
@@ -59,6 +60,7 @@ class Plan(NamedTuple):
 
     guess: Mode
     dead: Array
+    torn: Integer
     surface: Array
     crossed: Array
     causes: Array
