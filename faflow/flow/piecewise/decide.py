@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
 from .field import Motion, Sides
-from .mode import Mode, change, no_sliding, spread
-from .state import PIVOT, Here, Plan, State
+from .mode import Mode, change, codes, first_of, no_sliding, spread
+from .state import Here, Plan
 
 Settle = Callable[[Array, Array], Sides]
 
@@ -29,11 +29,17 @@ SPEED_SLACK = 1e-11  # relative to the largest |dh/dt|; 20 times the noise if th
 def new_plan(mode: Mode) -> Plan:
     none = jnp.zeros(mode.above.size, bool)
     zero = jnp.zeros((), jnp.int32)
+    slots = mode.slots.size
     return Plan(
         guess=mode, dead=none, torn=zero - 1, surface=none, crossed=none, causes=none, rounds=zero,
-        chattered=jnp.asarray(False), sums=jnp.zeros(mode.above.size), flipped=none, first=mode,
-        doubted=none, opinion=zero,
+        chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32), sums=jnp.zeros(slots),
+        flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none, opinion=zero,
     )  # fmt: skip
+
+
+def still(motion: Motion) -> Scalar:
+    """|dh/dt| below this is 0 for all that float64 can tell."""
+    return jnp.maximum(SPEED_SLACK, 20 * motion.noise) * jnp.max(jnp.abs(motion.speed))
 
 
 def disagreeing(
@@ -44,7 +50,7 @@ def disagreeing(
     `beside`: pairs of neurons that slide on another sample, whose surfaces may coincide.
     """
     mode = plan.guess
-    scale = jnp.maximum(SPEED_SLACK, 20 * motion.noise) * jnp.max(jnp.abs(motion.speed))
+    scale = still(motion)
     inward = jnp.where(mode.above, motion.speed, -motion.speed)
     outside = spread(mode, jnp.minimum(motion.low, motion.high), 0.5) < -slack
     # A pair that keeps to the surface because others hold it there slides with them.
@@ -101,24 +107,27 @@ def start_chatter(plan: Plan, motion: Motion) -> Plan:
     """Ask the discrete rule from here on."""
     mode = plan.guess
     above = jnp.where(mode.sliding, opens(mode, motion), mode.above)
-    none = jnp.zeros_like(plan.surface)
     return plan._replace(
         guess=no_sliding(above, mode.slots.size), rounds=jnp.zeros_like(plan.rounds),
-        chattered=jnp.asarray(True), sums=jnp.zeros_like(plan.sums), flipped=none,
+        chattered=jnp.asarray(True), sums=jnp.zeros_like(plan.sums),
+        who=first_of(plan.surface & ~plan.dead, plan.who.size),
+        flipped=jnp.zeros_like(plan.flipped),
     )  # fmt: skip
 
 
 def stroke(plan: Plan, motion: Motion) -> tuple[Plan, Flag]:
     """One step of the discrete rule; after the last one its answer is the guess."""
-    sums = plan.sums + jnp.where(plan.surface, motion.speed, 0.0)
-    above = jnp.where(plan.surface, sums > 0, plan.guess.above)
+    who, sides = plan.who, plan.guess.above
+    asked = who < sides.size
+    sums = plan.sums + jnp.where(asked, motion.speed.at[who].get(mode="clip"), 0.0)
     late = plan.rounds >= STROKES // 2
-    flipped = plan.flipped | (late & (above != plan.guess.above))
+    flipped = plan.flipped | (late & asked & ((sums > 0) != sides.at[who].get(mode="clip")))
+    above = sides.at[who].set(sums > 0, mode="drop")
     over = plan.rounds + 1 >= STROKES
-    guess = change(plan.guess, above, flipped & over)
+    sliding = jnp.zeros_like(sides).at[who].set(flipped & over, mode="drop")
     return plan._replace(
-        guess=guess, sums=sums, flipped=flipped, crossed=plan.surface,
-        rounds=jnp.where(over, 0, plan.rounds + 1),
+        guess=change(plan.guess, above, sliding), sums=sums, flipped=flipped,
+        crossed=plan.surface, rounds=jnp.where(over, 0, plan.rounds + 1),
     ), over  # fmt: skip
 
 
@@ -138,29 +147,28 @@ def second_opinion(plan: Plan, motion: Motion, doubted: Array, fix) -> Plan:
     leans = opens(mode, motion)
     above = jnp.where(doubted, jnp.where(mode.sliding, leans, ~mode.above), mode.above)
     return guessing(plan, fix(above, mode.sliding & ~doubted))._replace(
-        first=mode, doubted=doubted,
+        first=codes(mode), doubted=doubted,
         crossed=plan.crossed | doubted, opinion=jnp.ones_like(plan.opinion),
         rounds=jnp.zeros_like(plan.rounds),
     )  # fmt: skip
 
 
-def same_mode(one: Mode, two: Mode, dead: Array) -> Flag:
-    """Whether the modes agree on all pairs that have a say."""
-    sides = (one.above == two.above) | one.sliding
-    return jnp.all(((one.sliding == two.sliding) & sides) | dead)
+def differs(plan: Plan) -> Flag:
+    """Whether the second opinion is another mode, for pairs that have a say."""
+    return jnp.any((codes(plan.guess) != plan.first) & ~plan.dead)
 
 
-def begin(now: State, arrives: Array, leaves: Array, fix: Settle) -> State:
-    """Start a decision: arriving pairs cross, leaving ones go to the side their gate has reached."""
-    mode = now.mode
+def return_to_first(plan: Plan) -> Plan:
+    """The first mode after all."""
+    guess = change(plan.guess, plan.first > 0, plan.first == 0)
+    return plan._replace(guess=guess, opinion=plan.opinion + 1)
+
+
+def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle) -> Plan:
+    """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached."""
     above = jnp.where(arrives, ~mode.above, mode.above)
-    above = jnp.where(leaves, opens(mode, now.here), above)
+    above = jnp.where(leaves, opens(mode, here), above)
     causes = arrives | leaves
-    plan = guessing(new_plan(mode), fix(above, mode.sliding & ~leaves))._replace(
-        surface=now.here.near | mode.sliding | arrives,
-        crossed=causes,
-        causes=causes,
+    return guessing(new_plan(mode), fix(above, mode.sliding & ~leaves))._replace(
+        surface=here.near | mode.sliding | arrives, crossed=causes, causes=causes
     )
-    return now._replace(plan=plan, phase=jnp.full_like(now.phase, PIVOT))
-
-

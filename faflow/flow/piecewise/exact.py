@@ -14,14 +14,15 @@ from ..events import EventLog, EventRecord, Fork
 from ..problem import FlowProblem, Numerics
 from ..solution import FlowSolution, unreached
 from .field import Field, Motion
-from .march import March
+from .march import advance, first_state, sliding_pairs
 from .mode import no_sliding
 from .pairs import Layout, layout_of, slopes_of
 from .runge_kutta import tableau_of
+from .setting import Setting
 from .state import State
 from .watch import RUNNING
 
-TIERS = (0, 8, 32)  # sliding pairs a program is compiled for, besides the most allowed
+TIERS = (0, 8, 20, 40, 80)  # sliding pairs a program is compiled for, besides the most allowed
 
 
 def check_exact(problem: FlowProblem, numerics: Numerics) -> None:
@@ -61,7 +62,8 @@ def solve_exact(
 ) -> FlowSolution:
     """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts."""
     field, data = _field(problem, numerics), problem.data
-    march = March(field, numerics, ts[0], ts[-1], tableau_of(numerics.build_solver()), meter)
+    table = tableau_of(numerics.build_solver())
+    setting = Setting(field, numerics, ts[0], ts[-1], table, meter)
 
     def observe(state: State):
         weights = field.network(state.here.flat)
@@ -76,16 +78,16 @@ def solve_exact(
         first = frobenius(data.residual(problem.weights(data.inputs)))
         return jnp.clip(jnp.where(first > 0, now / first, 1.0), 1e-12, 1.0)
 
-    def segment(state: State, target):
-        running = state.outcome == RUNNING
-        state = march.advance(state, target, tail_scale(state))
+    def segment(carry, target):
+        running = carry[0].outcome == RUNNING
+        state, log = advance(setting, *carry, target, tail_scale(carry[0]))
         shapes = jax.eval_shape(observe, state)
         records = jax.lax.cond(running, observe, lambda _: unreached(shapes), state)
         when = jnp.where(running, state.t, jnp.nan)
-        seen = (state.counts, state.events, *march.sliding(state))
-        return state, (when, running, records, seen)
+        seen = (state.counts, state.events, *sliding_pairs(setting, state))
+        return (state, log), (when, running, records, seen)
 
-    end, (times, reached, records, seen) = jax.lax.scan(segment, march.init(), ts)
+    (end, log), (times, reached, records, seen) = jax.lax.scan(segment, first_state(setting), ts)
     meter.close(end.meter)
     counts_at, events_at, sliding_at, pairs_at, gates_at = seen
     completed = jnp.asarray(Outcome.COMPLETED.value, end.outcome.dtype)
@@ -108,7 +110,7 @@ def solve_exact(
             gates_at=gates_at,
             above=end.mode.above,
             sliding=end.mode.sliding,
-            log=_log(field.layout, end.log, numerics.exact.events),
+            log=_log(field.layout, log, numerics.exact.events),
             fork=_fork(field.layout, end),
         ),
     )

@@ -4,7 +4,7 @@ With a_p = 0 on the sliding pairs A the deltas are affine in the averaged deltas
 is the field, and dh_A/dt = 0 is one |A| x |A| linear system (`gram.py`).
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -51,6 +51,21 @@ class Sides(NamedTuple):
     sliding: Array
     dead: Array
     torn: Array
+
+
+class _Grip(NamedTuple):
+    """What a mode says of the slots, the same at every point: their pairs (`index`), samples
+    (`rows`) and neurons; `marks` (slots, n_l) one at each slot's neuron; `gates` of the samples
+    and, below them, the slots' (`own`); `injected`: the marks below zeros."""
+
+    index: Array
+    used: Array
+    rows: Array
+    neuron: Array
+    marks: tuple[Array, ...]
+    gates: tuple[Array, ...]
+    own: tuple[Array, ...]
+    injected: tuple[Array, ...]
 
 
 class _Rows(NamedTuple):
@@ -142,8 +157,9 @@ class Field(eqx.Module):
         """A Runge-Kutta step of dW/dt without its last stage: the end, and its part of the error."""
 
         def step(slots: int):
+            grip = self._grip(mode, slots)
             end, ks = inner_stages(
-                table, lambda point: self._velocity(point, mode, slots), flat, first, dt
+                table, lambda point: self._velocity(point, grip), flat, first, dt
             )
             return end, dt * (jnp.asarray(table.error[:-1]) @ ks)
 
@@ -162,12 +178,12 @@ class Field(eqx.Module):
         tier = jnp.sum(mode.held > jnp.asarray(self.tiers[:-1], mode.held.dtype))
         return jax.lax.switch(tier, [lambda k=k: branch(k) for k in self.tiers])
 
-    def _velocity(self, flat: Array, mode: Mode, slots: int) -> Array:
-        rows = self._rows(flat, mode, slots, full=False)
+    def _velocity(self, flat: Array, grip: _Grip) -> Array:
+        rows = self._rows(flat, grip, full=False)
         return self.flat(self._push(rows, rows.average, samples=True))
 
     def _motion(self, flat: Array, mode: Mode, slots: int) -> Motion:
-        rows = self._rows(flat, mode, slots, full=True)
+        rows = self._rows(flat, self._grip(mode, slots), full=True)
         velocity = self._push(rows, rows.average, samples=True)
         correction: Array = jnp.zeros_like(flat)
         if slots:
@@ -183,66 +199,80 @@ class Field(eqx.Module):
             self.flat(velocity), correction, h, speed, rounding, noise, low, high
         )  # fmt: skip
 
-    def _rows(self, flat: Array, mode: Mode, slots: int, full: bool) -> _Rows:
-        problem, layout = self.problem, self.layout
-        weights, gates = self.network(flat), self.slope(mode)
-        trace = gated_trace(weights, problem.data.inputs, gates)
-        error = problem.data.error(trace.outputs)
-        rule = cast(AbstractLayerwiseRule, problem.rule)  # `check_exact` sees to it
+    def _grip(self, mode: Mode, slots: int) -> _Grip:
+        layout, gates = self.layout, self.slope(mode)
         if slots == 0:
-            back = backward(rule, weights, problem.feedback, trace, error, gates)
+            none = jnp.zeros(0, jnp.int32)
+            return _Grip(none, none > 0, none, none, (), gates, (), ())
+        index = mode.slots[:slots]
+        rows = jnp.asarray(layout.sample)[index]
+        marks = tuple(mark.astype(gates[0].dtype) for mark in layout.one_hot(index))
+        own = tuple(gate[rows] for gate in gates)
+        return _Grip(
+            index=index,
+            used=index < layout.pairs,
+            rows=rows,
+            neuron=jnp.asarray(layout.neuron)[index],
+            marks=marks,
+            gates=tuple(jnp.concatenate(pair) for pair in zip(gates, own, strict=True)),
+            own=own,
+            injected=tuple(
+                jnp.concatenate([jnp.zeros_like(gate), mark])
+                for gate, mark in zip(gates, marks, strict=True)
+            ),
+        )
+
+    def _rows(self, flat: Array, grip: _Grip, full: bool) -> _Rows:
+        problem, layout, rule = self.problem, self.layout, self.problem.rule
+        assert isinstance(rule, AbstractLayerwiseRule)  # `check_exact` sees to it
+        weights, samples, rows, slots = (
+            self.network(flat), self.layout.samples, grip.rows, grip.rows.size
+        )  # fmt: skip
+        trace = gated_trace(weights, problem.data.inputs, tuple(g[:samples] for g in grip.gates))
+        error = problem.data.error(trace.outputs)
+        if slots == 0:
+            back = backward(rule, weights, problem.feedback, trace, error, grip.gates)
             empty = (jnp.zeros(0, flat.dtype),) * 4
             return _Rows(weights, trace, trace.post[:-1], back.deltas, *empty)
-        samples = layout.samples
-        index = mode.slots[:slots]
-        used = index < layout.pairs
-        rows = jnp.asarray(layout.sample)[index]
-        marks = tuple(mark.astype(flat.dtype) for mark in layout.one_hot(index))
 
         def extended(part: Array) -> Array:
             return jnp.concatenate([part, part[rows]])
 
-        def below(part: Array, more: Array) -> Array:
-            return jnp.concatenate([jnp.zeros((samples, part.shape[1])), more])
-
         longer = Trace(tuple(map(extended, trace.pre)), tuple(map(extended, trace.post)))
+        errors = jnp.concatenate([error, jnp.zeros((slots, error.shape[1]))])
         back = backward(
-            rule, weights, problem.feedback, longer,
-            jnp.concatenate([error, jnp.zeros((slots, error.shape[1]))]),
-            tuple(map(extended, gates)),
-            tuple(below(gate, mark) for gate, mark in zip(gates, marks, strict=True)),
+            rule, weights, problem.feedback, longer, errors, grip.gates, grip.injected
         )  # fmt: skip
-        rates = forward_rates(weights, tuple(gate[rows] for gate in gates), marks)
+        rates = forward_rates(weights, grip.own, grip.marks)
         given = couplings(weights, rates, longer.post[:-1], rows, back.deltas[:-1])
         matrix = given[:, samples:]
         here: Any = sum(
-            jnp.sum(s[rows] * m, axis=1) for s, m in zip(back.signals, marks, strict=True)
+            jnp.sum(s[rows] * m, axis=1) for s, m in zip(back.signals, grip.marks, strict=True)
         )
         wanted = -jnp.sum(given[:, :samples], axis=1)[:, None]
         if full:
-            held = layout.join(trace.pre[:-1])[jnp.minimum(index, layout.pairs - 1)]
+            held = layout.join(trace.pre[:-1])[jnp.minimum(grip.index, layout.pairs - 1)]
             wanted = jnp.concatenate([wanted, -held[:, None]], axis=1)
-        place = jnp.asarray(layout.neuron)[index]
-        ties = find_ties(matrix, here, place, used)
-        answer = solve_held(matrix, wanted, ties, used)
+        ties = find_ties(matrix, here, grip.neuron, grip.used)
+        answer = solve_held(matrix, wanted, ties, grip.used)
         average, lift = (ties.share * answer[ties.leader, column] for column in (0, -1))
         low, high = here, here
         if full:
-            signal = self._signal(back.signals, here, marks, rows, average)
-            low, high = self._margins(back.signals, signal, index, matrix, place, answer[:, 0])
+            signal = self._signal(back.signals, here, grip, average)
+            low, high = self._margins(back.signals, signal, grip, matrix, answer[:, 0])
         return _Rows(weights, trace, longer.post[:-1], back.deltas, average, lift, low, high)
 
-    def _signal(self, signals, here, marks, rows, average) -> Array:
+    def _signal(self, signals, here, grip: _Grip, average) -> Array:
         """The signals of the slots; those of one sample depend on each other."""
-        samples = self.layout.samples
+        samples, rows, marks = self.layout.samples, grip.rows, grip.marks
         same = rows[:, None] == rows[None, :]
         across: Any = sum(s[samples:] @ m.T for s, m in zip(signals, marks, strict=True))  # [q, p]
         return here + jnp.where(same, across, 0.0).T @ average
 
-    def _margins(self, signals, signal, index, matrix, place, unknown) -> tuple[Array, Array]:
+    def _margins(self, signals, signal, grip: _Grip, matrix, unknown) -> tuple[Array, Array]:
         """`low` and `high` of the slots, the same for all that are tied."""
-        used = index < self.layout.pairs
-        ties = find_ties(matrix, signal, place, used)
+        index, used = grip.index, grip.used
+        ties = find_ties(matrix, signal, grip.neuron, used)
         usual = jnp.stack([jnp.sqrt(jnp.mean(s[: self.layout.samples] ** 2)) for s in signals])
         usual = usual[jnp.asarray(self.layout.layer)[index]]
         below, above = self.slopes

@@ -82,8 +82,14 @@ def solve_held(matrix: Array, wanted: Array, ties: Ties, used: Array) -> Array:
     """
     slots = used.size
     leads = used & (ties.leader == jnp.arange(slots))
-    gather = jnp.where(ties.leader[:, None] == jnp.arange(slots)[None, :], ties.share[:, None], 0.0)
-    system = jnp.where(leads[:, None] & leads[None, :], matrix @ gather, jnp.eye(slots))
+
+    def gathered(_) -> Array:
+        to = ties.leader[:, None] == jnp.arange(slots)[None, :]
+        return matrix @ jnp.where(to, ties.share[:, None], 0.0)
+
+    tied = jnp.any(used & ~leads)
+    columns = jax.lax.cond(tied, gathered, lambda _: matrix, None)
+    system = jnp.where(leads[:, None] & leads[None, :], columns, jnp.eye(slots))
     size = jnp.max(jnp.where(leads, jnp.abs(jnp.diagonal(system)), 0.0))
     ridge = jnp.where(leads, RIDGE * jnp.where(size > 0, size, 1.0), 0.0)
     wanted = jnp.where(leads[:, None], wanted, 0.0)

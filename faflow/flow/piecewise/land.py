@@ -19,7 +19,8 @@ from .state import Here, Trial
 
 LOOKS = 6
 SHARE = 0.03  # of the allowed error, for the part that the correction takes away
-EARLIEST, LATEST = 0.7, 1.05  # theta; the correction is well conditioned there
+EARLIEST, LATEST = 0.1, 1.05  # theta
+MIDDLE = 0.15  # about theta = 1/2 the defect vanishes and tells nothing
 
 
 class Landing(NamedTuple):
@@ -43,7 +44,8 @@ def judge_look(
     """What a look at `place` tells: Newton's method in theta for a pair, a secant for a gate."""
     theta, dt, pair = trial.theta, trial.dt, jnp.maximum(trial.pair, 0)
     slope = hermite_slope(here.flat, here.velocity, trial.end, trial.velocity, dt, theta)
-    factor = dt * theta * (1 - theta) / (2 * (1 - 2 * theta))
+    odd = 1 - 2 * theta
+    factor = dt * theta * (1 - theta) / (2 * jnp.where(odd == 0, 1.0, odd))
     signed = jnp.where(mode.above, motion.h, -motion.h)
     speed = jnp.where(mode.above[pair], motion.speed[pair], -motion.speed[pair])
     side, rounding = signed[pair], motion.rounding[pair]
@@ -61,7 +63,7 @@ def judge_look(
     # At the first look nothing has been taken away yet: good if there is nothing to take.
     missed = jnp.where(trial.looks == 0, correction, trial.correction)
     most = jnp.where(trial.looks == 0, SHARE**2, SHARE)
-    accurate = jnp.sqrt(jnp.mean((missed / scale) ** 2)) <= most
+    accurate = (jnp.sqrt(jnp.mean((missed / scale) ** 2)) <= most) & (jnp.abs(odd) > 2 * MIDDLE)
     arrived = arrived & (accurate | (trial.looks > 0))
     later = trial._replace(
         theta=jnp.clip(following, EARLIEST, LATEST),

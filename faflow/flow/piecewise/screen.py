@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, Scalar
+from .mode import first_index
 
 BISECTIONS = 50
 
@@ -78,7 +79,7 @@ def first_crossing(f: Cubics, rounding: Array, watched: Array) -> Crossing:
         inside = jnp.where(left, f.start, 1.0)
         at = f(where)
         guess = jnp.where(left, where * inside / jnp.maximum(inside - at, 1e-300), jnp.inf)
-        pair = jnp.argmin(guess)
+        pair = first_index(guess == jnp.min(guess))
         mine = f.at(pair)
         # A pair that starts a rounding error outside is looked at from where it starts.
         theta = _root(mine, jnp.minimum(-rounding[pair] / 2, mine.start), where[pair])
@@ -86,7 +87,7 @@ def first_crossing(f: Cubics, rounding: Array, watched: Array) -> Crossing:
         left = left & low & (jnp.arange(left.size) != pair)
         return left, theta * sooner, theta, pair
 
-    none = (left, where, jnp.ones(()), jnp.zeros((), int))
+    none = (left, where, jnp.ones(()), jnp.zeros((), jnp.int32))
     _, _, theta, pair = jax.lax.while_loop(lambda now: jnp.any(now[0]), earlier, none)
     return Crossing(jnp.any(left), theta, pair)
 
@@ -108,8 +109,8 @@ def next_crossing(above: Array, h: Array, speed: Array, watched: Array) -> tuple
     inward = jnp.where(above, speed, -speed)
     going = watched & (inward < 0)
     time = jnp.where(going, jnp.abs(h) / jnp.where(going, -inward, 1.0), jnp.inf)
-    pair = jnp.argmin(time)
-    return time[pair], pair
+    soonest = jnp.min(time)
+    return soonest, first_index(time == soonest)
 
 
 def margin(low: Array, high: Array) -> Scalar:

@@ -3,22 +3,19 @@
 import jax
 import jax.numpy as jnp
 
-from ..._types import Array, PyTree, Scalar
 from ..events import EventCounts
-from ..problem import Numerics
 from ..stepping import Counts
 from .decide import new_plan
-from .field import Field
 from .mode import no_sliding
+from .setting import Setting, rms
 from .state import STEP, Log, State, Trial, here_of
 from .watch import RUNNING
 
 
-def start(
-    field: Field, numerics: Numerics, t0: Scalar, t1: Scalar, meter: PyTree
-) -> State:
+def start(setting: Setting) -> tuple[State, Log]:
     """The state at t0 with every pair on the side its h is on (0 counts as below, as for
-    phi'(0) = 0)."""
+    phi'(0) = 0), and an empty log."""
+    field, t0, t1 = setting.field, setting.t0, setting.t1
     flat, pairs = field.flat(field.problem.weights), field.layout.pairs
     mode = no_sliding(jnp.zeros(pairs, bool), field.tiers[-1])
 
@@ -28,23 +25,19 @@ def start(
     # The gates decide a_l and with it h_{l+1}: settle the layers from below.
     mode = jax.lax.fori_loop(0, len(field.layout.hidden), side, mode)
     motion = field.motion_at_rest(flat, mode)
-    dt = 0.01 * _rms(flat) / _rms(motion.velocity)
+    dt = 0.01 * rms(flat) / rms(motion.velocity)
     dt = jnp.where(jnp.isfinite(dt) & (dt > 0), jnp.minimum(dt, t1 - t0), t1 - t0)
-    zero, inf, nan = jnp.zeros((), jnp.int32), jnp.full_like(t0, jnp.inf), jnp.full_like(t0, jnp.nan)
-    one, nothing, size = jnp.ones_like(t0), jnp.zeros_like(flat), numerics.exact.events
+    zero, one, nothing = jnp.zeros((), jnp.int32), jnp.ones_like(t0), jnp.zeros_like(flat)
+    inf, nan = jnp.full_like(t0, jnp.inf), jnp.full_like(t0, jnp.nan)
     looks = zero + len(field.layout.hidden) + 1
-    return State(
-        t=t0, dt=dt, first_dt=dt, cap=inf, moved=dt, here=here_of(flat, motion), mode=mode, phase=zero + STEP,
+    state = State(
+        t=t0, dt=dt, first_dt=dt, cap=inf, moved=dt, here=here_of(flat, motion), mode=mode,
+        phase=zero + STEP,
         trial=Trial(nothing, nothing, one, one, zero, nothing, one, one, zero),
         plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
         stalled=zero, outcome=zero + RUNNING, peak_speed=jnp.zeros_like(t0), fork_time=nan,
-        fork_pair=zero + pairs,
-        log=Log(
-            jnp.full(size, jnp.nan), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int8), zero
-        ),
-        meter=meter,
+        fork_pair=zero + pairs, meter=setting.meter.init(),
     )  # fmt: skip
-
-
-def _rms(flat: Array) -> Scalar:
-    return jnp.sqrt(jnp.mean(flat**2))
+    size = setting.numerics.exact.events
+    times, became = jnp.full(size, jnp.nan), jnp.zeros(size, jnp.int8)
+    return state, Log(times, jnp.zeros(size, jnp.int32), became, zero)

@@ -50,13 +50,16 @@ class Trial(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A decision under way. `guess`: the mode looked at next, `dead`: pairs that
-    have no say in it, `torn`: one of them that could be on
-    either side, or -1; `surface`: pairs that may change;
-    `crossed`: those whose side in the guess is already the other one; `causes`: those that brought
-    the event about; `rounds` so far; `chattered`: the discrete rule has been asked, with `sums` of
-    its steps and the pairs that `flipped` lately; `first`: the mode found when the guess is a
-    second opinion on `doubted` pairs, `opinion` counts them."""
+    """A decision under way.
+
+    `guess`: the mode looked at next, `dead`: pairs that have no say in it, `torn`: one of them
+    that could be on either side, or -1; `surface`: pairs that may change; `crossed`: those whose
+    side in the guess is already the other one; `causes`: those that brought the event about;
+    `rounds` so far. `chattered`: the discrete rule has been asked: `who` (slots,) are the pairs it
+    was asked about, `sums` of their steps, `flipped` lately. `first` (pairs,): the mode found
+    (-1 below, 0 sliding, 1 above) when the guess is a second opinion on `doubted` pairs;
+    `opinion` counts them.
+    """
 
     guess: Mode
     dead: Array
@@ -66,9 +69,10 @@ class Plan(NamedTuple):
     causes: Array
     rounds: Integer
     chattered: Flag
+    who: Array
     sums: Array
     flipped: Array
-    first: Mode
+    first: Array
     doubted: Array
     opinion: Integer
 
@@ -106,5 +110,4 @@ class State(NamedTuple):
     peak_speed: Scalar
     fork_time: Scalar
     fork_pair: Integer
-    log: Log
     meter: PyTree

@@ -4,18 +4,20 @@ import jax
 import jax.numpy as jnp
 
 from ..._results import Outcome
-from ..._types import Flag, Integer, Scalar
+from ..._types import Integer, Scalar
 from ...networks.draws import frobenius
-from ..problem import Numerics
 from ..stepping import RUNNING
 from .field import Field
+from .setting import Setting
 from .state import State
 
 STALLED = 500  # decisions in a row without progress
 
 
-def judge(now: State, field: Field, numerics: Numerics, moved: Flag) -> State:
+def judge(setting: Setting, before: State, now: State) -> State:
     """The outcome after a look at the field, most serious last; stops are watched after steps."""
+    field, numerics = setting.field, setting.numerics
+    moved = now.counts.accepted > before.counts.accepted
     stops, verdict, peak = numerics.stops, now.outcome, now.peak_speed
 
     def rule(condition, outcome: Outcome) -> Integer:

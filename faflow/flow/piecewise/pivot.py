@@ -1,0 +1,96 @@
+"""After a look at a guess: settle in it, guess again, ask the discrete rule, or give up."""
+
+import jax
+import jax.numpy as jnp
+
+from ..._results import Outcome
+from ..._types import Array, Flag
+from .decide import (
+    PIVOTS,
+    differs,
+    disagreeing,
+    doubtful,
+    move,
+    return_to_first,
+    second_opinion,
+    start_chatter,
+    stroke,
+)
+from .setting import Look, Setting
+from .settle import settle
+from .state import CHATTER, PIVOT, State
+
+
+def after_pivot(setting: Setting, now: State, look: Look) -> State:
+    """The field in the guessed mode has been looked at."""
+    plan, motion, branch = now.plan, look.motion, setting.numerics.exact.branch
+    beside = setting.field.beside(plan.guess.sliding)
+    wrong = disagreeing(plan, now.mode, motion, setting.slack(motion), beside)
+    solved, lost = ~jnp.any(wrong), plan.rounds >= PIVOTS
+    room = plan.guess.held <= plan.guess.slots.size
+    doubted = doubtful(plan, now.mode, now.here, motion)
+    asks = solved & (plan.opinion == 0) & jnp.any(doubted)
+    twofold = solved & (plan.opinion == 1) & differs(plan)
+    alone = ~solved & lost & (plan.opinion == 1)
+    back = (twofold & (branch != "other")) | alone
+    hopeless = ~solved & lost & plan.chattered & (plan.opinion != 1)
+    # Whoever goes back to the first mode found it consistent before.
+    accepted = (solved & ~asks & ~back) | (plan.opinion == 2)
+    # Gates above a dead layer count only where signals come down through them.
+    open_gate = accepted & (plan.torn >= 0) & (setting.field.problem.rule.form != "direct")
+    forked = twofold | open_gate
+    asks_rule = ~solved & lost & ~hopeless & ~alone
+    key = jax.random.fold_in(jax.random.key(0), now.events.events)
+
+    def fix(above, sliding):
+        return setting.field.settled(now.here.flat, above, sliding)
+
+    follow = (
+        lambda _: move(plan, motion, wrong, beside, key, fix),
+        lambda _: second_opinion(plan, motion, doubted, fix),
+        lambda _: start_chatter(plan, motion),
+        lambda _: return_to_first(plan),
+        lambda _: plan,
+    )
+    over = accepted | hopeless | ~room
+    choice = jnp.select([over, asks, back, asks_rule], [4, 1, 3, 2], 0)
+    place = jnp.where(twofold, jnp.argmax(plan.doubted).astype(plan.torn.dtype), plan.torn)
+    is_first = forked & (now.events.forks == 0)
+    chosen = settle(now, motion, accepted & room)
+    return chosen._replace(
+        plan=jax.lax.switch(choice, follow, None),
+        phase=jnp.where(choice == 2, CHATTER, chosen.phase).astype(now.phase.dtype),
+        counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
+        events=chosen.events._replace(
+            pivots=now.events.pivots + 1, forks=now.events.forks + _int(forked)
+        ),
+        outcome=_outcome(now.outcome, hopeless, ~room, forked & (branch == "stop")),
+        fork_time=jnp.where(is_first, now.t, now.fork_time),
+        fork_pair=jnp.where(is_first, place, now.fork_pair),
+    )
+
+
+def after_stroke(setting: Setting, now: State, look: Look) -> State:
+    """The discrete rule has made a step."""
+    del setting
+    plan, over = stroke(now.plan, look.motion)
+    return now._replace(
+        plan=plan,
+        phase=jnp.where(over, PIVOT, CHATTER).astype(now.phase.dtype),
+        counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
+        events=now.events._replace(pivots=now.events.pivots + 1),
+    )
+
+
+def _outcome(outcome: Array, hopeless: Flag, full: Flag, forked: Flag) -> Array:
+    for condition, value in (
+        (hopeless, Outcome.NO_CONTINUATION),
+        (full, Outcome.SLIDING_OVERFLOW),
+        (forked, Outcome.NOT_UNIQUE),
+    ):
+        outcome = jnp.where(condition, jnp.asarray(value.value, outcome.dtype), outcome)
+    return outcome
+
+
+def _int(flag: Flag) -> Array:
+    return flag.astype(jnp.int32)

@@ -1,0 +1,56 @@
+"""What stays the same during an exact flow."""
+
+from typing import NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax.numpy as jnp
+
+from ..._types import Array, Flag, Scalar
+from ..problem import Numerics
+from .field import Field, Motion
+from .mode import Mode
+from .runge_kutta import Tableau
+
+
+class Setting(eqx.Module):
+    """The field, how it is integrated, from when to when."""
+
+    field: Field
+    numerics: Numerics
+    t0: Scalar
+    t1: Scalar
+    table: Tableau = eqx.field(static=True)
+    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
+
+    def slack(self, motion: Motion) -> Scalar:
+        """How far outside its bounds a sliding pair may be found. The field is continuous where a
+        gate reaches its end: an excess of s costs an error of order s^2."""
+        least = jnp.clip(0.01 * jnp.sqrt(self.numerics.rtol), 1e-9, 1e-5)
+        return jnp.minimum(jnp.maximum(least, 50 * motion.noise), 1e-2)
+
+    def error_scale(self, start: Array, end: Array, tail: Scalar) -> Array:
+        """The local error allowed in each weight, tolerances times `tail`; never below rounding."""
+        most, size = jnp.maximum(jnp.abs(start), jnp.abs(end)), jnp.maximum(rms(start), rms(end))
+        rounding = 16 * jnp.finfo(start.dtype).eps
+        atol = jnp.maximum(self.numerics.atol * tail, rounding * size)
+        rtol = jnp.maximum(self.numerics.rtol * tail, rounding)
+        return atol + rtol * jnp.maximum(most, 1e-3 * size)
+
+
+class Look(NamedTuple):
+    """A look at the field: where, in which mode, what it showed; `partial`: the step's error but
+    for its last stage; `dt`, `last`: the trial step, and whether it ends at the `target`."""
+
+    point: Array
+    mode: Mode
+    motion: Motion
+    partial: Array
+    dt: Scalar
+    last: Flag
+    target: Scalar
+    tail: Scalar
+
+
+def rms(flat: Array) -> Scalar:
+    return jnp.sqrt(jnp.mean(flat**2))

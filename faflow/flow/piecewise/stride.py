@@ -1,0 +1,159 @@
+"""After a trial step, or a look inside it: stand there, seek the event in it, or try a shorter one."""
+
+import jax
+import jax.numpy as jnp
+
+from ..._types import Array, Flag, Scalar
+from .decide import begin, still
+from .field import Motion
+from .land import EARLIEST, LATEST, judge_look
+from .mode import Mode, spread
+from .screen import Crossing, cubics, first_crossing, margin, next_crossing
+from .setting import Look, Setting
+from .state import LOOK, PIVOT, STEP, State, here_of
+
+AT_END = 1e-12  # a sliding pair this close to its bounds is there
+TINY = 1e-6  # of the step that the error allows: as good as no time
+STUCK = 1e-14  # of the step that the error allows: a violation sooner than that is one on the spot
+
+
+def after_step(setting: Setting, now: State, look: Look) -> State:
+    """The end of a trial step has been looked at: is it accurate, does anyone leave the mode?"""
+    here, mode, motion, dt = now.here, now.mode, look.motion, look.dt
+    ratio = _error_ratio(setting, now, look)
+    fine, watched = ratio <= 1, ~mode.sliding
+    curves = cubics(mode.above, here.h, here.speed, motion.h, motion.speed, dt)
+    cross = first_crossing(curves, motion.rounding, watched & fine)
+    start, end = margin(here.low, here.high), margin(motion.low, motion.high)
+    slack = setting.slack(motion)
+    exits = fine & (end < -slack)
+    # A pair that will cross just beyond the end is reached from here as well.
+    clear = watched & (jnp.abs(motion.h) > motion.rounding)
+    ahead, coming = next_crossing(mode.above, motion.h, motion.speed, clear)
+    ahead = jnp.where(jnp.any(_arriving(mode, motion)), jnp.inf, ahead)
+    theta = jnp.where(cross.found, cross.theta, 1 + ahead / dt)
+    exit_at = (jnp.maximum(start, 0) + slack / 2) / (jnp.maximum(start, 0) - end)
+    by_gate = exits & (exit_at < theta)
+    theta = jnp.where(by_gate, exit_at, theta)
+    # A gate that jumps out of its bounds (surfaces that part or meet) is taken as it is.
+    jumps = by_gate & (dt <= TINY * now.dt)
+    violated = (cross.found | exits) & ~jumps
+    room = theta * dt < look.target - now.t
+    seek = fine & (theta > EARLIEST) & (theta < LATEST) & room & ~jumps
+    stands = fine & ~violated & ~seek
+    stuck = violated & (theta * dt <= STUCK * now.dt)
+    retry = violated & ~seek
+    pair = jnp.where(by_gate, -1, jnp.where(cross.found, cross.pair, coming))
+    trial = now.trial._replace(
+        end=look.point, velocity=motion.velocity, dt=dt, theta=theta,
+        pair=pair.astype(now.trial.pair.dtype), correction=jnp.zeros_like(look.point),
+        last_theta=jnp.ones_like(theta), last_margin=end, looks=jnp.zeros_like(now.trial.looks),
+    )  # fmt: skip
+    later = now._replace(
+        dt=_next_dt(setting, now.dt, dt, ratio),
+        cap=jnp.where(retry, theta * dt, jnp.inf),
+        phase=jnp.where(seek, LOOK, STEP).astype(now.phase.dtype),
+        trial=jax.tree.map(lambda a, b: jnp.where(seek, a, b), trial, now.trial),
+        counts=now.counts._replace(
+            rejected=now.counts.rejected + _int(~fine),
+            evaluations=now.counts.evaluations + len(setting.table.weights) - 1,
+        ),
+        events=now.events._replace(retried=now.events.retried + _int(retry)),
+    )
+    t = jnp.where(look.last, look.target, now.t + dt)
+    later = _stand(setting, later, look, t, stands)
+    arrives, leaves = _events(mode, motion, stands)
+    forced = _offenders(now, cross, motion, stuck)
+    return _decide(setting, later, arrives | forced[0], leaves | forced[1], stuck)
+
+
+def after_look(setting: Setting, now: State, look: Look) -> State:
+    """A place inside the step has been looked at: is the event there?"""
+    trial, slack = now.trial, setting.slack(look.motion)
+    allowed = setting.error_scale(now.here.flat, trial.end, look.tail)
+    landing = judge_look(now.here, trial, now.mode, look.motion, slack, allowed)
+    over = landing.failed | landing.landed
+    later = now._replace(
+        trial=landing.trial,
+        phase=jnp.where(over, STEP, LOOK).astype(now.phase.dtype),
+        cap=jnp.where(landing.failed, trial.theta * trial.dt, now.cap),
+        counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
+        events=now.events._replace(retried=now.events.retried + _int(landing.failed)),
+    )
+    later = _stand(setting, later, look, now.t + trial.theta * trial.dt, landing.landed)
+    arrives, leaves = _events(now.mode, look.motion, landing.landed)
+    return _decide(setting, later, arrives, leaves, jnp.asarray(False))
+
+
+def _error_ratio(setting: Setting, now: State, look: Look) -> Scalar:
+    error = look.partial + look.dt * setting.table.error[-1] * look.motion.velocity
+    allowed = setting.error_scale(now.here.flat, look.point, look.tail)
+    ratio = jnp.sqrt(jnp.mean((error / allowed) ** 2))
+    return jnp.where(jnp.isnan(ratio), jnp.inf, ratio)
+
+
+def _next_dt(setting: Setting, allowed: Scalar, dt: Scalar, ratio: Scalar) -> Scalar:
+    """The step that the error allows. A cut step says little about longer ones: it may raise the
+    proposal, not lower it."""
+    factor = jnp.clip(0.9 * ratio ** (-1 / setting.table.order), 0.2, 5.0)
+    proposal = dt * jnp.where(jnp.isfinite(ratio), factor, 0.2)
+    cut = (ratio <= 1) & (dt < allowed)
+    return jnp.where(cut, jnp.maximum(allowed, proposal), proposal)
+
+
+def _stand(setting: Setting, now: State, look: Look, t: Scalar, stands: Flag) -> State:
+    """If it `stands`, the state at the place looked at, sliding pairs back on their surfaces."""
+    motion = look.motion
+    there = here_of(look.point + motion.correction, motion)
+    span = setting.t1 - setting.t0
+    return now._replace(
+        t=jnp.where(stands, t, now.t),
+        here=jax.tree.map(lambda a, b: jnp.where(stands, a, b), there, now.here),
+        moved=now.moved + jnp.where(stands, t - now.t, 0.0),
+        cap=jnp.where(stands, jnp.inf, now.cap),
+        counts=now.counts._replace(accepted=now.counts.accepted + _int(stands)),
+        meter=setting.meter.step(now.meter, (jnp.where(stands, t, now.t) - setting.t0) / span),
+    )
+
+
+def _events(mode: Mode, motion: Motion, stands: Flag) -> tuple[Array, Array]:
+    """Pairs that arrive on their surface and pairs that leave it, where the flow now stands."""
+    leaves = spread(mode, jnp.minimum(motion.low, motion.high), 0.5) <= AT_END
+    return stands & _arriving(mode, motion), stands & leaves
+
+
+def _arriving(mode: Mode, motion: Motion) -> Array:
+    """Pairs that stand on the surface and are about to cross it."""
+    inward = jnp.where(mode.above, motion.speed, -motion.speed)
+    moving = inward < -still(motion)
+    return (jnp.abs(motion.h) <= motion.rounding) & moving & ~mode.sliding
+
+
+def _offenders(now: State, cross: Crossing, motion: Motion, stuck: Flag) -> tuple[Array, Array]:
+    """A violation where the flow stands: whoever is outside at the end of the trial."""
+    signed = jnp.where(now.mode.above, motion.h, -motion.h)
+    outside = (signed < -motion.rounding) & now.here.near & ~now.mode.sliding
+    outside = outside.at[cross.pair].set(outside[cross.pair] | cross.found)
+    leaves = spread(now.mode, jnp.minimum(now.here.low, now.here.high), 0.5) <= 0
+    return stuck & outside, stuck & leaves
+
+
+def _decide(setting: Setting, now: State, arrives: Array, leaves: Array, stuck: Flag) -> State:
+    """Begin a decision if there is anything to decide."""
+
+    def fix(above, sliding):
+        return setting.field.settled(now.here.flat, above, sliding)
+
+    pending = stuck | jnp.any(arrives | leaves)
+    plan = jax.lax.cond(
+        pending,
+        lambda _: begin(now.mode, now.here, arrives, leaves, fix),
+        lambda _: now.plan,
+        None,
+    )
+    phase = jnp.where(pending, PIVOT, now.phase).astype(now.phase.dtype)
+    return now._replace(plan=plan, phase=phase)
+
+
+def _int(flag: Flag) -> Array:
+    return flag.astype(jnp.int32)
