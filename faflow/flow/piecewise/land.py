@@ -19,8 +19,8 @@ from .state import Here, Trial
 
 LOOKS = 6
 SHARE = 0.03  # of the allowed error, for the part that the correction takes away
-EARLIEST, LATEST = 0.1, 1.05  # theta
-MIDDLE = 0.15  # about theta = 1/2 the defect vanishes and tells nothing
+# Where in a step an event is sought: not about the middle, where the defect tells nothing.
+EARLY, LATE = (0.1, 0.35), (0.65, 1.05)
 
 
 class Landing(NamedTuple):
@@ -41,7 +41,8 @@ def place(here: Here, trial: Trial) -> Array:
 def judge_look(
     here: Here, trial: Trial, mode: Mode, motion: Motion, slack: Scalar, scale: Array
 ) -> Landing:
-    """What a look at `place` tells: Newton's method in theta for a pair, a secant for a gate."""
+    """What a look at `place` tells: Newton's method in theta for a pair, false position
+    for a gate."""
     theta, dt, pair = trial.theta, trial.dt, jnp.maximum(trial.pair, 0)
     slope = hermite_slope(here.flat, here.velocity, trial.end, trial.velocity, dt, theta)
     odd = 1 - 2 * theta
@@ -53,8 +54,13 @@ def judge_look(
     by_gate = trial.pair < 0
     arrived = jnp.where(by_gate, (now <= 0) & (now >= -slack), jnp.abs(side) <= rounding)
     newton = theta - (side + rounding / 2) / (speed * dt)
-    fall = (trial.last_margin - now) / (trial.last_theta - theta)
-    secant = theta - (now + slack / 2) / fall
+    # False position between the bounds of the exit.
+    still_in = now > -slack / 2
+    low, at_low = (jnp.where(still_in, a, b) for a, b in ((theta, trial.low), (now, trial.low_margin)))
+    high, at_high = (
+        jnp.where(still_in, b, a) for a, b in ((theta, trial.high), (now, trial.high_margin))
+    )
+    secant = low + (high - low) * (at_low + slack / 2) / (at_low - at_high)
     following = jnp.where(by_gate, secant, newton)
     following = jnp.where(jnp.isfinite(following), following, theta)
     outside = ~mode.sliding & (signed < -motion.rounding)
@@ -63,14 +69,24 @@ def judge_look(
     # At the first look nothing has been taken away yet: good if there is nothing to take.
     missed = jnp.where(trial.looks == 0, correction, trial.correction)
     most = jnp.where(trial.looks == 0, SHARE**2, SHARE)
-    accurate = (jnp.sqrt(jnp.mean((missed / scale) ** 2)) <= most) & (jnp.abs(odd) > 2 * MIDDLE)
+    accurate = jnp.sqrt(jnp.mean((missed / scale) ** 2)) <= most
     arrived = arrived & (accurate | (trial.looks > 0))
     later = trial._replace(
-        theta=jnp.clip(following, EARLIEST, LATEST),
+        theta=jnp.where(odd > 0, jnp.clip(following, *EARLY), jnp.clip(following, *LATE)),
         correction=correction,
-        last_theta=theta,
-        last_margin=now,
+        low=low,
+        low_margin=at_low,
+        high=high,
+        high_margin=at_high,
         looks=trial.looks + 1,
     )
     landed = arrived & clean & accurate
-    return Landing(landed, ~landed & (arrived | (later.looks >= LOOKS)), later)
+    # In the early part the correction is worth little: a shorter step is the better way.
+    poor = (odd > 0) & ~accurate
+    return Landing(landed, ~landed & (arrived | poor | (later.looks >= LOOKS)), later)
+
+
+def within_reach(theta: Scalar) -> Flag:
+    """Whether an event at theta can be sought without a new step."""
+    early = (theta > EARLY[0]) & (theta < EARLY[1])
+    return early | ((theta > LATE[0]) & (theta < LATE[1]))

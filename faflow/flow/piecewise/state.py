@@ -35,8 +35,8 @@ def here_of(flat: Array, motion: Motion) -> Here:
 
 class Trial(NamedTuple):
     """A step that holds an event: its `end` and the field there, its length, and the search for the event at `theta`, of the pair, or of a gate if it
-    is -1. `correction` is the Hermite cubic's error; `last_theta`, `last_margin`: the look before,
-    for gates."""
+    is -1. `correction` is the Hermite cubic's error; a gate's exit lies between `low` and `high`, with
+    the margins there; `guess` is the theta sought first."""
 
     end: Array
     velocity: Array
@@ -44,8 +44,11 @@ class Trial(NamedTuple):
     theta: Scalar
     pair: Integer
     correction: Array
-    last_theta: Scalar
-    last_margin: Scalar
+    low: Scalar
+    low_margin: Scalar
+    high: Scalar
+    high_margin: Scalar
+    guess: Scalar
     looks: Integer
 
 
@@ -90,7 +93,8 @@ class State(NamedTuple):
     """All that an exact flow needs to go on.
 
     `dt`: the step the error allows; `cap`: the longest next trial, cut at a root (inf: none);
-    `moved`: time since the last decision; `stalled`: decisions in a row without progress.
+    `moved`: time since the last decision; `stalled`: decisions in a row without progress; `missed`:
+    landings in a row that failed.
     """
 
     t: Scalar
@@ -106,6 +110,7 @@ class State(NamedTuple):
     counts: Counts
     events: EventCounts
     stalled: Integer
+    missed: Integer
     outcome: Integer
     peak_speed: Scalar
     fork_time: Scalar

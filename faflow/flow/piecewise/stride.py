@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from ..._types import Array, Flag, Scalar
 from .decide import begin, still
 from .field import Motion
-from .land import EARLIEST, LATEST, judge_look
+from .land import judge_look, within_reach
 from .mode import Mode, spread
 from .screen import Crossing, cubics, first_crossing, margin, next_crossing
 from .setting import Look, Setting
@@ -39,7 +39,7 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
     jumps = by_gate & (dt <= TINY * now.dt)
     violated = (cross.found | exits) & ~jumps
     room = theta * dt < look.target - now.t
-    seek = fine & (theta > EARLIEST) & (theta < LATEST) & room & ~jumps
+    seek = fine & within_reach(theta) & room & ~jumps
     stands = fine & ~violated & ~seek
     stuck = violated & (theta * dt <= STUCK * now.dt)
     retry = violated & ~seek
@@ -47,7 +47,8 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
     trial = now.trial._replace(
         end=look.point, velocity=motion.velocity, dt=dt, theta=theta,
         pair=pair.astype(now.trial.pair.dtype), correction=jnp.zeros_like(look.point),
-        last_theta=jnp.ones_like(theta), last_margin=end, looks=jnp.zeros_like(now.trial.looks),
+        low=jnp.zeros_like(theta), low_margin=start, high=jnp.ones_like(theta), high_margin=end,
+        guess=theta, looks=jnp.zeros_like(now.trial.looks),
     )  # fmt: skip
     later = now._replace(
         dt=_next_dt(setting, now.dt, dt, ratio),
@@ -73,10 +74,13 @@ def after_look(setting: Setting, now: State, look: Look) -> State:
     allowed = setting.error_scale(now.here.flat, trial.end, look.tail)
     landing = judge_look(now.here, trial, now.mode, look.motion, slack, allowed)
     over = landing.failed | landing.landed
+    # A trial that ends at the event is the best one to find it from; else one that ends before.
+    shorter = jnp.where(now.missed < 2, trial.guess, 0.5 * jnp.minimum(trial.guess, 1.0))
     later = now._replace(
         trial=landing.trial,
         phase=jnp.where(over, STEP, LOOK).astype(now.phase.dtype),
-        cap=jnp.where(landing.failed, trial.theta * trial.dt, now.cap),
+        cap=jnp.where(landing.failed, shorter * trial.dt, now.cap),
+        missed=now.missed + _int(landing.failed),
         counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
         events=now.events._replace(retried=now.events.retried + _int(landing.failed)),
     )
@@ -109,6 +113,7 @@ def _stand(setting: Setting, now: State, look: Look, t: Scalar, stands: Flag) ->
     return now._replace(
         t=jnp.where(stands, t, now.t),
         here=jax.tree.map(lambda a, b: jnp.where(stands, a, b), there, now.here),
+        missed=jnp.where(stands, 0, now.missed),
         moved=now.moved + jnp.where(stands, t - now.t, 0.0),
         cap=jnp.where(stands, jnp.inf, now.cap),
         counts=now.counts._replace(accepted=now.counts.accepted + _int(stands)),
