@@ -42,9 +42,7 @@ def still(motion: Motion) -> Scalar:
     return jnp.maximum(SPEED_SLACK, 20 * motion.noise) * jnp.max(jnp.abs(motion.speed))
 
 
-def disagreeing(
-    plan: Plan, old: Mode, motion: Motion, slack: Scalar, beside: Array
-) -> Array:
+def disagreeing(plan: Plan, old: Mode, motion: Motion, slack: Scalar, beside: Array) -> Array:
     """Pairs on the surface that do not go where the guess has them.
 
     `beside`: pairs of neurons that slide on another sample, whose surfaces may coincide.

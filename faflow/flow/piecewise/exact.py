@@ -67,9 +67,7 @@ def solve_exact(
 
     def observe(state: State):
         weights = field.network(state.here.flat)
-        return {
-            name: see(weights, problem.feedback, data) for name, see in observables.items()
-        }
+        return {name: see(weights, problem.feedback, data) for name, see in observables.items()}
 
     def tail_scale(state: State):
         if not numerics.tail:
@@ -129,4 +127,3 @@ def _places(layout: Layout, pair: Array) -> tuple[Array, Array, Array]:
     tables: tuple[np.ndarray, ...] = (layout.layer, layout.sample, layout.unit)
     layer, sample, unit = (jnp.asarray(table)[pair] for table in tables)
     return layer, sample, unit
-

@@ -54,11 +54,11 @@ class Sides(NamedTuple):
 
 
 class _Grip(NamedTuple):
-    """What a mode says of the slots, the same at every point: their pairs (`index`), samples
+    """What a mode says of the slots, the same at every point: their pairs (`pairs`), samples
     (`rows`) and neurons; `marks` (slots, n_l) one at each slot's neuron; `gates` of the samples
     and, below them, the slots' (`own`); `injected`: the marks below zeros."""
 
-    index: Array
+    pairs: Array
     used: Array
     rows: Array
     neuron: Array
@@ -154,7 +154,7 @@ class Field(eqx.Module):
     def stages(
         self, table: Tableau, flat: Array, first: Array, mode: Mode, dt: Scalar
     ) -> tuple[Array, Array]:
-        """A Runge-Kutta step of dW/dt without its last stage: the end, and its part of the error."""
+        """A Runge-Kutta step without its last stage: the end, and its part of the error."""
 
         def step(slots: int):
             grip = self._grip(mode, slots)
@@ -209,7 +209,7 @@ class Field(eqx.Module):
         marks = tuple(mark.astype(gates[0].dtype) for mark in layout.one_hot(index))
         own = tuple(gate[rows] for gate in gates)
         return _Grip(
-            index=index,
+            pairs=index,
             used=index < layout.pairs,
             rows=rows,
             neuron=jnp.asarray(layout.neuron)[index],
@@ -251,7 +251,7 @@ class Field(eqx.Module):
         )
         wanted = -jnp.sum(given[:, :samples], axis=1)[:, None]
         if full:
-            held = layout.join(trace.pre[:-1])[jnp.minimum(grip.index, layout.pairs - 1)]
+            held = layout.join(trace.pre[:-1])[jnp.minimum(grip.pairs, layout.pairs - 1)]
             wanted = jnp.concatenate([wanted, -held[:, None]], axis=1)
         ties = find_ties(matrix, here, grip.neuron, grip.used)
         answer = solve_held(matrix, wanted, ties, grip.used)
@@ -271,7 +271,7 @@ class Field(eqx.Module):
 
     def _margins(self, signals, signal, grip: _Grip, matrix, unknown) -> tuple[Array, Array]:
         """`low` and `high` of the slots, the same for all that are tied."""
-        index, used = grip.index, grip.used
+        index, used = grip.pairs, grip.used
         ties = find_ties(matrix, signal, grip.neuron, used)
         usual = jnp.stack([jnp.sqrt(jnp.mean(s[: self.layout.samples] ** 2)) for s in signals])
         usual = usual[jnp.asarray(self.layout.layer)[index]]

@@ -56,7 +56,9 @@ def judge_look(
     newton = theta - (side + rounding / 2) / (speed * dt)
     # False position between the bounds of the exit.
     still_in = now > -slack / 2
-    low, at_low = (jnp.where(still_in, a, b) for a, b in ((theta, trial.low), (now, trial.low_margin)))
+    low, at_low = (
+        jnp.where(still_in, a, b) for a, b in ((theta, trial.low), (now, trial.low_margin))
+    )
     high, at_high = (
         jnp.where(still_in, b, a) for a, b in ((theta, trial.high), (now, trial.high_margin))
     )

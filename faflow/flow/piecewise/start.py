@@ -33,7 +33,7 @@ def start(setting: Setting) -> tuple[State, Log]:
     state = State(
         t=t0, dt=dt, first_dt=dt, cap=inf, moved=dt, here=here_of(flat, motion), mode=mode,
         phase=zero + STEP,
-        trial=Trial(nothing, nothing, one, one, zero, nothing, one, one, one, one, one, zero),
+        trial=Trial(nothing, nothing, one, one, zero, nothing, *([one] * 5), zero),
         plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
         stalled=zero, missed=zero, outcome=zero + RUNNING, peak_speed=jnp.zeros_like(t0), fork_time=nan,
         fork_pair=zero + pairs, meter=setting.meter.init(),

@@ -34,9 +34,10 @@ def here_of(flat: Array, motion: Motion) -> Here:
 
 
 class Trial(NamedTuple):
-    """A step that holds an event: its `end` and the field there, its length, and the search for the event at `theta`, of the pair, or of a gate if it
-    is -1. `correction` is the Hermite cubic's error; a gate's exit lies between `low` and `high`, with
-    the margins there; `guess` is the theta sought first."""
+    """A step that holds an event: its `end`, the field there, its length, and the search for the
+    event at `theta`: the pair's, or a gate's if `pair` is -1. `correction` is the Hermite cubic's
+    error; a gate's exit lies between `low` and `high`, with the margins there; `guess` is the
+    theta sought first."""
 
     end: Array
     velocity: Array

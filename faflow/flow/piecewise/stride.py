@@ -1,4 +1,4 @@
-"""After a trial step, or a look inside it: stand there, seek the event in it, or try a shorter one."""
+"""After a trial step, or a look inside it: stand there, seek the event, or try a shorter step."""
 
 import jax
 import jax.numpy as jnp
