@@ -1,7 +1,7 @@
 """Exact flows of 200 random small ReLU networks, each judged by the discrete rule.
 
-`python benchmarks/relu_random.py` (development environment; about five minutes on two cores,
-`--seeds 3` one).
+`python benchmarks/relu_random.py` (development environment; three minutes, mostly compilation;
+`--seeds 3` two).
 
 Ten kinds of problem (rule, depth, loss, activation, biases) by twenty seeds to t = 20 at tolerance
 1e-9. Each ends with `completed` or a named outcome. Each completed one must agree with Euler's
@@ -41,12 +41,11 @@ def measure(kind: str, seed: int) -> dict:
     """One row; the discrete rule is asked only about completed flows."""
     problem = random_flow(KINDS[kind], seed)
     start = time.perf_counter()
-    solution = integrate(
-        problem, jnp.array([0.0, T_END]), {}, exact_numerics(TOL), throw=False
-    )  # fmt: skip
+    solution = integrate(problem, jnp.array([0.0, T_END]), {}, exact_numerics(TOL), throw=False)
     jax.block_until_ready(solution.t_final)
     seconds = time.perf_counter() - start
-    outcome, events, counts = Outcome(int(solution.outcome)), solution.events.counts, solution.counts
+    outcome = Outcome(int(solution.outcome))
+    events, counts = solution.events.counts, solution.counts
     row = {
         "kind": kind,
         "seed": seed,
@@ -99,7 +98,7 @@ def markdown(rows: list[dict]) -> str:
         f"{machine_line()}. tsit5 at {TOL:.0e} to t = {T_END:g}. Largest error / bound: of the "
         "finest Euler run asked against 2 C eta, completed flows only; at most 1 is agreement.",
         "",
-        "| kind | problems | outcomes | agree | landings | largest error / bound | finer than 1e-3 |",
+        "| kind | problems | outcomes | agree | landings | largest error / bound | eta < 1e-3 |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind, mine in listed.items():

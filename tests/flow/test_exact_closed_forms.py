@@ -8,6 +8,7 @@ v' = -s (s v - y) of the last weight, an exponential.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,11 +17,10 @@ from scipy.optimize import brentq
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics
-from faflow.flow.piecewise import integrate_exact
+from faflow.flow import Exact, FlowProblem, Numerics, integrate
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable
-from faflow.rules import AbstractLayerwiseRule
+from faflow.rules import AbstractLayerwiseRule, AbstractWeightRule
 from faflow.tasks import make_data
 
 
@@ -57,16 +57,12 @@ def sliding_problem(start):
     return FlowProblem(FrozenReadout(), weights, Feedback(), make_data(inputs, targets))
 
 
-def run(start, ts, tol=1e-13, **options):
-    numerics = Numerics(solver="dopri8", rtol=tol, atol=tol)
-    return integrate_exact(
-        sliding_problem(start),
-        jnp.asarray(ts),
-        {"w": FirstWeights()},
-        numerics,
-        tiers=(0, 4),
+def run(problem, ts, slots=4, **options):
+    numerics = Numerics(
+        solver="dopri8", rtol=1e-13, atol=1e-13, kinks="exact", exact=Exact(slots, events=4),
         **options,
-    )
+    )  # fmt: skip
+    return integrate(problem, jnp.asarray(ts), {"w": FirstWeights()}, numerics, throw=False)
 
 
 def last_weight(v, t):
@@ -84,31 +80,46 @@ def test_two_weights_reach_the_surface_and_slide():
 
     hit = brentq(lambda t: before(t)[0], 0.0, 1.0, xtol=1e-15)
     ts = np.array([0.0, hit / 2, hit + 0.1, hit + 1.0, hit + 5.0])
-    solution = run(start, ts, logged=4)
+    solution = run(sliding_problem(start), ts)
     w = np.asarray(solution.records["w"])[:, 0]
     expected = [start, before(hit / 2)]
     expected += [np.array([0.0, last_weight(before(hit)[1], t - hit)]) for t in ts[2:]]
     np.testing.assert_allclose(w, expected, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(solution.log.time[0], hit, atol=1e-12)
+    np.testing.assert_allclose(solution.events.log.time[0], hit, atol=1e-12)
     assert int(solution.outcome) == Outcome.COMPLETED
-    assert int(solution.counts.landed) == 1 and int(solution.sliding_at[-1]) == 1
+    events = solution.events
+    assert int(events.counts.landed) == 1 and int(events.log.became[0]) == 0
+    np.testing.assert_array_equal(events.sliding_at[:, 0], [0, 0, 1, 1, 1])
+    # The averaged error of sample 1, gate (0 - y_1), balances c times that of the last one.
+    gate = C[0] * (HIGH - S * w[2:, 1]) / -LOW
+    np.testing.assert_allclose(events.gates_at[2:, 0], gate, atol=1e-11)
 
 
 def test_three_samples_start_on_two_surfaces_at_once():
     """Codimension two: w_1 = w_2 = 0 at t = 0, both slide from the first decision on."""
     ts = np.array([0.0, 0.5, 2.0, 8.0])
-    solution = run(np.array([0.0, 0.0, 0.2]), ts)
+    solution = run(sliding_problem(np.array([0.0, 0.0, 0.2])), ts)
     w = np.asarray(solution.records["w"])[:, 0]
     expected = np.stack([0 * ts, 0 * ts, last_weight(0.2, ts)], axis=1)
     np.testing.assert_allclose(w, expected, rtol=0, atol=1e-12)
-    assert int(solution.counts.most_sliding) == 2
+    assert int(solution.events.counts.most_sliding) == 2
 
 
 def test_more_sliding_pairs_than_slots_is_an_outcome():
-    numerics = Numerics(solver="tsit5", rtol=1e-9, atol=1e-9)
-    problem = sliding_problem(np.array([0.0, 0.0, 0.2]))
-    solution = integrate_exact(problem, jnp.array([0.0, 1.0]), {}, numerics, tiers=(0, 1))
+    solution = run(sliding_problem(np.array([0.0, 0.0, 0.2])), [0.0, 1.0], slots=1)
     assert int(solution.outcome) == Outcome.SLIDING_OVERFLOW
+
+
+class Still(AbstractWeightRule):
+    equation = "W' = 0"
+    source = "this test"
+    form = "none"
+
+    def vector_field(self, weights, feedback, data):
+        return jax.tree.map(jnp.zeros_like, weights)
+
+    def laws(self, weights):
+        return {}
 
 
 @pytest.mark.parametrize("name", ["tanh", "relu-squared", "linear"])
@@ -117,4 +128,15 @@ def test_other_activations_are_refused(name):
     network = MLP(problem.weights.weights, (), ACTIVATIONS[name]())
     problem = eqx.tree_at(lambda p: p.weights, problem, network)
     with pytest.raises(ValueError, match="piecewise-linear"):
-        integrate_exact(problem, jnp.array([0.0, 1.0]), {})
+        run(problem, [0.0, 1.0])
+
+
+def test_rules_without_deltas_fixed_steps_and_shallow_nets_are_refused():
+    problem = sliding_problem(np.array([0.3, 0.2]))
+    with pytest.raises(ValueError, match="layerwise rules, but the rule is Still"):
+        run(FlowProblem(Still(), *list(vars(problem).values())[1:]), [0.0, 1.0])
+    with pytest.raises(ValueError, match="chooses its steps"):
+        run(problem, [0.0, 1.0], step=0.1)
+    network = MLP(problem.weights.weights[:1], (), problem.weights.activation)
+    with pytest.raises(ValueError, match="hidden layer"):
+        run(eqx.tree_at(lambda p: p.weights, problem, network), [0.0, 1.0])
