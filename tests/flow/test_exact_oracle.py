@@ -25,6 +25,7 @@ from faflow.flow.piecewise.pairs import layout_of
 from faflow.observables import Loss
 
 SEEDS = range(8)
+SLIDES, EVENTS, SLOTS = 0, 300, 8  # seed of the net that most tests share; room for its events
 ENDS = jnp.array([0.0, T_END])
 NAMED = {
     Outcome.COMPLETED, Outcome.NOT_UNIQUE, Outcome.NO_CONTINUATION, Outcome.EVENT_CASCADE
@@ -32,6 +33,7 @@ NAMED = {
 
 
 def run(problem, ts=ENDS, observables=None, **options):
+    """`slots` and `events` are static: few values, few programs."""
     numerics = exact_numerics(**options)
     return integrate(problem, ts, observables or {}, numerics, throw=False)
 
@@ -60,7 +62,7 @@ def test_random_flows_end_with_an_outcome_and_agree_with_the_discrete_rule(kind)
 def test_the_discrete_rule_converges_at_first_order():
     """The ratio error / eta stays within a factor of two over two decades of eta."""
     problem = random_flow(KINDS["gradient"], SLIDES)
-    exact = run(problem, events=EVENTS)
+    exact = run(problem, events=EVENTS, slots=SLOTS)
     assert int(exact.outcome) == Outcome.COMPLETED and int(exact.events.counts.landed) >= 3
     ratios = [
         distance(euler(problem, eta, T_END), exact.weights) / eta for eta in (1e-2, 1e-3, 1e-4)
@@ -70,8 +72,6 @@ def test_the_discrete_rule_converges_at_first_order():
 
 # ---- one net that slides: everything else -------------------------------------------------------
 
-SLIDES, EVENTS = 0, 300  # seed of the net used below; room in its log
-
 
 @pytest.fixture(scope="module")
 def net():
@@ -80,19 +80,19 @@ def net():
 
 @pytest.fixture(scope="module")
 def exact(net):
-    return run(net, events=EVENTS)
+    return run(net, events=EVENTS, slots=SLOTS)
 
 
 def test_tolerances_converge_to_each_other(net, exact):
-    finest = run(net, tol=1e-12, events=EVENTS)
-    coarse = run(net, tol=1e-6, events=EVENTS)
+    finest = run(net, tol=1e-12, events=EVENTS, slots=SLOTS)
+    coarse = run(net, tol=1e-6, events=EVENTS, slots=SLOTS)
     gaps = [distance(one.weights, finest.weights) for one in (coarse, exact)]
     assert gaps[0] < 1e-3 and gaps[1] < 1e-6 and gaps[1] < gaps[0] / 10, gaps
     assert int(finest.events.counts.landed) == int(exact.events.counts.landed)
 
 
 def test_save_times_change_nothing(net, exact):
-    dense = run(net, jnp.linspace(0.0, T_END, 101), {"loss": Loss()}, events=EVENTS)
+    dense = run(net, jnp.linspace(0.0, T_END, 101), {"loss": Loss()}, events=EVENTS, slots=SLOTS)
     assert distance(dense.weights, exact.weights) < 1e-8
     assert np.all(np.isfinite(dense.records["loss"])) and np.all(dense.reached)
     sliding, pairs = dense.events.sliding_at.sum(1), dense.events.pairs_at
@@ -129,6 +129,7 @@ def test_log_agrees_with_counts_and_leads_to_the_final_mode(net, exact):
     np.testing.assert_array_equal(np.where(np.abs(h) < 1e-7, 0, np.sign(h)), final)
 
 
+@pytest.mark.slow
 def test_members_of_a_vmap_are_the_single_runs(net):
     seeds = range(4)
     problems = [random_flow(KINDS["gradient"], seed) for seed in seeds]
@@ -136,7 +137,7 @@ def test_members_of_a_vmap_are_the_single_runs(net):
     static = eqx.partition(net, eqx.is_array)[1]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays)
     # The budget ends some members early, others not.
-    numerics = exact_numerics(max_steps=BUDGET)
+    numerics = exact_numerics(max_steps=150, slots=SLOTS, events=EVENTS)
 
     @eqx.filter_jit
     def batch(stacked):
@@ -147,7 +148,7 @@ def test_members_of_a_vmap_are_the_single_runs(net):
         return jax.vmap(one)(stacked)
 
     members = batch(stacked)
-    singles = [run(problem, max_steps=BUDGET) for problem in problems]
+    singles = [run(problem, max_steps=150, events=EVENTS, slots=SLOTS) for problem in problems]
     outcomes = [int(single.outcome) for single in singles]
     assert len(set(outcomes)) > 1, outcomes
     np.testing.assert_array_equal(members.outcome, outcomes)
@@ -157,15 +158,12 @@ def test_members_of_a_vmap_are_the_single_runs(net):
         np.testing.assert_allclose(float(mine.t_final), float(single.t_final), atol=1e-9)
 
 
-BUDGET = 150
-
-
 def test_stops(net):
     """A stop is watched while pairs slide; each has its outcome and the time it was met."""
 
     def ended(t1=3000.0, **changes):
         values = {"steady": 1e-6, "loss": -1.0, "blow_up": 1e8} | changes
-        return run(net, jnp.array([0.0, t1]), {"loss": Loss()}, stops=Stops(**values))
+        return run(net, jnp.array([0.0, t1]), {"loss": Loss()}, stops=Stops(**values), slots=16)
 
     resting = ended()
     assert int(resting.outcome) == Outcome.STEADY_STATE and float(resting.t_final) < 3000.0
@@ -177,7 +175,7 @@ def test_stops(net):
     assert float(hit.records["loss"][1]) <= target and float(hit.t_final) < T_END
     size = np.sqrt(sum(np.sum(np.asarray(w) ** 2) for w in net.weights.weights))
     assert int(ended(blow_up=0.5 * size / (1 + size)).outcome) == Outcome.BLOW_UP
-    short = run(net, max_steps=20, events=EVENTS)
+    short = run(net, max_steps=20, events=EVENTS, slots=SLOTS)
     assert int(short.outcome) == Outcome.MAX_STEPS and 0 < float(short.t_final) < T_END
 
 
