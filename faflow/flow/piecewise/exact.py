@@ -22,7 +22,7 @@ from .setting import Setting
 from .state import State
 from .watch import RUNNING
 
-TIERS = (0, 8, 20, 40, 80)  # sliding pairs a program is compiled for, besides the most allowed
+TIERS = (0, 8, 24, 56)  # sliding pairs a program is compiled for, besides the most allowed
 
 
 def check_exact(problem: FlowProblem, numerics: Numerics) -> None:

@@ -13,6 +13,7 @@ from .setting import Look, Setting
 from .state import LOOK, PIVOT, STEP, State, here_of
 
 AT_END = 1e-12  # a sliding pair this close to its bounds is there
+WARY = 8.0
 TINY = 1e-6  # of the step that the error allows: as good as no time
 STUCK = 1e-14  # of the step that the error allows: a violation sooner than that is one on the spot
 
@@ -64,6 +65,10 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
     t = jnp.where(look.last, look.target, now.t + dt)
     later = _stand(setting, later, look, t, stands)
     arrives, leaves = _events(mode, motion, stands)
+    # A step cut short for an event that was none: the cubic of the long step was wrong, so the
+    # next trial does not go as far.
+    alarm = stands & (now.cap < jnp.inf) & ~jnp.any(arrives | leaves)
+    later = later._replace(dt=jnp.where(alarm, jnp.minimum(later.dt, WARY * dt), later.dt))
     forced = _offenders(now, cross, motion, stuck)
     return _decide(setting, later, arrives | forced[0], leaves | forced[1], stuck)
 
