@@ -84,7 +84,7 @@ def first_crossing(f: Cubics, rounding: Array, watched: Array) -> Crossing:
         # A pair that starts a rounding error outside is looked at from where it starts.
         theta = _root(mine, jnp.minimum(-rounding[pair] / 2, mine.start), where[pair])
         low, sooner = first_low(f.until(theta), -rounding)
-        left = left & low & (jnp.arange(left.size) != pair)
+        left = left & low & (jnp.arange(left.size, dtype=pair.dtype) != pair)
         return left, theta * sooner, theta, pair
 
     none = (left, where, jnp.ones(()), jnp.zeros((), jnp.int32))
