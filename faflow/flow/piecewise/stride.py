@@ -68,7 +68,7 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
     # A step cut short for an event that was none: the cubic of the long step was wrong, so the
     # next trial does not go as far.
     alarm = stands & (now.cap < jnp.inf) & ~jnp.any(arrives | leaves)
-    shorter = jnp.maximum(WARY * dt, 1e-3 * now.dt)
+    shorter = jnp.maximum(jnp.maximum(WARY * dt, 1e-3 * now.dt), 1e-3 * now.first_dt)
     later = later._replace(dt=jnp.where(alarm, jnp.minimum(later.dt, shorter), later.dt))
     forced = _offenders(now, cross, motion, stuck)
     return _decide(setting, later, arrives | forced[0], leaves | forced[1], stuck)
