@@ -127,7 +127,7 @@ def _hint(resolved: Resolved, problem: FlowProblem, error: float | None) -> list
     found = "kinks make the weights wrong by an unknown amount"
     if error is not None:
         against = "" if aim is None else f", {error / aim:.2g} x {name}"
-        found = f"kinks make the weights wrong by up to {error:.1e}{against}, whatever the drift"
+        found = f"kinks make the weights wrong by about {error:.1e}{against}, whatever the drift"
     return [f"{found}; {_remedy(resolved, exact)}"]
 
 

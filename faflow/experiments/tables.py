@@ -119,7 +119,7 @@ def _error_words(error: Mapping[str, Any] | None) -> list[str]:
         return []
     if error["weights"] is None:
         return [f"error of the weights unknown: {error['status']}"]
-    return [f"weights wrong by up to {number(error['weights'])} (estimate by {error['by']})"]
+    return [f"weights wrong by about {number(error['weights'])} (estimate by {error['by']})"]
 
 
 _LINES = {

@@ -3,7 +3,8 @@
 At a kink the field jumps. A Runge-Kutta step across it has an error that its error estimate does
 not see, and the conservation laws do not see it either: they hold on every path through kinks. What
 sees it is a second flow with coarser numerics: its weights differ from the first flow's by about
-the error of the coarser of the two, which bounds the error of the finer one from above.
+the error of the coarser of the two, as a rule more than that of the finer one. It is no bound: a
+graze can send both along the same wrong branch.
 """
 
 import dataclasses

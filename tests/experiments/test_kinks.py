@@ -201,7 +201,7 @@ def test_run_prints_the_error_beside_the_drift_and_the_hint(tmp_path: Path, caps
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in lines[2:] if line]
     assert names.index("kinks") == names.index("neuron-balance") + 1
-    assert "weights wrong by up to" in lines[names.index("kinks") + 2]
+    assert "weights wrong by about" in lines[names.index("kinks") + 2]
     assert any('flow.kinks = "exact" is affordable' in line for line in lines)
     summary = json.loads((tmp_path / "o" / "summary.json").read_text())
     assert {"changes", "busiest", "chattering", "error"} <= set(summary["kinks"])
