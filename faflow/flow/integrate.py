@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -14,8 +13,9 @@ from .._types import Times
 from ..observables import AbstractObservable
 from .piecewise import check_exact, solve_exact
 from .problem import FlowProblem, Numerics
-from .solution import FlowError, FlowSolution, unreached
-from .stepping import RUNNING, Carry, Stepper
+from .recording import ended, record_along
+from .solution import FlowError, FlowSolution
+from .stepping import Carry, Stepper
 
 Observables = Mapping[str, AbstractObservable]
 
@@ -74,17 +74,16 @@ def solve(
         weights, feedback = stepper.read(carry.state)
         return {name: see(weights, feedback, problem.data) for name, see in observables.items()}
 
-    def segment(carry: Carry, target):
-        running = carry.outcome == RUNNING
-        carry = stepper.advance(carry, target)
-        shapes = jax.eval_shape(observe, carry)
-        records = jax.lax.cond(running, observe, lambda _: unreached(shapes), carry)
-        return carry, (jnp.where(running, carry.t, jnp.nan), running, records, carry.counts)
-
-    end, (times, reached, records, counts_at) = jax.lax.scan(segment, stepper.init(), ts)
+    end, (times, reached, records, counts_at) = record_along(
+        ts,
+        stepper.init(),
+        advance=stepper.advance,
+        clock=lambda carry: (carry.t, carry.outcome),
+        observe=observe,
+        watch=lambda carry: carry.counts,
+    )
     meter.close(end.meter)
     weights, feedback = stepper.read(end.state)
-    completed = jnp.asarray(Outcome.COMPLETED.value, end.outcome.dtype)
     return FlowSolution(
         ts=times,
         reached=reached,
@@ -95,7 +94,7 @@ def solve(
         counts=end.counts,
         counts_at=counts_at,
         kinks=None if end.kinks is None else stepper.kink_counter.summary(end.kinks),
-        outcome=jnp.where(end.outcome == RUNNING, completed, end.outcome),
+        outcome=ended(end.outcome),
     )
 
 

@@ -5,11 +5,13 @@ from typing import Literal
 
 import diffrax
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from .._types import Integer, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
+from ..networks.draws import frobenius
 from ..rules import AbstractLearningRule
 from ..solvers import make_solver
 from ..tasks import Data
@@ -101,3 +103,16 @@ class Numerics(eqx.Module):
             rtol=jnp.maximum(self.rtol * scale, rounding),
             atol=jnp.maximum(self.atol * scale, rounding * size),
         )
+
+
+def residual_share(problem: FlowProblem, weights: AbstractNetwork) -> Scalar:
+    """The residual norm over its first value, between 1e-12 and 1: what `tail` scales by."""
+    data = problem.data
+    now, first = (frobenius(data.residual(net(data.inputs))) for net in (weights, problem.weights))
+    return jnp.clip(jnp.where(first > 0, now / first, 1.0), 1e-12, 1.0)
+
+
+def blow_up_size(problem: FlowProblem, numerics: Numerics) -> Scalar:
+    """The norm of all weights above which a flow has blown up: blow_up (1 + ||W(0)||)."""
+    leaves = jax.tree.leaves(problem.weights)
+    return numerics.stops.blow_up * (1 + jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves)))

@@ -20,7 +20,7 @@ from ..networks.draws import frobenius
 from ..observables import KinkCount, KinkCounter
 from ..solvers import GaussLegendre, evaluations_per_step, keeps_last
 from ..tasks import Data
-from .problem import FlowProblem, Numerics
+from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 
 RUNNING = -1
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
@@ -197,7 +197,7 @@ class Stepper(eqx.Module):
         # Escape at a finite time T goes like (T - t)^{-p}; with small p (deep nets) the weights are
         # still moderate when t can resolve no smaller step. What tells escape from chatter then is
         # the time to change by its own size, ||W|| / ||W'||, falling with the step.
-        limit = self.numerics.stops.blow_up * (1 + _norm(self.problem.weights))
+        limit = blow_up_size(self.problem, self.numerics)
 
         def stuck(_) -> Flag:
             rushing = size < 1e4 * floor * _norm(self.term.vf(now.t, now.state, None))
@@ -209,10 +209,7 @@ class Stepper(eqx.Module):
     def _tolerance_scale(self, carry: Carry) -> Scalar | float:
         if not self.numerics.tail:
             return 1.0
-        data = self.problem.data
-        now = frobenius(data.residual(self.weights_of(carry.state)(data.inputs)))
-        start = frobenius(data.residual(self.problem.weights(data.inputs)))
-        return jnp.clip(jnp.where(start > 0, now / start, 1.0), 1e-12, 1.0)
+        return residual_share(self.problem, self.weights_of(carry.state))
 
     def read(self, state: list[Array]) -> tuple[AbstractNetwork, Feedback]:
         """The weights and feedback of a state."""

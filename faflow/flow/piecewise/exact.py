@@ -5,22 +5,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._results import Outcome
 from ..._types import Array, Times
-from ...networks.draws import frobenius
 from ...observables import AbstractObservable
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
-from ..problem import FlowProblem, Numerics
-from ..solution import FlowSolution, unreached
+from ..problem import FlowProblem, Numerics, blow_up_size, residual_share
+from ..recording import ended, record_along
+from ..solution import FlowSolution
 from .field import Field, Motion
 from .march import advance, first_state, sliding_pairs
 from .mode import no_sliding
 from .pairs import Layout, layout_of, slopes_of
 from .runge_kutta import tableau_of
 from .setting import Setting
-from .state import State
-from .watch import RUNNING
+from .state import Log, State
+
+Carry = tuple[State, Log]
 
 TIERS = (0, 8, 24, 56)  # sliding pairs a program is compiled for, besides the most allowed
 
@@ -61,34 +61,35 @@ def solve_exact(
     meter: diffrax.AbstractProgressMeter,
 ) -> FlowSolution:
     """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts."""
-    field, data = _field(problem, numerics), problem.data
+    field = _field(problem, numerics)
     table = tableau_of(numerics.build_solver())
-    setting = Setting(field, numerics, ts[0], ts[-1], table, meter)
+    setting = Setting(field, numerics, ts[0], ts[-1], blow_up_size(problem, numerics), table, meter)
 
-    def observe(state: State):
-        weights = field.network(state.here.flat)
-        return {name: see(weights, problem.feedback, data) for name, see in observables.items()}
+    def weights_of(carry: Carry):
+        return field.network(carry[0].here.flat)
 
-    def tail_scale(state: State):
-        if not numerics.tail:
-            return jnp.ones_like(state.t)
-        now = frobenius(data.residual(field.network(state.here.flat)(data.inputs)))
-        first = frobenius(data.residual(problem.weights(data.inputs)))
-        return jnp.clip(jnp.where(first > 0, now / first, 1.0), 1e-12, 1.0)
+    def onwards(carry: Carry, target) -> Carry:
+        share = jnp.ones_like(target)
+        if numerics.tail:
+            share = residual_share(problem, weights_of(carry))
+        return advance(setting, *carry, target, share)
 
-    def segment(carry, target):
-        running = carry[0].outcome == RUNNING
-        state, log = advance(setting, *carry, target, tail_scale(carry[0]))
-        shapes = jax.eval_shape(observe, state)
-        records = jax.lax.cond(running, observe, lambda _: unreached(shapes), state)
-        when = jnp.where(running, state.t, jnp.nan)
-        seen = (state.counts, state.events, *sliding_pairs(setting, state))
-        return (state, log), (when, running, records, seen)
+    def observe(carry: Carry):
+        weights = weights_of(carry)
+        return {
+            name: see(weights, problem.feedback, problem.data) for name, see in observables.items()
+        }
 
-    (end, log), (times, reached, records, seen) = jax.lax.scan(segment, first_state(setting), ts)
+    (end, log), (times, reached, records, seen) = record_along(
+        ts,
+        first_state(setting),
+        advance=onwards,
+        clock=lambda carry: (carry[0].t, carry[0].outcome),
+        observe=observe,
+        watch=lambda carry: (carry[0].counts, carry[0].events, *sliding_pairs(setting, carry[0])),
+    )
     meter.close(end.meter)
     counts_at, events_at, sliding_at, pairs_at, gates_at = seen
-    completed = jnp.asarray(Outcome.COMPLETED.value, end.outcome.dtype)
     return FlowSolution(
         ts=times,
         reached=reached,
@@ -99,7 +100,7 @@ def solve_exact(
         counts=end.counts,
         counts_at=counts_at,
         kinks=None,
-        outcome=jnp.where(end.outcome == RUNNING, completed, end.outcome),
+        outcome=ended(end.outcome),
         events=EventRecord(
             counts=end.events,
             counts_at=events_at,

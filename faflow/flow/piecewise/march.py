@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
+from ..stepping import RUNNING
 from .decide import begin
 from .land import place
 from .pivot import after_pivot, after_stroke
@@ -18,7 +19,7 @@ from .settle import write
 from .start import start
 from .state import PIVOT, STEP, Log, State
 from .stride import after_look, after_step
-from .watch import RUNNING, judge
+from .watch import judge
 
 REACH = 1.02  # a trial step ends this much beyond the first crossing, if all pairs kept their speed
 
@@ -27,11 +28,7 @@ def first_state(setting: Setting) -> tuple[State, Log]:
     """The state at t0, the mode there still to be decided, and an empty log."""
     fresh, log = start(setting)
     nobody = jnp.zeros_like(fresh.here.near)
-
-    def fix(above, sliding):
-        return setting.field.settled(fresh.here.flat, above, sliding)
-
-    plan = begin(fresh.mode, fresh.here, nobody, nobody, fix)
+    plan = begin(fresh.mode, fresh.here, nobody, nobody, setting.settle_at(fresh.here.flat))
     return fresh._replace(plan=plan, phase=jnp.full_like(fresh.phase, PIVOT)), log
 
 
@@ -77,7 +74,7 @@ def _look(setting: Setting, now: State, target: Scalar, tail: Scalar) -> Look:
     deciding = now.phase >= PIVOT
     mode = jax.tree.map(lambda a, b: jnp.where(deciding, a, b), now.plan.guess, mode)
     motion = setting.field.motion(point, mode)
-    return Look(point, mode, motion, partial, dt, last, target, tail)
+    return Look(point, motion, partial, dt, last, target, tail)
 
 
 def sliding_pairs(setting: Setting, state: State) -> tuple[Array, Array, Array]:

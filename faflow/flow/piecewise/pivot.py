@@ -16,7 +16,7 @@ from .decide import (
     start_chatter,
     stroke,
 )
-from .setting import Look, Setting
+from .setting import Look, Setting, one_if
 from .settle import settle
 from .state import CHATTER, PIVOT, State
 
@@ -41,10 +41,7 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     forked = twofold | open_gate
     asks_rule = ~solved & lost & ~hopeless & ~alone
     key = jax.random.fold_in(jax.random.key(0), now.events.events)
-
-    def fix(above, sliding):
-        return setting.field.settled(now.here.flat, above, sliding)
-
+    fix = setting.settle_at(now.here.flat)
     follow = (
         lambda _: move(plan, motion, wrong, beside, key, fix),
         lambda _: second_opinion(plan, motion, doubted, fix),
@@ -62,7 +59,7 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
         phase=jnp.where(choice == 2, CHATTER, chosen.phase).astype(now.phase.dtype),
         counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
         events=chosen.events._replace(
-            pivots=now.events.pivots + 1, forks=now.events.forks + _int(forked)
+            pivots=now.events.pivots + 1, forks=now.events.forks + one_if(forked)
         ),
         outcome=_outcome(now.outcome, hopeless, ~room, forked & (branch == "stop")),
         fork_time=jnp.where(is_first, now.t, now.fork_time),
@@ -90,7 +87,3 @@ def _outcome(outcome: Array, hopeless: Flag, full: Flag, forked: Flag) -> Array:
     ):
         outcome = jnp.where(condition, jnp.asarray(value.value, outcome.dtype), outcome)
     return outcome
-
-
-def _int(flag: Flag) -> Array:
-    return flag.astype(jnp.int32)

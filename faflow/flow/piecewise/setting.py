@@ -1,25 +1,26 @@
 """What stays the same during an exact flow."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Scalar
+from ..._types import Array, Flag, Integer, Scalar
 from ..problem import Numerics
-from .field import Field, Motion
-from .mode import Mode
+from .field import Field, Motion, Sides
 from .runge_kutta import Tableau
 
 
 class Setting(eqx.Module):
-    """The field, how it is integrated, from when to when."""
+    """The field, how it is integrated, from when to when; `limit`: the size that is a blow-up."""
 
     field: Field
     numerics: Numerics
     t0: Scalar
     t1: Scalar
+    limit: Scalar
     table: Tableau = eqx.field(static=True)
     meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
 
@@ -28,6 +29,10 @@ class Setting(eqx.Module):
         gate reaches its end: an excess of s costs an error of order s^2."""
         least = jnp.clip(0.01 * jnp.sqrt(self.numerics.rtol), 1e-9, 1e-5)
         return jnp.minimum(jnp.maximum(least, 50 * motion.noise), 1e-2)
+
+    def settle_at(self, flat: Array) -> Callable[[Array, Array], Sides]:
+        """(above, sliding) to the sides with dead samples settled, at these weights."""
+        return lambda above, sliding: self.field.settled(flat, above, sliding)
 
     def error_scale(self, start: Array, end: Array, tail: Scalar) -> Array:
         """The local error allowed in each weight, tolerances times `tail`; never below rounding."""
@@ -39,17 +44,20 @@ class Setting(eqx.Module):
 
 
 class Look(NamedTuple):
-    """A look at the field: where, in which mode, what it showed; `partial`: the step's error but
+    """A look at the field: where, and what it showed; `partial`: the step's error but
     for its last stage; `dt`, `last`: the trial step, and whether it ends at the `target`."""
 
     point: Array
-    mode: Mode
     motion: Motion
     partial: Array
     dt: Scalar
     last: Flag
     target: Scalar
     tail: Scalar
+
+
+def one_if(flag: Flag) -> Integer:
+    return flag.astype(jnp.int32)
 
 
 def rms(flat: Array) -> Scalar:

@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from ..events import EventCounts
-from ..stepping import Counts
+from ..stepping import RUNNING, Counts
 from .decide import new_plan
 from .mode import no_sliding
 from .setting import Setting, rms
 from .state import STEP, Log, State, Trial, here_of
-from .watch import RUNNING
 
 
 def start(setting: Setting) -> tuple[State, Log]:

@@ -9,11 +9,11 @@ from .field import Motion
 from .land import judge_look, within_reach
 from .mode import Mode, spread
 from .screen import Crossing, cubics, first_crossing, margin, next_crossing
-from .setting import Look, Setting
+from .setting import Look, Setting, one_if
 from .state import LOOK, PIVOT, STEP, State, here_of
 
 AT_END = 1e-12  # a sliding pair this close to its bounds is there
-WARY = 8.0
+WARY = 8.0  # after a step cut for an event that was none, the next trial is this much longer
 TINY = 1e-6  # of the step that the error allows: as good as no time
 STUCK = 1e-14  # of the step that the error allows: a violation sooner than that is one on the spot
 
@@ -57,10 +57,10 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
         phase=jnp.where(seek, LOOK, STEP).astype(now.phase.dtype),
         trial=jax.tree.map(lambda a, b: jnp.where(seek, a, b), trial, now.trial),
         counts=now.counts._replace(
-            rejected=now.counts.rejected + _int(~fine),
+            rejected=now.counts.rejected + one_if(~fine),
             evaluations=now.counts.evaluations + len(setting.table.weights) - 1,
         ),
-        events=now.events._replace(retried=now.events.retried + _int(retry)),
+        events=now.events._replace(retried=now.events.retried + one_if(retry)),
     )
     t = jnp.where(look.last, look.target, now.t + dt)
     later = _stand(setting, later, look, t, stands)
@@ -86,9 +86,9 @@ def after_look(setting: Setting, now: State, look: Look) -> State:
         trial=landing.trial,
         phase=jnp.where(over, STEP, LOOK).astype(now.phase.dtype),
         cap=jnp.where(landing.failed, shorter * trial.dt, now.cap),
-        missed=now.missed + _int(landing.failed),
+        missed=now.missed + one_if(landing.failed),
         counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
-        events=now.events._replace(retried=now.events.retried + _int(landing.failed)),
+        events=now.events._replace(retried=now.events.retried + one_if(landing.failed)),
     )
     later = _stand(setting, later, look, now.t + trial.theta * trial.dt, landing.landed)
     arrives, leaves = _events(now.mode, look.motion, landing.landed)
@@ -122,7 +122,7 @@ def _stand(setting: Setting, now: State, look: Look, t: Scalar, stands: Flag) ->
         missed=jnp.where(stands, 0, now.missed),
         moved=now.moved + jnp.where(stands, t - now.t, 0.0),
         cap=jnp.where(stands, jnp.inf, now.cap),
-        counts=now.counts._replace(accepted=now.counts.accepted + _int(stands)),
+        counts=now.counts._replace(accepted=now.counts.accepted + one_if(stands)),
         meter=setting.meter.step(now.meter, (jnp.where(stands, t, now.t) - setting.t0) / span),
     )
 
@@ -151,10 +151,7 @@ def _offenders(now: State, cross: Crossing, motion: Motion, stuck: Flag) -> tupl
 
 def _decide(setting: Setting, now: State, arrives: Array, leaves: Array, stuck: Flag) -> State:
     """Begin a decision if there is anything to decide."""
-
-    def fix(above, sliding):
-        return setting.field.settled(now.here.flat, above, sliding)
-
+    fix = setting.settle_at(now.here.flat)
     pending = stuck | jnp.any(arrives | leaves)
     plan = jax.lax.cond(
         pending,
@@ -164,7 +161,3 @@ def _decide(setting: Setting, now: State, arrives: Array, leaves: Array, stuck: 
     )
     phase = jnp.where(pending, PIVOT, now.phase).astype(now.phase.dtype)
     return now._replace(plan=plan, phase=phase)
-
-
-def _int(flag: Flag) -> Array:
-    return flag.astype(jnp.int32)

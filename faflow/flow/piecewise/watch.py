@@ -43,8 +43,7 @@ def judge(setting: Setting, before: State, now: State) -> State:
     verdict = rule(now.stalled > STALLED, Outcome.EVENT_CASCADE)
     floor = 16 * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
     verdict = rule(~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
-    limit = stops.blow_up * (1 + frobenius(field.flat(field.problem.weights)))
-    verdict = rule(~(size <= limit), Outcome.BLOW_UP)
+    verdict = rule(~(size <= setting.limit), Outcome.BLOW_UP)
     return now._replace(outcome=verdict, peak_speed=peak)
 
 
@@ -52,6 +51,3 @@ def _misfit(field: Field, now: State) -> tuple[Scalar, Scalar]:
     data = field.problem.data
     outputs = field.network(now.here.flat)(data.inputs)
     return data.value(outputs), frobenius(data.residual(outputs))
-
-
-__all__ = ["RUNNING", "judge"]
