@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
-from .field import Motion, Sides
+from .dead import Sides
+from .field import Motion
 from .mode import Mode, change, codes, first_of, no_sliding, spread
 from .state import Here, Plan
 

@@ -22,7 +22,7 @@ from .state import Log, State
 
 Carry = tuple[State, Log]
 
-TIERS = (0, 8, 24, 56)  # sliding pairs a program is compiled for, besides the most allowed
+TIERS = (0, 8, 16, 24, 40)  # sliding pairs a program is compiled for, besides the most allowed
 
 
 def check_exact(problem: FlowProblem, numerics: Numerics) -> None:

@@ -2,14 +2,13 @@
 
 On the sliding pairs A the unknowns are the averaged deltas lambda_A. Let r_k^p be the derivative
 of h_p by the pre-activations h_k of its own sample (a backward sweep with the forward weights) and
-delta_k^nu the rule's deltas of row nu: a sample, or a unit lambda_q (a backward sweep of the rule
-from pair q). With <a, a> over the inputs of layer k (and 1 for a bias), the rate that row nu gives
-to h_p is
+delta_k^q the rule's deltas of a unit lambda_q (a backward sweep of the rule from pair q). With
+<a, a> over the inputs of layer k (and 1 for a bias), and dW the samples' part of the field,
 
-    C_p,nu = - sum_k <r_k^p, delta_k^nu> (<a_{k-1}^p, a_{k-1}^nu> + 1),
+    dh_p/dt = sum_k <r_k^p, dW_k a_{k-1}^p> + sum over A G_pq lambda_q,
+    G_pq = - sum_k <r_k^p, delta_k^q> (<a_{k-1}^p, a_{k-1}^q> + 1),
 
-so dh_p/dt = sum over samples C_p,mu + sum over A C_p,q lambda_q: two sweeps over |A| rows and a few
-products with |A| rows, no linearisation, at any depth.
+so two sweeps over |A| rows and a few products with |A| rows do, no linearisation, at any depth.
 """
 
 from typing import Any, NamedTuple
@@ -32,17 +31,38 @@ def forward_rates(weights: AbstractNetwork, gates, marks) -> list[Array]:
     return rates[::-1]
 
 
-def couplings(weights: AbstractNetwork, rates, inputs, rows: Array, deltas) -> Array:
-    """C (slots, rows): the rate of the slots' pre-activations that each row of deltas gives.
-
-    `inputs`: per layer the (rows, n_{k-1}) inputs that go with `deltas`; the slots' own are those
-    of the `rows`.
-    """
+def couplings(weights: AbstractNetwork, rates, inputs, deltas) -> Array:
+    """G (slots, slots): the rate of each slot's pre-activation that a unit of each one's averaged
+    delta gives, which has these `deltas`. `inputs`: per layer the slots' (slots, n_{k-1})."""
     total: Any = 0.0
-    for rate, given, delta in zip(rates, inputs, deltas, strict=False):
-        inner = given[rows] @ given.T + (1.0 if weights.biases else 0.0)
+    for rate, a, delta in zip(rates, inputs, deltas, strict=True):
+        inner = a @ a.T + (1.0 if weights.biases else 0.0)
         total = total - (rate @ delta.T) * inner
     return total
+
+
+def pull(rates, inputs, move: AbstractNetwork) -> Array:
+    """(slots,): the rate of each slot's pre-activation when the weights move by `move`."""
+    total: Any = 0.0
+    for layer, (rate, a) in enumerate(zip(rates, inputs, strict=True)):
+        dh = a @ move.weights[layer].T
+        if move.biases:
+            dh = dh + move.biases[layer][None, :]
+        total = total + jnp.sum(rate * dh, axis=1)
+    return total
+
+
+def find_ties(matrix: Array, place: Array, used: Array) -> Array:
+    """(slots, slots): who is tied to whom (and to oneself). Samples whose inputs to a neuron are
+    parallel have the same surface (h_p is a multiple of h_q), so that their gates open and close
+    together, and G is a block u u^T.
+
+    `place`: the neuron of each slot.
+    """
+    size = jnp.abs(jnp.diagonal(matrix))
+    parallel = matrix**2 >= (1 - PARALLEL) * size[:, None] * size[None, :]
+    tied = (place[:, None] == place[None, :]) & used[:, None] & used[None, :]
+    return (tied & parallel & (size > 0)[:, None]) | jnp.eye(used.size, dtype=bool)
 
 
 class Ties(NamedTuple):
@@ -56,22 +76,17 @@ class Ties(NamedTuple):
     weight: Array
 
 
-def find_ties(matrix: Array, signal: Array, place: Array, used: Array) -> Ties:
-    """Who is tied to whom: samples whose inputs to a neuron are parallel have the same surface
-    (h_p is a multiple of h_q), so that their gates open and close together, and G is a block u u^T.
-
-    `place`: the neuron of each slot. A slot on its own has its averaged delta for its unknown.
-    """
-    size = jnp.abs(jnp.diagonal(matrix))
-    parallel = matrix**2 >= (1 - PARALLEL) * size[:, None] * size[None, :]
-    tied = (place[:, None] == place[None, :]) & used[:, None] & used[None, :]
-    tied = (tied & parallel & (size > 0)[:, None]) | jnp.eye(used.size, dtype=bool)
-    alone = jnp.sum(tied, axis=1) == 1
+def tie(tied: Array, matrix: Array, signal: Array) -> Ties:
+    """The groups, each slot's share being in proportion to its signal. A slot on its own has its
+    averaged delta for its unknown."""
+    size, slots = jnp.abs(jnp.diagonal(matrix)), signal.size
+    alone = jnp.sum(tied, axis=1, dtype=jnp.int32) == 1
     largest = jnp.max(jnp.where(tied, jnp.abs(signal)[None, :], 0.0), axis=1)
     share = jnp.where(alone, 1.0, signal / jnp.where(largest > 0, largest, 1.0))
     taken = -jnp.sum(jnp.where(tied, matrix * share[None, :], 0.0), axis=1)
     weight = taken / jnp.where(size > 0, size, 1.0)
-    leader = jnp.argmax(tied, axis=1)
+    number = jnp.arange(slots, dtype=jnp.int32)
+    leader = jnp.min(jnp.where(tied, number[None, :], slots), axis=1)
     return Ties(leader, share, jnp.where(alone, signal, largest), weight[leader])
 
 
@@ -80,16 +95,16 @@ def solve_held(matrix: Array, wanted: Array, ties: Ties, used: Array) -> Array:
 
     A small ridge makes the matrix regular; two refinements take its effect away where it was.
     """
-    slots = used.size
-    leads = used & (ties.leader == jnp.arange(slots))
+    slots = jnp.arange(used.size, dtype=jnp.int32)
+    leads = used & (ties.leader == slots)
 
     def gathered(_) -> Array:
-        to = ties.leader[:, None] == jnp.arange(slots)[None, :]
+        to = ties.leader[:, None] == slots[None, :]
         return matrix @ jnp.where(to, ties.share[:, None], 0.0)
 
     tied = jnp.any(used & ~leads)
     columns = jax.lax.cond(tied, gathered, lambda _: matrix, None)
-    system = jnp.where(leads[:, None] & leads[None, :], columns, jnp.eye(slots))
+    system = jnp.where(leads[:, None] & leads[None, :], columns, jnp.eye(used.size))
     size = jnp.max(jnp.where(leads, jnp.abs(jnp.diagonal(system)), 0.0))
     ridge = jnp.where(leads, RIDGE * jnp.where(size > 0, size, 1.0), 0.0)
     wanted = jnp.where(leads[:, None], wanted, 0.0)

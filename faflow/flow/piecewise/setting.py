@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, Scalar
 from ..problem import Numerics
-from .field import Field, Motion, Sides
+from .dead import Sides
+from .field import Field, Motion
 from .runge_kutta import Tableau
 
 
