@@ -1,6 +1,6 @@
 """Work against precision on a ReLU flow: the exact integrator beside everything else.
 
-`python benchmarks/relu.py` (development environment; about a quarter of an hour on two cores;
+`python benchmarks/relu.py` (development environment; half an hour on two cores;
 `--quick` takes a few minutes). `python benchmarks/relu.py --make-peers` builds build/peers for
 torchdiffeq, once; without it that method is left out, and said so.
 
@@ -134,7 +134,7 @@ def run_peers(race: Race, options) -> None:
     # Does a thousand times the work of the exact flow take Tsit5 there?
     cheapest = race.best("exact", "evaluations")
     if cheapest:
-        most = Budget(1000 * cheapest["evaluations"], options.bound_seconds)
+        most = Budget(1100 * cheapest["evaluations"], options.bound_seconds)
         race.add("diffrax", "tsit5", 1e-9, diffrax_plain(problem, t1, "tsit5", 1e-9, most))
     for solver in ("DOP853", "LSODA"):
         for tol in (1e-3, 1e-4, 1e-5, 1e-6, 1e-8):
@@ -293,7 +293,7 @@ def markdown(race: Race, facts: list[dict], options) -> str:
         "takes less than 2 s, else one run; compilation apart. Error: all weights, relative "
         "Frobenius. "
         f"`budget`: ended after {options.peer_evaluations:,} evaluations or "
-        f"{options.peer_seconds:g} s (the last diffrax Tsit5 run: after 1000 times the "
+        f"{options.peer_seconds:g} s (the last diffrax Tsit5 run: after 1100 times the "
         f"evaluations of exact, or {options.bound_seconds:g} s).",
         "",
         "| method | solver | setting | evaluations | seconds | compile s | error | t | outcome |",
@@ -364,14 +364,14 @@ def parse():
     add("--make-peers", action="store_true", help="build build/peers for it, and stop")
     add("--peer-evaluations", type=int, default=700_000, help="budget of a run of a peer")
     add("--peer-seconds", type=float, help="the same in seconds (20; 5 with --quick)")
-    add("--bound-seconds", type=float, help="for the long run of Tsit5 (330; 10 with --quick)")
-    add("--fixed-seconds", type=float, help="longest fixed-step run (90; 10 with --quick)")
+    add("--bound-seconds", type=float, help="for the long run of Tsit5 (1200; 10 with --quick)")
+    add("--fixed-seconds", type=float, help="longest fixed-step run (270; 10 with --quick)")
     add("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     options.torch = ""  # versions, once it has run
     for name, full, short in (
-        ("t", 100.0, 5.0), ("peer_seconds", 20.0, 5.0), ("bound_seconds", 330.0, 10.0),
-        ("fixed_seconds", 90.0, 10.0),
+        ("t", 100.0, 5.0), ("peer_seconds", 20.0, 5.0), ("bound_seconds", 1200.0, 10.0),
+        ("fixed_seconds", 270.0, 10.0),
     ):  # fmt: skip
         if getattr(options, name) is None:
             setattr(options, name, short if options.quick else full)
