@@ -79,7 +79,11 @@ def _parser() -> _Parser:
     run.add_argument("--no-figures", action="store_true", help="draw nothing")
     show = command("show", _show, "print a config with every default written out")
     show.add_argument("config", metavar="CONFIG")
-    for with_overrides in (run, show):
+    laws = command("laws", _laws, "count and find the laws of a config's rule on its network")
+    laws.add_argument("config", metavar="CONFIG")
+    laws.add_argument("--degree", type=int, help="of the polynomial laws searched (default 2)")
+    laws.add_argument("--json", action="store_true", help="print the report as JSON, nothing else")
+    for with_overrides in (run, show, laws):
         with_overrides.add_argument(
             "--set", dest="overrides", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
             help="override a key of the config, e.g. flow.t1=10",
@@ -197,6 +201,22 @@ def _show(arguments: Any) -> int:
         resolved = experiments.resolve_path(arguments.config, arguments.overrides)
         print(experiments.config_text(resolved), end="")
         return DONE, None
+
+    return _reporting_errors(act)[0]
+
+
+def _laws(arguments: Any) -> int:
+    def act() -> tuple[int, None]:
+        from . import experiments
+
+        resolved = experiments.resolve_path(arguments.config, arguments.overrides)
+        with _precision("float64"):
+            report = experiments.find_laws(resolved, arguments.degree)
+        if arguments.json:
+            print(json.dumps(report, indent=2, allow_nan=False))
+        else:
+            print("\n".join([report["name"], *experiments.law_lines(report)]))
+        return DONE if report["independent_laws"] is not None else BROKEN, None
 
     return _reporting_errors(act)[0]
 

@@ -32,6 +32,7 @@ ROOMS = {
     "rules": (4, "rules"),
     "flow": (5, "flow"),
     "analysis": (6, "analysis"),
+    "discovery": (6, "discovery"),
     "ensembles": (6, "ensembles"),
     "experiments": (7, "experiments"),
     "plots": (8, "output"),

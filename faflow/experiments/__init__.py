@@ -1,6 +1,8 @@
 """From a config file to a stored result: schema, registries, build, run, store, check."""
 
 from .check import check_rule as check_rule
+from .discover import find_laws as find_laws
+from .discover import law_lines as law_lines
 from .dump import config_text as config_text
 from .errors import ConfigError as ConfigError
 from .run import Result as Result

@@ -1,0 +1,14 @@
+"""Laws found by the machine: how many a rule has, which are known, and polynomials for the rest."""
+
+from .discover import MOST_WEIGHTS as MOST_WEIGHTS
+from .discover import Discovery as Discovery
+from .discover import KnownLaw as KnownLaw
+from .discover import discover as discover
+from .fields import Fields as Fields
+from .lie import Orbit as Orbit
+from .lie import find_orbit as find_orbit
+from .names import write_polynomial as write_polynomial
+from .polynomials import MOST_MONOMIALS as MOST_MONOMIALS
+from .polynomials import PolynomialLaws as PolynomialLaws
+from .polynomials import find_polynomials as find_polynomials
+from .polynomials import monomial_count as monomial_count

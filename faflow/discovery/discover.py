@@ -1,0 +1,167 @@
+"""What a rule conserves on a network, over all data and losses."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..observables import AbstractConservationLaw
+from ..rules import AbstractLearningRule
+from .fields import Fields
+from .lie import Orbit, find_orbit, numerical_rank
+from .names import feedback_entries, variable_names, write_polynomial
+from .polynomials import PolynomialLaws, find_polynomials, gradients
+
+MOST_WEIGHTS = 400  # brackets are matrices of this height, and several times as wide
+STATES, KINKED_STATES = 2, 8  # generic states at which laws are counted
+KEPT = 1e-9  # of a law's gradient, along directions of the orbit
+
+
+class KnownLaw(NamedTuple):
+    """A law the rule names: the largest share of its gradient along the orbit (0: conserved), how
+    many independent quantities it is, and whether the polynomials found hold it (None: not
+    searched, or it is no polynomial of that degree)."""
+
+    name: str
+    share: float
+    independent: int
+    found: bool | None
+
+    @property
+    def kept(self) -> bool:
+        return self.share < KEPT
+
+
+class Discovery(NamedTuple):
+    """`independent` = D - rank laws, of which the known ones `explain` some and the polynomials
+    `found` some; None where a rank has no clear gap. `state`: D; `orbits`: of the states looked at,
+    the largest first."""
+
+    state: int
+    orbits: tuple[Orbit, ...]
+    independent: int | None
+    known: list[KnownLaw]
+    explained: int
+    polynomials: PolynomialLaws | None
+    found: int
+    texts: list[str]
+
+    @property
+    def unexplained(self) -> int | None:
+        return None if self.independent is None else self.independent - self.explained
+
+    @property
+    def gap(self) -> float:
+        largest = self.orbits[0].rank.rank
+        return min(orbit.rank.gap for orbit in self.orbits if orbit.rank.rank == largest)
+
+
+def discover(
+    rule: AbstractLearningRule,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    *,
+    degree: int | None = 2,
+    seed: int = 0,
+) -> Discovery:
+    """The laws of a rule on a network of this shape with this feedback.
+
+    The count is taken at two generic states, which must agree (with kinks at eight, of which the
+    one with the fewest laws counts). `degree`: up to which polynomial
+    laws are searched (None: not at all). ValueError for a state of more than MOST_WEIGHTS entries,
+    too many monomials, or a rule that serves no random data.
+    """
+    fields = Fields(rule, weights, feedback)
+    rng = np.random.default_rng(seed)
+    size = sum(leaf.size for leaf in jax.tree.leaves(fields.shape()))
+    if size > MOST_WEIGHTS:
+        raise ValueError(
+            f"The state has {size} entries; the rank of a Lie algebra is computed for "
+            f"{MOST_WEIGHTS} at most."
+        )
+    kinked = weights.activation.kinked
+    states = range(KINKED_STATES if kinked else STATES)
+    orbits = sorted((find_orbit(fields, rng) for _ in states), key=lambda orbit: -orbit.rank.rank)
+    laws = None if degree is None else find_polynomials(fields, orbits[0].point, rng, degree)
+    known, explained = _known(fields, orbits[0], laws)
+    found, texts = _written(fields, orbits[0], laws)
+    return Discovery(
+        size, tuple(orbits), _independent(size, orbits, kinked), known, explained, laws, found,
+        texts,
+    )  # fmt: skip
+
+
+def _independent(size: int, orbits: list[Orbit], kinked: bool) -> int | None:
+    """D - rank, if there is no doubt. Smooth fields have one generic rank; kinked ones one per
+    region (a neuron that no input wakes moves no weight), and a law has to hold in all of them."""
+    largest = orbits[0].rank
+    equal = [orbit for orbit in orbits if orbit.rank.rank == largest.rank]
+    agree = kinked or len(equal) == len(orbits)
+    clear = all(orbit.closed and orbit.rank.clear for orbit in (equal if kinked else orbits))
+    return size - largest.rank if agree and clear else None
+
+
+def _known(fields: Fields, orbit: Orbit, laws: PolynomialLaws | None) -> tuple[list[KnownLaw], int]:
+    known, kept = [], np.zeros((0, orbit.point.size))
+    for name, law in fields.rule.laws(fields.weights).items():
+        if np.any(np.asarray(law.decay) != 0):
+            continue  # it decays at a known rate: no conservation law
+        slopes = _slopes(fields, law, orbit.point)
+        sizes = np.linalg.norm(slopes, axis=1, keepdims=True)
+        slopes = slopes / np.where(sizes > 0, sizes, 1.0)
+        share = float(np.max(np.linalg.norm(slopes @ orbit.frame, axis=1), initial=0.0))
+        independent = numerical_rank(np.linalg.svd(slopes)[1]).rank
+        known.append(KnownLaw(name, share, independent, _holds(fields, law, laws)))
+        if known[-1].kept:
+            kept = np.vstack([kept, slopes])
+    explained = numerical_rank(np.linalg.svd(kept)[1]).rank if len(kept) else 0
+    return known, explained
+
+
+def _values(fields: Fields, law: AbstractConservationLaw):
+    """The law's values, flat, as a function of the flat state."""
+    data = fields.data(fields.one_lesson(), fields.losses[-1])
+
+    def values(flat: Array) -> Array:
+        record = law(*fields.read(flat, data), data)
+        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(record)])
+
+    return values
+
+
+def _slopes(fields: Fields, law: AbstractConservationLaw, point: np.ndarray) -> np.ndarray:
+    return np.asarray(jax.jit(jax.jacrev(_values(fields, law)))(jnp.asarray(point)))
+
+
+def _holds(
+    fields: Fields, law: AbstractConservationLaw, laws: PolynomialLaws | None
+) -> bool | None:
+    """Whether a law, up to a constant, is among the polynomials found."""
+    if laws is None:
+        return None
+    states = fields.random_states(np.random.default_rng(1), len(laws.monomials) + 41)
+    values = np.asarray(jax.jit(jax.vmap(_values(fields, law)))(jnp.asarray(states)))
+    table = np.prod(
+        np.concatenate([states, np.ones((len(states), 1))], axis=1)[:, laws.monomials], axis=2
+    )
+    table, values = table[1:] - table[0], values[1:] - values[0]
+    fit, *_ = np.linalg.lstsq(table, values, rcond=None)
+    scale = np.max(np.abs(values))
+    if np.max(np.abs(table @ fit - values)) > 1e-8 * scale:
+        return None
+    outside = fit - laws.space.T @ (laws.space @ fit)
+    return bool(np.max(np.abs(outside)) < 1e-7 * np.max(np.abs(fit)))
+
+
+def _written(fields: Fields, orbit: Orbit, laws: PolynomialLaws | None) -> tuple[int, list[str]]:
+    if laws is None:
+        return 0, []
+    names, entries = variable_names(fields), feedback_entries(fields.feedback)
+    texts = [write_polynomial(row, laws.monomials, names, entries) for row in laws.coefficients]
+    slopes = gradients(laws.monomials, laws.coefficients, orbit.point)
+    found = numerical_rank(np.linalg.svd(slopes)[1]).rank if len(slopes) else 0
+    return found, texts

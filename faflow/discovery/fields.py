@@ -1,0 +1,126 @@
+"""All the fields a learning rule can have: one for every data set and loss."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from .._types import Array, Inputs, Outputs
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..networks.mlp import widths
+from ..rules import AbstractLayerwiseRule, AbstractLearningRule
+from ..tasks import AbstractLoss, Data, Squared
+
+
+class Lesson(NamedTuple):
+    """Something to learn: `inputs` (samples, n_0), `targets` (samples, n_L), and which of the two
+    losses, the linear one if `linear`."""
+
+    inputs: Inputs
+    targets: Outputs
+    linear: Array
+
+
+class LinearLoss(AbstractLoss):
+    """l = <f, y>, dl/df = y: an error that does not depend on the weights."""
+
+    def value(self, outputs, targets):
+        return jnp.sum(outputs * targets, axis=1)
+
+    def error(self, outputs, targets):
+        return targets
+
+    def check(self, targets):
+        return None
+
+
+class Fields(eqx.Module):
+    """d state/dt as a function of the flat state and of a lesson.
+
+    A law of a rule, whatever is learned, is a function that none of these fields changes. Errors
+    that depend on the outputs are combinations, with coefficients that depend on the state, of
+    constant ones, and so are the brackets: linear and squared loss stand for all.
+
+    Lessons have one sample; for rules that are not layerwise enough for every layer to have full
+    rank. ValueError if the rule takes neither loss.
+    """
+
+    rule: AbstractLearningRule
+    weights: AbstractNetwork
+    feedback: Feedback
+    losses: tuple[AbstractLoss, ...] = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+
+    def __init__(
+        self, rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback
+    ) -> None:
+        self.rule, self.weights, self.feedback = rule, weights, feedback
+        layerwise = isinstance(rule, AbstractLayerwiseRule)
+        self.samples = 1 if layerwise else 2 * max(widths(weights))
+        self.losses = _served(self, (LinearLoss(), Squared()))
+
+    def data(self, lesson: Lesson, loss: AbstractLoss) -> Data:
+        return Data(lesson.inputs, lesson.targets, loss, jnp.ones((), lesson.inputs.dtype))
+
+    def lessons(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Lesson:
+        """Gaussian inputs and targets, losses in turn."""
+        first, *_, last = widths(self.weights)
+        inputs = rng.standard_normal((*shape, self.samples, first))
+        targets = rng.standard_normal((*shape, self.samples, last))
+        linear = np.broadcast_to(np.arange(shape[-1]) % 2 == 0, shape)
+        return Lesson(jnp.asarray(inputs), jnp.asarray(targets), jnp.asarray(linear))
+
+    def one_lesson(self) -> Lesson:
+        return jax.tree.map(lambda a: a[0], self.lessons(np.random.default_rng(0), (1,)))
+
+    def shape(self):
+        """The rule's state as a pytree of shapes."""
+        data = self.data(self.one_lesson(), self.losses[0])
+        return jax.eval_shape(self.rule.init, self.weights, self.feedback, data)
+
+    def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """(count, D) generic states: entries gaussian, matrices scaled by their row length."""
+        parts = [
+            rng.standard_normal((count, leaf.size))
+            / (leaf.shape[-1] ** 0.5 if leaf.ndim > 1 else 1.0)
+            for leaf in jax.tree.leaves(self.shape())
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def unravel(self, flat: Array):
+        leaves, tree = jax.tree.flatten(self.shape())
+        ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+        parts = jnp.split(flat, ends)
+        shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return jax.tree.unflatten(tree, shaped)
+
+    def read(self, flat: Array, data: Data) -> tuple[AbstractNetwork, Feedback]:
+        return self.rule.read(self.unravel(flat), self.feedback, data)
+
+    def __call__(self, flat: Array, lesson: Lesson) -> Array:
+        """d state/dt (state,), flat."""
+        state, zero = self.unravel(flat), jnp.zeros((), flat.dtype)
+        moves = [
+            ravel_pytree(self.rule.velocity(zero, state, self.feedback, self.data(lesson, loss)))[0]
+            for loss in self.losses
+        ]
+        return jnp.where(lesson.linear, moves[0], moves[-1])
+
+
+def _served(fields: Fields, losses: tuple[AbstractLoss, ...]) -> tuple[AbstractLoss, ...]:
+    lesson = fields.one_lesson()
+    served, reason = [], None
+    for loss in losses:
+        try:
+            data = fields.data(lesson, loss)
+            jax.eval_shape(fields.rule.init, fields.weights, fields.feedback, data)
+            served.append(loss)
+        except ValueError as error:
+            reason = error
+    if not served:
+        raise ValueError(str(reason))
+    return tuple(served)

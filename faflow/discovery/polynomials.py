@@ -1,0 +1,185 @@
+"""Polynomial laws: P with <grad P, v> = 0 for every field v of a rule, at every state.
+
+Linear in the coefficients of P. Random states and lessons give more equations than there are
+coefficients; the null space of that system is the laws. (Marcotte, Gribonval & Peyre 2023 do the
+same symbolically for gradient flows.)
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array
+from .fields import Fields, Lesson
+from .lie import Rank, numerical_rank
+
+MOST_MONOMIALS = 2000
+FORGOTTEN = 1e-9  # coefficients below this, in units of the law's largest, are rounding
+
+
+class PolynomialLaws(NamedTuple):
+    """`monomials` (count, degree): the variables of each one, padded with D; `coefficients` (laws,
+    count): independent laws that generate, with functions of themselves, all those found;
+    `space` (dimension, count): every law up to this degree, orthonormal. `rank`: of the system."""
+
+    monomials: np.ndarray
+    coefficients: np.ndarray
+    degrees: tuple[int, ...]
+    space: np.ndarray
+    rank: Rank
+
+
+def monomial_count(variables: int, degree: int) -> int:
+    """Monomials of degree 1..degree."""
+    return math.comb(variables + degree, degree) - 1
+
+
+def list_monomials(variables: int, degree: int) -> np.ndarray:
+    """(count, degree): by degree, within it in lexical order, padded with `variables`."""
+    rows = [
+        (*chosen, *[variables] * (degree - power))
+        for power in range(1, degree + 1)
+        for chosen in itertools.combinations_with_replacement(range(variables), power)
+    ]
+    return np.asarray(rows, np.int32)
+
+
+def find_polynomials(
+    fields: Fields, orbit_point: np.ndarray, rng: np.random.Generator, degree: int
+) -> PolynomialLaws:
+    """The polynomial laws of degree up to `degree`.
+
+    ValueError if there are more than MOST_MONOMIALS monomials.
+    """
+    variables = orbit_point.size
+    count = monomial_count(variables, degree)
+    if count > MOST_MONOMIALS:
+        raise ValueError(
+            f"Polynomials of degree {degree} in {variables} weights have {count} monomials; "
+            f"{MOST_MONOMIALS} at most can be searched."
+        )
+    monomials = list_monomials(variables, degree)
+    rows = count + count // 4 + 40
+    states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))
+    system = np.asarray(_system(fields, jnp.asarray(monomials), jnp.asarray(states), lessons))
+    _, values, right = np.linalg.svd(system)
+    rank = numerical_rank(values)
+    space = right[rank.rank :]
+    found, degrees = _generators(space, monomials, orbit_point)
+    return PolynomialLaws(monomials, found, degrees, space, rank)
+
+
+@eqx.filter_jit
+def _system(fields: Fields, monomials: Array, states: Array, lessons: Lesson) -> Array:
+    """(rows, count): the rate of every monomial, at one state and for one lesson per row."""
+
+    def row(given: tuple[Array, Lesson]) -> Array:
+        state, lesson = given
+        return _unit(monomial_rates(monomials, state, _unit(fields(state, lesson))))
+
+    return jax.lax.map(row, (states, lessons), batch_size=64)
+
+
+def _unit(vector: Array) -> Array:
+    size = jnp.linalg.norm(vector)
+    return vector / jnp.where(size > 0, size, 1.0)  # samples that reach no neuron move nothing
+
+
+def monomial_rates(monomials: Array, state: Array, move: Array) -> Array:
+    """d/ds of every monomial along state + s move."""
+    values, moves = jnp.append(state, 1.0)[monomials], jnp.append(move, 0.0)[monomials]
+    total = jnp.zeros(monomials.shape[0], state.dtype)
+    for place in range(monomials.shape[1]):
+        others = [values[:, other] for other in range(monomials.shape[1]) if other != place]
+        total = total + moves[:, place] * math.prod(others, start=jnp.ones_like(total))
+    return total
+
+
+def gradients(monomials: np.ndarray, coefficients: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """(laws, D): the gradients of polynomials at a state."""
+    variables = state.size
+    values = np.append(state, 1.0)[monomials]
+    found = np.zeros((coefficients.shape[0], variables + 1))
+    for place in range(monomials.shape[1]):
+        others = np.prod(np.delete(values, place, axis=1), axis=1)
+        np.add.at(found.T, monomials[:, place], (coefficients * others).T)
+    return found[:, :variables]
+
+
+def _generators(
+    space: np.ndarray, monomials: np.ndarray, state: np.ndarray
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Laws of low degree and few terms whose gradients are independent at the state."""
+    variables = state.size
+    powers = np.sum(monomials < variables, axis=1)
+    chosen, degrees = np.zeros((0, len(monomials))), []
+    slopes, known = np.zeros((0, variables)), 0
+    for degree in range(1, monomials.shape[1] + 1):
+        low = _within(space, powers <= degree)
+        for law in echelon(low, _order(monomials, variables)):
+            more = np.vstack([slopes, gradients(monomials, law[None, :], state)])
+            sizes = np.linalg.norm(more, axis=1, keepdims=True)
+            rank = numerical_rank(np.linalg.svd(more / np.where(sizes > 0, sizes, 1.0))[1]).rank
+            if rank > known:
+                chosen, slopes, known = np.vstack([chosen, law]), more, rank
+                degrees.append(degree)
+    return chosen, tuple(degrees)
+
+
+def _within(space: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """The part of a space that uses the allowed monomials only."""
+    if len(space) == 0 or allowed.all():
+        return space
+    left, values, _ = np.linalg.svd(space[:, ~allowed])
+    beyond = int(np.sum(values > 1e-8))
+    return left[:, beyond:].T @ space
+
+
+def _order(monomials: np.ndarray, variables: int) -> np.ndarray:
+    """Monomials as leading terms: squares first (the norms that laws balance), then the others."""
+    powers = np.sum(monomials < variables, axis=1)
+    mixed = np.array([len(set(row[row < variables])) for row in monomials])
+    return np.lexsort((np.arange(len(monomials)), mixed, -powers))
+
+
+def echelon(space: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """The reduced row echelon form with leading terms in the given order; fewest terms first."""
+    rows, done = space.copy(), 0
+    for column in order:
+        if done == len(rows):
+            break
+        pivot = done + int(np.argmax(np.abs(rows[done:, column])))
+        if abs(rows[pivot, column]) < 1e-6:
+            continue
+        rows[[done, pivot]] = rows[[pivot, done]]
+        rows[done] /= rows[done, column]
+        others = np.arange(len(rows)) != done
+        rows[others] -= np.outer(rows[others, column], rows[done])
+        done += 1
+    rows = rows[:done]
+    largest = np.max(np.abs(rows), axis=1, initial=0.0)[:, None]
+    rows = sparser(np.where(np.abs(rows) < FORGOTTEN * largest, 0.0, rows))
+    return rows[np.argsort(np.sum(rows != 0, axis=1), kind="stable")]
+
+
+def sparser(rows: np.ndarray) -> np.ndarray:
+    """The same span with fewer terms: a multiple of one row is added to another wherever that
+    cancels more terms than it brings in."""
+    rows = rows.copy()
+    for i in range(len(rows)):
+        for j in range(len(rows)):
+            shared = (rows[i] != 0) & (rows[j] != 0)
+            if i == j or not shared.any():
+                continue
+            ratios = rows[i, shared] / rows[j, shared]
+            for ratio in ratios[np.unique(np.round(ratios, 9), return_index=True)[1]]:
+                more = rows[i] - ratio * rows[j]
+                more[np.abs(more) < FORGOTTEN * np.max(np.abs(rows[i]))] = 0.0
+                if np.sum(more != 0) < np.sum(rows[i] != 0):
+                    rows[i] = more
+    return rows

@@ -1,0 +1,133 @@
+"""`faflow laws CONFIG`: how many laws the config's rule has on its network, and which."""
+
+from typing import Any
+
+import jax
+
+from ..discovery import (
+    MOST_MONOMIALS,
+    MOST_WEIGHTS,
+    Discovery,
+    discover,
+    monomial_count,
+)
+from .blame import blaming
+from .build import build
+from .errors import ConfigError
+from .resolve import Resolved
+
+DEGREE = 2  # of the polynomials searched unless asked otherwise, if there is room
+
+
+def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
+    """What the rule conserves over all data and losses, as `faflow laws --json` prints it.
+
+    `degree`: of the polynomial laws to search; 0: none; None: 2, or less if that is too many.
+    ConfigError if the network or the degree is too large, or the rule serves no random data.
+    """
+    problem = build(resolved).problem
+    weights = sum(leaf.size for leaf in jax.tree.leaves(problem.weights))
+    if weights > MOST_WEIGHTS:
+        what = f"asks for {weights} weights, and laws are counted for {MOST_WEIGHTS} at most"
+        raise ConfigError("network.widths", f"{what}; lower it")
+    size = _state_size(resolved, problem)
+    chosen = _degree(size, degree)
+    with blaming("rule.kind", resolved.suspects):
+        found = discover(problem.rule, problem.weights, problem.feedback, degree=chosen or None)
+    return {
+        "schema": 1,
+        "name": resolved.config.name,
+        "rule": resolved.rule.kind,
+        "widths": list(resolved.config.network.widths),
+        "activation": resolved.activation.kind,
+        "weights": weights,
+        "state": found.state,
+        **_report(found, chosen),
+    }
+
+
+def _state_size(resolved: Resolved, problem) -> int:
+    with blaming("rule.kind", resolved.suspects):
+        state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
+        return sum(leaf.size for leaf in jax.tree.leaves(state))
+
+
+def _degree(size: int, wanted: int | None) -> int:
+    """The degree to search, 0 for none."""
+    if wanted is None:
+        return next((d for d in (DEGREE, 1) if monomial_count(size, d) <= MOST_MONOMIALS), 0)
+    if wanted < 0:
+        raise ConfigError("--degree", f"is {wanted}; give 0 (no search) or more")
+    count = monomial_count(size, wanted)
+    if count > MOST_MONOMIALS:
+        what = f"is {wanted}: {count} monomials in {size} weights, {MOST_MONOMIALS} at most"
+        raise ConfigError("--degree", f"{what}; lower it")
+    return wanted
+
+
+def _report(found: Discovery, degree: int) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "status": "undecided" if found.independent is None else "decided",
+        "independent_laws": found.independent,
+        "explained": found.explained,
+        "unexplained": found.unexplained,
+        "ranks": [[rank.rank for rank in orbit.ranks] for orbit in found.orbits],
+        "rank_gap": found.gap,
+        "known": [
+            {
+                "name": law.name,
+                "kept": law.kept,
+                "share_along_orbit": law.share,
+                "independent": law.independent,
+                "found": law.found,
+            }
+            for law in found.known
+        ],
+    }
+    if found.polynomials is not None:
+        report["polynomials"] = {
+            "degree": degree,
+            "explain": found.found,
+            "rank_gap": found.polynomials.rank.gap,
+            "laws": [
+                {"degree": power, "law": text}
+                for power, text in zip(found.polynomials.degrees, found.texts, strict=True)
+            ],
+        }
+    return report
+
+
+def law_lines(report: dict[str, Any]) -> list[str]:
+    """The report in words."""
+    size, known = report["state"], report["known"]
+    what = "weights" if size == report["weights"] else "entries of the state"
+    lines = [_count_line(report, what)]
+    for law in known:
+        verdict = "kept" if law["kept"] else f"NOT kept ({law['share_along_orbit']:.2g})"
+        extra = {True: "; found as a polynomial", False: "; NOT found", None: ""}[law["found"]]
+        lines.append(f"  {law['name']}: {law['independent']} independent, {verdict}{extra}")
+    if not known:
+        lines.append("  the rule names no law of this network")
+    search = report.get("polynomials")
+    if search is None:
+        return [*lines, "polynomial laws: not searched"]
+    lines.append(
+        f"polynomial laws of degree {search['degree']} or less: {search['explain']} independent "
+        f"(gap {search['rank_gap']:.1e})"
+    )
+    return [*lines, *(f"  {entry['law']}" for entry in search["laws"])]
+
+
+def _count_line(report: dict[str, Any], what: str) -> str:
+    ends = [ranks[-1] for ranks in report["ranks"]]
+    ranks = " -> ".join(map(str, report["ranks"][0]))
+    gap = f"fields and brackets span {ranks} directions, gap {report['rank_gap']:.1e}"
+    if min(ends) < max(ends):
+        gap += f"; as few as {min(ends)} in some regions of states"
+    if report["independent_laws"] is None:
+        return f"UNDECIDED how many laws {report['state']} {what} have: {gap}"
+    return (
+        f"{report['independent_laws']} of {report['state']} {what} are conserved over all data "
+        f"and losses; the rule's laws explain {report['explained']}; "
+        f"{report['unexplained']} unexplained ({gap})"
+    )

@@ -1,0 +1,249 @@
+"""Laws found by the machine, against counts worked out by hand and laws checked without it.
+
+Oracles: theory.md 2.13 (orbit dimensions of linear nets under FA, from the brackets on paper),
+Marcotte, Gribonval & Peyre 2023 (the gradient), and finite differences of the found polynomials
+along the discrete rule on data and a loss that the search never saw.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from faflow.discovery import Fields, discover, find_orbit
+from faflow.discovery.lie import numerical_rank
+from faflow.discovery.names import coefficient
+from faflow.discovery.polynomials import gradients, monomial_count
+from faflow.feedback import Feedback
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.rules import (
+    RULES,
+    AbstractLayerwiseRule,
+    Gradient,
+    KolenPollack,
+    backward_sweep,
+)
+from faflow.tasks import make_data
+
+
+def network(widths, activation="linear", bias=False):
+    rng = np.random.default_rng(0)
+    weights = tuple(jnp.asarray(rng.normal(size=(b, a))) for a, b in itertools.pairwise(widths))
+    biases = tuple(jnp.asarray(rng.normal(size=n)) for n in widths[1:]) if bias else ()
+    return MLP(weights, biases, ACTIVATIONS[activation]())
+
+
+def feedback(widths, form):
+    rng = np.random.default_rng(1)
+    shapes = {
+        "none": [],
+        "layerwise": [(b, a) for a, b in itertools.pairwise(widths)][1:],
+        "direct": [(widths[-1], n) for n in widths[1:-1]],
+    }[form]
+    return Feedback(tuple(jnp.asarray(rng.normal(size=shape)) for shape in shapes), form)
+
+
+def laws_of(rule, widths, activation="linear", bias=False, degree=None):
+    return discover(
+        rule, network(widths, activation, bias), feedback(widths, rule.form), degree=degree
+    )
+
+
+def fa_laws(n_in, n_h, n_out):
+    """Two linear layers under FA: a two-step nilpotent algebra (theory.md 2.13)."""
+    if n_h <= n_out:
+        return n_h * (n_h + 1) // 2
+    return n_h * (n_in + n_out) - n_out * n_in - n_out * (n_out - 1) // 2
+
+
+def gradient_laws(n_in, n_h, n_out):
+    """Two linear layers under the gradient (Marcotte, Gribonval & Peyre 2023)."""
+    both = n_in + n_out
+    return n_h * (n_h + 1) // 2 if n_h <= both else both * n_h - both * (both - 1) // 2
+
+
+@pytest.mark.parametrize("widths", [(3, 4, 1), (3, 4, 2), (2, 5, 3), (3, 2, 3), (4, 1, 2)])
+def test_two_linear_layers_have_the_laws_counted_by_hand(widths):
+    assert laws_of(RULES["feedback-alignment"](), widths).independent == fa_laws(*widths)
+    assert laws_of(Gradient(), widths).independent == gradient_laws(*widths)
+
+
+@pytest.mark.parametrize(
+    ("widths", "count"), [((2, 3, 3, 1), 16), ((2, 3, 2, 3, 1), 19), ((2, 3, 2, 3, 2), 17)]
+)
+def test_deep_linear_feedback_alignment(widths, count):
+    found = laws_of(RULES["feedback-alignment"](), widths)
+    assert found.independent == count
+    if widths[-1] == 1:  # all its fields commute: brackets add nothing
+        assert [rank.rank for rank in found.orbits[0].ranks] == [widths[0]] * 2
+
+
+def test_deep_linear_gradient():
+    assert laws_of(Gradient(), (2, 3, 3, 1)).independent == 12
+
+
+@pytest.mark.parametrize("rule", ["feedback-alignment", "gradient"])
+def test_relu_has_one_law_per_hidden_neuron(rule):
+    found = laws_of(RULES[rule](), (3, 4, 1), "relu", degree=2)
+    assert (found.independent, found.explained, found.found) == (4, 4, 4)
+    assert all(law.found for law in found.known)
+
+
+def test_what_is_known_and_what_is_not():
+    """13 of 16 directions; the rule's laws explain 10; polynomials of degree 2 explain them all."""
+    found = laws_of(RULES["feedback-alignment"](), (3, 4, 1), degree=2)
+    assert (found.state, found.independent, found.explained, found.unexplained) == (16, 13, 10, 3)
+    assert found.found == 13
+    assert {law.name for law in found.known if law.kept and law.found} == {
+        "layer-balance", "neuron-balance", "matrix-balance",
+    }  # fmt: skip
+
+
+def test_tanh_has_no_law():
+    found = laws_of(RULES["feedback-alignment"](), (3, 4, 1), "tanh", degree=2)
+    assert (found.independent, found.known, found.found) == (0, [], 0)
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_claimed_laws_are_laws_and_found_ones_too(kind):
+    """Every rule: what it claims lies across its orbit; polynomials found do not change under the
+    discrete rule, to second order in its step, on logistic data that the search has not seen."""
+    rule = RULES[kind]()
+    widths = (4, 2, 2) if kind == "fa-star" else (2, 3, 2)
+    found = laws_of(rule, widths, degree=2)
+    assert found.independent is not None
+    assert all(law.kept for law in found.known)
+    assert found.found >= found.explained > 0
+    assert found.independent >= found.found
+    weights, back = network(widths), feedback(widths, rule.form)
+    rng = np.random.default_rng(5)
+    targets = rng.normal(size=(8, widths[-1]))
+    loss = "squared" if kind == "fa-star" else "logcosh"
+    data = make_data(rng.normal(size=(8, widths[0])), targets, loss)
+    state = rule.init(weights, back, data)
+    flat, unravel = jax.flatten_util.ravel_pytree(state)
+    move = rule.velocity(jnp.zeros(()), state, back, data)
+    velocity = np.asarray(jax.flatten_util.ravel_pytree(move)[0])
+    assert unravel is not None and np.linalg.norm(velocity) > 1e-3
+    rates = _central_rates(found.polynomials, np.asarray(flat), velocity)
+    assert np.max(np.abs(rates)) < 1e-6 * np.linalg.norm(velocity) * np.max(np.abs(flat))
+    # The control: a law with one coefficient changed.
+    wrong = found.polynomials.coefficients.copy()
+    wrong[:, np.argmax(np.abs(wrong), axis=1)] *= 1.1
+    rates = _central_rates(
+        found.polynomials._replace(coefficients=wrong), np.asarray(flat), velocity
+    )
+    assert np.max(np.abs(rates)) > 1e-3
+
+
+def _central_rates(laws, flat, velocity, step=1e-5):
+    """(P(state + step v) - P(state - step v)) / (2 step), by evaluating P."""
+
+    def values(state):
+        return laws.coefficients @ np.prod(np.append(state, 1.0)[laws.monomials], axis=1)
+
+    return (values(flat + step * velocity) - values(flat - step * velocity)) / (2 * step)
+
+
+class SignSymmetry(AbstractLayerwiseRule):
+    """A user's rule: its law 1/2 ||W1[j]||^2 - ||W2[:,j]||_1 is no polynomial, and not claimed."""
+
+    equation = "delta_l = phi'(h_l) . (delta_{l+1} sign(W_{l+1}))"
+    source = "Liao, Leibo & Poggio 2016"
+    form = "none"
+
+    def deltas(self, weights, feedback, trace, error):
+        return backward_sweep(weights, map(jnp.sign, weights.weights[1:]), trace, error)
+
+    def laws(self, weights):
+        return {}
+
+
+class Wrong(AbstractLayerwiseRule):
+    """FA's laws claimed for a rule that has none of them."""
+
+    equation = "delta_1 = phi'(h_1) . (1 + h_1^2)"
+    source = "nowhere"
+    form = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        below, above = backward_sweep(weights, feedback.matrices, trace, error)
+        return below * (1 + trace.pre[0] ** 2), above
+
+    def laws(self, weights):
+        return RULES["feedback-alignment"]().laws(weights)
+
+
+def test_a_rule_of_the_users():
+    found = laws_of(SignSymmetry(), (3, 4, 1), "relu", degree=2)
+    assert (found.independent, found.explained, found.unexplained) == (4, 0, 4)
+    # Where no weight changes sign the law is a polynomial, other signs elsewhere: none for all.
+    assert found.found == 0
+
+
+def test_a_claim_that_is_wrong():
+    found = laws_of(Wrong(), (3, 4, 1), degree=2)
+    assert all(not law.kept and law.share > 1e-3 and not law.found for law in found.known)
+    assert found.explained == 0
+
+
+def test_biases_count():
+    """Theory.md 2.2: one law per hidden neuron, with the bias's square; none without it."""
+    found = laws_of(RULES["feedback-alignment"](), (2, 3, 1), "relu", bias=True, degree=2)
+    assert (found.independent, found.explained, found.found) == (3, 3, 3)
+    assert all("b1[" in text for text in found.texts)
+
+
+def test_decay_leaves_no_law_and_no_claim():
+    found = laws_of(KolenPollack(decay=0.3), (2, 3, 1))
+    assert found.known == []
+
+
+def test_what_the_weights_are_called():
+    texts = laws_of(Gradient(), (2, 2, 1), "relu", degree=2).texts
+    assert sorted(texts) == [
+        "W1[0,0]^2 + W1[0,1]^2 - W2[0,0]^2", "W1[1,0]^2 + W1[1,1]^2 - W2[0,1]^2",
+    ]  # fmt: skip
+    entries = {"F2[0,0]": 0.7316, "F2[0,1]": -1.2093}
+    assert coefficient(-2 * 0.7316, entries) == ("-", "2 F2[0,0]")
+    assert coefficient(1.2093, entries) == ("-", "F2[0,1]")
+    assert coefficient(-1.2093 / 0.7316, entries) == ("+", "F2[0,1]/F2[0,0]")
+    assert coefficient(0.33719, entries) == ("+", "0.33719")
+    assert coefficient(1.0, entries) == ("+", "")
+
+
+def test_a_rank_without_a_gap_is_no_rank():
+    assert numerical_rank(np.array([1.0, 0.5, 1e-15])).clear
+    assert numerical_rank(np.array([1.0, 0.5])).clear
+    assert not numerical_rank(10.0 ** -np.arange(14.0)).clear
+    assert numerical_rank(np.zeros(3)).rank == 0
+
+
+def test_regions_without_a_waking_neuron_do_not_count():
+    """A second-layer ReLU whose incoming weights are all negative never moves: some states have
+    more laws than the rule."""
+    rule, widths = RULES["direct-feedback-alignment"](), (3, 4, 3, 1)
+    fields = Fields(rule, network(widths, "relu"), feedback(widths, rule.form))
+    ranks = [find_orbit(fields, np.random.default_rng(n)).rank.rank for n in range(6)]
+    found = laws_of(rule, widths, "relu")
+    assert min(ranks) < 27 - found.independent == 24
+    assert found.explained == found.independent == 3
+
+
+def test_too_large():
+    with pytest.raises(ValueError, match="400"):
+        laws_of(Gradient(), (20, 20, 1))
+    with pytest.raises(ValueError, match="monomials"):
+        laws_of(Gradient(), (4, 6, 2), degree=4)
+    assert monomial_count(16, 2) == 152
+
+
+def test_gradients_of_polynomials_by_finite_differences():
+    found = laws_of(Gradient(), (2, 2, 1), degree=2)
+    point = found.orbits[0].point
+    slopes = gradients(found.polynomials.monomials, found.polynomials.coefficients, point)
+    for axis in np.eye(point.size):
+        rates = _central_rates(found.polynomials, point, axis)
+        np.testing.assert_allclose(slopes @ axis, rates, atol=1e-9)
