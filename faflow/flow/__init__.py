@@ -1,5 +1,9 @@
 """A problem, `integrate`, the solution: the only room that integrates."""
 
+from .discrete import Discrete as Discrete
+from .discrete import TwinSolution as TwinSolution
+from .discrete import check_batch as check_batch
+from .discrete import run_twin as run_twin
 from .events import EventCounts as EventCounts
 from .events import EventLog as EventLog
 from .events import EventRecord as EventRecord
