@@ -30,7 +30,9 @@ from .start import check_field, check_network
 
 # Numbers folded into a section's seed, so that one seed draws independent sections. Fixed for good:
 # other numbers would be other data.
-TASK, INIT, FEEDBACK = 1, 2, 3
+TASK, INIT, FEEDBACK, DISCRETE = 1, 2, 3, 4
+
+TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
 
 MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
@@ -66,7 +68,7 @@ def build(resolved: Resolved) -> Experiment:
     return experiment
 
 
-def _section_key(resolved: Resolved, section: Any, number: int) -> Array:
+def section_key(resolved: Resolved, section: Any, number: int) -> Array:
     return jax.random.fold_in(jax.random.key(resolved.config.seed_of(section)), number)
 
 
@@ -81,7 +83,7 @@ def _task(resolved: Resolved) -> Task:
             raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
         return make_task(
             choice.kind if ":" not in choice.kind else choice.entry,
-            key=_section_key(resolved, section, TASK),
+            key=section_key(resolved, section, TASK),
             loss=make("task.loss", resolved.loss),
             reduction=section.reduction,
             standardise=section.standardise,
@@ -147,7 +149,7 @@ def _drawn_network(
     with blaming("init", resolved.suspects, "init.kind"):
         return initial_network(
             init,
-            _section_key(resolved, resolved.config.init, INIT),
+            section_key(resolved, resolved.config.init, INIT),
             network.widths,
             make("network.activation", resolved.activation),
             bias=network.bias,
@@ -184,7 +186,7 @@ def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -
         )
         raise ConfigError("feedback.kind", what)
     with blaming("feedback", resolved.suspects, "feedback.kind"):
-        key = _section_key(resolved, resolved.config.feedback, FEEDBACK)
+        key = section_key(resolved, resolved.config.feedback, FEEDBACK)
         return draw_feedback(draw, key, widths, form, weights)
 
 
@@ -245,6 +247,8 @@ def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, Ab
         found["weights"] = observe.WeightsNow(observe.feedback_moves(problem))
     if estimates_error(resolved.method):
         found[SKETCH] = WeightSketch()
+    if resolved.config.discrete is not None:
+        found[TWIN] = observe.WeightsNow(False)
     return found
 
 

@@ -9,7 +9,7 @@ import tomli_w
 
 from .resolve import Choice, Resolved
 
-_OUTSIDE = ("network", "init", "task", "rule", "feedback", "flow", "observe", "expect")
+_OUTSIDE = ("network", "init", "task", "rule", "feedback", "flow", "discrete", "observe", "expect")
 
 
 def config_text(
@@ -50,6 +50,8 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
     table["rule"] = _section(resolved.rule, None)
     table["feedback"] = _section(resolved.feedback, config.feedback)
     table["flow"] = resolved.flow.model_dump()
+    if config.discrete is not None:
+        table["discrete"] = config.discrete.model_dump()
     observe = config.observe.model_dump() | {"names": resolved.names}
     table["observe"] = observe
     if config.expect:

@@ -26,6 +26,7 @@ from . import load, store, tables
 from .blame import blaming
 from .build import Experiment, build
 from .digest import digest
+from .discrete import check_discrete, run_twins
 from .errors import ConfigError
 from .expect import judge
 from .resolve import Resolved, resolve_config
@@ -100,6 +101,7 @@ def run(
             replace = True  # damaged: the same run once more
     with np.errstate(all="ignore"):  # what is not finite is said in words
         experiment = build(resolved)
+        check_discrete(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
             raise ConfigError("--out", what)
@@ -119,8 +121,11 @@ def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
     foreign = any(choice.foreign for choice in resolved.suspects.values())
     with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
         solution, seconds, error = integrate_timed(experiment, note, meter)
-        summary = summarise(resolved, experiment, solution, seconds, error)
-        return summary, result_tree(experiment, solution)
+        if resolved.config.discrete is not None:
+            note("running the discrete rule")
+        twins = run_twins(resolved, experiment, solution)
+        summary = summarise(resolved, experiment, solution, seconds, error, twins)
+        return summary, result_tree(experiment, solution, twins)
 
 
 def _judged_afresh(resolved: Resolved, result: Result) -> Result:

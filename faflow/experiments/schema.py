@@ -6,7 +6,7 @@ section is checked in `resolve.py` and, once the data are there, in `build.py`.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..flow.problem import Branch
 from .expect import Bounds, parse_bounds
@@ -147,6 +147,22 @@ class FlowSection(AbstractSection):
     stop: StopSection = StopSection()
 
 
+def _one_or_more(value: Any) -> Any:
+    single = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == []:
+        raise ValueError("it must list at least one step")
+    return (value,) if single else tuple(value) if isinstance(value, list) else value
+
+
+class DiscreteSection(AbstractSection):
+    """[discrete]: the same rule in steps of `eta` (one, or several), beside the flow; `batch`:
+    samples per step, all of them unless given, drawn anew every epoch from `seed`."""
+
+    eta: Annotated[tuple[Positive, ...], BeforeValidator(_one_or_more)]
+    batch: Count | None = None
+    seed: Seed | None = None
+
+
 class ObserveSection(AbstractSection):
     """[observe]: what is recorded; `laws` lists laws to ask for beyond those the rule keeps."""
 
@@ -167,6 +183,7 @@ class Config(AbstractSection):
     rule: RuleSection
     feedback: FeedbackSection = FeedbackSection()
     flow: FlowSection
+    discrete: DiscreteSection | None = None
     observe: ObserveSection = ObserveSection()
     expect: Table = {}
 
@@ -174,6 +191,8 @@ class Config(AbstractSection):
     def bounds(self) -> Bounds:
         return parse_bounds(self.expect)
 
-    def seed_of(self, section: InitSection | TaskSection | FeedbackSection) -> int:
+    def seed_of(
+        self, section: InitSection | TaskSection | FeedbackSection | DiscreteSection
+    ) -> int:
         """A section's own seed, or the config's."""
         return self.seed if section.seed is None else section.seed

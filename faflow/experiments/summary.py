@@ -23,6 +23,7 @@ from ..analysis import (
 from ..flow import FlowSolution, KinkError
 from ..solvers import counts_evaluations
 from .build import Experiment
+from .discrete import Twin, discrete_section
 from .expect import judge
 from .kept import KEPT, is_kept
 from .kink_report import about_end, kink_section, kink_warnings
@@ -45,6 +46,7 @@ def summarise(
     solution: FlowSolution,
     seconds: Seconds,
     error: KinkError | None,
+    twins: tuple[Twin, ...] = (),
 ) -> dict[str, Any]:
     """The summary of a finished flow, [expect] judged; only JSON's types, NaN and inf as None."""
     outcome = Outcome(int(solution.outcome))
@@ -63,6 +65,7 @@ def summarise(
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
         "kinks": kink_section(resolved, solution, error),
+        "discrete": discrete_section(resolved, experiment, twins),
     }
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts

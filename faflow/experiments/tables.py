@@ -122,12 +122,23 @@ def _error_words(error: Mapping[str, Any] | None) -> list[str]:
     return [f"weights wrong by about {number(error['weights'])} (estimate by {error['by']})"]
 
 
+def _discrete_line(discrete: Mapping[str, Any]) -> str:
+    runs = discrete["runs"]
+    ends = ", ".join(f"{number(run['distance'])} at eta {number(run['eta'])}" for run in runs)
+    text = f"distance to the flow {ends}"
+    if discrete["order"] is not None:
+        text += f" (order {number(discrete['order'])})"
+    missed = [law["identity"] for run in runs for law in run["laws"].values()]
+    return text + (f"; law identity holds to {number(_max(missed))}" if missed else "")
+
+
 _LINES = {
     "kinks": _kinks_line,
     "alignment": _alignment_line,
     "exponent": _exponent_line,
     "minimum_norm": _minimum_norm_line,
     "factorisation": number,
+    "discrete": _discrete_line,
 }
 
 

@@ -10,7 +10,8 @@ import xarray as xr
 from ..flow import SKETCH, FlowSolution
 from ..observables import AbstractConservationLaw, ScaleOf
 from ..solvers import counts_evaluations
-from .build import Experiment
+from .build import TWIN, Experiment
+from .discrete import Twin, discrete_dataset
 from .event_tree import event_dataset
 from .observe import feedback_moves, named_arrays
 
@@ -18,9 +19,11 @@ WEIGHTS = "weights"
 _ONE_BASED = ("layer", "hidden_layer", "feedback")
 
 
-def result_tree(experiment: Experiment, solution: FlowSolution) -> xr.DataTree:
-    """Groups `records`, `start`, `final` and, if recorded, `weights`; `events` of exact flows;
-    reached times only."""
+def result_tree(
+    experiment: Experiment, solution: FlowSolution, twins: tuple[Twin, ...] = ()
+) -> xr.DataTree:
+    """Groups `records`, `start`, `final` and, if recorded, `weights`; `events` of exact flows,
+    `discrete` twins; reached times only."""
     problem = experiment.problem
     reached = np.asarray(solution.reached)
     time = xr.Variable(
@@ -41,13 +44,15 @@ def result_tree(experiment: Experiment, solution: FlowSolution) -> xr.DataTree:
         groups[WEIGHTS] = _weights(over_time, time)
     if solution.events is not None:
         groups["events"] = event_dataset(experiment, solution.events, time, reached)
+    if twins:
+        groups["discrete"] = discrete_dataset(twins, time, reached)
     return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
 
 
 def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> xr.Dataset:
     variables: dict[str, Any] = {}
     for name, see in experiment.observables.items():
-        if name not in (WEIGHTS, SKETCH):
+        if name not in (WEIGHTS, SKETCH, TWIN):
             variables |= _variables(name, see, solution.records[name], reached)
     counts = solution.counts_at
     counted = [

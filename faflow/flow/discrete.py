@@ -21,10 +21,9 @@ from .._types import Array, Flag, Integer, Scalar, Times
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..tasks import Data
-from .problem import FlowProblem
+from .problem import FlowProblem, Numerics, blow_up_size
 
 Laws = dict[str, AbstractConservationLaw]
-HUGE = 1e150  # weights beyond have blown up: squares of them are no numbers
 
 
 class Discrete(eqx.Module):
@@ -41,7 +40,7 @@ class TwinSolution(NamedTuple):
     """At every save time t: `records` of the observables on the polygon through the steps;
     `steps` taken up to t; and, at the last of these, `laws` (their values) and `predicted` (what
     the identity of the module docstring makes of their values at t = 0). `reached` (saves,): where
-    the weights still were numbers."""
+    the weights had not blown up (as a flow does, by `blow_up_size`)."""
 
     records: dict[str, Any]
     steps: Array
@@ -79,6 +78,7 @@ def run_twin(
     rule, feedback, data = problem.rule, problem.feedback, problem.data
     samples = data.inputs.shape[0]
     values = _values(problem, laws)
+    limit = blow_up_size(problem, Numerics())
 
     def elapsed(carry: _Carry) -> Scalar:
         return carry.step.astype(discrete.eta.dtype) * discrete.eta
@@ -103,14 +103,16 @@ def run_twin(
     def segment(carry: _Carry, t: Scalar):
         # A save within rounding of a step is that step.
         wanted = jnp.floor((t - ts[0]) / discrete.eta + 1e-6).astype(carry.step.dtype)
-        carry = jax.lax.while_loop(lambda now: (now.step < wanted) & _sane(now.state), step, carry)
+        carry = jax.lax.while_loop(
+            lambda now: (now.step < wanted) & _sane(now.state, limit), step, carry
+        )
         ahead = carry._replace(order=_shuffled(carry, discrete, samples))
         rest = jnp.maximum(t - ts[0] - elapsed(carry), 0.0)
         state = jax.tree.map(lambda s, v: s + rest * v, carry.state, velocity(ahead))
         weights, back = rule.read(state, feedback, data)
         records = {name: see(weights, back, data) for name, see in observables.items()}
         now = {name: value(carry.state) for name, value in values.items()}
-        return carry, (records, carry.step, now, carry.predicted, _sane(carry.state))
+        return carry, (records, carry.step, now, carry.predicted, _sane(carry.state, limit))
 
     start = rule.init(problem.weights, feedback, data)
     zero, order = jnp.zeros((), jnp.int32), jnp.arange(samples, dtype=jnp.int32)
@@ -169,7 +171,6 @@ def _batch(data: Data, order: Array, step: Integer, batch: int | None) -> Data:
     return Data(data.inputs[rows], data.targets[rows], data.loss, weight)
 
 
-def _sane(state) -> Flag:
-    """Whether all numbers of a state are numbers still."""
-    largest = [jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(state)]
-    return jnp.max(jnp.stack(largest)) < HUGE
+def _sane(state, limit: Scalar) -> Flag:
+    """Whether a state is of a size to go on from; nan is not."""
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(state))) <= limit

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from .alignment import alignment_panels
 from .decay import exponent_panels, loss_panels, residual_panels
+from .discrete import discrete_panels
 from .drift import drift_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
@@ -31,6 +32,7 @@ FIGURES: dict[str, Panels] = {
     "exponent": exponent_panels,
     "events": event_panels,
     "gates": gate_panels,
+    "discrete": discrete_panels,
     "cost": cost_panels,
 }
 OVERVIEW = 4  # panels: the first of each of the first figures that there are

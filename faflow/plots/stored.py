@@ -11,7 +11,7 @@ import xarray as xr
 
 from .._results import Outcome
 
-_GROUPS = ("records", "events")
+_GROUPS = ("records", "events", "discrete")
 _ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
 
 
@@ -19,12 +19,14 @@ _ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
 class Stored:
     """`summary` (schema 1) and `records` (dimension `time`), cut to the saves that were reached.
 
-    `events`: what an exact flow tells of its kinks, None for other flows.
+    `events`: what an exact flow tells of its kinks, None for other flows; `discrete`: the same rule
+    in steps of eta, if the config asked for it.
     """
 
     summary: dict[str, Any]
     records: xr.Dataset
     events: xr.Dataset | None = None
+    discrete: xr.Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -86,7 +88,7 @@ def read(folder: Path) -> Stored:
     events = groups.get("events")
     if events is not None:
         events = events.isel(time=slice(0, records.sizes["time"]))  # of a flow that ended early
-    return Stored(summary, records, events)
+    return Stored(summary, records, events, groups.get("discrete"))
 
 
 def _reached(records: xr.Dataset) -> np.ndarray:

@@ -1,0 +1,166 @@
+"""[discrete]: the config's rule in steps of eta, beside its flow."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+import xarray as xr
+
+from .._results import Outcome
+from ..flow import Discrete, FlowSolution, TwinSolution, run_twin
+from ..observables import Loss
+from ..rules import FAStar
+from .build import DISCRETE, TWIN, Experiment, section_key
+from .errors import ConfigError
+from .observe import WeightsNow
+from .resolve import Resolved
+
+
+class Twin(NamedTuple):
+    """One eta: the discrete run, and (saves,) the relative distance of its weights to the flow's;
+    nan where either was no number or had ended."""
+
+    eta: float
+    solution: TwinSolution
+    distance: np.ndarray
+
+
+def etas(resolved: Resolved) -> tuple[float, ...]:
+    """The steps asked for, longest first; () without [discrete]."""
+    section = resolved.config.discrete
+    if section is None:
+        return ()
+    return tuple(sorted(set(section.eta), reverse=True))
+
+
+def check_discrete(resolved: Resolved, experiment: Experiment) -> None:
+    """ConfigError if the steps or the mini-batches can't be taken."""
+    section, samples = resolved.config.discrete, experiment.problem.data.inputs.shape[0]
+    if section is None:
+        return
+    if max(etas(resolved)) > resolved.flow.t1:
+        what = f"is {max(etas(resolved))}; it must be at most flow.t1 = {resolved.flow.t1}"
+        raise ConfigError("discrete.eta", what)
+    if section.batch is not None and section.batch > samples:
+        what = f"is {section.batch}, but there are {samples} samples; lower it"
+        raise ConfigError("discrete.batch", what)
+    if section.batch is not None and isinstance(experiment.problem.rule, FAStar):
+        what = f"is {section.batch}, but fa-star solves for its read-out on all samples; remove it"
+        raise ConfigError("discrete.batch", what)
+
+
+def run_twins(
+    resolved: Resolved, experiment: Experiment, solution: FlowSolution
+) -> tuple[Twin, ...]:
+    """The discrete rule at every eta; one program for all of them. The identity of laws is told
+    for those that the rule claims and that are quadratic: others don't obey it."""
+    section = resolved.config.discrete
+    if section is None:
+        return ()
+    key = section_key(resolved, section, DISCRETE)
+    laws = {
+        name: law for name, (law, claimed) in experiment.laws.items() if claimed and law.quadratic
+    }
+    observables = {"loss": Loss(), TWIN: WeightsNow(False)}
+    run = eqx.filter_jit(run_twin)
+    found = []
+    for eta in etas(resolved):
+        discrete = Discrete(eta, key, section.batch)
+        twin = jax.block_until_ready(
+            run(experiment.problem, experiment.ts, observables, laws, discrete)
+        )
+        found.append(Twin(eta, twin, _distance(twin, solution)))
+    return tuple(found)
+
+
+def _distance(twin: TwinSolution, solution: FlowSolution) -> np.ndarray:
+    ours, theirs = (_flat(records[TWIN]) for records in (twin.records, solution.records))
+    with np.errstate(all="ignore"):
+        relative = np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
+    both = np.asarray(twin.reached) & np.asarray(solution.reached)
+    return np.where(both, relative, np.nan)
+
+
+def _flat(weights: dict[str, Any]) -> np.ndarray:
+    """(saves, all weights)."""
+    arrays = [np.asarray(weights[name]) for name in sorted(weights)]
+    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+
+
+def discrete_section(
+    resolved: Resolved, experiment: Experiment, twins: tuple[Twin, ...]
+) -> dict[str, Any] | None:
+    """The section `discrete` of the summary. `order`: of the distance at the end in eta, by least
+    squares through all of them (None: fewer than two)."""
+    if resolved.config.discrete is None:
+        return None
+    runs = [_run(experiment, twin) for twin in twins]
+    ends = np.array([twin.distance[-1] for twin in twins])
+    steps = np.array([twin.eta for twin in twins])
+    fine = np.isfinite(ends) & (ends > 0)
+    order = None
+    if np.sum(fine) >= 2:
+        order = float(np.polyfit(np.log(steps[fine]), np.log(ends[fine]), 1)[0])
+    return {"batch": resolved.config.discrete.batch, "runs": runs, "order": order}
+
+
+def _run(experiment: Experiment, twin: Twin) -> dict[str, Any]:
+    reached = np.asarray(twin.solution.reached)
+    status = Outcome.COMPLETED if reached[-1] else Outcome.BLOW_UP
+    finite = twin.distance[np.isfinite(twin.distance)]
+    return {
+        "eta": twin.eta,
+        "steps": int(twin.solution.steps[-1]),
+        "status": str(status),
+        "distance": float(twin.distance[-1]),
+        "largest_distance": float(np.max(finite, initial=0.0)),
+        "laws": {name: _law(experiment, twin.solution, name) for name in twin.solution.laws},
+    }
+
+
+def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, float]:
+    """How far the law moved, and how far that is from the identity, relative to its scale."""
+    problem, reached = experiment.problem, np.asarray(twin.reached)
+    law = experiment.laws[name][0]
+    scales = jax.tree.leaves(law.scale(problem.weights, problem.feedback, problem.data))
+    moved = missed = 0.0
+    leaves = zip(
+        jax.tree.leaves(twin.laws[name]), jax.tree.leaves(twin.predicted[name]), scales, strict=True
+    )
+    for values, told, scale in leaves:
+        values, told = np.asarray(values)[reached], np.asarray(told)[reached]
+        size = max(float(np.max(np.abs(scale))), float(np.max(np.abs(values))))
+        moved = max(moved, float(np.max(np.abs(values - values[:1]))) / size)
+        missed = max(missed, float(np.max(np.abs(values - told))) / size)
+    return {"relative_change": moved, "identity": missed}
+
+
+def discrete_dataset(twins: tuple[Twin, ...], time: xr.Variable, reached: np.ndarray) -> xr.Dataset:
+    """Over eta and time: `distance`, `loss`, and the layer balance as it was and as predicted."""
+    about = {
+        "distance": "relative distance of the weights to the flow's",
+        "loss": "loss",
+        "steps": "steps taken so far",
+    }
+    columns = {
+        "distance": [twin.distance[reached] for twin in twins],
+        "loss": [np.asarray(twin.solution.records["loss"])[reached] for twin in twins],
+        "steps": [np.asarray(twin.solution.steps)[reached] for twin in twins],
+    }
+    found = {
+        name: xr.Variable(("eta", "time"), np.stack(values), _attrs(about[name]))
+        for name, values in columns.items()
+    }
+    for name in twins[0].solution.laws:
+        if isinstance(twins[0].solution.laws[name], tuple | list):
+            continue  # per neuron: in the summary only
+        for suffix, part in (("", "laws"), ("_predicted", "predicted")):
+            values = [np.asarray(getattr(twin.solution, part)[name])[reached] for twin in twins]
+            dims = ("eta", "time", f"layer_of_{name}")
+            found[name + suffix] = xr.Variable(dims, np.stack(values), _attrs(name))
+    return xr.Dataset(found, {"time": time, "eta": [twin.eta for twin in twins]})
+
+
+def _attrs(about: str) -> dict[str, str]:
+    return {"long_name": about, "units": "1"}

@@ -1,0 +1,70 @@
+"""The discrete rule beside its flow: how far its weights are away, and what its laws do."""
+
+import numpy as np
+
+from .panel import Curve, Panel, number
+from .stored import Stored
+from .style import BLACK, COOL, DASHED, FEW, SOLID, WARM, plain
+
+
+def discrete_panels(stored: Stored) -> list[Panel]:
+    """Distance to the flow over time, one line per eta; below, per law, measured and predicted."""
+    if stored.discrete is None:
+        return []
+    laws = [str(name) for name in stored.discrete if f"{name}_predicted" in stored.discrete]
+    return [_distances(stored), *(_law(stored, law) for law in laws)]
+
+
+def _steps(stored: Stored) -> list[float]:
+    assert stored.discrete is not None
+    return [float(eta) for eta in stored.discrete["eta"].values]
+
+
+def _distances(stored: Stored) -> Panel:
+    assert stored.discrete is not None
+    order = stored.section("discrete").get("order")
+    values = stored.discrete["distance"].values
+    curves = [
+        Curve(
+            column=f"distance at eta {eta:g}",
+            meaning="relative distance of the discrete rule's weights to the flow's",
+            values=values[i],
+            label=f"η = {number(eta, 2)}",
+            colour=COOL[i % len(COOL)],
+            skip=1,
+        )
+        for i, eta in enumerate(_steps(stored))
+    ]
+    title = ["steps of η against the flow" + (f": order {number(order)}" if order else "")]
+    return Panel(title, "relative distance of the weights", curves, scale="log")
+
+
+def _law(stored: Stored, law: str) -> Panel:
+    """What the longest step did to a law, and what its identity says."""
+    assert stored.discrete is not None
+    measured, told = (stored.discrete[law + end].values[0] for end in ("", "_predicted"))
+    layers = measured.shape[1]
+    eta = _steps(stored)[0]
+    curves = []
+    for layer in range(layers):
+        colour = COOL[layer % len(COOL)]
+        change = measured[:, layer] - measured[0, layer]
+        label = f"l\u00a0=\u00a0{layer + 1}" if layers <= FEW else None
+        meaning = f"change of {law} under the discrete rule, eta {eta:g}"
+        curves.append(Curve(f"{law} {layer + 1}", meaning, change, label, colour, SOLID))
+        expected = told[:, layer] - told[0, layer]
+        curves.append(
+            Curve(
+                f"{law} {layer + 1} predicted", "the same by the law's identity", expected,
+                "predicted" if layer == 0 else None, BLACK if layers == 1 else WARM[0], DASHED,
+                width=0.8,
+            )
+        )  # fmt: skip
+    return Panel([_verdict(stored, law)], f"Q(t) − Q(0), η = {number(eta, 2)}", curves)
+
+
+def _verdict(stored: Stored, law: str) -> str:
+    runs = stored.section("discrete").get("runs", [])
+    missed = [run["laws"][law]["identity"] for run in runs if law in run["laws"]]
+    worst = number(float(np.max(missed, initial=0.0)), 2)
+    return f"{plain(law, 28)}: identity of finite steps holds to {worst}"
