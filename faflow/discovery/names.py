@@ -85,7 +85,7 @@ def _candidates(entries: dict[str, float]) -> Iterator[tuple[float, str]]:
     for number in PLAIN:
         yield float(number), "" if number == 1 else str(number)
     for name, entry in entries.items():
-        for number in (Fraction(1), Fraction(2), Fraction(1, 2)):
+        for number in PLAIN:
             yield float(number) * entry, name if number == 1 else f"{number} {name}"
     for above, top in entries.items():
         for below, bottom in entries.items():

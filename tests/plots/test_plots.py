@@ -18,8 +18,8 @@ from faflow.plots.stored import read
 from faflow.plots.style import house_style
 from faflow.plots.table import table as table_of
 
-KINKS = ("raster", "events", "gates")
-FLOW = [*(name for name in FIGURES if name not in KINKS), "overview"]
+NOT_OF_THESE = ("raster", "events", "gates", "discrete")  # of exact flows, of configs with twins
+FLOW = [*(name for name in FIGURES if name not in NOT_OF_THESE), "overview"]
 EXPECTED = {
     "linear": FLOW,
     "control": [name for name in FLOW if name != "limit"],

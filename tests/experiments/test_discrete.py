@@ -1,0 +1,142 @@
+"""[discrete] from a config: what is stored, said and drawn, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+
+import faflow
+from faflow.cli import main
+from faflow.experiments import Result
+
+ETAS = [0.05, 0.025]
+
+
+def table(**discrete: Any) -> dict[str, Any]:
+    return {
+        "name": "twin",
+        "network": {"widths": [3, 4, 2], "activation": "relu-squared"},
+        "init": {"kind": "gaussian", "scale": 0.5},
+        "task": {"kind": "gaussian", "samples": 6, "features": 3, "outputs": 2},
+        "rule": {"kind": "feedback-alignment"},
+        "flow": {"t1": 1.0, "saves": 6, "rtol": 1e-10},
+        "discrete": discrete,
+        "observe": {"names": ["loss", "laws"], "save_weights": True},
+    }
+
+
+def stored(place: Path, config: dict[str, Any], *more: str) -> tuple[int, Result]:
+    (place / "twin.toml").write_text(tomli_w.dumps(config))
+    code = main(["run", str(place / "twin.toml"), "--out", str(place / "out"), *more])
+    return code, faflow.open(place / "out")
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    place = tmp_path_factory.mktemp("twin")
+    config = table(eta=ETAS[::-1])
+    config["expect"] = {"discrete.runs.0.laws.layer-balance.identity": {"max": 1e-13}}
+    code, result = stored(place, config)
+    assert code == 0
+    return place / "out", result
+
+
+def test_the_summary_tells_distance_order_and_identity(twins):
+    section = twins[1].summary["discrete"]
+    assert [run["eta"] for run in section["runs"]] == ETAS
+    assert [run["steps"] for run in section["runs"]] == [20, 40]
+    assert section["batch"] is None
+    assert abs(section["order"] - 1) < 0.15
+    for run in section["runs"]:
+        assert run["status"] == "completed"
+        assert run["largest_distance"] >= run["distance"] > 1e-4
+        for law in ("layer-balance", "neuron-balance"):
+            assert run["laws"][law]["identity"] < 1e-13 < 1e-4 < run["laws"][law]["relative_change"]
+
+
+def test_the_first_step_is_the_rule_times_eta(twins):
+    """By hand: W(0) + eta W'(0), with W'(0) from the flow's stored start."""
+    result = twins[1]
+    discrete, weights = (result.records[name].to_dataset() for name in ("discrete", "weights"))
+    np.testing.assert_array_equal(discrete["distance"].values[:, 0], 0)
+    assert discrete["distance"].dims == ("eta", "time")
+    np.testing.assert_array_equal(discrete["eta"], ETAS)
+    np.testing.assert_allclose(
+        discrete["steps"].values, [[0, 4, 8, 12, 16, 20]] * np.array([[1], [2]])
+    )
+    assert "twin_weights" not in result.records["records"].to_dataset()
+    assert weights["W1"].shape == (6, 4, 3)
+    # Relu squared is once differentiable: first order, roughly so at steps as long as these.
+    halves = discrete["distance"].values[1, 1:] / discrete["distance"].values[0, 1:]
+    assert np.all((halves > 0.3) & (halves < 0.8))
+    flow = result.records["records"]["loss"].values
+    np.testing.assert_allclose(discrete["loss"].values, flow[None, :].repeat(2, 0), rtol=0.05)
+
+
+def test_the_law_rises_as_predicted(twins):
+    discrete = twins[1].records["discrete"].to_dataset()
+    now, told = discrete["layer-balance"].values, discrete["layer-balance_predicted"].values
+    np.testing.assert_allclose(now, told, rtol=1e-13, atol=1e-13)
+    assert np.all(np.diff(told, axis=1) > 0)
+
+
+def test_it_is_drawn(twins):
+    figures = twins[0] / "figures"
+    assert (figures / "discrete.png").stat().st_size > 5000
+    header = (figures / "discrete.csv").read_text()
+    assert "distance at eta 0.05" in header and "layer-balance 1 predicted" in header
+
+
+def test_mini_batches_are_part_of_what_is_asked(tmp_path: Path):
+    config = table(eta=0.05, batch=3)
+    code, first = stored(tmp_path, config, "--no-figures")
+    assert code == 0 and first.summary["discrete"]["batch"] == 3
+    assert "order" in first.summary["discrete"] and first.summary["discrete"]["order"] is None
+    assert first.summary["discrete"]["runs"][0]["laws"]["layer-balance"]["identity"] < 1e-13
+    config["discrete"]["seed"] = 1
+    code, other = stored(tmp_path, config, "--no-figures", "--replace")
+    runs = [result.summary["discrete"]["runs"][0]["distance"] for result in (first, other)]
+    assert runs[0] != runs[1]
+
+
+def test_a_blow_up_is_an_outcome(tmp_path: Path):
+    config = table(eta=[0.5, 0.01])
+    config["task"]["scale"] = 30.0
+    config["flow"]["t1"] = 10.0
+    _, result = stored(tmp_path, config, "--no-figures")
+    first = result.summary["discrete"]["runs"][0]
+    assert first["status"] == "blow-up" and first["distance"] is None
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == result.summary
+
+
+@pytest.mark.parametrize(
+    ("discrete", "words"),
+    [
+        ({"eta": -1.0}, "discrete.eta.0: is -1.0; it must be greater than 0"),
+        ({"eta": []}, "discrete.eta: is []; it must list at least one step"),
+        ({"eta": 2.0}, "discrete.eta: is 2.0; it must be at most flow.t1 = 1.0"),
+        ({}, "discrete.eta: is missing"),
+        ({"eta": 0.1, "batch": 7}, "discrete.batch: is 7, but there are 6 samples; lower it"),
+        ({"eta": 0.1, "bach": 7}, "did you mean 'batch'?"),
+    ],
+)
+def test_what_is_refused(discrete, words, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "twin.toml").write_text(tomli_w.dumps(table(**discrete)))
+    code = main(["run", str(tmp_path / "twin.toml"), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert code == 2 and words in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_near_a_graze_a_step_decides(tmp_path: Path):
+    """Where a pre-activation nearly touches 0 the limit is reached late: steps of 0.01 go another
+    way, those of 0.001 follow the flow."""
+    config = table(eta=[0.01, 0.001])
+    config["network"]["activation"] = "relu"
+    config["flow"] |= {"kinks": "plain", "rtol": 1e-6}
+    code, result = stored(tmp_path, config, "--no-figures")
+    long, short = (run["distance"] for run in result.summary["discrete"]["runs"])
+    assert code == 0 and long > 0.5 and short < 0.01
