@@ -100,7 +100,7 @@ def _report(found: Discovery, degree: int) -> dict[str, Any]:
 def law_lines(report: dict[str, Any]) -> list[str]:
     """The report in words."""
     size, known = report["state"], report["known"]
-    what = "weights" if size == report["weights"] else "entries of the state"
+    what = "directions" if size == report["weights"] else "directions of the rule's state"
     lines = [_count_line(report, what)]
     for law in known:
         verdict = "kept" if law["kept"] else f"NOT kept ({law['share_along_orbit']:.2g})"
@@ -125,7 +125,7 @@ def _count_line(report: dict[str, Any], what: str) -> str:
     if min(ends) < max(ends):
         gap += f"; as few as {min(ends)} in some regions of states"
     if report["independent_laws"] is None:
-        return f"UNDECIDED how many laws {report['state']} {what} have: {gap}"
+        return f"UNDECIDED how many of {report['state']} {what} are conserved: {gap}"
     return (
         f"{report['independent_laws']} of {report['state']} {what} are conserved over all data "
         f"and losses; the rule's laws explain {report['explained']}; "

@@ -48,7 +48,7 @@ def test_in_words(config: str, capsys: pytest.CaptureFixture[str]):
     arguments = ["--set", "network.activation=relu", "rule.kind=gradient", "--degree", "2"]
     assert main(["laws", config, *arguments]) == 0
     said = capsys.readouterr().out
-    assert "4 of 16 weights are conserved over all data and losses" in said
+    assert "4 of 16 directions are conserved over all data and losses" in said
     assert "the rule's laws explain 4; 0 unexplained" in said
     assert "W1[0,0]^2 + W1[0,1]^2 + W1[0,2]^2 - W2[0,0]^2" in said
 
@@ -56,7 +56,7 @@ def test_in_words(config: str, capsys: pytest.CaptureFixture[str]):
 def test_without_a_search(config: str, capsys: pytest.CaptureFixture[str]):
     assert main(["laws", config, "--degree", "0", "--set", "network.activation=tanh"]) == 0
     said = capsys.readouterr().out
-    assert "0 of 16 weights are conserved" in said
+    assert "0 of 16 directions are conserved" in said
     assert "the rule names no law of this network" in said
     assert "polynomial laws: not searched" in said
 
