@@ -5,6 +5,8 @@ float64, since the bounds are set for it; no silent broadcasting over ranks and 
 function of faflow checked by beartype; property tests with the same examples in every run.
 """
 
+from pathlib import Path
+
 import hypothesis
 import jax
 from jaxtyping import install_import_hook
@@ -19,3 +21,16 @@ install_import_hook("faflow", "beartype.beartype")
 # No deadline: the first example of a property pays for the compilation.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("fixed")
+
+
+MAPS = Path("/proc/self/maps")  # Linux
+MOST_MAPS = 30_000  # of the 65,530 that a process may have; compiled programs hold a dozen each
+_torn_down = 0
+
+
+def pytest_runtest_teardown() -> None:
+    """Let go of compiled programs before there are too many: XLA aborts when it can map no more."""
+    global _torn_down
+    _torn_down += 1
+    if _torn_down % 10 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()

@@ -11,7 +11,7 @@ from .._types import Array, Record
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
-from ..rules import AbstractLearningRule, weight_velocity
+from ..rules import AbstractLearningRule, State, weight_velocity
 from ..tasks import Data
 
 
@@ -47,12 +47,16 @@ def law_rate(
     weights: AbstractNetwork,
     feedback: Feedback,
     data: Data,
+    state: State | None = None,
 ) -> LawRate:
     """The derivative of a law along a rule's field at one point: tests the theorem itself.
 
     <grad Q, (W', F')> by forward differentiation of the law's terms along the rule's velocity.
+    `state`: the rule's state there, if it is not the one that it starts from.
     """
-    moved, shifted = weight_velocity(rule, weights, feedback, data)
+    if state is not None:
+        weights, feedback = rule.read(state, feedback, data)
+    moved, shifted = weight_velocity(rule, weights, feedback, data, state)
 
     def terms(net: AbstractNetwork, back: Feedback):
         return law.terms(net, back, data)

@@ -17,7 +17,8 @@ from .names import feedback_entries, variable_names, write_polynomial
 from .polynomials import PolynomialLaws, find_polynomials, gradients
 
 MOST_WEIGHTS = 400  # brackets are matrices of this height, and several times as wide
-STATES, KINKED_STATES = 2, 8  # generic states at which laws are counted
+STATES = 2  # generic states that must agree
+CANDIDATES, MOST_STATES = 16, 8  # with kinks: each is the best of so many, and there are so many
 KEPT = 1e-9  # of a law's gradient, along directions of the orbit
 
 
@@ -38,8 +39,8 @@ class KnownLaw(NamedTuple):
 
 class Discovery(NamedTuple):
     """`independent` = D - rank laws, of which the known ones `explain` some and the polynomials
-    `found` some; None where a rank has no clear gap. `state`: D; `orbits`: of the states looked at,
-    the largest first."""
+    `found` some; None where a rank has no clear gap. `state`: D; `orbits`: of two states that agree
+    (or of all that were looked at and don't)."""
 
     state: int
     orbits: tuple[Orbit, ...]
@@ -56,8 +57,7 @@ class Discovery(NamedTuple):
 
     @property
     def gap(self) -> float:
-        largest = self.orbits[0].rank.rank
-        return min(orbit.rank.gap for orbit in self.orbits if orbit.rank.rank == largest)
+        return min(orbit.rank.gap for orbit in self.orbits)
 
 
 def discover(
@@ -70,43 +70,51 @@ def discover(
 ) -> Discovery:
     """The laws of a rule on a network of this shape with this feedback.
 
-    The count is taken at two generic states, which must agree (with kinks at eight, of which the
-    one with the fewest laws counts). `degree`: up to which polynomial
-    laws are searched (None: not at all). ValueError for a state of more than MOST_WEIGHTS entries,
-    too many monomials, or a rule that serves no random data.
+    The count is taken at two generic states, which must agree. With kinks states lie in regions,
+    and in some (a neuron that no input wakes moves no weight) more functions stay; a law has to
+    hold in all of them, so the largest orbit counts once two states have it. `degree`: up to which
+    polynomial laws are searched (None: not at all). ValueError for a state of more than
+    MOST_WEIGHTS entries, too many monomials, or a rule that serves no random data.
     """
     fields = Fields(rule, weights, feedback)
     rng = np.random.default_rng(seed)
-    size = sum(leaf.size for leaf in jax.tree.leaves(fields.shape()))
+    size = len(fields.counted)
     if size > MOST_WEIGHTS:
         raise ValueError(
             f"The state has {size} entries; the rank of a Lie algebra is computed for "
             f"{MOST_WEIGHTS} at most."
         )
-    kinked = weights.activation.kinked
-    states = range(KINKED_STATES if kinked else STATES)
-    orbits = sorted((find_orbit(fields, rng) for _ in states), key=lambda orbit: -orbit.rank.rank)
+    orbits = _orbits(fields, rng, weights.activation.kinked)
     laws = None if degree is None else find_polynomials(fields, orbits[0].point, rng, degree)
     known, explained = _known(fields, orbits[0], laws)
     found, texts = _written(fields, orbits[0], laws)
     return Discovery(
-        size, tuple(orbits), _independent(size, orbits, kinked), known, explained, laws, found,
-        texts,
+        size, orbits, _independent(size, orbits), known, explained, laws, found, texts
     )  # fmt: skip
 
 
-def _independent(size: int, orbits: list[Orbit], kinked: bool) -> int | None:
-    """D - rank, if there is no doubt. Smooth fields have one generic rank; kinked ones one per
-    region (a neuron that no input wakes moves no weight), and a law has to hold in all of them."""
-    largest = orbits[0].rank
-    equal = [orbit for orbit in orbits if orbit.rank.rank == largest.rank]
-    agree = kinked or len(equal) == len(orbits)
-    clear = all(orbit.closed and orbit.rank.clear for orbit in (equal if kinked else orbits))
-    return size - largest.rank if agree and clear else None
+def _orbits(fields: Fields, rng: np.random.Generator, kinked: bool) -> tuple[Orbit, ...]:
+    if not kinked:
+        return tuple(find_orbit(fields, rng) for _ in range(STATES))
+    orbits: list[Orbit] = []
+    while len(orbits) < MOST_STATES:
+        orbits.append(find_orbit(fields, rng, CANDIDATES))
+        largest = max(orbit.rank.rank for orbit in orbits)
+        best = [orbit for orbit in orbits if orbit.rank.rank == largest]
+        if len(best) == STATES:
+            return tuple(best)
+    return tuple(sorted(orbits, key=lambda orbit: -orbit.rank.rank))
+
+
+def _independent(size: int, orbits: tuple[Orbit, ...]) -> int | None:
+    """D - rank, if there is no doubt about it."""
+    ranks = {orbit.rank.rank for orbit in orbits}
+    clear = all(orbit.closed and orbit.rank.clear for orbit in orbits)
+    return size - ranks.pop() if clear and len(ranks) == 1 else None
 
 
 def _known(fields: Fields, orbit: Orbit, laws: PolynomialLaws | None) -> tuple[list[KnownLaw], int]:
-    known, kept = [], np.zeros((0, orbit.point.size))
+    known, kept = [], np.zeros((0, len(fields.counted)))
     for name, law in fields.rule.laws(fields.weights).items():
         if np.any(np.asarray(law.decay) != 0):
             continue  # it decays at a known rate: no conservation law
@@ -134,7 +142,8 @@ def _values(fields: Fields, law: AbstractConservationLaw):
 
 
 def _slopes(fields: Fields, law: AbstractConservationLaw, point: np.ndarray) -> np.ndarray:
-    return np.asarray(jax.jit(jax.jacrev(_values(fields, law)))(jnp.asarray(point)))
+    slopes = np.asarray(jax.jit(jax.jacrev(_values(fields, law)))(jnp.asarray(point)))
+    return slopes[:, list(fields.counted)]
 
 
 def _holds(
@@ -146,7 +155,10 @@ def _holds(
     states = fields.random_states(np.random.default_rng(1), len(laws.monomials) + 41)
     values = np.asarray(jax.jit(jax.vmap(_values(fields, law)))(jnp.asarray(states)))
     table = np.prod(
-        np.concatenate([states, np.ones((len(states), 1))], axis=1)[:, laws.monomials], axis=2
+        np.append(states[:, list(fields.counted)], np.ones((len(states), 1)), axis=1)[
+            :, laws.monomials
+        ],
+        axis=2,
     )
     table, values = table[1:] - table[0], values[1:] - values[0]
     fit, *_ = np.linalg.lstsq(table, values, rcond=None)
@@ -162,6 +174,7 @@ def _written(fields: Fields, orbit: Orbit, laws: PolynomialLaws | None) -> tuple
         return 0, []
     names, entries = variable_names(fields), feedback_entries(fields.feedback)
     texts = [write_polynomial(row, laws.monomials, names, entries) for row in laws.coefficients]
-    slopes = gradients(laws.monomials, laws.coefficients, orbit.point)
+    point = orbit.point[list(fields.counted)]
+    slopes = gradients(laws.monomials, laws.coefficients, point)
     found = numerical_rank(np.linalg.svd(slopes)[1]).rank if len(slopes) else 0
     return found, texts

@@ -12,7 +12,7 @@ from .._types import Array, Inputs, Outputs
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.mlp import widths
-from ..rules import AbstractLayerwiseRule, AbstractLearningRule
+from ..rules import AbstractLayerwiseRule, AbstractLearningRule, AbstractWeightRule
 from ..tasks import AbstractLoss, Data, Squared
 
 
@@ -47,6 +47,10 @@ class Fields(eqx.Module):
 
     Lessons have one sample; for rules that are not layerwise enough for every layer to have full
     rank. ValueError if the rule takes neither loss.
+
+    `counted`: the entries of the flat state that weights and feedback are read from. Others are
+    a rule's own notes (a copy of the first weights); they are not counted, and a random state has
+    them as the network's weights have made them.
     """
 
     rule: AbstractLearningRule
@@ -54,6 +58,7 @@ class Fields(eqx.Module):
     feedback: Feedback
     losses: tuple[AbstractLoss, ...] = eqx.field(static=True)
     samples: int = eqx.field(static=True)
+    counted: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
         self, rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback
@@ -62,6 +67,7 @@ class Fields(eqx.Module):
         layerwise = isinstance(rule, AbstractLayerwiseRule)
         self.samples = 1 if layerwise else 2 * max(widths(weights))
         self.losses = _served(self, (LinearLoss(), Squared()))
+        self.counted = _read_from(self)
 
     def data(self, lesson: Lesson, loss: AbstractLoss) -> Data:
         return Data(lesson.inputs, lesson.targets, loss, jnp.ones((), lesson.inputs.dtype))
@@ -89,7 +95,15 @@ class Fields(eqx.Module):
             / (leaf.shape[-1] ** 0.5 if leaf.ndim > 1 else 1.0)
             for leaf in jax.tree.leaves(self.shape())
         ]
-        return np.concatenate(parts, axis=1)
+        drawn = np.concatenate(parts, axis=1)
+        states = np.tile(np.asarray(self.start()), (count, 1))
+        states[:, self.counted] = drawn[:, self.counted]
+        return states
+
+    def start(self) -> Array:
+        """The flat state of the network's weights."""
+        data = self.data(self.one_lesson(), self.losses[0])
+        return ravel_pytree(self.rule.init(self.weights, self.feedback, data))[0]
 
     def unravel(self, flat: Array):
         leaves, tree = jax.tree.flatten(self.shape())
@@ -109,6 +123,17 @@ class Fields(eqx.Module):
             for loss in self.losses
         ]
         return jnp.where(lesson.linear, moves[0], moves[-1])
+
+
+def _read_from(fields: Fields) -> tuple[int, ...]:
+    """The entries of a state that change what is read from it."""
+    start = fields.start()
+    if isinstance(fields.rule, AbstractWeightRule):
+        return tuple(range(start.size))
+    data = fields.data(fields.one_lesson(), fields.losses[-1])
+    read = jax.jacobian(lambda flat: ravel_pytree(fields.read(flat, data))[0])
+    told = np.any(np.asarray(jax.jit(read)(start)) != 0, axis=0)
+    return tuple(np.flatnonzero(told).tolist())
 
 
 def _served(fields: Fields, losses: tuple[AbstractLoss, ...]) -> tuple[AbstractLoss, ...]:

@@ -35,8 +35,9 @@ class Rank(NamedTuple):
 
 
 class Orbit(NamedTuple):
-    """`frame` (D, rank): orthonormal directions of the orbit at `point` (D,); `ranks`: after the
-    fields themselves, their brackets, brackets of brackets ... until they add nothing."""
+    """`frame` (D, rank): orthonormal directions of the orbit at the state `point`, D its counted
+    entries; `ranks`: after the fields themselves, their brackets, brackets of brackets ... until
+    they add nothing."""
 
     point: np.ndarray
     frame: np.ndarray
@@ -48,21 +49,37 @@ class Orbit(NamedTuple):
         return Rank(self.ranks[-1].rank, min(rank.gap for rank in self.ranks))
 
 
-def find_orbit(fields: Fields, rng: np.random.Generator) -> Orbit:
-    """The orbit of a generic state, by random lessons and right-nested random brackets."""
-    point = jnp.asarray(fields.random_states(rng, 1)[0])
-    columns, ranks, frame = [], [], np.zeros((point.size, 0))
+def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) -> Orbit:
+    """The orbit of a generic state, by random lessons and right-nested random brackets.
+
+    Of several `candidates` the state with the most fields is taken: with kinks some states lie in
+    regions where few move.
+    """
+    points = jnp.asarray(fields.random_states(rng, candidates))
+    size = len(fields.counted)
+    point = points[0] if candidates == 1 else _widest(fields, points, rng)
+    columns, ranks, frame = [], [], np.zeros((size, 0))
     for depth in range(1, MOST_DEPTH + 1):
-        count = (4 if depth == 1 else 2) * point.size + 16
+        count = (4 if depth == 1 else 2) * size + 16
         lessons = fields.lessons(rng, (depth, count))
         columns.append(_directions(fields, point, lessons, depth))
         left, values, _ = np.linalg.svd(np.concatenate(columns, axis=1), full_matrices=False)
         ranks.append(numerical_rank(values))
         frame = left[:, : ranks[-1].rank]
         stands = depth > 1 and ranks[-1].rank == ranks[-2].rank
-        if stands or ranks[-1].rank == point.size:
+        if stands or ranks[-1].rank == size:
             return Orbit(np.asarray(point), frame, tuple(ranks), True)
     return Orbit(np.asarray(point), frame, tuple(ranks), False)
+
+
+def _widest(fields: Fields, points: Array, rng: np.random.Generator) -> Array:
+    """The state whose fields alone span most."""
+    lessons = fields.lessons(rng, (1, 4 * len(fields.counted) + 16))
+    spans = [
+        numerical_rank(np.linalg.svd(_directions(fields, point, lessons, 1), compute_uv=False))
+        for point in points
+    ]
+    return points[int(np.argmax([span.rank for span in spans]))]
 
 
 def numerical_rank(values: np.ndarray) -> Rank:
@@ -79,7 +96,7 @@ def _directions(fields: Fields, point: Array, lessons: Lesson, depth: int) -> np
     """(D, count): brackets of `depth` fields, in units of the largest of what cancels in them."""
     values, sizes = _brackets(fields, point, lessons, depth)
     size = float(jnp.max(sizes))
-    return np.asarray(values).T / (size if size > 0 else 1.0)
+    return np.asarray(values).T[list(fields.counted)] / (size if size > 0 else 1.0)
 
 
 @eqx.filter_jit
@@ -95,7 +112,9 @@ def _brackets(fields: Fields, point: Array, lessons: Lesson, depth: int) -> tupl
         forth, back = _halves(_with(fields, several, depth - 1), value, point)
         return forth - back, jnp.linalg.norm(forth) + jnp.linalg.norm(back)
 
-    values, sizes = jax.vmap(nested, in_axes=1)(lessons)
+    # In bounded batches: of hundreds of small factorisations at once XLA has hung on CPUs.
+    several = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), lessons)
+    values, sizes = jax.lax.map(nested, several, batch_size=32)
     if depth == 1:  # lessons differ in size, and each is a direction of its own
         values = values / jnp.where(sizes > 0, sizes, 1.0)[:, None]
         sizes = jnp.ones_like(sizes)

@@ -15,13 +15,13 @@ PLAIN = tuple(Fraction(n, d) for d in (1, 2, 3, 4) for n in (1, 2, 3, 4, 6))
 
 
 def variable_names(fields: Fields) -> list[str]:
-    """W1[i,j], b1[i], F2[i,j] for every entry of the flat state."""
+    """W1[i,j], b1[i], F2[i,j] for every counted entry of the flat state."""
     names = []
     for path, leaf in jax.tree_util.tree_flatten_with_path(fields.shape())[0]:
         stem = _stem(jax.tree_util.keystr(path), fields.feedback)
         for place in np.ndindex(*leaf.shape):
             names.append(f"{stem}[{','.join(map(str, place))}]")
-    return names
+    return [names[entry] for entry in fields.counted]
 
 
 def _stem(path: str, feedback: Feedback) -> str:

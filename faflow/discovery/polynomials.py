@@ -56,7 +56,7 @@ def find_polynomials(
 
     ValueError if there are more than MOST_MONOMIALS monomials.
     """
-    variables = orbit_point.size
+    variables = len(fields.counted)
     count = monomial_count(variables, degree)
     if count > MOST_MONOMIALS:
         raise ValueError(
@@ -70,17 +70,19 @@ def find_polynomials(
     _, values, right = np.linalg.svd(system)
     rank = numerical_rank(values)
     space = right[rank.rank :]
-    found, degrees = _generators(space, monomials, orbit_point)
+    found, degrees = _generators(space, monomials, orbit_point[list(fields.counted)])
     return PolynomialLaws(monomials, found, degrees, space, rank)
 
 
 @eqx.filter_jit
 def _system(fields: Fields, monomials: Array, states: Array, lessons: Lesson) -> Array:
     """(rows, count): the rate of every monomial, at one state and for one lesson per row."""
+    places = jnp.asarray(fields.counted)
 
     def row(given: tuple[Array, Lesson]) -> Array:
         state, lesson = given
-        return _unit(monomial_rates(monomials, state, _unit(fields(state, lesson))))
+        move = _unit(fields(state, lesson))
+        return _unit(monomial_rates(monomials, state[places], move[places]))
 
     return jax.lax.map(row, (states, lessons), batch_size=64)
 

@@ -28,11 +28,12 @@ from ..rules import AbstractLearningRule, Speed, weight_velocity
 from ..tasks import make_data
 from . import field
 from .errors import ConfigError
+from .kept import perturbed
 from .options import check_options
 from .registries import resolve
 
 KEPT = 1e-10  # relative rate below which a law counts as kept: rounding is 1e-14, a breach 1e-2
-NETS = ((5, 4, 2), (6, 5, 4, 2))  # narrowing, so that FA* has independent features
+NETS = ((5, 4, 2), (6, 5, 4, 2), (5, 3, 1))  # narrowing, so that FA* has independent features
 ACTIVATIONS_TRIED = ("linear", "relu-squared", "tanh")
 SAMPLES = 12
 
@@ -184,7 +185,9 @@ def _laws(problem: FlowProblem) -> tuple[dict[str, AbstractConservationLaw], set
 def _numbers(laws: dict[str, AbstractConservationLaw], problem: FlowProblem, tied: Feedback | None):
     """Largest relative rate per law; distance of the velocity at `tied` from -gradient; speed."""
     rule, weights, data = problem.rule, problem.weights, problem.data
-    arguments = (rule, weights, problem.feedback, data)
+    # A state that is not the one it starts from: a rule may hold a copy of the first weights.
+    state = perturbed(rule.init(weights, problem.feedback, data))
+    arguments = (rule, weights, problem.feedback, data, state)
     rates = {name: jnp.max(law_rate(law, *arguments).relative) for name, law in laws.items()}
     speed = Speed(rule)(weights, problem.feedback, data)
     if tied is None:

@@ -8,6 +8,7 @@ from ..discovery import (
     MOST_MONOMIALS,
     MOST_WEIGHTS,
     Discovery,
+    Fields,
     discover,
     monomial_count,
 )
@@ -30,8 +31,9 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
     if weights > MOST_WEIGHTS:
         what = f"asks for {weights} weights, and laws are counted for {MOST_WEIGHTS} at most"
         raise ConfigError("network.widths", f"{what}; lower it")
-    size = _state_size(resolved, problem)
-    chosen = _degree(size, degree)
+    with blaming("rule.kind", resolved.suspects):
+        fields = Fields(problem.rule, problem.weights, problem.feedback)
+    chosen = _degree(len(fields.counted), degree)
     with blaming("rule.kind", resolved.suspects):
         found = discover(problem.rule, problem.weights, problem.feedback, degree=chosen or None)
     return {
@@ -44,12 +46,6 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
         "state": found.state,
         **_report(found, chosen),
     }
-
-
-def _state_size(resolved: Resolved, problem) -> int:
-    with blaming("rule.kind", resolved.suspects):
-        state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
-        return sum(leaf.size for leaf in jax.tree.leaves(state))
 
 
 def _degree(size: int, wanted: int | None) -> int:
@@ -119,11 +115,8 @@ def law_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _count_line(report: dict[str, Any], what: str) -> str:
-    ends = [ranks[-1] for ranks in report["ranks"]]
-    ranks = " -> ".join(map(str, report["ranks"][0]))
+    ranks = " and ".join(" -> ".join(map(str, ranks)) for ranks in report["ranks"])
     gap = f"fields and brackets span {ranks} directions, gap {report['rank_gap']:.1e}"
-    if min(ends) < max(ends):
-        gap += f"; as few as {min(ends)} in some regions of states"
     if report["independent_laws"] is None:
         return f"UNDECIDED how many of {report['state']} {what} are conserved: {gap}"
     return (

@@ -6,29 +6,31 @@ import numpy as np
 
 from ..analysis import law_rate
 from ..flow import FlowProblem
-from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
+from ..rules import State
 
 KEPT = {"float64": 1e-9, "float32": 1e-4}  # relative rate below which a law counts as kept
 SEED = 20_231_107  # of the second point; fixed, so that a result can be had again
 
 
 def is_kept(law: AbstractConservationLaw, problem: FlowProblem, bound: float) -> bool:
-    """Whether the law's relative rate is below `bound` at W(0) and at a random point near it.
+    """Whether the law's relative rate is below `bound` at the start and at a random state near it.
 
-    Two points, because a field can keep a law by chance at a special one (zero weights). A rate
-    that is no number keeps nothing.
+    Two points, because a field can keep a law by chance at a special one (zero weights, or weights
+    equal to a copy of them that the rule holds). A rate that is no number keeps nothing.
     """
-    for weights in (problem.weights, perturbed(problem.weights)):
-        rate = law_rate(law, problem.rule, weights, problem.feedback, problem.data)
+    rule, point = problem.rule, (problem.weights, problem.feedback, problem.data)
+    start = rule.init(*point)
+    for state in (start, perturbed(start)):
+        rate = law_rate(law, rule, *point, state)
         if not bool(np.all(np.asarray(rate.relative) < bound)):
             return False
     return True
 
 
-def perturbed(weights: AbstractNetwork) -> AbstractNetwork:
-    """Every weight plus a gaussian of standard deviation 0.1 rms + 0.1 (zero weights move too)."""
-    leaves, structure = jax.tree.flatten(weights)
+def perturbed(state: State) -> State:
+    """Every entry plus a gaussian of standard deviation 0.1 rms + 0.1 (zero weights move too)."""
+    leaves, structure = jax.tree.flatten(state)
     count = sum(leaf.size for leaf in leaves)
     rms = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves) / count)
     keys = jax.random.split(jax.random.key(SEED), len(leaves))

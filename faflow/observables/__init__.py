@@ -22,7 +22,10 @@ from .laws import balance_laws as balance_laws
 from .laws import hidden_layers as hidden_layers
 from .laws import law_degree as law_degree
 from .potentials import AbstractPotential as AbstractPotential
+from .potentials import AbstractQuadraticPotential as AbstractQuadraticPotential
 from .potentials import FeedbackPotential as FeedbackPotential
+from .potentials import FixedMagnitudeSignPotential as FixedMagnitudeSignPotential
 from .potentials import MovingFeedbackPotential as MovingFeedbackPotential
 from .potentials import SlavedReadoutPotential as SlavedReadoutPotential
+from .potentials import UniformSignPotential as UniformSignPotential
 from .potentials import WeightPotential as WeightPotential

@@ -4,6 +4,7 @@ Layer l = 1..L-1 (hidden), phi of Euler degree k, potential psi (see `potentials
     layer balance    Q_l    = 1/2 ||W_l||_F^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1})
     neuron balance   Q_{lj} = 1/2 ||W_l[j,:]||^2 + 1/2 beta_{lj}^2 - k psi(W_{l+1}[:,j])
     matrix balance   C_l    = W_l W_l^T + beta_l beta_l^T - M(W_{l+1})          (linear nets)
+The matrix exists for quadratic psi only.
 Robertson & Koyejo 2023, Theorem 1 is the layer balance with psi = <W, F>, no biases, k = 1.
 """
 
@@ -19,7 +20,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork, is_linear
 from ..tasks import Data
 from .abstract import AbstractObservable
-from .potentials import AbstractPotential
+from .potentials import AbstractPotential, AbstractQuadraticPotential
 
 LawForm = Literal["layer-balance", "neuron-balance", "matrix-balance"]
 
@@ -78,7 +79,18 @@ class Balance(AbstractConservationLaw):
     layers: tuple[int, ...] = eqx.field(static=True)
     degree: float = eqx.field(static=True, default=1.0)
     decay: Scalar | float = 0.0
-    quadratic: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        if self.form == "matrix-balance" and not self.quadratic:
+            raise ValueError(
+                "Argument `form` must be 'layer-balance' or 'neuron-balance' for the potential "
+                f"{type(self.potential).__name__}, but is 'matrix-balance', which needs an "
+                "AbstractQuadraticPotential."
+            )
+
+    @property
+    def quadratic(self) -> bool:
+        return isinstance(self.potential, AbstractQuadraticPotential)
 
     @property
     def label(self) -> str:
@@ -107,6 +119,7 @@ class Balance(AbstractConservationLaw):
         return jnp.concatenate([own, bias, -self.degree * upper.T], axis=1)
 
     def _squares(self, weights, feedback, layer: int) -> Array:
+        assert isinstance(self.potential, AbstractQuadraticPotential)  # `__check_init__` sees to it
         weight, bias = weights.weights[layer - 1], _bias(weights, layer)
         upper = self.potential.matrix(weights, feedback, layer + 1)
         return jnp.stack([weight @ weight.T, jnp.outer(bias, bias), -upper], axis=-1)
@@ -128,14 +141,15 @@ def balance_laws(
     """The balances that hold for this network: none if phi is not homogeneous.
 
     A rule whose backward pass uses G = d psi / d W passes its potential; `layers` restricts the
-    laws to some hidden layers (default all, 1..L-1). The matrix balance needs a linear net.
+    laws to some hidden layers (default all, 1..L-1). The matrix balance needs a linear net and a
+    quadratic potential.
     """
     layers = hidden_layers(weights) if layers is None else layers
     degree = law_degree(weights)
     if degree is None or not layers:
         return {}
     forms: tuple[LawForm, ...] = ("layer-balance", "neuron-balance")
-    if is_linear(weights):
+    if is_linear(weights) and isinstance(potential, AbstractQuadraticPotential):
         forms = (*forms, "matrix-balance")
     return {form: Balance(potential, form, layers, degree, decay) for form in forms}
 

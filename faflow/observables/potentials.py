@@ -2,7 +2,8 @@
 
 If the backward pass of layer l uses G_{l+1} = d psi / d W_{l+1}, then along the flow
 1/2 ||W_l||^2 - k psi(W_{l+1}) never changes. Gradient: psi = 1/2 ||W||^2; feedback alignment:
-psi = <W, F> (Robertson & Koyejo 2023, Theorem 1); Kolen-Pollack: psi = 1/2 ||F||^2, F moving.
+psi = <W, F> (Robertson & Koyejo 2023, Theorem 1); Kolen-Pollack: psi = 1/2 ||F||^2, F moving;
+sign-symmetric feedback: psi = sum |M| |W|.
 """
 
 import abc
@@ -10,24 +11,31 @@ import abc
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._types import Matrix
+from .._types import Matrix, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 
 
 class AbstractPotential(eqx.Module):
-    """psi of layer l + 1 (named `upper`, 2..L), as entries and as the matrix of linear nets."""
+    """psi of layer l + 1 (named `upper`, 2..L), entry by entry."""
 
     @abc.abstractmethod
     def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         """An (n_{l+1}, n_l) array whose sum is psi and whose column sums are psi per neuron."""
+
+
+class AbstractQuadraticPotential(AbstractPotential):
+    """psi a polynomial of degree at most two in W and F: it has the matrix of linear nets.
+
+    G is then affine in W, so that G^T W' + W'^T G is a derivative; for the signs of W it is none.
+    """
 
     @abc.abstractmethod
     def matrix(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         """M (n_l, n_l) with M' = G^T W' + W'^T G; 1/2 tr M = psi."""
 
 
-class WeightPotential(AbstractPotential):
+class WeightPotential(AbstractQuadraticPotential):
     """psi = 1/2 ||W||^2, G = W: the gradient's balance (Arora et al. 2018; Du et al. 2018)."""
 
     def entries(self, weights, feedback, upper):
@@ -38,7 +46,7 @@ class WeightPotential(AbstractPotential):
         return weight.T @ weight
 
 
-class FeedbackPotential(AbstractPotential):
+class FeedbackPotential(AbstractQuadraticPotential):
     """psi = <W, F>, G = F fixed: feedback alignment.
 
     Direct feedback counts as the layerwise feedback it equals: F_L = D_{L-1}, and in linear nets
@@ -53,7 +61,7 @@ class FeedbackPotential(AbstractPotential):
         return cross + cross.T
 
 
-class MovingFeedbackPotential(AbstractPotential):
+class MovingFeedbackPotential(AbstractQuadraticPotential):
     """psi = 1/2 ||F||^2 with F' = W': Kolen-Pollack, whose feedback moves with the weights."""
 
     def entries(self, weights, feedback, upper):
@@ -64,7 +72,7 @@ class MovingFeedbackPotential(AbstractPotential):
         return matrix.T @ matrix
 
 
-class SlavedReadoutPotential(AbstractPotential):
+class SlavedReadoutPotential(AbstractQuadraticPotential):
     """psi = 0 under a read-out slaved to its least-squares optimum (FA*); <W, F> further below.
 
     At the optimum sum_mu e a_{L-1}^T = 0, so the last hidden layer's own norm is kept.
@@ -79,6 +87,22 @@ class SlavedReadoutPotential(AbstractPotential):
         if upper == len(weights.weights):
             return jnp.zeros((weights.weights[-1].shape[1],) * 2)
         return FeedbackPotential().matrix(weights, feedback, upper)
+
+
+class UniformSignPotential(AbstractPotential):
+    """psi = scale ||W||_1 (entrywise), G = scale sign(W): uniform sign symmetry."""
+
+    scale: Scalar
+
+    def entries(self, weights, feedback, upper):
+        return self.scale * jnp.abs(weights.weights[upper - 1])
+
+
+class FixedMagnitudeSignPotential(AbstractPotential):
+    """psi = sum |M| |W|, G = |M| . sign(W) with M the fixed feedback: only its sizes count."""
+
+    def entries(self, weights, feedback, upper):
+        return jnp.abs(feedback.matrices[upper - 2]) * jnp.abs(weights.weights[upper - 1])
 
 
 def effective_feedback(feedback: Feedback, upper: int) -> Matrix:

@@ -3,17 +3,31 @@
 from .abstract import AbstractLayerwiseRule as AbstractLayerwiseRule
 from .abstract import AbstractLearningRule as AbstractLearningRule
 from .abstract import AbstractWeightRule as AbstractWeightRule
+from .abstract import State as State
 from .abstract import backward_sweep as backward_sweep
+from .abstract import direct_sweep as direct_sweep
 from .abstract import outer_products as outer_products
 from .abstract import weight_velocity as weight_velocity
+from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
+from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
 from .fa_star import FAStar as FAStar
+from .frozen_backward import AlignAda as AlignAda
+from .frozen_backward import AlignZero as AlignZero
+from .hebbian import Hebbian as Hebbian
 from .kolen_pollack import KolenPollack as KolenPollack
+from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed
+from .sign_symmetry import FixedMagnitudeSignSymmetry as FixedMagnitudeSignSymmetry
+from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
+from .target_propagation import (
+    FixedWeightDifferenceTargetPropagation as FixedWeightDifferenceTargetPropagation,
+)
+from .weight_mirror import WeightMirror as WeightMirror
 
 RULES = {
     "gradient": Gradient,
@@ -21,4 +35,14 @@ RULES = {
     "direct-feedback-alignment": DirectFeedbackAlignment,
     "fa-star": FAStar,
     "kolen-pollack": KolenPollack,
+    "uniform-sign-symmetry": UniformSignSymmetry,
+    "fixed-magnitude-sign-symmetry": FixedMagnitudeSignSymmetry,
+    "last-layer-only": LastLayerOnly,
+    "sign-error-direct-feedback": SignErrorDirectFeedback,
+    "direct-random-target-projection": DirectRandomTargetProjection,
+    "hebbian": Hebbian,
+    "weight-mirror": WeightMirror,
+    "align-ada": AlignAda,
+    "align-zero": AlignZero,
+    "fixed-weight-difference-target-propagation": FixedWeightDifferenceTargetPropagation,
 }

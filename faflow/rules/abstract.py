@@ -114,6 +114,15 @@ def backward_sweep(weights: AbstractNetwork, matrices, trace: Trace, error: Outp
     return tuple(deltas[::-1])
 
 
+def direct_sweep(weights: AbstractNetwork, matrices, trace: Trace, drive: Array, error: Outputs):
+    """delta_L = error; delta_l = phi'(h_l) . (drive D_l), D_1..D_{L-1} = `matrices` (n_L, n_l).
+
+    `drive` (samples, n_L) is what every hidden layer hears. Returns (delta_1, ..., delta_L).
+    """
+    derivative, pairs = weights.activation.derivative, zip(trace.pre[:-1], matrices, strict=True)
+    return (*(derivative(h) * (drive @ matrix) for h, matrix in pairs), error)
+
+
 def outer_products(weights: AbstractNetwork, trace: Trace, deltas) -> AbstractNetwork:
     """-delta_l^T a_{l-1} and -sum_mu delta_l in the shape of the network."""
     moves = tuple(-delta.T @ a for delta, a in zip(deltas, trace.post[:-1], strict=True))
@@ -122,10 +131,15 @@ def outer_products(weights: AbstractNetwork, trace: Trace, deltas) -> AbstractNe
 
 
 def weight_velocity(
-    rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+    rule: AbstractLearningRule,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+    state: State | None = None,
 ) -> tuple[AbstractNetwork, Feedback]:
-    """(d weights / dt, d feedback / dt) at t = 0, through the rule's own state."""
-    state = rule.init(weights, feedback, data)
+    """(d weights / dt, d feedback / dt) at t = 0, through the rule's own state: the one that stands
+    for these weights and feedback, unless another is given that `read` makes the same of."""
+    state = rule.init(weights, feedback, data) if state is None else state
     velocity = rule.velocity(jax.numpy.zeros(()), state, feedback, data)
     _, tangent = jax.jvp(lambda s: rule.read(s, feedback, data), (state,), (velocity,))
     return tangent

@@ -5,7 +5,7 @@ from typing import ClassVar
 from ..feedback import Form
 from ..networks import is_linear
 from ..observables import FeedbackPotential, WeightPotential, balance_laws
-from .abstract import AbstractLayerwiseRule, backward_sweep
+from .abstract import AbstractLayerwiseRule, backward_sweep, direct_sweep
 
 
 class Gradient(AbstractLayerwiseRule):
@@ -56,9 +56,7 @@ class DirectFeedbackAlignment(AbstractLayerwiseRule):
     form: ClassVar[Form] = "direct"
 
     def deltas(self, weights, feedback, trace, error):
-        derivative = weights.activation.derivative
-        pairs = zip(trace.pre[:-1], feedback.matrices, strict=True)
-        return (*(derivative(h) * (error @ direct) for h, direct in pairs), error)
+        return direct_sweep(weights, feedback.matrices, trace, error, error)
 
     def laws(self, weights):
         last = len(weights.weights) - 1

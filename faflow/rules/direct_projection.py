@@ -1,0 +1,68 @@
+"""Direct feedback of less than the error: of its signs, or of the targets alone.
+
+Neither is linear in the error, so these are no layerwise rules. Both drives carry the data's
+`weight`, which under "mean" is 1/samples: it rescales time, as everywhere.
+"""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from ..feedback import Form
+from ..networks import AbstractNetwork, is_linear
+from ..observables import FeedbackPotential, balance_laws, hidden_layers
+from .abstract import AbstractWeightRule, Laws, direct_sweep, outer_products
+
+
+class SignErrorDirectFeedback(AbstractWeightRule):
+    """delta_l = phi'(h_l) . (sign(e) D_l), delta_L = e (samples, n_L), D_l (n_L, n_l).
+
+    The sign is taken sample by sample. Below the last hidden layer linear nets keep direct feedback
+    alignment's laws, whatever the drive: F_{l+1} = D_{l+1}^+ D_l, n_{l+1} >= n_L. The last hidden
+    layer keeps none: it moves with sign(e), the read-out with e.
+    """
+
+    equation: ClassVar[str] = "delta_l = phi'(h_l) . (D_l^T sign(e)), delta_L = e"
+    source: ClassVar[str] = "Frenkel, Lefebvre & Bol 2021 (sDFA)"
+    form: ClassVar[Form] = "direct"
+
+    def vector_field(self, weights, feedback, data):
+        trace = weights.trace(data.inputs)
+        drive = data.weight * jnp.sign(data.residual(trace.outputs))
+        error = data.error(trace.outputs)
+        deltas = direct_sweep(weights, feedback.matrices, trace, drive, error)
+        return outer_products(weights, trace, deltas)
+
+    def laws(self, weights):
+        return _laws_of_one_drive(weights)
+
+
+class DirectRandomTargetProjection(AbstractWeightRule):
+    """delta_l = phi'(h_l) . (y D_l), delta_L = e; y (samples, n_L) the targets, D_l (n_L, n_l).
+
+    y and not -y, as in the authors' code: the sign is one of D's. Hidden layers never stop moving,
+    not even at zero error. Keeps the laws that the signs of the error keep, in linear nets.
+    """
+
+    equation: ClassVar[str] = "delta_l = phi'(h_l) . (D_l^T y), delta_L = e"
+    source: ClassVar[str] = "Frenkel, Lefebvre & Bol 2021 (DRTP)"
+    form: ClassVar[Form] = "direct"
+
+    def vector_field(self, weights, feedback, data):
+        trace = weights.trace(data.inputs)
+        drive, error = data.weight * data.targets, data.error(trace.outputs)
+        deltas = direct_sweep(weights, feedback.matrices, trace, drive, error)
+        return outer_products(weights, trace, deltas)
+
+    def laws(self, weights):
+        return _laws_of_one_drive(weights)
+
+
+def _laws_of_one_drive(weights: AbstractNetwork) -> Laws:
+    """In linear nets, of layers whose upper neighbour hears the same drive s, through a D of full
+    row rank: delta_l = D_l^T s = F_{l+1}^T D_{l+1}^T s = F_{l+1}^T delta_{l+1}."""
+    if not is_linear(weights):
+        return {}
+    heights = [weight.shape[0] for weight in weights.weights]
+    layers = (layer for layer in hidden_layers(weights)[:-1] if heights[layer] >= heights[-1])
+    return balance_laws(weights, FeedbackPotential(), layers=tuple(layers))

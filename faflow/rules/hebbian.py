@@ -1,0 +1,46 @@
+"""Hebbian learning that the error modulates."""
+
+from typing import ClassVar, Literal
+
+import equinox as eqx
+
+from ..feedback import Form
+from .abstract import AbstractLearningRule, outer_products
+
+
+class Hebbian(AbstractLearningRule):
+    """delta_l = -e^2 phi(h_l) (samples, n_l), e (samples, 1) the only output's error; delta_L = e.
+
+    What fires together is wired together: W_l' = sum_mu e^2 a_l a_{l-1}^T. Bordelon & Pehlevan's
+    update is Delta gt phi^T with Delta = -e, and their gt is itself Delta phi(h_l), hence the
+    square. `modulation = "error"` has delta_l = e phi(h_l) instead. Needs one output. Names no law;
+    in linear nets without biases the column space of W_1 stays (W_1' = W_1 S).
+    """
+
+    modulation: Literal["squared-error", "error"] = eqx.field(static=True, default="squared-error")
+    equation: ClassVar[str] = "delta_l = -e^2 phi(h_l), e the error of the only output"
+    source: ClassVar[str] = "Bordelon & Pehlevan 2022 (error-modulated Hebb)"
+    form: ClassVar[Form] = "none"
+
+    def init(self, weights, feedback, data):
+        outputs = weights.weights[-1].shape[0]
+        if outputs != 1:
+            raise ValueError(
+                f"Rule hebbian needs one output, but the network has {outputs}; end network.widths "
+                "in 1."
+            )
+        return weights
+
+    def velocity(self, t, state, feedback, data):
+        trace = state.trace(data.inputs)
+        residual = data.residual(trace.outputs)
+        signal = residual if self.modulation == "error" else -(residual**2)
+        # Squared before it is weighted: `data.weight` only rescales time.
+        deltas = (data.weight * signal * a for a in trace.post[1:-1])
+        return outer_products(state, trace, (*deltas, data.error(trace.outputs)))
+
+    def read(self, state, feedback, data):
+        return state, feedback
+
+    def laws(self, weights):
+        return {}

@@ -1,0 +1,35 @@
+"""Difference target propagation with fixed linear feedback, for small targets."""
+
+from itertools import accumulate
+from typing import ClassVar
+
+from ..feedback import Form
+from ..networks import is_linear
+from ..observables import FeedbackPotential, balance_laws
+from .abstract import AbstractLayerwiseRule
+
+
+class FixedWeightDifferenceTargetPropagation(AbstractLayerwiseRule):
+    """delta_l = phi'(h_l) . (e F_L F_{L-1} ... F_{l+1}): targets are sent down, activities moved.
+
+    Targets tau_l = a_l + g_{l+1}(tau_{l+1}) - g_{l+1}(a_{l+1}), tau_L = f - s e, with linear
+    g_{l+1}(a) = F_{l+1}^T a, and the descent of sum_l ||tau_l - a_l||^2, each layer on its own,
+    divided by 2 s. Direct feedback alignment with chained D_l = F_L ... F_{l+1} (n_L, n_l): unlike
+    feedback alignment it skips phi' of the layers above. Keeps feedback alignment's laws in the
+    last hidden layer, and in linear nets, where the two are one rule, in every layer.
+    """
+
+    equation: ClassVar[str] = "delta_l = phi'(h_l) . (F_{l+1}^T ... F_L^T e)"
+    source: ClassVar[str] = "Shibuya et al. 2023 (FW-DTP, linear feedback, small targets)"
+    form: ClassVar[Form] = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        chain = accumulate(feedback.matrices[::-1], lambda signal, F: signal @ F, initial=error)
+        signals = tuple(chain)[:0:-1]  # of layers 1..L-1
+        pairs = zip(trace.pre[:-1], signals, strict=True)
+        return (*(weights.activation.derivative(h) * signal for h, signal in pairs), error)
+
+    def laws(self, weights):
+        last = len(weights.weights) - 1
+        layers = tuple(range(1, last + 1)) if is_linear(weights) else (last,)
+        return balance_laws(weights, FeedbackPotential(), layers=layers)

@@ -1,0 +1,44 @@
+"""Weight mirror: feedback that is taught the forward weights by noise."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Scalar
+from ..feedback import Feedback, Form
+from .abstract import AbstractLearningRule
+from .layerwise import FeedbackAlignment
+
+
+class WeightMirror(AbstractLearningRule):
+    """dW_l/dt as in FA with the present F; dF_l/dt = gain W_l - decay F_l (n_l, n_{l-1}).
+
+    The mean over the noise of the mirror phase: noise of variance sigma^2 in layer l - 1 and what
+    it makes of layer l correlate as sigma^2 W_l, and `gain` = c sigma^2 with c the mirror's
+    learning rate. F forgets at the rate `decay` and tends to (gain / decay) W where W is at rest.
+    Both in 1 / time. Keeps no known law.
+    """
+
+    gain: Scalar = eqx.field(converter=lambda x: jnp.asarray(x, float), default=1.0)
+    decay: Scalar = eqx.field(converter=lambda x: jnp.asarray(x, float), default=1.0)
+    equation: ClassVar[str] = "dW_l = g_l (as in FA), dF_l = gain W_l - decay F_l"
+    source: ClassVar[str] = "Akrout et al. 2019 (its mean over the noise)"
+    form: ClassVar[Form] = "layerwise"
+
+    def init(self, weights, feedback, data):
+        return weights, feedback.matrices
+
+    def velocity(self, t, state, feedback, data):
+        weights, matrices = state
+        update = FeedbackAlignment().vector_field(weights, Feedback(matrices, "layerwise"), data)
+        mirror = lambda weight, matrix: self.gain * weight - self.decay * matrix  # noqa: E731
+        return update, jax.tree.map(mirror, weights.weights[1:], matrices)
+
+    def read(self, state, feedback, data):
+        weights, matrices = state
+        return weights, Feedback(matrices, "layerwise")
+
+    def laws(self, weights):
+        return {}
