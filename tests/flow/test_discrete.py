@@ -74,8 +74,7 @@ def test_the_same_as_a_loop_in_numpy(bias):
 
 
 @pytest.mark.parametrize("kind", RULES)
-@pytest.mark.parametrize("batch", [None, 5])
-@pytest.mark.parametrize("activation", ["linear", "relu"])
+@pytest.mark.parametrize(("activation", "batch"), [("linear", None), ("relu", 5)])
 def test_the_law_identity_holds_for_any_step(kind, batch, activation):
     """Theory.md 2.11, prediction 8: measured and predicted laws agree to 1e-13 of their scale,
     with a step so long that the laws change by much more."""

@@ -128,7 +128,7 @@ def target(net):
 def hebb(net):
     _, post = net.forward()
     e = post[-1] - net.y
-    return [*(e * a for a in post[1:-1]), e], post
+    return [*(-(e**2) * a for a in post[1:-1]), e], post
 
 
 def feedback_alignment(net):
@@ -421,14 +421,14 @@ def test_hebb_keeps_the_column_space_of_linear_layers():
     assert np.abs(frame @ moved.weights[1].T).max() < 1e-14
 
 
-def test_squared_hebb_by_hand():
+def test_hebb_without_the_square():
     net = Net((4, 6, 5, 1), "relu", True, "none")
     deltas, post = hebb(net)
     e = deltas[-1]
-    squared = [*(-e * delta for delta in deltas[:-1]), e]
+    plain = [*(-delta / e for delta in deltas[:-1]), e]
     for reduction, weight in (("sum", 1.0), ("mean", 1 / 9)):
-        moved, _ = net.velocity(Hebbian("squared-error"), reduction)
-        assert_moves(moved, squared, post, weight)
+        moved, _ = net.velocity(Hebbian("error"), reduction)
+        assert_moves(moved, plain, post, weight)
 
 
 # ---- weight mirror ------------------------------------------------------------------------------
