@@ -17,7 +17,7 @@ import numpy as np
 from .._types import Array
 from .fields import Fields, Lesson
 
-MOST_DEPTH = 8
+MOST_DEPTH = 6  # compiling brackets of brackets doubles with every depth
 LEAST_GAP = 1e4  # between the last singular value that counts and the first that does not
 SMALLEST = 1e-9  # of the largest singular value: what is below is no direction
 

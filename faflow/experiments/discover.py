@@ -68,6 +68,7 @@ def _report(found: Discovery, degree: int) -> dict[str, Any]:
         "explained": found.explained,
         "unexplained": found.unexplained,
         "ranks": [[rank.rank for rank in orbit.ranks] for orbit in found.orbits],
+        "closed": all(orbit.closed for orbit in found.orbits),
         "rank_gap": found.gap,
         "known": [
             {
@@ -117,6 +118,8 @@ def law_lines(report: dict[str, Any]) -> list[str]:
 def _count_line(report: dict[str, Any], what: str) -> str:
     ranks = " and ".join(" -> ".join(map(str, ranks)) for ranks in report["ranks"])
     gap = f"fields and brackets span {ranks} directions, gap {report['rank_gap']:.1e}"
+    if not report["closed"]:
+        gap += ", and deeper brackets may add more"
     if report["independent_laws"] is None:
         return f"UNDECIDED how many of {report['state']} {what} are conserved: {gap}"
     return (
