@@ -136,8 +136,11 @@ def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, flo
     return {"relative_change": moved, "identity": missed}
 
 
-def discrete_dataset(twins: tuple[Twin, ...], time: xr.Variable, reached: np.ndarray) -> xr.Dataset:
-    """Over eta and time: `distance`, `loss`, and the layer balance as it was and as predicted."""
+def discrete_dataset(
+    experiment: Experiment, twins: tuple[Twin, ...], time: xr.Variable, reached: np.ndarray
+) -> xr.Dataset:
+    """Over eta and time: `distance`, `loss`, and the layer balance as it was and as predicted, its
+    hidden layers counted from 1."""
     about = {
         "distance": "relative distance of the weights to the flow's",
         "loss": "loss",
@@ -152,14 +155,16 @@ def discrete_dataset(twins: tuple[Twin, ...], time: xr.Variable, reached: np.nda
         name: xr.Variable(("eta", "time"), np.stack(values), _attrs(about[name]))
         for name, values in columns.items()
     }
+    coordinates: dict[str, Any] = {"time": time, "eta": [twin.eta for twin in twins]}
     for name in twins[0].solution.laws:
         if isinstance(twins[0].solution.laws[name], tuple | list):
             continue  # per neuron: in the summary only
+        coordinates[f"layer_of_{name}"] = np.asarray(experiment.laws[name][0].layers)
         for suffix, part in (("", "laws"), ("_predicted", "predicted")):
             values = [np.asarray(getattr(twin.solution, part)[name])[reached] for twin in twins]
             dims = ("eta", "time", f"layer_of_{name}")
             found[name + suffix] = xr.Variable(dims, np.stack(values), _attrs(name))
-    return xr.Dataset(found, {"time": time, "eta": [twin.eta for twin in twins]})
+    return xr.Dataset(found, coordinates)
 
 
 def _attrs(about: str) -> dict[str, str]:

@@ -45,7 +45,7 @@ def result_tree(
     if solution.events is not None:
         groups["events"] = event_dataset(experiment, solution.events, time, reached)
     if twins:
-        groups["discrete"] = discrete_dataset(twins, time, reached)
+        groups["discrete"] = discrete_dataset(experiment, twins, time, reached)
     return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
 
 

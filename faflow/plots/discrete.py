@@ -43,20 +43,20 @@ def _law(stored: Stored, law: str) -> Panel:
     """What the longest step did to a law, and what its identity says."""
     assert stored.discrete is not None
     measured, told = (stored.discrete[law + end].values[0] for end in ("", "_predicted"))
-    layers = measured.shape[1]
+    layers = stored.discrete[f"layer_of_{law}"].values
     eta = _steps(stored)[0]
     curves = []
-    for layer in range(layers):
-        colour = COOL[layer % len(COOL)]
-        change = measured[:, layer] - measured[0, layer]
-        label = f"l\u00a0=\u00a0{layer + 1}" if layers <= FEW else None
+    for column, layer in enumerate(layers):
+        colour = COOL[column % len(COOL)]
+        change = measured[:, column] - measured[0, column]
+        label = f"l\u00a0=\u00a0{layer}" if len(layers) <= FEW else None
         meaning = f"change of {law} under the discrete rule, eta {eta:g}"
-        curves.append(Curve(f"{law} {layer + 1}", meaning, change, label, colour, SOLID))
-        expected = told[:, layer] - told[0, layer]
+        curves.append(Curve(f"{law} {layer}", meaning, change, label, colour, SOLID))
+        expected = told[:, column] - told[0, column]
         curves.append(
             Curve(
-                f"{law} {layer + 1} predicted", "the same by the law's identity", expected,
-                "predicted" if layer == 0 else None, BLACK if layers == 1 else WARM[0], DASHED,
+                f"{law} {layer} predicted", "the same by the law's identity", expected,
+                None if column else "predicted", BLACK if len(layers) == 1 else WARM[0], DASHED,
                 width=0.8,
             )
         )  # fmt: skip

@@ -88,7 +88,10 @@ def read(folder: Path) -> Stored:
     events = groups.get("events")
     if events is not None:
         events = events.isel(time=slice(0, records.sizes["time"]))  # of a flow that ended early
-    return Stored(summary, records, events, groups.get("discrete"))
+    discrete = groups.get("discrete")
+    if discrete is not None:
+        discrete = discrete.isel(time=slice(0, records.sizes["time"]))
+    return Stored(summary, records, events, discrete)
 
 
 def _reached(records: xr.Dataset) -> np.ndarray:

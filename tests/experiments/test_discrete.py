@@ -140,3 +140,16 @@ def test_near_a_graze_a_step_decides(tmp_path: Path):
     code, result = stored(tmp_path, config, "--no-figures")
     long, short = (run["distance"] for run in result.summary["discrete"]["runs"])
     assert code == 0 and long > 0.5 and short < 0.01
+
+
+def test_layers_are_those_that_the_law_speaks_of(tmp_path: Path):
+    """Direct feedback keeps the last hidden layer's balance alone: layer 2 of two."""
+    config = table(eta=0.05)
+    config["network"]["widths"] = [3, 4, 4, 2]
+    config["rule"]["kind"] = "direct-feedback-alignment"
+    code, result = stored(tmp_path, config)
+    assert code == 0
+    discrete = result.records["discrete"].to_dataset()
+    np.testing.assert_array_equal(discrete["layer_of_layer-balance"], [2])
+    header = (tmp_path / "out" / "figures" / "discrete.csv").read_text()
+    assert "layer-balance 2 predicted" in header and "layer-balance 1" not in header

@@ -79,13 +79,13 @@ def test_the_law_identity_holds_for_any_step(kind, batch, activation):
     """Theory.md 2.11, prediction 8: measured and predicted laws agree to 1e-13 of their scale,
     with a step so long that the laws change by much more."""
     if kind == "fa-star" and batch:
-        return  # its read-out is solved for on all samples; a mini-batch need not determine it
+        pytest.skip("its read-out is solved for on all samples; a mini-batch need not determine it")
     widths = (5, 4, 3, 2) if kind == "fa-star" else WIDTHS
     rule = KolenPollack(0.3) if kind == "kolen-pollack" else RULES[kind]()
     flow = problem(rule, activation, bias=kind != "fa-star", widths=widths)
     laws = {name: law for name, law in rule.laws(flow.weights).items() if law.quadratic}
     if not laws:
-        return
+        pytest.skip("keeps no quadratic law of this network")
     ts = jnp.linspace(0.0, 3.0, 4)
     twin = run(flow, ts, {}, laws, Discrete(0.1, KEY, batch))
     for name, law in laws.items():
