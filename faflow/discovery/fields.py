@@ -106,11 +106,8 @@ class Fields(eqx.Module):
         return ravel_pytree(self.rule.init(self.weights, self.feedback, data))[0]
 
     def unravel(self, flat: Array):
-        leaves, tree = jax.tree.flatten(self.shape())
-        ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
-        parts = jnp.split(flat, ends)
-        shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
-        return jax.tree.unflatten(tree, shaped)
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.shape())
+        return ravel_pytree(empty)[1](flat)
 
     def read(self, flat: Array, data: Data) -> tuple[AbstractNetwork, Feedback]:
         return self.rule.read(self.unravel(flat), self.feedback, data)

@@ -7,31 +7,11 @@ import pytest
 
 from faflow.cli import main
 
-CONFIG = """
-name = "laws"
-[network]
-widths = [3, 4, 1]
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-[rule]
-kind = "feedback-alignment"
-[flow]
-t1 = 1.0
-"""
+SMALL = ("--set", "network.widths=[3,4,1]")
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "laws.toml"
-    path.write_text(CONFIG)
-    return str(path)
-
-
-def test_json_counts_and_names_the_laws(config: str, capsys: pytest.CaptureFixture[str]):
-    assert main(["laws", config, "--json"]) == 0
+def test_json_counts_and_names_the_laws(config: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["laws", str(config), *SMALL, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     counts = {key: report[key] for key in ("independent_laws", "weights", "explained")}
     assert counts == {"independent_laws": 13, "weights": 16, "explained": 10}
@@ -44,25 +24,28 @@ def test_json_counts_and_names_the_laws(config: str, capsys: pytest.CaptureFixtu
     }  # fmt: skip
 
 
-def test_in_words(config: str, capsys: pytest.CaptureFixture[str]):
+def test_in_words(config: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["--set", "network.activation=relu", "rule.kind=gradient", "--degree", "2"]
-    assert main(["laws", config, *arguments]) == 0
+    assert main(["laws", str(config), *SMALL, *arguments]) == 0
     said = capsys.readouterr().out
     assert "4 of 16 directions are conserved over all data and losses" in said
     assert "the rule's laws explain 4; 0 unexplained" in said
     assert "W1[0,0]^2 + W1[0,1]^2 + W1[0,2]^2 - W2[0,0]^2" in said
 
 
-def test_without_a_search(config: str, capsys: pytest.CaptureFixture[str]):
-    assert main(["laws", config, "--degree", "0", "--set", "network.activation=tanh"]) == 0
+def test_without_a_search(config: Path, capsys: pytest.CaptureFixture[str]):
+    assert (
+        main(["laws", str(config), *SMALL, "--degree", "0", "--set", "network.activation=tanh"])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "0 of 16 directions are conserved" in said
     assert "the rule names no law of this network" in said
     assert "polynomial laws: not searched" in said
 
 
-def test_a_rule_of_the_users(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    (tmp_path / "mine.py").write_text(
+def test_a_rule_of_the_users(config: Path, capsys: pytest.CaptureFixture[str]):
+    (config.parent / "mine.py").write_text(
         "from faflow.rules import AbstractLayerwiseRule, backward_sweep\n"
         "class Twice(AbstractLayerwiseRule):\n"
         "    equation = 'delta_l = 2 phi . F^T delta'\n"
@@ -74,7 +57,7 @@ def test_a_rule_of_the_users(config: str, tmp_path: Path, capsys: pytest.Capture
         "    def laws(self, weights):\n"
         "        return {}\n"
     )
-    assert main(["laws", config, "--json", "--set", "rule.kind=mine.py:Twice"]) == 0
+    assert main(["laws", str(config), *SMALL, "--json", "--set", "rule.kind=mine.py:Twice"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["independent_laws"], report["explained"], report["unexplained"]) == (13, 0, 13)
     assert any("4 F2[0," in law["law"] for law in report["polynomials"]["laws"])
@@ -89,7 +72,7 @@ def test_a_rule_of_the_users(config: str, tmp_path: Path, capsys: pytest.Capture
         (["--set", "rule.kind=feedback-alignmnt"], "did you mean 'feedback-alignment'?"),
     ],
 )
-def test_what_is_refused(config: str, arguments, words, capsys: pytest.CaptureFixture[str]):
-    assert main(["laws", config, *arguments]) == 2
+def test_what_is_refused(config: Path, arguments, words, capsys: pytest.CaptureFixture[str]):
+    assert main(["laws", str(config), *SMALL, *arguments]) == 2
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1
