@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Scalar
-from ..feedback import Feedback, Form
+from ..feedback import Form
 from ..observables import MovingFeedbackPotential, balance_laws
-from .abstract import AbstractLearningRule
-from .layerwise import FeedbackAlignment
+from .moving_feedback import AbstractMovingFeedbackRule
 
 
-class KolenPollack(AbstractLearningRule):
+class KolenPollack(AbstractMovingFeedbackRule):
     """dW_l/dt = g_l - lambda W_l, dF_l/dt = g_l - lambda F_l, g_l the feedback-alignment update.
 
     W - F = e^{-lambda t} (W(0) - F(0)); 1/2 ||W_l||^2 - (k/2) ||F_{l+1}||^2 (per neuron too, with
@@ -26,19 +25,10 @@ class KolenPollack(AbstractLearningRule):
     source: ClassVar[str] = "Kolen & Pollack 1994; Akrout et al. 2019"
     form: ClassVar[Form] = "layerwise"
 
-    def init(self, weights, feedback, data):
-        return weights, feedback.matrices
-
-    def velocity(self, t, state, feedback, data):
-        weights, matrices = state
-        update = FeedbackAlignment().vector_field(weights, Feedback(matrices, "layerwise"), data)
+    def moves(self, update, weights, matrices):
         forget = lambda move, value: move - self.decay * value  # noqa: E731
         moved = tuple(map(forget, update.weights[1:], matrices))
         return jax.tree.map(forget, update, weights), moved
-
-    def read(self, state, feedback, data):
-        weights, matrices = state
-        return weights, Feedback(matrices, "layerwise")
 
     def laws(self, weights):
         return balance_laws(weights, MovingFeedbackPotential(), decay=2 * self.decay)

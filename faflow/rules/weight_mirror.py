@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Scalar
-from ..feedback import Feedback, Form
-from .abstract import AbstractLearningRule
-from .layerwise import FeedbackAlignment
+from ..feedback import Form
+from .moving_feedback import AbstractMovingFeedbackRule
 
 
-class WeightMirror(AbstractLearningRule):
+class WeightMirror(AbstractMovingFeedbackRule):
     """dW_l/dt as in FA with the present F; dF_l/dt = gain W_l - decay F_l (n_l, n_{l-1}).
 
     The mean over the noise of the mirror phase: noise of variance sigma^2 in layer l - 1 and what
@@ -27,18 +26,9 @@ class WeightMirror(AbstractLearningRule):
     source: ClassVar[str] = "Akrout et al. 2019 (its mean over the noise)"
     form: ClassVar[Form] = "layerwise"
 
-    def init(self, weights, feedback, data):
-        return weights, feedback.matrices
-
-    def velocity(self, t, state, feedback, data):
-        weights, matrices = state
-        update = FeedbackAlignment().vector_field(weights, Feedback(matrices, "layerwise"), data)
+    def moves(self, update, weights, matrices):
         mirror = lambda weight, matrix: self.gain * weight - self.decay * matrix  # noqa: E731
         return update, jax.tree.map(mirror, weights.weights[1:], matrices)
-
-    def read(self, state, feedback, data):
-        weights, matrices = state
-        return weights, Feedback(matrices, "layerwise")
 
     def laws(self, weights):
         return {}
