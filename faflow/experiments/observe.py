@@ -28,6 +28,7 @@ from ..observables import (
 )
 from ..rules import AbstractLayerwiseRule, AbstractWeightRule, DeltaAlignment, Exponent, Speed
 from ..tasks import feedback_limit, minimum_norm_map
+from .kernels import kernel_observable
 
 Observed = dict[str, AbstractObservable]
 
@@ -138,6 +139,11 @@ def _exponent(name: str, problem: FlowProblem) -> Observed:
     return {name: Exponent(problem.rule), "residual": Residual()}
 
 
+def _kernel(name: str, problem: FlowProblem) -> Observed:
+    kernel = kernel_observable(problem)
+    return {} if kernel is None else {name: kernel}
+
+
 def _minimum_norm(name: str, problem: FlowProblem) -> Observed:
     if not is_linear_squares(problem.weights, problem.data):
         raise ValueError("needs a linear network without biases and the squared loss")
@@ -168,5 +174,6 @@ OBSERVABLES: dict[str, Entry] = {
     "low-rank-limit": Entry("distance of W_2 W_1 to Y P_BY", _low_rank_limit),
     "speed": Entry("||dW/dt||", lambda name, problem: {name: Speed(problem.rule)}),
     "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
+    "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _kernel),
     "kinks": Entry("sign changes of pre-activations (kinked phi)", lambda name, problem: {}),
 }

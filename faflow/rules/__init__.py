@@ -14,6 +14,11 @@ from .fa_star import FAStar as FAStar
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
+from .kernel import TangentKernel as TangentKernel
+from .kernel import as_matrix as as_matrix
+from .kernel import effective_kernel as effective_kernel
+from .kernel import error_response as error_response
+from .kernel import with_error as with_error
 from .kolen_pollack import KolenPollack as KolenPollack
 from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
