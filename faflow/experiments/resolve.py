@@ -90,6 +90,8 @@ def resolve_config(config: Config, base: Path) -> Resolved:
         method=method,
     )
     make("task.loss", resolved.loss)
+    if config.network.seed is not None and config.network.kind != "gated":
+        raise ConfigError("network.seed", "needs network.kind = 'gated'; remove it or change that")
     return resolved
 
 

@@ -7,6 +7,7 @@ from .abstract import State as State
 from .abstract import backward_sweep as backward_sweep
 from .abstract import direct_sweep as direct_sweep
 from .abstract import outer_products as outer_products
+from .abstract import slopes as slopes
 from .abstract import weight_velocity as weight_velocity
 from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
