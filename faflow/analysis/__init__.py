@@ -8,6 +8,7 @@ from .exponent import ExponentFit as ExponentFit
 from .exponent import fit_exponent as fit_exponent
 from .laws import LawDrift as LawDrift
 from .laws import LawRate as LawRate
+from .laws import forecast_error as forecast_error
 from .laws import law_drift as law_drift
 from .laws import law_rate as law_rate
 from .lazy import LazyKernels as LazyKernels

@@ -17,7 +17,8 @@ class AlignmentCertificate(NamedTuple):
     """Per feedback matrix: <W_{l+1}(t), F_{l+1}> >= floor_l = -Q_l(0) / k for all t.
 
     From the layer balance k <W, F> = 1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - Q_l(0) and squares >= 0
-    (Robertson & Koyejo 2023, corollary of Theorem 1); nan where no floor is known. `certified`:
+    (Robertson & Koyejo 2023, corollary of Theorem 1); under learning rates eta_l, times eta_{l+1};
+    nan where no floor is known. `certified`:
     every floor is known and positive, so every layer is aligned at all times. `inner_minimum`:
     smallest inner product recorded; `held`: none fell below its floor. It bounds the inner product,
     not the cosine.
@@ -52,7 +53,8 @@ def alignment_certificate(
     known = law.layers[-1:] if feedback0.form == "direct" else law.layers
     for layer, value in zip(law.layers, balance, strict=True):
         if layer in known:
-            floor[layer - 1] = -value / law.degree
+            share = 1.0 if law.rates is None else float(law.rates[layer])
+            floor[layer - 1] = -value * share / law.degree
     slack = SLACK * np.max(np.abs(inner), axis=0)
     below = inner < (floor - slack)[None, :]  # never where no floor is known (nan)
     return AlignmentCertificate(
@@ -64,5 +66,5 @@ def certificate_law(rule: AbstractLearningRule, weights: AbstractNetwork) -> Bal
     """The layer balance with psi = <W, F>, if the rule keeps it for this network."""
     law: AbstractConservationLaw | None = rule.laws(weights).get("layer-balance")
     if isinstance(law, Balance) and isinstance(law.potential, FeedbackPotential):
-        return law
+        return None if np.any(np.asarray(law.decay) != 0) else law
     return None

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, Record
+from .._types import Array, Record, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
@@ -48,21 +48,23 @@ def law_rate(
     feedback: Feedback,
     data: Data,
     state: State | None = None,
+    t: Scalar | None = None,
 ) -> LawRate:
     """The derivative of a law along a rule's field at one point: tests the theorem itself.
 
     <grad Q, (W', F')> by forward differentiation of the law's terms along the rule's velocity.
-    `state`: the rule's state there, if it is not the one that it starts from.
+    `state`: the rule's state there, if it is not the one that it starts from; `t`: the time, 0
+    unless given.
     """
     if state is not None:
         weights, feedback = rule.read(state, feedback, data)
-    moved, shifted = weight_velocity(rule, weights, feedback, data, state)
+    moved, shifted = weight_velocity(rule, weights, feedback, data, state, t)
 
     def terms(net: AbstractNetwork, back: Feedback):
         return law.terms(net, back, data)
 
     values, moves = jax.jvp(terms, (weights, feedback), (moved, shifted))
-    rates = jax.tree.map(lambda move, value: move + law.decay * value, moves, values)
+    rates = jax.tree.map(jnp.subtract, moves, law.decaying(values))
     rate = _largest(law.collect(rates))
     # The same derivative at |W| along |W'| adds up what cancels in the rate.
     positive, speeds = jax.tree.map(jnp.abs, (weights, moved))
@@ -73,14 +75,34 @@ def law_rate(
     return LawRate(rate, scale, relative)
 
 
-def law_drift(law_values, law_scales, ts, reached, decay: float = 0.0) -> LawDrift:
-    """The drift of a recorded law; `law_values` and `law_scales` have a leading axis of saves."""
+def law_drift(law_values, law_scales, ts, reached, decay=0.0) -> LawDrift:
+    """The drift of a recorded law; `law_values` and `law_scales` have a leading axis of saves.
+
+    `decay`: one number, or one per layer.
+    """
     kept = np.asarray(reached, bool)
-    times = np.asarray(ts)[kept]
-    worst, scales, when = [], [], []
-    for values, scale in zip(_by_layer(law_values), _by_layer(law_scales), strict=True):
+    since, values_of = np.asarray(ts)[kept], _by_layer(law_values)
+    rates = np.broadcast_to(np.asarray(decay, float), (len(values_of),))
+    expected = [
+        np.exp(-rate * (since - since[:1]))[:, None] * values[kept][:1]
+        for values, rate in zip(values_of, rates, strict=True)
+    ]
+    return _deviation(values_of, expected, law_scales, ts, kept)
+
+
+def forecast_error(law_values, predicted, law_scales, ts, reached) -> LawDrift:
+    """max_t |Q(t) - Q_predicted(t)| of a recorded law, as `law_drift` reports a drift."""
+    kept = np.asarray(reached, bool)
+    expected = [values[kept] for values in _by_layer(predicted)]
+    return _deviation(_by_layer(law_values), expected, law_scales, ts, kept)
+
+
+def _deviation(values_of, expected_of, law_scales, ts, kept) -> LawDrift:
+    """The largest deviation of values (all saves) from expected ones (the reached), per layer."""
+    times, worst, scales, when = np.asarray(ts)[kept], [], [], []
+    layers = zip(values_of, expected_of, _by_layer(law_scales), strict=True)
+    for values, expected, scale in layers:
         values, scale = values[kept], scale[kept]
-        expected = np.exp(-decay * (times - times[0]))[:, None] * values[:1]
         drift = np.max(np.abs(values - expected), axis=1)
         worst.append(np.max(drift))
         scales.append(np.max(scale))

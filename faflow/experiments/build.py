@@ -17,7 +17,7 @@ from ..flow import SKETCH, FlowProblem, Numerics, Stops, WeightSketch, check_exa
 from ..networks import MLP, AbstractNetwork, GatedMLP
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
-from ..rules import AbstractLearningRule, FAStar
+from ..rules import AbstractForecastingRule, AbstractLearningRule, FAStar, Forecast
 from ..solvers import SOLVERS
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
@@ -55,7 +55,8 @@ def build(resolved: Resolved) -> Experiment:
     rule = make("rule", resolved.rule)
     _check_rule(resolved, rule, task)
     weights, feedback = _weights_and_feedback(resolved, rule.form, task)
-    problem = FlowProblem(rule, _network(resolved, weights), feedback, task.data)
+    weights = _network(resolved, weights)
+    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, task.data)
     check_network(resolved, problem)
     _check_slaved_readout(problem)
     check_field(resolved, problem)
@@ -113,6 +114,22 @@ def _check_rule(resolved: Resolved, rule: AbstractLearningRule, task: Task) -> N
         raise ConfigError("task.loss", what)
     if isinstance(rule, FAStar) and len(resolved.config.network.widths) < 3:
         raise ConfigError("network.widths", "lists no hidden layer, but the rule fa-star needs one")
+
+
+def _modified(
+    resolved: Resolved, rule: AbstractLearningRule, weights: AbstractNetwork
+) -> AbstractLearningRule:
+    """The rule under its modifiers, with forecasts of what these do to its laws."""
+    unmodified = rule
+    for index, choice in enumerate(resolved.modifiers):
+        path = f"rule.modifiers.{index}"
+        rule = make(path, choice, rule=rule)
+        with blaming(path, resolved.suspects, f"{path}.kind"):
+            rule.laws(weights)
+    if not isinstance(rule, AbstractForecastingRule) or "laws" not in resolved.names:
+        return rule
+    laws = {f"unmodified-{name}": law for name, law in unmodified.laws(weights).items()}
+    return Forecast(rule, laws) if laws else rule
 
 
 def _check_slaved_readout(problem: FlowProblem) -> None:

@@ -19,6 +19,6 @@ class Choice:
         """Whether it comes from outside faflow."""
         return ":" in self.kind and is_foreign(self.entry)
 
-    def make(self) -> Any:
-        """The entry called with its options."""
-        return self.entry(**self.options)
+    def make(self, **supplied: Any) -> Any:
+        """The entry called with its options and what faflow supplies."""
+        return self.entry(**supplied, **self.options)

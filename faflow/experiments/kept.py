@@ -17,12 +17,13 @@ def is_kept(law: AbstractConservationLaw, problem: FlowProblem, bound: float) ->
     """Whether the law's relative rate is below `bound` at the start and at a random state near it.
 
     Two points, because a field can keep a law by chance at a special one (zero weights, or weights
-    equal to a copy of them that the rule holds). A rate that is no number keeps nothing.
+    equal to a copy of them that the rule holds; t = 0 for a field that depends on time). A rate
+    that is no number keeps nothing.
     """
     rule, point = problem.rule, (problem.weights, problem.feedback, problem.data)
     start = rule.init(*point)
-    for state in (start, perturbed(start)):
-        rate = law_rate(law, rule, *point, state)
+    for state, t in ((start, 0.0), (perturbed(start), 1.0)):
+        rate = law_rate(law, rule, *point, state, jnp.asarray(t))
         if not bool(np.all(np.asarray(rate.relative) < bound)):
             return False
     return True

@@ -8,6 +8,7 @@ from .._types import Outputs
 from ..flow import FlowProblem
 from ..rules import (
     AbstractLayerwiseRule,
+    Forecast,
     TangentKernel,
     as_matrix,
     effective_kernel,
@@ -29,15 +30,15 @@ def kernel_observable(problem: FlowProblem) -> TangentKernel | None:
         )
     if not has_kernel(problem):
         return None
-    first = eqx.filter_jit(effective_kernel)(*_parts(problem))
-    return TangentKernel(problem.rule, as_matrix(first))
+    parts = _parts(problem)
+    return TangentKernel(parts[0], as_matrix(eqx.filter_jit(effective_kernel)(*parts)))
 
 
 def has_kernel(problem: FlowProblem) -> bool:
     """Whether the rule's field at given weights and feedback is affine in the error, and is known
     from them. Layerwise rules promise it; the others are tried: targets heard otherwise than
     through the error (DRTP), signs and squares of it (Hebb), a memory of the first weights
-    (align-ada) or of the past show."""
+    (align-ada) or of the past (momentum) and rates that change with time show."""
     if isinstance(problem.rule, AbstractLayerwiseRule):
         return True
     gaps, size = _gaps(problem)
@@ -45,7 +46,8 @@ def has_kernel(problem: FlowProblem) -> bool:
 
 
 def _parts(problem: FlowProblem):
-    return problem.rule, problem.weights, problem.feedback, problem.data
+    rule = problem.rule.rule if isinstance(problem.rule, Forecast) else problem.rule
+    return rule, problem.weights, problem.feedback, problem.data
 
 
 @eqx.filter_jit
@@ -63,7 +65,8 @@ def _gaps(problem: FlowProblem):
     affine = [field(one + two), field(one), field(two), field(jnp.zeros_like(error))]
     moved = perturbed(state)
     point = rule.read(moved, feedback, data)
-    remembered = weight_velocity(rule, weights, feedback, data, moved)[0]
+    later = jnp.ones(())  # a field that depends on time is not known from the weights either
+    remembered = weight_velocity(rule, weights, feedback, data, moved, later)[0]
     forgotten = weight_velocity(rule, *point, data)[0]
     pairs = [(true, told), (remembered, forgotten)]
     gaps = [jax.tree.map(jnp.subtract, *pair) for pair in pairs]

@@ -73,7 +73,8 @@ def method_of(config: Config, phi: AbstractActivation, rule: type) -> Method:
             _refuse(kinks, f"needs network.activation = 'relu', but that is {named}; use 'plain'")
         return "smooth"
     if not issubclass(rule, AbstractLayerwiseRule):
-        _refuse(kinks, f"serves layerwise rules, and {config.rule.kind} is none; use 'plain'")
+        named = f"{config.rule.kind} with modifiers" if config.rule.modifiers else config.rule.kind
+        _refuse(kinks, f"serves layerwise rules, and {named} is none; use 'plain'")
     if config.flow.step is not None:
         what = f"is {config.flow.step}, but flow.kinks = 'exact' chooses its steps; remove it"
         raise ConfigError("flow.step", what)

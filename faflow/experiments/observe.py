@@ -26,7 +26,15 @@ from ..observables import (
     hidden_layers,
     law_degree,
 )
-from ..rules import AbstractLayerwiseRule, AbstractWeightRule, DeltaAlignment, Exponent, Speed
+from ..rules import (
+    AbstractLayerwiseRule,
+    AbstractWeightRule,
+    DeltaAlignment,
+    Exponent,
+    Forecast,
+    Speed,
+    unmodified,
+)
 from ..tasks import feedback_limit, minimum_norm_map
 from .kernels import kernel_observable
 
@@ -70,7 +78,8 @@ def default_names(form: str, layers: int) -> tuple[str, ...]:
 
 def feedback_moves(problem: FlowProblem) -> bool:
     """Whether the rule's feedback changes on the way."""
-    return problem.feedback.form != "none" and not isinstance(problem.rule, AbstractWeightRule)
+    rule = unmodified(problem.rule)
+    return problem.feedback.form != "none" and not isinstance(rule, AbstractWeightRule)
 
 
 # ---- laws ---------------------------------------------------------------------------------------
@@ -86,7 +95,9 @@ def asked_laws(
     """
     claimed = problem.rule.laws(problem.weights)
     found = {name: (law, True) for name, law in claimed.items()}
-    for name in asked or (() if claimed else ("layer-balance",)):
+    if isinstance(problem.rule, Forecast):
+        found |= {name: (law, False) for name, law in problem.rule.forecasts.items()}
+    for name in asked or (() if found else ("layer-balance",)):
         if name not in found:
             found[name] = (_unclaimed(problem, name), False)
     return found
@@ -130,9 +141,10 @@ def _with_feedback(make: Callable[[], AbstractObservable]):
 
 
 def _delta_alignment(name: str, problem: FlowProblem) -> Observed:
-    if not isinstance(problem.rule, AbstractLayerwiseRule) or len(problem.weights.weights) < 2:
+    rule = unmodified(problem.rule)
+    if not isinstance(rule, AbstractLayerwiseRule) or len(problem.weights.weights) < 2:
         return {}
-    return {name: DeltaAlignment(problem.rule)}
+    return {name: DeltaAlignment(rule)}
 
 
 def _exponent(name: str, problem: FlowProblem) -> Observed:

@@ -23,7 +23,7 @@ MISSING = inspect.Parameter.empty
 
 # What a class's fields say about itself (an activation's degree), rather than what a user chooses.
 FACTS = frozenset({"degree", "kinked", "exact", "form", "label", "axes", "needs_weights"})
-_SUPPLIED = frozenset({"key"})  # by faflow
+_SUPPLIED = frozenset({"key", "rule"})  # by faflow; a modifier's rule is [rule]'s
 
 
 class Option(NamedTuple):
@@ -131,6 +131,8 @@ def plain(annotation: Any) -> Any:
         return float if annotation.dim_str == "" else tuple[float, ...]
     if annotation == str | os.PathLike[str]:
         return str
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.Union[tuple(map(plain, typing.get_args(annotation)))]  # noqa: UP007
     return annotation
 
 

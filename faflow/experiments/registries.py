@@ -19,7 +19,7 @@ from ..feedback import AbstractFeedbackDraw, Form
 from ..networks import ACTIVATIONS, AbstractActivation, AbstractInitialisation
 from ..networks import INITIALISATIONS as DRAWN_INITIALISATIONS
 from ..observables import LAWS
-from ..rules import RULES, AbstractLearningRule
+from ..rules import MODIFIERS, RULES, AbstractLearningRule, AbstractModifiedRule
 from ..solvers import SOLVERS
 from ..tasks import LOSSES, TASKS, AbstractLoss
 from .errors import ConfigError, nearest, shown
@@ -30,6 +30,7 @@ FEEDBACKS = {**DRAWN_FEEDBACKS, "arrays": FeedbackFromFile}
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "rules": RULES,
+    "modifiers": MODIFIERS,
     "tasks": TASKS,
     "inits": INITIALISATIONS,
     "feedbacks": FEEDBACKS,
@@ -42,6 +43,7 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
 # What a class from outside must be a subclass of; tasks are plain functions.
 BASES: dict[str, type | None] = {
     "rules": AbstractLearningRule,
+    "modifiers": AbstractModifiedRule,
     "tasks": None,
     "inits": AbstractInitialisation,
     "feedbacks": AbstractFeedbackDraw,

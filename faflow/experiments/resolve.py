@@ -14,8 +14,8 @@ from .errors import ConfigError, nearest, shown
 from .kinks import DEFAULTS, Method, method_of, tables_of
 from .observe import OBSERVABLES, default_names
 from .options import check_options
-from .registries import LAWS, resolve, source_file
-from .schema import AbstractKindSection, ActivationSection, Config, FlowSection
+from .registries import LAWS, MODIFIERS, resolve, source_file
+from .schema import AbstractKindSection, ActivationSection, Config, FlowSection, ModifierSection
 
 SINGLE = 1e-4  # relative tolerance in float32
 # The smallest relative tolerance that rounding leaves any meaning.
@@ -34,6 +34,7 @@ class Resolved:
     init: Choice
     task: Choice
     rule: Choice
+    modifiers: tuple[Choice, ...]
     feedback: Choice
     loss: Choice
     flow: FlowSection
@@ -50,6 +51,7 @@ class Resolved:
             "task.kind": self.task,
             "task.loss": self.loss,
             "rule.kind": self.rule,
+            **{f"rule.modifiers.{i}.kind": choice for i, choice in enumerate(self.modifiers)},
             "feedback.kind": self.feedback,
             "flow.solver": Choice(self.flow.solver, entry, {}),
         }
@@ -74,8 +76,9 @@ def resolve_config(config: Config, base: Path) -> Resolved:
     """Look up every kind, validate its options, fill in the defaults. ConfigError if it can't."""
     activation = _choose("network.activation", _activation_section(config))
     rule = _choose("rule", config.rule)
+    modifiers = tuple(_modifier(i, table) for i, table in enumerate(config.rule.modifiers))
     phi = make("network.activation", activation)
-    method = method_of(config, phi, rule.entry)
+    method = method_of(config, phi, modifiers[-1].entry if modifiers else rule.entry)
     resolved = Resolved(
         config=config,
         base=base,
@@ -83,6 +86,7 @@ def resolve_config(config: Config, base: Path) -> Resolved:
         init=_choose("init", config.init),
         task=_choose("task", config.task),
         rule=rule,
+        modifiers=modifiers,
         feedback=_choose("feedback", config.feedback),
         loss=Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss), {}),
         flow=_resolve_flow(config, method),
@@ -95,12 +99,12 @@ def resolve_config(config: Config, base: Path) -> Resolved:
     return resolved
 
 
-def make(path: str, choice: Choice) -> Any:
+def make(path: str, choice: Choice, **supplied: Any) -> Any:
     """The object of a choice; what its constructor objects to becomes a ConfigError."""
     named = path if path in ("network.activation", "task.loss") else f"{path}.kind"
     with blaming(path, {named: choice}, named):
         try:
-            return choice.make()
+            return choice.make(**supplied)
         except TypeError as error:
             raise ValueError(str(error)) from error
 
@@ -120,6 +124,13 @@ def _choose(path: str, section: AbstractKindSection) -> Choice:
     entry = resolve(where, section.registry, section.kind)
     own = list(type(section).model_fields)
     return Choice(section.kind, entry, check_options(path, entry, section.options, own))
+
+
+def _modifier(index: int, table: dict[str, Any]) -> Choice:
+    path = f"rule.modifiers.{index}"
+    if not isinstance(table.get("kind"), str):
+        raise ConfigError(f"{path}.kind", f"is missing; {nearest('', MODIFIERS)}")
+    return _choose(path, ModifierSection(**table))
 
 
 def _observed(config: Config, rule: Choice) -> tuple[str, ...]:

@@ -87,9 +87,16 @@ class TaskSection(AbstractKindSection):
 
 
 class RuleSection(AbstractKindSection):
-    """[rule]: the learning rule."""
+    """[rule]: the learning rule, and what modifies it, one after the other."""
 
     registry: ClassVar[str] = "rules"
+    modifiers: tuple[Table, ...] = ()
+
+
+class ModifierSection(AbstractKindSection):
+    """[[rule.modifiers]]: a modifier of the rule and of the modifiers before it."""
+
+    registry: ClassVar[str] = "modifiers"
 
 
 class FeedbackSection(AbstractKindSection):

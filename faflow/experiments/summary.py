@@ -15,6 +15,7 @@ from ..analysis import (
     alignment_certificate,
     factorisation_report,
     fit_exponent,
+    forecast_error,
     law_drift,
     law_rate,
     minimum_norm_report,
@@ -147,7 +148,7 @@ def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) ->
         first = law_rate(law, problem.rule, problem.weights, problem.feedback, problem.data)
         last = law_rate(law, problem.rule, *end, problem.data)
         values, scales = solution.records[name], solution.records[f"{name}_scale"]
-        decay = float(law.decay)
+        decay = np.asarray(law.decay).tolist()
         drift = law_drift(values, scales, solution.ts, solution.reached, decay)
         found[name] = {
             "claimed": claimed,
@@ -160,7 +161,12 @@ def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) ->
             "worst_time": drift.worst_time,
             "scale": drift.scale,
         }
-        if decay:
+        predicted = solution.records.get(f"{name}_forecast")
+        if predicted is not None:
+            missed = forecast_error(values, predicted, scales, solution.ts, solution.reached)
+            found[name]["forecast_error"] = missed.drift
+            found[name]["relative_forecast_error"] = missed.relative
+        if np.any(decay):
             found[name]["decay"] = decay
     return found
 
@@ -240,6 +246,10 @@ def _warnings(
     if resolved.config.precision == "float32":
         found.append("float32: laws and exponents are known to about six digits only")
     for name, law in summary.get("laws", {}).items():
+        if "forecast_error" in law:
+            if not law["kept"]:
+                found.append(f"{name} is broken by a modifier: its drift is forecast, and no error")
+            continue
         if not law["kept"]:
             found.append(f"{name} is not kept by this rule and network; its drift is no error")
         if law["claimed"] and not law["kept"]:

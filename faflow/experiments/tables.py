@@ -49,11 +49,14 @@ def _law_line(law: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
         number(law[key][worst])
         for key in ("drift", "scale", "relative_drift", "worst_time", "layers")
     )
-    return (
+    text = (
         f"{'kept' if law['kept'] else 'NOT KEPT'}; "
         f"rate at start {number(_max(law['rate_at_start']))}; drift {drift} of {scale} "
         f"= {relative} at t = {when} (layer {layer}; {_tolerance(solver)})"
     )
+    if "relative_forecast_error" in law:
+        text += f"; forecast to {number(_max(law['relative_forecast_error']))}"
+    return text
 
 
 def _tolerance(solver: Mapping[str, Any]) -> str:

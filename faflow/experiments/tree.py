@@ -16,6 +16,7 @@ from .event_tree import event_dataset
 from .observe import feedback_moves, named_arrays
 
 WEIGHTS = "weights"
+FORECAST = "_forecast"  # the suffix of what a modified rule predicts of a law
 _ONE_BASED = ("layer", "hidden_layer", "feedback")
 
 
@@ -51,9 +52,14 @@ def result_tree(
 
 def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> xr.Dataset:
     variables: dict[str, Any] = {}
+    hidden = len(experiment.problem.weights.weights) - 1
     for name, see in experiment.observables.items():
         if name not in (WEIGHTS, SKETCH, TWIN):
-            variables |= _variables(name, see, solution.records[name], reached)
+            variables |= _variables(name, see, solution.records[name], reached, hidden)
+    for name, record in solution.records.items():
+        if name.endswith(FORECAST):
+            law = experiment.observables[name.removesuffix(FORECAST)]
+            variables |= _variables(name, law, record, reached, hidden)
     counts = solution.counts_at
     counted = [
         ("steps", counts.accepted, "accepted steps so far"),
@@ -64,12 +70,11 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> x
     for name, values, about in counted:
         attrs = {"long_name": about, "units": "1"}
         variables[name] = xr.Variable(("time",), np.asarray(values)[reached], attrs)
-    hidden = len(experiment.problem.weights.weights) - 1
     coordinates = {"time": time, **_layer_coordinates(variables, experiment, hidden)}
     return xr.Dataset(variables, coordinates)
 
 
-def _variables(name: str, see: Any, record: Any, reached) -> dict[str, xr.Variable]:
+def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[str, xr.Variable]:
     if isinstance(record, Mapping):
         leaves = {f"{name}_{leaf}": (value, see.axes) for leaf, value in record.items()}
     elif isinstance(record, tuple | list):
@@ -79,7 +84,7 @@ def _variables(name: str, see: Any, record: Any, reached) -> dict[str, xr.Variab
             for layer, value in zip(layers, record, strict=True)
         }
     else:
-        leaves = {name: (record, _axes_of(name, see, record))}
+        leaves = {name: (record, _axes_of(name, see, hidden))}
     attrs = {"long_name": see.label, "units": "1"}
     return {
         key: xr.Variable(("time", *axes), np.asarray(value)[reached], attrs)
@@ -93,11 +98,12 @@ def law_layers(see: Any) -> tuple[int, ...] | None:
     return law.layers if isinstance(law, AbstractConservationLaw) else None
 
 
-def _axes_of(name: str, see: Any, record: Any) -> tuple[str, ...]:
+def _axes_of(name: str, see: Any, hidden: int) -> tuple[str, ...]:
     # A law of some hidden layers only (direct feedback) has an axis of its own.
     layers = law_layers(see)
-    if layers and layers != tuple(range(1, len(layers) + 1)):
-        return tuple(f"{axis}_of_{name.removesuffix('_scale')}" for axis in see.axes)
+    if layers and layers != tuple(range(1, hidden + 1)):
+        law = name.removesuffix("_scale").removesuffix(FORECAST)
+        return tuple(f"{axis}_of_{law}" for axis in see.axes)
     return see.axes
 
 

@@ -36,7 +36,8 @@ def integrate(
     tolerances are traced. Raises ValueError for times that do not increase, FlowError if the flow
     ended early and `throw` (the error holds the solution). float64 has to be switched on by the
     caller (`jax.config.update("jax_enable_x64", True)`) before any array is made. With `kinks =
-    "exact"` ValueError too if the rule, activation or solver is not served.
+    "exact"` ValueError too if the rule, activation or solver is not served. A rule with forecasts
+    (`faflow.rules.forecast`) records them too, as `<law>_forecast`.
     """
     numerics = Numerics() if numerics is None else numerics
     check_times(ts)
@@ -72,7 +73,8 @@ def solve(
 
     def observe(carry: Carry):
         weights, feedback = stepper.read(carry.state)
-        return {name: see(weights, feedback, problem.data) for name, see in observables.items()}
+        seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
+        return seen | stepper.forecasts(carry.state)
 
     end, (times, reached, records, counts_at) = record_along(
         ts,

@@ -18,6 +18,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..observables import KinkCount, KinkCounter
+from ..rules import Forecast
 from ..solvers import GaussLegendre, evaluations_per_step, keeps_last
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
@@ -217,6 +218,14 @@ class Stepper(eqx.Module):
 
     def weights_of(self, state: list[Array]) -> AbstractNetwork:
         return self.read(state)[0]
+
+    def forecasts(self, state: list[Array]) -> dict[str, PyTree]:
+        """What the rule predicts of its laws, as `<law>_forecast`, if it does."""
+        rule = self.problem.rule
+        if not isinstance(rule, Forecast):
+            return {}
+        predicted = rule.predicted(self._rule_state(state))
+        return {f"{name}_forecast": value for name, value in predicted.items()}
 
     @property
     def term(self) -> diffrax.ODETerm:

@@ -4,7 +4,8 @@ Layer l = 1..L-1 (hidden), phi of Euler degree k, potential psi (see `potentials
     layer balance    Q_l    = 1/2 ||W_l||_F^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1})
     neuron balance   Q_{lj} = 1/2 ||W_l[j,:]||^2 + 1/2 beta_{lj}^2 - k psi(W_{l+1}[:,j])
     matrix balance   C_l    = W_l W_l^T + beta_l beta_l^T - M(W_{l+1})          (linear nets)
-The matrix exists for quadratic psi only.
+The matrix exists for quadratic psi only. Under learning rates eta_l of constant ratios, own terms
+are divided by eta_l and those of layer l + 1 by eta_{l+1}.
 Robertson & Koyejo 2023, Theorem 1 is the layer balance with psi = <W, F>, no biases, k = 1.
 """
 
@@ -14,6 +15,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from .._types import Array, Record, Scalar
 from ..feedback import Feedback
@@ -23,18 +25,20 @@ from .abstract import AbstractObservable
 from .potentials import AbstractPotential, AbstractQuadraticPotential
 
 LawForm = Literal["layer-balance", "neuron-balance", "matrix-balance"]
+Decay = Scalar | Float[Array, " layers"] | float
 
 
 class AbstractConservationLaw(AbstractObservable):
     """A quantity Q(weights, feedback, data) with Q' = -decay * Q along a rule's flow.
 
     `layers`: the hidden layers it speaks of, one pytree leaf (or entry) each. `decay` = 0 is
-    conservation; Kolen-Pollack with weight decay has 2 lambda. `quadratic`: Q is a quadratic
-    polynomial of the weights, so that Gauss-Legendre methods keep it to rounding.
+    conservation; Kolen-Pollack with weight decay has 2 lambda; one number, or one per layer.
+    `quadratic`: Q is a quadratic polynomial of the weights, so that Gauss-Legendre methods keep it
+    to rounding.
     """
 
     layers: eqx.AbstractVar[tuple[int, ...]]
-    decay: eqx.AbstractVar[Scalar | float]
+    decay: eqx.AbstractVar[Decay]
     quadratic: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
@@ -52,6 +56,14 @@ class AbstractConservationLaw(AbstractObservable):
         """Q with every term positive (|W| for W): what a drift is to be compared with."""
         terms = self.terms(jax.tree.map(jnp.abs, weights), feedback, data)
         return self.collect(tuple(map(jnp.abs, terms)))
+
+    def decays(self) -> tuple[Scalar, ...]:
+        """`decay` of every layer of `layers`."""
+        return tuple(jnp.broadcast_to(jnp.asarray(self.decay, float), (len(self.layers),)))
+
+    def decaying(self, values: tuple[Array, ...]) -> tuple[Array, ...]:
+        """-decay Q, term by term: what Q' is, from the terms of Q."""
+        return tuple(-rate * value for rate, value in zip(self.decays(), values, strict=True))
 
 
 class ScaleOf(AbstractObservable):
@@ -72,13 +84,17 @@ class ScaleOf(AbstractObservable):
 
 
 class Balance(AbstractConservationLaw):
-    """The layer, neuron or matrix balance of the given potential (module docstring)."""
+    """The layer, neuron or matrix balance of the given potential (module docstring).
+
+    `rates`: eta_1..eta_L where layers learn at rates of their own.
+    """
 
     potential: AbstractPotential
     form: LawForm = eqx.field(static=True)
     layers: tuple[int, ...] = eqx.field(static=True)
     degree: float = eqx.field(static=True, default=1.0)
-    decay: Scalar | float = 0.0
+    decay: Decay = 0.0
+    rates: Float[Array, " layers"] | None = None
 
     def __check_init__(self):
         if self.form == "matrix-balance" and not self.quadratic:
@@ -113,16 +129,25 @@ class Balance(AbstractConservationLaw):
 
     def _entries(self, weights, feedback, layer: int) -> Array:
         # Row j holds all that neuron j contributes: (n_l, n_{l-1} + 1 + n_{l+1}).
-        upper = self.potential.entries(weights, feedback, layer + 1)
-        own = 0.5 * weights.weights[layer - 1] ** 2
-        bias = 0.5 * _bias(weights, layer)[:, None] ** 2
-        return jnp.concatenate([own, bias, -self.degree * upper.T], axis=1)
+        below, above = self._shares(layer)
+        upper = self.degree * above * self.potential.entries(weights, feedback, layer + 1)
+        own = 0.5 * below * weights.weights[layer - 1] ** 2
+        bias = 0.5 * below * _bias(weights, layer)[:, None] ** 2
+        return jnp.concatenate([own, bias, -upper.T], axis=1)
 
     def _squares(self, weights, feedback, layer: int) -> Array:
         assert isinstance(self.potential, AbstractQuadraticPotential)  # `__check_init__` sees to it
         weight, bias = weights.weights[layer - 1], _bias(weights, layer)
-        upper = self.potential.matrix(weights, feedback, layer + 1)
-        return jnp.stack([weight @ weight.T, jnp.outer(bias, bias), -upper], axis=-1)
+        below, above = self._shares(layer)
+        upper = above * self.potential.matrix(weights, feedback, layer + 1)
+        own = (below * (weight @ weight.T), below * jnp.outer(bias, bias))
+        return jnp.stack([*own, -upper], axis=-1)
+
+    def _shares(self, layer: int) -> tuple[Scalar | float, Scalar | float]:
+        """1 / eta_l and 1 / eta_{l+1}."""
+        if self.rates is None:
+            return 1.0, 1.0
+        return 1 / self.rates[layer - 1], 1 / self.rates[layer]
 
 
 def _bias(weights: AbstractNetwork, layer: int) -> Array:
@@ -136,7 +161,7 @@ def balance_laws(
     potential: AbstractPotential,
     *,
     layers: tuple[int, ...] | None = None,
-    decay: Scalar | float = 0.0,
+    decay: Decay = 0.0,
 ) -> dict[str, AbstractConservationLaw]:
     """The balances that hold for this network: none if phi is not homogeneous.
 

@@ -9,6 +9,7 @@ from .alignment import alignment_panels
 from .decay import exponent_panels, loss_panels, residual_panels
 from .discrete import discrete_panels
 from .drift import drift_panels
+from .forecast import forecast_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
 from .panel import Panel
@@ -23,6 +24,7 @@ Panels = Callable[[Stored], list[Panel]]
 
 FIGURES: dict[str, Panels] = {
     "drift": drift_panels,
+    "forecast": forecast_panels,
     "raster": raster_panels,
     "residual": residual_panels,
     "alignment": alignment_panels,

@@ -44,9 +44,9 @@ def drift_panels(stored: Stored) -> list[Panel]:
         Panel(
             title=title,
             ylabel=ylabel + (f"\n(zero is drawn at {number(FLOOR, 1)})" if zeros else ""),
-            curves=_curves(_of(drifts, True), COOL) + _curves(_of(drifts, False), WARM),
+            curves=drift_curves(_of(drifts, True), COOL) + drift_curves(_of(drifts, False), WARM),
             scale="log",
-            levels=_tolerance(stored),
+            levels=tolerance(stored),
         )
     ]
 
@@ -55,19 +55,19 @@ def law_drifts(stored: Stored, law: str) -> list[Drift]:
     """Relative drifts of one law, layer by layer; entries of a layer count by the largest."""
     about = stored.section("laws")[law]
     found = []
-    for index, (layer, name, values) in enumerate(_layers(stored, law)):
+    for index, (layer, name, values) in enumerate(layers_of(stored, law)):
         start = values[0] * _decay(about, stored.times - stored.times[0], index, values.ndim)
         size = np.abs(values - start).reshape(len(values), -1)
-        relative = np.max(size, axis=1, initial=0.0) / _scale(stored, law, name, index)
+        relative = np.max(size, axis=1, initial=0.0) / scale_of(stored, law, name, index)
         found.append(Drift(law, layer, bool(about.get("kept", True)), relative))
     return found
 
 
-def _layers(stored: Stored, law: str) -> list[tuple[str | None, str, np.ndarray]]:
+def layers_of(stored: Stored, law: str) -> list[tuple[str | None, str, np.ndarray]]:
     """(layer, record, values) per hidden layer: columns of one record, or one record each."""
     whole = stored.values(law)
     if whole is not None:
-        if stored.records[law].dims[1:] == ("hidden_layer",):
+        if _by_layer(stored, law):
             return [(k, law, whole[:, i]) for i, k in enumerate(stored.entries(law))]
         return [(None, law, whole)]
     others = set(stored.section("laws")) - {law}
@@ -85,7 +85,13 @@ def _decay(about: dict, since: np.ndarray, index: int, rank: int) -> np.ndarray:
     return factor.reshape(-1, *[1] * (rank - 1))
 
 
-def _scale(stored: Stored, law: str, name: str, index: int) -> float:
+def _by_layer(stored: Stored, record: str) -> bool:
+    """Whether the record has one column per hidden layer, or per layer that a law speaks of."""
+    axes = stored.records[record].dims[1:]
+    return len(axes) == 1 and str(axes[0]).startswith("hidden_layer")
+
+
+def scale_of(stored: Stored, law: str, name: str, index: int) -> float:
     """One number per layer: the summary's, else the largest recorded; 1 if there is none."""
     told = stored.section("laws")[law].get("scale")
     if told is not None:
@@ -98,7 +104,7 @@ def _scale(stored: Stored, law: str, name: str, index: int) -> float:
     recorded = stored.values(record) if record else None
     if record is None or recorded is None:
         return 1.0
-    if name == law and stored.records[record].dims[1:] == ("hidden_layer",):
+    if name == law and _by_layer(stored, record):
         recorded = recorded[:, index]
     size = np.max(np.abs(recorded), initial=0.0, where=np.isfinite(recorded))
     return float(size) or 1.0
@@ -120,7 +126,7 @@ def _unseen(stored: Stored) -> list[str]:
     return [f"not seen here: kinks, weights ± {number(error, 2)}"] if error else []
 
 
-def _curves(group: list[Drift], palette: tuple[str, ...]) -> list[Curve]:
+def drift_curves(group: list[Drift], palette: tuple[str, ...]) -> list[Curve]:
     """Colours tell laws, styles tell layers; of one law alone, both tell layers."""
     laws = list(dict.fromkeys(drift.law for drift in group))
     curves, seen = [], dict.fromkeys(laws, 0)
@@ -156,6 +162,6 @@ def _label(drift: Drift, group: list[Drift], layer: int, many: bool) -> str | No
     return f"{plain(drift.law, 28)}, {count} layers{suffix}" if layer == 0 else None
 
 
-def _tolerance(stored: Stored) -> list[Level]:
+def tolerance(stored: Stored) -> list[Level]:
     rtol = stored.section("solver").get("rtol")
     return [Level(float(rtol), f"rtol = {number(float(rtol), 1)}", GREY)] if rtol else []

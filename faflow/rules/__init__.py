@@ -12,6 +12,8 @@ from .abstract import weight_velocity as weight_velocity
 from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
 from .fa_star import FAStar as FAStar
+from .forecast import Forecast as Forecast
+from .forecast import forecast as forecast
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
@@ -25,6 +27,13 @@ from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
+from .learning_rates import LearningRates as LearningRates
+from .mean_field import MeanFieldRates as MeanFieldRates
+from .mean_field import mean_field_rates as mean_field_rates
+from .modified import AbstractForecastingRule as AbstractForecastingRule
+from .modified import AbstractModifiedRule as AbstractModifiedRule
+from .modified import unmodified as unmodified
+from .momentum import Momentum as Momentum
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed
@@ -33,7 +42,9 @@ from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
 from .target_propagation import (
     FixedWeightDifferenceTargetPropagation as FixedWeightDifferenceTargetPropagation,
 )
+from .weight_decay import WeightDecay as WeightDecay
 from .weight_mirror import WeightMirror as WeightMirror
+from .weight_normalisation import WeightNormalisation as WeightNormalisation
 
 RULES = {
     "gradient": Gradient,
@@ -51,4 +62,13 @@ RULES = {
     "align-ada": AlignAda,
     "align-zero": AlignZero,
     "fixed-weight-difference-target-propagation": FixedWeightDifferenceTargetPropagation,
+}
+
+# Each takes the rule that it modifies as its first argument.
+MODIFIERS = {
+    "weight-decay": WeightDecay,
+    "learning-rates": LearningRates,
+    "mean-field": MeanFieldRates,
+    "momentum": Momentum,
+    "weight-normalisation": WeightNormalisation,
 }

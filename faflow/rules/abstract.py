@@ -4,6 +4,7 @@ import abc
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from .._types import Array, Outputs, PyTree, Scalar
 from ..feedback import Feedback, Form
@@ -22,9 +23,9 @@ class AbstractLearningRule(eqx.Module):
     takes: "none", "layerwise" (F_2..F_L) or "direct" (D_1..D_{L-1}).
     """
 
-    equation: eqx.AbstractClassVar[str]
-    source: eqx.AbstractClassVar[str]
-    form: eqx.AbstractClassVar[Form]
+    equation: eqx.AbstractVar[str]
+    source: eqx.AbstractVar[str]
+    form: eqx.AbstractVar[Form]
 
     @abc.abstractmethod
     def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
@@ -141,10 +142,12 @@ def weight_velocity(
     feedback: Feedback,
     data: Data,
     state: State | None = None,
+    t: Scalar | None = None,
 ) -> tuple[AbstractNetwork, Feedback]:
-    """(d weights / dt, d feedback / dt) at t = 0, through the rule's own state: the one that stands
-    for these weights and feedback, unless another is given that `read` makes the same of."""
+    """(d weights / dt, d feedback / dt) at time t (0 unless given), through the rule's own state:
+    the one that stands for these weights and feedback, unless another is given that `read` makes
+    the same of."""
     state = rule.init(weights, feedback, data) if state is None else state
-    velocity = rule.velocity(jax.numpy.zeros(()), state, feedback, data)
+    velocity = rule.velocity(jnp.zeros(()) if t is None else t, state, feedback, data)
     _, tangent = jax.jvp(lambda s: rule.read(s, feedback, data), (state,), (velocity,))
     return tangent

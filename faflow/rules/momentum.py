@@ -1,0 +1,72 @@
+"""Heavy-ball momentum: a second-order flow, along which laws rise."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Scalar
+from .abstract import AbstractWeightRule
+from .modified import (
+    AbstractForecastingRule,
+    AbstractModifiedField,
+    check_field,
+    law_along,
+    predicted_rate,
+)
+
+
+def _number(value) -> Scalar:
+    return jnp.asarray(value, float)
+
+
+class Momentum(AbstractForecastingRule):
+    """m W'' + gamma W' = g, from rest; `mass` = m (time), `friction` = gamma (no unit).
+
+    A quadratic law of g moves as m Q'' + gamma Q' = m D^2 Q[W', W']: for feedback alignment
+    m ||W_l'||^2 >= 0, so that momentum makes every balance rise, monotonically; for the gradient
+    m (||W_l'||^2 - k ||W_{l+1}'||^2). Steps of size eta with momentum beta,
+    W_{n+1} - W_n = beta (W_n - W_{n-1}) + eta g, are this flow in t = eta n with
+    m = eta (1 + beta) / 2 and gamma = 1 - beta, to first order in eta.
+    """
+
+    rule: AbstractWeightRule | AbstractModifiedField
+    mass: Scalar = eqx.field(converter=_number, default=0.1)
+    friction: Scalar = eqx.field(converter=_number, default=1.0)
+    equation: ClassVar[str] = "m W'' + gamma W' = g"
+    source: ClassVar[str] = "Polyak 1964; Kunin et al. 2021; laws: docs/laws.md"
+
+    def __check_init__(self):
+        check_field(self.rule, "Momentum")
+
+    def init(self, weights, feedback, data):
+        return weights, jax.tree.map(jnp.zeros_like, weights)
+
+    def velocity(self, t, state, feedback, data):
+        weights, speed = state
+        update = self.rule.velocity(t, weights, feedback, data)
+        push = jax.tree.map(lambda g, v: (g - self.friction * v) / self.mass, update, speed)
+        return speed, push
+
+    def read(self, state, feedback, data):
+        return state[0], feedback
+
+    def laws(self, weights):
+        return {}
+
+    def memory(self, law, state, feedback, data):
+        return law_along(law, state[0], state[1], feedback, data)  # Q' = 0 from rest
+
+    def forecast(self, law, t, state, memory, feedback, data):
+        weights, speed = state
+        force = predicted_rate(self.rule, law, t, weights, feedback, data)
+
+        def slope(net):
+            return law_along(law, net, speed, feedback, data)
+
+        _, bend = jax.jvp(slope, (weights,), (speed,))
+        change = jax.tree.map(
+            lambda q, f, b: (f - self.friction * q) / self.mass + b, memory, force, bend
+        )
+        return memory, change
