@@ -88,7 +88,8 @@ def _relu_squared(c: Matrix) -> Dual:
 
 def _polar(c: Matrix) -> tuple[Matrix, Matrix]:
     """|x| |x'| and the angle between x and x', for c = x . x'."""
-    size = _outer(jnp.sqrt(jnp.diag(c)))
+    # sqrt(v v) is v: the angle of x with itself is 0, not the square root of rounding.
+    size = jnp.sqrt(_outer(jnp.diag(c)))
     return size, jnp.arccos(jnp.clip(c / jnp.where(size > 0, size, 1.0), -1.0, 1.0))
 
 
