@@ -58,20 +58,22 @@ def _gaps(problem: FlowProblem):
     error = data.error(weights(data.inputs))
     one, two = (jax.random.normal(jax.random.key(seed), error.shape) for seed in (1, 2))
 
-    def field(heard: Outputs, state=state):
+    def field(heard: Outputs):
         return weight_velocity(rule, weights, feedback, with_error(data, heard), state)[0]
 
-    true, told = weight_velocity(rule, weights, feedback, data, state)[0], field(error)
-    affine = [field(one + two), field(one), field(two), field(jnp.zeros_like(error))]
+    fields = jax.vmap(field)(jnp.stack([error, one + two, one, two, jnp.zeros_like(error)]))
+    true = weight_velocity(rule, weights, feedback, data, state)[0]
     moved = perturbed(state)
     point = rule.read(moved, feedback, data)
     later = jnp.ones(())  # a field that depends on time is not known from the weights either
     remembered = weight_velocity(rule, weights, feedback, data, moved, later)[0]
     forgotten = weight_velocity(rule, *point, data)[0]
-    pairs = [(true, told), (remembered, forgotten)]
-    gaps = [jax.tree.map(jnp.subtract, *pair) for pair in pairs]
-    gaps.append(jax.tree.map(lambda a, b, c, d: a - b - c + d, *affine))
-    return _largest(gaps), _largest([true, *affine, remembered])
+    gaps = [
+        jax.tree.map(lambda own, told: own - told[0], true, fields),
+        jax.tree.map(lambda f: f[1] - f[2] - f[3] + f[4], fields),
+        jax.tree.map(jnp.subtract, remembered, forgotten),
+    ]
+    return _largest(gaps), _largest([true, fields, remembered])
 
 
 def _largest(tree):

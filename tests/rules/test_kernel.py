@@ -19,7 +19,10 @@ from faflow.rules import (
     FeedbackAlignment,
     Gradient,
     KolenPollack,
+    LearningRates,
+    Momentum,
     TangentKernel,
+    WeightDecay,
     as_matrix,
     effective_kernel,
 )
@@ -176,6 +179,28 @@ def test_which_rules_have_a_kernel():
         assert has_kernel(problem) is (name not in without), name
         if name in ("hebbian", "kolen-pollack"):
             assert (kernel_observable(problem) is None) is (name in without)
+
+
+def test_modified_rules():
+    """Rates multiply K's layers and a decay is no part of it; what depends on time has no K."""
+    net, data = setting(sizes=(4, 3, 1))
+    feedback = fed(net, "layerwise")
+    for rule, known in (
+        (LearningRates(FeedbackAlignment(), [0.5, 2.0]), True),
+        (LearningRates(FeedbackAlignment(), 1.0, 0.3), False),
+        (Momentum(FeedbackAlignment()), False),
+    ):
+        assert has_kernel(FlowProblem(rule, net, feedback, data)) is known
+    plain, last = (
+        effective_kernel(LearningRates(FeedbackAlignment(), rates), net, feedback, data)
+        for rates in ([1.0, 1.0], [1e-300, 1.0])
+    )
+    scaled = effective_kernel(LearningRates(FeedbackAlignment(), [0.5, 2.0]), net, feedback, data)
+    np.testing.assert_allclose(scaled, 0.5 * plain + 1.5 * last, rtol=1e-12, atol=1e-14)
+    decaying = WeightDecay(FeedbackAlignment(), 0.4)
+    np.testing.assert_allclose(
+        effective_kernel(decaying, net, feedback, data), plain, rtol=1e-12, atol=1e-14
+    )
 
 
 def test_frozen_rules_take_their_state():
