@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 TOPICS = (
-    "rules", "laws", "tasks", "solvers", "activations", "inits", "feedbacks", "observables",
-    "losses", "kinks",
+    "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
+    "observables", "losses", "kinks",
 )  # fmt: skip
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
 PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)

@@ -7,7 +7,7 @@ from typing import Any
 from ..networks import ACTIVATIONS
 from ..networks import INITIALISATIONS as DRAWN
 from ..networks.initialise import initial_network
-from ..rules import RULES
+from ..rules import MODIFIERS, RULES
 from ..solvers.registry import NOTES
 from .kinks import ABOUT as KINKS
 from .observe import OBSERVABLES
@@ -45,6 +45,18 @@ def _rules() -> list[dict[str, str]]:
             "options": _options(rule),
         }
         for name, rule in RULES.items()
+    ]
+
+
+def _modifiers() -> list[dict[str, str]]:
+    return [
+        {
+            "name": name,
+            "equation": modifier.equation,
+            "source": modifier.source,
+            "options": _options(modifier),
+        }
+        for name, modifier in MODIFIERS.items()
     ]
 
 
@@ -106,6 +118,7 @@ def _options(entry: Callable[..., Any]) -> str:
 
 TOPICS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "rules": _rules,
+    "modifiers": _modifiers,
     "laws": _laws,
     "tasks": lambda: _described("tasks"),
     "solvers": _solvers,

@@ -22,6 +22,7 @@ from ..analysis import (
     predict_exponent,
 )
 from ..flow import FlowSolution, KinkError
+from ..rules import bare
 from ..solvers import counts_evaluations
 from .build import Experiment
 from .discrete import Twin, discrete_section
@@ -203,7 +204,7 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
     fit = fit_exponent(np.asarray(solution.ts)[reached], residual)
     start = (problem.weights, problem.feedback)
     end = (solution.weights, solution.feedback)
-    predicted = predict_exponent(problem.rule, *end, problem.data, start)
+    predicted = predict_exponent(bare(problem.rule), *end, problem.data, start)
     rate = float(predicted.rate)
     both = fit.status == "ok" and predicted.status == "ok"
     section = {

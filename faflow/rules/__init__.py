@@ -13,6 +13,7 @@ from .direct_projection import DirectRandomTargetProjection as DirectRandomTarge
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
 from .fa_star import FAStar as FAStar
 from .forecast import Forecast as Forecast
+from .forecast import bare as bare
 from .forecast import forecast as forecast
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero

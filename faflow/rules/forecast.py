@@ -62,6 +62,11 @@ class Forecast(AbstractModifiedRule):
         return state[1]
 
 
+def bare(rule: AbstractLearningRule) -> AbstractLearningRule:
+    """The rule without its forecasts."""
+    return rule.rule if isinstance(rule, Forecast) else rule
+
+
 def forecast(rule: AbstractLearningRule, weights: AbstractNetwork) -> AbstractLearningRule:
     """The rule with a forecast of every law of its innermost rule; itself if it modifies none or
     has no forecast, or if there is no law."""

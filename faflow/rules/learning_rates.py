@@ -9,7 +9,7 @@ import numpy as np
 from .._types import Scalar
 from ..networks import AbstractNetwork
 from ..observables import Balance
-from .abstract import AbstractWeightRule
+from .abstract import AbstractLearningRule
 from .modified import (
     AbstractModifiedField,
     PerLayer,
@@ -32,7 +32,7 @@ class LearningRates(AbstractModifiedField):
     forecast. `rates` > 0 without unit, `decays` in 1 / time; one for all or one per layer.
     """
 
-    rule: AbstractWeightRule | AbstractModifiedField
+    rule: AbstractLearningRule
     rates: Scalar | PerLayer = eqx.field(converter=per_layer, default=1.0)
     decays: Scalar | PerLayer = eqx.field(converter=per_layer, default=0.0)
     equation: ClassVar[str] = "dW_l/dt = eta_l(t) g_l, eta_l(t) = rates_l e^{-decays_l t}"

@@ -39,7 +39,9 @@ class AbstractForecastingRule(AbstractModifiedRule):
     """A modifier that says how it moves the laws of the innermost rule."""
 
     @abc.abstractmethod
-    def memory(self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data):
+    def memory(
+        self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data
+    ) -> Memory:
         """What the forecast of a law remembers at t = 0; () if nothing."""
 
     @abc.abstractmethod
@@ -59,10 +61,10 @@ class AbstractForecastingRule(AbstractModifiedRule):
 class AbstractModifiedField(AbstractForecastingRule):
     """A modifier of the field, whose state is still the weights themselves."""
 
-    rule: eqx.AbstractVar["AbstractWeightRule | AbstractModifiedField"]
-
     @abc.abstractmethod
-    def modify(self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork):
+    def modify(
+        self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork
+    ) -> AbstractNetwork:
         """dW/dt, from the `update` of the rule below."""
 
     @abc.abstractmethod
@@ -102,7 +104,7 @@ def unmodified(rule: AbstractLearningRule) -> AbstractLearningRule:
 
 
 def predicted_rate(
-    rule: AbstractWeightRule | AbstractModifiedField,
+    rule: AbstractLearningRule,
     law: AbstractConservationLaw,
     t: Scalar,
     weights: AbstractNetwork,

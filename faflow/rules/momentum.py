@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Scalar
-from .abstract import AbstractWeightRule
+from .abstract import AbstractLearningRule
 from .modified import (
     AbstractForecastingRule,
-    AbstractModifiedField,
     check_field,
     law_along,
     predicted_rate,
@@ -31,7 +30,7 @@ class Momentum(AbstractForecastingRule):
     m = eta (1 + beta) / 2 and gamma = 1 - beta, to first order in eta.
     """
 
-    rule: AbstractWeightRule | AbstractModifiedField
+    rule: AbstractLearningRule
     mass: Scalar = eqx.field(converter=_number, default=0.1)
     friction: Scalar = eqx.field(converter=_number, default=1.0)
     equation: ClassVar[str] = "m W'' + gamma W' = g"

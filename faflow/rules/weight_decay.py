@@ -15,7 +15,7 @@ from ..observables import (
     UniformSignPotential,
     WeightPotential,
 )
-from .abstract import AbstractWeightRule
+from .abstract import AbstractLearningRule
 from .modified import (
     AbstractModifiedField,
     PerLayer,
@@ -46,7 +46,7 @@ class WeightDecay(AbstractModifiedField):
     feedback alignment. Those laws are claimed; the others are forecast.
     """
 
-    rule: AbstractWeightRule | AbstractModifiedField
+    rule: AbstractLearningRule
     rates: Scalar | PerLayer = eqx.field(converter=per_layer, default=0.1)
     equation: ClassVar[str] = "dW_l/dt = g_l - lambda_l W_l"
     source: ClassVar[str] = "Krogh & Hertz 1991; laws: docs/laws.md"

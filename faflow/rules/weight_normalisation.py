@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from .._types import Array
 from ..networks import AbstractNetwork
-from .abstract import AbstractWeightRule
-from .modified import AbstractModifiedField, AbstractModifiedRule, changed, check_field
+from .abstract import AbstractLearningRule
+from .modified import AbstractModifiedRule, changed, check_field
 
 
 class WeightNormalisation(AbstractModifiedRule):
@@ -21,7 +21,7 @@ class WeightNormalisation(AbstractModifiedRule):
     under one that is not (the matrix's diagonal alone).
     """
 
-    rule: AbstractWeightRule | AbstractModifiedField
+    rule: AbstractLearningRule
     layers: tuple[int, ...] | None = eqx.field(static=True, default=None)
     equation: ClassVar[str] = "W_l[j] = s_j v_j / ||v_j||, flow in (s, v)"
     source: ClassVar[str] = "Salimans & Kingma 2016, equations 2-3; laws: docs/laws.md"
