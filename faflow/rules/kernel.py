@@ -8,6 +8,7 @@ gt_l the rule's (Bordelon & Pehlevan 2022, whose layers count from 0). Biases ad
 from collections.abc import Callable
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,7 @@ from ..observables import AbstractObservable
 from ..tasks import AbstractLoss, Data
 from .abstract import AbstractLearningRule, State, weight_velocity
 from .layerwise import Gradient
+from .modified import AbstractModifiedRule
 
 AT_ONCE = 2**24  # numbers held by the fields of the unit errors that are pushed together
 
@@ -96,13 +98,22 @@ def as_matrix(kernel: Kernel) -> Matrix:
     return kernel.reshape(count, count)
 
 
+def backprop_for(rule: AbstractLearningRule) -> AbstractLearningRule:
+    """The gradient under the rule's modifiers."""
+    if isinstance(rule, AbstractModifiedRule):
+        return eqx.tree_at(lambda r: r.rule, rule, backprop_for(rule.rule))
+    return Gradient()
+
+
 class TangentKernel(AbstractObservable):
     """Numbers of the rule's kernel K at the present weights, and of its way since `first` = K(0).
 
     `trace` tr K; `smallest` and `largest`: extreme real parts of its spectrum (e' = -K e is stable
     if the smallest is positive; once the residual has died out that is its exponent, if e enters
-    every direction); `asymmetry` ||K - K^T|| / ||K||; `cosine` <K, K_0> / ||K|| ||K_0|| with
-    backprop's kernel K_0 at the same weights; `change` ||K - K(0)|| / ||K(0)||. All 0 / 0 are 0.
+    every direction); `asymmetry` ||K - K^T|| / ||K||; `change` ||K - K(0)|| / ||K(0)||. Against
+    backprop's kernel K_b at the same weights, under the same modifiers (learning rates): `cosine`
+    <K, K_b> / ||K|| ||K_b||, and `share` <K, K_b> / ||K_b||^2, how much of K_b there is in K. All
+    0 / 0 are 0.
     """
 
     rule: AbstractLearningRule
@@ -112,15 +123,16 @@ class TangentKernel(AbstractObservable):
 
     def __call__(self, weights, feedback, data) -> dict[str, Array]:
         own = as_matrix(effective_kernel(self.rule, weights, feedback, data))
-        backprop = as_matrix(effective_kernel(Gradient(), weights, Feedback(), data))
+        backprop = as_matrix(effective_kernel(backprop_for(self.rule), weights, feedback, data))
         rates = jnp.real(jnp.linalg.eigvals(own))
-        size = frobenius(own)
+        size, common = frobenius(own), jnp.sum(own * backprop)
         return {
             "trace": jnp.trace(own),
             "smallest": jnp.min(rates),
             "largest": jnp.max(rates),
             "asymmetry": _share(frobenius(own - own.T), size),
-            "cosine": _share(jnp.sum(own * backprop), size * frobenius(backprop)),
+            "cosine": _share(common, size * frobenius(backprop)),
+            "share": _share(common, jnp.sum(backprop**2)),
             "change": _share(frobenius(own - self.first), frobenius(self.first)),
         }
 

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +35,9 @@ PHI = {
     "tanh": (np.tanh, lambda h: 1 / np.cosh(h) ** 2),
     "relu": (lambda h: h * (h > 0), lambda h: 1.0 * (h > 0)),
 }
+
+kernel_of = eqx.filter_jit(effective_kernel)
+numbers_of = eqx.filter_jit(lambda see, *point: see(*point))
 
 
 def draw(*shape):
@@ -91,7 +95,7 @@ def test_gradient_has_the_jacobian_times_its_transpose():
     jacobian = jax.jacobian(outputs)(list(zip(net.weights, net.biases, strict=True)))
     rows = [leaf.reshape(SAMPLES * 2, -1) for leaf in jax.tree.leaves(jacobian)]
     expected = sum(np.asarray(row) @ np.asarray(row).T for row in rows)
-    kernel = as_matrix(effective_kernel(Gradient(), net, Feedback(), data))
+    kernel = as_matrix(kernel_of(Gradient(), net, Feedback(), data))
     np.testing.assert_allclose(kernel, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -103,16 +107,16 @@ def test_feedback_rules_are_the_sum_over_layers(activation):
     d = [np.asarray(m) for m in direct.matrices]
     fa = sum_over_layers(net, data, lambda deltas, l: deltas[-1] @ f[l], activation)
     dfa = sum_over_layers(net, data, lambda deltas, l: deltas[0] @ d[l], activation)
-    got = effective_kernel(FeedbackAlignment(), net, layerwise, data)
+    got = kernel_of(FeedbackAlignment(), net, layerwise, data)
     np.testing.assert_allclose(got, fa, rtol=1e-12, atol=1e-12)
-    got = effective_kernel(DirectFeedbackAlignment(), net, direct, data)
+    got = kernel_of(DirectFeedbackAlignment(), net, direct, data)
     np.testing.assert_allclose(got, dfa, rtol=1e-12, atol=1e-12)
     # What moves without an error, Kolen-Pollack's decay, is no part of K.
-    got = effective_kernel(KolenPollack(0.7), net, layerwise, data)
+    got = kernel_of(KolenPollack(0.7), net, layerwise, data)
     np.testing.assert_allclose(got, fa, rtol=1e-12, atol=1e-12)
     # Control: other feedback gives another kernel.
     wrong = Feedback(tuple(2.0 * m for m in layerwise.matrices), "layerwise")
-    off = np.asarray(effective_kernel(FeedbackAlignment(), net, wrong, data)) - fa
+    off = np.asarray(kernel_of(FeedbackAlignment(), net, wrong, data)) - fa
     assert np.abs(off).max() > 0.1 * np.abs(fa).max()
 
 
@@ -127,15 +131,15 @@ def test_outputs_move_by_minus_k_e(loss):
         jax.tree.map(lambda w, v, s=sign: w + s * step * v, net, velocity) for sign in (1, -1)
     )
     change = (ahead(data.inputs) - behind(data.inputs)) / (2 * step)
-    kernel = as_matrix(effective_kernel(rule, net, feedback, data))
+    kernel = as_matrix(kernel_of(rule, net, feedback, data))
     error = np.asarray(data.error(net(data.inputs))).ravel()
     np.testing.assert_allclose(-kernel @ error, np.ravel(change), rtol=1e-6, atol=1e-8)
 
 
 def observed(rule, net, data):
     feedback = fed(net, rule.form)
-    first = as_matrix(effective_kernel(rule, net, feedback, data))
-    return TangentKernel(rule, first)(net, feedback, data)
+    first = as_matrix(kernel_of(rule, net, feedback, data))
+    return numbers_of(TangentKernel(rule, first), net, feedback, data)
 
 
 def test_numbers_of_the_kernel():
@@ -146,12 +150,19 @@ def test_numbers_of_the_kernel():
     loose = observed(FeedbackAlignment(), net, data)
     assert float(loose["asymmetry"]) > 0.1 and float(loose["cosine"]) < 0.99
     feedback = fed(net, "layerwise")
-    own = np.asarray(as_matrix(effective_kernel(FeedbackAlignment(), net, feedback, data)))
+    own = np.asarray(as_matrix(kernel_of(FeedbackAlignment(), net, feedback, data)))
+    backprop = np.asarray(as_matrix(kernel_of(Gradient(), net, Feedback(), data)))
+    common = np.sum(own * backprop)
+    cosine = common / np.linalg.norm(own) / np.linalg.norm(backprop)
+    assert float(loose["cosine"]) == pytest.approx(cosine)
+    assert float(loose["share"]) == pytest.approx(common / np.sum(backprop**2))
     assert float(loose["trace"]) == pytest.approx(np.trace(own))
     assert float(loose["smallest"]) == pytest.approx(np.linalg.eigvals(own).real.min())
     moved = jax.tree.map(lambda w: 1.1 * w, net)
-    then = np.asarray(as_matrix(effective_kernel(FeedbackAlignment(), moved, feedback, data)))
-    change = TangentKernel(FeedbackAlignment(), jnp.asarray(own))(moved, feedback, data)["change"]
+    then = np.asarray(as_matrix(kernel_of(FeedbackAlignment(), moved, feedback, data)))
+    change = numbers_of(
+        TangentKernel(FeedbackAlignment(), jnp.asarray(own)), moved, feedback, data
+    )["change"]
     assert float(change) == pytest.approx(np.linalg.norm(then - own) / np.linalg.norm(own))
 
 
@@ -163,7 +174,7 @@ def test_smallest_rate_is_the_predicted_exponent_at_a_solution():
     start = (jax.tree.map(lambda w: w + 0.1 * draw(*w.shape), net), feedback)
     rule = FeedbackAlignment()
     predicted = predict_exponent(rule, net, feedback, solved, start)
-    numbers = TangentKernel(rule, jnp.eye(SAMPLES))(net, feedback, solved)
+    numbers = numbers_of(TangentKernel(rule, jnp.eye(SAMPLES)), net, feedback, solved)
     assert predicted.dimension == SAMPLES
     assert float(numbers["smallest"]) / SAMPLES == pytest.approx(predicted.rate, rel=1e-8)
 
@@ -192,14 +203,14 @@ def test_modified_rules():
     ):
         assert has_kernel(FlowProblem(rule, net, feedback, data)) is known
     plain, last = (
-        effective_kernel(LearningRates(FeedbackAlignment(), rates), net, feedback, data)
+        kernel_of(LearningRates(FeedbackAlignment(), rates), net, feedback, data)
         for rates in ([1.0, 1.0], [1e-300, 1.0])
     )
-    scaled = effective_kernel(LearningRates(FeedbackAlignment(), [0.5, 2.0]), net, feedback, data)
+    scaled = kernel_of(LearningRates(FeedbackAlignment(), [0.5, 2.0]), net, feedback, data)
     np.testing.assert_allclose(scaled, 0.5 * plain + 1.5 * last, rtol=1e-12, atol=1e-14)
     decaying = WeightDecay(FeedbackAlignment(), 0.4)
     np.testing.assert_allclose(
-        effective_kernel(decaying, net, feedback, data), plain, rtol=1e-12, atol=1e-14
+        kernel_of(decaying, net, feedback, data), plain, rtol=1e-12, atol=1e-14
     )
 
 
@@ -207,7 +218,7 @@ def test_frozen_rules_take_their_state():
     """Align-ada after a while: backprop through the first weights, the present activity."""
     net, data = setting()
     first = jax.tree.map(lambda w: w + 0.3 * draw(*w.shape), net)
-    kernel = effective_kernel(AlignAda(), net, Feedback(), data, state=(net, first))
+    kernel = kernel_of(AlignAda(), net, Feedback(), data, state=(net, first))
     step, error = 1e-6, jnp.asarray(draw(SAMPLES, 2))
     trace = first.trace(data.inputs)
     deltas = Gradient().deltas(first, Feedback(), trace, error)
