@@ -18,7 +18,7 @@ class ExactDistance(AbstractObservable):
     """||W_L ... W_1 - M(t)||_F / max_s ||M(s)||_F, M the exact flow's map, s the save times.
 
     The flow records W_L ... W_1, for observables see no time; `with_distances` compares it with M
-    afterwards. The largest M is the measure, as for drifts of laws: from zero weights M starts at 0.
+    afterwards. The largest M is the measure, as for drifts of laws: from zero weights M(0) = 0.
     """
 
     exact: AbstractSolvedProblem

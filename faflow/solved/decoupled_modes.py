@@ -1,4 +1,4 @@
-"""Gradient flow of two linear layers whose modes are aligned with the data's: no mode sees another."""
+"""Gradient flow of two linear layers whose modes are the data's: none sees another."""
 
 from typing import ClassVar
 

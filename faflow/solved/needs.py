@@ -10,7 +10,7 @@ ROUNDING = 1e4  # units in the last place, relative, up to which a condition cou
 
 
 class UnsolvedError(ValueError):
-    """No exact solution is known for a problem; `need` says what it lacks ("needs ..., but ...")."""
+    """No exact solution is known for a problem; `need` says why: "needs ..., but ..."."""
 
     def __init__(self, need: str):
         super().__init__(f"The exact solution {need}.")

@@ -25,7 +25,8 @@ class WhitenedRows(AbstractSolvedWeights):
 
     (`weight`: the data's), so that with x = sigma / sigma*
 
-        weight u t / sigma* = -1/3 log(1 - x) + 1/6 log(1 + x + x^2) + 1/sqrt(3) atan(sqrt(3) x/(2+x))
+        weight u t / sigma* = -1/3 log(1 - x) + 1/6 log(1 + x + x^2)
+                              + 1/sqrt(3) atan(sqrt(3) x / (2 + x))
 
     and sigma* - sigma falls as e^{-rate t}, rate = 3 weight u / sigma*: three times the smallest
     eigenvalue of the residual's flow, which this residual never excites alone. `row`: q.

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import Flow, field, linear_map, to_problem, trajectory, velocity
+from oracles import Flow, linear_map, to_problem, trajectory, velocity
 from scipy.integrate import quad, solve_ivp
 from test_linear_exact import fukumizu, saxe, setting
 
@@ -172,7 +172,7 @@ def test_long_times_end_at_the_best_rank(imbalance, t):
         kept = min(rank, 3)
         best = (u[:, :kept] * singular[:kept]) @ vt[:kept]
         found = at(exact_solution(to_problem(flow)), [t])[0]
-        # Of rank 2 the third mode of the weights has no target: its map dies as 1/t or e^{-|lam| t}.
+        # Of rank 2 the weights' third mode has no target: its map dies as 1/t or e^{-|lam| t}.
         slow = (np.exp(-abs(imbalance) * t) if imbalance else 1 / t) if rank == 2 else 0.0
         assert np.abs(found - best).max() < slow + 1e-11
         assert np.all(np.isfinite(found))
@@ -212,7 +212,9 @@ def test_decoupled_modes_follow_saxe(measured, seed):
     apart = np.abs(at(solved, ts) - scipy_maps(solved, ts)).max()
     measured(31, "map of three modes against SciPy", apart, below=1e-11)
     # The general solution knows this flow too.
-    np.testing.assert_allclose(at(LambdaBalanced.of(solved.problem), ts), at(solved, ts), atol=1e-12)
+    np.testing.assert_allclose(
+        at(LambdaBalanced.of(solved.problem), ts), at(solved, ts), atol=1e-12
+    )
     half = np.asarray(jax.vmap(solved.modes)(jnp.asarray(ts / 2)))
     measured(31, "control: without the factor 2", np.abs(half - curves).max(), above=0.5)
 
@@ -238,7 +240,9 @@ def test_whitened_rows_by_quadrature(measured):
     assert float(solved.rate) == pytest.approx(1.5 * 2 ** (2 / 3) * (b2**0.5 * u) ** (2 / 3))
     late = np.array([8.0, 9.0]) / float(solved.rate)
     path = trajectory(as_flow(solved), np.array([0.0, *late]))
-    gaps = [1 - np.linalg.norm(as_flow(solved).at(s).weights[0]) / (top * b2**0.5) for s in path[1:]]
+    gaps = [
+        1 - np.linalg.norm(as_flow(solved).at(s).weights[0]) / (top * b2**0.5) for s in path[1:]
+    ]
     slope = -np.log(gaps[1] / gaps[0]) * float(solved.rate)
     measured(22, "whitened rows: late slope over its rate - 1",
              abs(slope / float(solved.rate) - 1), below=2e-3)  # fmt: skip
@@ -281,7 +285,7 @@ def test_functions_of_the_closed_forms():
     assert float(cubic_rise(jnp.asarray(1e5))) == 1.0
 
 
-# ---- what is not solved ---------------------------------------------------------------------------
+# ---- what is not solved --------------------------------------------------------------------------
 
 
 def unsolved(rule=None, weights=None, biases=(), activation="linear", loss="squared", x=None):
@@ -318,15 +322,18 @@ def test_what_is_missing_is_said(case):
     assert caught.value.need in str(caught.value)
 
 
-@pytest.mark.parametrize(("change", "word"), [
-    (lambda p: eqx.tree_at(lambda q: q.weights.weights[1], p, jnp.ones((1, 6))), "zero weights"),
-    (lambda p: eqx.tree_at(lambda q: q.data.inputs, p, 1.0 * p.data.inputs.at[0, 0].set(3.0)), "X X^T"),
-    (lambda p: eqx.tree_at(lambda q: q.feedback.matrices[0], p, jnp.zeros((1, 6))), "not zero"),
-])  # fmt: skip
-def test_whitened_rows_say_what_is_missing(change, word):
-    problem = WhitenedRows.draw(jax.random.key(0)).problem
-    with pytest.raises(UnsolvedError, match=word.replace("^", r"\^")):
-        exact_solution(change(problem))
+ROWS = WhitenedRows.draw(jax.random.key(0)).problem
+CASES_OF_ROWS = {
+    "zero weights": (lambda p: p.weights.weights[1], jnp.ones((1, 6))),
+    r"X X\^T": (lambda p: p.data.inputs, ROWS.data.inputs.at[0, 0].set(3.0)),
+    "not zero": (lambda p: p.feedback.matrices[0], jnp.zeros((1, 6))),
+}
+
+
+@pytest.mark.parametrize("word", CASES_OF_ROWS)
+def test_whitened_rows_say_what_is_missing(word):
+    with pytest.raises(UnsolvedError, match=word):
+        exact_solution(eqx.tree_at(CASES_OF_ROWS[word][0], ROWS, CASES_OF_ROWS[word][1]))
 
 
 def test_another_solution_is_not_taken_by_mistake():
