@@ -200,10 +200,9 @@ def test_a_mode_that_the_weights_lack_is_never_learned():
     np.testing.assert_allclose(at(solved, ts), maps, atol=1e-11)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_decoupled_modes_follow_saxe(measured, seed):
+def test_decoupled_modes_follow_saxe(measured):
     """Prediction 31: several modes at once, through rotations; 2.9944987480 among them."""
-    solved = DecoupledModes.draw(jax.random.key(seed))
+    solved = DecoupledModes.draw(jax.random.key(0))
     ts = np.linspace(0.0, 2.0, 9)
     modes = np.asarray(jax.vmap(solved.modes)(jnp.asarray(ts)))
     curves = saxe(np.array([3.0, 2.0, 0.5]), np.array([0.01, 0.02, 0.9]), ts[:, None])
