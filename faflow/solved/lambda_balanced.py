@@ -59,9 +59,10 @@ class LambdaBalanced(AbstractSolvedProblem):
             raise UnsolvedError(f"needs the rule gradient, but it is {type(problem.rule).__name__}")
         need_two_linear_layers(problem)
         c = whitening(problem, "features")
-        low, high = (np.asarray(weight) for weight in problem.weights.weights)
-        imbalance = _imbalance(low, high)
-        pull = np.asarray(problem.data.targets).T @ np.asarray(problem.data.inputs) / c
+        given = (*problem.weights.weights, problem.data.inputs, problem.data.targets)
+        low, high, x, y = (np.asarray(part, np.float64) for part in given)
+        imbalance = _imbalance(low, high, float(np.finfo(given[0].dtype).eps))
+        pull = y.T @ x / c
         inputs, outputs = low.shape[1], high.shape[0]
         m = np.diag(np.repeat([-imbalance / 2, imbalance / 2], [inputs, outputs]))
         m[:inputs, inputs:], m[inputs:, :inputs] = pull.T, pull
@@ -116,11 +117,11 @@ class LambdaBalanced(AbstractSolvedProblem):
         return self.frame @ solved.T
 
 
-def _imbalance(low: np.ndarray, high: np.ndarray) -> float:
-    """lam of W_2^T W_2 - W_1 W_1^T = lam I."""
+def _imbalance(low: np.ndarray, high: np.ndarray, eps: float) -> float:
+    """lam of W_2^T W_2 - W_1 W_1^T = lam I; `eps`: how exactly the weights are known."""
     imbalance, apart = multiple_of_identity(high.T @ high - low @ low.T)
     size = np.linalg.norm(low) ** 2 + np.linalg.norm(high) ** 2
-    if apart > ROUNDING * np.finfo(low.dtype).eps * size:
+    if apart > ROUNDING * eps * size:
         raise UnsolvedError(
             "needs weights with W_2^T W_2 - W_1 W_1^T = lam I, but W(0) is "
             f"{apart / size:.2g} away from it (relative); set init.kind = 'lambda-balanced'"

@@ -34,7 +34,7 @@ class FAStarOneRow(AbstractSolvedWeights):
     rate: Scalar
     gram: Scalar
     equation: ClassVar[str] = "tan(theta/2) = tan(theta_0/2) e^{-||a|| t / ||w_0||}, a = B Y"
-    source: ClassVar[str] = "worked out here for our reading of FA* (Garg & Vempala 2022)"
+    source: ClassVar[str] = "derived for faflow, for our reading of FA* (Garg & Vempala 2022)"
 
     @classmethod
     def of(cls, problem: FlowProblem) -> "FAStarOneRow":

@@ -39,7 +39,7 @@ class WhitenedRows(AbstractSolvedWeights):
     equation: ClassVar[str] = (
         "sigma' = u - 1/2 ||b||^2 sigma^3, W_1 = sigma b q^T, W_2 = 1/2 sigma^2 b^T"
     )
-    source: ClassVar[str] = "the setting of Robertson & Koyejo 2023, Theorem 2, worked out here"
+    source: ClassVar[str] = "derived for faflow; the setting of Robertson & Koyejo 2023, Theorem 2"
 
     @classmethod
     def of(cls, problem: FlowProblem) -> "WhitenedRows":

@@ -2,9 +2,9 @@
 alignment. The read-out does not turn towards the feedback unless it decays.
 
 f = p^{-1/2} psi(X W) beta, W' = -p^{-1/2} X^T (psi' . (e b^T)), beta' = -p^{-1/2} psi(X W)^T e -
-lam beta, all entries N(0, 1). psi has degree 1, so that W_1 = p^{-1/4} W^T, W_2 = p^{-1/4} beta^T and
-F_2 = p^{-1/4} b^T make the same f, and move by plain feedback alignment with the loss weighted by
-p^{-1/2}: in Song's time, with the same angles.
+lam beta, all entries N(0, 1). psi has degree 1, so that W_1 = p^{-1/4} W^T, W_2 = p^{-1/4} beta^T
+and F_2 = p^{-1/4} b^T make the same f, and move by plain feedback alignment with the loss weighted
+by p^{-1/2}: in Song's time, with the same angles.
 
 Law (lam = 0): b.beta - 1/2 ||W||^2 stays, so cos(b, beta) = (b.beta(0) + 1/2 ||W||^2 - 1/2
 ||W(0)||^2) / (||b|| ||beta||). Below the line is ~ p; above it b.beta(0) ~ sqrt(p), and W is lazy.

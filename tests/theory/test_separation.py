@@ -13,7 +13,7 @@ from oracles import Flow, to_problem
 from faflow.analysis import representation_overlap
 from faflow.flow import Numerics, integrate
 from faflow.observables import Norms
-from faflow.solved import exact_solution
+from faflow.solved import LambdaBalanced, exact_solution
 from faflow.tasks import feedback_limit, make_task
 
 NUMERICS = Numerics(rtol=1e-10, atol=1e-12)
@@ -29,14 +29,23 @@ def error_ratio(y, product, rank):
     return np.linalg.norm(y - product) ** 2 / best
 
 
-def end_of_flow(y, b, t1, rule="feedback-alignment", scale=0.1):
-    """(W, Z) at t1 from gaussian weights."""
+def end_of_flow(y, b, t1):
+    """(W, Z) of feedback alignment at t1, from gaussian weights."""
     rng = np.random.default_rng(9)
-    width = len(b)
-    weights = tuple(scale * rng.standard_normal(s) for s in ((width, len(y)), (len(y), width)))
-    flow = Flow("flow", weights, np.eye(len(y)), y.T, (b.T,), rule=rule, activation="linear")
+    weights = tuple(0.1 * rng.standard_normal(s) for s in ((len(b), len(y)), (len(y), len(b))))
+    flow = Flow("flow", weights, np.eye(len(y)), y.T, (b.T,), activation="linear")
     solution = integrate(to_problem(flow), jnp.array([0.0, t1]), {"norms": Norms()}, NUMERICS)
     return tuple(map(np.asarray, solution.weights.weights))
+
+
+def end_of_gradient(y, rank, t1):
+    """Q Q^T of gradient flow at t1, from orthonormal weights of scale 0.1, in closed form."""
+    rng = np.random.default_rng(3)
+    z, w = (0.1 * np.linalg.qr(rng.standard_normal((len(y), rank)))[0] for _ in range(2))
+    flow = Flow("gd", (w.T, z), np.eye(len(y)), y.T, rule="gradient", activation="linear")
+    solved = exact_solution(to_problem(flow))
+    assert isinstance(solved, LambdaBalanced)
+    return np.asarray(solved.gram(t1))
 
 
 @pytest.mark.parametrize(
@@ -76,9 +85,12 @@ def test_the_gap_of_a_flow(measured):
     ratio = error_ratio(y, z @ w, 3)
     assert ratio == pytest.approx(error_ratio(y, limit, 3), rel=1e-8)
     measured(27, "flow of 3 rows: error ratio", ratio, above=1.5)
-    w, z = end_of_flow(y, b, 200.0, "gradient")
+    product = end_of_gradient(y, 3, 200.0)[len(y) :, : len(y)]
     measured(
-        27, "gradient flow on the same Y: ratio - 1", abs(error_ratio(y, z @ w, 3) - 1), below=1e-6
+        27,
+        "gradient flow on the same Y: ratio - 1",
+        abs(error_ratio(y, product, 3) - 1),
+        below=1e-6,
     )
 
 
@@ -104,19 +116,17 @@ def test_equal_errors_by_other_representations(measured, size):
 
 
 def test_representations_of_flows(measured):
-    """Prediction 28, n = 24, r = 3: feedback alignment integrated; gradient flow, which takes 1e6
-    units of time to tell singular values 4e-5 apart, by its exact solution."""
-    y = matrix("near-identity-factorisation", size=24, spread=1e-3)
-    rng = np.random.default_rng(3)
-    b, frame = rng.standard_normal((3, 24)), np.linalg.qr(rng.standard_normal((24, 3)))[0]
+    """Prediction 28, n = 33, r = 3: feedback alignment integrated; gradient flow, which takes 1e6
+    units of time to tell singular values 3e-5 apart, by its exact solution."""
+    y = matrix("near-identity-factorisation", size=33, spread=1e-3)
+    b, best = np.random.default_rng(3).standard_normal((3, 33)), np.linalg.svd(y)[2][:3]
     w, z = end_of_flow(y, b, 100.0)
-    measured(28, "flow: overlap of W with B Y, from 1",
-             1 - representation_overlap(w, b @ y), below=1e-10)  # fmt: skip
-    balanced = (0.1 * frame.T, 0.1 * np.linalg.qr(rng.standard_normal((24, 3)))[0])
-    gradient = Flow("gd", balanced, np.eye(24), y.T, rule="gradient", activation="linear")
-    gram = np.asarray(exact_solution(to_problem(gradient)).gram(1e6))[:24, :24]
-    best = np.linalg.svd(y)[2][:3]
-    measured(28, "exact gradient flow: overlap of W with V_r, from 1",
-             1 - representation_overlap(np.linalg.svd(gram)[2][:3], best), below=1e-10)  # fmt: skip
+    missing = abs(1 - representation_overlap(w, b @ y))
+    measured(28, "flow: what the overlap of W with B Y lacks of 1", missing, below=1e-10)
+    gram = end_of_gradient(y, 3, 1e6)[:33, :33]
+    missing = abs(1 - representation_overlap(np.linalg.svd(gram)[2][:3], best))
+    measured(28, "gradient flow: the same of W with V_r", missing, below=1e-10)
     assert representation_overlap(best, w) < 0.5
     assert error_ratio(y, z @ w, 3) == pytest.approx(1.0, abs=1e-3)
+    early = end_of_gradient(y, 3, 100.0)[:33, :33]  # control: not yet told apart
+    assert representation_overlap(np.linalg.svd(early)[2][:3], best) < 0.9
