@@ -141,6 +141,7 @@ _LINES = {
     "exponent": _exponent_line,
     "minimum_norm": _minimum_norm_line,
     "factorisation": number,
+    "exact_solution": number,
     "discrete": _discrete_line,
 }
 
