@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 TOPICS = (
     "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
-    "observables", "losses", "kinks",
+    "observables", "losses", "kinks", "solved",
 )  # fmt: skip
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
 PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)

@@ -34,6 +34,7 @@ ROOMS = {
     "analysis": (6, "analysis"),
     "discovery": (6, "discovery"),
     "ensembles": (6, "ensembles"),
+    "solved": (6, "solved"),
     "experiments": (7, "experiments"),
     "plots": (8, "output"),
     "cli": (8, "output"),

@@ -20,6 +20,7 @@ from .limits import factorisation_report as factorisation_report
 from .limits import is_factorisation as is_factorisation
 from .limits import is_linear_squares as is_linear_squares
 from .limits import minimum_norm_report as minimum_norm_report
+from .limits import representation_overlap as representation_overlap
 from .prediction import ExponentPrediction as ExponentPrediction
 from .prediction import predict_exponent as predict_exponent
 from .prediction import residual_operator as residual_operator

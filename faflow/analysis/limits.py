@@ -1,6 +1,6 @@
 """Where a flow ended against where theory says it ends: minimum norm, factorisation limits."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,13 +37,15 @@ class FactorisationReport(NamedTuple):
     """||Z W - Y||_F at the end (`error`), the best of its rank (`optimum`, Eckart-Young), their
     ratio (`excess`, nan where the optimum is zero to rounding), the error of feedback alignment's
     limit Y P_{BY} (`limit_error`) and ||Z W - Y P_{BY}||_F / ||Y||_F (`limit_distance`); the last
-    two are nan without feedback."""
+    two are nan without feedback. `overlap`: `representation_overlap` of W with the first right
+    singular vectors of Y, as many as W has rows (at most Y's rank); nan for W of lower rank."""
 
     error: float
     optimum: float
     excess: float
     limit_error: float
     limit_distance: float
+    overlap: float
 
 
 def minimum_norm_report(
@@ -95,7 +97,36 @@ def factorisation_report(
         excess=float("nan") if exact else error / optimum,
         limit_error=limit_error,
         limit_distance=limit_distance,
+        overlap=_overlap_with_best(np.asarray(weights_end.weights[0]), target),
     )
+
+
+def representation_overlap(first: Any, second: Any) -> float:
+    """||P Q||_F^2 / k in [0, 1], P and Q the projectors on the row spaces of two matrices with
+    equally many columns, k the smaller of their ranks: 1 where one representation holds the other,
+    0 where they are orthogonal, (larger rank) / columns on average for random ones.
+
+    The measure is ours, for the claim of Garg & Vempala 2022 that representations of gradient
+    descent and feedback alignment may be almost orthogonal. ValueError if columns differ in number
+    or a matrix is zero.
+    """
+    p, q = row_space_projector(first), row_space_projector(second)
+    if p.shape != q.shape:
+        raise ValueError(
+            "Arguments `first` and `second` must have equally many columns, but have "
+            f"{len(p)} and {len(q)}."
+        )
+    rank = round(min(np.trace(p), np.trace(q)))
+    if rank == 0:
+        raise ValueError("Arguments `first` and `second` must not be zero, but one of them is.")
+    return float(np.sum(p * q)) / rank
+
+
+def _overlap_with_best(w: np.ndarray, target: np.ndarray) -> float:
+    rank = min(len(w), np.linalg.matrix_rank(target))
+    if rank == 0 or not np.all(np.isfinite(w)) or np.linalg.matrix_rank(w) < rank:
+        return float("nan")
+    return representation_overlap(w, np.linalg.svd(target)[2][:rank])
 
 
 def _share(part, whole) -> float:

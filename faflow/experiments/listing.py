@@ -8,6 +8,7 @@ from ..networks import ACTIVATIONS
 from ..networks import INITIALISATIONS as DRAWN
 from ..networks.initialise import initial_network
 from ..rules import MODIFIERS, RULES
+from ..solved import SOLVED
 from ..solvers.registry import NOTES
 from .kinks import ABOUT as KINKS
 from .observe import OBSERVABLES
@@ -87,6 +88,13 @@ def _laws() -> list[dict[str, str]]:
     return [{"name": name, "about": _LAW_ABOUT.get(name, "")} for name in REGISTRIES["laws"]]
 
 
+def _solved() -> list[dict[str, str]]:
+    return [
+        {"name": name, "equation": solved.equation, "source": solved.source}
+        for name, solved in SOLVED.items()
+    ]
+
+
 def _observables() -> list[dict[str, str]]:
     return [{"name": name, "about": entry.about} for name, entry in OBSERVABLES.items()]
 
@@ -126,6 +134,7 @@ TOPICS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "inits": lambda: _described("inits"),
     "feedbacks": lambda: _described("feedbacks"),
     "observables": _observables,
+    "solved": _solved,
     "kinks": _kinks,
     "losses": lambda: _described("losses"),
 }

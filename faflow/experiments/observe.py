@@ -36,6 +36,7 @@ from ..rules import (
     unmodified,
 )
 from ..tasks import feedback_limit, minimum_norm_map
+from .exact import exact_distance
 from .kernels import kernel_observable
 
 Observed = dict[str, AbstractObservable]
@@ -184,6 +185,7 @@ OBSERVABLES: dict[str, Entry] = {
     "delta-alignment": Entry("the rule's deltas against backprop's", _delta_alignment),
     "minimum-norm": Entry("distance of W_L ... W_1 to (X^+ Y)^T", _minimum_norm),
     "low-rank-limit": Entry("distance of W_2 W_1 to Y P_BY", _low_rank_limit),
+    "exact-solution": Entry("distance of W_L ... W_1 to the exact flow's", exact_distance),
     "speed": Entry("||dW/dt||", lambda name, problem: {name: Speed(problem.rule)}),
     "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
     "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _kernel),

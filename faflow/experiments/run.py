@@ -28,6 +28,7 @@ from .build import Experiment, build
 from .digest import digest
 from .discrete import check_discrete, run_twins
 from .errors import ConfigError
+from .exact import with_distances
 from .expect import judge
 from .resolve import Resolved, resolve_config
 from .summary import Seconds, plain, summarise
@@ -121,6 +122,7 @@ def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
     foreign = any(choice.foreign for choice in resolved.suspects.values())
     with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
         solution, seconds, error = integrate_timed(experiment, note, meter)
+        solution = with_distances(experiment.observables, solution)
         if resolved.config.discrete is not None:
             note("running the discrete rule")
         twins = run_twins(resolved, experiment, solution)

@@ -26,6 +26,7 @@ from ..rules import bare
 from ..solvers import counts_evaluations
 from .build import Experiment
 from .discrete import Twin, discrete_section
+from .exact import exact_section
 from .expect import judge
 from .kept import KEPT, is_kept
 from .kink_report import about_end, kink_section, kink_warnings
@@ -66,6 +67,7 @@ def summarise(
         "exponent": _exponent(resolved, experiment, solution),
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
+        "exact_solution": exact_section(experiment.observables, solution),
         "kernel": _kernel(solution),
         "kinks": kink_section(resolved, solution, error),
         "discrete": discrete_section(resolved, experiment, twins),

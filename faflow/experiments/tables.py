@@ -152,6 +152,7 @@ _LINES = {
     "exponent": _exponent_line,
     "minimum_norm": _minimum_norm_line,
     "factorisation": number,
+    "exact_solution": number,
     "kernel": _kernel_line,
     "discrete": _discrete_line,
 }

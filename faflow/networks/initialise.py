@@ -126,6 +126,50 @@ class Balanced(AbstractInitialisation):
         return tuple((frames[i + 1] * root[None, :]) @ frames[i].T for i in range(len(shapes)))
 
 
+class LambdaBalanced(AbstractInitialisation):
+    """Two layers with W_2^T W_2 - W_1 W_1^T = lam I, lam = `imbalance` (Domine et al. 2025).
+
+    W_1 = R diag(w_1) V^T, W_2 = U diag(w_2) R^T with w_2^2 - w_1^2 = lam, and w_1 w_2 the largest
+    singular values of a gaussian (n_2, n_0) matrix with entries N(0, scale^2 / n_0), U and V its
+    singular vectors, R Haar-distributed. ValueError unless there are two layers, and n_1 <= n_2 for
+    lam > 0, n_1 <= n_0 for lam < 0: lam I needs as many directions on the side that carries it.
+    """
+
+    scale: float = 1.0
+    imbalance: float = 0.0
+    needs_feedback: ClassVar[bool] = False
+
+    def __call__(self, key, shapes, feedback, inputs):
+        del feedback, inputs
+        if len(shapes) != 2:
+            raise ValueError(
+                f"Lambda-balanced weights need two layers, but there are {len(shapes)}; use "
+                "'balanced' for other depths."
+            )
+        (width, into), (out, _) = shapes
+        side, room = ("outputs", out) if self.imbalance > 0 else ("inputs", into)
+        if self.imbalance != 0 and width > room:
+            raise ValueError(
+                f"Lambda-balanced weights need a hidden width <= {side} = {room} for imbalance = "
+                f"{self.imbalance}, but it is {width}; narrow it, or set imbalance = 0."
+            )
+        first, second = keys_for(key, 2)
+        left, singular, right = jnp.linalg.svd(gaussian_matrix(first, (out, into), self.scale))
+        product = _columns(singular[None, :], width)[0]
+        large = jnp.sqrt(abs(self.imbalance) / 2 + jnp.hypot(self.imbalance / 2, product))
+        small = jnp.where(large > 0, product / jnp.where(large > 0, large, 1.0), 0.0)
+        low, high = (small, large) if self.imbalance > 0 else (large, small)
+        middle = jax.random.orthogonal(second, width)
+        lower = (middle * low[None, :]) @ _columns(right.T, width).T
+        return lower, (_columns(left, width) * high[None, :]) @ middle.T
+
+
+def _columns(matrix: Matrix, count: int) -> Matrix:
+    """The first `count` columns, zeros where there are fewer."""
+    missing = max(0, count - matrix.shape[1])
+    return jnp.pad(matrix[:, :count], ((0, 0), (0, missing)))
+
+
 class FromFeedback(AbstractInitialisation):
     """W_l(0) = F_l for l >= 2; W_1(0) gaussian with ||W_1(0)||_F = scale * ||F_2||_F.
 
@@ -208,6 +252,7 @@ INITIALISATIONS = {
     "zero": Zero,
     "mean-field": MeanField,
     "balanced": Balanced,
+    "lambda-balanced": LambdaBalanced,
     "feedback": FromFeedback,
     "data-span": DataSpan,
 }

@@ -4,11 +4,12 @@ import numpy as np
 
 from .panel import Curve, Panel, last, number
 from .stored import Stored
-from .style import BLUE, DASHED, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
+from .style import BLUE, DASHED, DOTTED, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
 
 LIMITS = {
     "minimum-norm": ("minimum_norm", "distance to the minimum-norm map"),
     "low-rank-limit": ("factorisation", "distance to the low-rank limit"),
+    "exact-solution": ("exact_solution", "distance to the exact solution"),
 }
 
 
@@ -40,7 +41,7 @@ def limit_panels(stored: Stored) -> list[Panel]:
     """Relative distance of the network's map to the answer that is known beforehand."""
     curves, title = [], []
     for (record, (section, label)), colour, style in zip(
-        LIMITS.items(), (BLUE, VERMILION), (SOLID, DASHED), strict=True
+        LIMITS.items(), (BLUE, VERMILION, GREEN), (SOLID, DASHED, DOTTED), strict=True
     ):
         values = stored.values(record)
         if values is None or values.ndim != 1:

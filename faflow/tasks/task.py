@@ -11,7 +11,11 @@ from .arrays import arrays
 from .data import Data, check_arrays, make_data, real_matrix
 from .diabetes import diabetes
 from .digits import digits
-from .factorisation import matrix_factorisation
+from .factorisation import (
+    matrix_factorisation,
+    near_identity_factorisation,
+    separating_factorisation,
+)
 from .gaussian import gaussian
 from .losses import AbstractLoss
 from .mnist import mnist
@@ -22,6 +26,8 @@ TASKS: dict[str, Callable[..., Raw]] = {
     "gaussian": gaussian,
     "teacher": teacher,
     "matrix-factorisation": matrix_factorisation,
+    "separating-factorisation": separating_factorisation,
+    "near-identity-factorisation": near_identity_factorisation,
     "digits": digits,
     "diabetes": diabetes,
     "mnist": mnist,

@@ -4,7 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from faflow.analysis import alignment_certificate, factorisation_report, minimum_norm_report
+from faflow.analysis import (
+    alignment_certificate,
+    factorisation_report,
+    minimum_norm_report,
+    representation_overlap,
+)
 from faflow.feedback import Feedback
 from faflow.networks import MLP
 from faflow.networks.activations import Tanh
@@ -95,3 +100,35 @@ def test_factorisation_report():
     assert got.optimum == pytest.approx(np.linalg.svd(y)[1][1])
     assert got.error > 1.01 * got.optimum
     assert factorisation_report(net, feedback, make_data(2 * np.eye(6), y.T)) is None
+
+
+def test_report_tells_how_much_of_the_best_rows_is_there():
+    """W at 30 degrees to the best right singular vector, and W of too low a rank."""
+    y = np.diag([3.0, 1.0])
+    w = np.array([[np.cos(np.pi / 6), np.sin(np.pi / 6)]])
+    report = factorisation_report(
+        MLP((jnp.asarray(5 * w), jnp.ones((2, 1)))), Feedback(), make_data(np.eye(2), y.T)
+    )
+    assert report is not None and report.overlap == pytest.approx(0.75, rel=1e-14)
+    zero = MLP((jnp.zeros((1, 2)), jnp.ones((2, 1))))
+    report = factorisation_report(zero, Feedback(), make_data(np.eye(2), y.T))
+    assert report is not None and np.isnan(report.overlap)
+
+
+def test_representation_overlap_by_principal_angles():
+    """mean cos^2 of the angles between row spaces; blind to what basis spans them."""
+    frame = np.linalg.qr(RNG.normal(size=(7, 7)))[0]
+    angles = np.array([0.2, 0.9])
+    first, second = (
+        frame[:2],
+        np.cos(angles)[:, None] * frame[:2] + np.sin(angles)[:, None] * frame[2:4],
+    )
+    expected = np.mean(np.cos(angles) ** 2)
+    mixed = RNG.normal(size=(2, 2)) @ second
+    assert representation_overlap(first, mixed) == pytest.approx(expected, rel=1e-12)
+    assert representation_overlap(first, frame[:4]) == pytest.approx(1.0, rel=1e-14)
+    assert representation_overlap(first, frame[4:]) < 1e-14
+    assert representation_overlap(first, first + 0.3 * frame[2:4]) < 0.95  # control
+    for bad in (np.ones((2, 6)), np.zeros((2, 7))):
+        with pytest.raises(ValueError, match="must"):
+            representation_overlap(first, bad)

@@ -13,6 +13,7 @@ from faflow.networks.initialise import (
     DataSpan,
     FromFeedback,
     Gaussian,
+    LambdaBalanced,
     MeanField,
     Orthogonal,
     initial_network,
@@ -20,6 +21,7 @@ from faflow.networks.initialise import (
 
 WIDTHS = (6, 5, 7, 3)
 SHAPES = [(5, 6), (7, 5), (3, 7)]
+TWO_LAYERS = (6, 5, 3)
 RNG = np.random.default_rng(0)
 FEEDBACK = tuple(jnp.asarray(RNG.standard_normal(shape)) for shape in SHAPES[1:])
 INPUTS = jnp.asarray(RNG.standard_normal((4, 6)))
@@ -34,10 +36,15 @@ def matrices(initialisation, widths=WIDTHS):
     return [np.asarray(weight) for weight in draw(initialisation, widths).weights]
 
 
+def widths_of(name):
+    return TWO_LAYERS if name == "lambda-balanced" else WIDTHS
+
+
 @pytest.mark.parametrize("name", INITIALISATIONS)
 def test_shapes_and_determinism(name):
-    first, again = matrices(INITIALISATIONS[name]()), matrices(INITIALISATIONS[name]())
-    assert [weight.shape for weight in first] == SHAPES
+    widths = widths_of(name)
+    first, again = (matrices(INITIALISATIONS[name](), widths) for _ in range(2))
+    assert [weight.shape for weight in first] == list(itertools.pairwise(widths[::-1]))[::-1]
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
         assert np.all(np.isfinite(a))
@@ -53,11 +60,12 @@ def test_mean_field_variances():
 
 @pytest.mark.parametrize("name", INITIALISATIONS)
 def test_biases_only_when_asked(name):
-    assert draw(INITIALISATIONS[name]()).biases == ()
-    zero = draw(INITIALISATIONS[name](), bias=True).biases
-    assert [np.shape(b) for b in zero] == [(5,), (7,), (3,)]
+    widths, kind = widths_of(name), INITIALISATIONS[name]()
+    assert draw(kind, widths).biases == ()
+    zero = draw(kind, widths, bias=True).biases
+    assert [np.shape(b) for b in zero] == [(width,) for width in widths[1:]]
     assert not np.any(np.concatenate(zero))
-    assert np.all(np.concatenate(draw(INITIALISATIONS[name](), bias=True, bias_scale=0.3).biases))
+    assert np.all(np.concatenate(draw(kind, widths, bias=True, bias_scale=0.3).biases))
 
 
 def test_gaussian_variance_is_scale_squared_over_fan_in():
@@ -93,6 +101,32 @@ def test_balanced_is_balanced():
 def test_balanced_refuses_narrow_layers():
     with pytest.raises(ValueError, match="widen"):
         draw(Balanced(), (6, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("widths", "lam"),
+    [((6, 5, 3), 0.0), ((3, 5, 6), 0.7), ((6, 4, 3), -0.7), ((5, 3, 4), 0.7), ((2, 7, 3), 0.0)],
+)
+def test_lambda_balanced_is_lambda_balanced(widths, lam):
+    """W_2^T W_2 - W_1 W_1^T = lam I, and W_2 W_1 has rank min(widths) and grows with the scale."""
+    low, up = matrices(LambdaBalanced(0.8, lam), widths)
+    gap = up.T @ up - low @ low.T
+    np.testing.assert_allclose(gap, lam * np.eye(widths[1]), atol=1e-14)
+    singular = np.linalg.svd(up @ low, compute_uv=False)
+    assert np.sum(singular > 1e-12) == min(widths)
+    twice = np.matmul(*matrices(LambdaBalanced(1.6, lam), widths)[::-1])
+    np.testing.assert_allclose(np.linalg.svd(twice, compute_uv=False), 2 * singular, atol=1e-13)
+    low, up = matrices(Gaussian(), widths)  # control
+    assert np.abs(up.T @ up - low @ low.T - lam * np.eye(widths[1])).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("widths", "lam", "word"),
+    [((6, 5, 3), 0.5, "outputs = 3"), ((3, 5, 6), -0.5, "inputs = 3"), (WIDTHS, 0.0, "two layers")],
+)
+def test_lambda_balanced_refuses_widths(widths, lam, word):
+    with pytest.raises(ValueError, match=word):
+        draw(LambdaBalanced(1.0, lam), widths)
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])

@@ -14,6 +14,8 @@ OPTIONS = {
     "gaussian": {"samples": 5, "features": 8, "outputs": 2, "noise": 0.1},
     "teacher": {"samples": 5, "widths": [8, 3, 2], "activation": "relu"},
     "matrix-factorisation": {"rows": 6, "columns": 5, "spectrum": [3.0, 2.0]},
+    "separating-factorisation": {"rank": 2, "tail": 8, "tail_energy": 0.5},
+    "near-identity-factorisation": {"size": 5, "spread": 0.1},
     "digits": {"samples": 7},
     "diabetes": {"samples": 7},
     "mnist": {"samples": 7},
@@ -111,6 +113,18 @@ def test_factorisation_has_the_spectrum():
     assert task.facts["target_rank"] == 2
 
 
+def test_factorisation_families_have_their_spectra():
+    """Y (n, n): rank ones and a tail of sqrt(K / N); and 1 + spread down to 1."""
+    spectra = {
+        "separating-factorisation": [1.0] * 2 + [0.25] * 8,
+        "near-identity-factorisation": [1.1, 1.075, 1.05, 1.025, 1.0],
+    }
+    for kind, spectrum in spectra.items():
+        y = np.asarray(make_task(kind, key=0, **OPTIONS[kind]).data.targets).T
+        assert y.shape == (len(spectrum),) * 2
+        np.testing.assert_allclose(np.linalg.svd(y)[1], spectrum, atol=1e-14)
+
+
 def test_digits_and_mnist_targets():
     for kind, features in (("digits", 64), ("mnist", 784)):
         task = make_task(kind, key=0, samples=20, loss="cross-entropy")
@@ -147,6 +161,10 @@ BAD = [
     ("teacher", {"samples": 2, "widths": [3, 1], "activation": "rely"}, ["'relu'"]),
     ("matrix-factorisation", {"rows": 3, "columns": 2, "spectrum": [1.0] * 3}, ["spectrum", "3"]),
     ("matrix-factorisation", {"rows": 3, "columns": 2, "spectrum": [-1.0]}, ["spectrum", "-1"]),
+    ("separating-factorisation", {"rank": 0, "tail": 4, "tail_energy": 1.0}, ["rank", "0"]),
+    ("separating-factorisation", {"rank": 2, "tail": 4, "tail_energy": -1.0}, ["tail_energy"]),
+    ("separating-factorisation", {"rank": 2, "tail": 0, "tail_energy": 1.0}, ["tail", "0"]),
+    ("near-identity-factorisation", {"size": 3, "spread": -1.0}, ["spread", "-1"]),
     ("digits", {"samples": 1798}, ["samples", "1798", "balanced = false"]),
     ("digits", {"samples": 1798, "balanced": False}, ["samples", "1798", "1797"]),
     ("digits", {"classes": [3, 10]}, ["classes", "[3, 10]"]),

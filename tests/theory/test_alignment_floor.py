@@ -39,13 +39,14 @@ def floor(flow):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("activation", ["relu", "linear"])
-def test_inner_products_stay_above_the_floor(activation, seed):
+def test_inner_products_stay_above_the_floor(activation, seed, measured):
     """From arbitrary weights, every layer, to the solver's tolerance (ReLU slides: 1e-4 is what is
     affordable, and its drift is of that order)."""
     flow = random_flow(seed, WIDTHS, activation=activation)
     inner, solution = inner_products(flow, 1e-4 if activation == "relu" else 1e-8)
     slack = 1e-2 if activation == "relu" else 1e-6
-    assert np.all(inner >= floor(flow) - slack)
+    below = np.max(floor(flow)[None, :] - inner)
+    measured(14, f"{activation}: furthest below the floor", below, below=slack)
     # The excess is 1/2 ||W_l(t)||^2 exactly: the floor is the law, not an estimate.
     norms = np.asarray(solution.records["norms"])[:, :-1]
     np.testing.assert_allclose(inner - floor(flow), 0.5 * norms**2, atol=slack)
@@ -53,11 +54,13 @@ def test_inner_products_stay_above_the_floor(activation, seed):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("activation", ["relu", "linear"])
-def test_corollary_certifies_half_the_feedback(activation, seed):
+def test_corollary_certifies_half_the_feedback(activation, seed, measured):
     """||W_1(0)|| <= ||F_2|| = ||W_2(0)||: <W_2, F_2> >= 1/2 ||F_2||^2 > 0."""
     flow = corollary(seed, 1.0, (4, 6, 2), activation=activation)
     inner, _ = inner_products(flow, 1e-4)
-    assert np.all(inner[:, 0] >= 0.5 * (flow.feedback[0] ** 2).sum() - 1e-2)
+    half = 0.5 * (flow.feedback[0] ** 2).sum()
+    furthest = np.max(half - inner[:, 0])
+    measured(14, f"corollary, {activation}: furthest below ||F||^2 / 2", furthest, below=1e-2)
 
 
 def against_the_start(seed, ratio, **kw):
@@ -66,19 +69,21 @@ def against_the_start(seed, ratio, **kw):
     return replace(flow, targets=-flow.inputs @ (flow.weights[1] @ flow.weights[0]).T)
 
 
-def test_control_large_first_weights_lose_alignment():
+def test_control_large_first_weights_lose_alignment(measured):
     """Beyond sqrt(2) nothing is certified, and alignment does turn negative."""
     flow = against_the_start(0, 3.0)
     inner, _ = inner_products(flow, 1e-7)
-    assert inner[:, 0].min() < -0.05 * (flow.feedback[0] ** 2).sum()
+    share = -inner[:, 0].min() / (flow.feedback[0] ** 2).sum()
+    measured(14, "control, ||W_1(0)|| = 3 ||F||: -<W, F> / ||F||^2", share, above=0.05)
     assert floor(flow)[0] < inner[:, 0].min() + 1e-4
     certified, _ = inner_products(against_the_start(0, 1.0), 1e-7)
     assert certified[:, 0].min() > 0.5 * (flow.feedback[0] ** 2).sum() - 1e-4
 
 
-def test_control_tanh_falls_through_the_floor():
+def test_control_tanh_falls_through_the_floor(measured):
     """No homogeneity, no law: saturated tanh (h phi' << phi) takes <W_2, F> far below."""
     flow = replace(against_the_start(0, 0.5), activation="tanh")
     flow = replace(flow, inputs=100 * flow.inputs, targets=0 * flow.targets)
     inner, _ = inner_products(flow, 1e-6)
-    assert inner[:, 0].min() < floor(flow)[0] - 0.3 * (flow.feedback[0] ** 2).sum()
+    share = (floor(flow)[0] - inner[:, 0].min()) / (flow.feedback[0] ** 2).sum()
+    measured(14, "control, tanh: below the floor, in ||F||^2", share, above=0.3)

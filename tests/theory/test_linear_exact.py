@@ -63,16 +63,18 @@ def fukumizu(flow, imbalance, t):
 
 
 @pytest.mark.parametrize("imbalance", [0.0, 0.8, -0.5])
-def test_rectangular_linear_net(imbalance):
+def test_rectangular_linear_net(measured, imbalance):
     """Prediction 30, widths 5-3-4."""
     flow, ts = setting(imbalance), np.linspace(0.0, 2.0, 9)
     exact = np.stack([fukumizu(flow, imbalance, t) for t in ts])
-    np.testing.assert_allclose(maps(flow, ts), exact, atol=1e-9)
+    apart = np.abs(maps(flow, ts) - exact).max()
+    measured(30, f"integrated flow, widths 5-3-4, lam = {imbalance:g}", apart, below=1e-9)
     # Controls: another lambda, and feedback alignment instead of the gradient.
-    assert np.abs(fukumizu(flow, imbalance + 0.3, 1.0) - exact[4]).max() > 0.01
+    other = np.abs(fukumizu(flow, imbalance + 0.3, 1.0) - exact[4]).max()
+    measured(30, "control: the formula of another lam", other, above=0.01)
     rng = np.random.default_rng(1)
     other = replace(flow, rule="feedback-alignment", feedback=(rng.standard_normal((OUT, HIDDEN)),))
-    assert np.abs(maps(other, ts) - exact).max() > 0.1
+    measured(30, "control: feedback alignment", np.abs(maps(other, ts) - exact).max(), above=0.1)
 
 
 def test_control_unbalanced_weights_leave_the_formula():
@@ -88,7 +90,7 @@ def saxe(s, start, t):
 
 
 @pytest.mark.parametrize("solver", ["dopri8", "kvaerno5", "gauss6"])
-def test_decoupled_mode(solver):
+def test_decoupled_mode(measured, solver):
     """Prediction 31: 2.9944987480 at t = 2 for s = 3, a_0 = 0.01; one mode of weights sqrt(a)."""
     root = np.full((1, 1), 0.1)
     flow = Flow(
@@ -97,7 +99,9 @@ def test_decoupled_mode(solver):
     ts = np.linspace(0.0, 2.0, 11)
     step = 1e-3 if solver == "gauss6" else None
     modes = maps(flow, ts, solver=solver, step=step)[:, 0, 0]
-    np.testing.assert_allclose(modes, saxe(3.0, 0.01, ts), atol=1e-9)
+    apart = np.abs(modes - saxe(3.0, 0.01, ts)).max()
+    measured(31, f"one mode, {solver}", apart, below=1e-9)
     assert modes[-1] == pytest.approx(2.9944987480, abs=1e-9)
     # Control: the mode equation without the factor 2 is far away.
-    assert np.abs(modes - saxe(3.0, 0.01, ts / 2)).max() > 0.5
+    half = np.abs(modes - saxe(3.0, 0.01, ts / 2)).max()
+    measured(31, "control: the mode equation without the factor 2", half, above=0.5)
