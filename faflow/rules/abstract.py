@@ -104,8 +104,9 @@ class AbstractLayerwiseRule(AbstractWeightRule):
         return outer_products(weights, trace, self.deltas(weights, feedback, trace, error))
 
 
-def slopes(weights: AbstractNetwork, trace: Trace) -> tuple[Array, ...]:
-    """phi'(h_1), ..., phi'(h_{L-1}) (samples, n_l); the gates, in a gated network."""
+def slopes(weights: AbstractNetwork, trace: Trace):
+    """(phi'(h_1), ..., phi'(h_{L-1})), each (samples, n_l); the gates, in a gated network."""
+    # No return type: under the exact integrator a slope is a gate that is no array.
     return trace.slopes or tuple(map(weights.activation.derivative, trace.pre[:-1]))
 
 
