@@ -10,7 +10,7 @@ rates gamma_0^2 N, so that df/dt = -K e with K of order 1. faflow's network with
 """
 
 from itertools import accumulate
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -18,14 +18,14 @@ from .._types import Inputs, Matrix
 from ..networks import AbstractActivation
 from .duals import dual
 
-LazyRule = Literal[
+RULES = (
     "gradient",
     "feedback-alignment",
     "direct-feedback-alignment",
     "hebbian",
     "last-layer-only",
     "gated",
-]
+)
 
 
 class LazyKernels(NamedTuple):
@@ -41,8 +41,7 @@ def lazy_kernels(activation: AbstractActivation, inputs: Inputs, hidden: int) ->
 
     ValueError for an activation without a dual (`duals.dual`) or a negative number of layers.
     """
-    if hidden < 0:
-        raise ValueError(f"Argument `hidden` must be >= 0, but is {hidden}.")
+    _check_depth(hidden)
     features, slopes = [inputs @ inputs.T / inputs.shape[1]], []
     for _ in range(hidden):
         values, slope = dual(activation, features[-1])
@@ -55,7 +54,7 @@ def lazy_kernels(activation: AbstractActivation, inputs: Inputs, hidden: int) ->
 
 
 def lazy_kernel(
-    rule: LazyRule,
+    rule: str,
     activation: AbstractActivation,
     inputs: Inputs,
     hidden: int,
@@ -64,11 +63,15 @@ def lazy_kernel(
     """K (samples, samples) of one output, at infinite width and t = 0.
 
     gradient: sum_{l=0}^L G^{l+1} Phi^l. feedback-alignment with F = rho W(0) + sqrt(1 - rho^2) V:
-    sum_l rho^{L-l} G^{l+1} Phi^l. direct-feedback-alignment, hebbian (both modulations) and
-    last-layer-only: Phi^L, since what the hidden layers move does not show in f. gated
+    sum_l rho^{L-l} G^{l+1} Phi^l. direct-feedback-alignment (independent D), last-layer-only and
+    hebbian (the paper's, with gt = Delta phi(h): deltas 1 / (gamma_0 N) times faflow's rule):
+    Phi^L, since what the hidden layers move does not show in f. gated
     (`GatedMLP`, gradient): (L + 1) <phi'(m) phi'(m)>^L Phi^0 with m ~ N(0, Phi^0); with ReLU gates
-    (L + 1) [(1 - theta / pi) / 2]^L cos theta for inputs of norm sqrt D.
+    (L + 1) [(1 - theta / pi) / 2]^L cos theta for inputs of norm sqrt D. ValueError for others.
     """
+    if rule not in RULES:
+        raise ValueError(f"Argument `rule` must be one of {', '.join(RULES)}, but is '{rule}'.")
+    _check_depth(hidden)
     if rule == "gated":
         features = lazy_kernels(activation, inputs, 0).features[0]
         return (hidden + 1) * dual(activation, features).slopes ** hidden * features
@@ -83,3 +86,8 @@ def lazy_kernel(
         ),
         start=jnp.zeros_like(features[0]),
     )
+
+
+def _check_depth(hidden: int) -> None:
+    if hidden < 0:
+        raise ValueError(f"Argument `hidden` must be >= 0, but is {hidden}.")

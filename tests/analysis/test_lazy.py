@@ -106,5 +106,7 @@ def test_linear_networks_count_their_layers():
     for depth in range(3):
         got = lazy_kernel("gradient", ACTIVATIONS["linear"](), jnp.asarray(x), depth)
         np.testing.assert_allclose(got, (depth + 1) * x @ x.T / 4, rtol=1e-12)
+    with pytest.raises(ValueError, match="kolen-pollack"):
+        lazy_kernel("kolen-pollack", ACTIVATIONS["linear"](), jnp.asarray(x), 1)
     with pytest.raises(ValueError, match="hidden"):
         lazy_kernels(ACTIVATIONS["linear"](), jnp.asarray(x), -1)
