@@ -14,7 +14,7 @@ import numpy as np
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
 from ..flow import SKETCH, FlowProblem, Numerics, Stops, WeightSketch, check_exact, solve
-from ..networks import MLP, AbstractNetwork
+from ..networks import MLP, AbstractNetwork, GatedMLP
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..rules import AbstractForecastingRule, AbstractLearningRule, FAStar, Forecast
@@ -55,8 +55,8 @@ def build(resolved: Resolved) -> Experiment:
     rule = make("rule", resolved.rule)
     _check_rule(resolved, rule, task)
     weights, feedback = _weights_and_feedback(resolved, rule.form, task)
-    rule = _modified(resolved, rule, weights)
-    problem = FlowProblem(rule, _gated(resolved, weights), feedback, task.data)
+    weights = _network(resolved, weights)
+    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, task.data)
     check_network(resolved, problem)
     _check_slaved_readout(problem)
     check_field(resolved, problem)
@@ -207,8 +207,13 @@ def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -
         return draw_feedback(draw, key, widths, form, weights)
 
 
-def _gated(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
-    """The same weights; with `kinks = "smooth"` under the gate in place of relu."""
+def _network(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
+    """The same weights in the network that is asked for: behind frozen gates, or with
+    `kinks = "smooth"` under the gate in place of relu."""
+    network = resolved.config.network
+    if network.kind == "gated":
+        phi, seed = weights.activation, resolved.config.seed_of(network)
+        return GatedMLP(weights.weights, weights.biases, gate=phi, seed=seed)
     phi = gate(resolved.flow)
     return weights if phi is None else dataclasses.replace(weights, activation=phi)
 

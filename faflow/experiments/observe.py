@@ -37,6 +37,7 @@ from ..rules import (
 )
 from ..tasks import feedback_limit, minimum_norm_map
 from .exact import exact_distance
+from .kernels import kernel_observable
 
 Observed = dict[str, AbstractObservable]
 
@@ -151,6 +152,11 @@ def _exponent(name: str, problem: FlowProblem) -> Observed:
     return {name: Exponent(problem.rule), "residual": Residual()}
 
 
+def _kernel(name: str, problem: FlowProblem) -> Observed:
+    kernel = kernel_observable(problem)
+    return {} if kernel is None else {name: kernel}
+
+
 def _minimum_norm(name: str, problem: FlowProblem) -> Observed:
     if not is_linear_squares(problem.weights, problem.data):
         raise ValueError("needs a linear network without biases and the squared loss")
@@ -182,5 +188,6 @@ OBSERVABLES: dict[str, Entry] = {
     "exact-solution": Entry("distance of W_L ... W_1 to the exact flow's", exact_distance),
     "speed": Entry("||dW/dt||", lambda name, problem: {name: Speed(problem.rule)}),
     "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
+    "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _kernel),
     "kinks": Entry("sign changes of pre-activations (kinked phi)", lambda name, problem: {}),
 }

@@ -94,7 +94,28 @@ def resolve_config(config: Config, base: Path) -> Resolved:
         method=method,
     )
     make("task.loss", resolved.loss)
+    _check_richness(resolved)
+    if config.network.seed is not None and config.network.kind != "gated":
+        raise ConfigError("network.seed", "needs network.kind = 'gated'; remove it or change that")
     return resolved
+
+
+def _check_richness(resolved: Resolved) -> None:
+    """One richness for all sections of the mean-field scaling that the flow hears of."""
+    sections = {"init": resolved.init}
+    if resolved.rule.entry.form != "none":
+        sections["feedback"] = resolved.feedback
+    sections |= {f"rule.modifiers.{i}": choice for i, choice in enumerate(resolved.modifiers)}
+    found = {
+        path: choice.options["richness"]
+        for path, choice in sections.items()
+        if choice.kind == "mean-field"
+    }
+    first = next(iter(found), "")
+    for path, richness in found.items():
+        if richness != found[first]:
+            what = f"is {richness}, but {first}.richness is {found[first]}; make them equal"
+            raise ConfigError(f"{path}.richness", what)
 
 
 def make(path: str, choice: Choice, **supplied: Any) -> Any:

@@ -46,13 +46,18 @@ def _at_least_two(widths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class NetworkSection(AbstractSection):
-    """[network]: widths (input first, output last), activation (name or inline table), biases."""
+    """[network]: widths (input first, output last), activation (name or inline table), biases.
 
-    kind: Literal["mlp"] = "mlp"
+    `kind = "gated"`: a gated linear network, whose gates are the activation's slopes at random
+    projections of the inputs, drawn from `seed`.
+    """
+
+    kind: Literal["mlp", "gated"] = "mlp"
     widths: Annotated[tuple[Count, ...], AfterValidator(_at_least_two)]
     activation: Any = "linear"
     bias: bool = False
     bias_scale: Annotated[float, Field(ge=0)] = 0.0
+    seed: Seed | None = None
 
 
 class ActivationSection(AbstractKindSection):
@@ -199,7 +204,8 @@ class Config(AbstractSection):
         return parse_bounds(self.expect)
 
     def seed_of(
-        self, section: InitSection | TaskSection | FeedbackSection | DiscreteSection
+        self,
+        section: InitSection | TaskSection | FeedbackSection | DiscreteSection | NetworkSection,
     ) -> int:
         """A section's own seed, or the config's."""
         return self.seed if section.seed is None else section.seed

@@ -68,6 +68,7 @@ def summarise(
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
         "exact_solution": exact_section(experiment.observables, solution),
+        "kernel": _kernel(solution),
         "kinks": kink_section(resolved, solution, error),
         "discrete": discrete_section(resolved, experiment, twins),
     }
@@ -232,6 +233,16 @@ def _minimum_norm(experiment: Experiment, solution: FlowSolution) -> Any:
 
 def _factorisation(experiment: Experiment, solution: FlowSolution) -> Any:
     return factorisation_report(solution.weights, solution.feedback, experiment.problem.data)
+
+
+def _kernel(solution: FlowSolution) -> dict[str, Any] | None:
+    """The kernel's numbers at the first save and at the last that was reached."""
+    record, reached = solution.records.get("kernel"), np.asarray(solution.reached)
+    if record is None:
+        return None
+    values = {name: np.asarray(series)[reached] for name, series in record.items()}
+    ends = {"initial": 0, "final": -1}
+    return {end: {name: float(v[i]) for name, v in values.items()} for end, i in ends.items()}
 
 
 def _left_out(resolved: Resolved, solution: FlowSolution) -> list[str]:

@@ -135,6 +135,17 @@ def _discrete_line(discrete: Mapping[str, Any]) -> str:
     return text + (f"; law identity holds to {number(_max(missed))}" if missed else "")
 
 
+def _kernel_line(kernel: Mapping[str, Any]) -> str:
+    start, end = kernel["initial"], kernel["final"]
+    cosine, share, rate = (
+        f"{number(start[key])} -> {number(end[key])}" for key in ("cosine", "share", "smallest")
+    )
+    return (
+        f"moved by {number(end['change'])} of its norm; cosine with backprop's {cosine}, "
+        f"share of it {share}; smallest rate {rate}"
+    )
+
+
 _LINES = {
     "kinks": _kinks_line,
     "alignment": _alignment_line,
@@ -142,6 +153,7 @@ _LINES = {
     "minimum_norm": _minimum_norm_line,
     "factorisation": number,
     "exact_solution": number,
+    "kernel": _kernel_line,
     "discrete": _discrete_line,
 }
 

@@ -10,6 +10,7 @@ from .decay import exponent_panels, loss_panels, residual_panels
 from .discrete import discrete_panels
 from .drift import drift_panels
 from .forecast import forecast_panels
+from .kernel import kernel_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
 from .panel import Panel
@@ -32,6 +33,7 @@ FIGURES: dict[str, Panels] = {
     "norms": norm_panels,
     "limit": limit_panels,
     "exponent": exponent_panels,
+    "kernel": kernel_panels,
     "events": event_panels,
     "gates": gate_panels,
     "discrete": discrete_panels,

@@ -104,14 +104,20 @@ class AbstractLayerwiseRule(AbstractWeightRule):
         return outer_products(weights, trace, self.deltas(weights, feedback, trace, error))
 
 
+def slopes(weights: AbstractNetwork, trace: Trace):
+    """(phi'(h_1), ..., phi'(h_{L-1})), each (samples, n_l); the gates, in a gated network."""
+    # No return type: under the exact integrator a slope is a gate that is no array.
+    return trace.slopes or tuple(map(weights.activation.derivative, trace.pre[:-1]))
+
+
 def backward_sweep(weights: AbstractNetwork, matrices, trace: Trace, error: Outputs):
     """delta_L = error; delta_l = phi'(h_l) . (delta_{l+1} M_{l+1}), M_2..M_L = `matrices`.
 
     M_l has W_l's shape (n_l, n_{l-1}). Returns (delta_1, ..., delta_L).
     """
     deltas = [error]
-    for h, matrix in zip(trace.pre[-2::-1], tuple(matrices)[::-1], strict=True):
-        deltas.append(weights.activation.derivative(h) * (deltas[-1] @ matrix))
+    for slope, matrix in zip(slopes(weights, trace)[::-1], tuple(matrices)[::-1], strict=True):
+        deltas.append(slope * (deltas[-1] @ matrix))
     return tuple(deltas[::-1])
 
 
@@ -120,8 +126,8 @@ def direct_sweep(weights: AbstractNetwork, matrices, trace: Trace, drive: Array,
 
     `drive` (samples, n_L) is what every hidden layer hears. Returns (delta_1, ..., delta_L).
     """
-    derivative, pairs = weights.activation.derivative, zip(trace.pre[:-1], matrices, strict=True)
-    return (*(derivative(h) * (drive @ matrix) for h, matrix in pairs), error)
+    pairs = zip(slopes(weights, trace), matrices, strict=True)
+    return (*(slope * (drive @ matrix) for slope, matrix in pairs), error)
 
 
 def outer_products(weights: AbstractNetwork, trace: Trace, deltas) -> AbstractNetwork:
