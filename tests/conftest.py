@@ -5,10 +5,12 @@ float64, since the bounds are set for it; no silent broadcasting over ranks and 
 function of faflow checked by beartype; property tests with the same examples in every run.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
@@ -34,3 +36,25 @@ def pytest_runtest_teardown() -> None:
     _torn_down += 1
     if _torn_down % 10 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """measured(8, "Euler, ReLU: law identity", value, below=1e-13), or above=… for a control: asserts
+    a bound on a prediction of the theory and notes the figure for docs' table.
+
+    `pytest tests --predictions docs/predictions.md` writes the table from what the run measured.
+    """
+
+    def note(number: int, what: str, value, *, below=None, above=None) -> None:
+        value = float(value)
+        bound = f"< {below:g}" if above is None else f"> {above:g}"
+        entry = (number, what, value, bound, request.node.nodeid.split("[")[0])
+        request.node.user_properties.append(("prediction", entry))
+        if below is not None:
+            assert value < below, f"{what}: {value:.3g}, not below {below:g}"
+        if above is not None:
+            assert value > above, f"{what}: {value:.3g}, not above {above:g}"
+        assert below is not None or above is not None
+
+    return note
