@@ -40,8 +40,8 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """measured(8, "Euler, ReLU: law identity", value, below=1e-13), or above=… for a control: asserts
-    a bound on a prediction of the theory and notes the figure for docs' table.
+    """measured(8, "Euler, ReLU: law identity", value, below=1e-13), or above=… for a control:
+    asserts a bound on a prediction of the theory and notes the figure for docs' table.
 
     `pytest tests --predictions docs/predictions.md` writes the table from what the run measured.
     """

@@ -9,7 +9,7 @@ from ..discovery import (
     MOST_WEIGHTS,
     Discovery,
     Fields,
-    discover,
+    discover_in,
     monomial_count,
 )
 from .blame import blaming
@@ -35,7 +35,7 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
         fields = Fields(problem.rule, problem.weights, problem.feedback)
     chosen = _degree(len(fields.counted), degree)
     with blaming("rule.kind", resolved.suspects):
-        found = discover(problem.rule, problem.weights, problem.feedback, degree=chosen or None)
+        found = discover_in(fields, degree=chosen or None)
     return {
         "schema": 1,
         "name": resolved.config.name,

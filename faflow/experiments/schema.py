@@ -174,10 +174,12 @@ class DiscreteSection(AbstractSection):
 
 
 class ObserveSection(AbstractSection):
-    """[observe]: what is recorded; `laws` lists laws to ask for beyond those the rule keeps."""
+    """[observe]: what is recorded; `laws` lists laws that the rule has to name, `controls` others
+    to follow although it names them not."""
 
     names: tuple[str, ...] | None = None
     laws: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
     save_weights: bool = False
 
 

@@ -38,13 +38,13 @@ class Discrete(eqx.Module):
     """`eta`: the step. `batch`: samples per step (None: all), drawn without replacement and
     reshuffled every epoch (samples // batch steps) from `key`. The loss of a mini-batch is scaled
     by samples / batch, so that one step moves the weights as far, on average, as one of all.
-    `method`: a name of `faflow.solvers.TABLEAUX`, a `Tableau` or a diffrax tableau; ValueError if it
-    is none."""
+    `method`: a name of `faflow.solvers.TABLEAUX`, a `Tableau` or a diffrax tableau; ValueError if
+    it is none."""
 
     eta: Scalar = eqx.field(converter=lambda value: jnp.asarray(value, float))
     key: Array
     batch: int | None = eqx.field(static=True, default=None)
-    method: Tableau = eqx.field(converter=_arrays, default="euler")  # pyright: ignore
+    method: Tableau = eqx.field(converter=_arrays, default="euler")
 
 
 class TwinSolution(NamedTuple):

@@ -19,9 +19,12 @@ from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
+from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFeedback
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed
+from .potential_feedback import MixedFeedbackAlignment as MixedFeedbackAlignment
+from .potential_feedback import PotentialFeedback as PotentialFeedback
 from .sign_symmetry import FixedMagnitudeSignSymmetry as FixedMagnitudeSignSymmetry
 from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
 from .target_propagation import (
@@ -45,4 +48,7 @@ RULES = {
     "align-ada": AlignAda,
     "align-zero": AlignZero,
     "fixed-weight-difference-target-propagation": FixedWeightDifferenceTargetPropagation,
+    "mixed-feedback-alignment": MixedFeedbackAlignment,
+    "potential-feedback": PotentialFeedback,
+    "monotone-direct-feedback": MonotoneDirectFeedback,
 }

@@ -31,10 +31,6 @@ def _rows(*rows: tuple[float, ...], b: tuple[float, ...]) -> Callable[[], Tablea
     return make
 
 
-def _of(solver: type[diffrax.AbstractERK]) -> Callable[[], Tableau]:
-    return lambda: _from_diffrax(solver.tableau)
-
-
 def _from_diffrax(tableau: diffrax.ButcherTableau) -> Tableau:
     """Without the last stage of first-same-as-last methods, which is the next step's first."""
     b = np.asarray(tableau.b_sol, float)
@@ -52,9 +48,9 @@ TABLEAUX: dict[str, Callable[[], Tableau]] = {
     "ralston": _rows((2 / 3,), b=(1 / 4, 3 / 4)),
     "kutta3": _rows((1 / 2,), (-1.0, 2.0), b=(1 / 6, 2 / 3, 1 / 6)),
     "rk4": _rows((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0), b=(1 / 6, 1 / 3, 1 / 3, 1 / 6)),
-    "bosh3": _of(diffrax.Bosh3),
-    "tsit5": _of(diffrax.Tsit5),
-    "dopri5": _of(diffrax.Dopri5),
+    "bosh3": lambda: _from_diffrax(diffrax.Bosh3.tableau),
+    "tsit5": lambda: _from_diffrax(diffrax.Tsit5.tableau),
+    "dopri5": lambda: _from_diffrax(diffrax.Dopri5.tableau),
 }
 
 
