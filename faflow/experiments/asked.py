@@ -27,10 +27,10 @@ REMEDY = "remove it, or list it in observe.controls to see it broken"
 def asked_laws(resolved: Resolved, problem: FlowProblem) -> Laws:
     """The laws to record, each with whether the rule claims it.
 
-    All that the rule claims, and those of the rule below its modifiers; `observe.laws` must be among them (ConfigError, with the reason why a
-    law is not); `observe.controls` need not, as long as they can be formed. A rule that claims none
-    and is asked for none is shown the layer balance, so that its rate is reported rather than
-    silence.
+    All that the rule claims, and those of the rule below its modifiers; `observe.laws` must be
+    claimed (ConfigError, with the reason why a law is not); `observe.controls` need not, as long as
+    they can be formed. A rule that claims none and is asked for none is shown the layer balance, so
+    that its rate is reported rather than silence.
     """
     observe: ObserveSection = resolved.config.observe
     found: Laws = {name: (law, True) for name, law in problem.rule.laws(problem.weights).items()}
