@@ -21,6 +21,7 @@ from ..rules import AbstractForecastingRule, AbstractLearningRule, FAStar, Forec
 from ..solvers import SOLVERS
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
+from .asked import asked_laws
 from .blame import blaming
 from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
@@ -248,7 +249,7 @@ def _laws(
     if len(problem.weights.weights) < 2:
         raise ConfigError("observe.names", "lists 'laws', but there is no hidden layer; remove it")
     with blaming("rule.kind", resolved.suspects):
-        laws = observe.asked_laws(problem, resolved.config.observe.laws)
+        laws = asked_laws(resolved, problem)
         jax.eval_shape(
             lambda *point: [(law(*point), law.scale(*point)) for law, _ in laws.values()],
             problem.weights, problem.feedback, problem.data,

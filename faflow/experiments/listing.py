@@ -20,6 +20,7 @@ _LAW_ABOUT = {
     "layer-balance": "1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1}), per hidden layer",
     "neuron-balance": "the same per hidden neuron j: row j of W_l, column j of W_{l+1}",
     "matrix-balance": "W_l W_l^T + beta_l beta_l^T - M(W_{l+1}), linear networks",
+    "subspace-balance": "the matrix on what a narrow layer l + 1 hears (direct feedback)",
 }
 
 
@@ -85,7 +86,7 @@ def _solvers() -> list[dict[str, str]]:
 
 
 def _laws() -> list[dict[str, str]]:
-    return [{"name": name, "about": _LAW_ABOUT.get(name, "")} for name in REGISTRIES["laws"]]
+    return [{"name": name, "about": about} for name, about in _LAW_ABOUT.items()]
 
 
 def _solved() -> list[dict[str, str]]:

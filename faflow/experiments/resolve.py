@@ -14,7 +14,7 @@ from .errors import ConfigError, nearest, shown
 from .kinks import DEFAULTS, Method, method_of, tables_of
 from .observe import OBSERVABLES, default_names
 from .options import check_options
-from .registries import LAWS, MODIFIERS, resolve, source_file
+from .registries import MODIFIERS, resolve, source_file
 from .schema import AbstractKindSection, ActivationSection, Config, FlowSection, ModifierSection
 
 SINGLE = 1e-4  # relative tolerance in float32
@@ -161,11 +161,10 @@ def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
             raise ConfigError(
                 f"observe.names.{index}", f"is '{name}'; {nearest(name, OBSERVABLES)}"
             )
-    for index, name in enumerate(config.observe.laws):
-        if name not in LAWS:
-            raise ConfigError(f"observe.laws.{index}", f"is '{name}'; {nearest(name, LAWS)}")
-    if config.observe.laws and "laws" not in names:
-        raise ConfigError("observe.laws", "asks for laws, but observe.names lacks 'laws'; add it")
+    for key in ("laws", "controls"):
+        if getattr(config.observe, key) and "laws" not in names:
+            what = "asks for laws, but observe.names lacks 'laws'; add it"
+            raise ConfigError(f"observe.{key}", what)
     return tuple(dict.fromkeys(names))
 
 

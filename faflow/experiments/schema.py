@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..flow.problem import Branch
+from ..solvers import TABLEAUX
+from .errors import nearest
 from .expect import Bounds, parse_bounds
 
 Positive = Annotated[float, Field(gt=0)]
@@ -166,20 +168,30 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if single else tuple(value) if isinstance(value, list) else value
 
 
+def _tableau(name: str) -> str:
+    if name not in TABLEAUX:
+        raise ValueError(nearest(name, TABLEAUX))
+    return name
+
+
 class DiscreteSection(AbstractSection):
     """[discrete]: the same rule in steps of `eta` (one, or several), beside the flow; `batch`:
-    samples per step, all of them unless given, drawn anew every epoch from `seed`."""
+    samples per step, all of them unless given, drawn anew every epoch from `seed`; `method`: the
+    explicit Runge-Kutta method whose steps they are."""
 
     eta: Annotated[tuple[Positive, ...], BeforeValidator(_one_or_more)]
     batch: Count | None = None
+    method: Annotated[str, AfterValidator(_tableau)] = "euler"
     seed: Seed | None = None
 
 
 class ObserveSection(AbstractSection):
-    """[observe]: what is recorded; `laws` lists laws to ask for beyond those the rule keeps."""
+    """[observe]: what is recorded; `laws` lists laws that the rule has to name, `controls` others
+    to follow although it names them not."""
 
     names: tuple[str, ...] | None = None
     laws: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
     save_weights: bool = False
 
 

@@ -128,11 +128,11 @@ def _error_words(error: Mapping[str, Any] | None) -> list[str]:
 def _discrete_line(discrete: Mapping[str, Any]) -> str:
     runs = discrete["runs"]
     ends = ", ".join(f"{number(run['distance'])} at eta {number(run['eta'])}" for run in runs)
-    text = f"distance to the flow {ends}"
+    text = f"{discrete['method']}: distance to the flow {ends}"
     if discrete["order"] is not None:
         text += f" (order {number(discrete['order'])})"
-    missed = [law["identity"] for run in runs for law in run["laws"].values()]
-    return text + (f"; law identity holds to {number(_max(missed))}" if missed else "")
+    missed = _max([law["identity"] for run in runs for law in run["laws"].values()])
+    return text + ("" if missed is None else f"; law identity holds to {number(missed)}")
 
 
 def _kernel_line(kernel: Mapping[str, Any]) -> str:

@@ -35,9 +35,12 @@ from .modified import AbstractForecastingRule as AbstractForecastingRule
 from .modified import AbstractModifiedRule as AbstractModifiedRule
 from .modified import unmodified as unmodified
 from .momentum import Momentum as Momentum
+from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFeedback
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed
+from .potential_feedback import MixedFeedbackAlignment as MixedFeedbackAlignment
+from .potential_feedback import PotentialFeedback as PotentialFeedback
 from .sign_symmetry import FixedMagnitudeSignSymmetry as FixedMagnitudeSignSymmetry
 from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
 from .target_propagation import (
@@ -63,6 +66,9 @@ RULES = {
     "align-ada": AlignAda,
     "align-zero": AlignZero,
     "fixed-weight-difference-target-propagation": FixedWeightDifferenceTargetPropagation,
+    "mixed-feedback-alignment": MixedFeedbackAlignment,
+    "potential-feedback": PotentialFeedback,
+    "monotone-direct-feedback": MonotoneDirectFeedback,
 }
 
 # Each takes the rule that it modifies as its first argument.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from .._types import Scalar
 from ..networks import AbstractNetwork, widths
-from .abstract import AbstractWeightRule
+from .abstract import AbstractLearningRule
 from .learning_rates import LearningRates
 from .modified import AbstractModifiedField, PerLayer, check_field
 
@@ -36,7 +36,7 @@ class MeanFieldRates(AbstractModifiedField):
     `mean-field` and the same richness. Biases move at their layer's rate (the paper has none).
     """
 
-    rule: AbstractWeightRule | AbstractModifiedField
+    rule: AbstractLearningRule
     richness: Scalar = eqx.field(converter=lambda x: jnp.asarray(x, float), default=1.0)
     equation: ClassVar[str] = "dW_l/dt = eta_l g_l, eta_l = gamma_0^2 N / n_{l-1}, eta_L = 1 / N"
     source: ClassVar[str] = "Bordelon & Pehlevan 2022; Yang & Hu 2021"
