@@ -26,6 +26,7 @@ from ..observables import (
     hidden_layers,
     law_degree,
 )
+from ..population import AbstractPopulationRule, Overlaps, PopulationLoss
 from ..rules import AbstractLayerwiseRule, AbstractWeightRule, DeltaAlignment, Exponent, Speed
 from ..tasks import feedback_limit, minimum_norm_map
 
@@ -134,6 +135,14 @@ def _delta_alignment(name: str, problem: FlowProblem) -> Observed:
     return {name: DeltaAlignment(problem.rule)}
 
 
+def _population(make: Callable[..., AbstractObservable]):
+    def build(name: str, problem: FlowProblem) -> Observed:
+        rule = problem.rule
+        return {name: make(rule.known())} if isinstance(rule, AbstractPopulationRule) else {}
+
+    return build
+
+
 def _exponent(name: str, problem: FlowProblem) -> Observed:
     return {name: Exponent(problem.rule), "residual": Residual()}
 
@@ -166,6 +175,10 @@ OBSERVABLES: dict[str, Entry] = {
     "delta-alignment": Entry("the rule's deltas against backprop's", _delta_alignment),
     "minimum-norm": Entry("distance of W_L ... W_1 to (X^+ Y)^T", _minimum_norm),
     "low-rank-limit": Entry("distance of W_2 W_1 to Y P_BY", _low_rank_limit),
+    "population-loss": Entry(
+        "1/2 E (y - f)^2, exactly (population rules)", _population(PopulationLoss)
+    ),
+    "overlaps": Entry("covariance of the fields (population rules)", _population(Overlaps)),
     "speed": Entry("||dW/dt||", lambda name, problem: {name: Speed(problem.rule)}),
     "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
     "kinks": Entry("sign changes of pre-activations (kinked phi)", lambda name, problem: {}),

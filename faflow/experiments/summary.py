@@ -28,6 +28,7 @@ from .expect import judge
 from .kept import KEPT, is_kept
 from .kink_report import about_end, kink_section, kink_warnings
 from .resolve import Resolved
+from .simulate import Simulation, order_section, simulation_warnings
 
 SCHEMA = 1
 MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
@@ -47,6 +48,7 @@ def summarise(
     seconds: Seconds,
     error: KinkError | None,
     twins: tuple[Twin, ...] = (),
+    simulation: Simulation | None = None,
 ) -> dict[str, Any]:
     """The summary of a finished flow, [expect] judged; only JSON's types, NaN and inf as None."""
     outcome = Outcome(int(solution.outcome))
@@ -66,6 +68,7 @@ def summarise(
         "factorisation": _report(_factorisation(experiment, solution)),
         "kinks": kink_section(resolved, solution, error),
         "discrete": discrete_section(resolved, experiment, twins),
+        "order_parameters": order_section(experiment, solution, simulation),
     }
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts
@@ -75,6 +78,7 @@ def summarise(
         *_warnings(resolved, outcome, summary, _left_out(resolved, solution)),
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
+        *simulation_warnings(summary.get("order_parameters")),
     ]
     if resolved.config.expect:
         summary["expect"] = plain(judge(resolved.config.bounds, summary))

@@ -132,6 +132,18 @@ def _discrete_line(discrete: Mapping[str, Any]) -> str:
     return text + (f"; law identity holds to {number(_max(missed))}" if missed else "")
 
 
+def _order_line(order: Mapping[str, Any]) -> str:
+    loss, found = order["population_loss"], order.get("simulation")
+    text = f"eta {number(order['eta'])}: population loss {number(loss['initial'])} -> "
+    text += number(loss["final"])
+    if found is None:
+        return text
+    return text + (
+        f"; mean of {found['seeds']} simulations, N = {found['inputs']}, at most "
+        f"{number(found['worst_deviation'])} standard errors away (chance {number(found['chance'])})"
+    )
+
+
 _LINES = {
     "kinks": _kinks_line,
     "alignment": _alignment_line,
@@ -139,6 +151,7 @@ _LINES = {
     "minimum_norm": _minimum_norm_line,
     "factorisation": number,
     "discrete": _discrete_line,
+    "order_parameters": _order_line,
 }
 
 
