@@ -4,57 +4,61 @@ import numpy as np
 
 from .panel import Band, Curve, Level, Panel, last, number
 from .stored import Stored
-from .style import BLACK, BLUE, DASHED, GREY, SKY, VERMILION
+from .style import BLACK, DASHED, SKY, VERMILION
 
 NAME = "population-loss"
 WIDTH = 2.0  # standard errors on either side
 
 
 def population_panels(stored: Stored) -> list[Panel]:
-    """e_g over time with the simulations' mean and band; below, how far they are apart."""
+    """The loss over time with the simulations' mean and band; below, both relative to the flow."""
     values = stored.values(NAME)
     if values is None or values.ndim != 1:
         return []
     flow = Curve(NAME, "population loss of the flow", values, "flow, N → ∞", BLACK, width=0.9)
     if stored.simulation is None:
-        return [Panel([f"population loss: ends at {number(last(values))}"], "e_g", [flow])]
-    return [_both(stored, flow), _deviation(stored)]
+        return [Panel([f"population loss: ends at {number(last(values))}"], "population loss", [flow])]
+    return [_both(stored, flow), _apart(stored, values)]
 
 
 def _both(stored: Stored, flow: Curve) -> Panel:
     found, about = stored.simulation, _about(stored)
     assert found is not None
     mean, error = found["mean"].values, found["standard_error"].values
-    label = f"mean of {about.get('seeds')} simulations, N = {about.get('inputs')}"
+    label = f"mean of {about.get('seeds')} runs, N = {about.get('inputs')}"
     middle = Curve(
         "simulated", "mean population loss of the simulations", mean, label, VERMILION, DASHED, "o",
         hollow=True,
     )  # fmt: skip
-    band = Band(
-        "simulated band", f"mean -+ {WIDTH:g} standard errors",
-        mean - WIDTH * error, mean + WIDTH * error, f"± {WIDTH:g} standard errors", SKY,
-    )  # fmt: skip
-    title = f"online learning at η = {number(stored.section('order_parameters').get('eta'))}"
-    return Panel([title], "population loss e_g", [flow, middle], bands=[band])
+    band = _band(
+        "simulated band", "mean of the simulations", mean - WIDTH * error, mean + WIDTH * error
+    )
+    title = f"online learning at η = {number(stored.section('order_parameters').get('eta'), 2)}"
+    return Panel([title], "population loss", [flow, middle], bands=[band])
 
 
-def _deviation(stored: Stored) -> Panel:
+def _apart(stored: Stored, flow: np.ndarray) -> Panel:
+    """The band around the mean, seen from the flow: it should hold the flow at about every save."""
     found, about = stored.simulation, _about(stored)
     assert found is not None
-    deviation = found["deviation"].values
+    with np.errstate(all="ignore"):
+        share, error = found["mean"].values / flow - 1, found["standard_error"].values / flow
     worst, chance = about.get("worst_deviation"), about.get("chance")
-    verdict = "not comparable"
+    verdict = "simulations and flow can't be compared"
     if worst is not None:
-        verdict = f"at most {number(worst)} standard errors apart (by chance: {number(chance, 2)})"
-    levels = [Level(sign * WIDTH, None, GREY, DASHED) for sign in (-1, 1)]
-    levels.append(Level(0.0, None, BLACK))
-    meaning = "mean of the simulations minus flow, in standard errors"
-    curve = Curve("deviation", meaning, deviation, None, BLUE, marker="o")
-    size = max(1.15 * float(np.nanmax(np.abs(deviation), initial=0.0)), 3.0)
+        verdict = f"worst deviation {number(worst)} standard errors (chance {number(chance, 2)})"
+    meaning = "(mean of the simulations - flow) / flow"
+    curve = Curve("apart", meaning, share, "simulations", VERMILION, DASHED, "o", hollow=True)
+    band = _band("apart band", meaning, share - WIDTH * error, share + WIDTH * error)
+    level = Level(0.0, None, BLACK)
     return Panel(
-        [verdict], "(mean − flow) / std. error", [curve], scale="linear", levels=levels,
-        limits=(-size, size), height=1.3,
-    )  # fmt: skip
+        [verdict], "relative to the flow", [curve], "linear", [band], levels=[level], height=1.6
+    )
+
+
+def _band(column: str, meaning: str, lower: np.ndarray, upper: np.ndarray) -> Band:
+    more = f"{meaning} -+ {WIDTH:g} standard errors"
+    return Band(column, more, lower, upper, f"± {WIDTH:g} std. errors", SKY)
 
 
 def _about(stored: Stored) -> dict:

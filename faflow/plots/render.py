@@ -179,6 +179,8 @@ def _value_limits(panel: Panel, stored: Stored, log: bool) -> tuple[float, float
     """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
     parts = [shown(curve, stored, log)[1] for curve in panel.curves]
     parts += [guide.values for guide in panel.guides]
+    edges = [edge for band in panel.bands for edge in (band.lower, band.upper)]
+    parts += [edge[edge > 0] if log else edge for edge in edges]
     parts += [np.asarray([level.value for level in panel.levels if level.value > 0 or not log])]
     values = np.concatenate(parts)
     values = values[np.isfinite(values)]

@@ -7,23 +7,36 @@ all of them:  W = R T^+ W~ + S^{1/2} E,  S = Q - R T^+ R^T,  E (K, N) orthonorma
 import jax
 import jax.numpy as jnp
 
-from .._types import Matrix
+from .._types import Array, Matrix
+from ..networks.draws import frobenius
 from .order_parameters import KnownTeacher, OrderParameters
 
-_CUT = 1e-12  # singular values of T below this share of the largest are rounding
+# Singular values of W and W~ below this share of the largest are rounding. Directions of W that are
+# kept have an error of 1e-16 over it.
+_CUT = 1e-6
 
 
 def frame_of(weights: Matrix, teacher: Matrix) -> Matrix:
     """E (K, N) of student `weights` (K, N) and `teacher` W~ (M, N), such that `weights_of` gives
-    just these weights back: the polar factor of what the teacher does not span. N >= K + M."""
-    width, inputs = weights.shape
-    count = teacher.shape[0]
-    more = jax.random.normal(jax.random.key(0), (inputs, width), weights.dtype)
-    # The first columns span the teacher, and with the next the student, whatever their ranks.
-    axes, _ = jnp.linalg.qr(jnp.concatenate([teacher.T, weights.T, more], axis=1))
-    rest = axes[:, count:]
-    left, _, right = jnp.linalg.svd(weights @ rest, full_matrices=False)
-    return left @ right @ rest.T
+    just these weights back: the polar factor of what lies outside the teacher's span, completed at
+    random where that has not full rank. N >= K + M."""
+    inverse = jnp.linalg.pinv(teacher, rtol=_CUT)
+
+    def outside(rows: Matrix, *, also: Matrix) -> Matrix:
+        for _ in range(2):  # twice is enough (Kahan-Parlett) to be orthogonal to rounding
+            rows = rows - (rows @ inverse) @ teacher
+            rows = rows - (rows @ also.T) @ also
+        return rows
+
+    left, sizes, right = jnp.linalg.svd(
+        outside(weights, also=jnp.zeros_like(weights)), full_matrices=False
+    )
+    known = (sizes > _CUT * frobenius(weights))[:, None]
+    random = jax.random.normal(jax.random.key(0), weights.shape, weights.dtype)
+    more = outside(random, also=jnp.where(known, right, 0.0))
+    # Rows wanted come last; columns that are not wanted must not come before them.
+    fresh, _ = jnp.linalg.qr(jnp.where(known, 0.0, more)[::-1].T)
+    return left @ jnp.where(known, right, fresh.T[::-1])
 
 
 def weights_of(order: OrderParameters, teacher: KnownTeacher) -> Matrix:
@@ -44,7 +57,7 @@ def embed(order: OrderParameters, teacher: KnownTeacher, inputs: int) -> tuple[M
 
 def _split(order: OrderParameters, t: Matrix) -> tuple[Matrix, Matrix]:
     """R T^+ (K, M) and S (K, K)."""
-    along = order.r @ jnp.linalg.pinv(t, rtol=_CUT, hermitian=True)
+    along = order.r @ jnp.linalg.pinv(t, rtol=_CUT**2, hermitian=True)
     return along, order.q - along @ order.r.T
 
 
@@ -68,7 +81,7 @@ def _square_root_jvp(primals, tangents):
     return (axes * sizes[None, :]) @ axes.T, axes @ moved @ axes.T
 
 
-def _eigen(matrix: Matrix) -> tuple[Matrix, Matrix]:
+def _eigen(matrix: Matrix) -> tuple[Array, Matrix]:
     """Roots of the eigenvalues, and the eigenvectors."""
     values, axes = jnp.linalg.eigh(0.5 * (matrix + matrix.T))
     return jnp.sqrt(jnp.maximum(values, 0.0)), axes

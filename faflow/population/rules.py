@@ -1,7 +1,7 @@
 """Learning from infinitely many samples, as a rule on order parameters like any other."""
 
 import abc
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -39,7 +39,7 @@ class AbstractPopulationRule(AbstractLearningRule):
     def potential(self) -> AbstractPotential:
         """psi of the laws."""
 
-    def taught(self, teacher: Teacher | None, weights: AbstractNetwork) -> Self:
+    def taught(self, teacher: Teacher | None, weights: AbstractNetwork) -> "AbstractPopulationRule":
         """This rule, taught by `teacher` and reading from where `weights` = W(0) lie.
 
         ValueError in one line unless both are bias-free nets of two layers and one output with the
