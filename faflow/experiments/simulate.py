@@ -1,11 +1,11 @@
 """[simulate]: online learning at finite N beside a population rule's flow.
 
-All seeds start from the config's order parameters and differ by their samples, so at every save time
-the flow is compared with the mean of independent and equally distributed losses. Their standard
-error is known from their spread: the deviation (mean - flow) / (standard error) follows Student's t
-but for a bias of O(1/N), which only many more seeds than N would resolve. `chance` is the
-probability that the worst of all saves is as far away if there is no bias, by Bonferroni's bound
-(saves are correlated: the true one is smaller than that bound says, never larger).
+All seeds start from the config's order parameters and differ by their samples, so at every save the
+flow is compared with the mean of independent and equally distributed losses, whose standard error
+is known from their spread: (mean - flow) / (standard error) follows Student's t, but for a bias of
+O(1/N), some sqrt(seeds / N) standard errors (0.6 to 0.9 times that in the tests' setting), so that
+seeds should be fewer than inputs. `chance`: of a worst deviation as large at any save if there is
+no bias, by Bonferroni's bound (saves are correlated, so the chance is smaller than that).
 """
 
 from collections.abc import Mapping
@@ -53,12 +53,14 @@ def check_simulation(resolved: Resolved, experiment: Experiment) -> None:
         return
     if not rule.eta > 0:
         raise ConfigError("simulate", "takes steps of rule.eta / N, but rule.eta is 0; raise it")
-    inputs, needed = _inputs(resolved), sum(rule.known().weights.shape[:1] + (_width(resolved),))
+    inputs, needed = _inputs(resolved), rule.known().weights.shape[0] + _width(resolved)
     if inputs < needed:
         what = f"is {inputs}, but student and teacher have {needed} fields; raise it"
         raise ConfigError("simulate.inputs", what)
     if inputs * resolved.flow.t1 / float(rule.eta) > MOST_STEPS:
-        what = f"is {inputs}: more than {MOST_STEPS} steps of rule.eta / inputs; lower it or flow.t1"
+        what = (
+            f"is {inputs}: more than {MOST_STEPS} steps of rule.eta / inputs; lower it or flow.t1"
+        )
         raise ConfigError("simulate.inputs", what)
 
 

@@ -21,6 +21,7 @@ from ..analysis import (
     predict_exponent,
 )
 from ..flow import FlowSolution, KinkError
+from ..population import AbstractPopulationRule
 from ..solvers import counts_evaluations
 from .build import Experiment
 from .discrete import Twin, discrete_section
@@ -222,6 +223,8 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
 
 def _minimum_norm(experiment: Experiment, solution: FlowSolution) -> Any:
     problem = experiment.problem
+    if isinstance(problem.rule, AbstractPopulationRule):
+        return None  # it does not fit the data
     return minimum_norm_report(problem.weights, solution.weights, problem.data)
 
 

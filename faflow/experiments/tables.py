@@ -138,10 +138,9 @@ def _order_line(order: Mapping[str, Any]) -> str:
     text += number(loss["final"])
     if found is None:
         return text
-    return text + (
-        f"; mean of {found['seeds']} simulations, N = {found['inputs']}, at most "
-        f"{number(found['worst_deviation'])} standard errors away (chance {number(found['chance'])})"
-    )
+    away, chance = number(found["worst_deviation"]), number(found["chance"])
+    text += f"; mean of {found['seeds']} simulations, N = {found['inputs']}, at most {away}"
+    return f"{text} standard errors away (chance {chance})"
 
 
 _LINES = {

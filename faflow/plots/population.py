@@ -17,7 +17,9 @@ def population_panels(stored: Stored) -> list[Panel]:
         return []
     flow = Curve(NAME, "population loss of the flow", values, "flow, N → ∞", BLACK, width=0.9)
     if stored.simulation is None:
-        return [Panel([f"population loss: ends at {number(last(values))}"], "population loss", [flow])]
+        return [
+            Panel([f"population loss: ends at {number(last(values))}"], "population loss", [flow])
+        ]
     return [_both(stored, flow), _apart(stored, values)]
 
 
@@ -33,7 +35,8 @@ def _both(stored: Stored, flow: Curve) -> Panel:
     band = _band(
         "simulated band", "mean of the simulations", mean - WIDTH * error, mean + WIDTH * error
     )
-    title = f"online learning at η = {number(stored.section('order_parameters').get('eta'), 2)}"
+    eta = stored.section("order_parameters").get("eta")
+    title = "online learning" + ("" if eta is None else f" at η = {number(eta, 2)}")
     return Panel([title], "population loss", [flow, middle], bands=[band])
 
 
@@ -45,7 +48,7 @@ def _apart(stored: Stored, flow: np.ndarray) -> Panel:
         share, error = found["mean"].values / flow - 1, found["standard_error"].values / flow
     worst, chance = about.get("worst_deviation"), about.get("chance")
     verdict = "simulations and flow can't be compared"
-    if worst is not None:
+    if worst is not None and chance is not None:
         verdict = f"worst deviation {number(worst)} standard errors (chance {number(chance, 2)})"
     meaning = "(mean of the simulations - flow) / flow"
     curve = Curve("apart", meaning, share, "simulations", VERMILION, DASHED, "o", hollow=True)

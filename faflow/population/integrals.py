@@ -2,7 +2,8 @@
 
 For jointly gaussian fields (a, b, c, d) of mean 0 and covariance C,
 
-    I2 = E g(a) g(b)      I3 = E g'(a) b g(c)      I4 = E g'(a) g'(b) g(c) g(d)      J2 = E g'(a) g'(b)
+    I2 = E g(a) g(b)      I4 = E g'(a) g'(b) g(c) g(d)
+    I3 = E g'(a) b g(c)   J2 = E g'(a) g'(b)
 
 Every method takes C (..., n, n) of the fields in this order. Repeated fields are allowed, so are
 fields that are 0: a = 0 has g'(a) = 0 for ReLU.

@@ -9,8 +9,9 @@ itself for the gradient), is
 
     W_k += (eta / N) F_k delta g'(h_k) x        v_k += (eta / N) delta g(h_k)
 
-Time here is t = eta * steps / N, the sum of the learning rates, as everywhere in faflow; the time of
-Saad & Solla 1995 and of Refinetti et al. 2021 is steps / N = t / eta. As N -> inf at fixed eta,
+Time here is t = eta * steps / N, the sum of the steps' rates, as everywhere in faflow; the time of
+Saad & Solla 1995 and of Refinetti et al. 2021 is steps / N = t / eta (and their w is sqrt N W). As
+N -> inf at fixed eta,
 
     R_kn' = F_k E delta g'(h_k) h~_n             v_k' = E delta g(h_k)
     Q_ik' = F_i E delta g'(h_i) h_k + (i <-> k) + eta F_i F_k E delta^2 g'(h_i) g'(h_k)
@@ -65,7 +66,8 @@ def covariance(order: OrderParameters, t: Matrix) -> Matrix:
 
 
 def population_loss(order: OrderParameters, teacher: KnownTeacher) -> Scalar:
-    """e_g = 1/2 E (y* - f)^2, y* without noise, from I2."""
+    """e_g = 1/2 E (y* - f)^2, y* without noise, from I2. A sum of terms of both signs: below 1e-15
+    of them it is rounding, and may be negative."""
     fields = covariance(order, teacher.t)
     every = jnp.arange(fields.shape[0])
     signs = _signs(order, teacher)

@@ -50,9 +50,11 @@ def embed(order: OrderParameters, teacher: KnownTeacher, inputs: int) -> tuple[M
     along, apart = _split(order, teacher.t)
     root = square_root(teacher.t)
     weights = jnp.concatenate([along @ root, square_root(apart)], axis=1)
-    return tuple(
-        jnp.pad(matrix, ((0, 0), (0, inputs - matrix.shape[1]))) for matrix in (weights, root)
-    )
+    return _widened(weights, inputs), _widened(root, inputs)
+
+
+def _widened(matrix: Matrix, inputs: int) -> Matrix:
+    return jnp.pad(matrix, ((0, 0), (0, inputs - matrix.shape[1])))
 
 
 def _split(order: OrderParameters, t: Matrix) -> tuple[Matrix, Matrix]:

@@ -4,8 +4,8 @@ import abc
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .._types import Array, Scalar
 from ..feedback import Feedback, Form
@@ -89,7 +89,7 @@ class AbstractPopulationRule(AbstractLearningRule):
     def laws(self, weights):
         """Those of the flow, which steps break by eta / 2 F_k^2 E delta^2 g'(h_k)^2: none unless
         eta is known to be 0."""
-        if isinstance(self.eta, jax.core.Tracer) or self.eta != 0 or len(weights.weights) != 2:
+        if isinstance(self.eta, Tracer) or self.eta != 0 or len(weights.weights) != 2:
             return {}
         return balance_laws(weights, self.potential)
 
@@ -155,7 +155,7 @@ def _check_student(weights: AbstractNetwork) -> None:
 def _check_teacher(network: AbstractNetwork, weights: AbstractNetwork) -> None:
     if len(network.weights) != 2 or network.weights[1].shape[0] != 1 or network.biases:
         raise ValueError(
-            "Rules of the population have a bias-free teacher with one hidden layer and one output, "
+            "Rules of the population have a teacher of one hidden layer, one output and no biases, "
             f"but its layers are {[matrix.shape for matrix in network.weights]}; give task.widths "
             "three widths, the last of them 1."
         )
@@ -174,7 +174,7 @@ def _check_teacher(network: AbstractNetwork, weights: AbstractNetwork) -> None:
 
 
 def _check_eta(eta: Scalar, weights: AbstractNetwork) -> None:
-    if isinstance(eta, jax.core.Tracer):
+    if isinstance(eta, Tracer):
         return
     if not (eta >= 0 and jnp.isfinite(eta)):
         raise ValueError(f"Learning rate `eta` must be finite and >= 0, but is {eta}.")

@@ -1,4 +1,4 @@
-"""Online learning at finite N, sample by sample: what the order parameters' flow is the limit of."""
+"""Online learning at finite N, sample by sample: the order parameters' flow is its limit."""
 
 from functools import partial
 from typing import NamedTuple

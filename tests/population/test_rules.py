@@ -108,8 +108,8 @@ def largest(tree):
 
 @pytest.mark.parametrize("activation", ["erf", "linear", "relu"])
 def test_special_weights(activation):
-    """Finite at zero weights, equal neurons and in the teacher's span; still where both nets are one
-    (but for roots of rounding)."""
+    """Finite at zero weights, equal neurons and in the teacher's span; still where both nets are
+    one (but for roots of rounding)."""
     for name, hidden in STUDENTS.items():
         rule, student = taught(PopulationGradient(), hidden, activation=activation)
         field, slope = field_and_slope(rule, student)
@@ -186,7 +186,7 @@ ERF_TEACHER = Teacher(network(TEACHERS["generic"]), 0.0)
         (WIDE, ERF_TEACHER, "network.widths is [9, 3, 2]"),
         (DEEP, ERF_TEACHER, "network.widths is [9, 3, 3, 1]"),
         (BIASED, ERF_TEACHER, "no biases"),
-        (network(STUDENTS["generic"]), Teacher(WIDE, 0.0), "bias-free teacher"),
+        (network(STUDENTS["generic"]), Teacher(WIDE, 0.0), "a teacher of one hidden layer"),
         (network(np.zeros((8, N))), ERF_TEACHER, "network.widths.0 is 9"),
     ],
 )

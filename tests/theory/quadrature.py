@@ -5,6 +5,8 @@ converges exponentially for integrands of this kind. ReLU: fields of at most two
 matter, in polar coordinates, by adaptive quadrature between the angles where a field changes sign.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.integrate import quad
 from scipy.special import erf
@@ -59,7 +61,7 @@ def angular(name, c):
     turns = [np.arctan2(-row[0], row[1]) for row in (a, other)]
     cuts = np.unique(np.mod([0.0, *turns, *(turn + np.pi for turn in turns)], 2 * np.pi))
     cuts = [*cuts, 2 * np.pi]
-    pieces = [quad(around, *ends, epsabs=1e-13)[0] for ends in zip(cuts, cuts[1:], strict=False)]
+    pieces = [quad(around, *ends, epsabs=1e-13)[0] for ends in pairwise(cuts)]
     return radial * sum(pieces) / (2 * np.pi)
 
 

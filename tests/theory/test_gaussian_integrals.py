@@ -1,4 +1,4 @@
-"""Prediction 34's integrals against quadrature of their definitions, with repeated and vanishing fields."""
+"""Prediction 34's integrals against quadrature, with fields that repeat each other or vanish."""
 
 import jax
 import jax.numpy as jnp

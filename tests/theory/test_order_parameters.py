@@ -167,8 +167,8 @@ def test_simulations_agree_with_the_flow(kind, measured):
 
 
 def test_what_is_left_is_of_order_one_over_n(measured):
-    """Many seeds see the bias of a small N: N (mean - flow) is the same for two N, and the criterion
-    above would fail it."""
+    """Many seeds see the bias of a small N: N (mean - flow) is the same for two N, and the
+    criterion above would fail it."""
     rule, student = taught(DFA(ETA), "erf", NOISE)
     flow = np.asarray(flow_loss(rule, student, FIXED))
     found = {}
@@ -192,14 +192,14 @@ def test_drift_of_the_law_is_proportional_to_eta(measured):
     gradient flow of W (N = 40) itself; at eta = 0 nothing."""
     rule, student = taught(DFA(), "linear")
 
+    def law(net):
+        return 0.5 * jnp.sum(net.weights[0] ** 2, axis=1) - FIXED.matrices[0][0] * net.weights[1][0]
+
     @jax.jit
     def drift(eta):
         one = eqx.tree_at(lambda r: r.eta, rule, eta)
         problem = FlowProblem(one, student, FIXED, NOTHING)
         end = solve(problem, TIMES, {}, Numerics(), diffrax.NoProgressMeter()).weights
-        law = lambda net: 0.5 * jnp.sum(net.weights[0] ** 2, axis=1) - (  # noqa: E731
-            FIXED.matrices[0][0] * net.weights[1][0]
-        )
         return law(end) - law(student)
 
     still, *moved = (np.asarray(drift(jnp.asarray(eta))) for eta in (0.0, 0.1, 0.05, 0.025))
@@ -214,7 +214,7 @@ def test_drift_of_the_law_is_proportional_to_eta(measured):
 
 
 def _integrated_loss(student, teacher):
-    """int e_g dt of the linear flow W' = F (a - W^T v)^T, v' = W (a - W^T v), a = W~^T A, by RK4."""
+    """int e_g dt of the linear flow by RK4: W' = F u^T, v' = W u, u = W~^T A - W^T v."""
     w, v = (np.asarray(matrix) for matrix in student.weights)
     a = (np.asarray(teacher.weights[1]) @ np.asarray(teacher.weights[0]))[0]
     f, v, total = np.asarray(FIXED.matrices[0][0]), v[0], 0.0
