@@ -227,8 +227,12 @@ class Config(AbstractSection):
 
     def seed_of(
         self,
-        section: InitSection | TaskSection | FeedbackSection | DiscreteSection | NetworkSection,
-        section: InitSection | TaskSection | FeedbackSection | DiscreteSection | SimulateSection,
+        section: InitSection
+        | TaskSection
+        | FeedbackSection
+        | DiscreteSection
+        | NetworkSection
+        | SimulateSection,
     ) -> int:
         """A section's own seed, or the config's."""
         return self.seed if section.seed is None else section.seed
