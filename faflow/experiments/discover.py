@@ -12,6 +12,7 @@ from ..discovery import (
     discover_in,
     monomial_count,
 )
+from ..population import AbstractPopulationRule
 from ..rules import bare
 from .blame import blaming
 from .build import build
@@ -29,6 +30,9 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
     """
     problem = build(resolved).problem
     rule = bare(problem.rule)
+    if isinstance(problem.rule, AbstractPopulationRule):
+        what = f"is '{resolved.rule.kind}', which has one field, whatever the data; use its rule of"
+        raise ConfigError("rule.kind", f"{what} finite samples")
     weights = sum(leaf.size for leaf in jax.tree.leaves(problem.weights))
     if weights > MOST_WEIGHTS:
         what = f"asks for {weights} weights, and laws are counted for {MOST_WEIGHTS} at most"

@@ -21,6 +21,7 @@ from ..observables import (
     Residual,
     ScaleOf,
 )
+from ..population import AbstractPopulationRule, Overlaps, PopulationLoss
 from ..rules import (
     AbstractLayerwiseRule,
     AbstractWeightRule,
@@ -107,6 +108,14 @@ def _delta_alignment(name: str, problem: FlowProblem) -> Observed:
     return {name: DeltaAlignment(rule)}
 
 
+def _population(make: Callable[..., AbstractObservable]):
+    def build(name: str, problem: FlowProblem) -> Observed:
+        rule = problem.rule
+        return {name: make(rule.known())} if isinstance(rule, AbstractPopulationRule) else {}
+
+    return build
+
+
 def _exponent(name: str, problem: FlowProblem) -> Observed:
     return {name: Exponent(problem.rule), "residual": Residual()}
 
@@ -145,6 +154,10 @@ OBSERVABLES: dict[str, Entry] = {
     "minimum-norm": Entry("distance of W_L ... W_1 to (X^+ Y)^T", _minimum_norm),
     "low-rank-limit": Entry("distance of W_2 W_1 to Y P_BY", _low_rank_limit),
     "exact-solution": Entry("distance of W_L ... W_1 to the exact flow's", exact_distance),
+    "population-loss": Entry(
+        "1/2 E (y - f)^2, exactly (population rules)", _population(PopulationLoss)
+    ),
+    "overlaps": Entry("covariance of the fields (population rules)", _population(Overlaps)),
     "speed": Entry("||dW/dt||", lambda name, problem: {name: Speed(problem.rule)}),
     "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
     "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _kernel),

@@ -7,6 +7,7 @@ from typing import Any
 import diffrax
 import numpy as np
 
+from ..population import AbstractPopulationRule
 from ..solvers import FIXED_STEP_ONLY, SOLVERS
 from .blame import blaming
 from .choice import Choice
@@ -156,6 +157,8 @@ def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     names = config.observe.names
     if names is None:
         names = default_names(rule.entry.form, len(config.network.widths) - 1)
+        if issubclass(rule.entry, AbstractPopulationRule):
+            names = (*names, "population-loss")
     for index, name in enumerate(names):
         if name not in OBSERVABLES:
             raise ConfigError(

@@ -185,6 +185,15 @@ class DiscreteSection(AbstractSection):
     seed: Seed | None = None
 
 
+class SimulateSection(AbstractSection):
+    """[simulate]: online learning sample by sample beside a population rule's flow, on `inputs`
+    inputs (the network's, unless given), `seeds` times with samples of their own."""
+
+    seeds: Annotated[int, Field(ge=2, le=100_000)] = 16
+    inputs: Count | None = None
+    seed: Seed | None = None
+
+
 class ObserveSection(AbstractSection):
     """[observe]: what is recorded; `laws` lists laws that the rule has to name, `controls` others
     to follow although it names them not."""
@@ -208,6 +217,7 @@ class Config(AbstractSection):
     feedback: FeedbackSection = FeedbackSection()
     flow: FlowSection
     discrete: DiscreteSection | None = None
+    simulate: SimulateSection | None = None
     observe: ObserveSection = ObserveSection()
     expect: Table = {}
 
@@ -217,7 +227,12 @@ class Config(AbstractSection):
 
     def seed_of(
         self,
-        section: InitSection | TaskSection | FeedbackSection | DiscreteSection | NetworkSection,
+        section: InitSection
+        | TaskSection
+        | FeedbackSection
+        | DiscreteSection
+        | NetworkSection
+        | SimulateSection,
     ) -> int:
         """A section's own seed, or the config's."""
         return self.seed if section.seed is None else section.seed

@@ -146,6 +146,17 @@ def _kernel_line(kernel: Mapping[str, Any]) -> str:
     )
 
 
+def _order_line(order: Mapping[str, Any]) -> str:
+    loss, found = order["population_loss"], order.get("simulation")
+    text = f"eta {number(order['eta'])}: population loss {number(loss['initial'])} -> "
+    text += number(loss["final"])
+    if found is None:
+        return text
+    away, chance = number(found["worst_deviation"]), number(found["chance"])
+    text += f"; mean of {found['seeds']} simulations, N = {found['inputs']}, at most {away}"
+    return f"{text} standard errors away (chance {chance})"
+
+
 _LINES = {
     "kinks": _kinks_line,
     "alignment": _alignment_line,
@@ -155,6 +166,7 @@ _LINES = {
     "exact_solution": number,
     "kernel": _kernel_line,
     "discrete": _discrete_line,
+    "order_parameters": _order_line,
 }
 
 

@@ -14,6 +14,7 @@ from .kernel import kernel_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
 from .panel import Panel
+from .population import population_panels
 from .progress import cost_panels, limit_panels, norm_panels
 from .raster import raster_panels
 from .render import render, title_lines
@@ -37,6 +38,7 @@ FIGURES: dict[str, Panels] = {
     "events": event_panels,
     "gates": gate_panels,
     "discrete": discrete_panels,
+    "population": population_panels,
     "cost": cost_panels,
 }
 OVERVIEW = 4  # panels: the first of each of the first figures that there are

@@ -11,6 +11,7 @@ from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork, Trace
 from ..observables import AbstractConservationLaw
 from ..tasks import Data
+from .linear_field import chain_factors, linear_field, pays
 
 State = PyTree[Array]
 Laws = dict[str, AbstractConservationLaw]
@@ -99,6 +100,10 @@ class AbstractLayerwiseRule(AbstractWeightRule):
     def vector_field(
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> AbstractNetwork:
+        if pays(weights, data):
+            factors = chain_factors(self, weights, feedback)
+            if factors is not None:
+                return linear_field(weights, factors, data)
         trace = weights.trace(data.inputs)
         error = data.error(trace.outputs)
         return outer_products(weights, trace, self.deltas(weights, feedback, trace, error))

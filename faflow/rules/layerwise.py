@@ -1,11 +1,13 @@
 """Gradient descent, feedback alignment and direct feedback alignment as flows."""
 
+from itertools import accumulate
 from typing import ClassVar
 
 from ..feedback import Form
 from ..observables import FeedbackPotential, WeightPotential, balance_laws
 from .abstract import AbstractLayerwiseRule, backward_sweep, direct_sweep
 from .direct_laws import direct_laws
+from .linear_field import chain_factors
 
 
 class Gradient(AbstractLayerwiseRule):
@@ -61,3 +63,23 @@ class DirectFeedbackAlignment(AbstractLayerwiseRule):
 
     def laws(self, weights):
         return direct_laws(weights, last=True)
+
+
+@chain_factors.register
+def _(rule: Gradient, weights, feedback):
+    return _products(weights.weights[1:])
+
+
+@chain_factors.register
+def _(rule: FeedbackAlignment, weights, feedback):
+    return _products(feedback.matrices)
+
+
+@chain_factors.register
+def _(rule: DirectFeedbackAlignment, weights, feedback):
+    return feedback.matrices
+
+
+def _products(matrices):
+    """(M_L ... M_2, ..., M_L M_{L-1}, M_L) of M_2..M_L."""
+    return tuple(accumulate(matrices[::-1], lambda above, matrix: above @ matrix))[::-1]
