@@ -39,6 +39,9 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
         raise ConfigError("network.widths", f"{what}; lower it")
     with blaming("rule.kind", resolved.suspects):
         fields = Fields(rule, problem.weights, problem.feedback)
+    if len(fields.counted) > MOST_WEIGHTS:
+        what = f"asks for {weights} weights, and the rule's state is {len(fields.counted)} numbers:"
+        raise ConfigError("network.widths", f"{what} {MOST_WEIGHTS} at most; lower it")
     chosen = _degree(len(fields.counted), degree)
     with blaming("rule.kind", resolved.suspects):
         found = discover_in(fields, degree=chosen or None)

@@ -5,7 +5,7 @@ k psi(W_{l+1}), whatever psi: gradient, feedback alignment and sign symmetry are
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -29,7 +29,8 @@ def log_cosh(weight: Array) -> Array:
     return jnp.logaddexp(weight, -weight) - jnp.log(jnp.full_like(weight, 2.0))
 
 
-POTENTIALS: dict[str, Callable[[], AbstractPotential]] = {
+Name = Literal["weights", "feedback", "one-norm", "log-cosh"]
+POTENTIALS: dict[Name, Callable[[], AbstractPotential]] = {
     "weights": WeightPotential,
     "feedback": FeedbackPotential,
     "one-norm": lambda: FunctionPotential(jnp.abs),
@@ -37,7 +38,7 @@ POTENTIALS: dict[str, Callable[[], AbstractPotential]] = {
 }
 
 
-def _named(potential: str | AbstractPotential) -> AbstractPotential:
+def _named(potential: AbstractPotential | str) -> AbstractPotential:
     if not isinstance(potential, str):
         return potential
     if potential not in POTENTIALS:
@@ -55,18 +56,18 @@ class PotentialFeedback(AbstractLayerwiseRule):
     psi, the matrix in linear nets if psi is quadratic. ValueError for a name that is none.
     """
 
-    potential: AbstractPotential = eqx.field(converter=_named, default="log-cosh")
+    potential: AbstractPotential | Name = eqx.field(converter=_named, default="log-cosh")
     equation: ClassVar[str] = "delta_l = phi'(h_l) . (grad psi(W_{l+1})^T delta_{l+1})"
     source: ClassVar[str] = "general form of the laws of Robertson & Koyejo 2023, Theorem 1"
     form: ClassVar[Form] = "layerwise"
 
     def deltas(self, weights, feedback, trace, error):
-        uppers = range(2, len(weights.weights) + 1)
-        matrices = [feedback_of(self.potential, weights, feedback, upper) for upper in uppers]
+        psi, uppers = _named(self.potential), range(2, len(weights.weights) + 1)
+        matrices = [feedback_of(psi, weights, feedback, upper) for upper in uppers]
         return backward_sweep(weights, matrices, trace, error)
 
     def laws(self, weights):
-        return balance_laws(weights, self.potential)
+        return balance_laws(weights, _named(self.potential))
 
 
 class MixedFeedbackAlignment(AbstractLayerwiseRule):

@@ -92,8 +92,10 @@ def numpy_twin(flow, eta, steps, method, rule="feedback-alignment"):
     return parts[:depth], gained
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("rule", ["feedback-alignment", "gradient"])
+@pytest.mark.parametrize(
+    ("rule", "method"),
+    [*(("feedback-alignment", method) for method in METHODS), ("gradient", "heun")],
+)
 def test_the_same_as_a_loop_in_numpy(rule, method, measured):
     """Prediction 8, per neuron; the control is the law of another method."""
     flow, eta = problem(RULES[rule](), bias=True), 0.05
@@ -170,7 +172,7 @@ def test_no_identity_is_told_of_a_law_that_is_not_quadratic(method):
     assert any(map(np.any, changed))
 
 
-SMOOTH_ORDERS = {"euler": 1, "midpoint": 2, "heun": 3, "kutta3": 3, "rk4": 4}
+SMOOTH_ORDERS = {"euler": 1, "midpoint": 2, "heun": 3, "rk4": 4}
 
 
 @pytest.mark.parametrize("method", SMOOTH_ORDERS)
