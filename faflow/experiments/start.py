@@ -7,7 +7,7 @@ import numpy as np
 
 from ..feedback import feedback_shapes
 from ..flow import FlowProblem
-from ..networks import GatedMLP
+from ..networks import backward_activation
 from ..observables import AbstractConservationLaw
 from . import field
 from .blame import blaming
@@ -72,7 +72,7 @@ def _check_draws(resolved: Resolved, problem: FlowProblem) -> None:
 
 def _check_activation(resolved: Resolved, problem: FlowProblem) -> None:
     weights = problem.weights
-    phi = weights.gate if isinstance(weights, GatedMLP) else weights.activation
+    phi = backward_activation(weights)
     with blaming("network.activation", resolved.suspects):
         h = jax.eval_shape(lambda net, x: net.trace(x).pre[0], weights, problem.data.inputs)
         for what, function in (("value", phi), ("derivative", phi.derivative)):

@@ -77,3 +77,8 @@ class GatedMLP(AbstractNetwork):
 
     def __call__(self, inputs: Inputs) -> Outputs:
         return self.trace(inputs).outputs
+
+
+def backward_activation(network: AbstractNetwork) -> AbstractActivation:
+    """The phi whose derivatives are the slopes: of h, or of the gates' own fields m."""
+    return network.gate if isinstance(network, GatedMLP) else network.activation

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._types import Scalar
 from ..feedback import Feedback, Form
-from ..networks import AbstractActivation
+from ..networks import AbstractActivation, backward_activation
 from .abstract import AbstractLearningRule, direct_sweep, outer_products
 
 REACH = 30.0  # derivatives are looked at for |h| up to this
@@ -42,10 +42,11 @@ class MonotoneDirectFeedback(AbstractLearningRule):
                 "Rule monotone-direct-feedback needs one output, but the network has "
                 f"{outputs}; end network.widths in 1."
             )
-        if not is_monotone(weights.activation):
+        phi = backward_activation(weights)
+        if not is_monotone(phi):
             raise ValueError(
                 "Rule monotone-direct-feedback needs a monotone activation, but "
-                f"{type(weights.activation).__name__} falls somewhere; choose another "
+                f"{type(phi).__name__} falls somewhere; choose another "
                 "network.activation."
             )
         return _above(weights, lambda weight: jnp.maximum(jnp.abs(weight), self.floor))
