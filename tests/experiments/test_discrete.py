@@ -158,7 +158,7 @@ def test_layers_are_those_that_the_law_speaks_of(tmp_path: Path):
 
 def test_heun_steps_and_a_law_without_an_identity(tmp_path: Path, capsys):
     """Second order in eta; the one-norm law of sign feedback is followed, not predicted."""
-    config = table(eta=[0.02, 0.01], method="heun")
+    config = table(eta=[0.004, 0.002], method="heun")
     config["network"]["activation"] = "linear"
     code, result = stored(tmp_path, config, "--no-figures")
     section = result.summary["discrete"]
