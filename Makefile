@@ -1,4 +1,5 @@
 # make        install what running needs into .venv, then run every claim in configs/
+# make predictions   the tests, and docs/predictions.md from what they measure
 # make test   install the development tools, then run the tests
 PYTHON ?= python3
 CONFIG ?= configs/*.toml
@@ -12,7 +13,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: run test lint format lock clean
+.PHONY: run test predictions lint format lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +39,10 @@ run: $(RUN_STAMP)
 test: $(DEV_STAMP)
 	@echo "test: pytest"
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# The table of what the tests measured of each prediction.
+predictions: $(DEV_STAMP)
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --predictions docs/predictions.md
 
 lint: $(DEV_STAMP)
 	@echo "lint: ruff check"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .._types import Array
 from ..networks import AbstractNetwork
+from ..observables import Balance
 from .abstract import AbstractLearningRule
 from .modified import AbstractModifiedRule, changed, check_field
 
@@ -73,6 +74,8 @@ class WeightNormalisation(AbstractModifiedRule):
         normalised = set(self.chosen(weights))
         found = {}
         for name, law in self.rule.laws(weights).items():
+            if not isinstance(law, Balance):
+                continue
             layers = tuple(l for l in law.layers if l + 1 not in normalised)
             if name == "matrix-balance":
                 layers = tuple(l for l in layers if l not in normalised)

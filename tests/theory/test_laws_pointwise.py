@@ -64,6 +64,15 @@ def test_feedback_alignment_keeps_every_neuron_and_layer(widths, bias, loss, act
     measured(number, what, max(rates), below=ZERO)
 
 
+def test_control_another_feedback_breaks_the_law(measured):
+    """Prediction 1: the F of the law is the F of the backward pass."""
+    flow = random_flow(0, WIDTHS, activation="relu")
+    other = random_flow(1, WIDTHS, activation="relu").feedback
+    measured(
+        1, "control, law with another F: rate", min(neuron_rates(flow, other, 1)), above=BROKEN
+    )
+
+
 def test_law_values_are_those_of_the_equations():
     flow = random_flow(1, WIDTHS, bias=True, activation="relu-squared")
     problem = to_problem(flow)
