@@ -1,0 +1,244 @@
+"""The step loop of multistep methods: past the save times, which are read off the polynomial.
+
+Stepping onto every save time, as `stepping.py` does, would cut the history of a multistep method
+at each of them. Here the solver runs ahead of the save that is asked for, and what is shown there
+is its own interpolating polynomial, of the order of the step.
+"""
+
+import os
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array, Flag, Integer, Scalar
+from ..solvers import BDF, History, Trial, bdf, columns, factor, factored_solve, gmres_solve, try_step
+from .problem import FlowProblem, Numerics
+from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
+
+AGE = 50  # accepted steps that a Jacobian may serve
+COPIES = 5  # of the Jacobian that are alive at once
+FALL = 0.25  # how a step shrinks whose equation could not be solved
+
+
+class Dense(NamedTuple):
+    """J, the factor of 1 - c J, the c it belongs to, and the accepted steps since J was taken."""
+
+    jacobian: Array
+    factor: tuple[Array, Array]
+    c: Scalar
+    age: Integer
+
+
+class Ahead(NamedTuple):
+    """The solver's own place, at or beyond the save that is shown, and the outcome met there."""
+
+    history: History
+    rate: Scalar
+    stale: Flag
+    outcome: Integer
+    dense: Dense | None
+
+
+class MultistepStepper(eqx.Module):
+    """Advances one flow by a BDF; what is not the method's own is `flow`'s."""
+
+    flow: Stepper
+    method: BDF
+
+    def init(self) -> Carry:
+        flow = self.flow
+        state = flow.start()
+        first, _ = flow.numerics.controller().init(
+            flow.term, flow.t0, flow.t1, state, None, None, _call, 2
+        )
+        h = jnp.asarray(first) - flow.t0
+        y = self._ravel(state)
+        history = bdf.begin(flow.t0, y, self._field(flow.t0, y), h)
+        zero = jnp.zeros((), int)
+        dense, taken = None, zero
+        if self.method.is_dense(y.size):
+            dense, taken = self._factored(self._jacobian(flow.t0, y), history, zero), zero + 1
+        counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, taken, taken))
+        ahead = Ahead(history, jnp.ones_like(h), jnp.asarray(False), zero + RUNNING, dense)
+        return flow.at_rest(state, h, counts, ahead)
+
+    def advance(self, carry: Carry, target: Scalar) -> Carry:
+        """Step until t >= target or until an outcome is met, and show the state at the target."""
+        ahead: Ahead = carry.solver_state
+        flow = self.flow
+        size = jnp.sqrt(jnp.mean(self._ravel(carry.state) ** 2))
+        tolerances = flow.numerics.tolerances(flow.tolerance_scale(carry), size)
+        now = self._at(carry, ahead.history)._replace(outcome=ahead.outcome)
+
+        def unfinished(now: Carry) -> Flag:
+            return (now.t < target) & (now.outcome == RUNNING)
+
+        def going(now: Carry) -> Flag:
+            return unfinished(now) & ~now.solver_state.stale
+
+        def step(now: Carry) -> Carry:
+            return self._step(now, tolerances)
+
+        if ahead.dense is None:
+            end = jax.lax.while_loop(unfinished, step, now)
+        else:
+
+            def renew(now: Carry) -> Carry:
+                return self._refresh(now)
+
+            def stretch(now: Carry) -> Carry:
+                now = jax.lax.while_loop(going, step, now)
+                return jax.lax.cond(unfinished(now), renew, lambda now: now, now)
+
+            end = jax.lax.while_loop(unfinished, stretch, now)
+        return self._shown(end, target)
+
+    def _shown(self, end: Carry, target: Scalar) -> Carry:
+        """At the target if the solver is beyond it; what it met out there is not known yet."""
+        history = end.solver_state.history
+        beyond = end.t > target
+        place = jnp.where(beyond, bdf.interpolate(history, target), history.differences[0])
+        ahead = end.solver_state._replace(outcome=end.outcome)
+        return end._replace(
+            t=jnp.where(beyond, target, end.t),
+            state=self._unravel(place),
+            outcome=jnp.where(beyond, RUNNING, end.outcome),
+            solver_state=ahead,
+        )
+
+    def _step(self, now: Carry, tolerances: tuple[Scalar, Scalar]) -> Carry:
+        ahead: Ahead = now.solver_state
+        history = bdf.rescaled(ahead.history)
+        trial = try_step(
+            self._field, history, self._start(history, ahead.dense), tolerances, ahead.rate
+        )
+        tried = trial.history
+        outdated = jnp.asarray(False) if ahead.dense is None else ahead.dense.age > 0
+        # With an old Jacobian it is the Jacobian that is to blame, with a fresh one the step.
+        too_far = ~trial.solved & ~outdated
+        tried = tried._replace(factor=jnp.where(too_far, FALL, tried.factor))
+        ahead = self._aged(ahead, trial, tried, outdated)
+        counts = now.counts
+        assert counts.implicit is not None
+        spent = counts.implicit._replace(
+            iterations=counts.implicit.iterations + trial.iterations,
+            products=counts.implicit.products + trial.products,
+        )
+        counts = Counts(
+            counts.accepted + trial.kept.astype(int),
+            counts.rejected + (too_far | (trial.solved & ~trial.kept)).astype(int),
+            counts.evaluations + trial.iterations,
+            spent,
+        )
+        flow = self.flow
+        done = jnp.clip((tried.t - flow.t0) / (flow.t1 - flow.t0), 0, 1)
+        now = self._at(now, tried)._replace(
+            solver_state=ahead, counts=counts, meter=flow.meter.step(now.meter, done)
+        )
+        return flow.judge(now)
+
+    def _start(self, history: History, dense: Dense | None):
+        """f at the predictor, and the solver of the corrector's equation."""
+        t = history.t + history.h
+        predicted, _ = bdf.predict(history)
+        _, c = bdf.next_step(history)
+        if dense is not None:
+            return self._field(t, predicted), factored_solve(dense.factor, c / dense.c)
+        slope, push = jax.linearize(lambda y: self._field(t, y), predicted)
+        return slope, gmres_solve(push, c)
+
+    def _aged(self, ahead: Ahead, trial: Trial, tried: History, outdated: Flag) -> Ahead:
+        """One step on; `stale`: the Jacobian or its factor has to be renewed first."""
+        ahead = ahead._replace(history=tried, rate=trial.rate)
+        if ahead.dense is None:
+            return ahead
+        _, c = bdf.next_step(tried)
+        drifted = jnp.abs(c / ahead.dense.c - 1) > self.method.drift
+        age = ahead.dense.age + trial.kept.astype(int)
+        # `age > AGE` is how _refresh knows that the Jacobian is to be taken again.
+        age = jnp.where(~trial.solved & outdated, AGE + 1, age)
+        return ahead._replace(stale=drifted | (age > AGE), dense=ahead.dense._replace(age=age))
+
+    def _refresh(self, now: Carry) -> Carry:
+        ahead: Ahead = now.solver_state
+        assert ahead.dense is not None and now.counts.implicit is not None
+        old = ahead.dense
+        again = old.age > self.method.keep
+        history = ahead.history
+
+        def take() -> Array:
+            return self._jacobian(history.t, history.differences[0])
+
+        jacobian = jax.lax.cond(again, take, lambda: old.jacobian)
+        dense = self._factored(jacobian, history, jnp.where(again, 0, old.age))
+        counts = now.counts.implicit
+        counts = counts._replace(
+            jacobians=counts.jacobians + again.astype(int),
+            factorisations=counts.factorisations + 1,
+        )
+        rate = jnp.ones_like(ahead.rate)
+        return now._replace(
+            solver_state=ahead._replace(dense=dense, stale=jnp.asarray(False), rate=rate),
+            counts=now.counts._replace(implicit=counts),
+        )
+
+    def _factored(self, jacobian: Array, history: History, age: Integer) -> Dense:
+        _, c = bdf.next_step(history)
+        return Dense(jacobian, factor(jacobian, c), c, age)
+
+    def _at(self, carry: Carry, history: History) -> Carry:
+        state = self._unravel(history.differences[0])
+        return carry._replace(t=history.t, dt=history.h * history.factor, state=state)
+
+    def _field(self, t: Scalar, y: Array) -> Array:
+        return self._ravel(self.flow.term.vf(t, self._unravel(y), None))
+
+    def _jacobian(self, t: Scalar, y: Array) -> Array:
+        return columns(self._field)(t, y)
+
+    def _ravel(self, leaves: list[Array]) -> Array:
+        return jnp.concatenate([leaf.ravel() for leaf in leaves])
+
+    def _unravel(self, y: Array) -> list[Array]:
+        shapes = [leaf.shape for leaf in jax.eval_shape(self.flow.start)]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1].tolist()
+        return [part.reshape(shape) for part, shape in zip(jnp.split(y, ends), shapes, strict=True)]
+
+
+def _call(terms, t, y, args):
+    return terms.vf(t, y, args)
+
+
+def check_multistep(problem: FlowProblem, numerics: Numerics, method: BDF) -> None:
+    """Raise ValueError unless a BDF can serve the problem: it chooses its steps, its equations need
+    a smooth field, and a dense Jacobian has to fit into memory."""
+    if numerics.step is not None:
+        raise ValueError("A BDF chooses its steps; leave `step` out or use tsit5 or heun.")
+    refuse_kinks(problem)
+    refuse_size(problem, method)
+
+
+def refuse_kinks(problem: FlowProblem) -> None:
+    network = problem.weights
+    if network.activation.kinked and len(network.weights) > 1:
+        raise ValueError(
+            f"Implicit solvers need a smooth field, but {type(network.activation).__name__} has a "
+            "kink; use heun or bosh3, kinks = 'exact', or gated-relu."
+        )
+
+
+def refuse_size(problem: FlowProblem, method: BDF) -> None:
+    state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
+    size = sum(leaf.size for leaf in jax.tree.leaves(state))
+    if not method.is_dense(size):
+        return
+    need = COPIES * size**2 * jnp.asarray(0.0, float).dtype.itemsize
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need > room:
+        raise ValueError(
+            f"The Jacobian of {size} weights and its factors need {need / 2**30:.3g} GiB, and there "
+            f"are {room / 2**30:.3g}; use bdf-krylov, which stores no matrix."
+        )

@@ -1,0 +1,85 @@
+"""GMRES on flat vectors, inside a compiled program (Saad & Schultz 1986)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .._types import Array, Flag, Integer, Scalar
+
+Operator = Callable[[Array], Array]
+
+
+class Solved(NamedTuple):
+    """`x`, whether ||b - A x|| <= tolerance, and the products with A that it took."""
+
+    x: Array
+    converged: Flag
+    products: Integer
+
+
+class _Arnoldi(NamedTuple):
+    """A V_k = V_{k+1} H_k, with G H_k = R_k upper triangular and G ||b|| e_1 = g."""
+
+    basis: Array  # (size + 1, n), rows orthonormal, zero where not yet reached
+    rotation: Array  # G (size + 1, size + 1)
+    upper: Array  # R, columns (size + 1, size), the identity where not yet reached
+    k: Integer
+
+
+def gmres(operator: Operator, b: Array, tolerance: Scalar, size: int = 20) -> Solved:
+    """x with ||b - A x||_2 <= tolerance after at most `size` products, from x = 0.
+
+    The last residual's norm is known without x: it is the entry of g below R. Modified
+    Gram-Schmidt would walk through the basis; classical Gram-Schmidt done twice is as stable and
+    is two products with the whole of it.
+    """
+    size = min(size, b.size)
+    length = jnp.linalg.norm(b)
+    first = b / jnp.where(length > 0, length, 1)
+    basis = jnp.zeros((size + 1, b.size), b.dtype).at[0].set(first)
+    eye = jnp.eye(size + 1, dtype=b.dtype)
+    start = _Arnoldi(basis, eye, eye[:, :size], jnp.zeros((), jnp.int32))
+
+    def residual(now: _Arnoldi) -> Scalar:
+        return length * jnp.abs(now.rotation[now.k, 0])
+
+    def unfinished(now: _Arnoldi) -> Flag:
+        return (now.k < size) & (residual(now) > tolerance)
+
+    end = jax.lax.while_loop(unfinished, lambda now: _extend(operator, now), start)
+    reached = jnp.arange(size) < end.k
+    right = jnp.where(reached, length * end.rotation[:size, 0], 0)
+    weights = jax.scipy.linalg.solve_triangular(end.upper[:size], right)
+    return Solved(weights @ end.basis[:size], residual(end) <= tolerance, end.k)
+
+
+def _extend(operator: Operator, now: _Arnoldi) -> _Arnoldi:
+    k, basis = now.k, now.basis
+    w = operator(basis[k])
+    size = jnp.linalg.norm(w)
+    along = basis @ w
+    w = w - along @ basis
+    again = basis @ w
+    w = w - again @ basis
+    rest = jnp.linalg.norm(w)
+    # Nothing is left but rounding: the space is invariant, and the solution lies in it.
+    rest = jnp.where(rest > 10 * jnp.finfo(w.dtype).eps * size, rest, 0)
+    column = (along + again).at[k + 1].set(rest)
+    basis = basis.at[k + 1].set(w / jnp.where(rest > 0, rest, 1))
+    rotation, column = _rotate(now.rotation, now.rotation @ column, k)
+    return _Arnoldi(basis, rotation, now.upper.at[:, k].set(column), k + 1)
+
+
+def _rotate(rotation: Array, column: Array, k: Integer) -> tuple[Array, Array]:
+    """The Givens rotation of rows k, k + 1 that makes column[k + 1] zero."""
+    top, low = column[k], column[k + 1]
+    length = jnp.hypot(top, low)
+    safe = jnp.where(length > 0, length, 1)
+    c, s = jnp.where(length > 0, top / safe, 1), low / safe
+    upper, lower = rotation[k], rotation[k + 1]
+    rotation = rotation.at[k].set(c * upper + s * lower).at[k + 1].set(c * lower - s * upper)
+    # A singular column would divide by zero: a huge pivot leaves its direction out.
+    pivot = jnp.where(length > 0, length, jnp.asarray(jnp.inf, column.dtype))
+    return rotation, column.at[k].set(pivot).at[k + 1].set(0)
