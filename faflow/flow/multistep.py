@@ -8,13 +8,14 @@ is its own interpolating polynomial, of the order of the step.
 import os
 from typing import NamedTuple
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
-from ..solvers import BDF, History, Trial, bdf, columns, factor, factored_solve, gmres_solve, try_step
+from ..solvers import BDF, Field, History, Jacobian, Trial, bdf, columns, factor, factored_solve, gmres_solve, try_step
 from .problem import FlowProblem, Numerics
 from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
 
@@ -206,6 +207,15 @@ class MultistepStepper(eqx.Module):
         shapes = [leaf.shape for leaf in jax.eval_shape(self.flow.start)]
         ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1].tolist()
         return [part.reshape(shape) for part, shape in zip(jnp.split(y, ends), shapes, strict=True)]
+
+
+def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
+    """(f, J, y): the field of the rule's state as one vector, its dense Jacobian, and the start."""
+    numerics, now = Numerics(solver="bdf-dense"), jnp.zeros(())
+    flow = Stepper(problem, numerics, now, now, diffrax.NoProgressMeter())
+    stepper = MultistepStepper(flow, BDF("dense"))
+    start = stepper._ravel(flow.start())
+    return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), start
 
 
 def _call(terms, t, y, args):

@@ -3,11 +3,13 @@
 from . import bdf as bdf
 from .bdf import History as History
 from .gauss import GaussLegendre as GaussLegendre
+from .linear import Jacobian as Jacobian
 from .linear import columns as columns
 from .linear import factor as factor
 from .linear import factored_solve as factored_solve
 from .linear import gmres_solve as gmres_solve
 from .multistep import BDF as BDF
+from .newton import Field as Field
 from .newton import Trial as Trial
 from .newton import try_step as try_step
 from .registry import FIXED_STEP_ONLY as FIXED_STEP_ONLY
