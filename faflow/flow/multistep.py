@@ -20,6 +20,7 @@ from .problem import FlowProblem, Numerics
 from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
 
 AGE = 50  # accepted steps that a Jacobian may serve
+MEMORY = 0.8  # share of the past in a running mean over steps
 COPIES = 5  # of the Jacobian that are alive at once
 FALL = 0.25  # how a step shrinks whose equation could not be solved
 
@@ -34,10 +35,16 @@ class Dense(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """The solver's own place, at or beyond the save that is shown, and the outcome met there."""
+    """The solver's own place, at or beyond the save that is shown, and the outcome met there.
+
+    `rate`: at which Newton corrections shrink. `strain`: products per linear system lately.
+    `factors`: whether systems are solved by `dense`. `stale`: it has to be renewed first.
+    """
 
     history: History
     rate: Scalar
+    strain: Scalar
+    factors: Flag
     stale: Flag
     outcome: Integer
     dense: Dense | None
@@ -59,43 +66,45 @@ class MultistepStepper(eqx.Module):
         y = self._ravel(state)
         history = bdf.begin(flow.t0, y, self._field(flow.t0, y), h)
         zero = jnp.zeros((), int)
-        dense, taken = None, zero
-        if self.method.is_dense(y.size):
-            dense, taken = self._factored(self._jacobian(flow.t0, y), history, zero), zero + 1
-        counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, taken, taken))
-        ahead = Ahead(history, jnp.ones_like(h), jnp.asarray(False), zero + RUNNING, dense)
+        dense = None
+        if self.method.may_be_dense(y.size):
+            dense = _nothing_yet(y.size, h)
+        counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, zero, zero))
+        at_once = jnp.asarray(self.method.starts_dense(y.size))
+        one = jnp.ones_like(h)
+        ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, dense)
         return flow.at_rest(state, h, counts, ahead)
 
     def advance(self, carry: Carry, target: Scalar) -> Carry:
         """Step until t >= target or until an outcome is met, and show the state at the target."""
         ahead: Ahead = carry.solver_state
         flow = self.flow
-        size = jnp.sqrt(jnp.mean(self._ravel(carry.state) ** 2))
-        tolerances = flow.numerics.tolerances(flow.tolerance_scale(carry), size)
+        rms = jnp.sqrt(jnp.mean(self._ravel(carry.state) ** 2))
+        tolerances = flow.numerics.tolerances(flow.tolerance_scale(carry), rms)
         now = self._at(carry, ahead.history)._replace(outcome=ahead.outcome)
 
         def unfinished(now: Carry) -> Flag:
             return (now.t < target) & (now.outcome == RUNNING)
 
-        def going(now: Carry) -> Flag:
+        def multiplies(now: Carry) -> Flag:
+            return unfinished(now) & ~now.solver_state.factors
+
+        def factors(now: Carry) -> Flag:
             return unfinished(now) & ~now.solver_state.stale
 
-        def step(now: Carry) -> Carry:
-            return self._step(now, tolerances)
+        def stretch(now: Carry) -> Carry:
+            # A loop of its own, through which the matrices pass untouched.
+            now = jax.lax.while_loop(factors, lambda now: self._step(now, tolerances, True), now)
+            return jax.lax.cond(unfinished(now), lambda x: self._refresh(x), lambda x: x, now)
 
-        if ahead.dense is None:
-            end = jax.lax.while_loop(unfinished, step, now)
-        else:
-
-            def renew(now: Carry) -> Carry:
-                return self._refresh(now)
-
-            def stretch(now: Carry) -> Carry:
-                now = jax.lax.while_loop(going, step, now)
-                return jax.lax.cond(unfinished(now), renew, lambda now: now, now)
-
-            end = jax.lax.while_loop(unfinished, stretch, now)
-        return self._shown(end, target)
+        size = ahead.history.differences.shape[1]
+        if not self.method.starts_dense(size):
+            now = jax.lax.while_loop(
+                multiplies, lambda now: self._step(now, tolerances, False), now
+            )  # fmt: skip
+        if self.method.may_be_dense(size):
+            now = jax.lax.while_loop(unfinished, stretch, now)
+        return self._shown(now, target)
 
     def _shown(self, end: Carry, target: Scalar) -> Carry:
         """At the target if the solver is beyond it; what it met out there is not known yet."""
@@ -110,31 +119,22 @@ class MultistepStepper(eqx.Module):
             solver_state=ahead,
         )
 
-    def _step(self, now: Carry, tolerances: tuple[Scalar, Scalar]) -> Carry:
+    def _step(self, now: Carry, tolerances: tuple[Scalar, Scalar], factors: bool) -> Carry:
         ahead: Ahead = now.solver_state
         history = bdf.rescaled(ahead.history)
+        dense = ahead.dense if factors else None
         trial = try_step(
-            self._field, history, self._start(history, ahead.dense), tolerances, ahead.rate
-        )
-        tried = trial.history
-        outdated = jnp.asarray(False) if ahead.dense is None else ahead.dense.age > 0
+            lambda t, y: self._field(t, y), history, self._start(history, dense), tolerances,
+            ahead.rate,
+        )  # fmt: skip
         # With an old Jacobian it is the Jacobian that is to blame, with a fresh one the step.
+        outdated = jnp.asarray(False) if dense is None else dense.age > 0
         too_far = ~trial.solved & ~outdated
+        tried = trial.history
         tried = tried._replace(factor=jnp.where(too_far, FALL, tried.factor))
-        ahead = self._aged(ahead, trial, tried, outdated)
-        counts = now.counts
-        assert counts.implicit is not None
-        spent = counts.implicit._replace(
-            iterations=counts.implicit.iterations + trial.iterations,
-            products=counts.implicit.products + trial.products,
-        )
-        counts = Counts(
-            counts.accepted + trial.kept.astype(int),
-            counts.rejected + (too_far | (trial.solved & ~trial.kept)).astype(int),
-            counts.evaluations + trial.iterations,
-            spent,
-        )
-        flow = self.flow
+        ahead = ahead._replace(history=tried, rate=trial.rate)
+        ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
+        counts, flow = _counted(now.counts, trial, too_far), self.flow
         done = jnp.clip((tried.t - flow.t0) / (flow.t1 - flow.t0), 0, 1)
         now = self._at(now, tried)._replace(
             solver_state=ahead, counts=counts, meter=flow.meter.step(now.meter, done)
@@ -151,16 +151,14 @@ class MultistepStepper(eqx.Module):
         slope, push = jax.linearize(lambda y: self._field(t, y), predicted)
         return slope, gmres_solve(push, c)
 
-    def _aged(self, ahead: Ahead, trial: Trial, tried: History, outdated: Flag) -> Ahead:
-        """One step on; `stale`: the Jacobian or its factor has to be renewed first."""
-        ahead = ahead._replace(history=tried, rate=trial.rate)
-        if ahead.dense is None:
-            return ahead
-        _, c = bdf.next_step(tried)
+    def _aged(self, ahead: Ahead, trial: Trial) -> Ahead:
+        """One step on; `stale` if the Jacobian or its factor has to be renewed first."""
+        assert ahead.dense is not None
+        _, c = bdf.next_step(ahead.history)
         drifted = jnp.abs(c / ahead.dense.c - 1) > self.method.drift
         age = ahead.dense.age + trial.kept.astype(int)
-        # `age > AGE` is how _refresh knows that the Jacobian is to be taken again.
-        age = jnp.where(~trial.solved & outdated, AGE + 1, age)
+        # Beyond AGE, _refresh takes a new Jacobian too.
+        age = jnp.where(~trial.solved & (ahead.dense.age > 0), AGE + 1, age)
         return ahead._replace(stale=drifted | (age > AGE), dense=ahead.dense._replace(age=age))
 
     def _refresh(self, now: Carry) -> Carry:
@@ -222,6 +220,36 @@ def _call(terms, t, y, args):
     return terms.vf(t, y, args)
 
 
+def _nothing_yet(size: int, like: Scalar) -> Dense:
+    """No Jacobian, and too old."""
+    blank = jnp.zeros((size, size), like.dtype)
+    return Dense(blank, (blank, jnp.zeros(size, jnp.int32)), like, jnp.asarray(AGE + 1))
+
+
+def _strained(ahead: Ahead, trial: Trial, method: BDF) -> Ahead:
+    """Remembers how hard GMRES has to work; too hard, and the next step has to be factored."""
+    effort = (trial.products / trial.iterations).astype(ahead.strain.dtype)
+    strain = MEMORY * ahead.strain + (1 - MEMORY) * effort
+    if ahead.dense is None:
+        return ahead._replace(strain=strain)
+    over = strain > method.strained
+    return ahead._replace(strain=strain, factors=over, stale=over)
+
+
+def _counted(counts: Counts, trial: Trial, too_far: Flag) -> Counts:
+    assert counts.implicit is not None
+    rejected = too_far | (trial.solved & ~trial.kept)
+    return Counts(
+        counts.accepted + trial.kept.astype(int),
+        counts.rejected + rejected.astype(int),
+        counts.evaluations + trial.iterations,
+        counts.implicit._replace(
+            iterations=counts.implicit.iterations + trial.iterations,
+            products=counts.implicit.products + trial.products,
+        ),
+    )
+
+
 def check_multistep(problem: FlowProblem, numerics: Numerics, method: BDF) -> None:
     """Raise ValueError unless a BDF can serve the problem: it chooses its steps, its equations need
     a smooth field, and a dense Jacobian has to fit into memory."""
@@ -243,7 +271,7 @@ def refuse_kinks(problem: FlowProblem) -> None:
 def refuse_size(problem: FlowProblem, method: BDF) -> None:
     state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
     size = sum(leaf.size for leaf in jax.tree.leaves(state))
-    if not method.is_dense(size):
+    if not method.may_be_dense(size):
         return
     need = COPIES * size**2 * jnp.asarray(0.0, float).dtype.itemsize
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

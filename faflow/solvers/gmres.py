@@ -28,14 +28,35 @@ class _Arnoldi(NamedTuple):
     k: Integer
 
 
-def gmres(operator: Operator, b: Array, tolerance: Scalar, size: int = 20) -> Solved:
-    """x with ||b - A x||_2 <= tolerance after at most `size` products, from x = 0.
-
-    The last residual's norm is known without x: it is the entry of g below R. Modified
-    Gram-Schmidt would walk through the basis; classical Gram-Schmidt done twice is as stable and
-    is two products with the whole of it.
-    """
+def gmres(
+    operator: Operator, b: Array, tolerance: Scalar, size: int = 20, cycles: int = 4
+) -> Solved:
+    """x with ||b - A x||_2 <= tolerance, from x = 0, by cycles of at most `size` products."""
     size = min(size, b.size)
+
+    def unfinished(now: tuple[Solved, Array]) -> Flag:
+        return ~now[0].converged & (now[0].products < size * cycles)
+
+    def again(now: tuple[Solved, Array]) -> tuple[Solved, Array]:
+        sofar, rest = now
+        found = _cycle(operator, rest, tolerance, size)
+        spent = found.products + (~found.converged).astype(jnp.int32)
+        # The residual is computed anew only if there is to be another cycle.
+        rest = jax.lax.cond(
+            found.converged, lambda: rest, lambda: rest - operator(found.x)
+        )  # fmt: skip
+        return Solved(sofar.x + found.x, found.converged, sofar.products + spent), rest
+
+    start = Solved(jnp.zeros_like(b), jnp.asarray(False), jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(unfinished, again, (start, b))[0]
+
+
+def _cycle(operator: Operator, b: Array, tolerance: Scalar, size: int) -> Solved:
+    """One cycle. The residual's norm is known without x: it is the entry of g below R.
+
+    Modified Gram-Schmidt would walk through the basis; classical Gram-Schmidt done twice is as
+    stable and is two products with the whole of it.
+    """
     length = jnp.linalg.norm(b)
     first = b / jnp.where(length > 0, length, 1)
     basis = jnp.zeros((size + 1, b.size), b.dtype).at[0].set(first)

@@ -4,21 +4,28 @@ from typing import Literal
 
 import equinox as eqx
 
-LARGEST_DENSE = 1000  # weights up to which a factored Jacobian beats products with it
+Linear = Literal["auto", "dense", "krylov"]
+SMALL = 16  # weights up to which a matrix is nothing
+LARGE = 1500  # weights above which factors cost more than they can save
 
 
 class BDF(eqx.Module):
     """Backward differentiation in variable steps and orders 1 to 5 (Shampine & Reichelt 1997).
 
-    `linear`: "dense" takes the Jacobian and factors it, "krylov" only multiplies by it (GMRES),
-    "auto" chooses by the number of weights. `drift`: the factor of 1 - c J serves until c has
-    changed by this share. `keep`: when it is renewed, the Jacobian is too if it has served for
-    more than this many steps.
+    `linear`: "dense" takes the Jacobian and factors 1 - c J, "krylov" only multiplies by it
+    (GMRES). "auto" multiplies until GMRES needs more than `strained` products per system on
+    average, and factors from there on; up to SMALL weights it factors at once, above LARGE never.
+    `drift`: a factor serves until c has changed by this share. `keep`: when the factor is renewed,
+    so is a Jacobian that has served for more than this many steps.
     """
 
-    linear: Literal["auto", "dense", "krylov"] = eqx.field(static=True, default="auto")
+    linear: Linear = eqx.field(static=True, default="auto")
     drift: float = 0.25
     keep: int = 20
+    strained: float = 25.0
 
-    def is_dense(self, size: int) -> bool:
-        return self.linear == "dense" or (self.linear == "auto" and size <= LARGEST_DENSE)
+    def starts_dense(self, size: int) -> bool:
+        return self.linear == "dense" or (self.linear == "auto" and size <= SMALL)
+
+    def may_be_dense(self, size: int) -> bool:
+        return self.linear == "dense" or (self.linear == "auto" and size <= LARGE)

@@ -16,7 +16,7 @@ from . import bdf
 from .bdf import History
 
 ITERATIONS = 4
-ACCURACY = 0.1  # of the corrector, against the local error allowed
+ACCURACY = 0.2  # of the corrector, against the local error allowed
 FORGET = 0.3  # share of the remembered rate that survives a step
 DIVERGED = 2.0
 
