@@ -15,7 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
-from ..solvers import BDF, Field, History, Jacobian, Trial, bdf, columns, factor, factored_solve, gmres_solve, try_step
+from ..solvers import (
+    BDF,
+    Field,
+    History,
+    Jacobian,
+    Trial,
+    bdf,
+    columns,
+    factor,
+    factored_solve,
+    gmres_solve,
+    try_step,
+)
 from .problem import FlowProblem, Numerics
 from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
 

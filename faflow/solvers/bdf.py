@@ -61,11 +61,11 @@ def rescaled(history: History) -> History:
     its backward differences at s = 0, factor, 2 factor, ... are the new D_k.
     """
     order, factor, old = history.next_order, history.factor, history.differences
-    k = np.arange(MOST + 1)
+    k = np.arange(MOST + 1, dtype=np.int32)
     changed = _table(_binomial_signs(), old) @ _basis(factor * _table(k, factor))
     changed = jnp.where((k[:, None] <= order) & (k[None, :] <= order), changed, 0)
     rows = changed @ old[: MOST + 1]
-    kept = (factor == 1) | (jnp.arange(MOST + 3) > order)
+    kept = (factor == 1) | (np.arange(MOST + 3, dtype=np.int32) > order)
     new = jnp.zeros_like(old).at[: MOST + 1].set(rows)
     equal = jnp.where((factor == 1) & (order == history.order), history.equal, 0)
     return History(
@@ -77,8 +77,7 @@ def rescaled(history: History) -> History:
 def predict(history: History) -> tuple[Array, Array]:
     """(p, psi / alpha): the equation of the step is d = c f(p + d) - psi / alpha, y = p + d."""
     rows = history.differences[: MOST + 1]
-    k = np.arange(MOST + 1)
-    use = k <= history.order
+    use = np.arange(MOST + 1, dtype=np.int32) <= history.order
     alpha = _table(ALPHA, rows)[history.order]
     weights = jnp.stack(
         [jnp.where(use, 1.0, 0.0), jnp.where(use, _table(GAMMA, rows) / alpha, 0.0)]
@@ -95,7 +94,7 @@ def local_error(history: History, d: Array) -> Array:
 def accepted(history: History, d: Array) -> History:
     """The history one step on; still on its grid."""
     order, old = history.order, history.differences
-    k = jnp.arange(MOST + 3)
+    k = np.arange(MOST + 3, dtype=np.int32)
     terms = jnp.where((k <= order)[:, None], old, 0).at[order + 1].set(d)
     sums = jnp.cumsum(terms[::-1], axis=0)[::-1]
     new = jnp.where((k <= order + 1)[:, None], sums, 0)
@@ -117,13 +116,13 @@ def planned(history: History, scale: Array, size: Scalar) -> History:
     lower = jnp.where(order > 1, lower, jnp.inf)
     upper = jnp.where(order < MOST, upper, jnp.inf)
     errors = jnp.maximum(jnp.stack([lower, size, upper]), 1e-12)
-    steps = SAFETY * errors ** (-1 / (order + jnp.arange(3)).astype(scale.dtype))
+    steps = SAFETY * errors ** (-1 / (order + np.arange(3, dtype=np.int32)).astype(scale.dtype))
     best = jnp.argmax(steps)
     factor = jnp.minimum(steps[best], GROW)
     change = (history.equal > order) & (factor > WORTHWHILE)
     return history._replace(
         factor=jnp.where(change, factor, 1.0),
-        next_order=jnp.where(change, order + best - 1, order).astype(order.dtype),
+        next_order=jnp.where(change, order + best.astype(order.dtype) - 1, order),
     )
 
 
@@ -142,7 +141,7 @@ def interpolate(history: History, t: Scalar) -> Array:
     """The solution at t within the last step: the polynomial of the method, of its own order."""
     s = (history.t - t) / history.h
     weights = _basis(s[None])[0]
-    use = np.arange(MOST + 1) <= history.order
+    use = np.arange(MOST + 1, dtype=np.int32) <= history.order
     return jnp.where(use, weights, 0) @ history.differences[: MOST + 1]
 
 

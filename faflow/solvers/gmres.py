@@ -70,7 +70,7 @@ def _cycle(operator: Operator, b: Array, tolerance: Scalar, size: int) -> Solved
         return (now.k < size) & (residual(now) > tolerance)
 
     end = jax.lax.while_loop(unfinished, lambda now: _extend(operator, now), start)
-    reached = jnp.arange(size) < end.k
+    reached = jnp.arange(size, dtype=end.k.dtype) < end.k
     right = jnp.where(reached, length * end.rotation[:size, 0], 0)
     weights = jax.scipy.linalg.solve_triangular(end.upper[:size], right)
     return Solved(weights @ end.basis[:size], residual(end) <= tolerance, end.k)
@@ -79,28 +79,32 @@ def _cycle(operator: Operator, b: Array, tolerance: Scalar, size: int) -> Solved
 def _extend(operator: Operator, now: _Arnoldi) -> _Arnoldi:
     k, basis = now.k, now.basis
     w = operator(basis[k])
-    size = jnp.linalg.norm(w)
+    nothing = 10 * jnp.finfo(w.dtype).eps * jnp.linalg.norm(w)
     along = basis @ w
     w = w - along @ basis
     again = basis @ w
     w = w - again @ basis
     rest = jnp.linalg.norm(w)
     # Nothing is left but rounding: the space is invariant, and the solution lies in it.
-    rest = jnp.where(rest > 10 * jnp.finfo(w.dtype).eps * size, rest, 0)
-    column = (along + again).at[k + 1].set(rest)
+    rest = jnp.where(rest > nothing, rest, 0)
+    column = now.rotation @ (along + again).at[k + 1].set(rest)
     basis = basis.at[k + 1].set(w / jnp.where(rest > 0, rest, 1))
-    rotation, column = _rotate(now.rotation, now.rotation @ column, k)
+    rotation, column = _rotate(now.rotation, column, k, nothing)
     return _Arnoldi(basis, rotation, now.upper.at[:, k].set(column), k + 1)
 
 
-def _rotate(rotation: Array, column: Array, k: Integer) -> tuple[Array, Array]:
-    """The Givens rotation of rows k, k + 1 that makes column[k + 1] zero."""
+def _rotate(rotation: Array, column: Array, k: Integer, nothing: Scalar) -> tuple[Array, Array]:
+    """The Givens rotation of rows k, k + 1 that makes column[k + 1] zero.
+
+    A column that is zero already (a singular matrix) reduces no residual: the rows change places,
+    and an infinite pivot leaves its direction out.
+    """
     top, low = column[k], column[k + 1]
     length = jnp.hypot(top, low)
-    safe = jnp.where(length > 0, length, 1)
-    c, s = jnp.where(length > 0, top / safe, 1), low / safe
+    there = length > nothing
+    safe = jnp.where(there, length, 1)
+    c, s = jnp.where(there, top / safe, 0), jnp.where(there, low / safe, 1)
     upper, lower = rotation[k], rotation[k + 1]
     rotation = rotation.at[k].set(c * upper + s * lower).at[k + 1].set(c * lower - s * upper)
-    # A singular column would divide by zero: a huge pivot leaves its direction out.
-    pivot = jnp.where(length > 0, length, jnp.asarray(jnp.inf, column.dtype))
+    pivot = jnp.where(there, length, jnp.asarray(jnp.inf, column.dtype))
     return rotation, column.at[k].set(pivot).at[k + 1].set(0)

@@ -5,7 +5,7 @@ from typing import Literal
 import equinox as eqx
 
 Linear = Literal["auto", "dense", "krylov"]
-SMALL = 16  # weights up to which a matrix is nothing
+SMALL = 32  # weights up to which a matrix is nothing
 LARGE = 1500  # weights above which factors cost more than they can save
 
 
@@ -22,7 +22,7 @@ class BDF(eqx.Module):
     linear: Linear = eqx.field(static=True, default="auto")
     drift: float = 0.25
     keep: int = 20
-    strained: float = 25.0
+    strained: float = 20.0
 
     def starts_dense(self, size: int) -> bool:
         return self.linear == "dense" or (self.linear == "auto" and size <= SMALL)
