@@ -186,8 +186,8 @@ def race(name: str, methods: list[str], rtols, budget: float) -> list[dict]:
             repeats = 1 if method in SLOW else REPEATS
             rows.append({"problem": name, "method": method}
                         | measure(run, given, t1, rtol, reference, repeats))  # fmt: skip
-            print("; ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-                            for k, v in rows[-1].items() if k != "problem"), flush=True)  # fmt: skip
+            cells = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in rows[-1].items()}
+            print("; ".join(f"{k} {v}" for k, v in cells.items() if k != "problem"), flush=True)
             if time.perf_counter() - start > budget or rows[-1]["error"] < 3e-11:
                 break
     return rows

@@ -12,10 +12,11 @@ from .._results import Outcome
 from .._types import Times
 from ..observables import AbstractObservable
 from ..solvers import BDF
+from .multistep import MultistepStepper
 from .piecewise import check_exact, solve_exact
-from .multistep import MultistepStepper, check_multistep
 from .problem import FlowProblem, Numerics
 from .recording import ended, record_along
+from .served import check_multistep
 from .solution import FlowError, FlowSolution
 from .stepping import Carry, Stepper
 

@@ -5,7 +5,6 @@ at each of them. Here the solver runs ahead of the save that is asked for, and w
 is its own interpolating polynomial, of the order of the step.
 """
 
-import os
 from typing import NamedTuple
 
 import diffrax
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
+from ..rules import has_jacobian, rule_jacobian
 from ..solvers import (
     BDF,
     Field,
@@ -33,7 +33,6 @@ from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
 
 AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps
-COPIES = 5  # of the Jacobian that are alive at once
 FALL = 0.25  # how a step shrinks whose equation could not be solved
 
 
@@ -208,7 +207,11 @@ class MultistepStepper(eqx.Module):
         return self._ravel(self.flow.term.vf(t, self._unravel(y), None))
 
     def _jacobian(self, t: Scalar, y: Array) -> Array:
-        return columns(self._field)(t, y)
+        problem = self.flow.problem
+        if has_jacobian(problem.rule, problem.weights):
+            weights, feedback = self.flow.read(self._unravel(y))
+            return rule_jacobian(problem.rule, weights, feedback, problem.data)
+        return columns(lambda t, y: self._field(t, y))(t, y)
 
     def _ravel(self, leaves: list[Array]) -> Array:
         return jnp.concatenate([leaf.ravel() for leaf in leaves])
@@ -260,35 +263,3 @@ def _counted(counts: Counts, trial: Trial, too_far: Flag) -> Counts:
             products=counts.implicit.products + trial.products,
         ),
     )
-
-
-def check_multistep(problem: FlowProblem, numerics: Numerics, method: BDF) -> None:
-    """Raise ValueError unless a BDF can serve the problem: it chooses its steps, its equations need
-    a smooth field, and a dense Jacobian has to fit into memory."""
-    if numerics.step is not None:
-        raise ValueError("A BDF chooses its steps; leave `step` out or use tsit5 or heun.")
-    refuse_kinks(problem)
-    refuse_size(problem, method)
-
-
-def refuse_kinks(problem: FlowProblem) -> None:
-    network = problem.weights
-    if network.activation.kinked and len(network.weights) > 1:
-        raise ValueError(
-            f"Implicit solvers need a smooth field, but {type(network.activation).__name__} has a "
-            "kink; use heun or bosh3, kinks = 'exact', or gated-relu."
-        )
-
-
-def refuse_size(problem: FlowProblem, method: BDF) -> None:
-    state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
-    size = sum(leaf.size for leaf in jax.tree.leaves(state))
-    if not method.may_be_dense(size):
-        return
-    need = COPIES * size**2 * jnp.asarray(0.0, float).dtype.itemsize
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if need > room:
-        raise ValueError(
-            f"The Jacobian of {size} weights and its factors need {need / 2**30:.3g} GiB, and there "
-            f"are {room / 2**30:.3g}; use bdf-krylov, which stores no matrix."
-        )

@@ -75,7 +75,7 @@ class Stepper(eqx.Module):
     meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
 
     def init(self) -> Carry:
-        controller, solver = self.numerics.controller(), self.numerics.build_solver()
+        controller, solver = self.numerics.controller(), self._solver()
         state = self.start()
         first, controller_state = controller.init(
             self.term, self.t0, self.t1, state, self.numerics.step, None, solver.func,
@@ -125,7 +125,7 @@ class Stepper(eqx.Module):
         count = sum(leaf.size for leaf in carry.state)
         size = _norm(carry.state) / count**0.5
         controller = self.numerics.controller(self.tolerance_scale(carry), size)
-        solver = self.numerics.build_solver()
+        solver = self._solver()
 
         def unfinished(now: Carry) -> Flag:
             return (now.t < target) & (now.outcome == RUNNING)
@@ -186,6 +186,11 @@ class Stepper(eqx.Module):
             outcome=outcome,
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
         )
+
+    def _solver(self) -> diffrax.AbstractSolver:
+        solver = self.numerics.build_solver()
+        assert isinstance(solver, diffrax.AbstractSolver)  # multistep.py steps the others
+        return solver
 
     def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:
         """Field evaluations of the step just tried."""

@@ -17,6 +17,8 @@ from .forecast import forecast as forecast
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
+from .jacobian import has_jacobian as has_jacobian
+from .jacobian import rule_jacobian as rule_jacobian
 from .kolen_pollack import KolenPollack as KolenPollack
 from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment

@@ -13,8 +13,9 @@ from .newton import Field as Field
 from .newton import Trial as Trial
 from .newton import try_step as try_step
 from .registry import FIXED_STEP_ONLY as FIXED_STEP_ONLY
-from .registry import Method as Method
+from .registry import MULTISTEP as MULTISTEP
 from .registry import SOLVERS as SOLVERS
+from .registry import Method as Method
 from .registry import counts_evaluations as counts_evaluations
 from .registry import evaluations_per_step as evaluations_per_step
 from .registry import keeps_last as keeps_last

@@ -45,7 +45,7 @@ class _Corrector(NamedTuple):
     rate: Scalar
     solved: Flag
     failed: Flag
-    count: Integer
+    tries: Integer
     products: Integer
 
 
@@ -77,7 +77,7 @@ def try_step(
         kept=kept,
         solved=end.solved,
         rate=end.rate,
-        iterations=end.count,
+        iterations=end.tries,
         products=end.products,
     )
 
@@ -94,17 +94,17 @@ def _correct(field, history, predicted, psi, slope, solve, scale, rate) -> _Corr
     def iterate(now: _Corrector) -> _Corrector:
         delta, ok, products = solve(c * now.slope - psi - now.d, scale, limit)
         size = bdf.rms(delta, scale)
-        first = now.count == 0
+        first = now.tries == 0
         ratio = jnp.where(first, 0.0, size / jnp.where(now.last > 0, now.last, 1))
         rate = jnp.where(first, now.rate, jnp.maximum(FORGET * now.rate, ratio))
         d = now.d + delta
         solved = ok & (size * jnp.minimum(1, rate) <= limit)
-        bad = ~ok | ~jnp.isfinite(size) | (ratio > DIVERGED) | (now.count + 1 >= ITERATIONS)
+        bad = ~ok | ~jnp.isfinite(size) | (ratio > DIVERGED) | (now.tries + 1 >= ITERATIONS)
         failed = ~solved & bad
         go_on = ~(solved | failed)
         slope = jax.lax.cond(go_on, lambda: field(t, predicted + d), lambda: now.slope)
         return _Corrector(
-            d, slope, size, rate, solved, failed, now.count + 1, now.products + products.astype(int)
+            d, slope, size, rate, solved, failed, now.tries + 1, now.products + products.astype(int)
         )
 
     no = jnp.asarray(False)

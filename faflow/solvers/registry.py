@@ -64,6 +64,7 @@ NOTES = {
     "bdf-krylov": "BDF with GMRES on products with the Jacobian: any number of weights",
 }
 
+MULTISTEP = frozenset({"bdf", "bdf-dense", "bdf-krylov"})  # they choose their steps
 FIXED_STEP_ONLY = frozenset({"euler", "implicit-midpoint", "gauss4", "gauss6"})
 
 

@@ -17,7 +17,7 @@ from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
 from faflow.flow.multistep import MultistepStepper, flat_field
 from faflow.flow.stepping import Stepper
 from faflow.networks import ACTIVATIONS, MLP
-from faflow.observables import AbstractObservable, Loss
+from faflow.observables import AbstractObservable
 from faflow.rules import AbstractWeightRule, Gradient, Momentum
 from faflow.solvers import BDF
 from faflow.tasks import make_data
@@ -232,7 +232,7 @@ def test_what_a_bdf_refuses():
     relu = MLP((jnp.ones((2, 1)), jnp.ones((1, 2))), (), ACTIVATIONS["relu"]())
     data = make_data([[1.0]], [[0.0]])
     kinked = FlowProblem(Gradient(), relu, Feedback(), data)
-    with pytest.raises(ValueError, match="smooth field.*heun"):
+    with pytest.raises(ValueError, match=r"smooth field.*heun"):
         run(kinked, [0.0, 1.0])
     with pytest.raises(ValueError, match="chooses its steps"):
         run(system(lambda w: -w, [1.0]), [0.0, 1.0], step=0.1)

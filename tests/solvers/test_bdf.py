@@ -1,4 +1,4 @@
-"""The BDF's algebra: orders by regression, stability on the model problem, changes of grid; GMRES."""
+"""The BDF's algebra: orders by regression, stability, changes of grid; linear systems."""
 
 import jax
 import jax.numpy as jnp

@@ -10,6 +10,7 @@ from scipy.linalg import expm
 
 from faflow.solvers import (
     FIXED_STEP_ONLY,
+    MULTISTEP,
     SOLVERS,
     GaussLegendre,
     evaluations_per_step,
@@ -22,8 +23,6 @@ IMPLICIT = {
     name for name in SOLVERS
     if isinstance(make_solver(name, 1e-6, 1e-8), diffrax.AbstractImplicitSolver)
 }  # fmt: skip
-
-MULTISTEP = {"bdf", "bdf-dense", "bdf-krylov"}  # in test_bdf.py
 
 # name -> order; steps of the window on a damped pendulum (implicit: a linear spiral): the first is
 # where the method is in its asymptotic range, the last where the error is far above rounding.
