@@ -13,13 +13,22 @@ import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
-from ..flow import SKETCH, FlowProblem, Numerics, Stops, WeightSketch, check_exact, solve
+from ..flow import (
+    SKETCH,
+    FlowProblem,
+    Numerics,
+    Stops,
+    WeightSketch,
+    check_exact,
+    check_multistep,
+    solve,
+)
 from ..networks import MLP, AbstractNetwork, GatedMLP
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..population import AbstractPopulationRule, PopulationLoss
 from ..rules import AbstractForecastingRule, AbstractLearningRule, FAStar, Forecast
-from ..solvers import SOLVERS
+from ..solvers import BDF, SOLVERS, Method
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
 from .asked import asked_laws
@@ -69,6 +78,7 @@ def build(resolved: Resolved) -> Experiment:
     observables = _observables(resolved, problem, laws)
     experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
     _check_exact(resolved, experiment)
+    _check_multistep(resolved, experiment)
     _check_trace(resolved, experiment)
     return experiment
 
@@ -250,6 +260,13 @@ def _check_exact(resolved: Resolved, experiment: Experiment) -> None:
         check_exact(experiment.problem, experiment.numerics)
 
 
+def _check_multistep(resolved: Resolved, experiment: Experiment) -> None:
+    method = experiment.numerics.build_solver()
+    if isinstance(method, BDF) and resolved.method != "exact":
+        with blaming("flow.solver", resolved.suspects):
+            check_multistep(experiment.problem, experiment.numerics, method)
+
+
 def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
     """Trace the whole flow once if anything in it is the user's: what doesn't fit is said here."""
     if not any(choice.foreign for choice in resolved.suspects.values()):
@@ -313,7 +330,7 @@ def _numerics(resolved: Resolved) -> Numerics:
     )
 
 
-def _solver(resolved: Resolved) -> str | diffrax.AbstractSolver:
+def _solver(resolved: Resolved) -> str | Method:
     name = resolved.flow.solver
     if name in SOLVERS:
         return name

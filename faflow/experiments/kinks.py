@@ -26,6 +26,7 @@ from ..networks import AbstractActivation, GatedReLU
 from ..networks.activations import LeakyReLU, RectifiedPower
 from ..population import AbstractPopulationRule
 from ..rules import AbstractLayerwiseRule
+from ..solvers import Method as Solver
 from .errors import ConfigError, shown
 from .schema import Config, ExactSection, FlowSection, SmoothSection
 
@@ -92,7 +93,7 @@ def tables_of(flow: FlowSection, method: Method) -> dict[str, Any]:
     }
 
 
-def check_exact_solver(name: str, solver: diffrax.AbstractSolver) -> None:
+def check_exact_solver(name: str, solver: Solver) -> None:
     """ConfigError unless the pair's last stage is the field at the end of the step."""
     table: Any = getattr(solver, "tableau", None)
     if not isinstance(solver, diffrax.AbstractERK) or table is None or not table.fsal:

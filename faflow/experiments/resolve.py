@@ -8,7 +8,7 @@ import diffrax
 import numpy as np
 
 from ..population import AbstractPopulationRule
-from ..solvers import FIXED_STEP_ONLY, SOLVERS
+from ..solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from .blame import blaming
 from .choice import Choice
 from .errors import ConfigError, nearest, shown
@@ -214,6 +214,8 @@ def _check_solver(flow: FlowSection) -> None:
     if fixed and flow.step is None:
         what = f"is missing, but {flow.solver} takes fixed steps; give it (say {flow.t1 / 1000:g})"
         raise ConfigError("flow.step", what)
+    if flow.step is not None and flow.solver in MULTISTEP:
+        raise ConfigError("flow.step", f"is given, but {flow.solver} chooses its steps; remove it")
     if flow.step is not None and flow.step > flow.t1:
         raise ConfigError("flow.step", f"is {flow.step}; it must be at most flow.t1 = {flow.t1}")
     if flow.step is not None:

@@ -11,9 +11,12 @@ from jax.typing import ArrayLike
 from .._results import Outcome
 from .._types import Times
 from ..observables import AbstractObservable
+from ..solvers import BDF
+from .multistep import MultistepStepper
 from .piecewise import check_exact, solve_exact
 from .problem import FlowProblem, Numerics
 from .recording import ended, record_along
+from .served import check_multistep
 from .solution import FlowError, FlowSolution
 from .stepping import Carry, Stepper
 
@@ -43,6 +46,8 @@ def integrate(
     check_times(ts)
     if numerics.kinks == "exact":
         check_exact(problem, numerics)
+    elif isinstance(method := numerics.build_solver(), BDF):
+        check_multistep(problem, numerics, method)
     meter = diffrax.NoProgressMeter() if meter is None else meter
     solution = compiled_solve(problem, jnp.asarray(ts, float), dict(observables), numerics, meter)
     if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
@@ -69,12 +74,14 @@ def solve(
     """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered."""
     if numerics.kinks == "exact":
         return solve_exact(problem, ts, observables, numerics, meter)
-    stepper = Stepper(problem, numerics, ts[0], ts[-1], meter)
+    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], meter)
+    if isinstance(method := numerics.build_solver(), BDF):
+        stepper = MultistepStepper(flow, method)
 
     def observe(carry: Carry):
-        weights, feedback = stepper.read(carry.state)
+        weights, feedback = flow.read(carry.state)
         seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
-        return seen | stepper.forecasts(carry.state)
+        return seen | flow.forecasts(carry.state)
 
     end, (times, reached, records, counts_at) = record_along(
         ts,
@@ -85,7 +92,7 @@ def solve(
         watch=lambda carry: carry.counts,
     )
     meter.close(end.meter)
-    weights, feedback = stepper.read(end.state)
+    weights, feedback = flow.read(end.state)
     return FlowSolution(
         ts=times,
         reached=reached,
@@ -95,7 +102,7 @@ def solve(
         t_final=end.t,
         counts=end.counts,
         counts_at=counts_at,
-        kinks=None if end.kinks is None else stepper.kink_counter.summary(end.kinks),
+        kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
         outcome=ended(end.outcome),
     )
 

@@ -13,7 +13,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..rules import AbstractLearningRule
-from ..solvers import make_solver
+from ..solvers import Method, make_solver
 from ..tasks import Data
 
 Branch = Literal["stop", "nearest", "other"]
@@ -64,16 +64,16 @@ class Exact(eqx.Module):
 class Numerics(eqx.Module):
     """How a flow is integrated; numbers are arrays, so that changing them retraces nothing.
 
-    `solver`: a name of `faflow.solvers.SOLVERS` or a diffrax solver. `rtol`, `atol`: local error
-    per step is held below atol + rtol |w| (root mean square over all weights). `step`: a fixed
-    step instead of adaptive ones. `max_steps`: budget of accepted plus rejected steps.
+    `solver`: a name of `faflow.solvers.SOLVERS` or such a solver itself. `rtol`, `atol`: local
+    error per step is held below atol + rtol |w| (root mean square over all weights). `step`: a
+    fixed step instead of adaptive ones. `max_steps`: budget of accepted plus rejected steps.
     `tail`: multiply both tolerances by residual / initial residual (at most 1), renewed at every
     save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
     for exponent fits. `kinks`: "plain" steps over the kinks of the activation, "exact" integrates
     Filippov's solution from event to event (`faflow.flow.piecewise`), with the options `exact`.
     """
 
-    solver: str | diffrax.AbstractSolver = eqx.field(default="tsit5")
+    solver: str | Method = eqx.field(default="tsit5")
     rtol: Scalar = _number(default=1e-9)
     atol: Scalar = _number(default=1e-11)
     step: Scalar | None = _optional(default=None)
@@ -83,7 +83,7 @@ class Numerics(eqx.Module):
     kinks: Literal["plain", "exact"] = eqx.field(static=True, default="plain")
     exact: Exact = eqx.field(default_factory=Exact)
 
-    def build_solver(self) -> diffrax.AbstractSolver:
+    def build_solver(self) -> Method:
         if isinstance(self.solver, str):
             return make_solver(self.solver, self.rtol, self.atol)
         return self.solver
@@ -98,10 +98,17 @@ class Numerics(eqx.Module):
         """
         if self.step is not None:
             return diffrax.ConstantStepSize()
+        rtol, atol = self.tolerances(scale, size)
+        return diffrax.PIDController(rtol=rtol, atol=atol)
+
+    def tolerances(
+        self, scale: Scalar | float = 1.0, size: Scalar | float = 0.0
+    ) -> tuple[Scalar, Scalar]:
+        """(rtol, atol) of `controller`."""
         rounding = 16 * jnp.finfo(self.rtol.dtype).eps
-        return diffrax.PIDController(
-            rtol=jnp.maximum(self.rtol * scale, rounding),
-            atol=jnp.maximum(self.atol * scale, rounding * size),
+        return (
+            jnp.maximum(self.rtol * scale, rounding),
+            jnp.maximum(self.atol * scale, rounding * size),
         )
 
 

@@ -27,13 +27,25 @@ RUNNING = -1
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
 
 
+class ImplicitCounts(NamedTuple):
+    """What a method with a Jacobian did besides: Newton iterations, products with the Jacobian,
+    dense Jacobians and their factorisations."""
+
+    iterations: Integer
+    products: Integer
+    jacobians: Integer
+    factorisations: Integer
+
+
 class Counts(NamedTuple):
     """Work done so far; `evaluations` of the field count the solver's, the first step's choice and
-    the steady-state watch (0 where the solver can't say: implicit methods)."""
+    the steady-state watch (0 where the solver can't say: implicit Runge-Kutta methods).
+    `implicit`: of multistep methods only."""
 
     accepted: Integer
     rejected: Integer
     evaluations: Integer
+    implicit: ImplicitCounts | None = None
 
 
 class Carry(NamedTuple):
@@ -63,10 +75,8 @@ class Stepper(eqx.Module):
     meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
 
     def init(self) -> Carry:
-        problem = self.problem
-        state = problem.rule.init(problem.weights, problem.feedback, problem.data)
-        state = [jnp.asarray(leaf) for leaf in jax.tree.leaves(state)]
-        controller, solver = self.numerics.controller(), self.numerics.build_solver()
+        controller, solver = self.numerics.controller(), self._solver()
+        state = self.start()
         first, controller_state = controller.init(
             self.term, self.t0, self.t1, state, self.numerics.step, None, solver.func,
             solver.error_order(self.term),
@@ -76,18 +86,37 @@ class Stepper(eqx.Module):
         choice = 0 if self.numerics.step is not None else 2
         start = 1 if keeps_last(solver) else 0
         zero = jnp.zeros((), int)
+        counts = Counts(zero, zero, zero + choice + start)
+        return self.at_rest(state, first - self.t0, counts, solver_state, controller_state)
+
+    def start(self) -> list[Array]:
+        """The leaves of the rule's state at t0."""
+        problem = self.problem
+        state = problem.rule.init(problem.weights, problem.feedback, problem.data)
+        return [jnp.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+    def at_rest(
+        self,
+        state: list[Array],
+        dt: Scalar,
+        counts: Counts,
+        solver_state: PyTree,
+        controller_state: PyTree = None,
+    ) -> Carry:
+        """At t0, before the first step, which is to have size dt."""
+        problem = self.problem
         return Carry(
             t=self.t0,
-            dt=first - self.t0,
+            dt=dt,
             state=state,
             solver_state=solver_state,
             controller_state=controller_state,
             made_jump=jnp.asarray(False),
-            counts=Counts(zero, zero, zero + choice + start),
+            counts=counts,
             kinks=self.kink_counter.init(problem.weights, problem.data) if self.kinked else None,
-            first_dt=first - self.t0,
+            first_dt=dt,
             peak_speed=jnp.zeros_like(self.t0),
-            outcome=zero + RUNNING,
+            outcome=jnp.asarray(RUNNING),
             meter=self.meter.init(),
         )
 
@@ -95,14 +124,14 @@ class Stepper(eqx.Module):
         """Step until t = target or until an outcome is met."""
         count = sum(leaf.size for leaf in carry.state)
         size = _norm(carry.state) / count**0.5
-        controller = self.numerics.controller(self._tolerance_scale(carry), size)
-        solver = self.numerics.build_solver()
+        controller = self.numerics.controller(self.tolerance_scale(carry), size)
+        solver = self._solver()
 
         def unfinished(now: Carry) -> Flag:
             return (now.t < target) & (now.outcome == RUNNING)
 
         def body(now: Carry) -> Carry:
-            return self._judge(self._step(now, target, controller, solver))
+            return self.judge(self._step(now, target, controller, solver))
 
         return jax.lax.while_loop(unfinished, body, carry)
 
@@ -158,13 +187,18 @@ class Stepper(eqx.Module):
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
         )
 
+    def _solver(self) -> diffrax.AbstractSolver:
+        solver = self.numerics.build_solver()
+        assert isinstance(solver, diffrax.AbstractSolver)  # multistep.py steps the others
+        return solver
+
     def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:
         """Field evaluations of the step just tried."""
         if isinstance(solver, GaussLegendre):
             return (after - before).astype(int)
         return evaluations_per_step(solver) or 0
 
-    def _judge(self, now: Carry) -> Carry:
+    def judge(self, now: Carry) -> Carry:
         """The outcome after a step, most serious first."""
         stops, problem = self.numerics.stops, self.problem
         verdict = now.outcome
@@ -207,7 +241,7 @@ class Stepper(eqx.Module):
         fast = jax.lax.cond(now.dt < floor, stuck, lambda _: jnp.asarray(False), None)
         return (size > limit) | ~jnp.isfinite(size) | fast
 
-    def _tolerance_scale(self, carry: Carry) -> Scalar | float:
+    def tolerance_scale(self, carry: Carry) -> Scalar | float:
         if not self.numerics.tail:
             return 1.0
         return residual_share(self.problem, self.weights_of(carry.state))

@@ -1,8 +1,21 @@
 """Numerics that know nothing of learning."""
 
+from . import bdf as bdf
+from .bdf import History as History
 from .gauss import GaussLegendre as GaussLegendre
+from .linear import Jacobian as Jacobian
+from .linear import columns as columns
+from .linear import factor as factor
+from .linear import factored_solve as factored_solve
+from .linear import gmres_solve as gmres_solve
+from .multistep import BDF as BDF
+from .newton import Field as Field
+from .newton import Trial as Trial
+from .newton import try_step as try_step
 from .registry import FIXED_STEP_ONLY as FIXED_STEP_ONLY
+from .registry import MULTISTEP as MULTISTEP
 from .registry import SOLVERS as SOLVERS
+from .registry import Method as Method
 from .registry import counts_evaluations as counts_evaluations
 from .registry import evaluations_per_step as evaluations_per_step
 from .registry import keeps_last as keeps_last

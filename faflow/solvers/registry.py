@@ -1,13 +1,15 @@
 """Solvers by name, and what one step of each costs."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import diffrax
 
 from .gauss import GaussLegendre
+from .multistep import BDF
 
 Number = Any  # a float or a scalar array
+Method = diffrax.AbstractSolver | BDF
 
 
 def _implicit(solver: type) -> Callable[[Number, Number], diffrax.AbstractSolver]:
@@ -22,8 +24,12 @@ def _gauss(stages: int) -> Callable[[Number, Number], diffrax.AbstractSolver]:
     return lambda rtol, atol: GaussLegendre(stages)
 
 
+def _multistep(linear: Literal["auto", "dense", "krylov"]) -> Callable[[Number, Number], BDF]:
+    return lambda rtol, atol: BDF(linear)
+
+
 # name -> builder(rtol, atol)
-SOLVERS: dict[str, Callable[[Number, Number], diffrax.AbstractSolver]] = {
+SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
     "tsit5": _explicit(diffrax.Tsit5),
     "dopri5": _explicit(diffrax.Dopri5),
     "dopri8": _explicit(diffrax.Dopri8),
@@ -35,6 +41,9 @@ SOLVERS: dict[str, Callable[[Number, Number], diffrax.AbstractSolver]] = {
     "implicit-midpoint": _gauss(1),
     "gauss4": _gauss(2),
     "gauss6": _gauss(3),
+    "bdf": _multistep("auto"),
+    "bdf-dense": _multistep("dense"),
+    "bdf-krylov": _multistep("krylov"),
 }
 
 # equation / source, printed by `faflow list solvers`
@@ -50,17 +59,21 @@ NOTES = {
     "implicit-midpoint": "Gauss-Legendre, order 2, fixed step: keeps quadratic laws to rounding",
     "gauss4": "Gauss-Legendre, order 4, fixed step: keeps quadratic laws to rounding",
     "gauss6": "Gauss-Legendre, order 6, fixed step: keeps quadratic laws to rounding",
+    "bdf": "BDF of orders 1-5, adaptive (Shampine & Reichelt 1997): long stiff flows; picks one of",
+    "bdf-dense": "BDF with a factored Jacobian: up to a thousand weights",
+    "bdf-krylov": "BDF with GMRES on products with the Jacobian: any number of weights",
 }
 
+MULTISTEP = frozenset({"bdf", "bdf-dense", "bdf-krylov"})  # they choose their steps
 FIXED_STEP_ONLY = frozenset({"euler", "implicit-midpoint", "gauss4", "gauss6"})
 
 
-def make_solver(name: str, rtol: Number, atol: Number) -> diffrax.AbstractSolver:
-    """The diffrax solver of this name; implicit ones solve their stages to (rtol, atol)."""
+def make_solver(name: str, rtol: Number, atol: Number) -> Method:
+    """The solver of this name; implicit ones solve their stages to (rtol, atol)."""
     return SOLVERS[name](rtol, atol)
 
 
-def evaluations_per_step(solver: diffrax.AbstractSolver) -> int | None:
+def evaluations_per_step(solver: Method) -> int | None:
     """Field evaluations of one step of an explicit method; None where it varies (implicit)."""
     if isinstance(solver, diffrax.Euler):
         return 1
@@ -70,12 +83,12 @@ def evaluations_per_step(solver: diffrax.AbstractSolver) -> int | None:
     return None
 
 
-def counts_evaluations(solver: diffrax.AbstractSolver) -> bool:
+def counts_evaluations(solver: Method) -> bool:
     """Whether a flow with this solver knows how often it evaluated the field."""
-    return isinstance(solver, GaussLegendre) or evaluations_per_step(solver) is not None
+    return isinstance(solver, GaussLegendre | BDF) or evaluations_per_step(solver) is not None
 
 
-def keeps_last(solver: diffrax.AbstractSolver) -> bool:
+def keeps_last(solver: Method) -> bool:
     """First-same-as-last methods evaluate the field once more before the first step."""
     tableau: Any = getattr(solver, "tableau", None)
     return isinstance(solver, diffrax.AbstractERK) and tableau.fsal

@@ -33,7 +33,9 @@ def error(name, solver, rtol):
 
 @pytest.mark.parametrize(
     ("name", "solver"),
-    [(name, "kvaerno5" if flow.stiff else "tsit5") for name, flow in ACCURACY_FLOWS.items()],
+    [(name, "kvaerno5" if flow.stiff else "tsit5") for name, flow in ACCURACY_FLOWS.items()]
+    + [(name, "bdf") for name in ACCURACY_FLOWS]
+    + [("factorisation", "bdf-krylov"), ("stiff", "bdf-krylov"), ("biased", "bdf-dense")],
 )
 def test_error_follows_the_tolerance(name, solver):
     errors = [error(name, solver, rtol) for rtol in RTOLS]

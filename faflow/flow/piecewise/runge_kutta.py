@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._types import Array, Scalar
+from ...solvers import Method
 
 
 class Tableau(NamedTuple):
@@ -24,10 +25,10 @@ class Tableau(NamedTuple):
     order: int
 
 
-def tableau_of(solver: diffrax.AbstractSolver) -> Tableau:
+def tableau_of(solver: Method) -> Tableau:
     """Raises ValueError unless the last stage is the field at the end of the step."""
     table: Any = getattr(solver, "tableau", None)
-    if table is None or not table.fsal:
+    if not isinstance(solver, diffrax.AbstractERK) or table is None or not table.fsal:
         raise ValueError(
             "Exact integration needs an explicit pair whose last stage is the end of the step "
             "(bosh3, tsit5, dopri5, dopri8)."

@@ -1,0 +1,265 @@
+"""The step loop of multistep methods: past the save times, which are read off the polynomial.
+
+Stepping onto every save time, as `stepping.py` does, would cut the history of a multistep method
+at each of them. Here the solver runs ahead of the save that is asked for, and what is shown there
+is its own interpolating polynomial, of the order of the step.
+"""
+
+from typing import NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array, Flag, Integer, Scalar
+from ..rules import has_jacobian, rule_jacobian
+from ..solvers import (
+    BDF,
+    Field,
+    History,
+    Jacobian,
+    Trial,
+    bdf,
+    columns,
+    factor,
+    factored_solve,
+    gmres_solve,
+    try_step,
+)
+from .problem import FlowProblem, Numerics
+from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
+
+AGE = 50  # accepted steps that a Jacobian may serve
+MEMORY = 0.8  # share of the past in a running mean over steps
+FALL = 0.25  # how a step shrinks whose equation could not be solved
+
+
+class Dense(NamedTuple):
+    """J, the factor of 1 - c J, the c it belongs to, and the accepted steps since J was taken."""
+
+    jacobian: Array
+    factor: tuple[Array, Array]
+    c: Scalar
+    age: Integer
+
+
+class Ahead(NamedTuple):
+    """The solver's own place, at or beyond the save that is shown, and the outcome met there.
+
+    `rate`: at which Newton corrections shrink. `strain`: products per linear system lately.
+    `factors`: whether systems are solved by `dense`. `stale`: it has to be renewed first.
+    """
+
+    history: History
+    rate: Scalar
+    strain: Scalar
+    factors: Flag
+    stale: Flag
+    outcome: Integer
+    dense: Dense | None
+
+
+class MultistepStepper(eqx.Module):
+    """Advances one flow by a BDF; what is not the method's own is `flow`'s."""
+
+    flow: Stepper
+    method: BDF
+
+    def init(self) -> Carry:
+        flow = self.flow
+        state = flow.start()
+        first, _ = flow.numerics.controller().init(
+            flow.term, flow.t0, flow.t1, state, None, None, _call, 2
+        )
+        h = jnp.asarray(first) - flow.t0
+        y = self._ravel(state)
+        history = bdf.begin(flow.t0, y, self._field(flow.t0, y), h)
+        zero = jnp.zeros((), int)
+        dense = None
+        if self.method.may_be_dense(y.size):
+            dense = _nothing_yet(y.size, h)
+        counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, zero, zero))
+        at_once = jnp.asarray(self.method.starts_dense(y.size))
+        one = jnp.ones_like(h)
+        ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, dense)
+        return flow.at_rest(state, h, counts, ahead)
+
+    def advance(self, carry: Carry, target: Scalar) -> Carry:
+        """Step until t >= target or until an outcome is met, and show the state at the target."""
+        ahead: Ahead = carry.solver_state
+        flow = self.flow
+        rms = jnp.sqrt(jnp.mean(self._ravel(carry.state) ** 2))
+        tolerances = flow.numerics.tolerances(flow.tolerance_scale(carry), rms)
+        now = self._at(carry, ahead.history)._replace(outcome=ahead.outcome)
+
+        def unfinished(now: Carry) -> Flag:
+            return (now.t < target) & (now.outcome == RUNNING)
+
+        def multiplies(now: Carry) -> Flag:
+            return unfinished(now) & ~now.solver_state.factors
+
+        def factors(now: Carry) -> Flag:
+            return unfinished(now) & ~now.solver_state.stale
+
+        def stretch(now: Carry) -> Carry:
+            # A loop of its own, through which the matrices pass untouched.
+            now = jax.lax.while_loop(factors, lambda now: self._step(now, tolerances, True), now)
+            return jax.lax.cond(unfinished(now), lambda x: self._refresh(x), lambda x: x, now)
+
+        size = ahead.history.differences.shape[1]
+        if not self.method.starts_dense(size):
+            now = jax.lax.while_loop(
+                multiplies, lambda now: self._step(now, tolerances, False), now
+            )  # fmt: skip
+        if self.method.may_be_dense(size):
+            now = jax.lax.while_loop(unfinished, stretch, now)
+        return self._shown(now, target)
+
+    def _shown(self, end: Carry, target: Scalar) -> Carry:
+        """At the target if the solver is beyond it; what it met out there is not known yet."""
+        history = end.solver_state.history
+        beyond = end.t > target
+        place = jnp.where(beyond, bdf.interpolate(history, target), history.differences[0])
+        ahead = end.solver_state._replace(outcome=end.outcome)
+        return end._replace(
+            t=jnp.where(beyond, target, end.t),
+            state=self._unravel(place),
+            outcome=jnp.where(beyond, RUNNING, end.outcome),
+            solver_state=ahead,
+        )
+
+    def _step(self, now: Carry, tolerances: tuple[Scalar, Scalar], factors: bool) -> Carry:
+        ahead: Ahead = now.solver_state
+        history = bdf.rescaled(ahead.history)
+        dense = ahead.dense if factors else None
+        trial = try_step(
+            lambda t, y: self._field(t, y), history, self._start(history, dense), tolerances,
+            ahead.rate,
+        )  # fmt: skip
+        # With an old Jacobian it is the Jacobian that is to blame, with a fresh one the step.
+        outdated = jnp.asarray(False) if dense is None else dense.age > 0
+        too_far = ~trial.solved & ~outdated
+        tried = trial.history
+        tried = tried._replace(factor=jnp.where(too_far, FALL, tried.factor))
+        ahead = ahead._replace(history=tried, rate=trial.rate)
+        ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
+        counts, flow = _counted(now.counts, trial, too_far), self.flow
+        done = jnp.clip((tried.t - flow.t0) / (flow.t1 - flow.t0), 0, 1)
+        now = self._at(now, tried)._replace(
+            solver_state=ahead, counts=counts, meter=flow.meter.step(now.meter, done)
+        )
+        return flow.judge(now)
+
+    def _start(self, history: History, dense: Dense | None):
+        """f at the predictor, and the solver of the corrector's equation."""
+        t = history.t + history.h
+        predicted, _ = bdf.predict(history)
+        _, c = bdf.next_step(history)
+        if dense is not None:
+            return self._field(t, predicted), factored_solve(dense.factor, c / dense.c)
+        slope, push = jax.linearize(lambda y: self._field(t, y), predicted)
+        return slope, gmres_solve(push, c)
+
+    def _aged(self, ahead: Ahead, trial: Trial) -> Ahead:
+        """One step on; `stale` if the Jacobian or its factor has to be renewed first."""
+        assert ahead.dense is not None
+        _, c = bdf.next_step(ahead.history)
+        drifted = jnp.abs(c / ahead.dense.c - 1) > self.method.drift
+        age = ahead.dense.age + trial.kept.astype(int)
+        # Beyond AGE, _refresh takes a new Jacobian too.
+        age = jnp.where(~trial.solved & (ahead.dense.age > 0), AGE + 1, age)
+        return ahead._replace(stale=drifted | (age > AGE), dense=ahead.dense._replace(age=age))
+
+    def _refresh(self, now: Carry) -> Carry:
+        ahead: Ahead = now.solver_state
+        assert ahead.dense is not None and now.counts.implicit is not None
+        old = ahead.dense
+        again = old.age > self.method.keep
+        history = ahead.history
+
+        def take() -> Array:
+            return self._jacobian(history.t, history.differences[0])
+
+        jacobian = jax.lax.cond(again, take, lambda: old.jacobian)
+        dense = self._factored(jacobian, history, jnp.where(again, 0, old.age))
+        counts = now.counts.implicit
+        counts = counts._replace(
+            jacobians=counts.jacobians + again.astype(int),
+            factorisations=counts.factorisations + 1,
+        )
+        rate = jnp.ones_like(ahead.rate)
+        return now._replace(
+            solver_state=ahead._replace(dense=dense, stale=jnp.asarray(False), rate=rate),
+            counts=now.counts._replace(implicit=counts),
+        )
+
+    def _factored(self, jacobian: Array, history: History, age: Integer) -> Dense:
+        _, c = bdf.next_step(history)
+        return Dense(jacobian, factor(jacobian, c), c, age)
+
+    def _at(self, carry: Carry, history: History) -> Carry:
+        state = self._unravel(history.differences[0])
+        return carry._replace(t=history.t, dt=history.h * history.factor, state=state)
+
+    def _field(self, t: Scalar, y: Array) -> Array:
+        return self._ravel(self.flow.term.vf(t, self._unravel(y), None))
+
+    def _jacobian(self, t: Scalar, y: Array) -> Array:
+        problem = self.flow.problem
+        if has_jacobian(problem.rule, problem.weights):
+            weights, feedback = self.flow.read(self._unravel(y))
+            return rule_jacobian(problem.rule, weights, feedback, problem.data)
+        return columns(lambda t, y: self._field(t, y))(t, y)
+
+    def _ravel(self, leaves: list[Array]) -> Array:
+        return jnp.concatenate([leaf.ravel() for leaf in leaves])
+
+    def _unravel(self, y: Array) -> list[Array]:
+        shapes = [leaf.shape for leaf in jax.eval_shape(self.flow.start)]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1].tolist()
+        return [part.reshape(shape) for part, shape in zip(jnp.split(y, ends), shapes, strict=True)]
+
+
+def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
+    """(f, J, y): the field of the rule's state as one vector, its dense Jacobian, and the start."""
+    numerics, now = Numerics(solver="bdf-dense"), jnp.zeros(())
+    flow = Stepper(problem, numerics, now, now, diffrax.NoProgressMeter())
+    stepper = MultistepStepper(flow, BDF("dense"))
+    start = stepper._ravel(flow.start())
+    return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), start
+
+
+def _call(terms, t, y, args):
+    return terms.vf(t, y, args)
+
+
+def _nothing_yet(size: int, like: Scalar) -> Dense:
+    """No Jacobian, and too old."""
+    blank = jnp.zeros((size, size), like.dtype)
+    return Dense(blank, (blank, jnp.zeros(size, jnp.int32)), like, jnp.asarray(AGE + 1))
+
+
+def _strained(ahead: Ahead, trial: Trial, method: BDF) -> Ahead:
+    """Remembers how hard GMRES has to work; too hard, and the next step has to be factored."""
+    effort = (trial.products / trial.iterations).astype(ahead.strain.dtype)
+    strain = MEMORY * ahead.strain + (1 - MEMORY) * effort
+    if ahead.dense is None:
+        return ahead._replace(strain=strain)
+    over = strain > method.strained
+    return ahead._replace(strain=strain, factors=over, stale=over)
+
+
+def _counted(counts: Counts, trial: Trial, too_far: Flag) -> Counts:
+    assert counts.implicit is not None
+    rejected = too_far | (trial.solved & ~trial.kept)
+    return Counts(
+        counts.accepted + trial.kept.astype(int),
+        counts.rejected + rejected.astype(int),
+        counts.evaluations + trial.iterations,
+        counts.implicit._replace(
+            iterations=counts.implicit.iterations + trial.iterations,
+            products=counts.implicit.products + trial.products,
+        ),
+    )

@@ -1,0 +1,286 @@
+"""The Jacobian of a layerwise rule by matrix products over samples, not column by column.
+
+A weight W_m[i, k] acts on a sample through h_m[i] alone, with the factor a_{m-1}[k], and (under the
+gradient) through the signal W_m^T delta_m that it sends back. With dW_l/dt = -delta_l^T a_{l-1},
+a_0..a_{L-1} extended by a 1 for the biases, the block of dW_l[j, q]/dt and W_m[i, k] is minus
+
+    sum_mu  ddelta_l[j]/dh_m[i] a_{l-1}[q] a_{m-1}[k]       through the deltas
+          + delta_l[j] da_{l-1}[q]/dh_m[i] a_{m-1}[k]       through the activity
+          + ddelta_l[j]/ds_{m-1}[k] delta_m[i] a_{l-1}[q]   through W_m itself, s = delta_m W_m
+
+The first splits into what passes the outputs, of rank n_L per sample (Gauss-Newton, for the
+gradient), and the curvature of the activations. Everything is one sum of products per block.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array
+from ..feedback import Feedback
+from ..networks import MLP, AbstractNetwork
+from ..tasks import Data
+from .abstract import AbstractLearningRule
+from .layerwise import DirectFeedbackAlignment, FeedbackAlignment, Gradient
+
+CHUNK = 2**22  # numbers that a block of samples may hold at once
+Blocks = dict[tuple[int, int], Array]  # (l, m) -> (n_l, n_{l-1} + 1, n_m, n_{m-1} + 1)
+
+
+def has_jacobian(rule: AbstractLearningRule, weights: AbstractNetwork) -> bool:
+    """Whether `rule_jacobian` knows this rule on this network."""
+    known = isinstance(rule, Gradient | FeedbackAlignment | DirectFeedbackAlignment)
+    return known and isinstance(weights, MLP)
+
+
+def rule_jacobian(
+    rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+) -> Array:
+    """d(velocity)/d(weights) (n, n) in the order of the network's leaves: W_1.., beta_1..
+
+    Costs about 2 N n_L n^2 multiplications for N samples and n weights, where column by column
+    takes n passes of the field. `rule` must satisfy `has_jacobian`.
+    """
+    samples = len(data.inputs)
+    size = sum(weight.size for weight in weights.weights)
+    widest = max(size * weights.weights[-1].shape[0], _widest(weights))
+    chunk = min(samples, max(1, CHUNK // widest))
+    count = -(-samples // chunk)
+    pad = count * chunk - samples
+
+    def part(total: Blocks, rows: tuple[Array, Array, Array]) -> tuple[Blocks, None]:
+        blocks = _blocks(rule, weights, feedback, data, *rows)
+        return {key: total[key] + blocks[key] for key in total}, None
+
+    def split(rows: Array) -> Array:
+        # Samples that fill up the last chunk repeat the first one, with weight 0.
+        filled = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (pad, *rows.shape[1:]))])
+        return filled.reshape(count, chunk, *rows.shape[1:])
+
+    there = jnp.concatenate([jnp.ones((samples, 1)), jnp.zeros((pad, 1))]).astype(data.inputs.dtype)
+    rows = (split(data.inputs), split(data.targets), there.reshape(count, chunk, 1))
+    if count == 1:
+        return _assembled(_blocks(rule, weights, feedback, data, *(r[0] for r in rows)), weights)
+    shapes = jax.eval_shape(
+        lambda *rows: _blocks(rule, weights, feedback, data, *rows), *(r[0] for r in rows)
+    )
+    zero = {key: jnp.zeros(shape.shape, shape.dtype) for key, shape in shapes.items()}
+    return _assembled(jax.lax.scan(part, zero, rows)[0], weights)
+
+
+def _widest(weights: AbstractNetwork) -> int:
+    """Numbers per sample of the largest table that `_blocks` makes."""
+    return (max(max(weight.shape) for weight in weights.weights) + 1) ** 2
+
+
+class _Pass(NamedTuple):
+    """Per sample: outputs, the extended activities, deltas, slopes, and the signals' curvature.
+
+    `slope[l]` = phi'(h_l), `gate[l]` what the backward pass multiplies by, `bend[l]` = gate' . s_l,
+    l = 1..L-1; `forward[p, m]` = dh_p/dh_m (N, n_p, n_m), None for the identity.
+    """
+
+    outputs: Array
+    activity: list[Array]
+    deltas: list[Array]
+    slope: dict[int, Array]
+    gate: dict[int, Array]
+    bend: dict[int, Array]
+    forward: dict[tuple[int, int], Array | None]
+
+
+def _through(matrix: Array, slope: Array, table: Array | None) -> Array:
+    """matrix diag(slope) table: one layer up."""
+    scaled = matrix[None, :, :] * slope[:, None, :]
+    return scaled if table is None else scaled @ table
+
+
+def _run(rule, weights: AbstractNetwork, feedback: Feedback, inputs: Array, error_of) -> _Pass:
+    depth, phi = len(weights.weights), weights.activation
+    trace = weights.trace(inputs)
+    error = error_of(trace.outputs)
+    deltas = [jnp.zeros(0), *rule.deltas(weights, feedback, trace, error)]
+    ones = jnp.ones((len(inputs), 1 if weights.biases else 0), inputs.dtype)
+    activity = [jnp.concatenate([a, ones], axis=1) for a in trace.post[:-1]]
+    slope, gate, bend = {}, {}, {}
+    for l in range(1, depth):
+        h = trace.pre[l - 1]
+        slope[l] = jax.jvp(phi, (h,), (jnp.ones_like(h),))[1]
+        gate[l], curve = jax.jvp(phi.derivative, (h,), (jnp.ones_like(h),))
+        bend[l] = curve * _signal(rule, weights, feedback, deltas, l)
+    forward: dict[tuple[int, int], Array | None] = {}
+    for m in range(1, depth + 1):
+        forward[m, m] = None
+        for p in range(m, depth):
+            forward[p + 1, m] = _through(weights.weights[p], slope[p], forward[p, m])
+    return _Pass(trace.outputs, activity, deltas, slope, gate, bend, forward)
+
+
+def _signal(rule, weights: AbstractNetwork, feedback: Feedback, deltas: list[Array], l: int):
+    """s_l: what delta_l is the gate times of."""
+    if isinstance(rule, DirectFeedbackAlignment):
+        return deltas[-1] @ feedback.matrices[l - 1]
+    return deltas[l + 1] @ _back(rule, weights, feedback, l + 1)
+
+
+def _back(rule, weights: AbstractNetwork, feedback: Feedback, l: int) -> Array:
+    """The matrix (n_l, n_{l-1}) through which delta_l goes back."""
+    return weights.weights[l - 1] if isinstance(rule, Gradient) else feedback.matrices[l - 2]
+
+
+def _blocks(rule, weights, feedback, data: Data, inputs, targets, there) -> Blocks:
+    depth = len(weights.weights)
+
+    def error_of(outputs: Array) -> Array:
+        return there * data.weight * data.loss.error(outputs, targets)
+
+    run = _run(rule, weights, feedback, inputs, error_of)
+    blocks = _output_blocks(rule, weights, feedback, run, error_of)
+    for key, table in _curvatures(rule, weights, feedback, run).items():
+        blocks[key] -= _spread(table, run.activity[key[0] - 1], run.activity[key[1] - 1])
+    for l in range(2, depth + 1):
+        for m in range(1, l):
+            moved = _activity_block(run, l, m, bool(weights.biases))
+            blocks[l, m] -= moved
+            if isinstance(rule, Gradient):  # the third term is the second, mirrored
+                blocks[m, l] -= moved.transpose(2, 3, 0, 1)
+    return blocks
+
+
+def _output_blocks(rule, weights, feedback, run: _Pass, error_of) -> Blocks:
+    """-sum_{mu, o} (ddelta_l[j]/de[o] a_{l-1}[q]) (de[o]/dh_m[i] a_{m-1}[k]): one product."""
+    layers, count = range(1, len(weights.weights) + 1), weights.weights[-1].shape[0]
+    eye = jnp.eye(count, dtype=run.outputs.dtype)
+    # (N, o, o'): one derivative of the loss per output.
+    bend = jnp.stack(
+        [jax.jvp(error_of, (run.outputs,), (eye[o][None, :] + 0 * run.outputs,))[1]
+         for o in range(count)], axis=2,
+    )  # fmt: skip
+    back = _backward(rule, weights, feedback, run)
+    pairs = {l: (back[l], _after(bend, run.forward[len(layers), l])) for l in layers}
+    left, right = (
+        {l: jnp.einsum("noj,nq->nojq", pairs[l][side], run.activity[l - 1]) for l in layers}
+        for side in (0, 1)
+    )
+    flat = [jnp.concatenate([side[l].reshape(len(bend) * count, -1) for l in layers], axis=1)
+            for side in (left, right)]  # fmt: skip
+    whole = -flat[0].T @ flat[1]
+    shapes = {l: left[l].shape[2:] for l in layers}
+    cuts = np.cumsum([int(np.prod(shapes[l])) for l in layers])[:-1].tolist()
+    rows = dict(zip(layers, jnp.split(whole, cuts, axis=0), strict=True))
+    return {
+        (l, m): block.reshape(*shapes[l], *shapes[m])
+        for l in layers
+        for m, block in zip(layers, jnp.split(rows[l], cuts, axis=1), strict=True)
+    }
+
+
+def _after(first: Array, second: Array | None) -> Array:
+    return first if second is None else first @ second
+
+
+def _backward(rule, weights, feedback, run: _Pass) -> dict[int, Array]:
+    """ddelta_l/de (N, n_L, n_l) with the gates held."""
+    depth, count = len(weights.weights), weights.weights[-1].shape[0]
+    samples = len(run.outputs)
+    eye = jnp.eye(count, dtype=run.outputs.dtype)
+    back = {depth: jnp.broadcast_to(eye, (samples, count, count))}
+    for l in range(depth - 1, 0, -1):
+        if isinstance(rule, DirectFeedbackAlignment):
+            signal = feedback.matrices[l - 1][None, :, :]
+        else:
+            signal = back[l + 1] @ _back(rule, weights, feedback, l + 1)
+        back[l] = run.gate[l][:, None, :] * signal
+    return back
+
+
+def _curvatures(rule, weights, feedback, run: _Pass) -> dict[tuple[int, int], Array]:
+    """ddelta_l/dh_m with the error held, (N, n_l, n_m), or (N, n_l) where it is diagonal."""
+    depth, tables = len(weights.weights), {}
+    direct = isinstance(rule, DirectFeedbackAlignment)
+    for m in range(1, depth):
+        above = None  # of layer l + 1
+        for l in range(depth - 1, 0, -1):
+            if above is not None and not direct:
+                back = _back(rule, weights, feedback, l + 1)
+                above = run.gate[l][:, :, None] * (back.T @ _full(above))
+            else:
+                above = None
+            if l == m:
+                own = run.bend[l]
+                above = own if above is None else above + _full(own)
+            elif l > m:
+                own = run.bend[l][:, :, None] * _matrix(run.forward, l, m)
+                above = own if above is None else above + own
+            if above is not None:
+                tables[l, m] = above
+    return tables
+
+
+def _matrix(forward: dict[tuple[int, int], Array | None], l: int, m: int) -> Array:
+    table = forward[l, m]
+    assert table is not None  # the identity only for l = m
+    return table
+
+
+def _full(table: Array) -> Array:
+    """A diagonal per sample as matrices."""
+    if table.ndim == 3:
+        return table
+    return table[:, :, None] * jnp.eye(table.shape[1], dtype=table.dtype)[None, :, :]
+
+
+def _spread(table: Array, left: Array, right: Array) -> Array:
+    """sum_mu table[mu, j, i] left[mu, q] right[mu, k] as (j, q, i, k)."""
+    both = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+    shape = (left.shape[1], right.shape[1])
+    if table.ndim == 2:
+        width = table.shape[1]
+        blocks = (table.T @ both).reshape(width, *shape)
+        return _on_diagonal(blocks.transpose(0, 2, 1)).transpose(0, 3, 1, 2)
+    rows, columns = table.shape[1:]
+    blocks = (table.reshape(len(table), -1).T @ both).reshape(rows, columns, *shape)
+    return blocks.transpose(0, 2, 1, 3)
+
+
+def _on_diagonal(blocks: Array) -> Array:
+    """(i, ...) as (i, i, ...)."""
+    eye = jnp.eye(len(blocks), dtype=blocks.dtype)
+    return eye.reshape(*eye.shape, *(1,) * (blocks.ndim - 1)) * blocks[:, None]
+
+
+def _activity_block(run: _Pass, l: int, m: int, biased: bool) -> Array:
+    """sum_mu delta_l[j] da_{l-1}[q]/dh_m[i] a_{m-1}[k] as (j, q, i, k), m < l."""
+    delta, slope, activity = run.deltas[l], run.slope[l - 1], run.activity[m - 1]
+    inner = run.forward[l - 1, m]
+    if inner is None:
+        both = (slope[:, :, None] * activity[:, None, :]).reshape(len(delta), -1)
+        product = (delta.T @ both).reshape(delta.shape[1], slope.shape[1], activity.shape[1])
+        block = _on_diagonal(product.transpose(1, 0, 2)).transpose(2, 0, 1, 3)
+    else:
+        moved = (slope[:, :, None] * inner).reshape(len(delta), -1)
+        both = (delta[:, :, None] * activity[:, None, :]).reshape(len(delta), -1)
+        product = (both.T @ moved).reshape(
+            delta.shape[1], activity.shape[1], slope.shape[1], inner.shape[2]
+        )
+        block = product.transpose(0, 2, 3, 1)
+    # The 1 that stands for the bias does not move.
+    return jnp.pad(block, ((0, 0), (0, 1), (0, 0), (0, 0))) if biased else block
+
+
+def _assembled(blocks: Blocks, weights: AbstractNetwork) -> Array:
+    """The blocks in the order of the leaves: all matrices, then all biases."""
+    layers = range(1, len(weights.weights) + 1)
+    parts = [(l, False) for l in layers]
+    parts += [(l, True) for l in layers] if weights.biases else []
+
+    def piece(row: tuple[int, bool], column: tuple[int, bool]) -> Array:
+        block = blocks[row[0], column[0]]
+        if weights.biases:
+            block = block[:, -1:] if row[1] else block[:, :-1]
+            block = block[..., -1:] if column[1] else block[..., :-1]
+        return block.reshape(block.shape[0] * block.shape[1], -1)
+
+    return jnp.block([[piece(row, column) for column in parts] for row in parts])
