@@ -13,7 +13,16 @@ import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
-from ..flow import SKETCH, FlowProblem, Numerics, Stops, WeightSketch, check_exact, solve
+from ..flow import (
+    SKETCH,
+    FlowProblem,
+    Numerics,
+    Stops,
+    WeightSketch,
+    check_exact,
+    check_polish,
+    solve,
+)
 from ..networks import MLP, AbstractNetwork
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
@@ -65,6 +74,9 @@ def build(resolved: Resolved) -> Experiment:
     observables = _observables(resolved, problem, laws)
     experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
     _check_exact(resolved, experiment)
+    if resolved.flow.polish:
+        with blaming("flow.polish", resolved.suspects):
+            check_polish(problem)
     _check_trace(resolved, experiment)
     return experiment
 

@@ -30,6 +30,7 @@ from .discrete import check_discrete, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
+from .polished import polish_end
 from .resolve import Resolved, resolve_config
 from .summary import Seconds, plain, summarise
 from .tree import result_tree
@@ -126,7 +127,10 @@ def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
         if resolved.config.discrete is not None:
             note("running the discrete rule")
         twins = run_twins(resolved, experiment, solution)
-        summary = summarise(resolved, experiment, solution, seconds, error, twins)
+        if resolved.flow.polish:
+            note("polishing the end")
+        polished = polish_end(resolved, experiment, solution)
+        summary = summarise(resolved, experiment, solution, seconds, error, twins, polished)
         return summary, result_tree(experiment, solution, twins)
 
 

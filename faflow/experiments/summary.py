@@ -21,7 +21,7 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution, KinkError
+from ..flow import FlowSolution, KinkError, Polished
 from ..rules import bare
 from ..solvers import counts_evaluations
 from .build import Experiment
@@ -30,6 +30,7 @@ from .exact import exact_section
 from .expect import judge
 from .kept import KEPT, is_kept
 from .kink_report import about_end, kink_section, kink_warnings
+from .polished import polish_warnings, polished_section
 from .resolve import Resolved
 
 SCHEMA = 1
@@ -50,6 +51,7 @@ def summarise(
     seconds: Seconds,
     error: KinkError | None,
     twins: tuple[Twin, ...] = (),
+    polished: Polished | None = None,
 ) -> dict[str, Any]:
     """The summary of a finished flow, [expect] judged; only JSON's types, NaN and inf as None."""
     outcome = Outcome(int(solution.outcome))
@@ -70,6 +72,7 @@ def summarise(
         "exact_solution": exact_section(experiment.observables, solution),
         "kinks": kink_section(resolved, solution, error),
         "discrete": discrete_section(resolved, experiment, twins),
+        "polished": polished_section(experiment, solution, polished),
     }
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts
@@ -79,6 +82,7 @@ def summarise(
         *_warnings(resolved, outcome, summary, _left_out(resolved, solution)),
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
+        *polish_warnings(summary.get("polished")),
     ]
     if resolved.config.expect:
         summary["expect"] = plain(judge(resolved.config.bounds, summary))

@@ -135,6 +135,17 @@ def _discrete_line(discrete: Mapping[str, Any]) -> str:
     return text + (f"; law identity holds to {number(_max(missed))}" if missed else "")
 
 
+def _polished_line(polished: Mapping[str, Any]) -> str:
+    speed, residual = polished["speed"], polished["residual"]
+    word = "a fixed point" if polished["converged"] else "NOT CONVERGED"
+    return (
+        f"{word} at relative distance {number(polished['moved'])} of the end; speed "
+        f"{number(speed['before'])} -> {number(speed['after'])}, residual "
+        f"{number(residual['before'])} -> {number(residual['after'])}; the step changed the laws "
+        f"by {number(polished['law_change'])} before they were restored"
+    )
+
+
 _LINES = {
     "kinks": _kinks_line,
     "alignment": _alignment_line,
@@ -143,6 +154,7 @@ _LINES = {
     "factorisation": number,
     "exact_solution": number,
     "discrete": _discrete_line,
+    "polished": _polished_line,
 }
 
 
