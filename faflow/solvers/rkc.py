@@ -11,10 +11,10 @@ import diffrax
 import jax
 import jax.numpy as jnp
 
-from .._types import Integer, PyTree, Scalar
+from .._types import Flag, Integer, PyTree, Scalar
 from .abstract import AbstractCountingSolver
 from .chebyshev import Plan, Spectrum, Terms, first_terms, next_terms, plan, shift_and_scale
-from .spectrum import estimate_spectrum
+from .spectrum import estimate_spectrum, with_a_little_of_everything
 
 MOST_STAGES = 500
 REFRESH = 25  # steps between estimates of the spectrum
@@ -92,7 +92,8 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
         slope = terms.vf(t0, y0, args)
         zero, none = jnp.zeros((), _dtype(y0)), jnp.zeros((), jnp.int32)
         spectrum = Spectrum(zero, zero, zero)
-        return RKCState(slope, slope, spectrum, none + REFRESH, none + 1, none)
+        vector = with_a_little_of_everything(slope)
+        return RKCState(slope, vector, spectrum, none + REFRESH, none + 1, none)
 
     def evaluations(self, solver_state: RKCState) -> Integer:
         return solver_state.spent
@@ -107,11 +108,7 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
         dtype = _dtype(y0)
         t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
         field = lambda t, y: terms.vf(t, y, args)  # noqa: E731
-        jumped = jnp.asarray(made_jump)
-        fresh = jax.lax.cond(jumped, lambda: field(t0, y0), lambda: solver_state.slope)
-        state = solver_state._replace(
-            slope=fresh, spent=solver_state.spent + jumped.astype(jnp.int32)
-        )
+        state = _renewed(field, t0, y0, solver_state, jnp.asarray(made_jump))
         state = self._looked(state, lambda y: field(t0, y), y0)
         chosen = plan(t1 - t0, state.spectrum, self._most(dtype))
         end = _pieces(field, t0, t1, y0, state.slope, chosen)
@@ -148,6 +145,14 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
         rounding = jnp.sqrt(jnp.asarray(self.rtol, dtype) / (5 * jnp.finfo(dtype).eps))
         most = jnp.asarray(self.most_stages, dtype)
         return jnp.maximum(jnp.minimum(rounding, most), 2).astype(jnp.int32)
+
+
+def _renewed(field, t0: Scalar, y0: PyTree, state: RKCState, jumped: Flag) -> RKCState:
+    """The slope is the last step's, unless the field jumped since. A loop and no branch: a batch
+    would take both."""
+    again = lambda now: (jnp.zeros_like(jumped), field(t0, y0))  # noqa: E731
+    _, slope = jax.lax.while_loop(lambda now: now[0], again, (jumped, state.slope))
+    return state._replace(slope=slope, spent=state.spent + jumped.astype(jnp.int32))
 
 
 def _dtype(y: PyTree):

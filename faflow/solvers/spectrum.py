@@ -96,18 +96,17 @@ def norm(a: PyTree) -> Scalar:
 
 
 def unit_vector(a: PyTree) -> PyTree:
-    """a / ||a||, with a little of everything mixed in: a start that lies in an invariant subspace
-    (symmetric weights, a rule's zero gradient) would hide the rest of the spectrum."""
+    """a / ||a||; a itself if it is zero."""
+    size = norm(a)
+    return jax.tree.map(lambda leaf: leaf / jnp.where(size > 0, size, 1), a)
+
+
+def with_a_little_of_everything(a: PyTree) -> PyTree:
+    """a / ||a|| plus a random vector of size 0.03: a start in an invariant subspace (symmetric
+    weights, a rule that leaves a layer alone) would hide the rest of the spectrum."""
     leaves, structure = jax.tree.flatten(a)
     keys = jax.random.split(jax.random.key(0), len(leaves))
-    noise = [
-        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
-    ]
-    size, other = norm(leaves), norm(noise)
-    scale = jnp.where((size > 0) & jnp.isfinite(size), 1 / jnp.where(size > 0, size, 1), 0)
-    mixed = [
-        jnp.where(scale > 0, leaf * scale, 0) + 0.03 * z / other
-        for leaf, z in zip(leaves, noise, strict=True)
-    ]
-    total = norm(mixed)
-    return jax.tree.unflatten(structure, [leaf / total for leaf in mixed])
+    pairs = zip(keys, leaves, strict=True)
+    noise = unit_vector([jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in pairs])
+    mixed = [b + 0.03 * c for b, c in zip(unit_vector(leaves), noise, strict=True)]
+    return jax.tree.unflatten(structure, mixed)
