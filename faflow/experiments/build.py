@@ -21,6 +21,7 @@ from ..flow import (
     WeightSketch,
     check_exact,
     check_multistep,
+    check_polish,
     solve,
 )
 from ..networks import MLP, AbstractNetwork, GatedMLP
@@ -79,6 +80,9 @@ def build(resolved: Resolved) -> Experiment:
     experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
     _check_exact(resolved, experiment)
     _check_multistep(resolved, experiment)
+    if resolved.flow.polish:
+        with blaming("flow.polish", resolved.suspects):
+            check_polish(problem)
     _check_trace(resolved, experiment)
     return experiment
 

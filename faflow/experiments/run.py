@@ -30,9 +30,10 @@ from .discrete import check_discrete, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
+from .polished import polish_end
 from .resolve import Resolved, resolve_config
 from .simulate import check_simulation, run_simulation
-from .summary import Seconds, plain, summarise
+from .summary import Beside, Seconds, plain, summarise
 from .tree import result_tree
 
 Note = Callable[[str], None]
@@ -131,7 +132,11 @@ def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
         if resolved.config.simulate is not None:
             note("simulating")
         simulation = run_simulation(resolved, experiment, solution)
-        summary = summarise(resolved, experiment, solution, seconds, error, twins, simulation)
+        if resolved.flow.polish:
+            note("polishing the end")
+        polished = polish_end(resolved, experiment, solution)
+        beside = Beside(twins, simulation, polished)
+        summary = summarise(resolved, experiment, solution, seconds, error, beside)
         return summary, result_tree(experiment, solution, twins, simulation)
 
 

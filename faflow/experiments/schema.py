@@ -142,7 +142,8 @@ class FlowSection(AbstractSection):
     """[flow]: how far, how densely recorded, how accurately.
 
     `kinks`: how a kinked activation is integrated (experiments/kinks.py). `exact` and `smooth` are
-    for these values of it only. `atol` is rtol / 100 unless given.
+    for these values of it only. `atol` is rtol / 100 unless given. `polish`: look for the fixed
+    point that the flow was heading for, beside its own end (`polished` in the summary).
     """
 
     t1: Positive
@@ -158,6 +159,7 @@ class FlowSection(AbstractSection):
     exact: ExactSection | None = None
     smooth: SmoothSection | None = None
     tail: bool = False
+    polish: bool = False
     stop: StopSection = StopSection()
 
 

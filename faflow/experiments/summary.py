@@ -21,7 +21,7 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution, KinkError
+from ..flow import FlowSolution, KinkError, Polished
 from ..population import AbstractPopulationRule
 from ..rules import bare
 from ..solvers import counts_evaluations
@@ -31,6 +31,7 @@ from .exact import exact_section
 from .expect import judge
 from .kept import KEPT, is_kept
 from .kink_report import about_end, kink_section, kink_warnings
+from .polished import polish_warnings, polished_section
 from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
 
@@ -45,14 +46,21 @@ class Seconds(NamedTuple):
     run: float
 
 
+class Beside(NamedTuple):
+    """What was run beside the flow: discrete twins, a simulation at finite size, a polished end."""
+
+    twins: tuple[Twin, ...] = ()
+    simulation: Simulation | None = None
+    polished: Polished | None = None
+
+
 def summarise(
     resolved: Resolved,
     experiment: Experiment,
     solution: FlowSolution,
     seconds: Seconds,
     error: KinkError | None,
-    twins: tuple[Twin, ...] = (),
-    simulation: Simulation | None = None,
+    beside: Beside,
 ) -> dict[str, Any]:
     """The summary of a finished flow, [expect] judged; only JSON's types, NaN and inf as None."""
     outcome = Outcome(int(solution.outcome))
@@ -73,8 +81,9 @@ def summarise(
         "exact_solution": exact_section(experiment.observables, solution),
         "kernel": _kernel(solution),
         "kinks": kink_section(resolved, solution, error),
-        "discrete": discrete_section(resolved, experiment, twins),
-        "order_parameters": order_section(experiment, solution, simulation),
+        "discrete": discrete_section(resolved, experiment, beside.twins),
+        "order_parameters": order_section(experiment, solution, beside.simulation),
+        "polished": polished_section(experiment, solution, beside.polished),
     }
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts
@@ -85,6 +94,7 @@ def summarise(
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
         *simulation_warnings(summary.get("order_parameters")),
+        *polish_warnings(summary.get("polished")),
     ]
     if resolved.config.expect:
         summary["expect"] = plain(judge(resolved.config.bounds, summary))

@@ -157,6 +157,17 @@ def _order_line(order: Mapping[str, Any]) -> str:
     return f"{text} standard errors away (chance {chance})"
 
 
+def _polished_line(polished: Mapping[str, Any]) -> str:
+    speed, residual = polished["speed"], polished["residual"]
+    word = "a fixed point" if polished["converged"] else "NOT CONVERGED"
+    return (
+        f"{word} at relative distance {number(polished['moved'])} of the end; speed "
+        f"{number(speed['before'])} -> {number(speed['after'])}, residual "
+        f"{number(residual['before'])} -> {number(residual['after'])}; the step changed the laws "
+        f"by {number(polished['law_change'])} before they were restored"
+    )
+
+
 _LINES = {
     "kinks": _kinks_line,
     "alignment": _alignment_line,
@@ -167,6 +178,7 @@ _LINES = {
     "kernel": _kernel_line,
     "discrete": _discrete_line,
     "order_parameters": _order_line,
+    "polished": _polished_line,
 }
 
 

@@ -20,6 +20,9 @@ from .kink_error import companion as companion
 from .kink_error import compare_flows as compare_flows
 from .kink_error import estimate_kink_error as estimate_kink_error
 from .piecewise import check_exact as check_exact
+from .polish import Polished as Polished
+from .polish import check_polish as check_polish
+from .polish import polish as polish
 from .problem import Exact as Exact
 from .problem import FlowProblem as FlowProblem
 from .problem import Numerics as Numerics

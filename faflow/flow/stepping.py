@@ -19,7 +19,7 @@ from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..observables import KinkCount, KinkCounter
 from ..rules import Forecast
-from ..solvers import GaussLegendre, evaluations_per_step, keeps_last
+from ..solvers import AbstractCountingSolver, evaluations_per_step, keeps_last
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 
@@ -85,6 +85,8 @@ class Stepper(eqx.Module):
         solver_state = solver.init(self.term, self.t0, first, state, None)
         choice = 0 if self.numerics.step is not None else 2
         start = 1 if keeps_last(solver) else 0
+        if isinstance(solver, AbstractCountingSolver):
+            start = solver.evaluations(solver_state).astype(int)
         zero = jnp.zeros((), int)
         counts = Counts(zero, zero, zero + choice + start)
         return self.at_rest(state, first - self.t0, counts, solver_state, controller_state)
@@ -165,6 +167,9 @@ class Stepper(eqx.Module):
             dt = self.numerics.step
             stuck = jnp.where(finite, Outcome.SOLVER_FAILED.value, Outcome.BLOW_UP.value)
             outcome = jnp.where(failed, stuck.astype(outcome.dtype), outcome)
+        retry = now.solver_state
+        if isinstance(solver, AbstractCountingSolver):
+            retry = solver.after_rejection(retry, error)
         state = _where(keep, candidate, now.state)
         counts = Counts(
             now.counts.accepted + keep.astype(int),
@@ -178,7 +183,7 @@ class Stepper(eqx.Module):
             t=t,
             dt=dt,
             state=state,
-            solver_state=_where(keep, solver_state, now.solver_state),
+            solver_state=_where(keep, solver_state, retry),
             controller_state=controller_state,
             made_jump=jnp.asarray(made_jump),
             counts=counts,
@@ -194,8 +199,8 @@ class Stepper(eqx.Module):
 
     def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:
         """Field evaluations of the step just tried."""
-        if isinstance(solver, GaussLegendre):
-            return (after - before).astype(int)
+        if isinstance(solver, AbstractCountingSolver):
+            return (solver.evaluations(after) - solver.evaluations(before)).astype(int)
         return evaluations_per_step(solver) or 0
 
     def judge(self, now: Carry) -> Carry:

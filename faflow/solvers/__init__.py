@@ -1,6 +1,7 @@
 """Numerics that know nothing of learning."""
 
 from . import bdf as bdf
+from .abstract import AbstractCountingSolver as AbstractCountingSolver
 from .bdf import History as History
 from .gauss import GaussLegendre as GaussLegendre
 from .linear import Jacobian as Jacobian
@@ -20,6 +21,7 @@ from .registry import counts_evaluations as counts_evaluations
 from .registry import evaluations_per_step as evaluations_per_step
 from .registry import keeps_last as keeps_last
 from .registry import make_solver as make_solver
+from .rkc import RKC2 as RKC2
 from .tableaus import TABLEAUX as TABLEAUX
 from .tableaus import Tableau as Tableau
 from .tableaus import as_tableau as as_tableau

@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 import diffrax
 
+from .abstract import AbstractCountingSolver
 from .gauss import GaussLegendre
 from .multistep import BDF
+from .rkc import RKC2
 
 Number = Any  # a float or a scalar array
 Method = diffrax.AbstractSolver | BDF
@@ -18,6 +20,11 @@ def _implicit(solver: type) -> Callable[[Number, Number], diffrax.AbstractSolver
 
 def _explicit(solver: type) -> Callable[[Number, Number], diffrax.AbstractSolver]:
     return lambda rtol, atol: solver()
+
+
+def _stabilised(rtol: Number, atol: Number) -> diffrax.AbstractSolver:
+    del atol
+    return RKC2(rtol)
 
 
 def _gauss(stages: int) -> Callable[[Number, Number], diffrax.AbstractSolver]:
@@ -38,6 +45,7 @@ SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
     "euler": _explicit(diffrax.Euler),
     "kvaerno3": _implicit(diffrax.Kvaerno3),
     "kvaerno5": _implicit(diffrax.Kvaerno5),
+    "rkc2": _stabilised,
     "implicit-midpoint": _gauss(1),
     "gauss4": _gauss(2),
     "gauss6": _gauss(3),
@@ -56,6 +64,8 @@ NOTES = {
     "euler": "the discrete rule itself: w += step * velocity; fixed step",
     "kvaerno3": "implicit ESDIRK 3(2), adaptive (Kvaerno 2004): stiff flows",
     "kvaerno5": "implicit ESDIRK 5(4), adaptive (Kvaerno 2004): stiff flows, tight tolerances",
+    "rkc2": "stabilised explicit Runge-Kutta-Chebyshev 2, adaptive (Sommeijer et al. 1998): stiff, "
+    "no Jacobian, any size",
     "implicit-midpoint": "Gauss-Legendre, order 2, fixed step: keeps quadratic laws to rounding",
     "gauss4": "Gauss-Legendre, order 4, fixed step: keeps quadratic laws to rounding",
     "gauss6": "Gauss-Legendre, order 6, fixed step: keeps quadratic laws to rounding",
@@ -85,7 +95,8 @@ def evaluations_per_step(solver: Method) -> int | None:
 
 def counts_evaluations(solver: Method) -> bool:
     """Whether a flow with this solver knows how often it evaluated the field."""
-    return isinstance(solver, GaussLegendre | BDF) or evaluations_per_step(solver) is not None
+    counting = isinstance(solver, AbstractCountingSolver | BDF)
+    return counting or evaluations_per_step(solver) is not None
 
 
 def keeps_last(solver: Method) -> bool:

@@ -48,3 +48,10 @@ def test_error_follows_the_tolerance(name, solver):
 def test_other_solvers_follow_it_too(solver):
     for rtol in (1e-4, 1e-7):
         assert error("smooth", solver, rtol) <= 100 * rtol
+
+
+@pytest.mark.parametrize("name", ["smooth", "stiff", "softmax"])
+def test_a_stabilised_solver_follows_it_too(name):
+    """Order 2: the steps are many and their errors add up more, but within the same 100 rtol."""
+    for rtol in (1e-4, 1e-6):
+        assert error(name, "rkc2", rtol) <= 100 * rtol

@@ -1,0 +1,197 @@
+"""Newton from the end of a flow to the fixed point that the flow was heading for."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jax.scipy.sparse.linalg import cg, gmres
+
+from .._types import Array, Flag, Integer, Scalar
+from ..networks import AbstractNetwork
+from ..networks.draws import frobenius
+from ..rules import bare
+from .problem import FlowProblem
+
+DENSE = 1500  # weights up to which the Jacobian is formed
+MOST_ITERATIONS = 40
+LONGEST = 10.0  # the longest pseudo-step over the flow's own time
+SOFT = 1e-6  # damping of the least correction
+FAR = 0.01  # moved by more than this share of ||W||: another point may have been met
+ROUNDING = 100  # ||F|| in units of u ||J w|| below which it is rounding
+FINEST = 10  # and where there is no need to go on
+
+
+class Polished(NamedTuple):
+    """The fixed point found from the end of a flow; the flow's own end is left as it is.
+
+    `speed`, `residual`, `loss` (2,): ||F||, the residual's norm and the loss before and after.
+    `moved`: ||W - W_T|| / ||W_T||. `law_change`: how far Newton's steps left the laws, relative to
+    the laws' scale, before they were put back: of the size of `moved` squared, and so is the
+    distance to the flow's true limit where no law corrects it. `law_kept`: the same at the end
+    (small by construction, no check of the laws). `converged`: ||F|| is rounding. `far`: moved by
+    more than 1 %: the limit of the flow may be another point.
+    """
+
+    weights: AbstractNetwork
+    iterations: Integer
+    speed: Array
+    residual: Array
+    loss: Array
+    moved: Scalar
+    law_change: Scalar
+    law_kept: Scalar
+    converged: Flag
+    far: Flag
+
+
+def polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar | float) -> Polished:
+    """The fixed point F(W) = 0 that the flow goes to from its weights `end` at time `horizon`.
+
+    Pseudo-transient continuation: (I / h - J) d = F, W += d, with h growing from `horizon` to ten
+    times that. Every d lies in the range of J, along which the flow itself moves; a Newton step of
+    least norm lies in the row space of J, which for FA and DFA is another space, and goes to
+    another fixed point. After each step W is put back onto the laws' values at `end` (the finest of
+    `rule.laws` without decay) by the least correction. Lands on the flow's limit up to O(moved^2).
+    J is dense up to 1,500 weights, above that GMRES on forward derivatives; nothing larger than a
+    few hundred vectors is kept. Kelley & Keyes 1998 (pseudo-transient continuation).
+
+    Raises ValueError for a rule whose state is more than its weights (a momentum: the weights do
+    not tell where it goes), and for kinked activations, whose J jumps.
+    """
+    check_polish(problem)
+    return _polish(problem, end, jnp.asarray(horizon, float))
+
+
+def check_polish(problem: FlowProblem) -> None:
+    """Raise ValueError for what `polish` can't serve."""
+    rule = bare(problem.rule)
+    state = jax.eval_shape(rule.init, problem.weights, problem.feedback, problem.data)
+    shapes = jax.eval_shape(lambda weights: weights, problem.weights)
+    if jax.tree.structure(state) != jax.tree.structure(shapes):
+        kind = type(rule).__name__
+        raise ValueError(
+            f"Argument `problem` has the rule {kind}, whose state is more than its weights, but "
+            "polishing needs one whose weights alone say where it goes; run the flow longer."
+        )
+    if problem.weights.activation.kinked and len(problem.weights.weights) > 1:
+        raise ValueError(
+            f"Argument `problem` has the activation {type(problem.weights.activation).__name__}, "
+            "but polishing needs one without kinks; run the flow longer."
+        )
+
+
+class _Leaf(eqx.Module):
+    """F, J and the laws Q as functions of the flat weights."""
+
+    problem: FlowProblem
+    unravel: Any = eqx.field(static=True)
+    law: Any
+
+    def field(self, w: Array) -> Array:
+        problem, rule = self.problem, bare(self.problem.rule)
+        start = jnp.zeros((), w.dtype)
+        velocity = rule.velocity(start, self.unravel(w), problem.feedback, problem.data)
+        return ravel_pytree(velocity)[0]
+
+    def laws(self, w: Array) -> Array:
+        if self.law is None:
+            return jnp.zeros((1,), w.dtype)
+        return ravel_pytree(self.law(self.unravel(w), self.problem.feedback, self.problem.data))[0]
+
+    def scale(self, w: Array) -> Scalar:
+        if self.law is None:
+            return jnp.ones((), w.dtype)
+        scale = self.law.scale(self.unravel(w), self.problem.feedback, self.problem.data)
+        return jnp.maximum(jnp.max(ravel_pytree(scale)[0]), jnp.finfo(w.dtype).tiny)
+
+    def newton(self, w: Array, slope: Array, h: Scalar) -> Array:
+        """d of (I / h - J) d = F."""
+        if w.size <= DENSE:
+            jacobian = jax.jacfwd(self.field)(w)
+            return jnp.linalg.solve(jnp.eye(w.size, dtype=w.dtype) / h - jacobian, slope)
+        push = jax.linearize(self.field, w)[1]
+        return gmres(lambda d: d / h - push(d), slope, tol=1e-8, restart=60, maxiter=10)[0]
+
+    def back(self, w: Array, laws: Array) -> Array:
+        """w on the level of the laws again: the least correction to first order."""
+        if self.law is None:
+            return w
+        now, push = jax.linearize(self.laws, w)
+        pull = jax.linear_transpose(push, w)
+        missing, tiny = laws - now, jnp.finfo(w.dtype).tiny
+        stiffness = jnp.sum(pull(missing)[0] ** 2) / jnp.maximum(jnp.sum(missing**2), tiny)
+        # Laws may depend on each other: what of `missing` is rounding must not be blown up.
+        damped = lambda y: push(pull(y)[0]) + SOFT * stiffness * y  # noqa: E731
+        dual = cg(damped, missing, tol=1e-6, maxiter=100)[0]
+        return w + pull(dual)[0]
+
+
+class _Round(NamedTuple):
+    w: Array
+    slope: Array
+    speed: Scalar
+    h: Scalar
+    law_change: Scalar
+    number: Integer
+    stuck: Flag
+
+
+@eqx.filter_jit
+def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Polished:
+    start, unravel = ravel_pytree(end)
+    leaf = _Leaf(problem, unravel, _finest_law(problem))
+    laws, scale = leaf.laws(start), leaf.scale(start)
+    slope, stretch = jax.jvp(leaf.field, (start,), (start,))
+    unit = jnp.finfo(start.dtype).eps * _size(stretch)
+    off = lambda w: jnp.max(jnp.abs(leaf.laws(w) - laws)) / scale  # noqa: E731
+
+    def body(now: _Round) -> _Round:
+        moved = now.w + leaf.newton(now.w, now.slope, now.h)
+        change = off(moved)
+        w = leaf.back(moved, laws)
+        slope = leaf.field(w)
+        speed = _size(slope)
+        better = speed < now.speed
+        pick = lambda new, old: jnp.where(better, new, old)  # noqa: E731
+        return _Round(
+            pick(w, now.w), pick(slope, now.slope), pick(speed, now.speed),
+            jnp.where(better, jnp.minimum(3 * now.h, LONGEST * horizon), now.h / 10),
+            jnp.where(better, jnp.maximum(change, now.law_change), now.law_change),
+            now.number + 1, ~better & ((now.speed <= ROUNDING * unit) | (now.h < horizon / 1000)),
+        )  # fmt: skip
+
+    def unfinished(now: _Round) -> Flag:
+        return (now.speed > FINEST * unit) & (now.number < MOST_ITERATIONS) & ~now.stuck
+
+    zero = jnp.zeros((), start.dtype)
+    begin = _Round(start, slope, _size(slope), horizon.astype(start.dtype), zero,
+                   jnp.zeros((), int), jnp.asarray(False))  # fmt: skip
+    found = jax.lax.while_loop(unfinished, body, begin)
+    moved = _size(found.w - start) / _size(start)
+    both = (end, unravel(found.w))
+    outputs = [net(problem.data.inputs) for net in both]
+    return Polished(
+        weights=both[1],
+        iterations=found.number,
+        speed=jnp.stack([_size(slope), found.speed]),
+        residual=jnp.stack([frobenius(problem.data.residual(out)) for out in outputs]),
+        loss=jnp.stack([problem.data.value(out) for out in outputs]),
+        moved=moved,
+        law_change=found.law_change,
+        law_kept=off(found.w),
+        converged=found.speed <= ROUNDING * unit,
+        far=moved > FAR,
+    )
+
+
+def _finest_law(problem: FlowProblem):
+    """The law that pins most: the last of the rule's that does not decay; None if there is none."""
+    laws = bare(problem.rule).laws(problem.weights).values()
+    kept = [law for law in laws if isinstance(law.decay, float) and law.decay == 0]
+    return kept[-1] if kept else None
+
+
+def _size(w: Array) -> Scalar:
+    return jnp.sqrt(jnp.sum(w**2))
