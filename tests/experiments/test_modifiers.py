@@ -8,6 +8,8 @@ import pytest
 import xarray as xr
 
 from faflow.cli import main
+from faflow.experiments.digest import digest
+from faflow.experiments.run import resolve_path
 
 DECAY = 'rule.modifiers=[{kind="weight-decay", rates=[0.1, 0.3]}]'
 
@@ -97,3 +99,21 @@ def test_exact_kinks_are_for_rules_without_modifiers(config: Path, capsys) -> No
     sets = ["--set", DECAY, "--set", 'flow.kinks="exact"', "--set", 'network.activation="relu"']
     assert main(["run", str(config), *sets]) == 2
     assert "modifiers" in capsys.readouterr().err
+
+
+def test_modifiers_are_part_of_what_is_asked(config: Path, capsys) -> None:
+    """`show` prints a config that means the same again; another rate is another result."""
+    mixed = 'rule.modifiers=[{kind="weight-decay", rates=[0.1, 0.3]}, {kind="momentum", mass=0.2}]'
+    assert main(["show", str(config), "--set", mixed]) == 0
+    shown = capsys.readouterr().out
+    again = config.with_name("again.toml")
+    again.write_text(shown)
+    assert main(["show", str(again)]) == 0
+    assert capsys.readouterr().out == shown
+
+    def key(path: Path, *overrides: str) -> str:
+        return digest(resolve_path(path, overrides)).config
+
+    assert key(again) == key(config, mixed)
+    others = (DECAY, DECAY.replace("0.3", "0.4"), mixed.replace("0.2", "0.3"))
+    assert len({key(config), key(config, mixed), *(key(config, other) for other in others)}) == 5
