@@ -18,6 +18,7 @@ from .forecast import forecast as forecast
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
+from .kernel import GivenError as GivenError
 from .kernel import TangentKernel as TangentKernel
 from .kernel import as_matrix as as_matrix
 from .kernel import effective_kernel as effective_kernel
