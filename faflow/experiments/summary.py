@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import diffrax
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._results import Outcome
@@ -152,11 +153,12 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
 
 def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any]:
     problem, found = experiment.problem, {}
-    end = (solution.weights, solution.feedback)
+    start = (problem.weights, problem.feedback, problem.data, None, jnp.zeros(()))
+    t = jnp.asarray(solution.t_final, float)
+    end = (solution.weights, solution.feedback, problem.data, None, t)
     bound = KEPT[resolved.config.precision]
     for name, (law, claimed) in experiment.laws.items():
-        first = law_rate(law, problem.rule, problem.weights, problem.feedback, problem.data)
-        last = law_rate(law, problem.rule, *end, problem.data)
+        first, last = (law_rate(law, problem.rule, *point) for point in (start, end))
         values, scales = solution.records[name], solution.records[f"{name}_scale"]
         decay = np.asarray(law.decay).tolist()
         drift = law_drift(values, scales, solution.ts, solution.reached, decay)

@@ -141,6 +141,12 @@ def test_modifiers_are_part_of_what_is_asked(config: Path, capsys) -> None:
     assert len({key(config), key(config, mixed), *(key(config, other) for other in others)}) == 5
 
 
+def test_no_exact_solution_of_a_modified_rule(config: Path, capsys) -> None:
+    sets = ["--set", DECAY, 'observe.names=["laws", "exact-solution"]']
+    assert main(["run", str(config), *sets]) == 2
+    assert "the rule is WeightDecay" in capsys.readouterr().err
+
+
 def test_rows_of_zero_have_no_direction(config: Path, capsys) -> None:
     sets = ["--set", 'rule.modifiers=[{kind="weight-normalisation"}]', 'init={kind="zero"}']
     assert main(["run", str(config), *sets]) == 2
