@@ -41,7 +41,8 @@ class ExponentPrediction(NamedTuple):
     `status`: "ok"; "partial": the space did not close within CUT dimensions and the rate is a Ritz
     value; "residual-stays": the residual does not vanish (more than 1e-3 of the first is left), so
     no linearisation about e = 0 applies; "not-stable": the rate is not positive beyond rounding;
-    "unavailable": not the squared loss, or a state too large. `method` names how.
+    "unavailable": not the squared loss, a state too large, or a field that depends on time.
+    `method` names how.
     """
 
     rate: float
@@ -175,9 +176,13 @@ def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
     if flat.size > STATES:
         return _none("unavailable", "state too large", flat.size)
 
-    def velocity(x):
-        moved = rule.velocity(jnp.zeros(()), unravel(x), feedback, data)
+    def velocity(x, t=0.0):
+        moved = rule.velocity(jnp.asarray(t, flat.dtype), unravel(x), feedback, data)
         return ravel_pytree(moved)[0]
+
+    beside = 1.1 * flat + 0.1  # at rest nothing would tell the times apart
+    if not np.allclose(velocity(beside, 1.0), velocity(beside), atol=0.0):
+        return _none("unavailable", "the field depends on time", flat.size)
 
     def residual(x):
         return data.residual(rule.read(unravel(x), feedback, data)[0](data.inputs)).ravel()

@@ -12,30 +12,18 @@ from .._types import Array, Inputs, Outputs
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.mlp import widths
-from ..rules import AbstractLayerwiseRule, AbstractLearningRule, AbstractWeightRule
+from ..rules import AbstractLayerwiseRule, AbstractLearningRule, AbstractWeightRule, GivenError
 from ..tasks import AbstractLoss, Data, Squared
 
 
 class Lesson(NamedTuple):
-    """Something to learn: `inputs` (samples, n_0), `targets` (samples, n_L), and which of the two
-    losses, the linear one if `linear`."""
+    """Something to learn: `inputs` (samples, n_0), `targets` (samples, n_L), which of the two
+    losses, the linear one if `linear`, and when, for fields that depend on the time."""
 
     inputs: Inputs
     targets: Outputs
     linear: Array
-
-
-class LinearLoss(AbstractLoss):
-    """l = <f, y>, dl/df = y: an error that does not depend on the weights."""
-
-    def value(self, outputs, targets):
-        return jnp.sum(outputs * targets, axis=1)
-
-    def error(self, outputs, targets):
-        return targets
-
-    def check(self, targets):
-        return None
+    time: Array
 
 
 class Fields(eqx.Module):
@@ -48,9 +36,9 @@ class Fields(eqx.Module):
     Lessons have one sample; for rules that are not layerwise enough for every layer to have full
     rank. ValueError if the rule takes neither loss.
 
-    `counted`: the entries of the flat state that weights and feedback are read from. Others are
-    a rule's own notes (a copy of the first weights); they are not counted, and a random state has
-    them as the network's weights have made them.
+    `counted`: the entries of the flat state that weights and feedback are read from, or that move
+    (a momentum's). Others are a rule's own notes (a copy of the first weights); they are not
+    counted, and a random state has them as the network's weights have made them.
     """
 
     rule: AbstractLearningRule
@@ -66,19 +54,20 @@ class Fields(eqx.Module):
         self.rule, self.weights, self.feedback = rule, weights, feedback
         layerwise = isinstance(rule, AbstractLayerwiseRule)
         self.samples = 1 if layerwise else 2 * max(widths(weights))
-        self.losses = _served(self, (LinearLoss(), Squared()))
-        self.counted = _read_from(self)
+        self.losses = _served(self, (GivenError(), Squared()))
+        self.counted = _counted(self)
 
     def data(self, lesson: Lesson, loss: AbstractLoss) -> Data:
         return Data(lesson.inputs, lesson.targets, loss, jnp.ones((), lesson.inputs.dtype))
 
     def lessons(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Lesson:
-        """Gaussian inputs and targets, losses in turn."""
+        """Gaussian inputs and targets, losses in turn, times in [0, 1)."""
         first, *_, last = widths(self.weights)
         inputs = rng.standard_normal((*shape, self.samples, first))
         targets = rng.standard_normal((*shape, self.samples, last))
         linear = np.broadcast_to(np.arange(shape[-1]) % 2 == 0, shape)
-        return Lesson(jnp.asarray(inputs), jnp.asarray(targets), jnp.asarray(linear))
+        times = rng.random(shape)
+        return Lesson(*map(jnp.asarray, (inputs, targets, linear, times)))
 
     def one_lesson(self) -> Lesson:
         return jax.tree.map(lambda a: a[0], self.lessons(np.random.default_rng(0), (1,)))
@@ -114,22 +103,23 @@ class Fields(eqx.Module):
 
     def __call__(self, flat: Array, lesson: Lesson) -> Array:
         """d state/dt (state,), flat."""
-        state, zero = self.unravel(flat), jnp.zeros((), flat.dtype)
+        state, t = self.unravel(flat), lesson.time
         moves = [
-            ravel_pytree(self.rule.velocity(zero, state, self.feedback, self.data(lesson, loss)))[0]
+            ravel_pytree(self.rule.velocity(t, state, self.feedback, self.data(lesson, loss)))[0]
             for loss in self.losses
         ]
         return jnp.where(lesson.linear, moves[0], moves[-1])
 
 
-def _read_from(fields: Fields) -> tuple[int, ...]:
-    """The entries of a state that change what is read from it."""
+def _counted(fields: Fields) -> tuple[int, ...]:
+    """The entries of a state that change what is read from it, or that move."""
     start = fields.start()
     if isinstance(fields.rule, AbstractWeightRule):
         return tuple(range(start.size))
     data = fields.data(fields.one_lesson(), fields.losses[-1])
     read = jax.jacobian(lambda flat: ravel_pytree(fields.read(flat, data))[0])
     told = np.any(np.asarray(jax.jit(read)(start)) != 0, axis=0)
+    told |= np.asarray(jax.jit(fields.__call__)(start, fields.one_lesson())) != 0
     return tuple(np.flatnonzero(told).tolist())
 
 

@@ -15,25 +15,29 @@ PLAIN = tuple(Fraction(n, d) for d in (1, 2, 3, 4) for n in (1, 2, 3, 4, 6))
 
 
 def variable_names(fields: Fields) -> list[str]:
-    """W1[i,j], b1[i], F2[i,j] for every counted entry of the flat state."""
-    names = []
+    """W1[i,j], b1[i], F2[i,j] for every counted entry of the flat state; W1'[i,j] where the state
+    holds such an array twice (a momentum's velocity)."""
+    names, stems = [], []
     for path, leaf in jax.tree_util.tree_flatten_with_path(fields.shape())[0]:
-        stem = _stem(jax.tree_util.keystr(path), fields.feedback)
+        stem = _stem(jax.tree_util.keystr(path), leaf.shape, fields.feedback)
+        stem += "'" * stems.count(stem)
+        stems.append(stem.rstrip("'"))
         for place in np.ndindex(*leaf.shape):
             names.append(f"{stem}[{','.join(map(str, place))}]")
     return [names[entry] for entry in fields.counted]
 
 
-def _stem(path: str, feedback: Feedback) -> str:
+def _stem(path: str, shape: tuple[int, ...], feedback: Feedback) -> str:
     number = re.search(r"\[(\d+)\]$", path)
     if number and path.endswith(f".weights{number[0]}"):
         return f"W{int(number[1]) + 1}"
     if number and path.endswith(f".biases{number[0]}"):
         return f"b{int(number[1]) + 1}"
-    if number and feedback.form != "none":  # a state that holds the feedback, layer by layer
+    # A state that holds the feedback, layer by layer.
+    if number and shape in [m.shape for m in feedback.matrices[int(number[1]) :][:1]]:
         letter, first = _letters(feedback)
         return f"{letter}{int(number[1]) + first}"
-    return re.sub(r"[^0-9A-Za-z]+", "_", path).strip("_") or "state"
+    return "state_" + re.sub(r"[^0-9A-Za-z]+", "_", path).strip("_")
 
 
 def _letters(feedback: Feedback) -> tuple[str, int]:

@@ -56,11 +56,12 @@ def _reason(resolved: Resolved, problem: FlowProblem, name: str) -> str:
     weights, rule = problem.weights, f"the rule {resolved.rule.kind}"
     if resolved.modifiers:
         rule += f" under {', '.join(choice.kind for choice in resolved.modifiers)}"
-    activation = resolved.activation.kind
+    activation, network = resolved.activation.kind, resolved.config.network
     if law_degree(weights) is None:
         return f"{activation} is not homogeneous (no k with phi'(h) h = k phi(h))"
     if name in ("matrix-balance", SUBSPACE) and not is_linear(weights):
-        return f"it needs a linear network, and the activation is {activation}"
+        what = "network is gated" if network.kind == "gated" else f"activation is {activation}"
+        return f"it needs a linear network, and the {what}"
     if name == SUBSPACE:
         need = "direct feedback to a layer below one narrower than the output"
         return f"it needs {need}, which is not here"

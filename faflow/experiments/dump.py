@@ -50,7 +50,8 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
     own_task = ("loss", "reduction", "standardise", "whiten", "scale")
     table["task"] = _section(resolved.task, config.task, own_task)
     table["init"] = _section(resolved.init, config.init)
-    table["rule"] = _section(resolved.rule, None)
+    modifiers = [_kind(choice, always_table=True) for choice in resolved.modifiers]
+    table["rule"] = _section(resolved.rule, None) | ({"modifiers": modifiers} if modifiers else {})
     table["feedback"] = _section(resolved.feedback, config.feedback)
     table["flow"] = resolved.flow.model_dump()
     if config.discrete is not None:

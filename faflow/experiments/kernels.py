@@ -8,14 +8,14 @@ from .._types import Outputs
 from ..flow import FlowProblem
 from ..rules import (
     AbstractLayerwiseRule,
-    Forecast,
     TangentKernel,
     as_matrix,
+    bare,
     effective_kernel,
     weight_velocity,
     with_error,
 )
-from .kept import perturbed
+from .kept import largest, perturbed
 
 LARGEST = 600  # samples * outputs; beyond, K and its spectrum cost more than the flow
 
@@ -46,8 +46,7 @@ def has_kernel(problem: FlowProblem) -> bool:
 
 
 def _parts(problem: FlowProblem):
-    rule = problem.rule.rule if isinstance(problem.rule, Forecast) else problem.rule
-    return rule, problem.weights, problem.feedback, problem.data
+    return bare(problem.rule), problem.weights, problem.feedback, problem.data
 
 
 @eqx.filter_jit
@@ -73,8 +72,4 @@ def _gaps(problem: FlowProblem):
         jax.tree.map(lambda f: f[1] - f[2] - f[3] + f[4], fields),
         jax.tree.map(jnp.subtract, remembered, forgotten),
     ]
-    return _largest(gaps), _largest([true, fields, remembered])
-
-
-def _largest(tree):
-    return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
+    return largest(gaps), largest([true, fields, remembered])

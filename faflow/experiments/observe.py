@@ -32,6 +32,7 @@ from ..rules import (
 )
 from ..tasks import feedback_limit, minimum_norm_map
 from .exact import exact_distance
+from .kept import knows_velocity
 from .kernels import kernel_observable
 
 Observed = dict[str, AbstractObservable]
@@ -117,7 +118,12 @@ def _population(make: Callable[..., AbstractObservable]):
 
 
 def _exponent(name: str, problem: FlowProblem) -> Observed:
-    return {name: Exponent(problem.rule), "residual": Residual()}
+    found: Observed = {"residual": Residual()}
+    return {name: Exponent(problem.rule), **found} if knows_velocity(problem) else found
+
+
+def _speed(name: str, problem: FlowProblem) -> Observed:
+    return {name: Speed(problem.rule)} if knows_velocity(problem) else {}
 
 
 def _kernel(name: str, problem: FlowProblem) -> Observed:
@@ -158,7 +164,7 @@ OBSERVABLES: dict[str, Entry] = {
         "1/2 E (y - f)^2, exactly (population rules)", _population(PopulationLoss)
     ),
     "overlaps": Entry("covariance of the fields (population rules)", _population(Overlaps)),
-    "speed": Entry("||dW/dt||", lambda name, problem: {name: Speed(problem.rule)}),
+    "speed": Entry("||dW/dt||", _speed),
     "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
     "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _kernel),
     "kinks": Entry("sign changes of pre-activations (kinked phi)", lambda name, problem: {}),

@@ -148,8 +148,10 @@ def _choose(path: str, section: AbstractKindSection) -> Choice:
 
 def _modifier(index: int, table: dict[str, Any]) -> Choice:
     path = f"rule.modifiers.{index}"
-    if not isinstance(table.get("kind"), str):
-        raise ConfigError(f"{path}.kind", f"is missing; {nearest('', MODIFIERS)}")
+    kind = table.get("kind")
+    if not isinstance(kind, str):
+        what = f"is {shown(kind)}" if "kind" in table else "is missing"
+        raise ConfigError(f"{path}.kind", f"{what}; {nearest('', MODIFIERS)}")
     return _choose(path, ModifierSection(**table))
 
 

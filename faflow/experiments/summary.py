@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import diffrax
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._results import Outcome
 from ..analysis import (
+    ExponentPrediction,
     alignment_certificate,
     factorisation_report,
     fit_exponent,
@@ -23,13 +25,13 @@ from ..analysis import (
 )
 from ..flow import FlowSolution, KinkError, Polished
 from ..population import AbstractPopulationRule
-from ..rules import bare
+from ..rules import Momentum, bare
 from ..solvers import counts_evaluations
 from .build import Experiment
 from .discrete import Twin, discrete_section
 from .exact import exact_section
 from .expect import judge
-from .kept import KEPT, is_kept
+from .kept import KEPT, is_kept, knows_velocity
 from .kink_report import about_end, kink_section, kink_warnings
 from .polished import polish_warnings, polished_section
 from .resolve import Resolved
@@ -161,11 +163,12 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
 
 def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any]:
     problem, found = experiment.problem, {}
-    end = (solution.weights, solution.feedback)
+    start = (problem.weights, problem.feedback, problem.data, None, jnp.zeros(()))
+    t = jnp.asarray(solution.t_final, float)
+    end = (solution.weights, solution.feedback, problem.data, None, t)
     bound = KEPT[resolved.config.precision]
     for name, (law, claimed) in experiment.laws.items():
-        first = law_rate(law, problem.rule, problem.weights, problem.feedback, problem.data)
-        last = law_rate(law, problem.rule, *end, problem.data)
+        first, last = (law_rate(law, problem.rule, *point) for point in (start, end))
         values, scales = solution.records[name], solution.records[f"{name}_scale"]
         decay = np.asarray(law.decay).tolist()
         drift = law_drift(values, scales, solution.ts, solution.reached, decay)
@@ -222,9 +225,16 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
     fit = fit_exponent(np.asarray(solution.ts)[reached], residual)
     start = (problem.weights, problem.feedback)
     end = (solution.weights, solution.feedback)
-    predicted = predict_exponent(bare(problem.rule), *end, problem.data, start)
+    rule = bare(problem.rule)
+    # Momentum ends at rest, so that its state is known again; other memories are not.
+    if knows_velocity(problem) or isinstance(rule, Momentum):
+        predicted = predict_exponent(rule, *end, problem.data, start)
+    else:
+        what = "the velocity is not known from the weights alone"
+        predicted = ExponentPrediction(math.nan, math.nan, "unavailable", 0, what)
     rate = float(predicted.rate)
     both = fit.status == "ok" and predicted.status == "ok"
+    instantaneous = solution.records.get("exponent")
     section = {
         "observable": "residual",
         "rate": fit.rate,
@@ -236,7 +246,7 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
         "predicted_status": predicted.status,
         "predicted_by": predicted.method,
         "relative_error": abs(fit.rate - rate) / rate if both else math.nan,
-        "instantaneous": np.asarray(solution.records["exponent"])[reached][-1],
+        "instantaneous": None if instantaneous is None else np.asarray(instantaneous)[reached][-1],
     }
     return section | ({"frequency": predicted.frequency} if predicted.frequency > 0 else {})
 
@@ -288,7 +298,7 @@ def _warnings(
         if law["kept"] and not law["claimed"]:
             found.append(f"{name} is not claimed by the rule, but kept by its field")
     for name in left_out:
-        found.append(f"{name} was not recorded: this rule or network has nothing to compare")
+        found.append(f"{name} was not recorded: it is not known for this rule or network")
     return found
 
 

@@ -20,6 +20,7 @@ from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
 from .jacobian import has_jacobian as has_jacobian
 from .jacobian import rule_jacobian as rule_jacobian
+from .kernel import GivenError as GivenError
 from .kernel import TangentKernel as TangentKernel
 from .kernel import as_matrix as as_matrix
 from .kernel import effective_kernel as effective_kernel

@@ -11,7 +11,7 @@ from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork, Trace
 from ..observables import AbstractConservationLaw
 from ..tasks import Data
-from .linear_field import chain_factors, linear_field, pays
+from .linear_field import known_factors, linear_field, pays
 
 State = PyTree[Array]
 Laws = dict[str, AbstractConservationLaw]
@@ -101,7 +101,7 @@ class AbstractLayerwiseRule(AbstractWeightRule):
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> AbstractNetwork:
         if pays(weights, data):
-            factors = chain_factors(self, weights, feedback)
+            factors = known_factors(self, weights, feedback)
             if factors is not None:
                 return linear_field(weights, factors, data)
         trace = weights.trace(data.inputs)

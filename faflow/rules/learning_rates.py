@@ -16,6 +16,7 @@ from .modified import (
     by_layer,
     changed,
     check_field,
+    check_numbers,
     law_along,
     per_layer,
     predicted_rate,
@@ -40,6 +41,7 @@ class LearningRates(AbstractModifiedField):
 
     def __check_init__(self):
         check_field(self.rule, "Learning rates")
+        check_numbers("rates", self.rates)
 
     def at(self, t: Scalar, network: AbstractNetwork) -> PerLayer:
         """eta_1(t), ..., eta_L(t)."""

@@ -28,6 +28,14 @@ def chain_factors(rule: Any, weights: AbstractNetwork, feedback: Feedback) -> An
     return None
 
 
+def known_factors(rule: Any, weights: AbstractNetwork, feedback: Feedback) -> Any:
+    """`chain_factors` of a rule registered itself: a class derived from one may differ in what it
+    feeds back."""
+    if type(rule) not in chain_factors.registry:
+        return None
+    return chain_factors(rule, weights, feedback)
+
+
 def pays(weights: AbstractNetwork, data: Data) -> bool:
     """Whether the order above takes fewer multiplications than layer by layer (for chains M_l that
     have to be multiplied out); never with biases, which it does not know."""

@@ -15,7 +15,7 @@ from .._types import Scalar
 from ..networks import AbstractNetwork, widths
 from .abstract import AbstractLearningRule
 from .learning_rates import LearningRates
-from .modified import AbstractModifiedField, PerLayer, check_field
+from .modified import AbstractModifiedField, PerLayer, check_field, check_numbers
 
 
 def mean_field_rates(sizes: Sequence[int], richness: Scalar | float = 1.0) -> PerLayer:
@@ -43,6 +43,7 @@ class MeanFieldRates(AbstractModifiedField):
 
     def __check_init__(self):
         check_field(self.rule, "Mean-field rates")
+        check_numbers("richness", self.richness)
 
     def rates(self, network: AbstractNetwork) -> LearningRates:
         """The same rule with the rates of this network's widths."""

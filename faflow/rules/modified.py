@@ -12,6 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Float
 
 from .._types import Array, Record, Scalar
@@ -143,6 +144,16 @@ def spread(values: Scalar | PerLayer, network: AbstractNetwork) -> PerLayer:
 def per_layer(value: Any) -> PerLayer:
     """A number, or a list of one per layer, as an array."""
     return jnp.atleast_1d(jnp.asarray(value, float))
+
+
+def check_numbers(option: str, values: Array, *, zero: bool = False) -> None:
+    """Raise ValueError unless all are finite and above 0 (not below it, if `zero`); traced numbers,
+    of which nothing is known yet, pass."""
+    if isinstance(values, Tracer):
+        return
+    if not bool(jnp.all(jnp.isfinite(values) & ((values >= 0) if zero else (values > 0)))):
+        wanted = "of 0 or more" if zero else "above 0"
+        raise ValueError(f"Option `{option}` is {values.tolist()}; give finite numbers {wanted}.")
 
 
 def check_field(rule: Any, modifier: str) -> None:

@@ -11,6 +11,7 @@ from .abstract import AbstractLearningRule
 from .modified import (
     AbstractForecastingRule,
     check_field,
+    check_numbers,
     law_along,
     predicted_rate,
 )
@@ -21,7 +22,7 @@ def _number(value) -> Scalar:
 
 
 class Momentum(AbstractForecastingRule):
-    """m W'' + gamma W' = g, from rest; `mass` = m (time), `friction` = gamma (no unit).
+    """m W'' + gamma W' = g, from rest; `mass` = m > 0 (time), `friction` = gamma >= 0 (no unit).
 
     A quadratic law of g moves as m Q'' + gamma Q' = m D^2 Q[W', W']: for feedback alignment
     m ||W_l'||^2 >= 0, so that momentum makes every balance rise, monotonically; for the gradient
@@ -38,6 +39,8 @@ class Momentum(AbstractForecastingRule):
 
     def __check_init__(self):
         check_field(self.rule, "Momentum")
+        check_numbers("mass", self.mass)
+        check_numbers("friction", self.friction, zero=True)
 
     def init(self, weights, feedback, data):
         return weights, jax.tree.map(jnp.zeros_like, weights)

@@ -80,4 +80,4 @@ def _matched(law, rates: np.ndarray) -> tuple[int, ...]:
     if power is None or np.any(np.asarray(law.decay) != 0):
         return ()
     misses = {l: power * rates[l] - 2 * rates[l - 1] for l in law.layers}
-    return tuple(l for l, miss in misses.items() if abs(miss) <= 1e-14 * rates[l - 1])
+    return tuple(l for l, miss in misses.items() if abs(miss) <= 1e-14 * abs(rates[l - 1]))

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .._types import Array
 from ..networks import AbstractNetwork
@@ -31,7 +32,8 @@ class WeightNormalisation(AbstractModifiedRule):
         check_field(self.rule, "Weight normalisation")
 
     def chosen(self, weights: AbstractNetwork) -> tuple[int, ...]:
-        """The layers that are normalised. ValueError if there is no such layer."""
+        """The layers that are normalised. ValueError if there is no such layer, or if one has a row
+        that is zero."""
         last = len(weights.weights)
         layers = tuple(range(1, last)) if self.layers is None else self.layers
         if wrong := [layer for layer in layers if not 1 <= layer <= last]:
@@ -39,6 +41,8 @@ class WeightNormalisation(AbstractModifiedRule):
                 f"Weight normalisation asks for layer {wrong[0]} of a network of {last} layers; "
                 f"give numbers from 1 to {last}."
             )
+        for layer in layers:
+            _check_rows(layer, weights.weights[layer - 1])
         return layers
 
     def init(self, weights, feedback, data):
@@ -82,6 +86,14 @@ class WeightNormalisation(AbstractModifiedRule):
             if layers:
                 found[name] = law if layers == law.layers else changed(law, layers=layers)
         return found
+
+
+def _check_rows(layer: int, weight: Array) -> None:
+    if not isinstance(weight, Tracer) and not bool(jnp.all(jnp.any(weight != 0, axis=1))):
+        raise ValueError(
+            f"Weight normalisation needs rows that are not zero, but layer {layer} has one; start "
+            "elsewhere (init), or leave the layer out of `layers`."
+        )
 
 
 def _with(network: AbstractNetwork, weights: list[Array]) -> AbstractNetwork:

@@ -9,6 +9,7 @@ from ..rules import (
     FAStar,
     FeedbackAlignment,
     Gradient,
+    bare,
 )
 from .abstract import AbstractSolvedProblem
 from .lambda_balanced import LambdaBalanced
@@ -32,6 +33,7 @@ def exact_solution(problem: FlowProblem) -> AbstractSolvedProblem:
     make = BY_RULE.get(type(problem.rule))
     if make is None:
         names = ", ".join(rule.__name__ for rule in BY_RULE)
-        what = f"is known for the rules {names} only, but the rule is {type(problem.rule).__name__}"
+        rule = type(bare(problem.rule)).__name__
+        what = f"is known for the rules {names} only, but the rule is {rule}"
         raise UnsolvedError(what)
     return make(problem)

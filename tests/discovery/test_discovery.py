@@ -14,7 +14,7 @@ import pytest
 
 from faflow.discovery import Fields, discover, find_orbit
 from faflow.discovery.lie import numerical_rank
-from faflow.discovery.names import coefficient
+from faflow.discovery.names import coefficient, variable_names
 from faflow.discovery.polynomials import gradients, monomial_count
 from faflow.feedback import Feedback
 from faflow.networks import ACTIVATIONS, MLP
@@ -23,6 +23,9 @@ from faflow.rules import (
     AbstractLayerwiseRule,
     Gradient,
     KolenPollack,
+    LearningRates,
+    Momentum,
+    WeightNormalisation,
     backward_sweep,
 )
 from faflow.tasks import make_data
@@ -281,3 +284,30 @@ def test_gradients_of_polynomials_by_finite_differences():
     for axis in np.eye(point.size):
         rates = _central_rates(found.polynomials, point, axis)
         np.testing.assert_allclose(slopes @ axis, rates, atol=1e-9)
+
+
+def test_rates_that_change_with_time_free_the_layers():
+    """Between two times any combination of the layers' fields is a field: what is left are the
+    entries of W_1 across F_2, (n_h - 1) n_in of them. Rates of one decay keep them tied."""
+    rule = LearningRates(RULES["feedback-alignment"](), decays=[0.0, 1.0])
+    assert laws_of(rule, (2, 3, 1)).independent == 4
+    tied = LearningRates(RULES["feedback-alignment"](), rates=[1.0, 2.0], decays=1.0)
+    assert laws_of(tied, (2, 3, 1)).independent == fa_laws(2, 3, 1) == 7
+
+
+def test_momentum_is_part_of_the_state():
+    """1-1-1: drift f = (v, -gamma v / m) and push b = (0, 0, F, w_1) / m, whose brackets b, [b, f],
+    [b, [b, f]] ~ (0, 0, 0, 1) and [f, (0, 0, 0, 1)] span all four directions: nothing is kept."""
+    found = laws_of(Momentum(RULES["feedback-alignment"]()), (1, 1, 1), degree=2)
+    assert (found.state, found.independent, found.texts) == (4, 0, [])
+    assert laws_of(RULES["feedback-alignment"](), (1, 1, 1)).independent == 1
+
+
+def test_names_of_a_state_tell_speeds_from_weights():
+    def names(rule):
+        return variable_names(Fields(rule, network((1, 1, 1)), feedback((1, 1, 1), rule.form)))
+
+    below = RULES["feedback-alignment"]()
+    assert names(Momentum(below)) == ["W1[0,0]", "W2[0,0]", "W1'[0,0]", "W2'[0,0]"]
+    assert "F3[0]" not in names(WeightNormalisation(below))  # a length is no feedback
+    assert names(KolenPollack()) == ["W1[0,0]", "W2[0,0]", "F2[0,0]"]

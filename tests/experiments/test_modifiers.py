@@ -3,11 +3,30 @@
 import json
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
+from faflow.analysis import predict_exponent
 from faflow.cli import main
+from faflow.experiments.digest import digest
+from faflow.experiments.kept import knows_velocity
+from faflow.experiments.run import resolve_path
+from faflow.feedback import Feedback
+from faflow.flow import FlowProblem
+from faflow.networks import MLP
+from faflow.rules import (
+    AlignAda,
+    FeedbackAlignment,
+    Gradient,
+    KolenPollack,
+    LearningRates,
+    Momentum,
+    WeightDecay,
+    WeightNormalisation,
+)
+from faflow.tasks import make_data
 
 DECAY = 'rule.modifiers=[{kind="weight-decay", rates=[0.1, 0.3]}]'
 
@@ -85,6 +104,11 @@ def test_without_laws_nothing_is_forecast(config: Path) -> None:
             "1 to 2",
         ),
         ('rule.modifiers="momentum"', "rule.modifiers", "list"),
+        ("rule.modifiers=[{kind=3}]", "rule.modifiers.0.kind", "is 3"),
+        ('rule.modifiers=[{kind="momentum", mass=0}]', "rule.modifiers.0", "above 0"),
+        ('rule.modifiers=[{kind="momentum", friction=-1}]', "rule.modifiers.0", "0 or more"),
+        ('rule.modifiers=[{kind="learning-rates", rates=[1, 0]}]', "rule.modifiers.0", "above 0"),
+        ('rule.modifiers=[{kind="mean-field", richness=0}]', "rule.modifiers.0", "above 0"),
     ],
 )
 def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> None:
@@ -97,3 +121,68 @@ def test_exact_kinks_are_for_rules_without_modifiers(config: Path, capsys) -> No
     sets = ["--set", DECAY, "--set", 'flow.kinks="exact"', "--set", 'network.activation="relu"']
     assert main(["run", str(config), *sets]) == 2
     assert "modifiers" in capsys.readouterr().err
+
+
+def test_modifiers_are_part_of_what_is_asked(config: Path, capsys) -> None:
+    """`show` prints a config that means the same again; another rate is another result."""
+    mixed = 'rule.modifiers=[{kind="weight-decay", rates=[0.1, 0.3]}, {kind="momentum", mass=0.2}]'
+    assert main(["show", str(config), "--set", mixed]) == 0
+    shown = capsys.readouterr().out
+    again = config.with_name("again.toml")
+    again.write_text(shown)
+    assert main(["show", str(again)]) == 0
+    assert capsys.readouterr().out == shown
+
+    def key(path: Path, *overrides: str) -> str:
+        return digest(resolve_path(path, overrides)).config
+
+    assert key(again) == key(config, mixed)
+    others = (DECAY, DECAY.replace("0.3", "0.4"), mixed.replace("0.2", "0.3"))
+    assert len({key(config), key(config, mixed), *(key(config, other) for other in others)}) == 5
+
+
+def test_no_exact_solution_of_a_modified_rule(config: Path, capsys) -> None:
+    sets = ["--set", DECAY, 'observe.names=["laws", "exact-solution"]']
+    assert main(["run", str(config), *sets]) == 2
+    assert "the rule is WeightDecay" in capsys.readouterr().err
+
+
+def test_rows_of_zero_have_no_direction(config: Path, capsys) -> None:
+    sets = ["--set", 'rule.modifiers=[{kind="weight-normalisation"}]', 'init={kind="zero"}']
+    assert main(["run", str(config), *sets]) == 2
+    assert "zero" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rule", "known"),
+    [
+        (WeightDecay(FeedbackAlignment()), True),
+        (WeightNormalisation(FeedbackAlignment()), False),
+        (KolenPollack(decay=0.3), True),
+        (LearningRates(FeedbackAlignment(), rates=[1.0, 2.0]), True),
+        (LearningRates(FeedbackAlignment(), decays=[0.0, 1.0]), False),
+        (Momentum(FeedbackAlignment()), False),
+        (AlignAda(), False),
+    ],
+)
+def test_speeds_are_told_where_weights_alone_know_them(rule, known: bool) -> None:
+    """Momentum starts from rest, whatever its speed was; rates that change are not those at 0; the
+    weights turn at s^2 / ||v||^2, and ||v|| is that of the first weights."""
+    rng = np.random.default_rng(0)
+    net = MLP((jnp.asarray(rng.normal(size=(3, 2))), jnp.asarray(rng.normal(size=(1, 3)))))
+    matrices = (jnp.asarray(rng.normal(size=(1, 3))),) if rule.form == "layerwise" else ()
+    data = make_data(rng.normal(size=(4, 2)), rng.normal(size=(4, 1)))
+    problem = FlowProblem(rule, net, Feedback(matrices, rule.form), data)
+    assert knows_velocity(problem) is known
+
+
+def test_rates_that_change_have_no_predicted_exponent() -> None:
+    rng = np.random.default_rng(0)
+    net = MLP((jnp.asarray(rng.normal(size=(3, 2))), jnp.asarray(rng.normal(size=(1, 3)))))
+    x = rng.normal(size=(2, 2))
+    data = make_data(x, np.asarray(net(jnp.asarray(x))) + 1e-6)
+    told = {
+        decays: predict_exponent(LearningRates(Gradient(), decays=decays), net, Feedback(), data)
+        for decays in (0.0, 1.0)
+    }
+    assert told[0.0].status != "unavailable" and told[1.0].status == "unavailable"

@@ -11,7 +11,7 @@ import pytest
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.networks import MLP, Linear
 from faflow.networks.activations import Tanh
-from faflow.rules import RULES
+from faflow.rules import RULES, FeedbackAlignment
 from faflow.rules.linear_field import chain_factors, pays
 from faflow.tasks import make_data
 
@@ -94,3 +94,20 @@ def test_it_is_taken_only_where_it_pays():
     net, _ = setting((30, 12, 1), 8)
     for name in sorted(set(RULES) - set(CHAINED)):  # others are left as they are
         assert chain_factors(RULES[name](), net, Feedback()) is None
+
+
+def test_a_rule_derived_from_a_chained_one_is_heard():
+    """Its deltas are its own, and the factors of the class below are not."""
+
+    class Doubled(FeedbackAlignment):
+        def deltas(self, weights, feedback, trace, error):
+            *below, last = super().deltas(weights, feedback, trace, error)
+            return (*(2 * delta for delta in below), last)
+
+    net, data = setting((30, 12, 1), 8)
+    feedback = draw_feedback(FEEDBACKS["gaussian"](), jax.random.key(0), (30, 12, 1), "layerwise")
+    assert pays(net, data)
+    plain = by_layer("feedback-alignment", net, feedback, data)
+    found = Doubled().vector_field(net, feedback, data).weights
+    np.testing.assert_allclose(found[0], 2 * plain[0], rtol=1e-11)
+    np.testing.assert_allclose(found[1], plain[1], rtol=1e-11)
