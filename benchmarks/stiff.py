@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "build" / "peers"
 REPEATS = 3
 GOALS = (1e-6, 1e-9)
-RTOLS = tuple(10.0**-k for k in (3, 4, 5, 6, 7, 8, 9, 10, 11, 12))
+RTOLS = tuple(10.0**-k for k in range(4, 13))
 COLUMNS = ("problem", "method", "rtol", "error", "milliseconds", "accepted", "rejected",
            "evaluations", "iterations", "products", "jacobians", "factorisations")  # fmt: skip
 
@@ -68,16 +68,20 @@ def student(widths, teacher, samples, activation, *, rule="gradient", scales=Non
 
 SCALES = np.geomspace(1.0, 10**-2.5, 30)
 PROBLEMS: dict[str, tuple[Callable[[], FlowProblem], float]] = {
-    "R6 softplus 2-8-1": (lambda: student((2, 8, 1), (2, 4, 1), 10_000, "softplus"), 100.0),
-    "R7 softplus 4-100-1": (lambda: student((4, 100, 1), (4, 4, 1), 10_000, "softplus"), 5.0),
     "R10 tanh 30-10-1": (
-        lambda: student((30, 10, 1), (30, 10, 1), 100, "tanh", scales=SCALES), 1e4,
+        lambda: student((30, 10, 1), (30, 10, 1), 100, "tanh", scales=SCALES),
+        1e4,
     ),
     "FA tanh 30-10-2": (
-        lambda: student((30, 10, 2), (30, 10, 2), 100, "tanh", scales=SCALES,
-                        rule="feedback-alignment"), 1e4,
+        lambda: student(
+            (30, 10, 2), (30, 10, 2), 100, "tanh", scales=SCALES, rule="feedback-alignment"
+        ),
+        1e4,
     ),
-}  # fmt: skip
+    "R6 softplus 2-8-1": (lambda: student((2, 8, 1), (2, 4, 1), 10_000, "softplus"), 100.0),
+    "R7 softplus 4-100-1": (lambda: student((4, 100, 1), (4, 4, 1), 10_000, "softplus"), 5.0),
+}
+LEFT_OUT = {"R7 softplus 4-100-1": {"kvaerno5"}}  # hours: a Jacobian per step, column by column
 
 
 def own(solver: str) -> Callable:
@@ -142,7 +146,7 @@ def cvode(fields, t1, rtol):
     return end.y[-1] if end.success else None, fields.counts()
 
 
-OWN = ("bdf-dense", "bdf-krylov", "tsit5", "kvaerno5")
+OWN = ("bdf", "bdf-dense", "bdf-krylov", "tsit5", "kvaerno5")
 PEER = {"CVODE BDF-GMRES": cvode, "LSODA + J": scipy_method("LSODA"),
         "SciPy BDF + J": scipy_method("BDF")}  # fmt: skip
 SLOW = {"kvaerno5", "SciPy BDF + J"}  # one run each, and not at the tightest tolerances
@@ -177,7 +181,7 @@ def race(name: str, methods: list[str], rtols, budget: float) -> list[dict]:
     fields.field(0.0, fields.start), fields.jacobian(0.0, fields.start)
     reference, _ = own("dopri8")(problem, t1, 1e-13)
     rows = []
-    for method in methods:
+    for method in (m for m in methods if m not in LEFT_OUT.get(name, ())):
         run, given = (PEER[method], fields) if method in PEER else (own(method), problem)
         if method not in PEER:
             run(given, t1, 1e-2)  # compiles
@@ -188,7 +192,7 @@ def race(name: str, methods: list[str], rtols, budget: float) -> list[dict]:
                         | measure(run, given, t1, rtol, reference, repeats))  # fmt: skip
             cells = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in rows[-1].items()}
             print("; ".join(f"{k} {v}" for k, v in cells.items() if k != "problem"), flush=True)
-            if time.perf_counter() - start > budget or rows[-1]["error"] < 3e-11:
+            if time.perf_counter() - start > budget or rows[-1]["error"] < min(GOALS) / 3:
                 break
     return rows
 
@@ -215,7 +219,7 @@ def report(rows: list[dict], there: bool) -> str:
         lines += ["CVODE is missing: scikit-sundae was not installed.", ""]
     lines += [
         "CPU milliseconds (field evaluations / Jacobian products / Jacobians) at equal relative "
-        "error of all weights, interpolated; and milliseconds over those of the faster `bdf`.",
+        "error of all weights, interpolated; and milliseconds over those of `bdf`.",
         "",
     ]
     for name in dict.fromkeys(row["problem"] for row in rows):
@@ -223,10 +227,7 @@ def report(rows: list[dict], there: bool) -> str:
         lines += [f"## {name}", "", "| method |" + "".join(f" {g:g} | ratio |" for g in GOALS),
                   "|---" * (1 + 2 * len(GOALS)) + "|"]  # fmt: skip
         methods = {m: [r for r in mine if r["method"] == m] for m in {r["method"]: 0 for r in mine}}
-        best = {
-            goal: np.nanmin([at_error(methods[m], goal) for m in methods if m.startswith("bdf")]
-                            or [np.nan]) for goal in GOALS
-        }  # fmt: skip
+        best = {goal: at_error(methods.get("bdf", []), goal) for goal in GOALS}
         for method, ladder in methods.items():
             cells = ""
             for goal in GOALS:
@@ -257,18 +258,17 @@ def main() -> int:
     there = find_peers()
     methods = [m for m in options.methods if there or m != "CVODE BDF-GMRES"]
     rows = []
+    options.out.mkdir(parents=True, exist_ok=True)
     for name in (name for name in PROBLEMS if options.only in name):
         print(name, flush=True)
         rows += race(name, methods, options.rtols, options.budget)
         jax.clear_caches()
-    text = report(rows, there)
-    print(text)
-    options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "stiff.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        table.writerows(rows)
-    (options.out / "stiff.md").write_text(text + "\n")
+        with (options.out / "stiff.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(rows)
+        (options.out / "stiff.md").write_text(report(rows, there) + "\n")
+    print(report(rows, there))
     return 0
 
 

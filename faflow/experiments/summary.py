@@ -23,7 +23,7 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution, KinkError, Polished
+from ..flow import FlowSolution, ImplicitCounts, KinkError, Polished
 from ..population import AbstractPopulationRule
 from ..rules import Momentum, bare
 from ..solvers import counts_evaluations
@@ -156,9 +156,15 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         "steps": int(counts.accepted),
         "rejected": int(counts.rejected),
         "field_evaluations": int(counts.evaluations) if counted else None,
+        **_implicit(counts.implicit),
         "seconds": seconds.run,
         "compile_seconds": seconds.compile,
     }
+
+
+def _implicit(counts: ImplicitCounts | None) -> dict[str, int]:
+    """Work of methods with a Jacobian; other solvers have no such keys."""
+    return {} if counts is None else {name: int(n) for name, n in counts._asdict().items()}
 
 
 def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any]:

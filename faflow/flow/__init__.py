@@ -31,3 +31,4 @@ from .served import check_multistep as check_multistep
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .stepping import Counts as Counts
+from .stepping import ImplicitCounts as ImplicitCounts

@@ -33,6 +33,7 @@ from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
 
 AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps
+AFRESH = 0.2  # rate at which Newton corrections are taken to shrink with a new factor
 FALL = 0.25  # how a step shrinks whose equation could not be solved
 
 
@@ -189,7 +190,7 @@ class MultistepStepper(eqx.Module):
             jacobians=counts.jacobians + again.astype(int),
             factorisations=counts.factorisations + 1,
         )
-        rate = jnp.ones_like(ahead.rate)
+        rate = jnp.full_like(ahead.rate, AFRESH)
         return now._replace(
             solver_state=ahead._replace(dense=dense, stale=jnp.asarray(False), rate=rate),
             counts=now.counts._replace(implicit=counts),

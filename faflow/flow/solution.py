@@ -12,7 +12,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import KinkSummary
 from .events import EventRecord
-from .stepping import Counts
+from .stepping import Counts, ImplicitCounts
 
 
 class FlowSolution(NamedTuple):
@@ -46,11 +46,17 @@ class FlowSolution(NamedTuple):
         lines = [
             f"FlowSolution: {outcome} at t = {float(self.t_final):g} ({outcome.message})",
             f"  steps {int(self.counts.accepted)} + {int(self.counts.rejected)} rejected, "
-            f"field evaluations {int(self.counts.evaluations)}",
+            f"field evaluations {int(self.counts.evaluations)}" + _implicit(self.counts.implicit),
             f"  records at {int(np.sum(np.asarray(self.reached)))} of {len(self.ts)} times: "
             + ", ".join(self.records),
         ]
         return "\n".join(lines)
+
+
+def _implicit(counts: ImplicitCounts | None) -> str:
+    if counts is None:
+        return ""
+    return "".join(f", {name} {int(count)}" for name, count in counts._asdict().items())
 
 
 class FlowError(RuntimeError):

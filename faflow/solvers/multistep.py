@@ -5,7 +5,7 @@ from typing import Literal
 import equinox as eqx
 
 Linear = Literal["auto", "dense", "krylov"]
-SMALL = 32  # weights up to which a matrix is nothing
+SMALL = 64  # weights up to which a Jacobian costs less than the products it saves
 LARGE = 1500  # weights above which factors cost more than they can save
 
 
@@ -20,7 +20,7 @@ class BDF(eqx.Module):
     """
 
     linear: Linear = eqx.field(static=True, default="auto")
-    drift: float = 0.25
+    drift: float = 0.1
     keep: int = 20
     strained: float = 20.0
 

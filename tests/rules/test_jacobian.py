@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -59,7 +60,7 @@ def test_jacobian(rule, widths, activation, bias, loss, monkeypatch):
 
 
 def test_whom_it_serves():
-    net = MLP((np.ones((2, 3)), np.ones((1, 2))), (), ACTIVATIONS["tanh"]())
+    net = MLP((jnp.ones((2, 3)), jnp.ones((1, 2))), (), ACTIVATIONS["tanh"]())
     assert has_jacobian(RULES["gradient"](), net)
     for name in ("uniform-sign-symmetry", "kolen-pollack", "hebbian"):
         assert not has_jacobian(RULES[name](), net)
