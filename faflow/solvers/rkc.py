@@ -14,18 +14,22 @@ import jax.numpy as jnp
 from .._types import Flag, Integer, PyTree, Scalar
 from .abstract import AbstractCountingSolver
 from .chebyshev import Plan, Spectrum, Terms, first_terms, next_terms, plan, shift_and_scale
-from .spectrum import estimate_spectrum, with_a_little_of_everything
+from .spectrum import ITERATIONS, estimate_spectrum, with_a_little_of_everything
 
 MOST_STAGES = 500
+PROBE = 3  # iterations along the error of a rejected step: more would find the largest mode
 REFRESH = 25  # steps between estimates of the spectrum
 FORGET = 0.5  # share of the widest bend that an estimate keeps of the one before
 
 
 class RKCState(NamedTuple):
-    """`slope`: the field at the step's start. `vector`: where the next power method starts."""
+    """`slope`: the field at the step's start. `vector`: where the next power method starts.
+    `suspect`: the error of a rejected step, whose direction is looked at once if `suspected`."""
 
     slope: PyTree
     vector: PyTree
+    suspect: PyTree
+    suspected: Flag
     spectrum: Spectrum
     age: Integer
     spent: Integer
@@ -61,7 +65,7 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
     What is stable: real negative spectra of h rho <= 0.65 s^2, and complex pairs inside the ellipse
     of `chebyshev.py`, which is widened (more damping, then more stages) when the power method meets
     them: the dominant pair always, smaller ones once they spoilt a step. Under faflow's step loop a
-    rejected step restarts the power method from its error, which points along the mode that grew.
+    rejected step is followed by a look along its error, which points along the mode that grew.
     Pure rotation lies in no such ellipse: it is followed accurately (|h lambda| < 1), not damped,
     and a spectrum dominated by rotation costs up to twice what Tsit5 does.
     A step of more than `most_stages` stages, or with too wide a spectrum for damping 8, is made of
@@ -93,16 +97,20 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
         zero, none = jnp.zeros((), _dtype(y0)), jnp.zeros((), jnp.int32)
         spectrum = Spectrum(zero, zero, zero)
         vector = with_a_little_of_everything(slope)
-        return RKCState(slope, vector, spectrum, none + REFRESH, none + 1, none)
+        innocent = jnp.asarray(False)
+        return RKCState(
+            slope, vector, slope, innocent, spectrum, none + REFRESH, none + 1, none
+        )  # fmt: skip
 
     def evaluations(self, solver_state: RKCState) -> Integer:
         return solver_state.spent
 
     def after_rejection(self, before: RKCState, error: PyTree | None) -> RKCState:
-        """The spectrum is looked at again, from the direction of the error."""
+        """The spectrum is looked at again, and along the error, where it is finite."""
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(e)) for e in jax.tree.leaves(error)]))
-        vector = jax.tree.map(lambda e, v: jnp.where(finite, e, v), error, before.vector)
-        return before._replace(vector=vector, age=jnp.full_like(before.age, REFRESH))
+        suspect = jax.tree.map(lambda e, v: jnp.where(finite, e, v), error, before.suspect)
+        age = jnp.full_like(before.age, REFRESH)
+        return before._replace(suspect=suspect, suspected=finite, age=age)
 
     def step(self, terms, t0, t1, y0, args, solver_state: RKCState, made_jump):
         dtype = _dtype(y0)
@@ -130,15 +138,22 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
     def _looked(self, state: RKCState, field, y: PyTree) -> RKCState:
         """The state with a spectrum that is at most `REFRESH` steps old."""
         current = state.age < REFRESH
-        found, vector, count = estimate_spectrum(field, y, state.slope, state.vector, current)
+        look = lambda start, skip, most: estimate_spectrum(  # noqa: E731
+            field, y, state.slope, start, skip, most
+        )
+        found, vector, count = look(state.vector, current, ITERATIONS)
+        probed, _, more = look(state.suspect, current | ~state.suspected, PROBE)
         bend = jnp.maximum(found.bend, FORGET * state.spectrum.bend)
-        found = found._replace(bend=bend)
+        found = found._replace(
+            radius=jnp.maximum(found.radius, probed.radius), bend=jnp.maximum(bend, probed.bend)
+        )
         keep = lambda old, new: jnp.where(current, old, new)  # noqa: E731
         return state._replace(
             spectrum=jax.tree.map(keep, state.spectrum, found),
             vector=jax.tree.map(keep, state.vector, vector),
             age=jnp.where(current, state.age, 0),
-            spent=state.spent + count,
+            spent=state.spent + count + more,
+            suspected=state.suspected & current,
         )
 
     def _most(self, dtype) -> Integer:

@@ -27,7 +27,12 @@ class _Search(NamedTuple):
 
 
 def estimate_spectrum(
-    field: Callable[[PyTree], PyTree], y: PyTree, slope: PyTree, start: PyTree, skip: Flag
+    field: Callable[[PyTree], PyTree],
+    y: PyTree,
+    slope: PyTree,
+    start: PyTree,
+    skip: Flag,
+    most: int = ITERATIONS,
 ) -> tuple[Spectrum, PyTree, Integer]:
     """(spectrum, vector of the largest |lambda|, field evaluations) of the Jacobian at y.
 
@@ -35,7 +40,8 @@ def estimate_spectrum(
     field (`slope` is its value at y), one evaluation per iteration, from `start` until |lambda|
     moves by less than 1 %. The two latest vectors span a plane; the two eigenvalues of J's
     projection on it may be complex, which one vector cannot tell. `bend` is the largest seen on
-    the way. The radius has a safety factor of 1.2. `skip`: nothing is done, the rest is of no use.
+    the way. The radius has a safety factor of 1.2. At most `most`
+    iterations. `skip`: nothing is done, and zeros are returned.
     """
     dtype = jnp.result_type(*jax.tree.leaves(y))
     size = norm(y)
@@ -60,7 +66,7 @@ def estimate_spectrum(
 
     zero, unit = jnp.zeros((), dtype), unit_vector(start)
     search = _Search(unit, unit, zero, zero, zero, zero, jnp.zeros((), jnp.int32), skip)
-    found = jax.lax.while_loop(lambda now: ~now.settled & (now.spent < ITERATIONS), body, search)
+    found = jax.lax.while_loop(lambda now: ~now.settled & (now.spent < most), body, search)
     spectrum = Spectrum(SAFETY * found.radius, SAFETY * found.bend, SAFETY * found.own_bend)
     return spectrum, found.direction, found.spent
 
