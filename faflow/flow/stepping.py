@@ -131,6 +131,8 @@ class Stepper(eqx.Module):
         # next, after a cut step at least the size it was cut from.
         proposal = jnp.where(keep, later - end, later - now.t)
         dt = jnp.where(keep & cut, jnp.maximum(proposal, now.dt), proposal)
+        if isinstance(solver, GaussLegendre):
+            dt = jnp.where(keep, jnp.minimum(dt, solver_state.longest), dt)
         outcome = now.outcome
         if self.numerics.step is not None:
             dt = self.numerics.step
@@ -161,7 +163,7 @@ class Stepper(eqx.Module):
     def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:
         """Field evaluations of the step just tried."""
         if isinstance(solver, GaussLegendre):
-            return (after - before).astype(int)
+            return (after.evaluations - before.evaluations).astype(int)
         return evaluations_per_step(solver) or 0
 
     def _judge(self, now: Carry) -> Carry:

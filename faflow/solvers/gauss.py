@@ -1,11 +1,18 @@
 """Gauss-Legendre collocation: implicit Runge-Kutta methods that keep quadratic laws to rounding.
 
 s stages, order 2s (s = 1: implicit midpoint). b_i b_j = b_i a_ij + b_j a_ji (Hairer, Lubich &
-Wanner 2006, IV.2.1), so every quadratic invariant of the flow is one of the step. Stages are solved
-by fixed-point iteration until they stop moving; fixed steps only.
+Wanner 2006, IV.2.1), so every quadratic invariant of the flow is one of the step, at any step size,
+if k_i = f(Y_i) to rounding. That costs sweeps over the stages, which are kept few by
+
+- starting from the slopes of the last two steps, extrapolated as one polynomial,
+- a Newton step with a low-rank Jacobian learnt from earlier sweeps and steps (`secants.py`),
+- steps no longer than the sweeps pay for (`GaussState.longest`),
+
+and what is lost in rounding y + increment is carried to the next step (compensated summation).
 """
 
-from typing import Any, ClassVar
+import math
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -14,10 +21,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._types import Array
+from .._types import Array, Flag, Integer, Scalar
+from .secants import Secants, learn, newton_step, no_secants
 
-ITERATIONS = 100
-ROUNDING = 100  # units in the last place by which stages may still move when they are solved
+SWEEPS = 40  # a step whose stages need more has failed
+PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
+GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
+SOLVED = 2  # units in the last place by which stages may still move when they are solved
+ROUNDING = 100  # the same where they no longer come closer
+UNSETTLED = 100  # sweeps for a kinked field (`strict = False`), whose stages may not exist
 
 
 def gauss_tableau(stages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,15 +45,51 @@ def gauss_tableau(stages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.linalg.solve(vandermonde.T, integrals.T).T, b, c
 
 
-class GaussLegendre(diffrax.AbstractSolver):
-    """Gauss-Legendre with `stages` stages for fixed steps; order 2 * stages.
+def error_constant(stages: int) -> float:
+    """s!^4 / ((2s + 1) (2s)!^3): the quadrature's error over h^{2s+1} y^{(2s+1)}."""
+    double = math.factorial(2 * stages)
+    return math.factorial(stages) ** 4 / ((2 * stages + 1) * double**3)
 
-    `strict`: a step whose stages do not settle to rounding has failed. A kinked field may have no
-    stages to find (they jump between two modes for ever); `strict = False` takes the last ones.
+
+class GaussState(NamedTuple):
+    """`evaluations`: of the field so far. `longest`: step that pays next. `times` (2s,), `slopes`
+    (2s, n): of the last two steps, older first; `known`: how many of the two there have been (where
+    none, the later slopes are all f(y0)). `lost` (n,): what y lacks for its rounding."""
+
+    evaluations: Integer
+    longest: Scalar
+    times: Array
+    slopes: Array
+    known: Integer
+    lost: Array
+    secants: Secants
+
+
+class Sweep(NamedTuple):
+    """Stages y0 + `shifts`, the slopes there, and by how much (`change`) sweeps still move them."""
+
+    shifts: Array
+    slopes: Array
+    change: Scalar
+    before: Scalar
+    count: Integer
+    going: Flag
+    secants: Secants
+
+
+class GaussLegendre(diffrax.AbstractSolver):
+    """Gauss-Legendre with `stages` stages, adaptive or with fixed steps; order 2 * stages.
+
+    The error estimate is error_constant h^{2s} (y^{(2s)}) by the divided difference of this and the
+    last step's slopes: one order below the method's own error, like that of an explicit pair.
+    `memory`: secants kept, in units of stages. `strict`: a step whose stages do not settle to
+    rounding has failed. A kinked field may have no stages to find (they jump between two modes for
+    ever); `strict = False` takes the last ones.
     """
 
     stages: int = eqx.field(static=True, default=1)
     strict: bool = eqx.field(static=True, default=True)
+    memory: int = eqx.field(static=True, default=3)
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
@@ -49,47 +97,144 @@ class GaussLegendre(diffrax.AbstractSolver):
         del terms
         return 2 * self.stages
 
-    def init(self, terms, t0, t1, y0, args) -> Array:
-        """The solver's state counts field evaluations."""
-        del terms, t0, t1, y0, args
-        return jnp.zeros((), jnp.int32)
+    def init(self, terms, t0, t1, y0, args) -> GaussState:
+        flat, _ = ravel_pytree(y0)
+        slope, _ = ravel_pytree(terms.vf(t0, y0, args))
+        rows = 2 * self.stages
+        return GaussState(
+            jnp.ones((), jnp.int32),
+            jnp.asarray(jnp.inf, jnp.result_type(t0)) + 0 * (t1 - t0),
+            jnp.full((rows,), t0),
+            jnp.broadcast_to(slope, (rows, flat.size)),
+            jnp.zeros((), jnp.int32),
+            jnp.zeros_like(flat),
+            no_secants(self.memory * self.stages, flat.size, flat.dtype),
+        )
 
     def func(self, terms, t0, y0, args):
         return terms.vf(t0, y0, args)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        del made_jump
+        state = solver_state
+        state = state._replace(known=jnp.where(made_jump, 0, state.known))
         a, b, c = gauss_tableau(self.stages)
         flat, unravel = ravel_pytree(y0)
-        dt = t1 - t0
+        h = jnp.asarray(t1 - t0, flat.dtype)
+        nodes = jnp.asarray((state.times - t0) / (t1 - t0), flat.dtype)
 
-        def slopes(increments: Array) -> Array:
-            field = lambda time, shift: ravel_pytree(  # noqa: E731
-                terms.vf(time, unravel(flat + shift), args)
-            )[0]
-            return jnp.stack([field(t0 + c[i] * dt, increments[i]) for i in range(self.stages)])
+        def field(time, shift: Array) -> Array:
+            return ravel_pytree(terms.vf(time, unravel(flat + shift), args))[0]
+
+        slopes = lambda shifts: jax.vmap(field)(t0 + c * (t1 - t0), shifts)  # noqa: E731
+        matrix = h * jnp.asarray(a, flat.dtype)
+        start = matrix @ _extrapolated(state, nodes, c)
+        end = self._solve(slopes, matrix, start, flat, state.secants)
+        solved = end.change <= ROUNDING * _unit(flat, end.shifts)
+        whole = h * jnp.asarray(b, flat.dtype) @ end.slopes + state.lost
+        y1 = flat + whole
+        settled = jnp.isfinite(end.change) if not self.strict else solved
+        result = diffrax.RESULTS.where(
+            settled, diffrax.RESULTS.successful, diffrax.RESULTS.internal_error
+        )
+        pace = jnp.clip(jnp.sqrt(PAYING / end.count), 0.3, GROWTH)
+        later = GaussState(
+            state.evaluations + self.stages * end.count,
+            (t1 - t0) * pace.astype(jnp.result_type(t0)),
+            jnp.concatenate([state.times[self.stages :], t0 + c * (t1 - t0)]),
+            jnp.concatenate([state.slopes[self.stages :], end.slopes]),
+            jnp.minimum(state.known + 1, 2),
+            (flat - y1) + whole,
+            end.secants,
+        )
+        error = unravel(h * _error(state, nodes, c, end.slopes))
+        y1: Any = unravel(y1)
+        return y1, error, {"y0": y0, "y1": y1}, later, result
+
+    def _solve(self, slopes, matrix: Array, start: Array, flat: Array, secants: Secants) -> Sweep:
+        """Sweep over the stages until they move by rounding, or stop coming closer."""
+        most, size = (SWEEPS if self.strict else UNSETTLED), jnp.linalg.norm(flat)
 
         def body(carry):
-            increments, _, last, count = carry
-            k = slopes(increments)
-            new = dt * jnp.asarray(a, flat.dtype) @ k
-            change = jnp.max(jnp.abs(new - increments))
-            return new, k, (change, last[0]), count + 1
-
-        def unfinished(carry):
-            # Iterate until the change stops shrinking: rounding is reached, not a tolerance.
-            _, _, (change, before), count = carry
-            return (count < ITERATIONS) & (change > 0) & ((change < before) | (count < 3))
+            now, next_shifts = carry
+            k = slopes(next_shifts)
+            residual = matrix @ k - next_shifts
+            change = jnp.max(jnp.abs(residual))
+            unit = _unit(flat, next_shifts)
+            known = now.secants
+            if self.strict and self.memory:
+                # The first sweep has nothing to differ from: its move is zero and tells nothing.
+                fresh = now.count > 0
+                move = jnp.where(fresh, next_shifts - now.shifts, 0)
+                known = learn(known, move, k - now.slopes, size)
+                known = known._replace(slot=jnp.where(fresh, known.slot, now.secants.slot))
+                residual = newton_step(known, matrix, residual)
+            closer = change < now.change
+            count = now.count + 1
+            done = (change <= SOLVED * unit) | (~closer & (count > 2) & (change <= ROUNDING * unit))
+            lost = ~jnp.isfinite(change)
+            if self.strict:
+                lost |= (count > 4) & (change > 2 * now.change)
+            else:
+                done |= (change == 0) | (~closer & (count > 2))
+            going = ~done & ~lost & (count < most)
+            later = Sweep(next_shifts, k, change, now.change, count, going, known)
+            return later, next_shifts + residual
 
         huge = jnp.asarray(jnp.inf, flat.dtype)
-        zero = jnp.zeros((self.stages, flat.size), flat.dtype)
-        start = (zero, zero, (huge, huge), jnp.zeros((), jnp.int32))
-        increments, k, (change, _), count = jax.lax.while_loop(unfinished, body, start)
-        y1 = unravel(flat + dt * jnp.asarray(b, flat.dtype) @ k)
-        size = 1 + jnp.max(jnp.abs(flat)) + jnp.max(jnp.abs(increments))
-        converged = (not self.strict) | (change <= ROUNDING * jnp.finfo(flat.dtype).eps * size)
-        result = diffrax.RESULTS.where(
-            converged, diffrax.RESULTS.successful, diffrax.RESULTS.internal_error
-        )
-        evaluations: Any = solver_state + self.stages * count
-        return y1, None, {"y0": y0, "y1": y1}, evaluations, result
+        zero = jnp.zeros((), jnp.int32)
+        first = Sweep(start, jnp.zeros_like(start), huge, huge, zero, jnp.asarray(True), secants)
+        return jax.lax.while_loop(lambda carry: carry[0].going, body, (first, start))[0]
+
+
+def _unit(flat: Array, shifts: Array) -> Scalar:
+    """The unit in the last place of the stages."""
+    return jnp.finfo(flat.dtype).eps * (jnp.max(jnp.abs(flat)) + jnp.max(jnp.abs(shifts)))
+
+
+def _ratios(points: Array, nodes: Array, known: Array, over: Array) -> Array:
+    """prod_q (points_i - nodes_q) / (over_j - nodes_q) over known q != j: (points, nodes)."""
+    count = nodes.size
+    apart = over[:, None] - nodes[None, :]
+    counts = known[None, :] & ~np.eye(count, dtype=bool)
+    apart = jnp.where(counts, apart, 1)
+    top = jnp.where(counts[None], points[:, None, None] - nodes[None, None, :], 1)
+    return jnp.prod(top / apart[None], axis=2)
+
+
+def _extrapolated(state: GaussState, nodes: Array, c: np.ndarray) -> Array:
+    """Slopes at c (s, n): the polynomial through those of the steps that there have been."""
+    stages = len(c)
+    older = np.arange(2 * stages) < stages
+    known = jnp.where(older, state.known > 1, state.known > 0)
+    basis = _ratios(jnp.asarray(c, nodes.dtype), nodes, known, nodes) * known[None, :]
+    constant = jnp.asarray(np.where(older, 0, 1 / stages)[None, :], nodes.dtype)
+    return jnp.where(state.known > 0, basis, constant) @ state.slopes
+
+
+def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array) -> Array:
+    """error_constant h^{2s-1} (d/dt)^{2s-1} of the slopes: the error estimate over h.
+
+    At the first step only f(y0) and this step's slopes are there: h^s y^{(s+1)} = D and
+    h^{s-1} y^{(s)} = E by divided differences, and the rest by D (||D|| / ||E||)^{s-1}.
+    """
+    stages = len(c)
+    scale = error_constant(stages)
+    last, values = nodes[stages:], state.slopes[stages:]
+    both = jnp.concatenate([last, jnp.asarray(c, nodes.dtype)])
+    full = math.factorial(2 * stages - 1) * _difference(both, jnp.concatenate([values, slopes]))
+
+    def first(_):
+        start = jnp.concatenate([jnp.zeros((1,), nodes.dtype), jnp.asarray(c, nodes.dtype)])
+        d = math.factorial(stages) * _difference(start, jnp.concatenate([values[-1:], slopes]))
+        e = math.factorial(stages - 1) * _difference(start[1:], slopes)
+        size = jnp.linalg.norm(e)
+        rate = jnp.linalg.norm(d) / jnp.where(size > 0, size, 1)
+        return d * rate ** (stages - 1)
+
+    return scale * jax.lax.cond(state.known > 0, lambda _: full, first, None)
+
+
+def _difference(nodes: Array, values: Array) -> Array:
+    """The divided difference over all nodes (p,) of values (p, n)."""
+    apart = nodes[:, None] - nodes[None, :] + jnp.eye(nodes.size, dtype=nodes.dtype)
+    return (1 / jnp.prod(apart, axis=1)) @ values
