@@ -130,9 +130,10 @@ class Stepper(eqx.Module):
         # The controller proposes from the step just tried: after a rejection that size is the
         # next, after a cut step at least the size it was cut from.
         proposal = jnp.where(keep, later - end, later - now.t)
-        dt = jnp.where(keep & cut, jnp.maximum(proposal, now.dt), proposal)
         if isinstance(solver, GaussLegendre):
-            dt = jnp.where(keep, jnp.minimum(dt, solver_state.longest), dt)
+            paying = jnp.minimum(proposal, solver_state.longest)
+            proposal = jnp.where(keep, paying, proposal)
+        dt = jnp.where(keep & cut, jnp.maximum(proposal, now.dt), proposal)
         outcome = now.outcome
         if self.numerics.step is not None:
             dt = self.numerics.step
