@@ -218,30 +218,39 @@ def _extrapolated(state: GaussState, nodes: Array, c: np.ndarray) -> Array:
 
 
 def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array, last: Array) -> Array:
-    """The error estimate over h: s^2 C D, C the error constant, D = h^{2s-1} (d/dt)^{2s-1} of the
-    slopes by divided differences over 2s of them: at y0, at the stages, at y1 (or else a kink after
-    the last stage is missed) and, for s > 2, at the last stages of the step before.
+    """The error estimate over h: s^2 C |D|, C the error constant, D = h^{2s-1} (d/dt)^{2s-1} of the
+    slopes by divided differences over 2s of them, the larger of two: over y0, the stages, y1 and
+    the last s - 2 stages of the step before, which sees every kink; and over the stages of both
+    steps, which sees fast modes that flip from step to step.
 
     s^2: between what smooth slopes ask for, 1 / h lambda, and kinked ones, about 6 s^2. At the
     first step the s - 2 orders that lack are made up by ||D|| / ||D of one order less|| each.
     """
     stages = len(c)
-    here = jnp.asarray([0.0, *(c if stages > 1 else ()), 1.0], nodes.dtype)
-    values = jnp.concatenate([state.slopes[-1:], slopes[: stages if stages > 1 else 0], last[None]])
-    scale = stages**2 * error_constant(stages)
-    if stages < 3:
-        return scale * _difference(here, values)
-    old = slice(stages + 2, 2 * stages)
+    used = c if stages > 1 else c[:0]
+    here = jnp.asarray([0.0, *used, 1.0], nodes.dtype)
+    values = jnp.concatenate([state.slopes[-1:], slopes[: len(used)], last[None]])
 
     def first(_):
         top = _difference(here, values)
+        if stages < 3:
+            return jnp.abs(top)
         below = jnp.linalg.norm(_difference(here[1:], values[1:]))
-        return top * (jnp.linalg.norm(top) / jnp.where(below > 0, below, 1)) ** (stages - 2)
+        rate = jnp.linalg.norm(top) / jnp.where(below > 0, below, 1)
+        return jnp.abs(top) * rate ** (stages - 2)
 
     def later(_):
-        points = jnp.concatenate([nodes[old], here])
-        return _difference(points, jnp.concatenate([state.slopes[old], values]))
+        few, both = slice(min(stages + 2, 2 * stages), 2 * stages), slice(stages, 2 * stages)
+        one = _difference(
+            jnp.concatenate([nodes[few], here]), jnp.concatenate([state.slopes[few], values])
+        )
+        two = _difference(
+            jnp.concatenate([nodes[both], jnp.asarray(c, nodes.dtype)]),
+            jnp.concatenate([state.slopes[both], slopes]),
+        )
+        return jnp.maximum(jnp.abs(one), jnp.abs(two))
 
+    scale = stages**2 * error_constant(stages)
     return scale * jax.lax.cond(state.known > 0, later, first, None)
 
 

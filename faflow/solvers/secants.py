@@ -65,9 +65,15 @@ def newton_step(secants: Secants, matrix: Array, residual: Array) -> Array:
     gram q_i - sum_j matrix_ij cross q_j = moves residual_i.
     """
     stages, memory = residual.shape[0], secants.gram.shape[0]
-    damp = 0.01 * jnp.finfo(residual.dtype).eps ** 0.5  # secants may be nearly parallel
-    gram = secants.gram + damp * jnp.eye(memory, dtype=residual.dtype)
-    system = jnp.kron(np.eye(stages, dtype=residual.dtype), gram) - jnp.kron(matrix, secants.cross)
+    identity = np.eye(stages, dtype=residual.dtype)
+    system = jnp.kron(identity, _damped(secants)) - jnp.kron(matrix, secants.cross)
     right = (residual @ secants.moves.T).reshape(-1)
     q = jnp.linalg.solve(system, right).reshape(stages, memory)
     return residual + matrix @ (q @ secants.changes)
+
+
+
+def _damped(secants: Secants) -> Array:
+    """The gram matrix of secants that may be nearly parallel, made safe to invert."""
+    damp = 0.01 * jnp.finfo(secants.gram.dtype).eps ** 0.5
+    return secants.gram + damp * jnp.eye(secants.gram.shape[0], dtype=secants.gram.dtype)

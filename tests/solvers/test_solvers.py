@@ -17,6 +17,7 @@ from faflow.solvers import (
 )
 from faflow.solvers.gauss import gauss_tableau
 from faflow.solvers.registry import NOTES
+from faflow.solvers.secants import learn, newton_step, no_secants
 
 IMPLICIT = {
     name for name in SOLVERS
@@ -37,6 +38,7 @@ ORDERS = {
     "implicit-midpoint": (2, (64, 512)),
     "gauss4": (4, (32, 256)),
     "gauss6": (6, (24, 96)),
+    "gauss8": (8, (12, 30)),
 }
 
 
@@ -143,3 +145,38 @@ def test_evaluations_per_step_counts_the_field(name):
     solver.step(term, 0.1, 0.2, y0, None, state, False)
     jax.effects_barrier()
     assert len(calls) - before == claimed
+
+
+def test_secants_give_newton_its_jacobian():
+    """Three secants of a linear field in R^3 determine it; with none, a Newton step is none."""
+    rng = np.random.default_rng(0)
+    jacobian, moves = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
+    matrix, residual = 0.3 * gauss_tableau(2)[0], jnp.asarray(rng.standard_normal((2, 3)))
+    empty = no_secants(4, 3, residual.dtype)
+    np.testing.assert_array_equal(newton_step(empty, jnp.asarray(matrix), residual), residual)
+    known = learn(empty, jnp.asarray(moves), jnp.asarray(moves @ jacobian.T), jnp.asarray(1.0))
+    found = newton_step(known, jnp.asarray(matrix), residual)
+    exact = np.linalg.solve(np.eye(6) - np.kron(matrix, jacobian), np.ravel(residual))
+    np.testing.assert_allclose(np.ravel(found), exact, rtol=1e-7)
+    # A fourth and a fifth secant go round the ring; the model stays the Jacobian.
+    more = rng.standard_normal((2, 3))
+    again = learn(known, jnp.asarray(more[:1]), jnp.asarray(more[:1] @ jacobian.T), jnp.ones(()))
+    again = learn(again, jnp.asarray(more[1:]), jnp.asarray(more[1:] @ jacobian.T), jnp.ones(()))
+    np.testing.assert_allclose(newton_step(again, jnp.asarray(matrix), residual), found, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stages", [2, 3, 4])
+def test_secants_and_history_save_evaluations(stages):
+    """The same steps of a pendulum without memory take at least 1.5 times the sweeps."""
+
+    def evaluations(memory: int) -> int:
+        solver, term = GaussLegendre(stages, memory=memory), diffrax.ODETerm(pendulum)
+        y, state = jnp.array([1.2, 0.5]), solver.init(term, 0.0, 0.5, jnp.array([1.2, 0.5]), None)
+        for i in range(8):
+            y, _, _, state, result = solver.step(
+                term, 0.5 * i, 0.5 * (i + 1), y, None, state, False
+            )
+            assert result == diffrax.RESULTS.successful
+        return int(state.evaluations)
+
+    assert evaluations(0) > 1.5 * evaluations(3)
