@@ -72,7 +72,6 @@ class Sweep(NamedTuple):
     shifts: Array
     slopes: Array
     change: Scalar
-    before: Scalar
     count: Integer
     going: Flag
     secants: Secants
@@ -81,9 +80,9 @@ class Sweep(NamedTuple):
 class GaussLegendre(diffrax.AbstractSolver):
     """Gauss-Legendre with `stages` stages, adaptive or with fixed steps; order 2 * stages.
 
-    The error estimate is error_constant h^{2s} (y^{(2s)}) by the divided difference of this and the
-    last step's slopes: one order below the method's own error, like that of an explicit pair.
-    `memory`: secants kept, in units of stages. `strict`: a step whose stages do not settle to
+    The error estimate is of the size of h^{2s} y^{(2s)}, by divided differences of slopes: one order
+    below the method's own error, like that of an explicit pair.
+    `memory`: sweeps whose secants are kept, 2 * memory * stages vectors of the state's size. `strict`: a step whose stages do not settle to
     rounding has failed. A kinked field may have no stages to find (they jump between two modes for
     ever); `strict = False` takes the last ones.
     """
@@ -116,18 +115,20 @@ class GaussLegendre(diffrax.AbstractSolver):
         return terms.vf(t0, y0, args)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        state = solver_state
-        state = state._replace(known=jnp.where(made_jump, 0, state.known))
+        state = solver_state._replace(
+            known=jnp.where(made_jump, 0, solver_state.known),
+            lost=jnp.where(made_jump, 0, solver_state.lost),
+        )
         a, b, c = gauss_tableau(self.stages)
         flat, unravel = ravel_pytree(y0)
         dt = t1 - t0
-        h = jnp.asarray(dt, flat.dtype)
+        h, times = jnp.asarray(dt, flat.dtype), t0 + jnp.asarray(c, jnp.result_type(dt)) * dt
         nodes = jnp.asarray((state.times - t0) / dt, flat.dtype)
 
         def field(time, shift: Array) -> Array:
             return ravel_pytree(terms.vf(time, unravel(flat + shift), args))[0]
 
-        slopes = lambda shifts: jax.vmap(field)(t0 + c * dt, shifts)  # noqa: E731
+        slopes = lambda shifts: jax.vmap(field)(times, shifts)  # noqa: E731
         matrix = h * jnp.asarray(a, flat.dtype)
         start = matrix @ _extrapolated(state, nodes, c)
         end = self._solve(slopes, matrix, start, flat, state.secants)
@@ -137,7 +138,7 @@ class GaussLegendre(diffrax.AbstractSolver):
         later = GaussState(
             state.evaluations + self.stages * end.count + 1,
             dt * jnp.clip(jnp.sqrt(PAYING / end.count), 0.3, GROWTH).astype(jnp.result_type(dt)),
-            jnp.concatenate([state.times[self.stages : -1], t0 + c * dt, jnp.asarray(t1)[None]]),
+            jnp.concatenate([state.times[self.stages : -1], times, jnp.asarray(t1)[None]]),
             jnp.concatenate([state.slopes[self.stages : -1], end.slopes, last[None]]),
             jnp.minimum(state.known + 1, 2),
             (flat - y1) + shift,
@@ -180,12 +181,12 @@ class GaussLegendre(diffrax.AbstractSolver):
             else:
                 done |= (change == 0) | (~closer & (count > 2))
             going = ~done & ~lost & (count < most)
-            later = Sweep(next_shifts, k, change, now.change, count, going, known)
+            later = Sweep(next_shifts, k, change, count, going, known)
             return later, next_shifts + residual
 
         huge = jnp.asarray(jnp.inf, flat.dtype)
         zero = jnp.zeros((), jnp.int32)
-        first = Sweep(start, jnp.zeros_like(start), huge, huge, zero, jnp.asarray(True), secants)
+        first = Sweep(start, jnp.zeros_like(start), huge, zero, jnp.asarray(True), secants)
         return jax.lax.while_loop(lambda carry: carry[0].going, body, (first, start))[0]
 
 
@@ -194,14 +195,12 @@ def _unit(flat: Array, shifts: Array) -> Scalar:
     return jnp.finfo(flat.dtype).eps * (jnp.max(jnp.abs(flat)) + jnp.max(jnp.abs(shifts)))
 
 
-def _ratios(points: Array, nodes: Array, known: Array, over: Array) -> Array:
-    """prod_q (points_i - nodes_q) / (over_j - nodes_q) over known q != j: (points, nodes)."""
-    count = nodes.size
-    apart = over[:, None] - nodes[None, :]
-    counts = known[None, :] & ~np.eye(count, dtype=bool)
-    apart = jnp.where(counts, apart, 1)
-    top = jnp.where(counts[None], points[:, None, None] - nodes[None, None, :], 1)
-    return jnp.prod(top / apart[None], axis=2)
+def _basis(points: Array, nodes: Array, known: Array) -> Array:
+    """Lagrange's polynomials of the known nodes (n,) at the points (p,): (p, n), 0 where unknown."""
+    others = known[None, :] & ~np.eye(nodes.size, dtype=bool)
+    apart = jnp.where(others, nodes[:, None] - nodes[None, :], 1)
+    away = jnp.where(others[None], points[:, None, None] - nodes[None, None, :], 1)
+    return jnp.where(known[None, :], jnp.prod(away / apart[None], axis=2), 0)
 
 
 def _extrapolated(state: GaussState, nodes: Array, c: np.ndarray) -> Array:
@@ -210,11 +209,10 @@ def _extrapolated(state: GaussState, nodes: Array, c: np.ndarray) -> Array:
     A step that is long against those before it would extrapolate their rounding: it does without.
     """
     stages = len(c)
-    block = np.arange(2 * stages + 1) // stages
-    begin = nodes[np.minimum(block, 1) * stages]
+    block = np.arange(2 * stages + 1, dtype=np.int32) // np.int32(stages)
+    begin = nodes[np.minimum(block, 1) * stages]  # of the block that a node belongs to
     known = (block == 2) | ((state.known > 1 - block) & (begin < NEAR))
-    basis = _ratios(jnp.asarray(c, nodes.dtype), nodes, known, nodes)
-    return jnp.where(known[None, :], basis, 0) @ state.slopes
+    return _basis(jnp.asarray(c, nodes.dtype), nodes, known) @ state.slopes
 
 
 def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array, last: Array) -> Array:
