@@ -74,7 +74,7 @@ class Stepper(eqx.Module):
         first = jnp.asarray(first)
         solver_state = solver.init(self.term, self.t0, first, state, None)
         choice = 0 if self.numerics.step is not None else 2
-        start = 1 if keeps_last(solver) else 0
+        start = 1 if keeps_last(solver) or isinstance(solver, GaussLegendre) else 0
         zero = jnp.zeros((), int)
         return Carry(
             t=self.t0,

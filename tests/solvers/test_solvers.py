@@ -1,6 +1,7 @@
 """Every registered solver: its order by regression, its stability or invariants, its costs."""
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,16 +57,24 @@ def rotation(t, y, args):
     return jnp.stack([y[1], -y[0]])
 
 
+@eqx.filter_jit
 def solve(solver, field, start, t1, steps):
-    return diffrax.diffeqsolve(
-        diffrax.ODETerm(field), solver, 0.0, t1, None, jnp.asarray(start),
-        stepsize_controller=diffrax.StepTo(jnp.linspace(0.0, t1, steps + 1)),
-    ).ys[-1]  # fmt: skip
+    """The end of so many equal steps (an array: one program for all); nan if one failed."""
+    term, h = diffrax.ODETerm(field), t1 / steps.astype(float)
+
+    def step(i, carry):
+        y, state = carry
+        t = i.astype(float) * h
+        end, _, _, state, result = solver.step(term, t, t + h, y, None, state, False)
+        return jnp.where(result == diffrax.RESULTS.successful, end, jnp.nan), state
+
+    first = solver.init(term, 0.0 * h, h, start, None)
+    return jax.lax.fori_loop(0, steps, step, (start, first))[0]
 
 
 def test_every_solver_has_an_order_here():
     assert set(ORDERS) == set(SOLVERS) == set(NOTES)
-    assert set(SOLVERS) >= FIXED_STEP_ONLY and {"kvaerno3", "kvaerno5"} == IMPLICIT
+    assert {"euler"} == FIXED_STEP_ONLY and {"kvaerno3", "kvaerno5"} == IMPLICIT
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -81,7 +90,7 @@ def test_order(name):
         field, t1 = pendulum, 4.0
         again = lambda t, y: [y[1], -np.sin(y[0]) - 0.2 * y[1] + 0.3 * y[0] * y[1]]  # noqa: E731
         exact = solve_ivp(again, (0, t1), start, "DOP853", rtol=2.3e-14, atol=1e-15).y[:, -1]
-    errors = [np.linalg.norm(solve(solver, field, start, t1, int(n)) - exact) for n in steps]
+    errors = [np.linalg.norm(solve(solver, field, jnp.asarray(start), jnp.asarray(t1), jnp.asarray(n)) - exact) for n in steps]
     fitted = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert fitted == pytest.approx(expected, abs=0.2), errors
     assert errors[-1] > 5e-14
@@ -90,10 +99,10 @@ def test_order(name):
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_gauss_keeps_a_rotations_radius(stages):
     """||y||^2 is a quadratic invariant; Heun at the same step is the control."""
-    start = np.array([0.6, 0.8])
-    end = solve(GaussLegendre(stages), rotation, start, 20.0, 100)
+    start, t1, steps = jnp.array([0.6, 0.8]), jnp.asarray(20.0), jnp.asarray(100)
+    end = solve(GaussLegendre(stages), rotation, start, t1, steps)
     assert float(jnp.sum(end**2)) == pytest.approx(1.0, abs=1e-14)
-    control = solve(diffrax.Heun(), rotation, start, 20.0, 100)
+    control = solve(diffrax.Heun(), rotation, start, t1, steps)
     assert abs(float(jnp.sum(control**2)) - 1) > 1e-3
 
 
@@ -135,7 +144,7 @@ def test_evaluations_per_step_counts_the_field(name):
 
     claimed = evaluations_per_step(solver)
     if claimed is None:
-        assert name in IMPLICIT | FIXED_STEP_ONLY
+        assert name in IMPLICIT or isinstance(solver, GaussLegendre)
         return
     term, y0 = diffrax.ODETerm(field), jnp.ones(2)
     state = solver.init(term, 0.0, 0.1, y0, None)
@@ -171,11 +180,11 @@ def test_secants_and_history_save_evaluations(stages):
 
     def evaluations(memory: int) -> int:
         solver, term = GaussLegendre(stages, memory=memory), diffrax.ODETerm(pendulum)
-        y, state = jnp.array([1.2, 0.5]), solver.init(term, 0.0, 0.5, jnp.array([1.2, 0.5]), None)
-        for i in range(8):
-            y, _, _, state, result = solver.step(
-                term, 0.5 * i, 0.5 * (i + 1), y, None, state, False
-            )
+        step = jax.jit(lambda t, y, state: solver.step(term, t, t + 0.5, y, None, state, False))
+        y, t = jnp.array([1.2, 0.5]), jnp.linspace(0.0, 3.5, 8)
+        state = solver.init(term, t[0], t[1], y, None)
+        for time in t:
+            y, _, _, state, result = step(time, y, state)
             assert result == diffrax.RESULTS.successful
         return int(state.evaluations)
 

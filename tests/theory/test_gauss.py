@@ -118,8 +118,8 @@ def test_evaluations_are_those_made():
 
 
 def test_stages_that_cannot_be_found_end_the_flow():
-    """A slope that jumps at w = 0 towards 0 has no stages there, and no step is short enough;
-    with a fixed step that is said at once. Up to the jump the flow is right."""
+    """A slope that jumps at w = 0, towards 0 on both sides, has no stages there: steps get ever
+    shorter; with a fixed step that is said at once. Up to the jump the flow is right."""
 
     class Sign(Gradient):
         def vector_field(self, weights, feedback, data):
@@ -129,7 +129,7 @@ def test_stages_that_cannot_be_found_end_the_flow():
     flow = dataclasses.replace(flow, weights=(np.array([[1.0, 2.5]]),))
     problem = dataclasses.replace(oracles.to_problem(flow), rule=Sign())
     solution = at_end(problem, flow, solver="gauss4", rtol=1e-6, atol=1e-8, max_steps=2000)
-    assert Outcome(int(solution.outcome)) is Outcome.STEP_UNDERFLOW
+    assert Outcome(int(solution.outcome)) in (Outcome.STEP_UNDERFLOW, Outcome.MAX_STEPS)
     assert float(solution.t_final) == pytest.approx(1.0, abs=1e-6)
     np.testing.assert_allclose(solution.weights.weights[0], [[0.0, 1.5]], atol=1e-6)
     fixed = at_end(problem, flow, solver="gauss4", step=0.3)
