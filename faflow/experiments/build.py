@@ -36,7 +36,7 @@ from .asked import asked_laws
 from .blame import blaming
 from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
-from .kinks import check_exact_solver, estimates_error, flow_options, gate
+from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
 from .resolve import Resolved, make, save_times
 from .start import check_field, check_network
 
@@ -78,7 +78,7 @@ def build(resolved: Resolved) -> Experiment:
     ts = jnp.asarray(save_times(resolved.flow, resolved.config.precision), float)
     observables = _observables(resolved, problem, laws)
     experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
-    _check_exact(resolved, experiment)
+    _check_kinks(resolved, experiment)
     _check_multistep(resolved, experiment)
     if resolved.flow.polish:
         with blaming("flow.polish", resolved.suspects):
@@ -255,8 +255,10 @@ def _network(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
     return weights if phi is None else dataclasses.replace(weights, activation=phi)
 
 
-def _check_exact(resolved: Resolved, experiment: Experiment) -> None:
-    """What can't be integrated exactly, as far as the config's sections could not tell."""
+def _check_kinks(resolved: Resolved, experiment: Experiment) -> None:
+    """What can't be integrated across kinks, as far as the config's sections could not tell."""
+    if resolved.method == "plain":
+        check_stages(resolved.flow.solver, experiment.numerics.build_solver())
     if resolved.method != "exact":
         return
     check_exact_solver(resolved.flow.solver, experiment.numerics.build_solver())

@@ -26,6 +26,7 @@ from ..networks import AbstractActivation, GatedReLU
 from ..networks.activations import LeakyReLU, RectifiedPower
 from ..population import AbstractPopulationRule
 from ..rules import AbstractLayerwiseRule
+from ..solvers import GaussLegendre
 from ..solvers import Method as Solver
 from .errors import ConfigError, shown
 from .schema import Config, ExactSection, FlowSection, SmoothSection
@@ -99,6 +100,13 @@ def check_exact_solver(name: str, solver: Solver) -> None:
     if not isinstance(solver, diffrax.AbstractERK) or table is None or not table.fsal:
         what = f"is {shown(name)}, which flow.kinks = 'exact' can't use; use tsit5, bosh3 or dopri8"
         raise ConfigError("flow.solver", what)
+
+
+def check_stages(name: str, solver: diffrax.AbstractSolver) -> None:
+    """ConfigError if the method solves for stages, which need not exist across kinks."""
+    if isinstance(solver, diffrax.AbstractImplicitSolver | GaussLegendre):
+        what = f"is {shown(name)}, an implicit method, whose stages need not exist across kinks"
+        raise ConfigError("flow.solver", f"{what}; use heun, or flow.kinks = 'smooth' or 'exact'")
 
 
 def estimates_error(method: Method) -> bool:

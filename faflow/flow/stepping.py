@@ -161,6 +161,9 @@ class Stepper(eqx.Module):
         # The controller proposes from the step just tried: after a rejection that size is the
         # next, after a cut step at least the size it was cut from.
         proposal = jnp.where(keep, later - end, later - now.t)
+        if isinstance(solver, AbstractCountingSolver):
+            paying = jnp.minimum(proposal, solver.longest_step(solver_state))
+            proposal = jnp.where(keep, paying, proposal)
         dt = jnp.where(keep & cut, jnp.maximum(proposal, now.dt), proposal)
         outcome = now.outcome
         if self.numerics.step is not None:

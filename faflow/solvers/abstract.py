@@ -4,7 +4,7 @@ import abc
 
 import diffrax
 
-from .._types import Array, Integer, PyTree
+from .._types import Array, Integer, PyTree, Scalar
 
 
 class AbstractCountingSolver(diffrax.AbstractSolver):
@@ -13,6 +13,10 @@ class AbstractCountingSolver(diffrax.AbstractSolver):
     @abc.abstractmethod
     def evaluations(self, solver_state: PyTree) -> Integer | Array:
         """Field evaluations since `init`, its own included."""
+
+    @abc.abstractmethod
+    def longest_step(self, solver_state: PyTree) -> Scalar:
+        """The longest next step that is worth trying, whatever the error allows."""
 
     @abc.abstractmethod
     def after_rejection(self, before: PyTree, error: PyTree | None) -> PyTree:

@@ -1,11 +1,18 @@
 """Gauss-Legendre collocation: implicit Runge-Kutta methods that keep quadratic laws to rounding.
 
 s stages, order 2s (s = 1: implicit midpoint). b_i b_j = b_i a_ij + b_j a_ji (Hairer, Lubich &
-Wanner 2006, IV.2.1), so every quadratic invariant of the flow is one of the step. Stages are solved
-by fixed-point iteration until they stop moving; fixed steps only.
+Wanner 2006, IV.2.1), so every quadratic invariant of the flow is one of the step, at any step size,
+if k_i = f(Y_i) to rounding. That costs sweeps over the stages, which are kept few by
+
+- starting from the slopes of the last two steps, extrapolated as one polynomial,
+- a Newton step with a low-rank Jacobian learnt from earlier sweeps and steps (`secants.py`),
+- steps no longer than the sweeps pay for (`GaussState.longest`),
+
+and what is lost in rounding y + increment is carried to the next step (compensated summation).
 """
 
-from typing import Any, ClassVar
+import math
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -14,11 +21,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._types import Array, PyTree
+from .._types import Array, Flag, Integer, PyTree, Scalar
 from .abstract import AbstractCountingSolver
+from .secants import Secants, learn, newton_step, no_secants
 
-ITERATIONS = 100
-ROUNDING = 100  # units in the last place by which stages may still move when they are solved
+SWEEPS = 40  # a step whose stages need more has failed
+PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
+GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
+SOLVED = 2  # units in the last place by which stages may still move when they are solved
+NEAR = -0.1  # where, in steps, a step before must begin to be of use
+ROUNDING = 100  # the same where they no longer come closer
+UNSETTLED = 100  # sweeps for a kinked field (`strict = False`), whose stages may not exist
 
 
 def gauss_tableau(stages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -34,15 +47,50 @@ def gauss_tableau(stages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.linalg.solve(vandermonde.T, integrals.T).T, b, c
 
 
-class GaussLegendre(AbstractCountingSolver):
-    """Gauss-Legendre with `stages` stages for fixed steps; order 2 * stages.
+def error_constant(stages: int) -> float:
+    """s!^4 / ((2s + 1) (2s)!^3): the quadrature's error over h^{2s+1} y^{(2s+1)}."""
+    double = math.factorial(2 * stages)
+    return math.factorial(stages) ** 4 / ((2 * stages + 1) * double**3)
 
+
+class GaussState(NamedTuple):
+    """`evaluations`: of the field so far. `longest`: the next step that pays. `times` (2s + 1,),
+    `slopes` (2s + 1, n): at the stages of the last two steps, older first, and at y0; `known`: how
+    many of the two there have been. `lost` (n,): what y lacks for its rounding."""
+
+    evaluations: Integer
+    longest: Scalar
+    times: Array
+    slopes: Array
+    known: Integer
+    lost: Array
+    secants: Secants
+
+
+class Sweep(NamedTuple):
+    """Stages y0 + `shifts`, the slopes there, and by how much (`change`) sweeps still move them."""
+
+    shifts: Array
+    slopes: Array
+    change: Scalar
+    count: Integer
+    going: Flag
+    secants: Secants
+
+
+class GaussLegendre(AbstractCountingSolver):
+    """Gauss-Legendre with `stages` stages, adaptive or with fixed steps; order 2 * stages.
+
+    The error estimate is of the size of h^{2s} y^{(2s)}, by divided differences of slopes: one order
+    below the method's own error, like that of an explicit pair.
+    `memory`: sweeps whose secants are kept, 2 * memory * stages vectors of the state's size.
     `strict`: a step whose stages do not settle to rounding has failed. A kinked field may have no
     stages to find (they jump between two modes for ever); `strict = False` takes the last ones.
     """
 
     stages: int = eqx.field(static=True, default=1)
     strict: bool = eqx.field(static=True, default=True)
+    memory: int = eqx.field(static=True, default=3)
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
@@ -50,15 +98,27 @@ class GaussLegendre(AbstractCountingSolver):
         del terms
         return 2 * self.stages
 
-    def init(self, terms, t0, t1, y0, args) -> Array:
-        """The solver's state counts field evaluations."""
-        del terms, t0, t1, y0, args
-        return jnp.zeros((), jnp.int32)
+    def init(self, terms, t0, t1, y0, args) -> GaussState:
+        flat, _ = ravel_pytree(y0)
+        slope, _ = ravel_pytree(terms.vf(t0, y0, args))
+        rows = 2 * self.stages + 1
+        return GaussState(
+            jnp.ones((), jnp.int32),
+            jnp.asarray(t1 - t0),
+            jnp.full((rows,), t0),
+            jnp.broadcast_to(slope, (rows, flat.size)),
+            jnp.zeros((), jnp.int32),
+            jnp.zeros_like(flat),
+            no_secants(self.memory * self.stages, flat.size, flat.dtype),
+        )
 
-    def evaluations(self, solver_state: Array) -> Array:
-        return solver_state
+    def evaluations(self, solver_state: GaussState) -> Integer:
+        return solver_state.evaluations
 
-    def after_rejection(self, before: Array, error: PyTree | None) -> Array:
+    def longest_step(self, solver_state: GaussState) -> Scalar:
+        return solver_state.longest
+
+    def after_rejection(self, before: GaussState, error: PyTree | None) -> GaussState:
         del error
         return before
 
@@ -66,38 +126,144 @@ class GaussLegendre(AbstractCountingSolver):
         return terms.vf(t0, y0, args)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        del made_jump
+        state = solver_state._replace(
+            known=jnp.where(made_jump, 0, solver_state.known),
+            lost=jnp.where(made_jump, 0, solver_state.lost),
+        )
         a, b, c = gauss_tableau(self.stages)
         flat, unravel = ravel_pytree(y0)
         dt = t1 - t0
+        h, times = jnp.asarray(dt, flat.dtype), t0 + jnp.asarray(c, jnp.result_type(dt)) * dt
+        nodes = jnp.asarray((state.times - t0) / dt, flat.dtype)
 
-        def slopes(increments: Array) -> Array:
-            field = lambda time, shift: ravel_pytree(  # noqa: E731
-                terms.vf(time, unravel(flat + shift), args)
-            )[0]
-            return jnp.stack([field(t0 + c[i] * dt, increments[i]) for i in range(self.stages)])
+        def field(time, shift: Array) -> Array:
+            return ravel_pytree(terms.vf(time, unravel(flat + shift), args))[0]
+
+        slopes = lambda shifts: jax.vmap(field)(times, shifts)  # noqa: E731
+        matrix = h * jnp.asarray(a, flat.dtype)
+        start = matrix @ _extrapolated(state, nodes, c)
+        end = self._solve(slopes, matrix, start, flat, state.secants)
+        shift = h * jnp.asarray(b, flat.dtype) @ end.slopes + state.lost
+        y1 = flat + shift
+        last = field(t1, shift)
+        later = GaussState(
+            state.evaluations + self.stages * end.count + 1,
+            dt * jnp.clip(jnp.sqrt(PAYING / end.count), 0.3, GROWTH).astype(jnp.result_type(dt)),
+            jnp.concatenate([state.times[self.stages : -1], times, jnp.asarray(t1)[None]]),
+            jnp.concatenate([state.slopes[self.stages : -1], end.slopes, last[None]]),
+            jnp.minimum(state.known + 1, 2),
+            (flat - y1) + shift,
+            end.secants,
+        )
+        solved = end.change <= ROUNDING * _unit(flat, end.shifts)
+        result = diffrax.RESULTS.where(
+            solved if self.strict else jnp.isfinite(end.change),
+            diffrax.RESULTS.successful,
+            diffrax.RESULTS.internal_error,
+        )
+        error = unravel(h * _error(state, nodes, c, end.slopes, last))
+        y1: Any = unravel(y1)
+        return y1, error, {"y0": y0, "y1": y1}, later, result
+
+    def _solve(self, slopes, matrix: Array, start: Array, flat: Array, secants: Secants) -> Sweep:
+        """Sweep over the stages until they move by rounding, or stop coming closer."""
+        most, size = (SWEEPS if self.strict else UNSETTLED), jnp.linalg.norm(flat)
 
         def body(carry):
-            increments, _, last, count = carry
-            k = slopes(increments)
-            new = dt * jnp.asarray(a, flat.dtype) @ k
-            change = jnp.max(jnp.abs(new - increments))
-            return new, k, (change, last[0]), count + 1
-
-        def unfinished(carry):
-            # Iterate until the change stops shrinking: rounding is reached, not a tolerance.
-            _, _, (change, before), count = carry
-            return (count < ITERATIONS) & (change > 0) & ((change < before) | (count < 3))
+            now, next_shifts = carry
+            k = slopes(next_shifts)
+            residual = matrix @ k - next_shifts
+            change = jnp.max(jnp.abs(residual))
+            unit = _unit(flat, next_shifts)
+            known = now.secants
+            if self.strict and self.memory:
+                # The first sweep has nothing to differ from: its move is zero and tells nothing.
+                fresh = now.count > 0
+                move = jnp.where(fresh, next_shifts - now.shifts, 0)
+                known = learn(known, move, k - now.slopes, size)
+                known = known._replace(slot=jnp.where(fresh, known.slot, now.secants.slot))
+                residual = newton_step(known, matrix, residual)
+            closer = change < now.change
+            count = now.count + 1
+            done = (change <= SOLVED * unit) | (~closer & (count > 2) & (change <= ROUNDING * unit))
+            lost = ~jnp.isfinite(change)
+            if self.strict:
+                lost |= (count > 4) & (change > 2 * now.change)
+            else:
+                done |= (change == 0) | (~closer & (count > 2))
+            going = ~done & ~lost & (count < most)
+            later = Sweep(next_shifts, k, change, count, going, known)
+            return later, next_shifts + residual
 
         huge = jnp.asarray(jnp.inf, flat.dtype)
-        zero = jnp.zeros((self.stages, flat.size), flat.dtype)
-        start = (zero, zero, (huge, huge), jnp.zeros((), jnp.int32))
-        increments, k, (change, _), count = jax.lax.while_loop(unfinished, body, start)
-        y1 = unravel(flat + dt * jnp.asarray(b, flat.dtype) @ k)
-        size = 1 + jnp.max(jnp.abs(flat)) + jnp.max(jnp.abs(increments))
-        converged = (not self.strict) | (change <= ROUNDING * jnp.finfo(flat.dtype).eps * size)
-        result = diffrax.RESULTS.where(
-            converged, diffrax.RESULTS.successful, diffrax.RESULTS.internal_error
+        zero = jnp.zeros((), jnp.int32)
+        first = Sweep(start, jnp.zeros_like(start), huge, zero, jnp.asarray(True), secants)
+        return jax.lax.while_loop(lambda carry: carry[0].going, body, (first, start))[0]
+
+
+def _unit(flat: Array, shifts: Array) -> Scalar:
+    """The unit in the last place of the stages."""
+    return jnp.finfo(flat.dtype).eps * (jnp.max(jnp.abs(flat)) + jnp.max(jnp.abs(shifts)))
+
+
+def _basis(points: Array, nodes: Array, known: Array) -> Array:
+    """Lagrange's polynomials of the known nodes (n,) at the points (p,): (p, n), 0 where unknown."""
+    others = known[None, :] & ~np.eye(nodes.size, dtype=bool)
+    apart = jnp.where(others, nodes[:, None] - nodes[None, :], 1)
+    away = jnp.where(others[None], points[:, None, None] - nodes[None, None, :], 1)
+    return jnp.where(known[None, :], jnp.prod(away / apart[None], axis=2), 0)
+
+
+def _extrapolated(state: GaussState, nodes: Array, c: np.ndarray) -> Array:
+    """Slopes at c (s, n): the polynomial through f(y0) and those of the last steps.
+
+    A step that is long against those before it would extrapolate their rounding: it does without.
+    """
+    stages = len(c)
+    block = np.arange(2 * stages + 1, dtype=np.int32) // np.int32(stages)
+    begin = nodes[np.minimum(block, 1) * stages]  # of the block that a node belongs to
+    known = (block == 2) | ((state.known > 1 - block) & (begin < NEAR))
+    return _basis(jnp.asarray(c, nodes.dtype), nodes, known) @ state.slopes
+
+
+def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array, last: Array) -> Array:
+    """The error estimate over h: s^2 C |D|, C the error constant, D = h^{2s-1} (d/dt)^{2s-1} of the
+    slopes by divided differences over 2s of them, the larger of two: over y0, the stages, y1 and
+    the last s - 2 stages of the step before, which sees every kink; and over the stages of both
+    steps, which sees fast modes that flip from step to step.
+
+    s^2: between what smooth slopes ask for, 1 / h lambda, and kinked ones, about 6 s^2. At the
+    first step the s - 2 orders that lack are made up by ||D|| / ||D of one order less|| each.
+    """
+    stages = len(c)
+    used = c if stages > 1 else c[:0]
+    here = jnp.asarray([0.0, *used, 1.0], nodes.dtype)
+    values = jnp.concatenate([state.slopes[-1:], slopes[: len(used)], last[None]])
+
+    def first(_):
+        top = _difference(here, values)
+        if stages < 3:
+            return jnp.abs(top)
+        below = jnp.linalg.norm(_difference(here[1:], values[1:]))
+        rate = jnp.linalg.norm(top) / jnp.where(below > 0, below, 1)
+        return jnp.abs(top) * rate ** (stages - 2)
+
+    def later(_):
+        few, both = slice(min(stages + 2, 2 * stages), 2 * stages), slice(stages, 2 * stages)
+        one = _difference(
+            jnp.concatenate([nodes[few], here]), jnp.concatenate([state.slopes[few], values])
         )
-        evaluations: Any = solver_state + self.stages * count
-        return y1, None, {"y0": y0, "y1": y1}, evaluations, result
+        two = _difference(
+            jnp.concatenate([nodes[both], jnp.asarray(c, nodes.dtype)]),
+            jnp.concatenate([state.slopes[both], slopes]),
+        )
+        return jnp.maximum(jnp.abs(one), jnp.abs(two))
+
+    scale = stages**2 * error_constant(stages)
+    return scale * jax.lax.cond(state.known > 0, later, first, None)
+
+
+def _difference(nodes: Array, values: Array) -> Array:
+    """(d/dt)^{p-1} of the values (p, n) at nodes (p,): (p-1)! times their divided difference."""
+    apart = nodes[:, None] - nodes[None, :] + jnp.eye(nodes.size, dtype=nodes.dtype)
+    return math.factorial(nodes.size - 1) * (1 / jnp.prod(apart, axis=1)) @ values

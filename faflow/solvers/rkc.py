@@ -105,6 +105,9 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
     def evaluations(self, solver_state: RKCState) -> Integer:
         return solver_state.spent
 
+    def longest_step(self, solver_state: RKCState) -> Scalar:
+        return jnp.full_like(solver_state.spectrum[0], jnp.inf)
+
     def after_rejection(self, before: RKCState, error: PyTree | None) -> RKCState:
         """The spectrum is looked at again, and along the error, where it is finite."""
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(e)) for e in jax.tree.leaves(error)]))

@@ -61,7 +61,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("flow.rtol=1e-15", "flow.rtol:", "1e-14"),
         ("flow.rtol=0", "flow.rtol:", "greater"),
         ("flow.solver=tsit6", "flow.solver:", "'tsit5'"),
-        ("flow.solver=gauss4", "flow.step:", "gauss4"),
+        ("flow.solver=euler", "flow.step:", "euler"),
         ("flow.step=9", "flow.step:", "t1"),
         ("flow.step=0.06", "flow.step:", "0.0625"),
         ("flow={t1=1,spacing='log',step=0.1}", "flow.step:", "linear"),
@@ -107,6 +107,19 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> None:
     line = complaint(capsys, "run", str(config), "--set", override)
     assert line.startswith(f"faflow: {key}") and hint in line, line
+    assert not (config.parent / "results").exists()
+
+
+@pytest.mark.parametrize("solver", ["implicit-midpoint", "gauss4", "gauss6", "kvaerno5"])
+@pytest.mark.parametrize("activation", ["relu", "leaky-relu"])
+def test_implicit_methods_across_kinks(config: Path, capsys, solver: str, activation: str) -> None:
+    """Refused before they start, fixed steps too, with what would do."""
+    more = [f"flow.solver={solver}", f"network.activation={activation}"]
+    for step in ([], ["flow.step=0.0625"]):
+        sets = [word for override in more + step for word in ("--set", override)]
+        line = complaint(capsys, "run", str(config), *sets)
+        assert line.startswith(f"faflow: flow.solver: is '{solver}', an implicit method"), line
+        assert "use heun" in line and "'exact'" in line
     assert not (config.parent / "results").exists()
 
 

@@ -44,7 +44,16 @@ def test_error_follows_the_tolerance(name, solver):
     assert errors[0] > 100 * RTOLS[-1]
 
 
-@pytest.mark.parametrize("solver", ["dopri5", "dopri8", "bosh3", "kvaerno3"])
+@pytest.mark.parametrize("solver", ["gauss4", "gauss6"])
+@pytest.mark.parametrize("name", ["smooth", "factorisation", "softmax", "biased"])
+def test_gauss_follows_it(name, solver):
+    """Nor are they wasteful, where the tolerance and not the sweeps set the step (gauss4)."""
+    errors = [error(name, solver, rtol) for rtol in RTOLS]
+    assert all(e <= 100 * rtol for e, rtol in zip(errors, RTOLS, strict=True)), errors
+    assert solver == "gauss6" or errors[-1] > 1e-2 * RTOLS[-1]
+
+
+@pytest.mark.parametrize("solver", ["dopri5", "dopri8", "bosh3", "kvaerno3", "gauss8"])
 def test_other_solvers_follow_it_too(solver):
     for rtol in (1e-4, 1e-7):
         assert error("smooth", solver, rtol) <= 100 * rtol
