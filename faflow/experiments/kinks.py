@@ -102,7 +102,7 @@ def check_exact_solver(name: str, solver: Solver) -> None:
         raise ConfigError("flow.solver", what)
 
 
-def check_stages(name: str, solver: diffrax.AbstractSolver) -> None:
+def check_stages(name: str, solver: Solver) -> None:
     """ConfigError if the method solves for stages, which need not exist across kinks."""
     if isinstance(solver, diffrax.AbstractImplicitSolver | GaussLegendre):
         what = f"is {shown(name)}, an implicit method, whose stages need not exist across kinks"

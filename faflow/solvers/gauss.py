@@ -73,7 +73,7 @@ class Sweep(NamedTuple):
     shifts: Array
     slopes: Array
     change: Scalar
-    count: Integer
+    sweeps: Integer
     going: Flag
     secants: Secants
 
@@ -81,11 +81,11 @@ class Sweep(NamedTuple):
 class GaussLegendre(AbstractCountingSolver):
     """Gauss-Legendre with `stages` stages, adaptive or with fixed steps; order 2 * stages.
 
-    The error estimate is of the size of h^{2s} y^{(2s)}, by divided differences of slopes: one order
-    below the method's own error, like that of an explicit pair.
-    `memory`: sweeps whose secants are kept, 2 * memory * stages vectors of the state's size.
-    `strict`: a step whose stages do not settle to rounding has failed. A kinked field may have no
-    stages to find (they jump between two modes for ever); `strict = False` takes the last ones.
+    The error estimate has the size of h^{2s} y^{(2s)}, by divided differences of slopes: one order
+    below the method's own error, like that of an explicit pair. `memory`: sweeps whose secants are
+    kept, 2 * memory * stages vectors of the state's size. `strict`: a step whose stages do not
+    settle to rounding has failed. A kinked field may have no stages to find (they jump between two
+    modes for ever); `strict = False` sweeps without secants and takes the last ones.
     """
 
     stages: int = eqx.field(static=True, default=1)
@@ -146,9 +146,10 @@ class GaussLegendre(AbstractCountingSolver):
         shift = h * jnp.asarray(b, flat.dtype) @ end.slopes + state.lost
         y1 = flat + shift
         last = field(t1, shift)
+        pace = jnp.clip(jnp.sqrt(PAYING / end.sweeps), 0.3, GROWTH)
         later = GaussState(
-            state.evaluations + self.stages * end.count + 1,
-            dt * jnp.clip(jnp.sqrt(PAYING / end.count), 0.3, GROWTH).astype(jnp.result_type(dt)),
+            state.evaluations + self.stages * end.sweeps + 1,
+            pace.astype(jnp.result_type(dt)) * dt,
             jnp.concatenate([state.times[self.stages : -1], times, jnp.asarray(t1)[None]]),
             jnp.concatenate([state.slopes[self.stages : -1], end.slopes, last[None]]),
             jnp.minimum(state.known + 1, 2),
@@ -178,13 +179,13 @@ class GaussLegendre(AbstractCountingSolver):
             known = now.secants
             if self.strict and self.memory:
                 # The first sweep has nothing to differ from: its move is zero and tells nothing.
-                fresh = now.count > 0
+                fresh = now.sweeps > 0
                 move = jnp.where(fresh, next_shifts - now.shifts, 0)
                 known = learn(known, move, k - now.slopes, size)
                 known = known._replace(slot=jnp.where(fresh, known.slot, now.secants.slot))
                 residual = newton_step(known, matrix, residual)
             closer = change < now.change
-            count = now.count + 1
+            count = now.sweeps + 1
             done = (change <= SOLVED * unit) | (~closer & (count > 2) & (change <= ROUNDING * unit))
             lost = ~jnp.isfinite(change)
             if self.strict:
@@ -207,7 +208,7 @@ def _unit(flat: Array, shifts: Array) -> Scalar:
 
 
 def _basis(points: Array, nodes: Array, known: Array) -> Array:
-    """Lagrange's polynomials of the known nodes (n,) at the points (p,): (p, n), 0 where unknown."""
+    """Lagrange's polynomials of the known nodes (n,) at points (p,): (p, n), 0 where unknown."""
     others = known[None, :] & ~np.eye(nodes.size, dtype=bool)
     apart = jnp.where(others, nodes[:, None] - nodes[None, :], 1)
     away = jnp.where(others[None], points[:, None, None] - nodes[None, None, :], 1)

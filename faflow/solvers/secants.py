@@ -1,8 +1,8 @@
 """A low-rank model of a field's Jacobian, learnt from the evaluations that a solver makes anyway.
 
 Each row of `moves` is a difference of two points over its length, the same row of `changes` the
-field's difference over that length; J is modelled as zero across the span of the moves (multi-secant
-quasi-Newton: Fang & Saad 2009). Points of different stages and steps serve alike, since J varies
+field's difference over that length; across the span of the moves J is taken for zero (multi-secant
+quasi-Newton, Fang & Saad 2009). Points of different stages and steps serve alike, since J varies
 slowly: what one step learns speeds up the next.
 """
 

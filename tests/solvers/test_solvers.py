@@ -128,16 +128,32 @@ def test_gauss_tableau(stages):
         np.testing.assert_allclose(a, [[0.25, 0.25 - off], [0.25 + off, 0.25]], atol=1e-15)
 
 
-@pytest.mark.parametrize("stages", [1, 2, 3])
+PADE = {  # numerator of the diagonal approximant of exp; the denominator is that of -z
+    1: (1 / 2, 1.0),
+    2: (1 / 12, 1 / 2, 1.0),
+    3: (1 / 120, 1 / 10, 1 / 2, 1.0),
+}
+
+
+@pytest.mark.parametrize("stages", PADE)
 def test_gauss_says_when_its_stages_do_not_converge(stages):
-    """h |lambda| = 50: the fixed-point iteration diverges, and the step must not pass for one."""
+    """h lambda = -50: fixed-point iteration diverges, and the step must not pass for one. With
+    secants it is solved, and is the method's: |R(-50)| < 1, R the Pade approximant of exp."""
     term = diffrax.ODETerm(lambda t, y, args: -50.0 * y)
-    solver, y0 = GaussLegendre(stages), jnp.ones(1)
-    state = solver.init(term, 0.0, 1.0, y0, None)
-    *_, result = solver.step(term, 0.0, 1.0, y0, None, state, False)
-    assert result != diffrax.RESULTS.successful
-    *_, result = solver.step(term, 0.0, 1e-3, y0, None, state, False)
-    assert result == diffrax.RESULTS.successful
+    y0 = jnp.ones(1)
+
+    def step(h: float, memory: int):
+        solver = GaussLegendre(stages, memory=memory)
+        state = solver.init(term, 0.0, h, y0, None)
+        y1, *_, result = solver.step(term, 0.0, h, y0, None, state, False)
+        return float(y1[0]), result == diffrax.RESULTS.successful
+
+    assert not step(1.0, 0)[1]
+    for h in (1.0, 1e-3):
+        y1, solved = step(h, 3)
+        exact = np.polyval(PADE[stages], -50 * h) / np.polyval(PADE[stages], 50 * h)
+        assert solved and y1 == pytest.approx(exact, rel=1e-13)
+    assert step(1e-3, 0)[0] == pytest.approx(exact, rel=1e-13)
 
 
 @pytest.mark.parametrize("name", sorted(set(SOLVERS) - MULTISTEP))

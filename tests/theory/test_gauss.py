@@ -82,7 +82,7 @@ def test_one_program_for_all_tolerances_and_a_batch():
     times, meter = jnp.array([0.0, flow.t1]), diffrax.NoProgressMeter()
 
     def run(rtol: float):
-        numerics = Numerics(solver="gauss4", rtol=rtol, atol=rtol / 100)
+        numerics = Numerics(solver="gauss4", rtol=jnp.asarray(rtol), atol=jnp.asarray(rtol / 100))
         return counted(problem, times, {}, numerics, meter)
 
     accepted = [int(run(rtol).counts.accepted) for rtol in TOLERANCES]
@@ -91,13 +91,14 @@ def test_one_program_for_all_tolerances_and_a_batch():
     def end(factor):
         weights = jax.tree.map(lambda weight: factor * weight, problem.weights)
         moved = dataclasses.replace(problem, weights=weights)
-        return solve(moved, times, {}, Numerics(solver="gauss4", rtol=1e-8, atol=1e-10), meter)
+        numerics = Numerics(solver="gauss4", rtol=jnp.asarray(1e-8), atol=jnp.asarray(1e-10))
+        return solve(moved, times, {}, numerics, meter)
 
     batch = jax.vmap(end)(jnp.array([1.0, 0.5]))
     for i, factor in enumerate((1.0, 0.5)):
         start = flow.at(factor * flow.state)
         exact = oracles.trajectory(start, np.array([0.0, flow.t1]))[-1]
-        found = oracles.final_state(jax.tree.map(lambda leaf: leaf[i], batch.weights))
+        found = oracles.final_state(jax.tree.map(lambda leaf, i=i: leaf[i], batch.weights))
         assert np.linalg.norm(found - exact) < 1e-6 * np.linalg.norm(exact)
 
 
