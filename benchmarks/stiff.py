@@ -32,6 +32,7 @@ from faflow.flow import FlowProblem, Numerics, integrate  # noqa: E402
 from faflow.flow.multistep import flat_field  # noqa: E402
 from faflow.networks import ACTIVATIONS, MLP  # noqa: E402
 from faflow.rules import RULES  # noqa: E402
+from faflow.solvers import counts_evaluations  # noqa: E402
 from faflow.tasks import make_data  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +93,8 @@ def own(solver: str) -> Callable:
         counts = {k: int(v) for k, v in end.counts._asdict().items() if k != "implicit"}
         if end.counts.implicit is not None:
             counts |= {k: int(v) for k, v in end.counts.implicit._asdict().items()}
+        if not counts_evaluations(numerics.build_solver()):
+            del counts["evaluations"]
         ended = int(end.outcome) == 0
         return np.concatenate([np.ravel(part) for part in parts]) if ended else None, counts
 

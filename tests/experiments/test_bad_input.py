@@ -63,6 +63,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("flow.solver=tsit6", "flow.solver:", "'tsit5'"),
         ("flow.solver=euler", "flow.step:", "euler"),
         ("flow.step=9", "flow.step:", "t1"),
+        ("flow={t1=1,solver='bdf',step=0.1}", "flow.step:", "chooses its steps"),
         ("flow.step=0.06", "flow.step:", "0.0625"),
         ("flow={t1=1,spacing='log',step=0.1}", "flow.step:", "linear"),
         ("flow.first=0.1", "flow.first:", "log"),
@@ -128,6 +129,8 @@ def test_implicit_methods_across_kinks(config: Path, capsys, solver: str, activa
     [
         (["flow.step=0.05"], "flow.step:", "remove it"),
         (["flow.solver=heun"], "flow.solver:", "tsit5"),
+        (["flow.solver=bdf"], "flow.solver:", "tsit5"),
+        (["flow.solver=bdf", "flow.kinks=plain"], "flow.solver:", "heun"),
         (["flow.solver=gauss4", "flow.step=0.05"], "flow.step:", "remove it"),
         (["rule.kind=kolen-pollack"], "flow.kinks:", "layerwise"),
         (["network.activation=tanh"], "flow.kinks:", "'auto'"),
