@@ -1,6 +1,7 @@
 """The command line beyond `run`: what it prints, its exit codes, its lightness."""
 
 import os
+import pwd
 import subprocess
 import sys
 import tomllib
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import faflow
-from faflow.cli import main
+from faflow.cli import _programs, main
 from faflow.experiments.check import NETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,3 +157,15 @@ def test_programs_are_kept_on_disk(folder: Path) -> None:
         found.append((hits, len(list((folder / "cache" / "faflow").glob("jit_solve-*-cache")))))
     (_, first), (hits, second) = found
     assert first == second == 1 and hits > 0
+
+
+def test_without_a_home_no_program_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without an entry in passwd and without $HOME has no folder; that is no error."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert _programs() is None

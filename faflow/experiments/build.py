@@ -28,7 +28,7 @@ from ..networks import MLP, AbstractNetwork, GatedMLP
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..population import AbstractPopulationRule, PopulationLoss
-from ..rules import AbstractForecastingRule, AbstractLearningRule, FAStar, Forecast
+from ..rules import AbstractLearningRule, FAStar, forecast
 from ..solvers import BDF, SOLVERS, Method
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
@@ -138,16 +138,12 @@ def _modified(
     resolved: Resolved, rule: AbstractLearningRule, weights: AbstractNetwork
 ) -> AbstractLearningRule:
     """The rule under its modifiers, with forecasts of what these do to its laws."""
-    unmodified = rule
     for index, choice in enumerate(resolved.modifiers):
         path = f"rule.modifiers.{index}"
         rule = make(path, choice, rule=rule)
         with blaming(path, resolved.suspects, f"{path}.kind"):
             rule.laws(weights)
-    if not isinstance(rule, AbstractForecastingRule) or "laws" not in resolved.names:
-        return rule
-    laws = {f"unmodified-{name}": law for name, law in unmodified.laws(weights).items()}
-    return Forecast(rule, laws) if laws else rule
+    return forecast(rule, weights, "unmodified-") if "laws" in resolved.names else rule
 
 
 def _taught(

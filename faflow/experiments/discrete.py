@@ -1,5 +1,6 @@
 """[discrete]: the config's rule in steps of eta, beside its flow."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import xarray as xr
 from .._results import Outcome
 from ..flow import Discrete, FlowSolution, TwinSolution, run_twin
 from ..observables import Loss
-from ..rules import FAStar
+from ..rules import FAStar, bare
 from .build import DISCRETE, TWIN, Experiment, section_key
 from .errors import ConfigError
 from .observe import WeightsNow
@@ -61,13 +62,13 @@ def run_twins(
     key = section_key(resolved, section, DISCRETE)
     laws = {name: law for name, (law, claimed) in experiment.laws.items() if claimed}
     observables = {"loss": Loss(), TWIN: WeightsNow(False)}
+    problem = experiment.problem
+    problem = dataclasses.replace(problem, rule=bare(problem.rule))  # forecasts are the flow's
     run = eqx.filter_jit(run_twin)
     found = []
     for eta in etas(resolved):
         discrete = Discrete(eta, key, section.batch, section.method)
-        twin = jax.block_until_ready(
-            run(experiment.problem, experiment.ts, observables, laws, discrete)
-        )
+        twin = jax.block_until_ready(run(problem, experiment.ts, observables, laws, discrete))
         found.append(Twin(eta, twin, _distance(twin, solution)))
     return tuple(found)
 

@@ -67,10 +67,12 @@ def bare(rule: AbstractLearningRule) -> AbstractLearningRule:
     return rule.rule if isinstance(rule, Forecast) else rule
 
 
-def forecast(rule: AbstractLearningRule, weights: AbstractNetwork) -> AbstractLearningRule:
-    """The rule with a forecast of every law of its innermost rule; itself if it modifies none or
-    has no forecast, or if there is no law."""
+def forecast(
+    rule: AbstractLearningRule, weights: AbstractNetwork, prefix: str = ""
+) -> AbstractLearningRule:
+    """The rule with a forecast of every law of its innermost rule, by the law's name after
+    `prefix`; itself if it modifies none or has no forecast, or if there is no law."""
     if not isinstance(rule, AbstractForecastingRule):
         return rule
-    laws = unmodified(rule).laws(weights)
+    laws = {prefix + name: law for name, law in unmodified(rule).laws(weights).items()}
     return Forecast(rule, laws) if laws else rule

@@ -12,6 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float
 
@@ -151,9 +152,10 @@ def check_numbers(option: str, values: Array, *, zero: bool = False) -> None:
     of which nothing is known yet, pass."""
     if isinstance(values, Tracer):
         return
-    if not bool(jnp.all(jnp.isfinite(values) & ((values >= 0) if zero else (values > 0)))):
+    known = np.asarray(values)  # numpy's, so that constants are tested under jit too
+    if not np.all(np.isfinite(known) & ((known >= 0) if zero else (known > 0))):
         wanted = "of 0 or more" if zero else "above 0"
-        raise ValueError(f"Option `{option}` is {values.tolist()}; give finite numbers {wanted}.")
+        raise ValueError(f"Option `{option}` is {known.tolist()}; give finite numbers {wanted}.")
 
 
 def check_field(rule: Any, modifier: str) -> None:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from .._types import Array
@@ -89,7 +90,7 @@ class WeightNormalisation(AbstractModifiedRule):
 
 
 def _check_rows(layer: int, weight: Array) -> None:
-    if not isinstance(weight, Tracer) and not bool(jnp.all(jnp.any(weight != 0, axis=1))):
+    if not isinstance(weight, Tracer) and not np.all(np.any(np.asarray(weight) != 0, axis=1)):
         raise ValueError(
             f"Weight normalisation needs rows that are not zero, but layer {layer} has one; start "
             "elsewhere (init), or leave the layer out of `layers`."

@@ -186,3 +186,16 @@ def test_rates_that_change_have_no_predicted_exponent() -> None:
         for decays in (0.0, 1.0)
     }
     assert told[0.0].status != "unavailable" and told[1.0].status == "unavailable"
+
+
+def test_the_twin_takes_steps_at_the_rates_of_their_times(config: Path) -> None:
+    """Distances to the flow fall as eta^2 with Heun's method, whose stages see eta_l(t) at theirs;
+    momentum's state is stepped as a whole."""
+    rates = '{kind="learning-rates", rates=[1.0, 2.0], decays=[0.0, 2.0]}, {kind="momentum"}'
+    sets = (
+        f"rule.modifiers=[{rates}]", "flow.rtol=1e-9", "discrete.eta=[0.02, 0.01]",
+        'discrete.method="heun"', 'observe.names=["loss", "laws"]', "expect={}",
+    )  # fmt: skip
+    summary = json.loads((run(config, *sets) / "summary.json").read_text())
+    assert abs(summary["discrete"]["order"] - 2) < 0.2
+    assert all(run["laws"] == {} for run in summary["discrete"]["runs"])  # momentum claims none
