@@ -18,6 +18,7 @@ Matrix = Float[Array, "_out _in"]
 Inputs = Float[Array, "samples inputs"]
 Outputs = Float[Array, "samples outputs"]
 PerSample = Float[Array, " samples"]
+Kernel = Float[Array, "samples outputs samples outputs"]
 
 Record = PyTree[Array]
 
@@ -26,6 +27,7 @@ __all__ = [
     "Flag",
     "Inputs",
     "Integer",
+    "Kernel",
     "Matrix",
     "Outputs",
     "PerSample",

@@ -111,16 +111,36 @@ def _complain(text: str) -> int:
 
 
 @contextmanager
-def _precision(wanted: str) -> Iterator[None]:
-    """JAX in float64 or float32 for as long as one config runs."""
+def _jax(precision: str) -> Iterator[None]:
+    """JAX in float64 or float32 for as long as one config runs, compiled programs kept on disk."""
     import jax
 
-    before = jax.config.read("jax_enable_x64")
-    jax.config.update("jax_enable_x64", wanted == "float64")
+    wanted = {"jax_enable_x64": precision == "float64"}
+    folder = _programs()
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None and folder is not None:
+        wanted |= {
+            "jax_compilation_cache_dir": str(folder),
+            "jax_persistent_cache_min_compile_time_secs": 0.1,
+        }
+    before = {name: getattr(jax.config, name) for name in wanted}
+    for name, value in wanted.items():
+        jax.config.update(name, value)
     try:
         yield
     finally:
-        jax.config.update("jax_enable_x64", before)
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def _programs() -> Path | None:
+    """The folder of compiled programs, where JAX finds its own by their content; None if there can
+    be none. JAX_COMPILATION_CACHE_DIR names another, JAX_ENABLE_COMPILATION_CACHE=false none."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "faflow"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 # ---- commands -----------------------------------------------------------------------------------
@@ -157,7 +177,7 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None and several:
         out = out / resolved.config.name
-    with _precision(resolved.config.precision):
+    with _jax(resolved.config.precision):
         result = experiments.run(
             resolved, out=out, replace=arguments.replace, note=_note, meter=_meter(arguments.json)
         )
@@ -210,7 +230,7 @@ def _laws(arguments: Any) -> int:
         from . import experiments
 
         resolved = experiments.resolve_path(arguments.config, arguments.overrides)
-        with _precision("float64"):
+        with _jax("float64"):
             report = experiments.find_laws(resolved, arguments.degree)
         if arguments.json:
             print(json.dumps(report, indent=2, allow_nan=False))
@@ -268,7 +288,7 @@ def _check(arguments: Any) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        with _precision("float64"):
+        with _jax("float64"):
             check = experiments.check_rule(arguments.rule)
         _print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
         print(check.verdict)

@@ -15,6 +15,7 @@ from jaxtyping import install_import_hook
 from prediction_table import write
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_compilation_cache", False)  # every run of the tests compiles anew
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

@@ -31,6 +31,7 @@ ROOMS = {
     "observables": (3, "observables"),
     "rules": (4, "rules"),
     "flow": (5, "flow"),
+    "population": (5, "population"),
     "analysis": (6, "analysis"),
     "discovery": (6, "discovery"),
     "ensembles": (6, "ensembles"),

@@ -1,5 +1,6 @@
 """The command line beyond `run`: what it prints, its exit codes, its lightness."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -124,3 +125,34 @@ def test_version_is_that_of_the_package(capsys) -> None:
 def test_front_door() -> None:
     assert all(callable(getattr(faflow, name)) for name in ("run", "open", "integrate"))
     assert not hasattr(faflow, "nothing")
+
+
+COUNTED = """
+import sys
+import jax
+from faflow.cli import main
+hits = []
+jax.monitoring.register_event_listener(
+    lambda event, **more: event.endswith("cache_hits") and hits.append(event)
+)
+code = main(sys.argv[1:])
+print(code, len(hits))
+"""
+
+
+def test_programs_are_kept_on_disk(folder: Path) -> None:
+    """A second run of the same shapes, with other numbers, finds the program of the first."""
+    found = []
+    for number, scale in enumerate((1.0, 0.5)):
+        arguments = ["run", "one.toml", "--no-figures", "--json", "--out", f"run{number}"]
+        done = subprocess.run(
+            [sys.executable, "-c", COUNTED, *arguments, "--set", f"init.scale={scale}"],
+            cwd=folder, capture_output=True, text=True,
+            env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT),
+                 "JAX_ENABLE_COMPILATION_CACHE": "true"},
+        )  # fmt: skip
+        code, hits = map(int, done.stdout.splitlines()[-1].split())
+        assert code == 0
+        found.append((hits, len(list((folder / "cache" / "faflow").glob("jit_solve-*-cache")))))
+    (_, first), (hits, second) = found
+    assert first == second == 1 and hits > 0

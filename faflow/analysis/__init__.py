@@ -2,6 +2,8 @@
 
 from .alignment import AlignmentCertificate as AlignmentCertificate
 from .alignment import alignment_certificate as alignment_certificate
+from .duals import Dual as Dual
+from .duals import dual as dual
 from .exponent import ExponentFit as ExponentFit
 from .exponent import fit_exponent as fit_exponent
 from .laws import LawDrift as LawDrift
@@ -9,6 +11,9 @@ from .laws import LawRate as LawRate
 from .laws import forecast_error as forecast_error
 from .laws import law_drift as law_drift
 from .laws import law_rate as law_rate
+from .lazy import LazyKernels as LazyKernels
+from .lazy import lazy_kernel as lazy_kernel
+from .lazy import lazy_kernels as lazy_kernels
 from .limits import FactorisationReport as FactorisationReport
 from .limits import MinimumNormReport as MinimumNormReport
 from .limits import factorisation_report as factorisation_report

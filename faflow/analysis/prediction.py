@@ -18,7 +18,7 @@ from .._types import Array
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
-from ..rules import AbstractLearningRule, AbstractWeightRule
+from ..rules import AbstractLearningRule, AbstractWeightRule, error_response
 from ..tasks import Data
 from ..tasks.losses import Squared
 
@@ -90,22 +90,17 @@ def predict_exponent(
 def residual_operator(
     rule: AbstractWeightRule, weights: AbstractNetwork, feedback: Feedback, data: Data
 ) -> Callable[[Array], Array]:
-    """u -> K u, u (samples, outputs): K = -J_f G at fixed weights.
+    """u -> K u, u (samples, outputs): K = -J_f G at fixed weights, e' = -K e for e = f - y.
 
-    The velocity is affine in the targets, so G u is its derivative in the direction -u.
+    The rule's effective kernel (`rules.kernel`) times the data's weight, since what it hears is
+    dLoss/df = weight * e.
     """
 
     @eqx.filter_jit
-    def apply(u: Array, weights, feedback, data) -> Array:
-        def velocity(targets):
-            shifted = eqx.tree_at(lambda d: d.targets, data, targets)
-            return rule.vector_field(weights, feedback, shifted)
+    def apply(u: Array, rule, weights, feedback, data) -> Array:
+        return data.weight * error_response(rule, weights, feedback, data)(u)
 
-        _, push = jax.jvp(velocity, (data.targets,), (-u,))
-        _, change = jax.jvp(lambda net: net(data.inputs), (weights,), (push,))
-        return -change
-
-    return lambda u: apply(u, weights, feedback, data)
+    return lambda u: apply(u, rule, weights, feedback, data)
 
 
 def _closure(first: np.ndarray, operators) -> np.ndarray | None:

@@ -4,6 +4,7 @@ from .discover import MOST_WEIGHTS as MOST_WEIGHTS
 from .discover import Discovery as Discovery
 from .discover import KnownLaw as KnownLaw
 from .discover import discover as discover
+from .discover import discover_in as discover_in
 from .fields import Fields as Fields
 from .lie import Orbit as Orbit
 from .lie import find_orbit as find_orbit

@@ -68,7 +68,12 @@ def discover(
     degree: int | None = 2,
     seed: int = 0,
 ) -> Discovery:
-    """The laws of a rule on a network of this shape with this feedback.
+    """The laws of a rule on a network of this shape with this feedback; see `discover_in`."""
+    return discover_in(Fields(rule, weights, feedback), degree=degree, seed=seed)
+
+
+def discover_in(fields: Fields, *, degree: int | None = 2, seed: int = 0) -> Discovery:
+    """What none of these fields changes.
 
     The count is taken at two generic states, which must agree. With kinks states lie in regions,
     and in some (a neuron that no input wakes moves no weight) more functions stay; a law has to
@@ -76,8 +81,7 @@ def discover(
     polynomial laws are searched (None: not at all). ValueError for a state of more than
     MOST_WEIGHTS entries, too many monomials, or a rule that serves no random data.
     """
-    fields = Fields(rule, weights, feedback)
-    rng = np.random.default_rng(seed)
+    rng, weights = np.random.default_rng(seed), fields.weights
     size = len(fields.counted)
     if size > MOST_WEIGHTS:
         raise ValueError(

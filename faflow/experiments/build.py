@@ -14,13 +14,15 @@ import numpy as np
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
 from ..flow import SKETCH, FlowProblem, Numerics, Stops, WeightSketch, check_exact, solve
-from ..networks import MLP, AbstractNetwork
+from ..networks import MLP, AbstractNetwork, GatedMLP
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
+from ..population import AbstractPopulationRule, PopulationLoss
 from ..rules import AbstractForecastingRule, AbstractLearningRule, FAStar, Forecast
 from ..solvers import SOLVERS
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
+from .asked import asked_laws
 from .blame import blaming
 from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
@@ -30,9 +32,10 @@ from .start import check_field, check_network
 
 # Numbers folded into a section's seed, so that one seed draws independent sections. Fixed for good:
 # other numbers would be other data.
-TASK, INIT, FEEDBACK, DISCRETE = 1, 2, 3, 4
+TASK, INIT, FEEDBACK, DISCRETE, SIMULATE = 1, 2, 3, 4, 5
 
 TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
+POPULATION_LOSS = "population-loss"  # the record by which it is compared with simulations
 
 MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
@@ -55,8 +58,9 @@ def build(resolved: Resolved) -> Experiment:
     rule = make("rule", resolved.rule)
     _check_rule(resolved, rule, task)
     weights, feedback = _weights_and_feedback(resolved, rule.form, task)
-    rule = _modified(resolved, rule, weights)
-    problem = FlowProblem(rule, _gated(resolved, weights), feedback, task.data)
+    weights = _network(resolved, weights)
+    rule = _taught(resolved, rule, task, weights)
+    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, task.data)
     check_network(resolved, problem)
     _check_slaved_readout(problem)
     check_field(resolved, problem)
@@ -130,6 +134,25 @@ def _modified(
         return rule
     laws = {f"unmodified-{name}": law for name, law in unmodified.laws(weights).items()}
     return Forecast(rule, laws) if laws else rule
+
+
+def _taught(
+    resolved: Resolved, rule: AbstractLearningRule, task: Task, weights: AbstractNetwork
+) -> AbstractLearningRule:
+    """Rules of the population are handed the task's teacher, and see its inputs as drawn."""
+    if not isinstance(rule, AbstractPopulationRule):
+        return rule
+    section, network = resolved.config.task, resolved.config.network
+    if network.kind != "mlp":
+        what = f"is '{network.kind}', but {resolved.rule.kind} has equations for 'mlp' alone"
+        raise ConfigError("network.kind", what)
+    for name, plain in (("standardise", False), ("whiten", "none"), ("scale", 1.0)):
+        value = getattr(section, name)
+        if value != plain:
+            what = f"is {shown(value)}, but {resolved.rule.kind} has inputs of N(0, 1); remove it"
+            raise ConfigError(f"task.{name}", what)
+    with blaming("rule.kind", resolved.suspects):
+        return rule.taught(task.teacher, weights)
 
 
 def _check_slaved_readout(problem: FlowProblem) -> None:
@@ -207,8 +230,13 @@ def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -
         return draw_feedback(draw, key, widths, form, weights)
 
 
-def _gated(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
-    """The same weights; with `kinks = "smooth"` under the gate in place of relu."""
+def _network(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
+    """The same weights in the network that is asked for: behind frozen gates, or with
+    `kinks = "smooth"` under the gate in place of relu."""
+    network = resolved.config.network
+    if network.kind == "gated":
+        phi, seed = weights.activation, resolved.config.seed_of(network)
+        return GatedMLP(weights.weights, weights.biases, gate=phi, seed=seed)
     phi = gate(resolved.flow)
     return weights if phi is None else dataclasses.replace(weights, activation=phi)
 
@@ -243,7 +271,7 @@ def _laws(
     if len(problem.weights.weights) < 2:
         raise ConfigError("observe.names", "lists 'laws', but there is no hidden layer; remove it")
     with blaming("rule.kind", resolved.suspects):
-        laws = observe.asked_laws(problem, resolved.config.observe.laws)
+        laws = asked_laws(resolved, problem)
         jax.eval_shape(
             lambda *point: [(law(*point), law.scale(*point)) for law, _ in laws.values()],
             problem.weights, problem.feedback, problem.data,
@@ -266,6 +294,8 @@ def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, Ab
         found[SKETCH] = WeightSketch()
     if resolved.config.discrete is not None:
         found[TWIN] = observe.WeightsNow(False)
+    if resolved.config.simulate is not None and isinstance(problem.rule, AbstractPopulationRule):
+        found[POPULATION_LOSS] = PopulationLoss(problem.rule.known())
     return found
 
 

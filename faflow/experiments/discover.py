@@ -9,9 +9,11 @@ from ..discovery import (
     MOST_WEIGHTS,
     Discovery,
     Fields,
-    discover,
+    discover_in,
     monomial_count,
 )
+from ..population import AbstractPopulationRule
+from ..rules import bare
 from .blame import blaming
 from .build import build
 from .errors import ConfigError
@@ -27,15 +29,22 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
     ConfigError if the network or the degree is too large, or the rule serves no random data.
     """
     problem = build(resolved).problem
+    rule = bare(problem.rule)
+    if isinstance(problem.rule, AbstractPopulationRule):
+        what = f"is '{resolved.rule.kind}', which has one field, whatever the data; use its rule of"
+        raise ConfigError("rule.kind", f"{what} finite samples")
     weights = sum(leaf.size for leaf in jax.tree.leaves(problem.weights))
     if weights > MOST_WEIGHTS:
         what = f"asks for {weights} weights, and laws are counted for {MOST_WEIGHTS} at most"
         raise ConfigError("network.widths", f"{what}; lower it")
     with blaming("rule.kind", resolved.suspects):
-        fields = Fields(problem.rule, problem.weights, problem.feedback)
+        fields = Fields(rule, problem.weights, problem.feedback)
+    if len(fields.counted) > MOST_WEIGHTS:
+        what = f"asks for {weights} weights, and the rule's state is {len(fields.counted)} numbers:"
+        raise ConfigError("network.widths", f"{what} {MOST_WEIGHTS} at most; lower it")
     chosen = _degree(len(fields.counted), degree)
     with blaming("rule.kind", resolved.suspects):
-        found = discover(problem.rule, problem.weights, problem.feedback, degree=chosen or None)
+        found = discover_in(fields, degree=chosen or None)
     return {
         "schema": 1,
         "name": resolved.config.name,

@@ -53,20 +53,18 @@ def check_discrete(resolved: Resolved, experiment: Experiment) -> None:
 def run_twins(
     resolved: Resolved, experiment: Experiment, solution: FlowSolution
 ) -> tuple[Twin, ...]:
-    """The discrete rule at every eta; one program for all of them. The identity of laws is told
-    for those that the rule claims and that are quadratic: others don't obey it."""
+    """The discrete rule at every eta; one program for all of them. Laws that the rule claims are
+    followed; what the identity makes of them is told of the quadratic ones, which alone obey it."""
     section = resolved.config.discrete
     if section is None:
         return ()
     key = section_key(resolved, section, DISCRETE)
-    laws = {
-        name: law for name, (law, claimed) in experiment.laws.items() if claimed and law.quadratic
-    }
+    laws = {name: law for name, (law, claimed) in experiment.laws.items() if claimed}
     observables = {"loss": Loss(), TWIN: WeightsNow(False)}
     run = eqx.filter_jit(run_twin)
     found = []
     for eta in etas(resolved):
-        discrete = Discrete(eta, key, section.batch)
+        discrete = Discrete(eta, key, section.batch, section.method)
         twin = jax.block_until_ready(
             run(experiment.problem, experiment.ts, observables, laws, discrete)
         )
@@ -102,7 +100,8 @@ def discrete_section(
     order = None
     if np.sum(fine) >= 2:
         order = float(np.polyfit(np.log(steps[fine]), np.log(ends[fine]), 1)[0])
-    return {"batch": resolved.config.discrete.batch, "runs": runs, "order": order}
+    section = resolved.config.discrete
+    return {"method": section.method, "batch": section.batch, "runs": runs, "order": order}
 
 
 def _run(experiment: Experiment, twin: Twin) -> dict[str, Any]:
@@ -119,28 +118,32 @@ def _run(experiment: Experiment, twin: Twin) -> dict[str, Any]:
     }
 
 
-def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, float]:
-    """How far the law moved, and how far that is from the identity, relative to its scale."""
+def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, float | None]:
+    """How far the law moved, and how far that is from the identity (None: it has none), relative
+    to its scale."""
     problem, reached = experiment.problem, np.asarray(twin.reached)
     law = experiment.laws[name][0]
     scales = jax.tree.leaves(law.scale(problem.weights, problem.feedback, problem.data))
-    moved = missed = 0.0
-    leaves = zip(
-        jax.tree.leaves(twin.laws[name]), jax.tree.leaves(twin.predicted[name]), scales, strict=True
-    )
-    for values, told, scale in leaves:
-        values, told = np.asarray(values)[reached], np.asarray(told)[reached]
-        size = max(float(np.max(np.abs(scale))), float(np.max(np.abs(values))))
-        moved = max(moved, float(np.max(np.abs(values - values[:1]))) / size)
-        missed = max(missed, float(np.max(np.abs(values - told))) / size)
-    return {"relative_change": moved, "identity": missed}
+    found = [np.asarray(leaf)[reached] for leaf in jax.tree.leaves(twin.laws[name])]
+    sizes = [
+        max(float(np.max(np.abs(scale))), float(np.max(np.abs(values))))
+        for scale, values in zip(scales, found, strict=True)
+    ]
+
+    def worst(against: list[np.ndarray]) -> float:
+        misses = map(lambda values, told: np.max(np.abs(values - told)), found, against)
+        return max(float(miss) / size for miss, size in zip(misses, sizes, strict=True))
+
+    told = [np.asarray(leaf)[reached] for leaf in jax.tree.leaves(twin.predicted.get(name, []))]
+    moved = worst([values[:1] for values in found])
+    return {"relative_change": moved, "identity": worst(told) if told else None}
 
 
 def discrete_dataset(
     experiment: Experiment, twins: tuple[Twin, ...], time: xr.Variable, reached: np.ndarray
 ) -> xr.Dataset:
-    """Over eta and time: `distance`, `loss`, and the layer balance as it was and as predicted, its
-    hidden layers counted from 1."""
+    """Over eta and time: `distance`, `loss`, and the layer balance as it was and, if its identity
+    says, as predicted, its hidden layers counted from 1."""
     about = {
         "distance": "relative distance of the weights to the flow's",
         "loss": "loss",
@@ -161,6 +164,8 @@ def discrete_dataset(
             continue  # per neuron: in the summary only
         coordinates[f"layer_of_{name}"] = np.asarray(experiment.laws[name][0].layers)
         for suffix, part in (("", "laws"), ("_predicted", "predicted")):
+            if name not in getattr(twins[0].solution, part):
+                continue  # not quadratic: no identity speaks of it
             values = [np.asarray(getattr(twin.solution, part)[name])[reached] for twin in twins]
             dims = ("eta", "time", f"layer_of_{name}")
             found[name + suffix] = xr.Variable(dims, np.stack(values), _attrs(name))

@@ -9,7 +9,10 @@ import tomli_w
 
 from .resolve import Choice, Resolved
 
-_OUTSIDE = ("network", "init", "task", "rule", "feedback", "flow", "discrete", "observe", "expect")
+_OUTSIDE = (
+    "network", "init", "task", "rule", "feedback", "flow", "discrete", "simulate", "observe",
+    "expect",
+)  # fmt: skip
 
 
 def config_text(
@@ -52,6 +55,8 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
     table["flow"] = resolved.flow.model_dump()
     if config.discrete is not None:
         table["discrete"] = config.discrete.model_dump()
+    if config.simulate is not None:
+        table["simulate"] = config.simulate.model_dump()
     observe = config.observe.model_dump() | {"names": resolved.names}
     table["observe"] = observe
     if config.expect:

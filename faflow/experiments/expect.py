@@ -15,7 +15,8 @@ Bounds = dict[str, Any]  # dotted path -> table of limits, or a plain value
 LIMITS = frozenset({"max", "min", "near", "within"})
 SECTIONS = (
     "name", "status", "t_final", "loss", "solver", "laws", "alignment", "exponent",
-    "minimum_norm", "factorisation", "exact_solution", "kinks", "discrete", "facts", "warnings",
+    "minimum_norm", "factorisation", "exact_solution", "kernel", "kinks", "discrete",
+    "order_parameters", "facts", "warnings",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from ..analysis import law_rate
 from ..flow import FlowProblem
 from ..observables import AbstractConservationLaw
+from ..population import AbstractPopulationRule
 from ..rules import State
 
 KEPT = {"float64": 1e-9, "float32": 1e-4}  # relative rate below which a law counts as kept
@@ -22,7 +23,10 @@ def is_kept(law: AbstractConservationLaw, problem: FlowProblem, bound: float) ->
     """
     rule, point = problem.rule, (problem.weights, problem.feedback, problem.data)
     start = rule.init(*point)
-    for state, t in ((start, 0.0), (perturbed(start), 1.0)):
+    other = perturbed(start)
+    if isinstance(rule, AbstractPopulationRule):  # not all matrices are overlaps of some weights
+        other = rule.init(perturbed(problem.weights), problem.feedback, problem.data)
+    for state, t in ((start, 0.0), (other, 1.0)):
         rate = law_rate(law, rule, *point, state, jnp.asarray(t))
         if not bool(np.all(np.asarray(rate.relative) < bound)):
             return False

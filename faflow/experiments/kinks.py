@@ -24,6 +24,7 @@ import diffrax
 from ..flow import Exact
 from ..networks import AbstractActivation, GatedReLU
 from ..networks.activations import LeakyReLU, RectifiedPower
+from ..population import AbstractPopulationRule
 from ..rules import AbstractLayerwiseRule
 from .errors import ConfigError, shown
 from .schema import Config, ExactSection, FlowSection, SmoothSection
@@ -59,12 +60,14 @@ DEFAULTS: dict[Method, Defaults] = {
 
 def method_of(config: Config, phi: AbstractActivation, rule: type) -> Method:
     """How the flow is integrated; "none": it meets no kinks. ConfigError if it can't be."""
-    kinks, kinked = config.flow.kinks, phi.kinked and len(config.network.widths) > 2
+    kinks, network = config.flow.kinks, config.network
+    kinked = phi.kinked and len(network.widths) > 2 and network.kind != "gated"
+    kinked = kinked and not issubclass(rule, AbstractPopulationRule)  # smooth in expectation
     _check_tables(config.flow)
     if kinks in ("auto", "plain"):
         return "plain" if kinked else "none"
     if not kinked:
-        needs = "an activation with a kink and a hidden layer"
+        needs = "an activation with a kink, in a hidden layer without frozen gates"
         _refuse(kinks, f"needs {needs}, but there is none; set it to 'auto'")
     if kinks == "smooth":
         if not _is_relu(phi):

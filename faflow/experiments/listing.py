@@ -7,7 +7,8 @@ from typing import Any
 from ..networks import ACTIVATIONS
 from ..networks import INITIALISATIONS as DRAWN
 from ..networks.initialise import initial_network
-from ..rules import MODIFIERS, RULES
+from ..population import POPULATION_RULES
+from ..rules import MODIFIERS
 from ..solved import SOLVED
 from ..solvers.registry import NOTES
 from .kinks import ABOUT as KINKS
@@ -20,6 +21,7 @@ _LAW_ABOUT = {
     "layer-balance": "1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1}), per hidden layer",
     "neuron-balance": "the same per hidden neuron j: row j of W_l, column j of W_{l+1}",
     "matrix-balance": "W_l W_l^T + beta_l beta_l^T - M(W_{l+1}), linear networks",
+    "subspace-balance": "the matrix on what a narrow layer l + 1 hears (direct feedback)",
 }
 
 
@@ -45,7 +47,7 @@ def _rules() -> list[dict[str, str]]:
             "laws": _kept(rule),
             "options": _options(rule),
         }
-        for name, rule in RULES.items()
+        for name, rule in REGISTRIES["rules"].items()
     ]
 
 
@@ -62,10 +64,11 @@ def _modifiers() -> list[dict[str, str]]:
 
 
 def _kept(rule: Any) -> str:
-    """The laws a rule keeps in three-layer ReLU nets, then those it keeps in linear nets only."""
-    keeps = []
+    """The laws a rule keeps in three-layer ReLU nets (those of the population in two-layer ones),
+    then those it keeps in linear nets only."""
+    keeps, widths = [], (2, 2, 1) if rule in POPULATION_RULES.values() else (2, 2, 2, 2)
     for activation in ("linear", "relu"):
-        net = initial_network(DRAWN["zero"](), _no_key(), (2, 2, 2, 2), ACTIVATIONS[activation]())
+        net = initial_network(DRAWN["zero"](), _no_key(), widths, ACTIVATIONS[activation]())
         keeps.append({name: law.layers for name, law in rule().laws(net).items()})
     linear, relu = keeps
     fewer = " (last hidden layer; every layer in linear nets)"
@@ -85,7 +88,7 @@ def _solvers() -> list[dict[str, str]]:
 
 
 def _laws() -> list[dict[str, str]]:
-    return [{"name": name, "about": _LAW_ABOUT.get(name, "")} for name in REGISTRIES["laws"]]
+    return [{"name": name, "about": about} for name, about in _LAW_ABOUT.items()]
 
 
 def _solved() -> list[dict[str, str]]:

@@ -15,28 +15,24 @@ from ..observables import (
     AbstractObservable,
     Alignment,
     BackProjectedResidual,
-    Balance,
-    FeedbackPotential,
     Loss,
     MapDistance,
     Norms,
     Residual,
     ScaleOf,
-    WeightPotential,
-    hidden_layers,
-    law_degree,
 )
+from ..population import AbstractPopulationRule, Overlaps, PopulationLoss
 from ..rules import (
     AbstractLayerwiseRule,
     AbstractWeightRule,
     DeltaAlignment,
     Exponent,
-    Forecast,
     Speed,
     unmodified,
 )
 from ..tasks import feedback_limit, minimum_norm_map
 from .exact import exact_distance
+from .kernels import kernel_observable
 
 Observed = dict[str, AbstractObservable]
 
@@ -82,41 +78,6 @@ def feedback_moves(problem: FlowProblem) -> bool:
     return problem.feedback.form != "none" and not isinstance(rule, AbstractWeightRule)
 
 
-# ---- laws ---------------------------------------------------------------------------------------
-
-
-def asked_laws(
-    problem: FlowProblem, asked: tuple[str, ...]
-) -> dict[str, tuple[AbstractConservationLaw, bool]]:
-    """The laws to record, each with whether the rule claims it.
-
-    A rule that claims none for this network is asked for the layer balance, so that its rate is
-    reported rather than silence.
-    """
-    claimed = problem.rule.laws(problem.weights)
-    found = {name: (law, True) for name, law in claimed.items()}
-    if isinstance(problem.rule, Forecast):
-        found |= {name: (law, False) for name, law in problem.rule.forecasts.items()}
-    for name in asked or (() if found else ("layer-balance",)):
-        if name not in found:
-            found[name] = (_unclaimed(problem, name), False)
-    return found
-
-
-def _unclaimed(problem: FlowProblem, name: Any) -> AbstractConservationLaw:
-    weights, form = problem.weights, problem.feedback.form
-    layers = hidden_layers(weights)
-    if form == "direct":
-        # F_{l+1} = D_{l+1}^+ D_l can be formed where layer l + 1 is at least as wide as the output.
-        outputs = weights.weights[-1].shape[0]
-        layers = tuple(
-            l for l in layers if l == layers[-1] or weights.weights[l].shape[0] >= outputs
-        )
-    potential = WeightPotential() if form == "none" else FeedbackPotential()
-    degree = law_degree(weights)
-    return Balance(potential, name, layers, 1.0 if degree is None else degree)
-
-
 def law_observables(laws: dict[str, tuple[AbstractConservationLaw, bool]]) -> Observed:
     """Every law and, as `<law>_scale`, the sum of its terms' sizes."""
     found: Observed = {}
@@ -147,8 +108,21 @@ def _delta_alignment(name: str, problem: FlowProblem) -> Observed:
     return {name: DeltaAlignment(rule)}
 
 
+def _population(make: Callable[..., AbstractObservable]):
+    def build(name: str, problem: FlowProblem) -> Observed:
+        rule = problem.rule
+        return {name: make(rule.known())} if isinstance(rule, AbstractPopulationRule) else {}
+
+    return build
+
+
 def _exponent(name: str, problem: FlowProblem) -> Observed:
     return {name: Exponent(problem.rule), "residual": Residual()}
+
+
+def _kernel(name: str, problem: FlowProblem) -> Observed:
+    kernel = kernel_observable(problem)
+    return {} if kernel is None else {name: kernel}
 
 
 def _minimum_norm(name: str, problem: FlowProblem) -> Observed:
@@ -174,13 +148,18 @@ OBSERVABLES: dict[str, Entry] = {
     "residual": Entry("||e||, e = dl/df per sample", _plain(Residual)),
     "back-projected-residual": Entry("||e F_L||", _with_feedback(BackProjectedResidual)),
     "norms": Entry("||W_l|| per layer", _plain(Norms)),
-    "laws": Entry("the laws the rule keeps, and observe.laws", lambda name, problem: {}),
+    "laws": Entry("the laws the rule keeps, and observe.controls", lambda name, problem: {}),
     "alignment": Entry("<W, F>, cosine and angle per feedback", _with_feedback(Alignment)),
     "delta-alignment": Entry("the rule's deltas against backprop's", _delta_alignment),
     "minimum-norm": Entry("distance of W_L ... W_1 to (X^+ Y)^T", _minimum_norm),
     "low-rank-limit": Entry("distance of W_2 W_1 to Y P_BY", _low_rank_limit),
     "exact-solution": Entry("distance of W_L ... W_1 to the exact flow's", exact_distance),
+    "population-loss": Entry(
+        "1/2 E (y - f)^2, exactly (population rules)", _population(PopulationLoss)
+    ),
+    "overlaps": Entry("covariance of the fields (population rules)", _population(Overlaps)),
     "speed": Entry("||dW/dt||", lambda name, problem: {name: Speed(problem.rule)}),
     "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
+    "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _kernel),
     "kinks": Entry("sign changes of pre-activations (kinked phi)", lambda name, problem: {}),
 }

@@ -23,7 +23,7 @@ MISSING = inspect.Parameter.empty
 
 # What a class's fields say about itself (an activation's degree), rather than what a user chooses.
 FACTS = frozenset({"degree", "kinked", "exact", "form", "label", "axes", "needs_weights"})
-_SUPPLIED = frozenset({"key", "rule"})  # by faflow; a modifier's rule is [rule]'s
+_SUPPLIED = frozenset({"key", "rule", "teacher"})  # by faflow; a modifier's rule is [rule]'s
 
 
 class Option(NamedTuple):

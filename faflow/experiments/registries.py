@@ -19,6 +19,7 @@ from ..feedback import AbstractFeedbackDraw, Form
 from ..networks import ACTIVATIONS, AbstractActivation, AbstractInitialisation
 from ..networks import INITIALISATIONS as DRAWN_INITIALISATIONS
 from ..observables import LAWS
+from ..population import POPULATION_RULES
 from ..rules import MODIFIERS, RULES, AbstractLearningRule, AbstractModifiedRule
 from ..solvers import SOLVERS
 from ..tasks import LOSSES, TASKS, AbstractLoss
@@ -29,7 +30,7 @@ INITIALISATIONS = {**DRAWN_INITIALISATIONS, "arrays": WeightsFromFile}
 FEEDBACKS = {**DRAWN_FEEDBACKS, "arrays": FeedbackFromFile}
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
-    "rules": RULES,
+    "rules": {**RULES, **POPULATION_RULES},
     "modifiers": MODIFIERS,
     "tasks": TASKS,
     "inits": INITIALISATIONS,

@@ -7,6 +7,7 @@ from typing import Any
 import diffrax
 import numpy as np
 
+from ..population import AbstractPopulationRule
 from ..solvers import FIXED_STEP_ONLY, SOLVERS
 from .blame import blaming
 from .choice import Choice
@@ -14,7 +15,7 @@ from .errors import ConfigError, nearest, shown
 from .kinks import DEFAULTS, Method, method_of, tables_of
 from .observe import OBSERVABLES, default_names
 from .options import check_options
-from .registries import LAWS, MODIFIERS, resolve, source_file
+from .registries import MODIFIERS, resolve, source_file
 from .schema import AbstractKindSection, ActivationSection, Config, FlowSection, ModifierSection
 
 SINGLE = 1e-4  # relative tolerance in float32
@@ -94,7 +95,28 @@ def resolve_config(config: Config, base: Path) -> Resolved:
         method=method,
     )
     make("task.loss", resolved.loss)
+    _check_richness(resolved)
+    if config.network.seed is not None and config.network.kind != "gated":
+        raise ConfigError("network.seed", "needs network.kind = 'gated'; remove it or change that")
     return resolved
+
+
+def _check_richness(resolved: Resolved) -> None:
+    """One richness for all sections of the mean-field scaling that the flow hears of."""
+    sections = {"init": resolved.init}
+    if resolved.rule.entry.form != "none":
+        sections["feedback"] = resolved.feedback
+    sections |= {f"rule.modifiers.{i}": choice for i, choice in enumerate(resolved.modifiers)}
+    found = {
+        path: choice.options["richness"]
+        for path, choice in sections.items()
+        if choice.kind == "mean-field"
+    }
+    first = next(iter(found), "")
+    for path, richness in found.items():
+        if richness != found[first]:
+            what = f"is {richness}, but {first}.richness is {found[first]}; make them equal"
+            raise ConfigError(f"{path}.richness", what)
 
 
 def make(path: str, choice: Choice, **supplied: Any) -> Any:
@@ -135,16 +157,17 @@ def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     names = config.observe.names
     if names is None:
         names = default_names(rule.entry.form, len(config.network.widths) - 1)
+        if issubclass(rule.entry, AbstractPopulationRule):
+            names = (*names, "population-loss")
     for index, name in enumerate(names):
         if name not in OBSERVABLES:
             raise ConfigError(
                 f"observe.names.{index}", f"is '{name}'; {nearest(name, OBSERVABLES)}"
             )
-    for index, name in enumerate(config.observe.laws):
-        if name not in LAWS:
-            raise ConfigError(f"observe.laws.{index}", f"is '{name}'; {nearest(name, LAWS)}")
-    if config.observe.laws and "laws" not in names:
-        raise ConfigError("observe.laws", "asks for laws, but observe.names lacks 'laws'; add it")
+    for key in ("laws", "controls"):
+        if getattr(config.observe, key) and "laws" not in names:
+            what = "asks for laws, but observe.names lacks 'laws'; add it"
+            raise ConfigError(f"observe.{key}", what)
     return tuple(dict.fromkeys(names))
 
 

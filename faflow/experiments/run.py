@@ -31,6 +31,7 @@ from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
 from .resolve import Resolved, resolve_config
+from .simulate import check_simulation, run_simulation
 from .summary import Seconds, plain, summarise
 from .tree import result_tree
 
@@ -103,6 +104,7 @@ def run(
     with np.errstate(all="ignore"):  # what is not finite is said in words
         experiment = build(resolved)
         check_discrete(resolved, experiment)
+        check_simulation(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
             raise ConfigError("--out", what)
@@ -126,8 +128,11 @@ def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
         if resolved.config.discrete is not None:
             note("running the discrete rule")
         twins = run_twins(resolved, experiment, solution)
-        summary = summarise(resolved, experiment, solution, seconds, error, twins)
-        return summary, result_tree(experiment, solution, twins)
+        if resolved.config.simulate is not None:
+            note("simulating")
+        simulation = run_simulation(resolved, experiment, solution)
+        summary = summarise(resolved, experiment, solution, seconds, error, twins, simulation)
+        return summary, result_tree(experiment, solution, twins, simulation)
 
 
 def _judged_afresh(resolved: Resolved, result: Result) -> Result:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..flow.problem import Branch
+from ..solvers import TABLEAUX
+from .errors import nearest
 from .expect import Bounds, parse_bounds
 
 Positive = Annotated[float, Field(gt=0)]
@@ -46,13 +48,18 @@ def _at_least_two(widths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class NetworkSection(AbstractSection):
-    """[network]: widths (input first, output last), activation (name or inline table), biases."""
+    """[network]: widths (input first, output last), activation (name or inline table), biases.
 
-    kind: Literal["mlp"] = "mlp"
+    `kind = "gated"`: a gated linear network, whose gates are the activation's slopes at random
+    projections of the inputs, drawn from `seed`.
+    """
+
+    kind: Literal["mlp", "gated"] = "mlp"
     widths: Annotated[tuple[Count, ...], AfterValidator(_at_least_two)]
     activation: Any = "linear"
     bias: bool = False
     bias_scale: Annotated[float, Field(ge=0)] = 0.0
+    seed: Seed | None = None
 
 
 class ActivationSection(AbstractKindSection):
@@ -161,20 +168,39 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if single else tuple(value) if isinstance(value, list) else value
 
 
+def _tableau(name: str) -> str:
+    if name not in TABLEAUX:
+        raise ValueError(nearest(name, TABLEAUX))
+    return name
+
+
 class DiscreteSection(AbstractSection):
     """[discrete]: the same rule in steps of `eta` (one, or several), beside the flow; `batch`:
-    samples per step, all of them unless given, drawn anew every epoch from `seed`."""
+    samples per step, all of them unless given, drawn anew every epoch from `seed`; `method`: the
+    explicit Runge-Kutta method whose steps they are."""
 
     eta: Annotated[tuple[Positive, ...], BeforeValidator(_one_or_more)]
     batch: Count | None = None
+    method: Annotated[str, AfterValidator(_tableau)] = "euler"
+    seed: Seed | None = None
+
+
+class SimulateSection(AbstractSection):
+    """[simulate]: online learning sample by sample beside a population rule's flow, on `inputs`
+    inputs (the network's, unless given), `seeds` times with samples of their own."""
+
+    seeds: Annotated[int, Field(ge=2, le=100_000)] = 16
+    inputs: Count | None = None
     seed: Seed | None = None
 
 
 class ObserveSection(AbstractSection):
-    """[observe]: what is recorded; `laws` lists laws to ask for beyond those the rule keeps."""
+    """[observe]: what is recorded; `laws` lists laws that the rule has to name, `controls` others
+    to follow although it names them not."""
 
     names: tuple[str, ...] | None = None
     laws: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
     save_weights: bool = False
 
 
@@ -191,6 +217,7 @@ class Config(AbstractSection):
     feedback: FeedbackSection = FeedbackSection()
     flow: FlowSection
     discrete: DiscreteSection | None = None
+    simulate: SimulateSection | None = None
     observe: ObserveSection = ObserveSection()
     expect: Table = {}
 
@@ -199,7 +226,13 @@ class Config(AbstractSection):
         return parse_bounds(self.expect)
 
     def seed_of(
-        self, section: InitSection | TaskSection | FeedbackSection | DiscreteSection
+        self,
+        section: InitSection
+        | TaskSection
+        | FeedbackSection
+        | DiscreteSection
+        | NetworkSection
+        | SimulateSection,
     ) -> int:
         """A section's own seed, or the config's."""
         return self.seed if section.seed is None else section.seed

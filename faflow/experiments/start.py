@@ -7,6 +7,7 @@ import numpy as np
 
 from ..feedback import feedback_shapes
 from ..flow import FlowProblem
+from ..networks import backward_activation
 from ..observables import AbstractConservationLaw
 from . import field
 from .blame import blaming
@@ -70,9 +71,10 @@ def _check_draws(resolved: Resolved, problem: FlowProblem) -> None:
 
 
 def _check_activation(resolved: Resolved, problem: FlowProblem) -> None:
-    phi = problem.weights.activation
+    weights = problem.weights
+    phi = backward_activation(weights)
     with blaming("network.activation", resolved.suspects):
-        h = jax.eval_shape(lambda net, x: net.trace(x).pre[0], problem.weights, problem.data.inputs)
+        h = jax.eval_shape(lambda net, x: net.trace(x).pre[0], weights, problem.data.inputs)
         for what, function in (("value", phi), ("derivative", phi.derivative)):
             found = jax.eval_shape(function, h)
             if getattr(found, "shape", None) != h.shape or found.dtype != h.dtype:

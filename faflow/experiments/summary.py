@@ -22,6 +22,7 @@ from ..analysis import (
     predict_exponent,
 )
 from ..flow import FlowSolution, KinkError
+from ..population import AbstractPopulationRule
 from ..rules import bare
 from ..solvers import counts_evaluations
 from .build import Experiment
@@ -31,6 +32,7 @@ from .expect import judge
 from .kept import KEPT, is_kept
 from .kink_report import about_end, kink_section, kink_warnings
 from .resolve import Resolved
+from .simulate import Simulation, order_section, simulation_warnings
 
 SCHEMA = 1
 MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
@@ -50,6 +52,7 @@ def summarise(
     seconds: Seconds,
     error: KinkError | None,
     twins: tuple[Twin, ...] = (),
+    simulation: Simulation | None = None,
 ) -> dict[str, Any]:
     """The summary of a finished flow, [expect] judged; only JSON's types, NaN and inf as None."""
     outcome = Outcome(int(solution.outcome))
@@ -68,8 +71,10 @@ def summarise(
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
         "exact_solution": exact_section(experiment.observables, solution),
+        "kernel": _kernel(solution),
         "kinks": kink_section(resolved, solution, error),
         "discrete": discrete_section(resolved, experiment, twins),
+        "order_parameters": order_section(experiment, solution, simulation),
     }
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts
@@ -79,6 +84,7 @@ def summarise(
         *_warnings(resolved, outcome, summary, _left_out(resolved, solution)),
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
+        *simulation_warnings(summary.get("order_parameters")),
     ]
     if resolved.config.expect:
         summary["expect"] = plain(judge(resolved.config.bounds, summary))
@@ -227,11 +233,23 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
 
 def _minimum_norm(experiment: Experiment, solution: FlowSolution) -> Any:
     problem = experiment.problem
+    if isinstance(problem.rule, AbstractPopulationRule):
+        return None  # it does not fit the data
     return minimum_norm_report(problem.weights, solution.weights, problem.data)
 
 
 def _factorisation(experiment: Experiment, solution: FlowSolution) -> Any:
     return factorisation_report(solution.weights, solution.feedback, experiment.problem.data)
+
+
+def _kernel(solution: FlowSolution) -> dict[str, Any] | None:
+    """The kernel's numbers at the first save and at the last that was reached."""
+    record, reached = solution.records.get("kernel"), np.asarray(solution.reached)
+    if record is None:
+        return None
+    values = {name: np.asarray(series)[reached] for name, series in record.items()}
+    ends = {"initial": 0, "final": -1}
+    return {end: {name: float(v[i]) for name, v in values.items()} for end, i in ends.items()}
 
 
 def _left_out(resolved: Resolved, solution: FlowSolution) -> list[str]:

@@ -128,11 +128,33 @@ def _error_words(error: Mapping[str, Any] | None) -> list[str]:
 def _discrete_line(discrete: Mapping[str, Any]) -> str:
     runs = discrete["runs"]
     ends = ", ".join(f"{number(run['distance'])} at eta {number(run['eta'])}" for run in runs)
-    text = f"distance to the flow {ends}"
+    text = f"{discrete['method']}: distance to the flow {ends}"
     if discrete["order"] is not None:
         text += f" (order {number(discrete['order'])})"
-    missed = [law["identity"] for run in runs for law in run["laws"].values()]
-    return text + (f"; law identity holds to {number(_max(missed))}" if missed else "")
+    missed = _max([law["identity"] for run in runs for law in run["laws"].values()])
+    return text + ("" if missed is None else f"; law identity holds to {number(missed)}")
+
+
+def _kernel_line(kernel: Mapping[str, Any]) -> str:
+    start, end = kernel["initial"], kernel["final"]
+    cosine, share, rate = (
+        f"{number(start[key])} -> {number(end[key])}" for key in ("cosine", "share", "smallest")
+    )
+    return (
+        f"moved by {number(end['change'])} of its norm; cosine with backprop's {cosine}, "
+        f"share of it {share}; smallest rate {rate}"
+    )
+
+
+def _order_line(order: Mapping[str, Any]) -> str:
+    loss, found = order["population_loss"], order.get("simulation")
+    text = f"eta {number(order['eta'])}: population loss {number(loss['initial'])} -> "
+    text += number(loss["final"])
+    if found is None:
+        return text
+    away, chance = number(found["worst_deviation"]), number(found["chance"])
+    text += f"; mean of {found['seeds']} simulations, N = {found['inputs']}, at most {away}"
+    return f"{text} standard errors away (chance {chance})"
 
 
 _LINES = {
@@ -142,7 +164,9 @@ _LINES = {
     "minimum_norm": _minimum_norm_line,
     "factorisation": number,
     "exact_solution": number,
+    "kernel": _kernel_line,
     "discrete": _discrete_line,
+    "order_parameters": _order_line,
 }
 
 

@@ -14,6 +14,7 @@ from .build import TWIN, Experiment
 from .discrete import Twin, discrete_dataset
 from .event_tree import event_dataset
 from .observe import feedback_moves, named_arrays
+from .simulate import Simulation, simulation_dataset
 
 WEIGHTS = "weights"
 FORECAST = "_forecast"  # the suffix of what a modified rule predicts of a law
@@ -21,10 +22,13 @@ _ONE_BASED = ("layer", "hidden_layer", "feedback")
 
 
 def result_tree(
-    experiment: Experiment, solution: FlowSolution, twins: tuple[Twin, ...] = ()
+    experiment: Experiment,
+    solution: FlowSolution,
+    twins: tuple[Twin, ...] = (),
+    simulation: Simulation | None = None,
 ) -> xr.DataTree:
     """Groups `records`, `start`, `final` and, if recorded, `weights`; `events` of exact flows,
-    `discrete` twins; reached times only."""
+    `discrete` twins, `simulation`; reached times only."""
     problem = experiment.problem
     reached = np.asarray(solution.reached)
     time = xr.Variable(
@@ -47,6 +51,8 @@ def result_tree(
         groups["events"] = event_dataset(experiment, solution.events, time, reached)
     if twins:
         groups["discrete"] = discrete_dataset(experiment, twins, time, reached)
+    if simulation is not None:
+        groups["simulation"] = simulation_dataset(simulation, time, reached)
     return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
 
 

@@ -2,6 +2,7 @@
 
 import abc
 import itertools
+from collections.abc import Sequence
 from typing import ClassVar, get_args
 
 import equinox as eqx
@@ -13,26 +14,43 @@ from ..networks.draws import (
     Scale,
     gaussian_matrix,
     keys_for,
+    mean_field_readout,
     orthogonal_matrix,
     per_matrix,
     uniform_matrix,
 )
 from .feedback import Feedback, Form, counterparts
 
+Shapes = list[tuple[int, int]]
 
-class AbstractFeedbackDraw(eqx.Module):
-    """Draws one feedback matrix of a given shape.
 
-    `scale` is one number, or one per feedback matrix. `needs_weights`: the draw looks at the
-    counterpart of the matrix in W(0).
+class AbstractDraw(eqx.Module):
+    """Draws all feedback matrices. `needs_weights`: it looks at their counterparts in W(0)."""
+
+    needs_weights: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def matrices(
+        self, key: Array, shapes: Shapes, weights: Sequence[Array], form: Form
+    ) -> tuple[Matrix, ...]:
+        """One matrix per shape; `weights` are their counterparts (empty unless `needs_weights`)."""
+
+
+class AbstractFeedbackDraw(AbstractDraw):
+    """Draws one feedback matrix of a given shape at a time.
+
+    `scale` is one number, or one per feedback matrix.
     """
 
     scale: eqx.AbstractVar[Scale]
-    needs_weights: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         """One matrix; `weight` is its counterpart in W(0) (empty unless `needs_weights`)."""
+
+    def matrices(self, key, shapes, weights, form):
+        scales, keys = per_matrix(self.scale, shapes), keys_for(key, len(shapes))
+        return tuple(self.matrix(*each) for each in zip(keys, shapes, weights, scales, strict=True))
 
 
 class Gaussian(AbstractFeedbackDraw):
@@ -83,12 +101,45 @@ class Correlated(AbstractFeedbackDraw):
     needs_weights: ClassVar[bool] = True
 
     def __check_init__(self):
-        if not -1.0 <= self.rho <= 1.0:
-            raise ValueError(f"Argument `rho` must lie in [-1, 1], but is {self.rho}.")
+        _check_correlation(self.rho)
 
     def matrix(self, key, shape, weight, scale):
-        fresh = gaussian_matrix(key, shape, scale)
-        return self.rho * weight + (1.0 - self.rho**2) ** 0.5 * fresh
+        return _correlated(self.rho, weight, gaussian_matrix(key, shape, scale))
+
+
+class MeanField(AbstractDraw):
+    """F = rho W(0) + sqrt(1 - rho^2) V, V drawn as the init `mean-field` draws W(0).
+
+    The rho-aligned feedback of Bordelon & Pehlevan 2022 in their scaling: V entries N(0, 1 /
+    fan_in), those of maps to the outputs (F_L; direct feedback's D_l) smaller by the factor
+    gamma_0 sqrt n_{L-1}, gamma_0 = `richness`.
+    """
+
+    rho: float = 0.0
+    richness: float = 1.0
+    needs_weights: ClassVar[bool] = True
+
+    def __check_init__(self):
+        _check_correlation(self.rho)
+        if not self.richness > 0.0:
+            raise ValueError(f"Argument `richness` must be > 0, but is {self.richness}.")
+
+    def matrices(self, key, shapes, weights, form):
+        found, keys = [], keys_for(key, len(shapes))
+        readout = mean_field_readout(self.richness, shapes[-1][1]) if shapes else 1.0
+        for i, (shape, weight) in enumerate(zip(shapes, weights, strict=True)):
+            scale = readout if form == "direct" or i == len(shapes) - 1 else 1.0
+            found.append(_correlated(self.rho, weight, gaussian_matrix(keys[i], shape, scale)))
+        return tuple(found)
+
+
+def _check_correlation(rho: float) -> None:
+    if not -1.0 <= rho <= 1.0:
+        raise ValueError(f"Argument `rho` must lie in [-1, 1], but is {rho}.")
+
+
+def _correlated(rho: float, weight: Matrix, fresh: Matrix) -> Matrix:
+    return rho * weight + (1.0 - rho**2) ** 0.5 * fresh
 
 
 class SignOfWeights(AbstractFeedbackDraw):
@@ -113,7 +164,7 @@ def feedback_shapes(widths: tuple[int, ...], form: Form) -> list[tuple[int, int]
 
 
 def draw_feedback(
-    draw: AbstractFeedbackDraw,
+    draw: AbstractDraw,
     key: Array,
     widths: tuple[int, ...],
     form: Form,
@@ -133,9 +184,7 @@ def draw_feedback(
     weights = [jnp.zeros((0, 0))] * len(shapes)
     if draw.needs_weights and network is not None:
         weights = counterparts(network, form)
-    scales, keys = per_matrix(draw.scale, shapes), keys_for(key, len(shapes))
-    matrices = (draw.matrix(*each) for each in zip(keys, shapes, weights, scales, strict=True))
-    return Feedback(tuple(matrices), form)
+    return Feedback(draw.matrices(key, shapes, weights, form), form)
 
 
 FEEDBACKS = {
@@ -144,5 +193,6 @@ FEEDBACKS = {
     "orthogonal": Orthogonal,
     "equal": EqualToWeights,
     "correlated": Correlated,
+    "mean-field": MeanField,
     "sign": SignOfWeights,
 }

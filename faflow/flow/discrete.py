@@ -1,14 +1,16 @@
 """The discrete twin of a flow: the same rule in steps of eta, on all samples or in mini-batches.
 
 Euler's method on the rule's field, W_{n+1} = W_n + eta g(W_n), is gradient descent (or feedback
-alignment, ...) as it is run in practice. A law Q that is a quadratic polynomial and that the field
-keeps changes in a step by its second-order term alone, exactly and for any eta:
+alignment, ...) as it is run in practice; any explicit Runge-Kutta method (a, b) may take its place,
+its stages k_i on one mini-batch. A law Q that is a quadratic polynomial and that the field keeps
+changes in a step by what its second derivative makes of the stages, exactly and for any eta:
 
-    Q(W + eta g) - Q(W) = 1/2 eta^2 d^2/ds^2 Q(W + s g)
+    Q_{n+1} - Q_n = 1/2 eta^2 sum_ij (b_i b_j - b_i a_ij - b_j a_ji) D^2 Q[k_i, k_j]
 
-because the first-order term is the law's rate, 0 (under decay: -decay Q). For feedback alignment
-that is 1/2 eta^2 ||g_l||^2 >= 0: discrete learning raises every balance. ReLU or not, mini-batches
-or not: the law does not care what is learned.
+because its rate at every stage is 0 (under decay: -decay Q). For feedback alignment D^2 Q[k, k'] is
+<k, k'> of the lower layer alone. Euler: 1/2 eta^2 ||g_l||^2 >= 0, discrete learning raises every
+balance. ReLU or not, mini-batches or not: the law does not care what is learned. (The identity is
+that of symplectic Runge-Kutta methods, for which the bracket vanishes: Cooper 1987.)
 """
 
 from typing import Any, NamedTuple
@@ -20,26 +22,36 @@ import jax.numpy as jnp
 from .._types import Array, Flag, Integer, Scalar, Times
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, AbstractObservable
+from ..solvers import Tableau, as_tableau
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size
 
 Laws = dict[str, AbstractConservationLaw]
 
 
+def _arrays(method) -> Tableau:
+    a, b = as_tableau(method)
+    return Tableau(jnp.asarray(a, float), jnp.asarray(b, float))
+
+
 class Discrete(eqx.Module):
     """`eta`: the step. `batch`: samples per step (None: all), drawn without replacement and
     reshuffled every epoch (samples // batch steps) from `key`. The loss of a mini-batch is scaled
-    by samples / batch, so that one step moves the weights as far, on average, as one of all."""
+    by samples / batch, so that one step moves the weights as far, on average, as one of all.
+    `method`: a name of `faflow.solvers.TABLEAUX`, a `Tableau` or a diffrax tableau; ValueError if
+    it is none."""
 
     eta: Scalar = eqx.field(converter=lambda value: jnp.asarray(value, float))
     key: Array
     batch: int | None = eqx.field(static=True, default=None)
+    method: Tableau = eqx.field(converter=_arrays, default="euler")
 
 
 class TwinSolution(NamedTuple):
     """At every save time t: `records` of the observables on the polygon through the steps;
     `steps` taken up to t; and, at the last of these, `laws` (their values) and `predicted` (what
-    the identity of the module docstring makes of their values at t = 0). `reached` (saves,): where
+    the identity of the module docstring makes of their values at t = 0; only of laws that are
+    `quadratic`, for it speaks of no others). `reached` (saves,): where
     the weights had not blown up (as a flow does, by `blow_up_size`)."""
 
     records: dict[str, Any]
@@ -76,27 +88,33 @@ def run_twin(
 ) -> TwinSolution:
     """The discrete rule from ts[0] to ts[-1], pure: jit it. See `TwinSolution`."""
     rule, feedback, data = problem.rule, problem.feedback, problem.data
-    samples = data.inputs.shape[0]
+    samples, (a, b) = data.inputs.shape[0], discrete.method
     values = _values(problem, laws)
+    told = {name: law for name, law in laws.items() if law.quadratic}
     limit = blow_up_size(problem, Numerics())
 
     def elapsed(carry: _Carry) -> Scalar:
         return carry.step.astype(discrete.eta.dtype) * discrete.eta
 
-    def velocity(carry: _Carry):
-        t = ts[0] + elapsed(carry)
+    def stages(carry: _Carry):
+        """k_1, k_2, ... stacked along a first axis."""
         some = _batch(data, carry.order, carry.step, discrete.batch)
-        return rule.velocity(t, carry.state, feedback, some)
+        first = jax.tree.map(lambda s: jnp.zeros((len(b), *s.shape), s.dtype), carry.state)
+
+        def stage(known, i):
+            t = ts[0] + elapsed(carry) + discrete.eta * jnp.sum(a[i])
+            move = rule.velocity(t, _along(carry.state, known, discrete.eta * a[i]), feedback, some)
+            return jax.tree.map(lambda ks, k: ks.at[i].set(k), known, move), None
+
+        return jax.lax.scan(stage, first, jnp.arange(len(b)))[0]
 
     def step(carry: _Carry) -> _Carry:
         carry = carry._replace(order=_shuffled(carry, discrete, samples))
-        move = velocity(carry)
-        state = jax.tree.map(lambda s, v: s + discrete.eta * v, carry.state, move)
+        moves = stages(carry)
+        state = _along(carry.state, moves, discrete.eta * b)
         predicted = {
-            name: _predict(
-                values[name], law.decay, carry.predicted[name], carry, move, discrete.eta
-            )
-            for name, law in laws.items()
+            name: _predict(law, values[name], carry.predicted[name], carry.state, moves, discrete)
+            for name, law in told.items()
         }
         return _Carry(state, carry.step + 1, carry.order, predicted)
 
@@ -108,15 +126,14 @@ def run_twin(
         )
         ahead = carry._replace(order=_shuffled(carry, discrete, samples))
         rest = jnp.maximum(t - ts[0] - elapsed(carry), 0.0)
-        state = jax.tree.map(lambda s, v: s + rest * v, carry.state, velocity(ahead))
-        weights, back = rule.read(state, feedback, data)
+        weights, back = rule.read(_along(carry.state, stages(ahead), rest * b), feedback, data)
         records = {name: see(weights, back, data) for name, see in observables.items()}
         now = {name: value(carry.state) for name, value in values.items()}
         return carry, (records, carry.step, now, carry.predicted, _sane(carry.state, limit))
 
     start = rule.init(problem.weights, feedback, data)
     zero, order = jnp.zeros((), jnp.int32), jnp.arange(samples, dtype=jnp.int32)
-    first = _Carry(start, zero, order, {name: value(start) for name, value in values.items()})
+    first = _Carry(start, zero, order, {name: values[name](start) for name in told})
     end, (records, steps, now, predicted, reached) = jax.lax.scan(segment, first, ts)
     return TwinSolution(
         records, steps, now, predicted, reached, rule.read(end.state, feedback, data)[0]
@@ -136,19 +153,35 @@ def _values(problem: FlowProblem, laws: Laws) -> dict[str, Any]:
     return {name: of(law) for name, law in laws.items()}
 
 
-def _predict(value, decay, before, carry: _Carry, move, eta: Scalar):
-    """The law after a step along `move`, by the identity, from what it was `before`."""
+def _along(state, moves, shares: Array):
+    """state + sum_i shares_i k_i."""
+    return jax.tree.map(lambda s, ks: s + jnp.tensordot(shares, ks, 1), state, moves)
 
-    def along(s: Scalar):
-        return value(jax.tree.map(lambda x, v: x + s * v, carry.state, move))
 
-    def slope(s: Scalar):
-        return jax.jvp(along, (s,), (jnp.ones_like(s),))[1]
+def _predict(law, value, before, state, moves, discrete: Discrete):
+    """The law after a step along the stages `moves`, by the identity, from what it was `before`.
 
-    zero = jnp.zeros_like(eta)
-    _, bend = jax.jvp(slope, (zero,), (jnp.ones_like(eta),))
-    keep = 1 - eta * decay
-    return jax.tree.map(lambda q, b: keep * q + 0.5 * eta**2 * b, before, bend)
+    Its first derivatives along the stages follow from the law itself: at stage i it is
+    q_i = q + h sum_j a_ij r_j + 1/2 h^2 sum_jm a_ij a_im H_jm, of rate -decay q_i, which is also
+    r_i + h sum_m a_im H_mi; hence r_i = DQ[k_i], given H_ij = D^2 Q[k_i, k_j].
+    """
+    h, (a, b) = discrete.eta, discrete.method
+    bends = jax.jacfwd(jax.jacfwd(lambda s: value(_along(state, moves, s))))(jnp.zeros_like(b))
+
+    def after(q: Array, bend: Array, decay: Array) -> Array:
+        rates: list[Array] = []
+        for i, row in enumerate(a):
+            here = q + 0.5 * h**2 * (bend @ row @ row)
+            here = here + h * sum((row[j] * rate for j, rate in enumerate(rates)), 0 * q)
+            rates.append(-decay * here - h * bend[..., i] @ row)
+        first = sum((b[i] * rate for i, rate in enumerate(rates)), 0 * q)
+        return q + h * first + 0.5 * h**2 * (bend @ b @ b)
+
+    # One decay for all, or one per layer, which is a leaf or an entry of the record.
+    decays = jnp.asarray(law.decay, float)
+    if isinstance(before, tuple):
+        return tuple(map(after, before, bends, jnp.broadcast_to(decays, (len(before),))))
+    return jax.tree.map(lambda q, bend: after(q, bend, decays), before, bends)
 
 
 def _shuffled(carry: _Carry, discrete: Discrete, samples: int) -> Array:

@@ -4,6 +4,9 @@ from .activations import ACTIVATIONS as ACTIVATIONS
 from .activations import AbstractActivation as AbstractActivation
 from .activations import GatedReLU as GatedReLU
 from .activations import Linear as Linear
+from .gated import FrozenGates as FrozenGates
+from .gated import GatedMLP as GatedMLP
+from .gated import backward_activation as backward_activation
 from .initialise import INITIALISATIONS as INITIALISATIONS
 from .initialise import AbstractInitialisation as AbstractInitialisation
 from .initialise import initial_network as initial_network

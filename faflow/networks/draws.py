@@ -27,6 +27,12 @@ def gaussian_matrix(key: Array, shape: tuple[int, int], scale: float | Array = 1
     return scale * jax.random.normal(key, shape) / shape[1] ** 0.5
 
 
+def mean_field_readout(richness: float, width: int) -> float:
+    """The `scale` of maps to the outputs in the mean-field scaling, 1 / (gamma_0 sqrt N): entries
+    of a fan-in scaled read-out become N(0, 1 / (gamma_0 N)^2), N the last hidden width."""
+    return 1.0 / (richness * width**0.5)
+
+
 def uniform_matrix(key: Array, shape: tuple[int, int], scale: float | Array = 1.0) -> Matrix:
     """Entries uniform with variance scale^2 / fan_in: U(-a, a), a = scale sqrt(3 / fan_in)."""
     bound = (3.0 / shape[1]) ** 0.5

@@ -10,7 +10,15 @@ import jax.numpy as jnp
 
 from .._types import Array, Matrix
 from .activations import AbstractActivation
-from .draws import Scale, frobenius, gaussian_matrix, keys_for, orthogonal_matrix, per_matrix
+from .draws import (
+    Scale,
+    frobenius,
+    gaussian_matrix,
+    keys_for,
+    mean_field_readout,
+    orthogonal_matrix,
+    per_matrix,
+)
 from .mlp import MLP
 
 Shapes = list[tuple[int, int]]
@@ -53,6 +61,28 @@ class Orthogonal(AbstractInitialisation):
         del feedback, inputs
         draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(self.scale, shapes), strict=True)
         return tuple(orthogonal_matrix(*draw) for draw in draws)
+
+
+class MeanField(AbstractInitialisation):
+    """Gaussian, W_l entries N(0, 1 / n_{l-1}), the read-out's N(0, 1 / (gamma_0 n_{L-1})^2).
+
+    The mean-field (maximal-update) scaling of Bordelon & Pehlevan 2022 with its prefactors in the
+    weights, gamma_0 = `richness`; the learning rates that belong to it are the modifier
+    `mean-field`, the feedback the kind `mean-field`, both with the same richness.
+    """
+
+    richness: float = 1.0
+    needs_feedback: ClassVar[bool] = False
+
+    def __check_init__(self):
+        if not self.richness > 0.0:
+            raise ValueError(f"Argument `richness` must be > 0, but is {self.richness}.")
+
+    def __call__(self, key, shapes, feedback, inputs):
+        del feedback, inputs
+        keys, scales = keys_for(key, len(shapes)), [1.0] * len(shapes)
+        scales[-1] = mean_field_readout(self.richness, shapes[-1][1])
+        return tuple(gaussian_matrix(*each) for each in zip(keys, shapes, scales, strict=True))
 
 
 class Zero(AbstractInitialisation):
@@ -220,6 +250,7 @@ INITIALISATIONS = {
     "gaussian": Gaussian,
     "orthogonal": Orthogonal,
     "zero": Zero,
+    "mean-field": MeanField,
     "balanced": Balanced,
     "lambda-balanced": LambdaBalanced,
     "feedback": FromFeedback,

@@ -13,10 +13,13 @@ class Trace(NamedTuple):
     """One forward pass over all samples: `pre[l-1]` = h_l, `post[l]` = a_l, l = 1..L.
 
     h_l is (samples, n_l); a_0 = X, a_l = phi(h_l) for l < L, a_L = h_L = f (linear read-out).
+    `slopes`: what multiplies the backward signals of layers 1..L-1 where that is not phi'(h_l), the
+    gates of a gated network; () where it is.
     """
 
     pre: tuple[Array, ...]
     post: tuple[Array, ...]
+    slopes: tuple[Array, ...] = ()
 
     @property
     def outputs(self) -> Array:

@@ -25,7 +25,13 @@ from .potentials import AbstractPotential as AbstractPotential
 from .potentials import AbstractQuadraticPotential as AbstractQuadraticPotential
 from .potentials import FeedbackPotential as FeedbackPotential
 from .potentials import FixedMagnitudeSignPotential as FixedMagnitudeSignPotential
+from .potentials import FunctionPotential as FunctionPotential
 from .potentials import MovingFeedbackPotential as MovingFeedbackPotential
+from .potentials import QuadraticSumPotential as QuadraticSumPotential
 from .potentials import SlavedReadoutPotential as SlavedReadoutPotential
+from .potentials import SumPotential as SumPotential
 from .potentials import UniformSignPotential as UniformSignPotential
 from .potentials import WeightPotential as WeightPotential
+from .potentials import feedback_of as feedback_of
+from .potentials import weighted_sum as weighted_sum
+from .subspace import SubspaceBalance as SubspaceBalance

@@ -3,15 +3,18 @@
 If the backward pass of layer l uses G_{l+1} = d psi / d W_{l+1}, then along the flow
 1/2 ||W_l||^2 - k psi(W_{l+1}) never changes. Gradient: psi = 1/2 ||W||^2; feedback alignment:
 psi = <W, F> (Robertson & Koyejo 2023, Theorem 1); Kolen-Pollack: psi = 1/2 ||F||^2, F moving;
-sign-symmetric feedback: psi = sum |M| |W|.
+sign-symmetric feedback: psi = sum |M| |W|; any other: `FunctionPotential`. Sums of feedback have
+the sum of potentials: `weighted_sum`.
 """
 
 import abc
+from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
-from .._types import Matrix, Scalar
+from .._types import Array, Matrix, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 
@@ -103,6 +106,76 @@ class FixedMagnitudeSignPotential(AbstractPotential):
 
     def entries(self, weights, feedback, upper):
         return jnp.abs(feedback.matrices[upper - 2]) * jnp.abs(weights.weights[upper - 1])
+
+
+class FunctionPotential(AbstractPotential):
+    """psi = sum_ij function(W_ij), G = function'(W) elementwise, by autodiff.
+
+    `function` takes an array to one of its shape. Arrays that it holds (as an equinox module does)
+    are traced, and may be swept.
+    """
+
+    function: Callable[[Array], Array]
+
+    def entries(self, weights, feedback, upper):
+        return self.function(weights.weights[upper - 1])
+
+
+class SumPotential(AbstractPotential):
+    """psi = sum_i shares_i psi_i; see `weighted_sum`."""
+
+    parts: tuple[AbstractPotential, ...]
+    shares: tuple[Scalar, ...]
+
+    def entries(self, weights, feedback, upper):
+        return _summed(self.shares, (p.entries(weights, feedback, upper) for p in self.parts))
+
+
+class QuadraticSumPotential(AbstractQuadraticPotential):
+    """psi = sum_i shares_i psi_i, every psi_i quadratic; see `weighted_sum`."""
+
+    parts: tuple[AbstractQuadraticPotential, ...]
+    shares: tuple[Scalar, ...]
+
+    def entries(self, weights, feedback, upper):
+        return _summed(self.shares, (p.entries(weights, feedback, upper) for p in self.parts))
+
+    def matrix(self, weights, feedback, upper):
+        return _summed(self.shares, (p.matrix(weights, feedback, upper) for p in self.parts))
+
+
+def weighted_sum(parts: tuple[AbstractPotential, ...], shares) -> AbstractPotential:
+    """psi = sum_i shares_i psi_i of feedback G = sum_i shares_i G_i; quadratic if all parts are.
+
+    `shares`: numbers or scalar arrays, one per part. ValueError if their count is another.
+    """
+    weights = tuple(jnp.asarray(share, float) for share in shares)
+    if len(weights) != len(parts) or not parts:
+        raise ValueError(
+            f"Argument `shares` must hold one number per potential, but has {len(weights)} for "
+            f"{len(parts)}."
+        )
+    quadratic = tuple(part for part in parts if isinstance(part, AbstractQuadraticPotential))
+    if len(quadratic) == len(parts):
+        return QuadraticSumPotential(quadratic, weights)
+    return SumPotential(tuple(parts), weights)
+
+
+def _summed(shares, terms) -> Matrix:
+    first, *more = (share * term for share, term in zip(shares, terms, strict=True))
+    return sum(more, first)
+
+
+def feedback_of(
+    potential: AbstractPotential, weights: AbstractNetwork, feedback: Feedback, upper: int
+) -> Matrix:
+    """G_upper = d psi / d W_upper (n_upper, n_{upper-1}), by autodiff."""
+
+    def psi(weight: Matrix) -> Scalar:
+        there = eqx.tree_at(lambda net: net.weights[upper - 1], weights, weight)
+        return jnp.sum(potential.entries(there, feedback, upper))
+
+    return jax.grad(psi)(weights.weights[upper - 1])
 
 
 def effective_feedback(feedback: Feedback, upper: int) -> Matrix:

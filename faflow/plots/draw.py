@@ -10,9 +10,11 @@ from .decay import exponent_panels, loss_panels, residual_panels
 from .discrete import discrete_panels
 from .drift import drift_panels
 from .forecast import forecast_panels
+from .kernel import kernel_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
 from .panel import Panel
+from .population import population_panels
 from .progress import cost_panels, limit_panels, norm_panels
 from .raster import raster_panels
 from .render import render, title_lines
@@ -32,9 +34,11 @@ FIGURES: dict[str, Panels] = {
     "norms": norm_panels,
     "limit": limit_panels,
     "exponent": exponent_panels,
+    "kernel": kernel_panels,
     "events": event_panels,
     "gates": gate_panels,
     "discrete": discrete_panels,
+    "population": population_panels,
     "cost": cost_panels,
 }
 OVERVIEW = 4  # panels: the first of each of the first figures that there are

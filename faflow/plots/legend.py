@@ -75,7 +75,10 @@ def legend_entries(panel: Panel, stored: Stored) -> list:
     entries: list = [
         Line2D([], [], label=curve.label, **look(curve))
         for curve in curves
-        if len(panel.curves) + len(panel.guides) > 1
+        if len(panel.curves) + len(panel.guides) + len(panel.bands) > 1
+    ]
+    entries += [
+        Patch(color=band.colour, alpha=0.3, linewidth=0, label=band.label) for band in panel.bands
     ]
     for guide in panel.guides:
         style: Any = {"color": guide.colour, "linestyle": guide.style}

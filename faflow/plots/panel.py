@@ -80,6 +80,19 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Band:
+    """The area between `lower` and `upper` (saves,), behind the curves; `column` and `meaning` name
+    its edges in the table."""
+
+    column: str
+    meaning: str
+    lower: np.ndarray
+    upper: np.ndarray
+    label: str
+    colour: str
+
+
+@dataclass(frozen=True)
 class Listing:
     """A table whose rows are not the saves: column name -> (meaning, values (rows,))."""
 
@@ -101,6 +114,7 @@ class Panel:
     ylabel: str
     curves: list[Curve]
     scale: str = "auto"
+    bands: list[Band] = field(default_factory=list)
     guides: list[Guide] = field(default_factory=list)
     levels: list[Level] = field(default_factory=list)
     window: tuple[float, float] | None = None

@@ -8,7 +8,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from .legend import CROSS, legend, look, mark_look
-from .panel import Curve, Level, Panel
+from .panel import Band, Curve, Level, Panel
 from .stored import Stored
 
 WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
@@ -22,6 +22,8 @@ def render(ax: Axes, panel: Panel, stored: Stored) -> None:
     log = _is_log(panel)
     _window(ax, panel, stored)
     _rows(ax, panel, stored)
+    for band in panel.bands:
+        _band(ax, band, stored, log)
     for curve in panel.curves:
         _line(ax, curve, stored, log)
     for guide in panel.guides:
@@ -79,6 +81,13 @@ def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
     alone = points[~near[points] & ~near[points + 2]]  # no line runs through them
     look_alone = {"color": curve.colour, "marker": ".", "markersize": 2.5 * curve.width}
     ax.plot(times[alone], values[alone], linestyle="none", **look_alone)
+
+
+def _band(ax: Axes, band: Band, stored: Stored, log: bool) -> None:
+    use = stored.times > 0 if stored.log_time else np.full(len(stored.times), True)
+    lower = np.maximum(band.lower, np.finfo(float).tiny) if log else band.lower
+    edges = (stored.times[use], lower[use], band.upper[use])
+    ax.fill_between(*edges, color=band.colour, alpha=0.3, linewidth=0, zorder=1.5)
 
 
 def _rows(ax: Axes, panel: Panel, stored: Stored) -> None:
@@ -170,6 +179,8 @@ def _value_limits(panel: Panel, stored: Stored, log: bool) -> tuple[float, float
     """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
     parts = [shown(curve, stored, log)[1] for curve in panel.curves]
     parts += [guide.values for guide in panel.guides]
+    edges = [edge for band in panel.bands for edge in (band.lower, band.upper)]
+    parts += [edge[edge > 0] if log else edge for edge in edges]
     parts += [np.asarray([level.value for level in panel.levels if level.value > 0 or not log])]
     values = np.concatenate(parts)
     values = values[np.isfinite(values)]

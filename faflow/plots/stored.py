@@ -11,7 +11,7 @@ import xarray as xr
 
 from .._results import Outcome
 
-_GROUPS = ("records", "events", "discrete")
+_GROUPS = ("records", "events", "discrete", "simulation")
 _ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
 
 
@@ -20,13 +20,15 @@ class Stored:
     """`summary` (schema 1) and `records` (dimension `time`), cut to the saves that were reached.
 
     `events`: what an exact flow tells of its kinks, None for other flows; `discrete`: the same rule
-    in steps of eta, if the config asked for it.
+    in steps of eta, `simulation`: online learning beside a population rule, if the config asked for
+    it.
     """
 
     summary: dict[str, Any]
     records: xr.Dataset
     events: xr.Dataset | None = None
     discrete: xr.Dataset | None = None
+    simulation: xr.Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -88,10 +90,11 @@ def read(folder: Path) -> Stored:
     events = groups.get("events")
     if events is not None:
         events = events.isel(time=slice(0, records.sizes["time"]))  # of a flow that ended early
-    discrete = groups.get("discrete")
-    if discrete is not None:
-        discrete = discrete.isel(time=slice(0, records.sizes["time"]))
-    return Stored(summary, records, events, discrete)
+    discrete, simulation = (
+        group if group is None else group.isel(time=slice(0, records.sizes["time"]))
+        for group in (groups.get("discrete"), groups.get("simulation"))
+    )
+    return Stored(summary, records, events, discrete, simulation)
 
 
 def _reached(records: xr.Dataset) -> np.ndarray:

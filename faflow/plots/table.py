@@ -18,6 +18,12 @@ def table(figure: str, panels: Sequence[Panel], stored: Stored) -> str:
     columns = _listed(panels) or {
         "time": ("time of the save", stored.times),
         **{c.column: (c.meaning, c.values) for panel in panels for c in panel.curves},
+        **{
+            f"{band.column} {edge}": (f"{band.meaning} ({edge} edge)", getattr(band, edge))
+            for panel in panels
+            for band in panel.bands
+            for edge in ("lower", "upper")
+        },
     }
     meanings = "; ".join(f"{name} = {meaning}" for name, (meaning, _) in columns.items())
     comment = " ".join(f"{figure} of {stored.name} ({stored.status}): {meanings}".split())

@@ -7,6 +7,7 @@ from .abstract import State as State
 from .abstract import backward_sweep as backward_sweep
 from .abstract import direct_sweep as direct_sweep
 from .abstract import outer_products as outer_products
+from .abstract import slopes as slopes
 from .abstract import weight_velocity as weight_velocity
 from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
@@ -17,19 +18,29 @@ from .forecast import forecast as forecast
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
+from .kernel import TangentKernel as TangentKernel
+from .kernel import as_matrix as as_matrix
+from .kernel import effective_kernel as effective_kernel
+from .kernel import error_response as error_response
+from .kernel import with_error as with_error
 from .kolen_pollack import KolenPollack as KolenPollack
 from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
 from .learning_rates import LearningRates as LearningRates
+from .mean_field import MeanFieldRates as MeanFieldRates
+from .mean_field import mean_field_rates as mean_field_rates
 from .modified import AbstractForecastingRule as AbstractForecastingRule
 from .modified import AbstractModifiedRule as AbstractModifiedRule
 from .modified import unmodified as unmodified
 from .momentum import Momentum as Momentum
+from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFeedback
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed
+from .potential_feedback import MixedFeedbackAlignment as MixedFeedbackAlignment
+from .potential_feedback import PotentialFeedback as PotentialFeedback
 from .sign_symmetry import FixedMagnitudeSignSymmetry as FixedMagnitudeSignSymmetry
 from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
 from .target_propagation import (
@@ -55,12 +66,16 @@ RULES = {
     "align-ada": AlignAda,
     "align-zero": AlignZero,
     "fixed-weight-difference-target-propagation": FixedWeightDifferenceTargetPropagation,
+    "mixed-feedback-alignment": MixedFeedbackAlignment,
+    "potential-feedback": PotentialFeedback,
+    "monotone-direct-feedback": MonotoneDirectFeedback,
 }
 
 # Each takes the rule that it modifies as its first argument.
 MODIFIERS = {
     "weight-decay": WeightDecay,
     "learning-rates": LearningRates,
+    "mean-field": MeanFieldRates,
     "momentum": Momentum,
     "weight-normalisation": WeightNormalisation,
 }

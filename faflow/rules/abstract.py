@@ -11,6 +11,7 @@ from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork, Trace
 from ..observables import AbstractConservationLaw
 from ..tasks import Data
+from .linear_field import chain_factors, linear_field, pays
 
 State = PyTree[Array]
 Laws = dict[str, AbstractConservationLaw]
@@ -99,9 +100,19 @@ class AbstractLayerwiseRule(AbstractWeightRule):
     def vector_field(
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> AbstractNetwork:
+        if pays(weights, data):
+            factors = chain_factors(self, weights, feedback)
+            if factors is not None:
+                return linear_field(weights, factors, data)
         trace = weights.trace(data.inputs)
         error = data.error(trace.outputs)
         return outer_products(weights, trace, self.deltas(weights, feedback, trace, error))
+
+
+def slopes(weights: AbstractNetwork, trace: Trace):
+    """(phi'(h_1), ..., phi'(h_{L-1})), each (samples, n_l); the gates, in a gated network."""
+    # No return type: under the exact integrator a slope is a gate that is no array.
+    return trace.slopes or tuple(map(weights.activation.derivative, trace.pre[:-1]))
 
 
 def backward_sweep(weights: AbstractNetwork, matrices, trace: Trace, error: Outputs):
@@ -110,8 +121,8 @@ def backward_sweep(weights: AbstractNetwork, matrices, trace: Trace, error: Outp
     M_l has W_l's shape (n_l, n_{l-1}). Returns (delta_1, ..., delta_L).
     """
     deltas = [error]
-    for h, matrix in zip(trace.pre[-2::-1], tuple(matrices)[::-1], strict=True):
-        deltas.append(weights.activation.derivative(h) * (deltas[-1] @ matrix))
+    for slope, matrix in zip(slopes(weights, trace)[::-1], tuple(matrices)[::-1], strict=True):
+        deltas.append(slope * (deltas[-1] @ matrix))
     return tuple(deltas[::-1])
 
 
@@ -120,8 +131,8 @@ def direct_sweep(weights: AbstractNetwork, matrices, trace: Trace, drive: Array,
 
     `drive` (samples, n_L) is what every hidden layer hears. Returns (delta_1, ..., delta_L).
     """
-    derivative, pairs = weights.activation.derivative, zip(trace.pre[:-1], matrices, strict=True)
-    return (*(derivative(h) * (drive @ matrix) for h, matrix in pairs), error)
+    pairs = zip(slopes(weights, trace), matrices, strict=True)
+    return (*(slope * (drive @ matrix) for slope, matrix in pairs), error)
 
 
 def outer_products(weights: AbstractNetwork, trace: Trace, deltas) -> AbstractNetwork:

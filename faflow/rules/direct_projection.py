@@ -9,17 +9,16 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from ..feedback import Form
-from ..networks import AbstractNetwork, is_linear
-from ..observables import FeedbackPotential, balance_laws, hidden_layers
-from .abstract import AbstractWeightRule, Laws, direct_sweep, outer_products
+from .abstract import AbstractWeightRule, direct_sweep, outer_products
+from .direct_laws import direct_laws
 
 
 class SignErrorDirectFeedback(AbstractWeightRule):
     """delta_l = phi'(h_l) . (sign(e) D_l), delta_L = e (samples, n_L), D_l (n_L, n_l).
 
     The sign is taken sample by sample. Below the last hidden layer linear nets keep direct feedback
-    alignment's laws, whatever the drive: F_{l+1} = D_{l+1}^+ D_l, n_{l+1} >= n_L. The last hidden
-    layer keeps none: it moves with sign(e), the read-out with e.
+    alignment's laws, whatever the drive (`direct_laws`). The last hidden layer keeps none: it moves
+    with sign(e), the read-out with e.
     """
 
     equation: ClassVar[str] = "delta_l = phi'(h_l) . (D_l^T sign(e)), delta_L = e"
@@ -34,7 +33,7 @@ class SignErrorDirectFeedback(AbstractWeightRule):
         return outer_products(weights, trace, deltas)
 
     def laws(self, weights):
-        return _laws_of_one_drive(weights)
+        return direct_laws(weights, last=False)
 
 
 class DirectRandomTargetProjection(AbstractWeightRule):
@@ -55,14 +54,4 @@ class DirectRandomTargetProjection(AbstractWeightRule):
         return outer_products(weights, trace, deltas)
 
     def laws(self, weights):
-        return _laws_of_one_drive(weights)
-
-
-def _laws_of_one_drive(weights: AbstractNetwork) -> Laws:
-    """In linear nets, of layers whose upper neighbour hears the same drive s, through a D of full
-    row rank: delta_l = D_l^T s = F_{l+1}^T D_{l+1}^T s = F_{l+1}^T delta_{l+1}."""
-    if not is_linear(weights):
-        return {}
-    heights = [weight.shape[0] for weight in weights.weights]
-    layers = (layer for layer in hidden_layers(weights)[:-1] if heights[layer] >= heights[-1])
-    return balance_laws(weights, FeedbackPotential(), layers=tuple(layers))
+        return direct_laws(weights, last=False)

@@ -1,11 +1,13 @@
 """Gradient descent, feedback alignment and direct feedback alignment as flows."""
 
+from itertools import accumulate
 from typing import ClassVar
 
 from ..feedback import Form
-from ..networks import is_linear
 from ..observables import FeedbackPotential, WeightPotential, balance_laws
 from .abstract import AbstractLayerwiseRule, backward_sweep, direct_sweep
+from .direct_laws import direct_laws
+from .linear_field import chain_factors
 
 
 class Gradient(AbstractLayerwiseRule):
@@ -48,7 +50,8 @@ class DirectFeedbackAlignment(AbstractLayerwiseRule):
     """delta_l = phi'(h_l) . (D_l^T e), D_l (n_L, n_l) fixed.
 
     Keeps feedback alignment's laws in the last hidden layer, with F_L = D_{L-1}; in linear nets in
-    every layer, with F_{l+1} = D_{l+1}^+ D_l, as long as n_{l+1} >= n_L.
+    every layer l with n_{l+1} >= n_L, with F_{l+1} = D_{l+1}^+ D_l, and below a narrower layer on
+    the subspace that it hears (`SubspaceBalance`).
     """
 
     equation: ClassVar[str] = "delta_l = phi'(h_l) . (D_l^T e)"
@@ -59,11 +62,24 @@ class DirectFeedbackAlignment(AbstractLayerwiseRule):
         return direct_sweep(weights, feedback.matrices, trace, error, error)
 
     def laws(self, weights):
-        last = len(weights.weights) - 1
-        outputs = weights.weights[-1].shape[0]
-        hidden = [weight.shape[0] for weight in weights.weights[1:-1]]
-        first = last
-        if is_linear(weights):
-            while first > 1 and hidden[first - 2] >= outputs:
-                first -= 1
-        return balance_laws(weights, FeedbackPotential(), layers=tuple(range(first, last + 1)))
+        return direct_laws(weights, last=True)
+
+
+@chain_factors.register
+def _(rule: Gradient, weights, feedback):
+    return _products(weights.weights[1:])
+
+
+@chain_factors.register
+def _(rule: FeedbackAlignment, weights, feedback):
+    return _products(feedback.matrices)
+
+
+@chain_factors.register
+def _(rule: DirectFeedbackAlignment, weights, feedback):
+    return feedback.matrices
+
+
+def _products(matrices):
+    """(M_L ... M_2, ..., M_L M_{L-1}, M_L) of M_2..M_L."""
+    return tuple(accumulate(matrices[::-1], lambda above, matrix: above @ matrix))[::-1]

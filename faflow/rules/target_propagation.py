@@ -6,7 +6,7 @@ from typing import ClassVar
 from ..feedback import Form
 from ..networks import is_linear
 from ..observables import FeedbackPotential, balance_laws
-from .abstract import AbstractLayerwiseRule
+from .abstract import AbstractLayerwiseRule, slopes
 
 
 class FixedWeightDifferenceTargetPropagation(AbstractLayerwiseRule):
@@ -26,8 +26,8 @@ class FixedWeightDifferenceTargetPropagation(AbstractLayerwiseRule):
     def deltas(self, weights, feedback, trace, error):
         chain = accumulate(feedback.matrices[::-1], lambda signal, F: signal @ F, initial=error)
         signals = tuple(chain)[:0:-1]  # of layers 1..L-1
-        pairs = zip(trace.pre[:-1], signals, strict=True)
-        return (*(weights.activation.derivative(h) * signal for h, signal in pairs), error)
+        pairs = zip(slopes(weights, trace), signals, strict=True)
+        return (*(slope * signal for slope, signal in pairs), error)
 
     def laws(self, weights):
         last = len(weights.weights) - 1

@@ -19,3 +19,6 @@ from .registry import counts_evaluations as counts_evaluations
 from .registry import evaluations_per_step as evaluations_per_step
 from .registry import keeps_last as keeps_last
 from .registry import make_solver as make_solver
+from .tableaus import TABLEAUX as TABLEAUX
+from .tableaus import Tableau as Tableau
+from .tableaus import as_tableau as as_tableau

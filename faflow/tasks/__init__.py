@@ -20,4 +20,5 @@ from .task import TASKS as TASKS
 from .task import Task as Task
 from .task import describe as describe
 from .task import make_task as make_task
+from .teacher import Teacher as Teacher
 from .teacher import from_teacher as from_teacher

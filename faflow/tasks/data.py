@@ -22,12 +22,14 @@ class Data(eqx.Module):
 
     `inputs` X is (samples, inputs), `targets` Y is (samples, outputs). The weight only rescales
     time, but it does rescale it: rates under "mean" are 1/samples of those under "sum".
+    `identity`: X is the identity matrix (matrix factorisation), so that products with it are idle.
     """
 
     inputs: Inputs
     targets: Outputs
     loss: AbstractLoss = eqx.field(static=True)
     weight: Scalar
+    identity: bool = eqx.field(static=True, default=False)
 
     def residual(self, outputs: Outputs) -> Outputs:
         """dl/df of every sample, unweighted; f - y for the squared loss."""
@@ -55,7 +57,9 @@ def make_data(
     rule = lookup("loss", loss, LOSSES)() if isinstance(loss, str) else loss
     rule.check(y)
     weight = lookup("reduction", reduction, REDUCTIONS)(len(x))
-    return Data(_to_jax("inputs", x), _to_jax("targets", y), rule, jnp.asarray(weight, float))
+    identity = x.shape[0] == x.shape[1] and bool(np.array_equal(x, np.eye(len(x))))
+    arrays = _to_jax("inputs", x), _to_jax("targets", y)
+    return Data(*arrays, rule, jnp.asarray(weight, float), identity)
 
 
 def check_arrays(inputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:

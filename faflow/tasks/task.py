@@ -20,7 +20,7 @@ from .gaussian import gaussian
 from .losses import AbstractLoss
 from .mnist import mnist
 from .preprocess import preprocess
-from .teacher import teacher
+from .teacher import Teacher, TeacherLabels, teacher
 
 TASKS: dict[str, Callable[..., Raw]] = {
     "gaussian": gaussian,
@@ -43,12 +43,13 @@ class Task(NamedTuple):
     `facts`: samples, features, outputs; rank, singular_largest, singular_smallest (of the
     min(samples, features) singular values of X), condition (largest over smallest non-zero, absent
     for X = 0); target_rank and target_spectrum (the largest singular values of Y);
-    dropped_features if standardised.
+    dropped_features if standardised. `teacher`: what labelled the inputs, if a network did.
     """
 
     data: Data
     name: str
     facts: dict[str, float | int | str]
+    teacher: Teacher | None = None
 
 
 def make_task(
@@ -74,9 +75,10 @@ def make_task(
     raw, targets = draw(key=key, **options)
     x = real_matrix("inputs", raw)
     x, dropped = preprocess(x, standardise=standardise, whiten=whiten, scale=scale)
+    known = targets.teacher if isinstance(targets, TeacherLabels) else None
     x, y = check_arrays(x, targets(x) if callable(targets) else targets)
     data = make_data(x, y, loss, reduction)
-    return Task(data, name, {**describe(x, y), **dropped})
+    return Task(data, name, {**describe(x, y), **dropped}, known)
 
 
 def describe(inputs: np.ndarray, targets: np.ndarray) -> dict[str, float | int | str]:

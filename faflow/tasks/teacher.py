@@ -1,7 +1,9 @@
 """Student and teacher: Gaussian inputs labelled by a fixed network."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,27 @@ from ..networks import ACTIVATIONS, MLP, AbstractNetwork
 from ..networks import widths as network_widths
 from ._host import Key, Raw, Real, generators, lookup, non_negative, positive
 from .gaussian import add_noise
+
+
+class Teacher(NamedTuple):
+    """What labels the inputs: y = network(x) + noise * N(0, 1)."""
+
+    network: AbstractNetwork
+    noise: float
+
+
+@dataclass(frozen=True)
+class TeacherLabels:
+    """X -> Y, which still knows the teacher; its noise comes from `rng`."""
+
+    teacher: Teacher
+    rng: np.random.Generator
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        return add_noise(self._clean, self.rng, self.teacher.noise)(inputs)
+
+    def _clean(self, inputs: np.ndarray) -> np.ndarray:
+        return np.asarray(self.teacher.network(jnp.asarray(inputs, float)), np.float64)
 
 
 def teacher(
@@ -54,8 +77,4 @@ def from_teacher(network: AbstractNetwork, *, key: Key, samples: int, noise: Rea
     # Streams 2 and 3, apart from the one that drew the weights.
     _, inputs_rng, noise_rng = generators(key, 3)
     x = inputs_rng.standard_normal((positive("samples", samples), network_widths(network)[0]))
-
-    def label(inputs: np.ndarray) -> np.ndarray:
-        return np.asarray(network(jnp.asarray(inputs, float)), np.float64)
-
-    return x, add_noise(label, noise_rng, non_negative("noise", noise))
+    return x, TeacherLabels(Teacher(network, non_negative("noise", noise)), noise_rng)

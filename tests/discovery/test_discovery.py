@@ -117,10 +117,14 @@ def test_tanh_has_no_law(measured):
     measured(15, "control, tanh 3-4-1: laws missing of ReLU's 4", 4 - found.independent, above=3.5)
 
 
-LAWLESS = {"last-layer-only", "hebbian", "weight-mirror", "align-ada", "align-zero"}  # claim none
-# One-norms, column spaces, and no law at all.
+LAWLESS = {  # claim none
+    "last-layer-only", "hebbian", "weight-mirror", "align-ada", "align-zero",
+    "monotone-direct-feedback",
+}  # fmt: skip
+# One-norms and the like, column spaces, and no law at all.
 NO_POLYNOMIALS = {
     "uniform-sign-symmetry", "fixed-magnitude-sign-symmetry", "hebbian", "weight-mirror",
+    "potential-feedback", "monotone-direct-feedback",
 }  # fmt: skip
 # In linear nets these keep the laws of hidden layers below the last one: it takes two.
 LOWER = {"sign-error-direct-feedback", "direct-random-target-projection"}
@@ -131,7 +135,7 @@ def test_claimed_laws_are_laws_and_found_ones_too(kind):
     """Every rule: what it claims lies across its orbit; polynomials found do not change under the
     discrete rule, to second order in its step, on logistic data that the search has not seen."""
     rule = RULES[kind]()
-    special = {"fa-star": (4, 2, 2), "hebbian": (2, 3, 1)}
+    special = {"fa-star": (4, 2, 2), "hebbian": (2, 3, 1), "monotone-direct-feedback": (2, 3, 1)}
     widths = special.get(kind, (2, 2, 2, 1) if kind in LOWER else (2, 3, 2))
     found = laws_of(rule, widths, degree=2)
     assert found.independent is not None

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,46 @@ def test_kinks_that_cannot_be_served(config: Path, capsys, more, key: str, hint:
     sets = ["network.activation=relu", "flow.kinks=exact", *more]
     line = complaint(capsys, "run", str(config), "--set", *sets)
     assert line.startswith(f"faflow: {key}") and hint in line, line
+
+
+@pytest.mark.parametrize(
+    ("more", "law", "reason"),
+    [
+        (["network.activation=tanh"], "layer-balance", "tanh is not homogeneous"),
+        (
+            ["network.activation=relu"],
+            "matrix-balance",
+            "linear network, and the activation is relu",
+        ),
+        (["rule.kind=uniform-sign-symmetry"], "matrix-balance", "needs a quadratic potential"),
+        (["rule.kind=align-ada"], "layer-balance", "the rule align-ada names no law"),
+        (["rule.kind=last-layer-only"], "neuron-balance", "names no law of this network"),
+        ([], "subspace-balance", "direct feedback to a layer below one narrower"),
+        (
+            ["rule.kind=sign-error-direct-feedback", "network.widths=[3,4,2,3]", "task.outputs=3"],
+            "matrix-balance",
+            "is no feedback below a layer narrower than the output",
+        ),
+    ],
+)
+def test_laws_that_cannot_be_had(config: Path, capsys, more, law: str, reason: str) -> None:
+    """An error that says why; as a control the law is followed, and seen to be broken."""
+    sets = ["--set", *more, f"observe.laws=['{law}']"]
+    line = complaint(capsys, "run", str(config), *sets)
+    assert line.startswith(f"faflow: observe.laws.0: is '{law}', but ") and reason in line, line
+    assert "observe.controls" in line
+
+
+def test_controls(config: Path, capsys) -> None:
+    sets = ["--set", "network.activation=tanh", "expect={}", "observe.controls=['neuron-balance']"]
+    assert main(["run", str(config), "--no-figures", "--json", *sets]) == 0
+    (law,) = json.loads(capsys.readouterr().out)["laws"].items()
+    assert law[0] == "neuron-balance" and not law[1]["claimed"] and not law[1]["kept"]
+    for name, hint in (("subspace-balance", "remove it"), ("layer", "layer-balance,")):
+        line = complaint(capsys, "run", str(config), "--set", f"observe.controls=['{name}']")
+        assert line.startswith(f"faflow: observe.controls.0: is '{name}'") and hint in line
+    off = ["--set", "expect={}", "observe.names=['loss']", "observe.controls=['layer-balance']"]
+    assert "observe.names lacks 'laws'" in complaint(capsys, "run", str(config), *off)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,10 @@ def test_a_rule_of_the_users(config: Path, capsys: pytest.CaptureFixture[str]):
     ("arguments", "words"),
     [
         (["--set", "network.widths=[3,200,1]"], "network.widths: asks for 800 weights"),
+        (
+            ["--set", "network.widths=[3,90,1]", "rule.kind=kolen-pollack"],
+            "asks for 360 weights, and the rule's state is 450 numbers: 400 at most; lower it",
+        ),
         (["--degree", "5"], "--degree: is 5: 20348 monomials in 16 weights, 2000 at most"),
         (["--degree", "-1"], "--degree: is -1; give 0 (no search) or more"),
         (["--set", "rule.kind=feedback-alignmnt"], "did you mean 'feedback-alignment'?"),
@@ -76,3 +80,21 @@ def test_what_is_refused(config: Path, arguments, words, capsys: pytest.CaptureF
     assert main(["laws", str(config), *SMALL, *arguments]) == 2
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1
+
+
+def test_a_rank_without_a_gap_is_undecided(config: Path, capsys, monkeypatch):
+    """Exit code 1, no count; and the rule's fields are made once for one command."""
+    from faflow.experiments import discover as command
+
+    made = []
+
+    class Counted(command.Fields):
+        def __init__(self, *arguments):
+            made.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(command, "Fields", Counted)
+    monkeypatch.setattr("faflow.discovery.lie.LEAST_GAP", 1e99)
+    assert main(["laws", str(config), "--set", "network.widths=[3,2,1]", "--degree", "0"]) == 1
+    said = capsys.readouterr().out
+    assert "UNDECIDED how many of 8 directions are conserved" in said and len(made) == 1

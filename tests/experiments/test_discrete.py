@@ -121,6 +121,7 @@ def test_a_blow_up_is_an_outcome(tmp_path: Path):
         ({}, "discrete.eta: is missing"),
         ({"eta": 0.1, "batch": 7}, "discrete.batch: is 7, but there are 6 samples; lower it"),
         ({"eta": 0.1, "bach": 7}, "did you mean 'batch'?"),
+        ({"eta": 0.1, "method": "huen"}, "discrete.method: is 'huen'; did you mean 'heun'?"),
     ],
 )
 def test_what_is_refused(discrete, words, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -153,3 +154,23 @@ def test_layers_are_those_that_the_law_speaks_of(tmp_path: Path):
     np.testing.assert_array_equal(discrete["layer_of_layer-balance"], [2])
     header = (tmp_path / "out" / "figures" / "discrete.csv").read_text()
     assert "layer-balance 2 predicted" in header and "layer-balance 1" not in header
+
+
+def test_heun_steps_and_a_law_without_an_identity(tmp_path: Path, capsys):
+    """Second order in eta; the one-norm law of sign feedback is followed, not predicted."""
+    config = table(eta=[0.004, 0.002], method="heun")
+    config["network"]["activation"] = "linear"
+    code, result = stored(tmp_path, config, "--no-figures")
+    section = result.summary["discrete"]
+    assert code == 0 and section["method"] == "heun" and abs(section["order"] - 2) < 0.2
+    assert section["runs"][0]["laws"]["matrix-balance"]["identity"] < 1e-13
+    assert "heun: distance to the flow" in capsys.readouterr().out
+    config["rule"]["kind"] = "uniform-sign-symmetry"
+    code, result = stored(tmp_path, config, "--replace")
+    law = result.summary["discrete"]["runs"][0]["laws"]["layer-balance"]
+    assert code == 0 and law["identity"] is None and law["relative_change"] > 1e-6
+    dataset = result.records["discrete"].to_dataset()
+    assert "layer-balance" in dataset and "layer-balance_predicted" not in dataset
+    header = (tmp_path / "out" / "figures" / "discrete.csv").read_text()
+    assert "layer-balance 1" in header and "predicted" not in header
+    assert "identity" not in capsys.readouterr().out

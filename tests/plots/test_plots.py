@@ -18,7 +18,8 @@ from faflow.plots.stored import read
 from faflow.plots.style import house_style
 from faflow.plots.table import table as table_of
 
-NOT_OF_THESE = ("raster", "events", "gates", "discrete")  # of exact flows, of configs with twins
+# Of exact flows, of configs with twins, modifiers, the kernel observed, of population rules.
+NOT_OF_THESE = ("raster", "events", "gates", "discrete", "forecast", "kernel", "population")
 FLOW = [*(name for name in FIGURES if name not in NOT_OF_THESE), "overview"]
 EXPECTED = {
     "linear": FLOW,

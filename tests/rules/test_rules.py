@@ -21,7 +21,11 @@ from faflow.tasks import LOSSES, make_data
 WIDTHS = (6, 7, 5, 3)
 EXACT = [name for name, make in ACTIVATIONS.items() if make().exact]
 # No law in any net, and in linear nets alone.
-LAWLESS = {"last-layer-only", "hebbian", "weight-mirror", "align-ada", "align-zero"}
+LAWLESS = {
+    "last-layer-only", "hebbian", "weight-mirror", "align-ada", "align-zero",
+    "monotone-direct-feedback",
+}  # fmt: skip
+ONE_OUTPUT = {"hebbian", "monotone-direct-feedback"}
 LINEAR_LAWS = {"sign-error-direct-feedback", "direct-random-target-projection"}
 HOMOGENEOUS = [name for name, make in ACTIVATIONS.items() if make().degree is not None]
 
@@ -47,7 +51,7 @@ def feedback(rule, net, widths=WIDTHS):
 
 
 def widths_of(name):
-    return (*WIDTHS[:-1], 1) if name == "hebbian" else WIDTHS  # Hebb takes one output
+    return (*WIDTHS[:-1], 1) if name in ONE_OUTPUT else WIDTHS
 
 
 def assert_same(first, second, **tolerance):
@@ -73,6 +77,10 @@ def test_velocity_fits_the_state_and_read_undoes_init(name, bias):
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(velocity), strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
     weights, back = rule.read(state, fed, samples)
+    if name == "monotone-direct-feedback":  # starts from |W_l|, l > 1, and feeds back through |D|
+        above = map(jnp.abs, net.weights[1:])
+        fed = Feedback(tuple(map(jnp.abs, fed.matrices)), "direct")
+        net = MLP((net.weights[0], *above), net.biases, net.activation)
     assert_same(back.matrices, fed.matrices, atol=0, rtol=0)
     kept = slice(None, -1) if name == "fa-star" else slice(None)  # FA* slaves its read-out
     assert_same(weights.weights[kept], net.weights[kept], atol=0, rtol=0)

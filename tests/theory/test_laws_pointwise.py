@@ -175,8 +175,9 @@ def test_linear_direct_feedback_is_feedback_alignment(measured):
         measured(6, "linear, every layer: rate", max(relative_rate(law, problem)), below=ZERO)
 
 
-def test_control_a_narrow_layer_ends_the_direct_feedback_laws():
-    """n_2 = 2 < n_3 = 3: no F_2 with D_2 F_2 = D_1 exists, and layer 1 has no law."""
+def test_control_below_a_narrow_layer_the_whole_balances_break():
+    """n_2 = 2 < n_3 = 3: no F_2 with D_2 F_2 = D_1 exists, and layer 1 has none of FA's laws (what
+    it has: test_direct_laws.py)."""
     flow = random_flow(8, (4, 5, 2, 3), activation="linear", rule="direct-feedback-alignment")
     problem = to_problem(flow)
     assert problem.rule.laws(problem.weights)["layer-balance"].layers == (2,)

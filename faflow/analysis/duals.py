@@ -1,0 +1,118 @@
+"""Dual activations: <phi(h) phi(h')> and <phi'(h) phi'(h')> for jointly gaussian h, h'.
+
+Closed forms for linear, erf (Williams 1997), (leaky) ReLU and ReLU^2 (Cho & Saul 2009); else
+Gauss-Hermite quadrature, which needs a smooth phi.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array, Matrix
+from ..networks import AbstractActivation, Linear
+from ..networks.activations import Erf, LeakyReLU, Quadratic, RectifiedPower
+
+NODES = 128  # per dimension: tanh and its slope at variance 1 to 1e-11, at variance 10 to 1e-3
+
+
+class Dual(NamedTuple):
+    """`values` <phi phi> and `slopes` <phi' phi'>, (samples, samples)."""
+
+    values: Matrix
+    slopes: Matrix
+
+
+def dual(activation: AbstractActivation, covariance: Matrix) -> Dual:
+    """Both averages over h ~ N(0, covariance), covariance (samples, samples).
+
+    ValueError for a surrogate gate, and for a kinked activation that is not ReLU or leaky ReLU.
+    """
+    if not activation.exact:
+        name = type(activation).__name__
+        raise ValueError(f"Dual activations need phi and its derivative, but {name} is a surrogate")
+    closed = _closed(activation)
+    if closed is not None:
+        return closed(covariance)
+    if activation.kinked:
+        name = type(activation).__name__
+        raise ValueError(f"No dual of {name}: it has a kink, where quadrature would be inaccurate")
+    values, slopes = (_quadrature(f, covariance) for f in (activation, activation.derivative))
+    return Dual(values, slopes)
+
+
+def _closed(activation: AbstractActivation) -> Callable[[Matrix], Dual] | None:
+    if isinstance(activation, RectifiedPower):
+        return {1.0: _relu, 2.0: _relu_squared}.get(float(activation.power))
+    if isinstance(activation, LeakyReLU):
+        return lambda covariance: _leaky(covariance, activation.slope)
+    return {Linear: _linear, Erf: _erf, Quadratic: _quadratic}.get(type(activation))
+
+
+def _linear(c: Matrix) -> Dual:
+    return Dual(c, jnp.ones_like(c))
+
+
+def _quadratic(c: Matrix) -> Dual:
+    return Dual(_outer(jnp.diag(c)) + 2 * c**2, 4 * c)
+
+
+def _erf(c: Matrix) -> Dual:
+    # phi = erf(h / sqrt 2), theory 6.1: I2 and J2.
+    scale = _outer(jnp.sqrt(1 + jnp.diag(c)))
+    values = (2 / jnp.pi) * jnp.arcsin(c / scale)
+    return Dual(values, (2 / jnp.pi) / jnp.sqrt(scale**2 - c**2))
+
+
+def _relu(c: Matrix) -> Dual:
+    size, angle = _polar(c)
+    values = size * (jnp.sin(angle) + (jnp.pi - angle) * jnp.cos(angle))
+    return Dual(values / (2 * jnp.pi), (jnp.pi - angle) / (2 * jnp.pi))
+
+
+def _leaky(c: Matrix, slope: float) -> Dual:
+    # phi(h) = slope h + (1 - slope) relu(h), and <h relu(h')> = c / 2.
+    relu, mixed = _relu(c), slope**2 + slope * (1 - slope)
+    share = (1 - slope) ** 2
+    return Dual(mixed * c + share * relu.values, mixed + share * relu.slopes)
+
+
+def _relu_squared(c: Matrix) -> Dual:
+    size, angle = _polar(c)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    values = size**2 * (3 * sin * cos + (jnp.pi - angle) * (1 + 2 * cos**2))
+    return Dual(values / (2 * jnp.pi), 4 * _relu(c).values)
+
+
+def _polar(c: Matrix) -> tuple[Matrix, Matrix]:
+    """|x| |x'| and the angle between x and x', for c = x . x'."""
+    # sqrt(v v) is v: the angle of x with itself is 0, not the square root of rounding.
+    size = jnp.sqrt(_outer(jnp.diag(c)))
+    return size, jnp.arccos(jnp.clip(c / jnp.where(size > 0, size, 1.0), -1.0, 1.0))
+
+
+def _outer(vector: Array) -> Matrix:
+    return vector[:, None] * vector[None, :]
+
+
+def _quadrature(phi: Callable[[Array], Array], c: Matrix) -> Matrix:
+    """<phi(h) phi(h')>, h = s u, h' = (c / s) u + sqrt(v - c^2 / s^2) w, u, w independent."""
+    points, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    points, weights = jnp.asarray(points, c.dtype), jnp.asarray(weights, c.dtype)
+    weights, variances = weights / jnp.sum(weights), jnp.diag(c)
+    u, w = points[:, None], points[None, :]
+
+    def pair(own: Array, other: Array, shared: Array) -> Array:
+        spread = jnp.sqrt(own)
+        slope = jnp.where(own > 0, shared / jnp.where(own > 0, spread, 1.0), 0.0)
+        rest = jnp.sqrt(jnp.maximum(other - slope**2, 0.0))
+        return weights @ (phi(spread * u) * phi(slope * u + rest * w)) @ weights
+
+    def row(line: tuple[Array, Array]) -> Array:
+        own, shared = line
+        return jax.vmap(pair, (None, 0, 0))(own, variances, shared)
+
+    found = jax.lax.map(row, (variances, c))  # row by row: samples * nodes^2 numbers at once
+    return (found + found.T) / 2

@@ -1,0 +1,102 @@
+"""Every registered modifier on several rules: shapes, what it claims, what it forecasts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from faflow.analysis import law_rate
+from faflow.feedback import FEEDBACKS, draw_feedback
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.rules import (
+    MODIFIERS,
+    RULES,
+    AbstractForecastingRule,
+    AbstractWeightRule,
+    Forecast,
+    Gradient,
+    forecast,
+    unmodified,
+)
+from faflow.tasks import make_data
+
+WIDTHS = (4, 5, 3, 1)
+MODIFIABLE = [name for name, rule in RULES.items() if issubclass(rule, AbstractWeightRule)]
+
+
+def setting(rule, activation="linear"):
+    rng = np.random.default_rng(0)
+    pairs = zip(WIDTHS[1:], WIDTHS[:-1], strict=True)
+    weights = tuple(jnp.asarray(rng.standard_normal(pair)) for pair in pairs)
+    biases = tuple(jnp.asarray(rng.standard_normal(width)) for width in WIDTHS[1:])
+    net = MLP(weights, biases, ACTIVATIONS[activation]())
+    data = make_data(rng.standard_normal((6, 4)), rng.standard_normal((6, 1)))
+    return net, draw_feedback(FEEDBACKS["gaussian"](), jax.random.key(1), WIDTHS, rule.form), data
+
+
+@pytest.mark.parametrize("modifier", MODIFIERS)
+@pytest.mark.parametrize("name", MODIFIABLE)
+def test_velocity_fits_the_state_and_read_undoes_init(modifier, name):
+    rule = MODIFIERS[modifier](RULES[name]())
+    net, feedback, data = setting(rule)
+    rule = forecast(rule, net)
+    assert isinstance(unmodified(rule), RULES[name])
+    state, velocity = jax.eval_shape(lambda: _fields(rule, net, feedback, data))
+    assert jax.tree.structure(state) == jax.tree.structure(velocity)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(velocity), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    read = rule.read(rule.init(net, feedback, data), feedback, data)
+    for a, b in zip(jax.tree.leaves(read), jax.tree.leaves((net, feedback)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def _fields(rule, net, feedback, data):
+    state = rule.init(net, feedback, data)
+    return state, rule.velocity(jnp.zeros(()), state, feedback, data)
+
+
+OPTIONS = {
+    "weight-decay": {"rates": [0.1, 0.2, 0.2]},
+    "learning-rates": {"rates": [1.0, 2.0, 0.5], "decays": [0.1, 0.2, 0.3]},
+}
+
+
+@pytest.mark.parametrize("modifier", MODIFIERS)
+@pytest.mark.parametrize("name", ["feedback-alignment", "gradient"])
+@pytest.mark.parametrize("activation", ["linear", "relu-squared"])
+def test_what_is_claimed_and_forecast_holds_along_the_field(modifier, name, activation):
+    """At a moving state and a time that is not 0; the control is the unmodified law."""
+    rule = MODIFIERS[modifier](RULES[name](), **OPTIONS.get(modifier, {}))
+    net, feedback, data = setting(rule, activation)
+    state = jax.tree.map(_shaken, rule.init(net, feedback, data))
+    where, t = (net, feedback, data, state), jnp.asarray(0.7)
+    for law in rule.laws(net).values():
+        assert np.max(law_rate(law, rule, *where, t).relative) < 1e-12
+    for law in unmodified(rule).laws(net).values():
+        assert np.max(law_rate(law, rule, *where, t).relative) > 1e-4
+        if isinstance(rule, AbstractForecastingRule) and modifier != "momentum":
+            told, _ = rule.forecast(law, t, state, (), feedback, data)
+            seen = _rate(law, state, rule.velocity(t, state, feedback, data), feedback, data)
+            for a, b in zip(jax.tree.leaves(told), jax.tree.leaves(seen), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
+def _shaken(leaf):
+    return leaf + 0.1 * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape)
+
+
+def _rate(law, state, speed, feedback, data):
+    return jax.jvp(lambda net: law(net, feedback, data), (state,), (speed,))[1]
+
+
+@pytest.mark.parametrize("modifier", MODIFIERS)
+def test_equation_and_source_are_given(modifier):
+    assert MODIFIERS[modifier].equation and MODIFIERS[modifier].source
+
+
+def test_a_rule_without_modifiers_or_laws_has_no_forecast():
+    net, _, _ = setting(Gradient())
+    assert forecast(Gradient(), net) == Gradient()
+    tanh, _, _ = setting(Gradient(), "tanh")
+    decayed = MODIFIERS["weight-decay"](Gradient())
+    assert not isinstance(forecast(decayed, tanh), Forecast)

@@ -1,0 +1,174 @@
+"""The pages of docs/ say what happens: their blocks are run, in order, in an empty directory.
+
+```python and ```toml blocks that start with `# file: NAME` are written there; other python blocks
+are executed in one namespace, and a ```text block right after one is what it prints. ```console
+blocks hold commands (`$ faflow …`) and what they print. `…` stands for anything in a line, alone on
+a line for any lines. Other blocks (```sh) are not run.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from faflow.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# file: (\S+)\n")
+PAGES = ("own-rule.md", "laws.md")
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    return [(match[1], match[2]) for match in BLOCK.finditer(text)]
+
+
+def commands(block: str) -> list[tuple[str, list[str]]]:
+    """Every command of a console block with the lines shown below it."""
+    found: list[tuple[str, list[str]]] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append((line.removeprefix("$ "), []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+def fits(line: str, shown: str) -> bool:
+    """`…` stands for anything; how many blanks there are is no matter."""
+    words = [" ".join(part.split()) for part in shown.split("…")]
+    pattern = ".*".join(map(re.escape, words))
+    return re.fullmatch(pattern, " ".join(line.split())) is not None
+
+
+def misfit(said: str, shown: list[str]) -> str:
+    """What of the lines shown was not said, in order; "" if all was, and nothing else."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    skipping = False
+    for wanted in filter(str.strip, shown):
+        if wanted.strip() == "…":
+            skipping = True
+            continue
+        while skipping and lines and not fits(lines[0], wanted):
+            lines.pop(0)
+        if not lines or not fits(lines[0], wanted):
+            return f"shown: {wanted}\nsaid:  {lines[0] if lines else 'nothing more'}"
+        lines.pop(0)
+        skipping = False
+    return "" if skipping or not lines else f"not shown: {lines[0]}"
+
+
+def execute(source: str, names: dict) -> str:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(source, "docs", "exec"), names)
+    return said.getvalue()
+
+
+def command(line: str) -> tuple[str, int]:
+    """What `faflow …` says, on both streams, and its exit code."""
+    program, *arguments = shlex.split(line)
+    assert program == "faflow", f"only faflow is run: {line}"
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = main(arguments)
+    return said.getvalue(), code
+
+
+def run_page(text: str) -> list[str]:
+    """Complaints about a page; it is run in the current directory."""
+    found: list[str] = []
+    names: dict = {"__name__": "docs"}
+    printed: str | None = None
+    for kind, body in blocks(text):
+        name = FILE.match(body)
+        if kind in ("python", "toml") and name:
+            Path(name[1]).write_text(body)
+        elif kind == "python":
+            printed = execute(body, names)
+            continue
+        elif kind == "text" and printed is not None:
+            found += filter(None, [misfit(printed, body.splitlines())])
+        elif kind == "console":
+            for line, shown in commands(body):
+                said, code = command(line)
+                refused = any(text.startswith("faflow: ") for text in shown)
+                if code != (2 if refused else 0):
+                    found.append(f"$ {line}: exit code {code}\n{said}")
+                elif problem := misfit(said, shown):
+                    found.append(f"$ {line}\n{problem}")
+        printed = None
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory with the checkout's configs, where modules can be imported from."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        sys, "dont_write_bytecode", True
+    )  # a file that is written twice in a second
+    # The first rows of what `faflow check` prints: all of them take half a minute.
+    monkeypatch.setattr("faflow.experiments.check.NETS", ((5, 4, 2),))
+    monkeypatch.setattr("faflow.experiments.check.ACTIVATIONS_TRIED", ("linear",))
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_shows_is_what_happens(page: str, place: Path) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    assert any(kind == "console" for kind, _ in blocks(text))
+    complaints = run_page(text)
+    assert not complaints, "\n\n".join(complaints)
+
+
+def test_control_what_a_page_must_not_show(place: Path) -> None:
+    """Wrong output, output that isn't told, a wrong exit code and a wrong print are complaints."""
+    text = """
+```toml
+# file: a.toml
+name = "a"
+```
+```console
+$ faflow --version
+faflow 0.0.0
+$ faflow list laws
+laws
+$ faflow show a.toml
+name = "a"
+$ faflow list laws
+…
+  matrix-balance
+…
+```
+```python
+print(1 + 1)
+```
+```text
+3
+```
+"""
+    wrong, untold, refused, printed = run_page(text)
+    assert "faflow 0.0.0" in wrong and "not shown: layer-balance" in untold.replace("  ", "")
+    assert "exit code 2" in refused and "shown: 3" in printed
+
+
+@pytest.mark.parametrize(
+    ("said", "shown", "fine"),
+    [
+        ("a\nb\nc\n", ["a", "…", "c"], True),
+        ("a\nb\nc\n", ["a", "c"], False),
+        ("a\nb\n", ["a"], False),
+        ("a\nb\n", ["a", "…"], True),
+        ("gap 2.6e+13 of 3\n", ["gap … of 3"], True),
+        ("gap 2.6e+13 of 3\n", ["gap … of 4"], False),
+        ("a\n", ["a", "b"], False),
+    ],
+)
+def test_how_output_is_compared(said: str, shown: list[str], fine: bool) -> None:
+    assert (misfit(said, shown) == "") is fine
