@@ -21,7 +21,7 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution, KinkError
+from ..flow import FlowSolution, KinkError, Leg
 from ..population import AbstractPopulationRule
 from ..rules import bare
 from ..solvers import counts_evaluations
@@ -146,6 +146,18 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         "field_evaluations": int(counts.evaluations) if counted else None,
         "seconds": seconds.run,
         "compile_seconds": seconds.compile,
+        **({"chosen": [_chosen(leg) for leg in solution.legs]} if solution.legs else {}),
+    }
+
+
+def _chosen(leg: Leg) -> dict[str, Any]:
+    return {
+        "solver": leg.solver,
+        "from": float(leg.since),
+        "steps": int(leg.steps),
+        "rejected": int(leg.rejected),
+        "field_evaluations": int(leg.evaluations),
+        "reason": leg.reason,
     }
 
 
