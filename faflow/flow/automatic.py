@@ -16,6 +16,7 @@ from typing import Any
 import diffrax
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .._types import Array, Scalar, Times
 from ..observables import AbstractObservable
@@ -79,7 +80,7 @@ def why_unwatched(problem: FlowProblem, numerics: Numerics, values: Any) -> str:
         refuse_kinks(problem)
     except ValueError:
         return "its activation has a kink, where implicit solvers do not serve"
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values)):
         return "one program can't change its solver"
     return ""
 

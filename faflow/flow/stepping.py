@@ -171,7 +171,7 @@ class Stepper(eqx.Module):
             return (now.t < target) & (now.outcome == RUNNING)
 
         def body(now: Carry) -> Carry:
-            return self._handed(self.judge(self._step(now, target, controller, solver)), now)
+            return self._handed(self.judge(self._step(now, target, controller, solver)))
 
         return jax.lax.while_loop(unfinished, body, carry)
 
@@ -233,12 +233,12 @@ class Stepper(eqx.Module):
             return watch
         return _where(keep, watched(watch, solver.tableau, inside["k"]), watch)
 
-    def _handed(self, now: Carry, before: Carry) -> Carry:
+    def _handed(self, now: Carry) -> Carry:
         """The outcome STIFF, if the flow turned stiff with enough steps still to go."""
         if now.watch is None or self.enough is None:
             return now
-        ahead = (self.t1 - now.t) > self.enough * (now.t - before.t)
-        stiff = now.watch.stiff & ahead & (now.t > before.t) & (now.outcome == RUNNING)
+        ahead = (self.t1 - now.t) > self.enough * now.dt
+        stiff = now.watch.stiff & ahead & (now.outcome == RUNNING)
         return now._replace(outcome=jnp.where(stiff, STIFF, now.outcome))
 
     def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:

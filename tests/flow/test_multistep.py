@@ -17,7 +17,7 @@ from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
 from faflow.flow.multistep import MultistepStepper, flat_field
 from faflow.flow.stepping import Stepper
 from faflow.networks import ACTIVATIONS, MLP
-from faflow.observables import AbstractObservable
+from faflow.observables import AbstractObservable, Loss
 from faflow.rules import AbstractWeightRule, Gradient, Momentum
 from faflow.solvers import BDF
 from faflow.tasks import make_data
