@@ -189,7 +189,7 @@ SCALES = np.geomspace(1.0, 10**-2.5, 6)
 
 
 def net_problem():
-    """FA with weight decay on linear 6-4-1, inputs of scales 1 ... 10^-2.5, and the forecast laws."""
+    """FA with weight decay on linear 6-4-1, inputs of scales 1 ... 10^-2.5; forecasts its laws."""
     rng = np.random.default_rng(0)
     first, second = rng.standard_normal((4, 6)) / 6**0.5, rng.standard_normal((1, 4)) / 2
     net = MLP((jnp.asarray(first), jnp.asarray(second)), (), ACTIVATIONS["linear"]())
