@@ -1,4 +1,4 @@
-"""`solver = "auto"` against fixed choices: what it costs over the best of them, and when it changes.
+"""`solver = "auto"` against fixed solvers: its cost over that of the best, and when it changes.
 
 `python benchmarks/automatic.py` in the development environment. Every solver runs every flow at
 two tolerances (atol = rtol / 100) in float64 and one process: field evaluations (and products with
