@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from .._types import Array, Scalar, Times
+from .._types import Array, Times
 from ..observables import AbstractObservable
 from ..solvers import evaluations_per_step
 from .multistep import refuse_kinks
@@ -26,7 +26,7 @@ from .problem import FlowProblem, Numerics
 from .solution import FlowSolution, Leg
 from .stepping import STIFF, Counts, ImplicitCounts, Standing
 
-FIRST, THEN = "tsit5", "bdf"
+FIRST, THEN = "tsit5", "bdf"  # the first is what the registry builds for "auto"
 WORTH = 100_000  # evaluations of a tiny field (some 0.4 s) that are worth a second program
 UNITS = 400  # units times samples, and
 PRODUCTS = 40_000  # weights times samples, that cost as much as everything else in a tiny field
@@ -52,18 +52,16 @@ def choose_on_the_way(
 ) -> FlowSolution:
     """The flow, by one solver or two; `legs` tells which and why. `run_leg`: as `solve_leg`."""
     why_not = why_unwatched(problem, numerics, (problem, ts, numerics))
-    enough = None if why_not else enough_steps(problem, numerics)
-    explicit = dataclasses.replace(numerics, solver=FIRST)
-    first, left = run_leg(problem, ts, observables, explicit, meter, None, enough)
-    nothing = jax.tree.map(jnp.zeros_like, first.counts)
+    enough = None if why_not else jnp.asarray(enough_steps(problem, numerics), ts.dtype)
+    first, left = run_leg(problem, ts, observables, numerics, meter, None, enough)
     if why_not or int(first.outcome) != STIFF:
         reason = why_not or "to the end: not stiff, or not for long enough to change"
-        return first._replace(legs=(_leg(FIRST, ts[0], nothing, first.counts, reason),))
+        return first._replace(legs=(_leg(FIRST, ts[0], None, first.counts, reason),))
     implicit = dataclasses.replace(numerics, solver=THEN)
     second, _ = run_leg(problem, ts, observables, implicit, meter, left, None)
     more = float((ts[-1] - left.t) / left.dt)
     legs = (
-        _leg(FIRST, ts[0], nothing, first.counts, "to begin with"),
+        _leg(FIRST, ts[0], None, first.counts, "to begin with"),
         _leg(
             THEN, left.t, first.counts, second.counts,
             f"stiff: {FIRST}'s steps were at the limit of stability, with about {more:.2g} to go",
@@ -85,7 +83,7 @@ def why_unwatched(problem: FlowProblem, numerics: Numerics, values: Any) -> str:
     return ""
 
 
-def enough_steps(problem: FlowProblem, numerics: Numerics) -> Scalar:
+def enough_steps(problem: FlowProblem, numerics: Numerics) -> float:
     """Explicit steps still to go that make it worth while to change to the BDF.
 
     Compiling the BDF takes seconds whatever the field, an evaluation microseconds or a second. So
@@ -96,9 +94,9 @@ def enough_steps(problem: FlowProblem, numerics: Numerics) -> Scalar:
     size = sum(leaf.size for leaf in jax.tree.leaves(problem.weights))
     units = sum(weights.shape[0] for weights in problem.weights.weights)
     effort = 1 + units * samples / UNITS + size * samples / PRODUCTS
-    each = evaluations_per_step(dataclasses.replace(numerics, solver=FIRST).build_solver()) or 1
-    starting = STARTING * jnp.maximum(1.0, (1e-6 / numerics.rtol) ** (1 / ORDER))
-    return jnp.maximum(starting, WORTH / (each * effort))
+    each = evaluations_per_step(numerics.build_solver()) or 1
+    starting = STARTING * max(1.0, (1e-6 / float(numerics.rtol)) ** (1 / ORDER))
+    return max(starting, WORTH / (each * effort))
 
 
 def joined(first: FlowSolution, second: FlowSolution, later: Array) -> FlowSolution:
@@ -117,8 +115,8 @@ def joined(first: FlowSolution, second: FlowSolution, later: Array) -> FlowSolut
     )
 
 
-def _leg(solver: str, since: Any, before: Counts, after: Counts, reason: str) -> Leg:
-    steps, rejected, evaluations = (
-        two - one for one, two in zip(before[:3], after[:3], strict=True)
-    )
-    return Leg(solver, since, steps, rejected, evaluations, reason)
+def _leg(solver: str, since: Any, before: Counts | None, after: Counts, reason: str) -> Leg:
+    if before is None:
+        return Leg(solver, since, *after[:3], reason)
+    work = (two - one for one, two in zip(before[:3], after[:3], strict=True))
+    return Leg(solver, since, *work, reason)

@@ -32,6 +32,7 @@ from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 
 RUNNING = -1
+LOOK = 5  # steps between looks for stiffness, until there is some
 STIFF = -2  # ended here for another solver to go on
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
 
@@ -225,13 +226,20 @@ class Stepper(eqx.Module):
             kinks=kinks,
             outcome=outcome,
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
-            watch=self._watched(now.watch, solver, inside, keep),
+            watch=self._watched(now.watch, solver, inside, keep, counts.accepted),
         )
 
-    def _watched(self, watch: StiffnessWatch | None, solver, inside: PyTree, keep: Flag):
+    def _watched(
+        self, watch: StiffnessWatch | None, solver, inside: PyTree, keep: Flag, accepted: Integer
+    ):
         if watch is None or not tells_stiffness(solver.tableau):
             return watch
-        return _where(keep, watched(watch, solver.tableau, inside["k"]), watch)
+        look = keep & ((watch.close > 0) | (accepted % LOOK == 0))
+        return jax.lax.cond(
+            look,
+            lambda: watched(watch, solver.tableau, inside["k"]),
+            lambda: watch,
+        )
 
     def _handed(self, now: Carry) -> Carry:
         """The outcome STIFF, if the flow turned stiff with enough steps still to go."""
