@@ -132,8 +132,8 @@ def report(rows: list[dict]) -> str:
     lines = ["# auto against fixed solvers", "", machine_line() + ".", "", verdict, ""]
     lines += [
         "`seconds`: CPU, compiled, least of the repeats; `ratio`: over the fastest fixed solver; "
-        "`first`: wall seconds of the first call, compiling included (programs are shared between "
-        "tolerances, and between auto and nothing else).",
+        "`first`: wall seconds of the first call, compiling included (the second tolerance finds "
+        "the programs of the first).",
         "",
     ]
     columns = [c for c in COLUMNS if c != "flow"]
