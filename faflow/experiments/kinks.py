@@ -53,7 +53,7 @@ class Defaults:
 
 
 DEFAULTS: dict[Method, Defaults] = {
-    "none": Defaults("tsit5", 1e-9),
+    "none": Defaults("auto", 1e-9),
     "plain": Defaults("heun", 1e-4),
     "smooth": Defaults("bosh3", 1e-6),
     "exact": Defaults("tsit5", 1e-9),

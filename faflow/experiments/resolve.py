@@ -176,6 +176,8 @@ def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
 def _resolve_flow(config: Config, method: Method) -> FlowSection:
     flow, defaults = config.flow, DEFAULTS[method]
     solver = defaults.solver if flow.solver == "auto" else flow.solver
+    if solver == "auto" and flow.step is not None:
+        solver = "tsit5"  # there is nothing to choose by
     rtol = flow.rtol
     if rtol is None:
         rtol = SINGLE if config.precision == "float32" else defaults.rtol

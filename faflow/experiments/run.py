@@ -18,9 +18,12 @@ from ..flow import (
     FlowSolution,
     KinkError,
     check_times,
+    choose_on_the_way,
     companion,
     compare_flows,
+    is_automatic,
     solve,
+    solve_leg,
 )
 from . import load, store, tables
 from .blame import blaming
@@ -178,6 +181,27 @@ def check_precision(resolved: Resolved) -> None:
         raise ConfigError("precision", what)
 
 
+class _Timed:
+    """A jitted function that is compiled anew in every call, and timed."""
+
+    def __init__(self, function: Callable[..., Any], note: Note):
+        self.jitted: Any = eqx.filter_jit(function)
+        self.compiled: Any = None
+        self.seconds = Seconds(0.0, 0.0)
+        self._note = note
+
+    def __call__(self, *arguments: Any) -> Any:
+        self._note("compiling")
+        started = time.perf_counter()
+        self.compiled = self.jitted.lower(*arguments).compile()
+        ready = time.perf_counter()
+        self._note("running")
+        found = jax.block_until_ready(self.compiled(*arguments))
+        before, done = self.seconds, time.perf_counter()
+        self.seconds = Seconds(before.compile + ready - started, before.run + done - ready)
+        return found
+
+
 def integrate_timed(
     experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
@@ -187,14 +211,12 @@ def integrate_timed(
     meter = diffrax.NoProgressMeter() if meter is None else meter
     observables = experiment.observables
     arguments = (experiment.problem, experiment.ts, observables, experiment.numerics, meter)
-    note("compiling")
-    started = time.perf_counter()
-    jitted: Any = eqx.filter_jit(solve)
-    compiled = jitted.lower(*arguments).compile()
-    ready = time.perf_counter()
-    note("running")
-    solution = jax.block_until_ready(compiled(*arguments))
-    seconds = Seconds(ready - started, time.perf_counter() - ready)
+    if is_automatic(experiment.numerics):
+        leg = _Timed(solve_leg, note)
+        return choose_on_the_way(*arguments, run_leg=leg), leg.seconds, None
+    flow = _Timed(solve, note)
+    solution = flow(*arguments)
+    jitted, compiled, seconds = flow.jitted, flow.compiled, flow.seconds
     if SKETCH not in observables:
         return solution, seconds, None
     note("running a coarser companion, for the error made at kinks")

@@ -23,7 +23,7 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution, ImplicitCounts, KinkError, Polished
+from ..flow import FlowSolution, ImplicitCounts, KinkError, Leg, Polished
 from ..population import AbstractPopulationRule
 from ..rules import Momentum, bare
 from ..solvers import counts_evaluations
@@ -159,6 +159,18 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         **_implicit(counts.implicit),
         "seconds": seconds.run,
         "compile_seconds": seconds.compile,
+        **({"chosen": [_chosen(leg) for leg in solution.legs]} if solution.legs else {}),
+    }
+
+
+def _chosen(leg: Leg) -> dict[str, Any]:
+    return {
+        "solver": leg.solver,
+        "from": float(leg.since),
+        "steps": int(leg.steps),
+        "rejected": int(leg.rejected),
+        "field_evaluations": int(leg.evaluations),
+        "reason": leg.reason,
     }
 
 

@@ -39,6 +39,7 @@ def summary_rows(summary: Mapping[str, Any]) -> Rows:
         if section in summary:
             rows.append((section.replace("_", " "), line(summary[section])))
     rows.append(("solver", _solver_line(solver)))
+    rows += [("chosen", _chosen_line(leg)) for leg in solver.get("chosen", [])]
     rows += [(f"expect {p}", _verdict(v)) for p, v in summary.get("expect", {}).items()]
     return [{"what": what, "measured": text} for what, text in rows]
 
@@ -74,6 +75,11 @@ def _solver_line(solver: Mapping[str, Any]) -> str:
         f"{solver['steps']} steps + {solver['rejected']} rejected{work}; "
         f"{number(solver['seconds'])} s + {number(solver['compile_seconds'])} s compiling"
     )
+
+
+def _chosen_line(leg: Mapping[str, Any]) -> str:
+    since, work = number(leg["from"]), f"{leg['steps']} steps + {leg['rejected']} rejected"
+    return f"{leg['solver']} from t = {since} ({work}): {leg['reason']}"
 
 
 def _alignment_line(alignment: Mapping[str, Any]) -> str:

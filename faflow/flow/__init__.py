@@ -1,5 +1,7 @@
 """A problem, `integrate`, the solution: the only room that integrates."""
 
+from .automatic import choose_on_the_way as choose_on_the_way
+from .automatic import is_automatic as is_automatic
 from .discrete import Discrete as Discrete
 from .discrete import TwinSolution as TwinSolution
 from .discrete import check_batch as check_batch
@@ -12,6 +14,7 @@ from .integrate import check_times as check_times
 from .integrate import compiled_solve as compiled_solve
 from .integrate import integrate as integrate
 from .integrate import solve as solve
+from .integrate import solve_leg as solve_leg
 from .kink_error import SKETCH as SKETCH
 from .kink_error import Companion as Companion
 from .kink_error import KinkError as KinkError
@@ -30,5 +33,6 @@ from .problem import Stops as Stops
 from .served import check_multistep as check_multistep
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
+from .solution import Leg as Leg
 from .stepping import Counts as Counts
 from .stepping import ImplicitCounts as ImplicitCounts

@@ -9,16 +9,17 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .._results import Outcome
-from .._types import Times
+from .._types import Scalar, Times
 from ..observables import AbstractObservable
 from ..solvers import BDF
+from .automatic import choose_on_the_way, is_automatic
 from .multistep import MultistepStepper
 from .piecewise import check_exact, solve_exact
 from .problem import FlowProblem, Numerics
 from .recording import ended, record_along
 from .served import check_multistep
 from .solution import FlowError, FlowSolution
-from .stepping import Carry, Stepper
+from .stepping import Carry, Standing, Stepper, standing
 
 Observables = Mapping[str, AbstractObservable]
 
@@ -40,7 +41,8 @@ def integrate(
     ended early and `throw` (the error holds the solution). float64 has to be switched on by the
     caller (`jax.config.update("jax_enable_x64", True)`) before any array is made. With `kinks =
     "exact"` ValueError too if the rule, activation or solver is not served. A rule with forecasts
-    (`faflow.rules.forecast`) records them too, as `<law>_forecast`.
+    (`faflow.rules.forecast`) records them too, as `<law>_forecast`. With `solver = "auto"` it
+    is chosen on the way (`faflow.flow.automatic`), and `legs` tells which and why.
     """
     numerics = Numerics() if numerics is None else numerics
     check_times(ts)
@@ -49,7 +51,11 @@ def integrate(
     elif isinstance(method := numerics.build_solver(), BDF):
         check_multistep(problem, numerics, method)
     meter = diffrax.NoProgressMeter() if meter is None else meter
-    solution = compiled_solve(problem, jnp.asarray(ts, float), dict(observables), numerics, meter)
+    arguments = (problem, jnp.asarray(ts, float), dict(observables), numerics, meter)
+    if is_automatic(numerics):
+        solution = choose_on_the_way(*arguments, run_leg=compiled_leg)
+    else:
+        solution = compiled_solve(*arguments)
     if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
         raise FlowError(solution)
     return solution
@@ -71,10 +77,30 @@ def solve(
     numerics: Numerics,
     meter: diffrax.AbstractProgressMeter,
 ) -> FlowSolution:
-    """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered."""
+    """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered.
+
+    Of `solver = "auto"` it knows the beginning only: one program can't switch, so it is tsit5.
+    """
     if numerics.kinks == "exact":
         return solve_exact(problem, ts, observables, numerics, meter)
-    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], meter)
+    return solve_leg(problem, ts, observables, numerics, meter)[0]
+
+
+def solve_leg(
+    problem: FlowProblem,
+    ts: Times,
+    observables: dict[str, AbstractObservable],
+    numerics: Numerics,
+    meter: diffrax.AbstractProgressMeter,
+    since: Standing | None = None,
+    enough: Scalar | None = None,
+) -> tuple[FlowSolution, Standing]:
+    """`solve` from where another solver left the flow, or up to where another one should go on.
+
+    `since`, `enough` as in `Stepper`. Slots of saves up to `since` are empty; the outcome is STIFF
+    (none of `Outcome`) where it ended to be handed over.
+    """
+    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], meter, since, enough)
     if isinstance(method := numerics.build_solver(), BDF):
         stepper = MultistepStepper(flow, method)
 
@@ -90,10 +116,11 @@ def solve(
         clock=lambda carry: (carry.t, carry.outcome),
         observe=observe,
         watch=lambda carry: carry.counts,
+        since=None if since is None else since.t,
     )
     meter.close(end.meter)
     weights, feedback = flow.read(end.state)
-    return FlowSolution(
+    solution = FlowSolution(
         ts=times,
         reached=reached,
         records=records,
@@ -105,6 +132,8 @@ def solve(
         kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
         outcome=ended(end.outcome),
     )
+    return solution, standing(end)
 
 
 compiled_solve = eqx.filter_jit(solve)
+compiled_leg = eqx.filter_jit(solve_leg)

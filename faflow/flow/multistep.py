@@ -72,11 +72,11 @@ class MultistepStepper(eqx.Module):
         flow = self.flow
         state = flow.start()
         first, _ = flow.numerics.controller().init(
-            flow.term, flow.t0, flow.t1, state, None, None, _call, 2
+            flow.term, flow.begin, flow.t1, state, None, None, _call, 2
         )
-        h = jnp.asarray(first) - flow.t0
+        h = jnp.asarray(first) - flow.begin
         y = self._ravel(state)
-        history = bdf.begin(flow.t0, y, self._field(flow.t0, y), h)
+        history = bdf.begin(flow.begin, y, self._field(flow.begin, y), h)
         zero = jnp.zeros((), int)
         dense = None
         if self.method.may_be_dense(y.size):

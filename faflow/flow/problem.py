@@ -64,9 +64,10 @@ class Exact(eqx.Module):
 class Numerics(eqx.Module):
     """How a flow is integrated; numbers are arrays, so that changing them retraces nothing.
 
-    `solver`: a name of `faflow.solvers.SOLVERS` or such a solver itself. `rtol`, `atol`: local
-    error per step is held below atol + rtol |w| (root mean square over all weights). `step`: a
-    fixed step instead of adaptive ones. `max_steps`: budget of accepted plus rejected steps.
+    `solver`: a name of `faflow.solvers.SOLVERS` or such a solver itself; "auto" chooses on the way
+    (`flow.automatic`). `rtol`, `atol`: local error per step is held below atol + rtol |w| (root
+    mean square over all weights). `step`: a fixed step instead of adaptive ones. `max_steps`:
+    budget of accepted plus rejected steps.
     `tail`: multiply both tolerances by residual / initial residual (at most 1), renewed at every
     save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
     for exponent fits. `kinks`: "plain" steps over the kinks of the activation, "exact" integrates

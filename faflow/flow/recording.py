@@ -19,9 +19,12 @@ def record_along(
     clock: Callable[[Any], tuple[Scalar, Integer]],
     observe: Callable[[Any], dict[str, Any]],
     watch: Callable[[Any], Any],
+    since: Scalar | None = None,
 ) -> tuple[Any, tuple[Times, Array, dict[str, Any], Any]]:
     """`advance` from save to save. `clock`: (t, outcome) of a carry; `observe` is evaluated once
     per save that the flow reaches (nan elsewhere), `watch` at every save.
+
+    Saves up to `since`, where the start stands, are somebody else's and are not recorded.
 
     Returns the last carry, and with leading axis `saves` the times, which saves were reached, the
     records and what was watched.
@@ -29,6 +32,9 @@ def record_along(
 
     def segment(carry, target):
         running = clock(carry)[1] == RUNNING
+        if since is not None:
+            running = running & (target > since)
+            target = jnp.maximum(target, since)
         carry = advance(carry, target)
         shapes = jax.eval_shape(observe, carry)
         records = jax.lax.cond(running, observe, lambda _: unreached(shapes), carry)

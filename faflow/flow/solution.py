@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,21 @@ from .events import EventRecord
 from .stepping import Counts, ImplicitCounts
 
 
+class Leg(eqx.Module):
+    """A stretch of a flow that one solver covered: from `since` on, with so much work, and why."""
+
+    solver: str = eqx.field(static=True)
+    since: Scalar
+    steps: Integer
+    rejected: Integer
+    evaluations: Integer
+    reason: str = eqx.field(static=True)
+
+    def __str__(self) -> str:
+        since, steps = float(self.since), int(self.steps)
+        return f"{self.solver} from t = {since:.4g}, {steps} steps: {self.reason}"
+
+
 class FlowSolution(NamedTuple):
     """The outcome of `integrate`; every array gains a leading axis under vmap.
 
@@ -23,7 +39,8 @@ class FlowSolution(NamedTuple):
     record. `records`: per observable a pytree with leading axis `saves` (nan where not reached).
     `counts_at` are the running counts at every slot, `counts` those at the end. `kinks`: sign
     changes of pre-activations (kinked activations, plain solver). `events`: what happened at the
-    kinks (exact integrator). `outcome`: a value of `Outcome`.
+    kinks (exact integrator). `outcome`: a value of `Outcome`. `legs`: the solvers that were chosen
+    on the way (`solver = "auto"`).
     """
 
     ts: Times
@@ -37,6 +54,7 @@ class FlowSolution(NamedTuple):
     kinks: KinkSummary | None
     outcome: Integer
     events: EventRecord | None = None
+    legs: tuple[Leg, ...] = ()
 
     def __str__(self) -> str:
         if np.ndim(self.outcome):
@@ -49,6 +67,7 @@ class FlowSolution(NamedTuple):
             f"field evaluations {int(self.counts.evaluations)}" + _implicit(self.counts.implicit),
             f"  records at {int(np.sum(np.asarray(self.reached)))} of {len(self.ts)} times: "
             + ", ".join(self.records),
+            *(f"  {leg}" for leg in self.legs),
         ]
         return "\n".join(lines)
 

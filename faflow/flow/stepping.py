@@ -19,11 +19,21 @@ from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..observables import KinkCount, KinkCounter
 from ..rules import Forecast
-from ..solvers import AbstractCountingSolver, evaluations_per_step, keeps_last
+from ..solvers import (
+    AbstractCountingSolver,
+    StiffnessWatch,
+    evaluations_per_step,
+    keeps_last,
+    tells_stiffness,
+    watch_stiffness,
+    watched,
+)
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 
 RUNNING = -1
+LOOK = 5  # steps between looks for stiffness, until there is some
+STIFF = -2  # ended here for another solver to go on
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
 
 
@@ -63,39 +73,67 @@ class Carry(NamedTuple):
     peak_speed: Scalar
     outcome: Integer
     meter: PyTree
+    watch: StiffnessWatch | None = None
+
+
+class Standing(NamedTuple):
+    """Where a flow stands, in terms that every solver understands: enough to go on from there.
+    `dt`: the step that the last solver would have tried next."""
+
+    t: Scalar
+    dt: Scalar
+    state: list[Array]
+    peak_speed: Scalar
+    counts: Counts
+
+
+def standing(carry: Carry) -> Standing:
+    return Standing(carry.t, carry.dt, carry.state, carry.peak_speed, carry.counts)
 
 
 class Stepper(eqx.Module):
-    """Advances one flow; holds what does not change on the way."""
+    """Advances one flow; holds what does not change on the way.
+
+    `since`: where another solver left the flow, instead of its start. `enough`: a flow that turns
+    stiff with more than this many steps to go ends as STIFF; None: that is not watched.
+    """
 
     problem: FlowProblem
     numerics: Numerics
     t0: Scalar
     t1: Scalar
     meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
+    since: Standing | None = None
+    enough: Scalar | None = None
 
     def init(self) -> Carry:
         controller, solver = self.numerics.controller(), self._solver()
         state = self.start()
         first, controller_state = controller.init(
-            self.term, self.t0, self.t1, state, self.numerics.step, None, solver.func,
+            self.term, self.begin, self.t1, state, self.numerics.step, None, solver.func,
             solver.error_order(self.term),
         )  # fmt: skip
         first = jnp.asarray(first)
-        solver_state = solver.init(self.term, self.t0, first, state, None)
+        solver_state = solver.init(self.term, self.begin, first, state, None)
         choice = 0 if self.numerics.step is not None else 2
         start = 1 if keeps_last(solver) else 0
         if isinstance(solver, AbstractCountingSolver):
             start = solver.evaluations(solver_state).astype(int)
         zero = jnp.zeros((), int)
         counts = Counts(zero, zero, zero + choice + start)
-        return self.at_rest(state, first - self.t0, counts, solver_state, controller_state)
+        return self.at_rest(state, first - self.begin, counts, solver_state, controller_state)
 
     def start(self) -> list[Array]:
-        """The leaves of the rule's state at t0."""
+        """The leaves of the rule's state to begin with."""
+        if self.since is not None:
+            return self.since.state
         problem = self.problem
         state = problem.rule.init(problem.weights, problem.feedback, problem.data)
         return [jnp.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+    @property
+    def begin(self) -> Scalar:
+        return self.t0 if self.since is None else self.since.t
 
     def at_rest(
         self,
@@ -105,10 +143,12 @@ class Stepper(eqx.Module):
         solver_state: PyTree,
         controller_state: PyTree = None,
     ) -> Carry:
-        """At t0, before the first step, which is to have size dt."""
-        problem = self.problem
+        """Where the flow begins, before the first step, which is to have size dt."""
+        problem, peak = self.problem, jnp.zeros_like(self.t0)
+        if self.since is not None:
+            counts, peak = _added(counts, self.since.counts), self.since.peak_speed
         return Carry(
-            t=self.t0,
+            t=self.begin,
             dt=dt,
             state=state,
             solver_state=solver_state,
@@ -117,9 +157,10 @@ class Stepper(eqx.Module):
             counts=counts,
             kinks=self.kink_counter.init(problem.weights, problem.data) if self.kinked else None,
             first_dt=dt,
-            peak_speed=jnp.zeros_like(self.t0),
+            peak_speed=peak,
             outcome=jnp.asarray(RUNNING),
             meter=self.meter.init(),
+            watch=None if self.enough is None else watch_stiffness(),
         )
 
     def advance(self, carry: Carry, target: Scalar) -> Carry:
@@ -133,7 +174,7 @@ class Stepper(eqx.Module):
             return (now.t < target) & (now.outcome == RUNNING)
 
         def body(now: Carry) -> Carry:
-            return self.judge(self._step(now, target, controller, solver))
+            return self._handed(self.judge(self._step(now, target, controller, solver)))
 
         return jax.lax.while_loop(unfinished, body, carry)
 
@@ -142,7 +183,7 @@ class Stepper(eqx.Module):
         # short, the size it would have had is remembered for the next one.
         cut = now.t + 1.01 * now.dt >= target
         end = jnp.where(cut, target, now.t + now.dt)
-        candidate, error, _, solver_state, result = solver.step(
+        candidate, error, inside, solver_state, result = solver.step(
             self.term, now.t, end, now.state, None, now.solver_state, now.made_jump
         )
         # A step that failed, or left the finite numbers, is a step too long: it is thrown away and
@@ -193,12 +234,33 @@ class Stepper(eqx.Module):
             kinks=kinks,
             outcome=outcome,
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
+            watch=self._watched(now.watch, solver, inside, keep, counts.accepted),
         )
 
     def _solver(self) -> diffrax.AbstractSolver:
         solver = self.numerics.build_solver()
         assert isinstance(solver, diffrax.AbstractSolver)  # multistep.py steps the others
         return solver
+
+    def _watched(
+        self, watch: StiffnessWatch | None, solver, inside: PyTree, keep: Flag, accepted: Integer
+    ):
+        if watch is None or not tells_stiffness(solver.tableau):
+            return watch
+        look = keep & ((watch.close > 0) | (accepted % LOOK == 0))
+        return jax.lax.cond(
+            look,
+            lambda: watched(watch, solver.tableau, inside["k"]),
+            lambda: watch,
+        )
+
+    def _handed(self, now: Carry) -> Carry:
+        """The outcome STIFF, if the flow turned stiff with enough steps still to go."""
+        if now.watch is None or self.enough is None:
+            return now
+        ahead = (self.t1 - now.t) > self.enough * now.dt
+        stiff = now.watch.stiff & ahead & (now.outcome == RUNNING)
+        return now._replace(outcome=jnp.where(stiff, STIFF, now.outcome))
 
     def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:
         """Field evaluations of the step just tried."""
@@ -298,6 +360,14 @@ class Stepper(eqx.Module):
     @property
     def kink_counter(self) -> KinkCounter:
         return KinkCounter()
+
+
+def _added(counts: Counts, before: Counts) -> Counts:
+    return counts._replace(
+        accepted=counts.accepted + before.accepted,
+        rejected=counts.rejected + before.rejected,
+        evaluations=counts.evaluations + before.evaluations,
+    )
 
 
 def _finite(tree: PyTree) -> Flag:

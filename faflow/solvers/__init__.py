@@ -22,6 +22,12 @@ from .registry import evaluations_per_step as evaluations_per_step
 from .registry import keeps_last as keeps_last
 from .registry import make_solver as make_solver
 from .rkc import RKC2 as RKC2
+from .stiffness import StiffnessWatch as StiffnessWatch
+from .stiffness import real_boundary as real_boundary
+from .stiffness import step_times_rate as step_times_rate
+from .stiffness import tells_stiffness as tells_stiffness
+from .stiffness import watch_stiffness as watch_stiffness
+from .stiffness import watched as watched
 from .tableaus import TABLEAUX as TABLEAUX
 from .tableaus import Tableau as Tableau
 from .tableaus import as_tableau as as_tableau

@@ -37,6 +37,7 @@ def _multistep(linear: Literal["auto", "dense", "krylov"]) -> Callable[[Number, 
 
 # name -> builder(rtol, atol)
 SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
+    "auto": _explicit(diffrax.Tsit5),
     "tsit5": _explicit(diffrax.Tsit5),
     "dopri5": _explicit(diffrax.Dopri5),
     "dopri8": _explicit(diffrax.Dopri8),
@@ -57,7 +58,8 @@ SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
 
 # equation / source, printed by `faflow list solvers`
 NOTES = {
-    "tsit5": "explicit Runge-Kutta 5(4), adaptive (Tsitouras 2011): the default for smooth flows",
+    "auto": "the default: tsit5 until the flow is stiff and long, then bdf; heun or bosh3 at kinks",
+    "tsit5": "explicit Runge-Kutta 5(4), adaptive (Tsitouras 2011): smooth flows, not stiff",
     "dopri5": "explicit Runge-Kutta 5(4), adaptive (Dormand & Prince 1980)",
     "dopri8": "explicit Runge-Kutta 8(7), adaptive (Prince & Dormand 1981): pays below 1e-10",
     "bosh3": "explicit Runge-Kutta 3(2), adaptive (Bogacki & Shampine 1989): for smoothed kinks",

@@ -114,7 +114,7 @@ def test_relu_has_no_kinks_on_average_and_keeps_its_law(rule):
     config["init"]["scale"] = 0.01
     config["network"]["activation"] = config["task"]["activation"] = "relu"
     resolved = resolve_path(config)
-    assert resolved.method == "none" and resolved.flow.solver == "tsit5"
+    assert resolved.method == "none" and resolved.flow.solver == "auto"
     assert "population-loss" in resolved.names
     experiment = build(resolved)
     law, claimed = experiment.laws["neuron-balance"]

@@ -123,7 +123,7 @@ def test_every_activation_resolves_and_dumps_to_itself(kind: str) -> None:
     }
     resolved = resolve_path(table)
     kinked = kind in ("relu", "leaky-relu")
-    assert resolved.flow.solver == ("heun" if kinked else "tsit5")
+    assert resolved.flow.solver == ("heun" if kinked else "auto")
     assert resolved.flow.rtol == (1e-4 if kinked else 1e-9)
     assert f'"{kind}"' in config_text(resolved)
 

@@ -1,0 +1,268 @@
+"""`solver = "auto"`: when it changes to the BDF, that two legs make one flow, when it stays."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from diffrax import NoProgressMeter
+from scipy.integrate import solve_ivp
+
+from faflow._results import Outcome
+from faflow.feedback import Feedback
+from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
+from faflow.flow.automatic import enough_steps, why_unwatched
+from faflow.flow.multistep import flat_field
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.observables import AbstractObservable
+from faflow.rules import AbstractWeightRule, FeedbackAlignment, WeightDecay, forecast
+from faflow.tasks import make_data
+
+RATES = np.geomspace(1e-4, 10.0, 11)
+TS = np.concatenate([[0.0], np.geomspace(1e-2, 2e4, 25)])
+RTOL = 1e-7
+
+
+class Weights(AbstractObservable):
+    label: str = "w"
+    axes: tuple[str, ...] = ("out", "in")
+
+    def __call__(self, weights, feedback, data):
+        return weights.weights[0]
+
+
+class Decay(AbstractWeightRule):
+    """w_i' = -RATES_i w_i, w the one row of a linear network's only matrix: tsit5 needs 6e4 steps
+    for it, at the limit of stability from t = 1 or so on."""
+
+    rates: Any
+    equation: ClassVar[str] = "w' = -rates w"
+    source: ClassVar[str] = "tests"
+    form: ClassVar[str] = "none"
+
+    def vector_field(self, weights, feedback, data):
+        return jax.tree.map(lambda w: -self.rates[None, :] * w, weights)
+
+    def laws(self, weights):
+        return {}
+
+
+def decay(rates=RATES):
+    size = len(RATES)
+    net = MLP((jnp.ones((1, size)),))
+    return FlowProblem(
+        Decay(jnp.asarray(rates)), net, Feedback(), make_data(np.eye(size), np.zeros((size, 1)))
+    )
+
+
+def run(problem, ts=TS, solver="auto", rtol=RTOL, loss=0.0, steady=0.0, **more):
+    stops = Stops(loss=loss, steady=steady)  # always watched: one program serves all
+    numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100, stops=stops, **more)
+    return integrate(problem, jnp.asarray(ts, float), {"w": Weights()}, numerics, throw=False)
+
+
+def outcome(solution):
+    return Outcome(int(solution.outcome))
+
+
+def solvers(solution):
+    return [leg.solver for leg in solution.legs]
+
+
+def speed(t):
+    return np.linalg.norm(RATES * np.exp(-RATES * t))
+
+
+@pytest.fixture(scope="module")
+def switched():
+    return run(decay())
+
+
+def test_one_flow_comes_of_two(switched):
+    """Every save once, at its time, from the closed form as far as the tolerance says."""
+    assert outcome(switched) is Outcome.COMPLETED and solvers(switched) == ["tsit5", "bdf"]
+    assert np.all(switched.reached)
+    np.testing.assert_array_equal(switched.ts, TS)
+    assert float(switched.t_final) == TS[-1]
+    exact = np.exp(-RATES * TS[:, None])
+    errors = np.linalg.norm(np.asarray(switched.records["w"])[:, 0] - exact, axis=1)
+    assert errors.max() <= 100 * RTOL * np.linalg.norm(exact[0])
+    np.testing.assert_array_equal(switched.weights.weights[0], switched.records["w"][-1])
+    first, then = switched.legs
+    change = float(then.since)
+    assert 1.0 < change < 1e3 and not np.any(change == TS)  # within the saves, on none of them
+    steps = np.asarray(switched.counts_at.accepted)
+    assert np.all(np.diff(steps) >= 0) and steps[-1] == int(switched.counts.accepted)
+    assert int(first.steps) + int(then.steps) == int(switched.counts.accepted)
+    assert int(first.evaluations) + int(then.evaluations) == int(switched.counts.evaluations)
+    iterations = np.asarray(switched.counts_at.implicit.iterations)
+    assert np.all((iterations > 0) == (change < TS))
+    assert "stiff" in then.reason and "bdf from t = " in str(switched)
+
+
+def test_it_pays_and_without_the_watch_there_is_no_change(switched, monkeypatch):
+    plain = run(decay(), solver="tsit5")
+    assert plain.legs == ()
+    assert 50 * int(switched.counts.evaluations) < int(plain.counts.evaluations)
+    before = float(switched.legs[1].since) >= TS
+    for one, two in ((switched.records["w"], plain.records["w"]), (switched.ts, plain.ts)):
+        np.testing.assert_array_equal(np.asarray(one)[before], np.asarray(two)[before])
+    monkeypatch.setattr("faflow.flow.automatic.enough_steps", lambda *_: 1e9)
+    unwatched = run(decay())
+    assert solvers(unwatched) == ["tsit5"]
+    assert int(unwatched.counts.evaluations) == int(plain.counts.evaluations)
+
+
+def test_it_stays_where_too_little_is_left_or_nothing_is_stiff():
+    """The same programs with other numbers; tsit5's solution bit by bit."""
+    for problem, ts in ((decay(), TS / 10), (decay(np.full(11, 1e-4)), TS)):
+        auto, plain = (run(problem, ts, solver) for solver in ("auto", "tsit5"))
+        assert solvers(auto) == ["tsit5"] and "to the end" in auto.legs[0].reason
+        bare = auto._replace(legs=())
+        for one, two in zip(jax.tree.leaves(bare), jax.tree.leaves(plain), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_how_much_is_enough():
+    """Steps still to go: fewer for large nets, down to what the BDF takes; more at 1e-9."""
+
+    def enough(width, samples, rtol=1e-6):
+        net = MLP((jnp.ones((width, 3)), jnp.ones((1, width))), (), ACTIVATIONS["tanh"]())
+        data = make_data(np.ones((samples, 3)), np.ones((samples, 1)))
+        problem = FlowProblem(FeedbackAlignment(), net, Feedback(), data)
+        return enough_steps(problem, Numerics(rtol=rtol))
+
+    assert enough(2, 4) > 10 * enough(100, 100) > 100 * enough(100, 10_000) / 10
+    assert enough(1000, 10_000) == 100 and 200 < enough(1000, 10_000, 1e-9) < 500
+
+
+def test_stops_and_limits_go_on_across_the_change(switched):
+    change = float(switched.legs[1].since)
+    # Loss: sum over the unit inputs of w_i^2 / 2.
+    loss = lambda t: 0.5 * np.sum(np.exp(-2 * RATES * t))  # noqa: E731
+    stopped = run(decay(), loss=loss(2000.0))
+    assert outcome(stopped) is Outcome.TARGET_REACHED and solvers(stopped) == ["tsit5", "bdf"]
+    assert 2000.0 <= float(stopped.t_final) < 2300.0
+    reached = np.asarray(stopped.reached)
+    assert reached.sum() == 1 + np.sum(float(stopped.t_final) > TS)
+    assert float(stopped.ts[reached][-1]) == float(stopped.t_final)
+
+    # The largest speed was met before the change; since then it is 100 times smaller.
+    share = speed(2000.0) / speed(0.0)
+    rested = run(decay(), steady=share)
+    assert outcome(rested) is Outcome.STEADY_STATE
+    assert 2000.0 <= float(rested.t_final) < 2300.0
+    assert speed(20_000.0) / speed(change) > share  # control: measured from the change: never
+
+    limit = int(switched.legs[0].steps) + int(switched.legs[0].rejected) + 9
+    limited = run(decay(), max_steps=limit)
+    assert outcome(limited) is Outcome.MAX_STEPS
+    assert int(limited.counts.accepted + limited.counts.rejected) == limit
+
+
+def test_tail_scales_by_the_first_residual_and_numbers_do_not_retrace():
+    """The slow half falls to 1e-9: relative accuracy needs tolerances that fall as well."""
+    traces = []
+
+    class Counted(Decay):
+        def vector_field(self, weights, feedback, data):
+            traces.append(1)
+            return super().vector_field(weights, feedback, data)
+
+    rates = np.where(RATES > 1, 10.0, 1e-3)
+    problem = dataclasses.replace(decay(), rule=Counted(jnp.asarray(rates)))
+    tailed, slow = run(problem, tail=True), rates < 1
+    exact = np.exp(-rates * TS[-1])[slow]
+    assert solvers(tailed) == ["tsit5", "bdf"]
+    np.testing.assert_allclose(tailed.weights.weights[0][0, slow], exact, rtol=1e-3)
+    loose = run(decay(rates)).weights.weights[0][0, slow]
+    assert np.max(np.abs(loose / exact - 1)) > 1e-2  # control: atol without tail
+    before = len(traces)
+    for rtol, scale in ((1e-6, 1.0), (1e-5, 2.0)):
+        assert solvers(run(problem, TS * scale, rtol=rtol, tail=True)) == ["tsit5", "bdf"]
+    assert len(traces) == before > 0
+
+
+SCALES = np.geomspace(1.0, 10**-2.5, 6)
+
+
+def net_problem():
+    """FA with weight decay on linear 6-4-1, inputs of scales 1 ... 10^-2.5; forecasts its laws."""
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((4, 6)) / 6**0.5, rng.standard_normal((1, 4)) / 2
+    net = MLP((jnp.asarray(first), jnp.asarray(second)), (), ACTIVATIONS["linear"]())
+    inputs = rng.standard_normal((20, 6)) * SCALES
+    targets = np.tanh(inputs @ rng.standard_normal((6, 1)))
+    rule = forecast(WeightDecay(FeedbackAlignment(), 1e-5), net)
+    feedback = Feedback((jnp.asarray(rng.standard_normal((1, 4))),), rule.form)
+    return FlowProblem(rule, net, feedback, make_data(inputs, targets, "squared", "mean"))
+
+
+def test_net_with_forecasts_against_scipy():
+    """Weights and the forecast laws in the rule's own state, at every save, against Radau."""
+    problem, rtol = net_problem(), 1e-7
+    ts = np.concatenate([[0.0], np.geomspace(1.0, 1e6, 13)])
+    laws = problem.rule.forecasts
+    observables = {"w": Weights(), **laws}
+    numerics = Numerics(solver="auto", rtol=rtol, atol=rtol / 100)
+    auto = integrate(problem, jnp.asarray(ts), observables, numerics)
+    assert solvers(auto) == ["tsit5", "bdf"] and 0 < float(auto.legs[1].since) < 1e5
+    field, jacobian, start = flat_field(problem)
+    push, bend = (jax.jit(lambda y, f=f: f(jnp.zeros(()), y)) for f in (field, jacobian))
+    exact = solve_ivp(
+        lambda t, y: np.asarray(push(y)), (0, ts[-1]), np.asarray(start), "Radau", ts,
+        jac=lambda t, y: np.asarray(bend(y)), rtol=1e-11, atol=1e-13,
+    ).y.T  # fmt: skip
+    own = np.asarray(auto.records["w"]).reshape(len(ts), -1)
+    size = np.linalg.norm(exact[:, :28], axis=1).max()  # 24 + 4 weights come first in the state
+    assert np.linalg.norm(own - exact[:, :24], axis=1).max() <= 100 * rtol * size
+    told = np.concatenate(
+        [np.asarray(leaf).reshape(len(ts), -1)
+         for name in sorted(laws) for leaf in jax.tree.leaves(auto.records[f"{name}_forecast"])],
+        axis=1,
+    )  # fmt: skip
+    assert np.abs(told - exact[:, 28 : 28 + told.shape[1]]).max() <= 100 * rtol * size
+    for name in laws:  # and the theory: the laws themselves are where they were forecast
+        for law, predicted in zip(
+            jax.tree.leaves(auto.records[name]), jax.tree.leaves(auto.records[f"{name}_forecast"]),
+            strict=True,
+        ):  # fmt: skip
+            np.testing.assert_allclose(law, predicted, atol=1000 * rtol * size)
+            assert np.abs(law[-1] - law[0]).max() > 1e-3  # control: they moved
+
+
+def test_what_is_never_changed_says_why():
+    relu = MLP((jnp.ones((2, 1)), jnp.ones((1, 2))), (), ACTIVATIONS["relu"]())
+    data = make_data([[1.0], [-0.5]], [[0.3], [0.1]])
+    feedback = Feedback((jnp.ones((1, 2)),), FeedbackAlignment().form)
+    kinked = FlowProblem(FeedbackAlignment(), relu, feedback, data)
+    auto, plain = (
+        integrate(kinked, jnp.array([0.0, 1.0]), {}, Numerics(solver=name, rtol=1e-5))
+        for name in ("auto", "tsit5")
+    )
+    assert solvers(auto) == ["tsit5"] and "has a kink" in auto.legs[0].reason
+    bare = auto._replace(legs=())
+    for one, two in zip(jax.tree.leaves(bare), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_array_equal(one, two)
+    stepped = Numerics(solver="auto", step=jnp.asarray(0.1))
+    assert "step is fixed" in why_unwatched(decay(), stepped, ())
+    assert why_unwatched(decay(), Numerics(solver="auto"), ()) == ""
+
+
+def test_inside_another_program_it_is_tsit5():
+    """`solve` can be jitted and batched; there, one program can't change its solver."""
+
+    def ends(solver):
+        numerics = Numerics(solver=solver, rtol=RTOL, atol=RTOL / 100)
+        start = decay()
+
+        def one(scale):
+            moved = dataclasses.replace(start, weights=MLP((scale * start.weights.weights[0],)))
+            ts = jnp.asarray([0.0, 2e3])
+            return solve(moved, ts, {}, numerics, NoProgressMeter()).weights.weights[0]
+
+        return jax.jit(jax.vmap(one))(jnp.array([1.0, 2.0]))
+
+    np.testing.assert_array_equal(ends("auto"), ends("tsit5"))
