@@ -70,7 +70,7 @@ RATES = np.geomspace(1.0, 1e6, 81)
 @pytest.mark.parametrize("solver", ["bdf", "bdf-dense", "bdf-krylov"])
 def test_linear_stiff_system(solver):
     """w_i' = -lambda_i (w_i - 1), lambda = 1 ... 1e6: to t = 5 in hundreds of steps, where explicit
-    methods need 2e6. The spectrum is too wide for GMRES: that shows in products, not in errors."""
+    methods need 2e6. The spectrum is too wide for GMRES, which shows in its products alone."""
     problem = system(lambda w: -jnp.asarray(RATES) * (w - 1), np.zeros(81))
     for rtol in (1e-4, 1e-7):
         solution = run(problem, [0.0, 5.0], solver, rtol)
