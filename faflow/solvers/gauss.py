@@ -27,7 +27,7 @@ from .secants import Secants, learn, newton_step, no_secants
 SWEEPS = 40  # a step whose stages need more has failed
 PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
 GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
-SOLVED = 2  # units in the last place by which stages may still move when they are solved
+SOLVED = 4  # units in the last place by which stages may still move when they are solved
 NEAR = -0.1  # where, in steps, a step before must begin to be of use
 ROUNDING = 100  # the same where they no longer come closer
 UNSETTLED = 100  # sweeps for a kinked field (`strict = False`), whose stages may not exist

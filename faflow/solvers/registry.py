@@ -19,7 +19,8 @@ def _explicit(solver: type) -> Callable[[Number, Number], diffrax.AbstractSolver
 
 
 def _gauss(stages: int) -> Callable[[Number, Number], diffrax.AbstractSolver]:
-    return lambda rtol, atol: GaussLegendre(stages)
+    # About a dozen secants: more save sweeps, but their linear algebra costs more than it saves.
+    return lambda rtol, atol: GaussLegendre(stages, memory=7 - stages)
 
 
 # name -> builder(rtol, atol)
