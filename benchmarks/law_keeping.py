@@ -145,7 +145,7 @@ def report(rows: list[dict]) -> list[str]:
             ]  # fmt: skip
             best = min((cost[s] for s in gauss if np.isfinite(cost[s])), default=np.nan)
             ratio = best / cost["tsit5"]
-            verdict = "" if ratio <= 3 else " (3x missed)" if ratio <= 5 else " (5x missed)"
+            verdict = "" if not ratio > 3 else " (3x missed)" if ratio <= 5 else " (5x missed)"
             lines.append(
                 f"| {error:g} | {cost['tsit5']:g} | {' | '.join(cells)} | {ratio:.1f}{verdict} |"
             )

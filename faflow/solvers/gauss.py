@@ -28,7 +28,7 @@ from .secants import Secants, learn, newton_step, no_secants
 SWEEPS = 40  # a step whose stages need more has failed
 PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
 GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
-SOLVED = 2  # units in the last place by which stages may still move when they are solved
+SOLVED = 4  # units in the last place by which stages may still move when they are solved
 NEAR = -0.1  # where, in steps, a step before must begin to be of use
 ROUNDING = 100  # the same where they no longer come closer
 UNSETTLED = 100  # sweeps for a kinked field (`strict = False`), whose stages may not exist
@@ -68,11 +68,13 @@ class GaussState(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Stages y0 + `shifts`, the slopes there, and by how much (`change`) sweeps still move them."""
+    """Stages y0 + `shifts`, the slopes there, and by how much sweeps still move them: `change`,
+    which need not fall at every sweep, but not pass twice what it was at the `first`."""
 
     shifts: Array
     slopes: Array
     change: Scalar
+    first: Scalar
     sweeps: Integer
     going: Flag
     secants: Secants
@@ -184,21 +186,21 @@ class GaussLegendre(AbstractCountingSolver):
                 known = learn(known, move, k - now.slopes, size)
                 known = known._replace(slot=jnp.where(fresh, known.slot, now.secants.slot))
                 residual = newton_step(known, matrix, residual)
-            closer = change < now.change
+            closer, begun = change < now.change, jnp.where(now.sweeps == 0, change, now.first)
             count = now.sweeps + 1
             done = (change <= SOLVED * unit) | (~closer & (count > 2) & (change <= ROUNDING * unit))
             lost = ~jnp.isfinite(change)
             if self.strict:
-                lost |= (count > 4) & (change > 2 * now.change)
+                lost |= (count > 4) & (change > 2 * now.first)
             else:
                 done |= (change == 0) | (~closer & (count > 2))
             going = ~done & ~lost & (count < most)
-            later = Sweep(next_shifts, k, change, count, going, known)
+            later = Sweep(next_shifts, k, change, begun, count, going, known)
             return later, next_shifts + residual
 
         huge = jnp.asarray(jnp.inf, flat.dtype)
         zero = jnp.zeros((), jnp.int32)
-        first = Sweep(start, jnp.zeros_like(start), huge, zero, jnp.asarray(True), secants)
+        first = Sweep(start, jnp.zeros_like(start), huge, huge, zero, jnp.asarray(True), secants)
         return jax.lax.while_loop(lambda carry: carry[0].going, body, (first, start))[0]
 
 

@@ -44,8 +44,11 @@ def test_error_follows_the_tolerance(name, solver):
     assert errors[0] > 100 * RTOLS[-1]
 
 
-@pytest.mark.parametrize("solver", ["gauss4", "gauss6"])
-@pytest.mark.parametrize("name", ["smooth", "factorisation", "softmax", "biased"])
+@pytest.mark.parametrize(
+    ("name", "solver"),
+    [("smooth", "gauss4"), ("factorisation", "gauss4"), ("softmax", "gauss4"),
+     ("biased", "gauss4"), ("smooth", "gauss6"), ("biased", "gauss6")],
+)  # fmt: skip
 def test_gauss_follows_it(name, solver):
     """Nor are they wasteful, where the tolerance and not the sweeps set the step (gauss4)."""
     errors = [error(name, solver, rtol) for rtol in RTOLS]

@@ -57,8 +57,11 @@ def relative_drift(flow: oracles.Flow, solver: str, rtol: float) -> float:
     return float(np.max(np.abs(balance(end) - balance(flow)) / np.maximum(size(flow), size(end))))
 
 
-@pytest.mark.parametrize("solver", ["gauss4", "gauss6"])
-@pytest.mark.parametrize("activation", DEGREES)
+@pytest.mark.parametrize(
+    ("activation", "solver"),
+    [("linear", "gauss4"), ("linear", "gauss8"), ("quadratic", "gauss6"),
+     ("relu-squared", "gauss4")],
+)  # fmt: skip
 def test_laws_to_rounding_at_any_tolerance(activation, solver, measured):
     """Prediction 9, adaptive: the drift does not know the tolerance."""
     flow = flow_of(activation)
