@@ -9,7 +9,7 @@ from jax.core import Tracer
 
 from .._types import Array
 from ..networks import AbstractNetwork
-from ..observables import Balance
+from ..observables import Balance, WeightPotential
 from .abstract import AbstractLearningRule
 from .modified import AbstractModifiedRule, changed, check_field
 
@@ -21,7 +21,7 @@ class WeightNormalisation(AbstractModifiedRule):
     (s, v), from v = W(0), s = ||W(0)[j]||. `layers`: which (default: all but the read-out); their
     rows must not be zero. Kept: every ||v_j||, since <v, v'> = 0; and, since 1/2 s_j^2 moves as
     1/2 ||W_l[j]||^2 does without normalisation, the layer and neuron balances of a normalised layer
-    under one that is not (the matrix's diagonal alone).
+    under one that is not (the matrix's diagonal alone), and the gradient's layer balances all.
     """
 
     rule: AbstractLearningRule
@@ -82,7 +82,9 @@ class WeightNormalisation(AbstractModifiedRule):
             if not isinstance(law, Balance):
                 continue
             layers = tuple(l for l in law.layers if l + 1 not in normalised)
-            if name == "matrix-balance":
+            if law.form == "layer-balance" and isinstance(law.potential, WeightPotential):
+                layers = law.layers  # psi is itself a sum of 1/2 s_j^2
+            if law.form == "matrix-balance":
                 layers = tuple(l for l in layers if l not in normalised)
             if layers:
                 found[name] = law if layers == law.layers else changed(law, layers=layers)
