@@ -20,7 +20,7 @@ from faflow.cli import main
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# file: (\S+)\n")
-PAGES = ("own-rule.md", "laws.md")
+PAGES = ("own-rule.md", "laws.md", "solvers.md")
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
