@@ -3,7 +3,8 @@
 # make test   install the development tools, then run the tests
 PYTHON ?= python3
 CONFIG ?= configs/*.toml
-# For `make test`: further arguments to pytest, for instance PYTEST_ARGS="-k drift".
+# For `make test`: further arguments to pytest, for instance PYTEST_ARGS="-k drift"; "--slow" adds
+# the larger cases, as `make predictions` does.
 PYTEST_ARGS ?=
 # For `make lock`: UPGRADE=--upgrade moves every pin to its newest release.
 UPGRADE ?=

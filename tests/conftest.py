@@ -41,7 +41,18 @@ def pytest_runtest_teardown() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
     parser.addoption("--predictions", metavar="FILE", help="write the table of predictions there")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked slow repeat a claim at a larger size, or in one more case; `--slow` runs them."""
+    if config.getoption("--slow") or config.getoption("--predictions"):
+        return
+    skip = pytest.mark.skip(reason="slow; run it with --slow")
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(skip)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:

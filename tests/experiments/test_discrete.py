@@ -156,6 +156,7 @@ def test_layers_are_those_that_the_law_speaks_of(tmp_path: Path):
     assert "layer-balance 2 predicted" in header and "layer-balance 1" not in header
 
 
+@pytest.mark.slow
 def test_heun_steps_and_a_law_without_an_identity(tmp_path: Path, capsys):
     """Second order in eta; the one-norm law of sign feedback is followed, not predicted."""
     config = table(eta=[0.004, 0.002], method="heun")

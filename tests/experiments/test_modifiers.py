@@ -71,6 +71,7 @@ def test_rates_that_double_keep_a_claim(config: Path) -> None:
     assert summary["expect"]["laws.layer-balance.relative_drift"]["ok"]
 
 
+@pytest.mark.slow
 def test_modifiers_follow_each_other(config: Path) -> None:
     """Momentum on top of learning rates: one number for all layers, then two."""
     sets = (

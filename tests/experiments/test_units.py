@@ -128,6 +128,7 @@ def test_every_activation_resolves_and_dumps_to_itself(kind: str) -> None:
     assert f'"{kind}"' in config_text(resolved)
 
 
+@pytest.mark.slow
 def test_check_finds_the_gradient_and_the_laws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("faflow.experiments.check.NETS", NETS[1:])
     check = check_rule("feedback-alignment")

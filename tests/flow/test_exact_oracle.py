@@ -41,8 +41,14 @@ def run(problem, ts=ENDS, observables=None, **options):
 # ---- the discrete rule --------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["fa-deep-bias", "gradient-leaky", "fa-softmax"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "gradient-leaky",
+        pytest.param("fa-deep-bias", marks=pytest.mark.slow),
+        pytest.param("fa-softmax", marks=pytest.mark.slow),
+    ],
+)
 def test_random_flows_end_with_an_outcome_and_agree_with_the_discrete_rule(kind):
     """`benchmarks/relu_random.py` asks the same of 200 problems."""
     landed = completed = 0
@@ -58,7 +64,6 @@ def test_random_flows_end_with_an_outcome_and_agree_with_the_discrete_rule(kind)
     assert landed >= 3 and completed >= len(SEEDS) // 2
 
 
-@pytest.mark.slow
 def test_the_discrete_rule_converges_at_first_order():
     """The ratio error / eta stays within a factor of two over two decades of eta."""
     problem = random_flow(KINDS["gradient"], SLIDES)

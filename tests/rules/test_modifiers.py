@@ -21,6 +21,7 @@ from faflow.rules import (
 from faflow.tasks import make_data
 
 WIDTHS = (4, 5, 3, 1)
+QUICK = ("gradient", "feedback-alignment", "direct-feedback-alignment")
 MODIFIABLE = [name for name, rule in RULES.items() if issubclass(rule, AbstractWeightRule)]
 
 
@@ -35,7 +36,10 @@ def setting(rule, activation="linear"):
 
 
 @pytest.mark.parametrize("modifier", MODIFIERS)
-@pytest.mark.parametrize("name", MODIFIABLE)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODIFIABLE],
+)
 def test_velocity_fits_the_state_and_read_undoes_init(modifier, name):
     rule = MODIFIERS[modifier](RULES[name]())
     net, feedback, data = setting(rule)
@@ -62,8 +66,15 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("modifier", MODIFIERS)
-@pytest.mark.parametrize("name", ["feedback-alignment", "gradient"])
-@pytest.mark.parametrize("activation", ["linear", "relu-squared"])
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [
+        ("feedback-alignment", "relu-squared"),
+        ("gradient", "linear"),
+        pytest.param("feedback-alignment", "linear", marks=pytest.mark.slow),
+        pytest.param("gradient", "relu-squared", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_claimed_and_forecast_holds_along_the_field(modifier, name, activation):
     """At a moving state and a time that is not 0; the control is the unmodified law, where it is
     not claimed as it is (weight normalisation keeps the gradient's layer balance)."""

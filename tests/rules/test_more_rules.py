@@ -302,6 +302,7 @@ def test_signs_have_no_matrix_law():
     assert Balance(WeightPotential(), "matrix-balance", (1,)).quadratic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGNS)
 def test_sign_rules_over_a_relu_flow(name):
     """Exact integration serves these rules, and the law outlives weights that change sign."""
