@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked slow repeat a claim at a larger size, or in one more case; `--slow` runs them."""
+    """Tests marked slow repeat a claim at a larger size or in one more case: `--slow` runs them."""
     if config.getoption("--slow") or config.getoption("--predictions"):
         return
     skip = pytest.mark.skip(reason="slow; run it with --slow")
