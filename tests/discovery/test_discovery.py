@@ -134,7 +134,15 @@ NO_POLYNOMIALS = {
 LOWER = {"sign-error-direct-feedback", "direct-random-target-projection"}
 
 
-@pytest.mark.parametrize("kind", sorted(RULES))
+QUICK = {
+    "gradient", "feedback-alignment", "direct-feedback-alignment", "last-layer-only", "hebbian",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in sorted(RULES)],
+)
 def test_claimed_laws_are_laws_and_found_ones_too(kind):
     """Every rule: what it claims lies across its orbit; polynomials found do not change under the
     discrete rule, to second order in its step, on logistic data that the search has not seen."""
