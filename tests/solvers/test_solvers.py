@@ -142,18 +142,19 @@ def test_gauss_says_when_its_stages_do_not_converge(stages):
     term = diffrax.ODETerm(lambda t, y, args: -50.0 * y)
     y0 = jnp.ones(1)
 
-    def step(h: float, memory: int):
-        solver = GaussLegendre(stages, memory=memory)
-        state = solver.init(term, 0.0, h, y0, None)
-        y1, *_, result = solver.step(term, 0.0, h, y0, None, state, False)
-        return float(y1[0]), result == diffrax.RESULTS.successful
+    @eqx.filter_jit
+    def step(h, memory: int):
+        solver, t0 = GaussLegendre(stages, memory=memory), jnp.zeros(())
+        state = solver.init(term, t0, h, y0, None)
+        y1, *_, result = solver.step(term, t0, h, y0, None, state, False)
+        return y1[0], result == diffrax.RESULTS.successful
 
-    assert not step(1.0, 0)[1]
+    assert not step(jnp.asarray(1.0), 0)[1]
     for h in (1.0, 1e-3):
-        y1, solved = step(h, 3)
+        y1, solved = step(jnp.asarray(h), 3)
         exact = np.polyval(PADE[stages], -50 * h) / np.polyval(PADE[stages], 50 * h)
-        assert solved and y1 == pytest.approx(exact, rel=1e-13)
-    assert step(1e-3, 0)[0] == pytest.approx(exact, rel=1e-13)
+        assert solved and float(y1) == pytest.approx(exact, rel=1e-13)
+    assert float(step(jnp.asarray(1e-3), 0)[0]) == pytest.approx(exact, rel=1e-13)
 
 
 @pytest.mark.parametrize("name", sorted(set(SOLVERS) - MULTISTEP))
