@@ -67,7 +67,16 @@ def gradient_laws(n_in, n_h, n_out):
     return n_h * (n_h + 1) // 2 if n_h <= both else both * n_h - both * (both - 1) // 2
 
 
-@pytest.mark.parametrize("widths", [(3, 4, 1), (3, 4, 2), (2, 5, 3), (3, 2, 3), (4, 1, 2)])
+@pytest.mark.parametrize(
+    "widths",
+    [
+        (3, 4, 1),
+        (3, 4, 2),
+        pytest.param((2, 5, 3), marks=pytest.mark.slow),
+        pytest.param((3, 2, 3), marks=pytest.mark.slow),
+        (4, 1, 2),
+    ],
+)
 def test_two_linear_layers_have_the_laws_counted_by_hand(widths, measured):
     name = "-".join(map(str, widths))
     for kind, count in (("feedback-alignment", fa_laws), ("gradient", gradient_laws)):

@@ -189,6 +189,7 @@ def test_rates_that_change_have_no_predicted_exponent() -> None:
     assert told[0.0].status != "unavailable" and told[1.0].status == "unavailable"
 
 
+@pytest.mark.slow
 def test_the_twin_takes_steps_at_the_rates_of_their_times(config: Path) -> None:
     """Distances to the flow fall as eta^2 with Heun's method, whose stages see eta_l(t) at theirs;
     momentum's state is stepped as a whole."""
