@@ -31,7 +31,8 @@ Blocks = dict[tuple[int, int], Array]  # (l, m) -> (n_l, n_{l-1} + 1, n_m, n_{m-
 
 def has_jacobian(rule: AbstractLearningRule, weights: AbstractNetwork) -> bool:
     """Whether `rule_jacobian` knows this rule on this network."""
-    known = isinstance(rule, Gradient | FeedbackAlignment | DirectFeedbackAlignment)
+    # By type: a rule derived from one of them may say something else of its deltas.
+    known = type(rule) in (Gradient, FeedbackAlignment, DirectFeedbackAlignment)
     return known and isinstance(weights, MLP)
 
 

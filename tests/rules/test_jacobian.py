@@ -70,3 +70,5 @@ def test_whom_it_serves():
     assert has_jacobian(RULES["gradient"](), net)
     for name in ("uniform-sign-symmetry", "kolen-pollack", "hebbian"):
         assert not has_jacobian(RULES[name](), net)
+    derived = type("Derived", (RULES["gradient"],), {})  # which may have deltas of its own
+    assert not has_jacobian(derived(), net)
