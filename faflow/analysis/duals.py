@@ -1,7 +1,8 @@
 """Dual activations: <phi(h) phi(h')> and <phi'(h) phi'(h')> for jointly gaussian h, h'.
 
-Closed forms for linear, erf (Williams 1997), (leaky) ReLU and ReLU^2 (Cho & Saul 2009); else
-Gauss-Hermite quadrature, which needs a smooth phi.
+They are the integrals I2 and J2 of `population.integrals` for linear, erf and ReLU, follow from
+them for leaky ReLU and ReLU^2 (Cho & Saul 2009), and are quadratures (Gauss-Hermite) for any other
+smooth phi.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array, Matrix
-from ..networks import AbstractActivation, Linear
-from ..networks.activations import Erf, LeakyReLU, Quadratic, RectifiedPower
+from ..networks import AbstractActivation
+from ..networks.activations import LeakyReLU, Quadratic, RectifiedPower
+from ..population.integrals import AbstractIntegrals, ReLUIntegrals, choices, integrals_of
 
 NODES = 128  # per dimension: tanh and its slope at variance 1 to 1e-11, at variance 10 to 1e-3
 
@@ -44,37 +46,29 @@ def dual(activation: AbstractActivation, covariance: Matrix) -> Dual:
 
 
 def _closed(activation: AbstractActivation) -> Callable[[Matrix], Dual] | None:
-    if isinstance(activation, RectifiedPower):
-        return {1.0: _relu, 2.0: _relu_squared}.get(float(activation.power))
+    integrals = integrals_of(activation)
+    if integrals is not None:
+        return lambda covariance: _pairwise(integrals, covariance)
+    if isinstance(activation, RectifiedPower) and activation.power == 2.0:
+        return _relu_squared
     if isinstance(activation, LeakyReLU):
         return lambda covariance: _leaky(covariance, activation.slope)
-    return {Linear: _linear, Erf: _erf, Quadratic: _quadratic}.get(type(activation))
+    return _quadratic if isinstance(activation, Quadratic) else None
 
 
-def _linear(c: Matrix) -> Dual:
-    return Dual(c, jnp.ones_like(c))
+def _pairwise(integrals: AbstractIntegrals, c: Matrix) -> Dual:
+    every = jnp.arange(len(c))
+    pairs = choices(c, every, every)
+    return Dual(integrals.i2(pairs), integrals.j2(pairs))
 
 
 def _quadratic(c: Matrix) -> Dual:
     return Dual(_outer(jnp.diag(c)) + 2 * c**2, 4 * c)
 
 
-def _erf(c: Matrix) -> Dual:
-    # phi = erf(h / sqrt 2), theory 6.1: I2 and J2.
-    scale = _outer(jnp.sqrt(1 + jnp.diag(c)))
-    values = (2 / jnp.pi) * jnp.arcsin(c / scale)
-    return Dual(values, (2 / jnp.pi) / jnp.sqrt(scale**2 - c**2))
-
-
-def _relu(c: Matrix) -> Dual:
-    size, angle = _polar(c)
-    values = size * (jnp.sin(angle) + (jnp.pi - angle) * jnp.cos(angle))
-    return Dual(values / (2 * jnp.pi), (jnp.pi - angle) / (2 * jnp.pi))
-
-
 def _leaky(c: Matrix, slope: float) -> Dual:
     # phi(h) = slope h + (1 - slope) relu(h), and <h relu(h')> = c / 2.
-    relu, mixed = _relu(c), slope**2 + slope * (1 - slope)
+    relu, mixed = _pairwise(ReLUIntegrals(), c), slope**2 + slope * (1 - slope)
     share = (1 - slope) ** 2
     return Dual(mixed * c + share * relu.values, mixed + share * relu.slopes)
 
@@ -83,7 +77,7 @@ def _relu_squared(c: Matrix) -> Dual:
     size, angle = _polar(c)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     values = size**2 * (3 * sin * cos + (jnp.pi - angle) * (1 + 2 * cos**2))
-    return Dual(values / (2 * jnp.pi), 4 * _relu(c).values)
+    return Dual(values / (2 * jnp.pi), 4 * _pairwise(ReLUIntegrals(), c).values)
 
 
 def _polar(c: Matrix) -> tuple[Matrix, Matrix]:
