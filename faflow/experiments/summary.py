@@ -26,6 +26,7 @@ from ..analysis import (
 from ..flow import FlowSolution, ImplicitCounts, KinkError, Leg, Polished
 from ..population import AbstractPopulationRule
 from ..rules import Momentum, bare
+from ..rules.forecast import SUFFIX
 from ..solvers import counts_evaluations
 from .build import Experiment
 from .discrete import Twin, discrete_section
@@ -201,7 +202,7 @@ def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) ->
             "worst_time": drift.worst_time,
             "scale": drift.scale,
         }
-        predicted = solution.records.get(f"{name}_forecast")
+        predicted = solution.records.get(name + SUFFIX)
         if predicted is not None:
             missed = forecast_error(values, predicted, scales, solution.ts, solution.reached)
             found[name]["forecast_error"] = missed.drift

@@ -9,6 +9,7 @@ import xarray as xr
 
 from ..flow import SKETCH, FlowSolution
 from ..observables import AbstractConservationLaw, ScaleOf
+from ..rules.forecast import SUFFIX
 from ..solvers import counts_evaluations
 from .build import TWIN, Experiment
 from .discrete import Twin, discrete_dataset
@@ -17,7 +18,6 @@ from .observe import feedback_moves, named_arrays
 from .simulate import Simulation, simulation_dataset
 
 WEIGHTS = "weights"
-FORECAST = "_forecast"  # the suffix of what a modified rule predicts of a law
 _ONE_BASED = ("layer", "hidden_layer", "feedback")
 
 
@@ -63,8 +63,8 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> x
         if name not in (WEIGHTS, SKETCH, TWIN):
             variables |= _variables(name, see, solution.records[name], reached, hidden)
     for name, record in solution.records.items():
-        if name.endswith(FORECAST):
-            law = experiment.observables[name.removesuffix(FORECAST)]
+        if name.endswith(SUFFIX):
+            law = experiment.observables[name.removesuffix(SUFFIX)]
             variables |= _variables(name, law, record, reached, hidden)
     counts = solution.counts_at
     counted = [
@@ -108,7 +108,7 @@ def _axes_of(name: str, see: Any, hidden: int) -> tuple[str, ...]:
     # A law of some hidden layers only (direct feedback) has an axis of its own.
     layers = law_layers(see)
     if layers and layers != tuple(range(1, hidden + 1)):
-        law = name.removesuffix("_scale").removesuffix(FORECAST)
+        law = name.removesuffix("_scale").removesuffix(SUFFIX)
         return tuple(f"{axis}_of_{law}" for axis in see.axes)
     return see.axes
 

@@ -328,8 +328,7 @@ class Stepper(eqx.Module):
         rule = self.problem.rule
         if not isinstance(rule, Forecast):
             return {}
-        predicted = rule.predicted(self._rule_state(state))
-        return {f"{name}_forecast": value for name, value in predicted.items()}
+        return rule.predicted(self._rule_state(state))
 
     @property
     def term(self) -> diffrax.ODETerm:

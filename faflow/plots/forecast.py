@@ -7,7 +7,7 @@ from .panel import Curve, Panel, number
 from .stored import Stored
 from .style import BLACK, COOL, DASHED, FEW, SOLID, plain
 
-FORECAST = "_forecast"
+FORECAST = "_forecast"  # the stored name, as in rules/forecast.py (drawing needs no JAX)
 
 
 def forecast_panels(stored: Stored) -> list[Panel]:

@@ -10,6 +10,8 @@ from ..tasks import Data
 from .abstract import AbstractLearningRule, Laws, State
 from .modified import AbstractForecastingRule, AbstractModifiedRule, unmodified
 
+SUFFIX = "_forecast"  # after a law's name, in records
+
 
 class Forecast(AbstractModifiedRule):
     """A modified rule and, in its state, what the modifier predicts of every law of `forecasts`.
@@ -58,8 +60,8 @@ class Forecast(AbstractModifiedRule):
         return self.rule.laws(weights)
 
     def predicted(self, state: State) -> dict[str, Record]:
-        """The predicted value of every law."""
-        return state[1]
+        """The predicted value of every law, as `<law>_forecast`."""
+        return {name + SUFFIX: value for name, value in state[1].items()}
 
 
 def bare(rule: AbstractLearningRule) -> AbstractLearningRule:
