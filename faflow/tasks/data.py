@@ -22,7 +22,8 @@ class Data(eqx.Module):
 
     `inputs` X is (samples, inputs), `targets` Y is (samples, outputs). The weight only rescales
     time, but it does rescale it: rates under "mean" are 1/samples of those under "sum".
-    `identity`: X is the identity matrix (matrix factorisation), so that products with it are idle.
+    `identity`: X is the identity matrix (matrix factorisation), so that products with it are idle;
+    ValueError if it is not, where it is known.
     """
 
     inputs: Inputs
@@ -30,6 +31,11 @@ class Data(eqx.Module):
     loss: AbstractLoss = eqx.field(static=True)
     weight: Scalar
     identity: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        known = not isinstance(self.inputs, jax.core.Tracer)
+        if self.identity and known and not is_identity(np.asarray(self.inputs)):
+            raise ValueError("Argument `identity` is True, but `inputs` is another matrix.")
 
     def residual(self, outputs: Outputs) -> Outputs:
         """dl/df of every sample, unweighted; f - y for the squared loss."""
@@ -57,9 +63,14 @@ def make_data(
     rule = lookup("loss", loss, LOSSES)() if isinstance(loss, str) else loss
     rule.check(y)
     weight = lookup("reduction", reduction, REDUCTIONS)(len(x))
-    identity = x.shape[0] == x.shape[1] and bool(np.array_equal(x, np.eye(len(x))))
     arrays = _to_jax("inputs", x), _to_jax("targets", y)
-    return Data(*arrays, rule, jnp.asarray(weight, float), identity)
+    return Data(*arrays, rule, jnp.asarray(weight, float), is_identity(x))
+
+
+def is_identity(matrix: np.ndarray) -> bool:
+    """Whether every entry is that of the identity matrix."""
+    square = matrix.shape[0] == matrix.shape[1]
+    return square and bool(np.array_equal(matrix, np.eye(len(matrix))))
 
 
 def check_arrays(inputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:

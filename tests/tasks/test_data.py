@@ -1,3 +1,5 @@
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,14 @@ def test_error_is_the_gradient_of_the_scalar_loss(loss, reduction):
     np.testing.assert_allclose(data.error(f), jax.grad(data.value)(f), atol=1e-14)
     ratio = 1 if reduction == "sum" else 1 / 4
     np.testing.assert_allclose(data.error(f), ratio * data.residual(f), rtol=1e-14)
+
+
+def test_other_inputs_are_no_identity():
+    """Fields leave products with X = I out, so that nothing else may pass for it."""
+    data = make_data(np.eye(4), Y)
+    assert data.identity and not make_data(X, Y).identity
+    with pytest.raises(ValueError, match="identity"):
+        dataclasses.replace(data, inputs=2 * data.inputs)
 
 
 def test_one_dimensional_targets_become_a_column():
