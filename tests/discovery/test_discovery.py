@@ -143,6 +143,13 @@ NO_POLYNOMIALS = {
 LOWER = {"sign-error-direct-feedback", "direct-random-target-projection"}
 
 
+def test_a_floor_leaves_the_count_undecided():
+    """Weights below their floor don't move anything: orbits of several dimensions, no one count."""
+    found = laws_of(RULES["monotone-direct-feedback"](), (2, 3, 1), degree=None)
+    assert len({orbit.rank.rank for orbit in found.orbits}) > 1
+    assert found.independent is None
+
+
 QUICK = {
     "gradient", "feedback-alignment", "direct-feedback-alignment", "last-layer-only", "hebbian",
 }  # fmt: skip
@@ -150,17 +157,19 @@ QUICK = {
 
 @pytest.mark.parametrize(
     "kind",
-    [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in sorted(RULES)],
+    [
+        k if k in QUICK else pytest.param(k, marks=pytest.mark.slow)
+        for k in sorted(RULES)
+        if k != "monotone-direct-feedback"  # the test below
+    ],
 )
 def test_claimed_laws_are_laws_and_found_ones_too(kind):
     """Every rule: what it claims lies across its orbit; polynomials found do not change under the
     discrete rule, to second order in its step, on logistic data that the search has not seen."""
     rule = RULES[kind]()
-    special = {"fa-star": (4, 2, 2), "hebbian": (2, 3, 1), "monotone-direct-feedback": (2, 3, 1)}
+    special = {"fa-star": (4, 2, 2), "hebbian": (2, 3, 1)}
     widths = special.get(kind, (2, 2, 2, 1) if kind in LOWER else (2, 3, 2))
     found = laws_of(rule, widths, degree=2)
-    if kind == "monotone-direct-feedback" and found.independent is None:
-        pytest.skip("undecided: weights at their floor make orbits of several dimensions")
     assert found.independent is not None
     assert all(law.kept for law in found.known)
     assert (found.explained > 0) is (kind not in LAWLESS)
