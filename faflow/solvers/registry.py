@@ -51,10 +51,10 @@ SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
     "implicit-midpoint": _gauss(1),
     "gauss4": _gauss(2),
     "gauss6": _gauss(3),
+    "gauss8": _gauss(4),
     "bdf": _multistep("auto"),
     "bdf-dense": _multistep("dense"),
     "bdf-krylov": _multistep("krylov"),
-    "gauss8": _gauss(4),
 }
 
 # equation / source, printed by `faflow list solvers`
@@ -74,7 +74,8 @@ NOTES = {
     "gauss4": "Gauss-Legendre, order 4, adaptive: keeps quadratic laws to rounding",
     "gauss6": "Gauss-Legendre, order 6, adaptive: keeps quadratic laws to rounding",
     "gauss8": "Gauss-Legendre, order 8, adaptive: the same, cheapest below 1e-9",
-    "bdf": "BDF of orders 1-5, adaptive (Shampine & Reichelt 1997): long stiff flows; picks one of",
+    "bdf": "BDF of orders 1-5, adaptive (Shampine & Reichelt 1997): long stiff flows; one of the "
+    "two below, by size and by how hard GMRES works",
     "bdf-dense": "BDF with a factored Jacobian: up to a thousand weights",
     "bdf-krylov": "BDF with GMRES on products with the Jacobian: any number of weights",
 }
