@@ -132,7 +132,10 @@ def report(rows: list[dict]) -> list[str]:
     gauss = [solver for solver in GRIDS if solver != "tsit5"]
     lines = ["# Laws to rounding: adaptive Gauss-Legendre against Tsit5 at equal weight error", ""]
     lines += [machine_line() + ".", "", "Field evaluations (ratio to Tsit5; ratio of CPU time) of"]
-    lines += ["the cheapest run whose weights are at most so wrong. Drift: over all tolerances."]
+    lines += [
+        "the cheapest run whose weights are at most so wrong. Best: of the ratios of CPU time,"
+    ]
+    lines += ["by which goals are judged. Drift: over all tolerances."]
     for name in dict.fromkeys(row["flow"] for row in rows):
         lines += ["", f"## {name}", "", f"| error | tsit5 | {' | '.join(gauss)} | best |"]
         lines += ["|" + "---|" * (len(gauss) + 3)]
@@ -143,8 +146,8 @@ def report(rows: list[dict]) -> list[str]:
                 f"{cost[s]:g} ({cost[s] / cost['tsit5']:.1f}; {spent[s] / spent['tsit5']:.1f})"
                 if np.isfinite(cost[s]) else "-" for s in gauss
             ]  # fmt: skip
-            best = min((cost[s] for s in gauss if np.isfinite(cost[s])), default=np.nan)
-            ratio = best / cost["tsit5"]
+            best = min((spent[s] for s in gauss if np.isfinite(spent[s])), default=np.nan)
+            ratio = best / spent["tsit5"]  # the goal, 5x (aim 3x), is about time
             verdict = "" if not ratio > 3 else " (3x missed)" if ratio <= 5 else " (5x missed)"
             lines.append(
                 f"| {error:g} | {cost['tsit5']:g} | {' | '.join(cells)} | {ratio:.1f}{verdict} |"
