@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._types import Inputs, Outputs, Scalar
 from ._host import check_within, lookup, real_array
@@ -33,7 +34,7 @@ class Data(eqx.Module):
     identity: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        known = not isinstance(self.inputs, jax.core.Tracer)
+        known = not isinstance(self.inputs, Tracer)
         if self.identity and known and not is_identity(np.asarray(self.inputs)):
             raise ValueError("Argument `identity` is True, but `inputs` is another matrix.")
 
