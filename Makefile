@@ -43,7 +43,7 @@ test: $(DEV_STAMP)
 
 # The table of what the tests measured of each prediction.
 predictions: $(DEV_STAMP)
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --predictions docs/predictions.md
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --predictions=docs/predictions.md
 
 lint: $(DEV_STAMP)
 	@echo "lint: ruff check"
