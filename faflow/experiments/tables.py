@@ -198,6 +198,34 @@ def _max(values: Sequence[float | None]) -> float | None:
     return max(known, default=None)
 
 
+def certificate_title(certificate: Mapping[str, Any]) -> str:
+    """What the figures were compared with, and how the second run ended."""
+    how = "a tenth of it" if certificate["by"] == "tolerance" else "a second method"
+    by = f"{certificate['solver']}, {_tolerance(certificate)}"
+    return f"certificate by {how}: {by}; {certificate['status']}"
+
+
+def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
+    """The digits that survive: of the weights, of every recorded series, of every figure. Figures
+    that are errors have none: of them the first is given over the second."""
+    weights = certificate["weights"]
+    rows = [
+        ("final weights", "", "", f"{weights['digits']} (apart by {number(weights['distance'])})")
+    ]
+    for name, found in certificate["records"].items():
+        text = f"{number(found['median'])} at the median save, "
+        text += f"{found['digits']} at t = {number(found['worst_time'])}"
+        rows.append((f"record {name}", "", "", text))
+    for path, figure in certificate["figures"].items():
+        if "digits" in figure:
+            told = number(figure["digits"])
+        else:
+            told = f"an error; {number(figure['ratio'])} times the second"
+        rows.append((path, number(figure["value"]), number(figure["second"]), told))
+    keys = ("figure", "value", "second run", "digits that agree")
+    return [dict(zip(keys, row, strict=True)) for row in rows]
+
+
 def drift_rows(result: Any) -> Rows:
     """Per law and layer the drift of a stored result, its scale, its worst time, the tolerance."""
     records, rows = result.records["records"].to_dataset(), []
