@@ -77,6 +77,13 @@ def _parser() -> _Parser:
     run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
     run.add_argument("--replace", action="store_true", help="replace a stored result if it differs")
     run.add_argument("--no-figures", action="store_true", help="draw nothing")
+    run.add_argument(
+        "--certify", action="store_true",
+        help="run to a tenth of the tolerance too, and print how many digits of every figure agree",
+    )  # fmt: skip
+    run.add_argument(
+        "--certify-with", metavar="SOLVER", help="the same by a second method, at the tolerance"
+    )
     show = command("show", _show, "print a config with every default written out")
     show.add_argument("config", metavar="CONFIG")
     laws = command("laws", _laws, "count and find the laws of a config's rule on its network")
@@ -177,16 +184,24 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None and several:
         out = out / resolved.config.name
+    certified = arguments.certify or arguments.certify_with is not None
+    if certified:
+        experiments.second_opinion(resolved, arguments.certify_with)  # bad input is told first
     with _jax(resolved.config.precision):
+        meter = _meter(arguments.json)
         result = experiments.run(
-            resolved, out=out, replace=arguments.replace, note=_note, meter=_meter(arguments.json)
+            resolved, out=out, replace=arguments.replace, note=_note, meter=meter
         )
+        if certified:
+            result = experiments.certify(
+                resolved, result, arguments.certify_with, note=_note, meter=meter
+            )
     folder = result.folder
     missing = folder is not None and (result.fresh or not (folder / "figures").exists())
     if folder is not None and missing and not arguments.no_figures:
         _draw(folder)
     if not arguments.json:
-        _print_summary(result.summary, result.folder, result.fresh)
+        _print_summary(result.summary, result.folder, result.fresh, certified)
     return result.exit_code, result.summary
 
 
@@ -333,13 +348,18 @@ def _print_entries(topic: str, rows: Sequence[Mapping[str, str]]) -> None:
     print()
 
 
-def _print_summary(summary: Mapping[str, Any], folder: Path | None, fresh: bool) -> None:
-    from .experiments.tables import summary_rows
+def _print_summary(
+    summary: Mapping[str, Any], folder: Path | None, fresh: bool, certified: bool
+) -> None:
+    from .experiments.tables import certificate_rows, certificate_title, summary_rows
 
     place = "" if folder is None else f"  ->  {folder}" + ("" if fresh else "  (already there)")
     _print_rows(f"{summary['name']}{place}", summary_rows(summary))
     for warning in summary.get("warnings", ()):
         print(f"note: {warning}")
+    if certified:
+        title = certificate_title(summary["certificate"])
+        _print_rows(title, certificate_rows(summary["certificate"]))
     print()
 
 

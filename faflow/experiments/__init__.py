@@ -1,5 +1,7 @@
 """From a config file to a stored result: schema, registries, build, run, store, check."""
 
+from .certify import certify as certify
+from .certify import second_opinion as second_opinion
 from .check import check_rule as check_rule
 from .discover import find_laws as find_laws
 from .discover import law_lines as law_lines
@@ -9,6 +11,7 @@ from .run import Result as Result
 from .run import open_result as open_result
 from .run import resolve_path as resolve_path
 from .run import run as run
+from .tables import certificate_rows as certificate_rows
 from .tables import check_rows as check_rows
 from .tables import drift_rows as drift_rows
 from .tables import fit_rows as fit_rows

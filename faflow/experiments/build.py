@@ -22,6 +22,7 @@ from ..flow import (
     check_exact,
     check_multistep,
     check_polish,
+    check_projection,
     solve,
 )
 from ..networks import MLP, AbstractNetwork, GatedMLP
@@ -36,6 +37,7 @@ from .asked import asked_laws
 from .blame import blaming
 from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
+from .kept import KEPT, is_kept
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
 from .resolve import Resolved, make, save_times
 from .start import check_field, check_network
@@ -83,6 +85,8 @@ def build(resolved: Resolved) -> Experiment:
     if resolved.flow.polish:
         with blaming("flow.polish", resolved.suspects):
             check_polish(problem)
+    if resolved.flow.project:
+        _check_projection(resolved, experiment)
     _check_trace(resolved, experiment)
     return experiment
 
@@ -269,6 +273,17 @@ def _check_multistep(resolved: Resolved, experiment: Experiment) -> None:
             check_multistep(experiment.problem, experiment.numerics, method)
 
 
+def _check_projection(resolved: Resolved, experiment: Experiment) -> None:
+    """Laws that the field breaks must not be forced upon it."""
+    problem = experiment.problem
+    with blaming("flow.project", resolved.suspects):
+        check_projection(problem, experiment.numerics)
+    for name, law in problem.rule.laws(problem.weights).items():
+        if not is_kept(law, problem, KEPT[resolved.config.precision]):
+            what = f"puts weights back onto the laws, but the field breaks {name}; remove it"
+            raise ConfigError("flow.project", what)
+
+
 def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
     """Trace the whole flow once if anything in it is the user's: what doesn't fit is said here."""
     if not any(choice.foreign for choice in resolved.suspects.values()):
@@ -327,6 +342,7 @@ def _numerics(resolved: Resolved) -> Numerics:
         solver=_solver(resolved),
         max_steps=jnp.asarray(flow.max_steps),
         tail=flow.tail,
+        project=flow.project,
         stops=Stops(**given),
         **flow_options(flow),
     )

@@ -176,7 +176,7 @@ def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
 def _resolve_flow(config: Config, method: Method) -> FlowSection:
     flow, defaults = config.flow, DEFAULTS[method]
     solver = defaults.solver if flow.solver == "auto" else flow.solver
-    if solver == "auto" and flow.step is not None:
+    if solver == "auto" and (flow.step is not None or flow.project):
         solver = "tsit5"  # there is nothing to choose by
     rtol = flow.rtol
     if rtol is None:

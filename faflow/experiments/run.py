@@ -112,7 +112,7 @@ def run(
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
             raise ConfigError("--out", what)
-        summary, tree = _computed(resolved, experiment, note, meter)
+        summary, tree = compute(resolved, experiment, note, meter)
     if folder is not None:
         store.write(resolved, summary, tree, folder, replace)
     return Result(summary, tree, folder, fresh=True)
@@ -124,7 +124,13 @@ _HELD = {
 }
 
 
-def _computed(resolved: Resolved, experiment: Experiment, note: Note, meter):
+def compute(
+    resolved: Resolved,
+    experiment: Experiment,
+    note: Note,
+    meter: diffrax.AbstractProgressMeter | None,
+) -> tuple[dict[str, Any], xr.DataTree]:
+    """The flow of a built experiment and all that belongs to it: its summary and records."""
     foreign = any(choice.foreign for choice in resolved.suspects.values())
     with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
         solution, seconds, error = integrate_timed(experiment, note, meter)

@@ -143,7 +143,8 @@ class FlowSection(AbstractSection):
 
     `kinks`: how a kinked activation is integrated (experiments/kinks.py). `exact` and `smooth` are
     for these values of it only. `atol` is rtol / 100 unless given. `polish`: look for the fixed
-    point that the flow was heading for, beside its own end (`polished` in the summary).
+    point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
+    put the weights back onto the rule's laws after every step, so that their drift says nothing.
     """
 
     t1: Positive
@@ -160,6 +161,7 @@ class FlowSection(AbstractSection):
     smooth: SmoothSection | None = None
     tail: bool = False
     polish: bool = False
+    project: bool = False
     stop: StopSection = StopSection()
 
 

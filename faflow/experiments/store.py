@@ -79,13 +79,25 @@ def summary_text(summary: dict[str, Any]) -> str:
 
 def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) -> None:
     """The stored summary and config with the current [expect]: the bounds are no part of a run."""
-    try:
+    with _writing(folder):
         stored = tomllib.loads((folder / CONFIG).read_text("utf-8"))
         stored.pop("expect", None)
         bounds = config_table(resolved).get("expect")
         table = stored if bounds is None else {**stored, "expect": bounds}
         _replace_text(folder / CONFIG, tomli_w.dumps(table))
         _replace_text(folder / SUMMARY, summary_text(summary))
+
+
+def rewrite_summary(summary: dict[str, Any], folder: Path) -> None:
+    """The stored summary with more in it than the run found. ConfigError if it can't be written."""
+    with _writing(folder):
+        _replace_text(folder / SUMMARY, summary_text(summary))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(str(folder), f"can't be written ({reason})") from error

@@ -86,6 +86,7 @@ def summarise(
         "kinks": kink_section(resolved, solution, error),
         "discrete": discrete_section(resolved, experiment, beside.twins),
         "order_parameters": order_section(experiment, solution, beside.simulation),
+        "projection": _projection(solution),
         "polished": polished_section(experiment, solution, beside.polished),
     }
     summary |= {name: section for name, section in sections.items() if section}
@@ -202,6 +203,9 @@ def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) ->
             "worst_time": drift.worst_time,
             "scale": drift.scale,
         }
+        if solution.corrected is not None and claimed:
+            # By construction: whatever it is, it says nothing of the flow.
+            found[name] |= {"projected": True, "drift": None, "relative_drift": None}
         predicted = solution.records.get(name + SUFFIX)
         if predicted is not None:
             missed = forecast_error(values, predicted, scales, solution.ts, solution.reached)
@@ -281,6 +285,10 @@ def _factorisation(experiment: Experiment, solution: FlowSolution) -> Any:
     return factorisation_report(solution.weights, solution.feedback, experiment.problem.data)
 
 
+def _projection(solution: FlowSolution) -> dict[str, float] | None:
+    return None if solution.corrected is None else {"corrected": float(solution.corrected)}
+
+
 def _kernel(solution: FlowSolution) -> dict[str, Any] | None:
     """The kernel's numbers at the first save and at the last that was reached."""
     record, reached = solution.records.get("kernel"), np.asarray(solution.reached)
@@ -310,6 +318,8 @@ def _warnings(
             if not law["kept"]:
                 found.append(f"{name} is broken by a modifier: its drift is forecast, and no error")
             continue
+        if law.get("projected"):
+            found.append(f"{name} was put back after every step (flow.project): no check of it")
         if not law["kept"]:
             found.append(f"{name} is not kept by this rule and network; its drift is no error")
         if law["claimed"] and not law["kept"]:

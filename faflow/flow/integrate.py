@@ -16,6 +16,7 @@ from .automatic import choose_on_the_way, is_automatic
 from .multistep import MultistepStepper
 from .piecewise import check_exact, solve_exact
 from .problem import FlowProblem, Numerics
+from .projection import check_projection
 from .recording import ended, record_along
 from .served import check_multistep
 from .solution import FlowError, FlowSolution
@@ -50,6 +51,8 @@ def integrate(
         check_exact(problem, numerics)
     elif isinstance(method := numerics.build_solver(), BDF):
         check_multistep(problem, numerics, method)
+    if numerics.project:
+        check_projection(problem, numerics)
     meter = diffrax.NoProgressMeter() if meter is None else meter
     arguments = (problem, jnp.asarray(ts, float), dict(observables), numerics, meter)
     if is_automatic(numerics):
@@ -131,6 +134,7 @@ def solve_leg(
         counts_at=counts_at,
         kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
         outcome=ended(end.outcome),
+        corrected=end.solver_state.corrected if numerics.project else None,
     )
     return solution, standing(end)
 

@@ -1,23 +1,23 @@
 """Newton from the end of a flow to the fixed point that the flow was heading for."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jax.scipy.sparse.linalg import cg, gmres
+from jax.scipy.sparse.linalg import gmres
 
 from .._types import Array, Flag, Integer, Scalar
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..rules import bare
+from .leaf import Leaf
 from .problem import FlowProblem
 
 DENSE = 1500  # weights up to which the Jacobian is formed
 MOST_ITERATIONS = 40
 LONGEST = 10.0  # the longest pseudo-step over the flow's own time
-SOFT = 1e-6  # damping of the least correction
 FAR = 0.01  # moved by more than this share of ||W||: another point may have been met
 ROUNDING = 100  # ||F|| in units of u ||J w|| below which it is rounding
 FINEST = 10  # and where there is no need to go on
@@ -82,50 +82,24 @@ def check_polish(problem: FlowProblem) -> None:
         )
 
 
-class _Leaf(eqx.Module):
-    """F, J and the laws Q as functions of the flat weights."""
+class _Field(eqx.Module):
+    """F and J as functions of the flat weights."""
 
-    problem: FlowProblem
-    unravel: Any = eqx.field(static=True)
-    law: Any
+    leaf: Leaf
 
-    def field(self, w: Array) -> Array:
-        problem, rule = self.problem, bare(self.problem.rule)
+    def __call__(self, w: Array) -> Array:
+        problem, rule = self.leaf.problem, bare(self.leaf.problem.rule)
         start = jnp.zeros((), w.dtype)
-        velocity = rule.velocity(start, self.unravel(w), problem.feedback, problem.data)
+        velocity = rule.velocity(start, self.leaf.unravel(w), problem.feedback, problem.data)
         return ravel_pytree(velocity)[0]
-
-    def laws(self, w: Array) -> Array:
-        if self.law is None:
-            return jnp.zeros((1,), w.dtype)
-        return ravel_pytree(self.law(self.unravel(w), self.problem.feedback, self.problem.data))[0]
-
-    def scale(self, w: Array) -> Scalar:
-        if self.law is None:
-            return jnp.ones((), w.dtype)
-        scale = self.law.scale(self.unravel(w), self.problem.feedback, self.problem.data)
-        return jnp.maximum(jnp.max(ravel_pytree(scale)[0]), jnp.finfo(w.dtype).tiny)
 
     def newton(self, w: Array, slope: Array, h: Scalar) -> Array:
         """d of (I / h - J) d = F."""
         if w.size <= DENSE:
-            jacobian = jax.jacfwd(self.field)(w)
+            jacobian = jax.jacfwd(self)(w)
             return jnp.linalg.solve(jnp.eye(w.size, dtype=w.dtype) / h - jacobian, slope)
-        push = jax.linearize(self.field, w)[1]
+        push = jax.linearize(self, w)[1]
         return gmres(lambda d: d / h - push(d), slope, tol=1e-8, restart=60, maxiter=10)[0]
-
-    def back(self, w: Array, laws: Array) -> Array:
-        """w on the level of the laws again: the least correction to first order."""
-        if self.law is None:
-            return w
-        now, push = jax.linearize(self.laws, w)
-        pull = jax.linear_transpose(push, w)
-        missing, tiny = laws - now, jnp.finfo(w.dtype).tiny
-        stiffness = jnp.sum(pull(missing)[0] ** 2) / jnp.maximum(jnp.sum(missing**2), tiny)
-        # Laws may depend on each other: what of `missing` is rounding must not be blown up.
-        damped = lambda y: push(pull(y)[0]) + SOFT * stiffness * y  # noqa: E731
-        dual = cg(damped, missing, tol=1e-6, maxiter=100)[0]
-        return w + pull(dual)[0]
 
 
 class _Round(NamedTuple):
@@ -141,17 +115,17 @@ class _Round(NamedTuple):
 @eqx.filter_jit
 def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Polished:
     start, unravel = ravel_pytree(end)
-    leaf = _Leaf(problem, unravel, _finest_law(problem))
-    laws, scale = leaf.laws(start), leaf.scale(start)
-    slope, stretch = jax.jvp(leaf.field, (start,), (start,))
+    leaf = Leaf(problem)
+    field, laws, scale = _Field(leaf), leaf.laws(start), leaf.scale(start)
+    slope, stretch = jax.jvp(field, (start,), (start,))
     unit = jnp.finfo(start.dtype).eps * _size(stretch)
     off = lambda w: jnp.max(jnp.abs(leaf.laws(w) - laws)) / scale  # noqa: E731
 
     def body(now: _Round) -> _Round:
-        moved = now.w + leaf.newton(now.w, now.slope, now.h)
+        moved = now.w + field.newton(now.w, now.slope, now.h)
         change = off(moved)
         w = leaf.back(moved, laws)
-        slope = leaf.field(w)
+        slope = field(w)
         speed = _size(slope)
         better = speed < now.speed
         pick = lambda new, old: jnp.where(better, new, old)  # noqa: E731
@@ -184,13 +158,6 @@ def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Poli
         converged=found.speed <= ROUNDING * unit,
         far=moved > FAR,
     )
-
-
-def _finest_law(problem: FlowProblem):
-    """The law that pins most: the last of the rule's that does not decay; None if there is none."""
-    laws = bare(problem.rule).laws(problem.weights).values()
-    kept = [law for law in laws if isinstance(law.decay, float) and law.decay == 0]
-    return kept[-1] if kept else None
 
 
 def _size(w: Array) -> Scalar:

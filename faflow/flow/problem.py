@@ -72,6 +72,8 @@ class Numerics(eqx.Module):
     save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
     for exponent fits. `kinks`: "plain" steps over the kinks of the activation, "exact" integrates
     Filippov's solution from event to event (`faflow.flow.piecewise`), with the options `exact`.
+    `project`: put the weights back onto the rule's laws after every step of an explicit Runge-Kutta
+    method (`flow.projection`); their drift is then no check of anything.
     """
 
     solver: str | Method = eqx.field(default="tsit5")
@@ -83,6 +85,7 @@ class Numerics(eqx.Module):
     stops: Stops = eqx.field(default_factory=Stops)
     kinks: Literal["plain", "exact"] = eqx.field(static=True, default="plain")
     exact: Exact = eqx.field(default_factory=Exact)
+    project: bool = eqx.field(static=True, default=False)
 
     def build_solver(self) -> Method:
         if isinstance(self.solver, str):

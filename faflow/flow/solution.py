@@ -40,7 +40,8 @@ class FlowSolution(NamedTuple):
     `counts_at` are the running counts at every slot, `counts` those at the end. `kinks`: sign
     changes of pre-activations (kinked activations, plain solver). `events`: what happened at the
     kinks (exact integrator). `outcome`: a value of `Outcome`. `legs`: the solvers that were chosen
-    on the way (`solver = "auto"`).
+    on the way (`solver = "auto"`). `corrected`: of what share of their scale the laws were put back
+    in all (`project`).
     """
 
     ts: Times
@@ -55,6 +56,7 @@ class FlowSolution(NamedTuple):
     outcome: Integer
     events: EventRecord | None = None
     legs: tuple[Leg, ...] = ()
+    corrected: Scalar | None = None
 
     def __str__(self) -> str:
         if np.ndim(self.outcome):

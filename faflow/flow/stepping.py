@@ -30,6 +30,7 @@ from ..solvers import (
 )
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
+from .projection import projected
 
 RUNNING = -1
 LOOK = 5  # steps between looks for stiffness, until there is some
@@ -240,7 +241,7 @@ class Stepper(eqx.Module):
     def _solver(self) -> diffrax.AbstractSolver:
         solver = self.numerics.build_solver()
         assert isinstance(solver, diffrax.AbstractSolver)  # multistep.py steps the others
-        return solver
+        return projected(self.problem, solver) if self.numerics.project else solver
 
     def _watched(
         self, watch: StiffnessWatch | None, solver, inside: PyTree, keep: Flag, accepted: Integer

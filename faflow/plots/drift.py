@@ -32,7 +32,8 @@ class Drift:
 
 def drift_panels(stored: Stored) -> list[Panel]:
     """One panel of all laws that have records; none if there are none."""
-    drifts = [drift for law in stored.section("laws") for drift in law_drifts(stored, law)]
+    measured = [law for law, told in stored.section("laws").items() if not told.get("projected")]
+    drifts = [drift for law in measured for drift in law_drifts(stored, law)]
     if not drifts:
         return []
     title = [_verdict(group) for kept in (True, False) if (group := _of(drifts, kept))]

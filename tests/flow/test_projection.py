@@ -1,0 +1,173 @@
+"""`project`: on the laws to rounding whatever the tolerance, the flow as exact as without; a law
+that the field breaks, and flows that are not projected, are the controls."""
+
+import json
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "theory"))
+
+from oracles import Flow, to_problem
+
+from faflow.cli import main
+from faflow.flow import FlowProblem, Numerics, integrate
+from faflow.rules import FeedbackAlignment, Gradient, Momentum
+
+T = 2.0
+
+
+def deep(activation: str):
+    """FA on 5-6-4-2, 8 samples."""
+    rng = np.random.default_rng(3)
+    draw = lambda *shape: rng.standard_normal(shape) / shape[-1] ** 0.5  # noqa: E731
+    x, y = rng.standard_normal((8, 5)) / 8**0.5, rng.standard_normal((8, 2)) / 8**0.5
+    weights = (draw(6, 5), draw(4, 6), draw(2, 4))
+    return x, y, weights, (draw(4, 6), draw(2, 4)), activation
+
+
+def problem_of(given, rule=None):
+    x, y, weights, feedback, activation = given
+    problem = to_problem(Flow("deep", weights, x, y, feedback, activation=activation))
+    return problem if rule is None else FlowProblem(rule, *list(vars(problem).values())[1:])
+
+
+def exact(given) -> np.ndarray:
+    """The weights at T by SciPy, the equations written out in numpy."""
+    x, y, weights, feedback, activation = given
+    value, slope = {
+        "linear": (lambda h: h, np.ones_like),
+        "relu-squared": (lambda h: np.maximum(h, 0) ** 2, lambda h: 2 * np.maximum(h, 0)),
+    }[activation]
+    shapes = [w.shape for w in weights]
+
+    def split(flat):
+        ends = np.cumsum([w.size for w in weights])[:-1]
+        return [p.reshape(s) for p, s in zip(np.split(flat, ends), shapes, strict=True)]
+
+    def field(t, flat):
+        w1, w2, w3 = split(flat)
+        h1 = x @ w1.T
+        h2 = value(h1) @ w2.T
+        error = value(h2) @ w3.T - y
+        d2 = (error @ feedback[1]) * slope(h2)
+        d1 = (d2 @ feedback[0]) * slope(h1)
+        moves = (-d1.T @ x, -d2.T @ value(h1), -error.T @ value(h2))
+        return np.concatenate([move.ravel() for move in moves])
+
+    start = np.concatenate([w.ravel() for w in weights])
+    return solve_ivp(field, (0, T), start, "DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
+
+
+def flow(problem, **numerics):
+    law = list(problem.rule.laws(problem.weights).values())[-1]
+    observables = {"law": law}
+    end = integrate(problem, jnp.linspace(0, T, 9), observables, Numerics(**numerics))
+    drift = max(float(np.max(np.abs(q - q[0]))) for q in map(np.asarray, end.records["law"]))
+    scale = max(float(np.max(s)) for s in law.scale(end.weights, end.feedback, problem.data))
+    flat = np.concatenate([np.asarray(w).ravel() for w in end.weights.weights])
+    return end, drift / scale, flat
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu-squared"])
+@pytest.mark.parametrize("solver", ["tsit5", "bosh3", "heun"])
+def test_on_the_laws_and_as_exact_as_without(activation: str, solver: str) -> None:
+    given = deep(activation)
+    problem, reference = problem_of(given), exact(given)
+    plain, drift, away = flow(problem, solver=solver, rtol=1e-4, atol=1e-6)
+    end, projected, flat = flow(problem, solver=solver, rtol=1e-4, atol=1e-6, project=True)
+    assert projected < 2e-14 and plain.corrected is None
+    assert drift > 1e-8  # the control
+    size = np.linalg.norm(reference)
+    errors = [np.linalg.norm(w - reference) / size for w in (flat, away)]
+    assert 0 < errors[0] < 3 * errors[1]
+    assert drift / 10 < float(end.corrected) < 100 * drift
+    assert int(end.counts.evaluations) >= int(plain.counts.evaluations)
+
+
+def test_the_error_follows_the_tolerance() -> None:
+    given = deep("relu-squared")
+    problem, reference = problem_of(given), exact(given)
+    errors, corrected = [], []
+    for rtol in (1e-4, 1e-7, 1e-10):
+        end, _, flat = flow(problem, solver="tsit5", rtol=rtol, atol=rtol / 100, project=True)
+        errors.append(np.linalg.norm(flat - reference) / np.linalg.norm(reference))
+        corrected.append(float(end.corrected))
+    assert errors[0] > 30 * errors[1] > 900 * errors[2]
+    assert corrected[0] > 30 * corrected[1] > 900 * corrected[2]
+
+
+@pytest.mark.parametrize(
+    ("rule", "activation", "numerics", "said"),
+    [
+        (Momentum(Gradient(), 1.0), "linear", {}, "state of Momentum is more than its weights"),
+        (FeedbackAlignment(), "tanh", {}, "names none for this network"),
+        (None, "linear", {"solver": "gauss6"}, "keeps the laws by itself"),
+        (None, "linear", {"solver": "bdf"}, "not BDF"),
+        (None, "linear", {"solver": "auto"}, "does not serve solver = 'auto'"),
+    ],
+)
+def test_what_can_not_be_projected(rule, activation, numerics, said) -> None:
+    problem = problem_of((*deep("linear")[:-1], activation), rule)
+    with pytest.raises(ValueError, match=said):
+        integrate(problem, jnp.array([0.0, 1.0]), {}, Numerics(project=True, **numerics))
+
+
+CONFIG = """
+[network]
+widths = [3, 2, 1]
+[task]
+kind = "gaussian"
+samples = 2
+features = 3
+[rule]
+kind = "feedback-alignment"
+[flow]
+t1 = 0.5
+saves = 3
+project = true
+[observe]
+names = ["laws"]
+"""
+
+
+def test_no_drift_is_printed(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.toml").write_text(CONFIG)
+    assert main(["run", "p.toml"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "layer-balance projected onto: its drift is no check" in printed
+    summary = json.loads(Path("results/p/summary.json").read_text())
+    assert summary["laws"]["layer-balance"]["relative_drift"] is None
+    assert 0 < summary["projection"]["corrected"] < 1e-6
+    assert main(["drift", "results/p"]) == 0
+    assert "projected: no check" in capsys.readouterr().out
+
+
+def test_a_law_that_the_field_breaks_is_not_forced(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("liar.py").write_text(LIAR)
+    Path("p.toml").write_text(CONFIG.replace("feedback-alignment", "liar.py:Liar"))
+    assert main(["run", "p.toml"]) == 2
+    assert "but the field breaks layer-balance" in capsys.readouterr().err
+
+
+LIAR = """
+from faflow.observables import FeedbackPotential, balance_laws
+from faflow.rules import AbstractLayerwiseRule, backward_sweep
+
+class Liar(AbstractLayerwiseRule):
+    equation = "twice the feedback"
+    source = "none"
+    form = "layerwise"
+
+    def deltas(self, weights, feedback, trace, error):
+        return backward_sweep(weights, [2 * f for f in feedback.matrices], trace, error)
+
+    def laws(self, weights):
+        return balance_laws(weights, FeedbackPotential())
+"""
