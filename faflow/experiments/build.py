@@ -20,7 +20,7 @@ from ..flow import (
     Stops,
     WeightSketch,
     check_exact,
-    check_multistep,
+    check_implicit,
     check_polish,
     check_projection,
     solve,
@@ -30,7 +30,7 @@ from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..population import AbstractPopulationRule, PopulationLoss
 from ..rules import AbstractLearningRule, FAStar, forecast
-from ..solvers import BDF, SOLVERS, Method
+from ..solvers import SOLVERS, Method
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
 from .asked import asked_laws
@@ -81,7 +81,7 @@ def build(resolved: Resolved) -> Experiment:
     observables = _observables(resolved, problem, laws)
     experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
     _check_kinks(resolved, experiment)
-    _check_multistep(resolved, experiment)
+    _check_implicit(resolved, experiment)
     if resolved.flow.polish:
         with blaming("flow.polish", resolved.suspects):
             check_polish(problem)
@@ -266,11 +266,11 @@ def _check_kinks(resolved: Resolved, experiment: Experiment) -> None:
         check_exact(experiment.problem, experiment.numerics)
 
 
-def _check_multistep(resolved: Resolved, experiment: Experiment) -> None:
-    method = experiment.numerics.build_solver()
-    if isinstance(method, BDF) and resolved.method != "exact":
+def _check_implicit(resolved: Resolved, experiment: Experiment) -> None:
+    if resolved.method != "exact":
         with blaming("flow.solver", resolved.suspects):
-            check_multistep(experiment.problem, experiment.numerics, method)
+            numerics = experiment.numerics
+            check_implicit(experiment.problem, numerics, numerics.build_solver())
 
 
 def _check_projection(resolved: Resolved, experiment: Experiment) -> None:

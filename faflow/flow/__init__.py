@@ -31,7 +31,7 @@ from .problem import FlowProblem as FlowProblem
 from .problem import Numerics as Numerics
 from .problem import Stops as Stops
 from .projection import check_projection as check_projection
-from .served import check_multistep as check_multistep
+from .served import check_implicit as check_implicit
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg

@@ -18,7 +18,7 @@ from .piecewise import check_exact, solve_exact
 from .problem import FlowProblem, Numerics
 from .projection import check_projection
 from .recording import ended, record_along
-from .served import check_multistep
+from .served import check_implicit
 from .solution import FlowError, FlowSolution
 from .stepping import Carry, Standing, Stepper, standing
 
@@ -49,8 +49,8 @@ def integrate(
     check_times(ts)
     if numerics.kinks == "exact":
         check_exact(problem, numerics)
-    elif isinstance(method := numerics.build_solver(), BDF):
-        check_multistep(problem, numerics, method)
+    else:
+        check_implicit(problem, numerics, numerics.build_solver())
     if numerics.project:
         check_projection(problem, numerics)
     meter = diffrax.NoProgressMeter() if meter is None else meter

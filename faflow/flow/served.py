@@ -2,19 +2,23 @@
 
 import os
 
+import diffrax
 import jax
 import jax.numpy as jnp
 
-from ..solvers import BDF
+from ..solvers import BDF, Method
 from .problem import FlowProblem, Numerics
 
 COPIES = 5  # of the Jacobian that are alive at once
 
 
-def check_multistep(problem: FlowProblem, numerics: Numerics, method: BDF) -> None:
-    """Raise ValueError unless a BDF can serve the problem: it chooses its steps, its equations need
-    a smooth field, and a dense Jacobian has to fit into memory."""
-    if numerics.step is not None:
+def check_implicit(problem: FlowProblem, numerics: Numerics, method: Method) -> None:
+    """Raise ValueError unless the method, a BDF or an implicit Runge-Kutta method, can serve the
+    problem: its equations need a smooth field, a dense Jacobian has to fit into memory, and a BDF
+    chooses its steps. Other methods are served."""
+    if not isinstance(method, BDF | diffrax.AbstractImplicitSolver):
+        return
+    if isinstance(method, BDF) and numerics.step is not None:
         raise ValueError("A BDF chooses its steps; leave `step` out or use tsit5 or heun.")
     refuse_kinks(problem)
     refuse_size(problem, method)
@@ -29,10 +33,10 @@ def refuse_kinks(problem: FlowProblem) -> None:
         )
 
 
-def refuse_size(problem: FlowProblem, method: BDF) -> None:
+def refuse_size(problem: FlowProblem, method: BDF | diffrax.AbstractImplicitSolver) -> None:
     state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
     size = sum(leaf.size for leaf in jax.tree.leaves(state))
-    if not method.may_be_dense(size):
+    if isinstance(method, BDF) and not method.may_be_dense(size):
         return
     need = COPIES * size**2 * jnp.asarray(0.0, float).dtype.itemsize
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

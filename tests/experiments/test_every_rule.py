@@ -1,0 +1,74 @@
+"""Every rule under every solver of ours, with all that a config can record: Tsit5's flow, to the
+tolerance. A wrong tolerance is the control."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from faflow.experiments import observe
+from faflow.feedback import FEEDBACKS, draw_feedback
+from faflow.flow import FlowProblem, Numerics, integrate
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.rules import RULES, LastLayerOnly
+from faflow.tasks import make_data
+
+SOLVERS = ("gauss4", "gauss6", "gauss8", "rkc2", "bdf-dense", "bdf-krylov")
+T = 0.5
+
+
+def problem_of(kind: str) -> FlowProblem:
+    """tanh 4-3-1, 8 samples; FA* solves for its read-out and is linear."""
+    rng, widths = np.random.default_rng(1), (4, 3, 1)
+    draw = lambda *shape: jnp.asarray(rng.standard_normal(shape) / shape[-1] ** 0.5)  # noqa: E731
+    phi = ACTIVATIONS["linear" if kind == "fa-star" else "tanh"]()
+    rule, net = RULES[kind](), MLP((draw(3, 4), draw(1, 3)), (), phi)
+    feedback = draw_feedback(FEEDBACKS["gaussian"](), jax.random.key(1), widths, rule.form, net)
+    data = make_data(rng.standard_normal((8, 4)), rng.standard_normal((8, 1)), "squared", "mean")
+    return FlowProblem(rule, net, feedback, data)
+
+
+def observables_of(problem: FlowProblem) -> dict:
+    found = {}
+    for name, entry in observe.OBSERVABLES.items():
+        try:
+            found |= entry.build(name, problem)
+        except ValueError:  # not known for this rule or network, and says so
+            continue
+    return found
+
+
+def end(problem, observables, solver, rtol):
+    numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100)
+    solution = integrate(problem, jnp.linspace(0.0, T, 3), observables, numerics)
+    for name, record in solution.records.items():
+        if name == "delta-alignment" and isinstance(problem.rule, LastLayerOnly):
+            continue  # deltas of zero have no angle
+        for leaf in jax.tree.leaves(record):
+            assert np.all(np.isfinite(leaf)), name
+    leaves = jax.tree.leaves((solution.weights, solution.feedback))
+    return np.concatenate([np.ravel(leaf) for leaf in leaves])
+
+
+def cases():
+    """Every pair, of which one per rule is run without --slow."""
+    for i, kind in enumerate(RULES):
+        for j, solver in enumerate(SOLVERS):
+            marks = () if j == i % len(SOLVERS) else pytest.mark.slow
+            yield pytest.param(kind, solver, marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "solver"), list(cases()))
+def test_the_same_flow_as_tsit5(kind: str, solver: str) -> None:
+    problem = problem_of(kind)
+    observables = observables_of(problem)
+    assert {"loss", "norms"} <= set(observables)
+    reference = end(problem, {}, "tsit5", 1e-11)
+    size = np.linalg.norm(reference)
+    errors = [
+        np.linalg.norm(end(problem, observables, solver, rtol) - reference) / size
+        for rtol in (1e-7, 1e-3)
+    ]
+    assert errors[0] < 2e-5
+    if not solver.startswith("gauss"):  # whose sweeps make it exact at any tolerance
+        assert errors[1] > 3 * errors[0]
