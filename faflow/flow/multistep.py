@@ -11,7 +11,6 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
 from ..rules import has_jacobian, rule_jacobian
@@ -29,7 +28,7 @@ from ..solvers import (
     try_step,
 )
 from .problem import FlowProblem, Numerics
-from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
+from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper, norm
 
 AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps
@@ -70,12 +69,11 @@ class MultistepStepper(eqx.Module):
 
     def init(self) -> Carry:
         flow = self.flow
-        state = flow.start()
+        y = flow.start()
         first, _ = flow.numerics.controller().init(
-            flow.term, flow.begin, flow.t1, state, None, None, _call, 2
+            flow.term, flow.begin, flow.t1, y, None, None, _call, 2
         )
         h = jnp.asarray(first) - flow.begin
-        y = self._ravel(state)
         history = bdf.begin(flow.begin, y, self._field(flow.begin, y), h)
         zero = jnp.zeros((), int)
         dense = None
@@ -85,13 +83,13 @@ class MultistepStepper(eqx.Module):
         at_once = jnp.asarray(self.method.starts_dense(y.size))
         one = jnp.ones_like(h)
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, dense)
-        return flow.at_rest(state, h, counts, ahead)
+        return flow.at_rest(y, h, counts, ahead)
 
     def advance(self, carry: Carry, target: Scalar) -> Carry:
         """Step until t >= target or until an outcome is met, and show the state at the target."""
         ahead: Ahead = carry.solver_state
         flow = self.flow
-        rms = jnp.sqrt(jnp.mean(self._ravel(carry.state) ** 2))
+        rms = carry.size / carry.state.size**0.5
         tolerances = flow.numerics.tolerances(flow.tolerance_scale(carry), rms)
         now = self._at(carry, ahead.history)._replace(outcome=ahead.outcome)
 
@@ -126,7 +124,8 @@ class MultistepStepper(eqx.Module):
         ahead = end.solver_state._replace(outcome=end.outcome)
         return end._replace(
             t=jnp.where(beyond, target, end.t),
-            state=self._unravel(place),
+            state=place,
+            size=norm(place),
             outcome=jnp.where(beyond, RUNNING, end.outcome),
             solver_state=ahead,
         )
@@ -201,26 +200,19 @@ class MultistepStepper(eqx.Module):
         return Dense(jacobian, factor(jacobian, c), c, age)
 
     def _at(self, carry: Carry, history: History) -> Carry:
-        state = self._unravel(history.differences[0])
-        return carry._replace(t=history.t, dt=history.h * history.factor, state=state)
+        state = history.differences[0]
+        dt = history.h * history.factor
+        return carry._replace(t=history.t, dt=dt, state=state, size=norm(state))
 
     def _field(self, t: Scalar, y: Array) -> Array:
-        return self._ravel(self.flow.term.vf(t, self._unravel(y), None))
+        return self.flow.term.vf(t, y, None)
 
     def _jacobian(self, t: Scalar, y: Array) -> Array:
         problem = self.flow.problem
         if has_jacobian(problem.rule, problem.weights):
-            weights, feedback = self.flow.read(self._unravel(y))
+            weights, feedback = self.flow.read(y)
             return rule_jacobian(problem.rule, weights, feedback, problem.data)
         return columns(lambda t, y: self._field(t, y))(t, y)
-
-    def _ravel(self, leaves: list[Array]) -> Array:
-        return jnp.concatenate([leaf.ravel() for leaf in leaves])
-
-    def _unravel(self, y: Array) -> list[Array]:
-        shapes = [leaf.shape for leaf in jax.eval_shape(self.flow.start)]
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1].tolist()
-        return [part.reshape(shape) for part, shape in zip(jnp.split(y, ends), shapes, strict=True)]
 
 
 def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
@@ -228,8 +220,7 @@ def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
     numerics, now = Numerics(solver="bdf-dense"), jnp.zeros(())
     flow = Stepper(problem, numerics, now, now, diffrax.NoProgressMeter())
     stepper = MultistepStepper(flow, BDF("dense"))
-    start = stepper._ravel(flow.start())
-    return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), start
+    return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), flow.start()
 
 
 def _call(terms, t, y, args):

@@ -5,6 +5,7 @@ say what happened on the way. Stepping its solvers by hand (its documented inter
 save times exactly and counts steps, field evaluations and kinks up to each of them.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import diffrax
@@ -35,6 +36,7 @@ from .projection import projected
 RUNNING = -1
 LOOK = 5  # steps between looks for stiffness, until there is some
 STIFF = -2  # ended here for another solver to go on
+CUT = 0.2  # what the controller does at most to a step, too
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
 
 
@@ -60,11 +62,13 @@ class Counts(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """Everything a flow needs to go on from time t."""
+    """Everything a flow needs to go on from time t. `state`: the leaves of the rule's state in one
+    vector, whose entries a step combines at once; `size`: its norm."""
 
     t: Scalar
     dt: Scalar
-    state: list[Array]
+    state: Array
+    size: Scalar
     solver_state: PyTree
     controller_state: PyTree
     made_jump: Flag
@@ -83,7 +87,7 @@ class Standing(NamedTuple):
 
     t: Scalar
     dt: Scalar
-    state: list[Array]
+    state: Array
     peak_speed: Scalar
     counts: Counts
 
@@ -124,13 +128,11 @@ class Stepper(eqx.Module):
         counts = Counts(zero, zero, zero + choice + start)
         return self.at_rest(state, first - self.begin, counts, solver_state, controller_state)
 
-    def start(self) -> list[Array]:
-        """The leaves of the rule's state to begin with."""
+    def start(self) -> Array:
+        """The rule's state to begin with, in one vector."""
         if self.since is not None:
             return self.since.state
-        problem = self.problem
-        state = problem.rule.init(problem.weights, problem.feedback, problem.data)
-        return [jnp.asarray(leaf) for leaf in jax.tree.leaves(state)]
+        return _flat(self.problem.rule.init(self.problem.weights, *self._given))
 
     @property
     def begin(self) -> Scalar:
@@ -138,7 +140,7 @@ class Stepper(eqx.Module):
 
     def at_rest(
         self,
-        state: list[Array],
+        state: Array,
         dt: Scalar,
         counts: Counts,
         solver_state: PyTree,
@@ -152,6 +154,7 @@ class Stepper(eqx.Module):
             t=self.begin,
             dt=dt,
             state=state,
+            size=norm(state),
             solver_state=solver_state,
             controller_state=controller_state,
             made_jump=jnp.asarray(False),
@@ -166,8 +169,7 @@ class Stepper(eqx.Module):
 
     def advance(self, carry: Carry, target: Scalar) -> Carry:
         """Step until t = target or until an outcome is met."""
-        count = sum(leaf.size for leaf in carry.state)
-        size = _norm(carry.state) / count**0.5
+        size = carry.size / carry.state.size**0.5
         controller = self.numerics.controller(self.tolerance_scale(carry), size)
         solver = self._solver()
 
@@ -188,21 +190,22 @@ class Stepper(eqx.Module):
             self.term, now.t, end, now.state, None, now.solver_state, now.made_jump
         )
         # A step that failed, or left the finite numbers, is a step too long: it is thrown away and
-        # an infinite error makes the controller cut it (nan or inf / inf would poison dt).
-        finite = _finite((candidate, error))
+        # cut, and the controller, to whom nan would be poison, has not seen it. One pass over the
+        # weights, which every step of a small field feels, tells: a sum is finite if its terms are.
+        size = norm(candidate)
+        finite = jnp.isfinite(size) & jnp.isfinite(_squares(error))
         failed = (result != diffrax.RESULTS.successful) | ~finite
-        candidate = _where(failed, now.state, candidate)
-        if error is not None:
-            error = [jnp.where(failed, jnp.inf, leaf) for leaf in error]
         keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
             now.t, end, now.state, candidate, None, error, solver.error_order(self.term),
             now.controller_state,
         )  # fmt: skip
         keep = jnp.asarray(keep) & ~failed
+        controller_state = _where(failed, now.controller_state, controller_state)
         t = jnp.where(keep, end, now.t)
         # The controller proposes from the step just tried: after a rejection that size is the
         # next, after a cut step at least the size it was cut from.
         proposal = jnp.where(keep, later - end, later - now.t)
+        proposal = jnp.where(failed, CUT * (end - now.t), proposal)
         if isinstance(solver, AbstractCountingSolver):
             paying = jnp.minimum(proposal, solver.longest_step(solver_state))
             proposal = jnp.where(keep, paying, proposal)
@@ -214,7 +217,8 @@ class Stepper(eqx.Module):
             outcome = jnp.where(failed, stuck.astype(outcome.dtype), outcome)
         retry = now.solver_state
         if isinstance(solver, AbstractCountingSolver):
-            retry = solver.after_rejection(retry, error)
+            lost = None if error is None else jnp.where(failed, jnp.inf, error)
+            retry = solver.after_rejection(retry, lost)
         state = _where(keep, candidate, now.state)
         counts = Counts(
             now.counts.accepted + keep.astype(int),
@@ -228,9 +232,10 @@ class Stepper(eqx.Module):
             t=t,
             dt=dt,
             state=state,
+            size=jnp.where(keep, size, now.size),
             solver_state=_where(keep, solver_state, retry),
             controller_state=controller_state,
-            made_jump=jnp.asarray(made_jump),
+            made_jump=jnp.asarray(made_jump) & ~failed,
             counts=counts,
             kinks=kinks,
             outcome=outcome,
@@ -280,7 +285,7 @@ class Stepper(eqx.Module):
         peak, counts = now.peak_speed, now.counts
         weights = self.weights_of(now.state)
         if stops.steady is not None:
-            speed = _norm(self.term.vf(now.t, now.state, None))
+            speed = norm(self.term.vf(now.t, now.state, None))
             peak = jnp.maximum(peak, speed)
             counts = counts._replace(evaluations=counts.evaluations + 1)
             verdict = decide(speed <= stops.steady * peak, Outcome.STEADY_STATE)
@@ -295,19 +300,18 @@ class Stepper(eqx.Module):
         verdict = decide(unfinished & (steps >= self.numerics.max_steps), Outcome.MAX_STEPS)
         floor = UNDERFLOW * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
         verdict = decide(unfinished & ~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
-        size = _norm(now.state)
-        verdict = decide(self._escaping(now, size, floor), Outcome.BLOW_UP)
+        verdict = decide(self._escaping(now, floor), Outcome.BLOW_UP)
         return now._replace(outcome=verdict, peak_speed=peak, counts=counts)
 
-    def _escaping(self, now: Carry, size: Scalar, floor: Scalar) -> Flag:
+    def _escaping(self, now: Carry, floor: Scalar) -> Flag:
         # Escape at a finite time T goes like (T - t)^{-p}; with small p (deep nets) the weights are
         # still moderate when t can resolve no smaller step. What tells escape from chatter then is
         # the time to change by its own size, ||W|| / ||W'||, falling with the step.
-        limit = blow_up_size(self.problem, self.numerics)
+        limit, size = blow_up_size(self.problem, self.numerics), now.size
 
         def stuck(_) -> Flag:
-            rushing = size < 1e4 * floor * _norm(self.term.vf(now.t, now.state, None))
-            return rushing & (size > _norm(self.problem.weights))
+            rushing = size < 1e4 * floor * norm(self.term.vf(now.t, now.state, None))
+            return rushing & (size > norm(self.problem.weights))
 
         fast = jax.lax.cond(now.dt < floor, stuck, lambda _: jnp.asarray(False), None)
         return (size > limit) | ~jnp.isfinite(size) | fast
@@ -317,14 +321,14 @@ class Stepper(eqx.Module):
             return 1.0
         return residual_share(self.problem, self.weights_of(carry.state))
 
-    def read(self, state: list[Array]) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: Array) -> tuple[AbstractNetwork, Feedback]:
         """The weights and feedback of a state."""
         return self.problem.rule.read(self._rule_state(state), *self._given)
 
-    def weights_of(self, state: list[Array]) -> AbstractNetwork:
+    def weights_of(self, state: Array) -> AbstractNetwork:
         return self.read(state)[0]
 
-    def forecasts(self, state: list[Array]) -> dict[str, PyTree]:
+    def forecasts(self, state: Array) -> dict[str, PyTree]:
         """What the rule predicts of its laws, as `<law>_forecast`, if it does."""
         rule = self.problem.rule
         if not isinstance(rule, Forecast):
@@ -333,15 +337,11 @@ class Stepper(eqx.Module):
 
     @property
     def term(self) -> diffrax.ODETerm:
-        """The rule's field on the leaves of its state.
+        """The rule's field on its state as one vector."""
 
-        Leaves, because diffrax's stage buffers take no empty nodes (no biases, a slaved read-out).
-        """
-
-        def field(t, state: list[Array], args: Any) -> list[Array]:
+        def field(t, state: Array, args: Any) -> Array:
             del args
-            velocity = self.problem.rule.velocity(t, self._rule_state(state), *self._given)
-            return jax.tree.leaves(velocity)
+            return _flat(self.problem.rule.velocity(t, self._rule_state(state), *self._given))
 
         return diffrax.ODETerm(field)
 
@@ -349,9 +349,13 @@ class Stepper(eqx.Module):
     def _given(self) -> tuple[Feedback, Data]:
         return self.problem.feedback, self.problem.data
 
-    def _rule_state(self, leaves: list[Array]) -> PyTree:
+    def _rule_state(self, flat: Array) -> PyTree:
         start = jax.eval_shape(self.problem.rule.init, self.problem.weights, *self._given)
-        return jax.tree.unflatten(jax.tree.structure(start), leaves)
+        shapes, structure = jax.tree.flatten(start)
+        ends = list(itertools.accumulate(shape.size for shape in shapes))
+        parts = [flat[end - shape.size : end] for shape, end in zip(shapes, ends, strict=True)]
+        leaves = [part.reshape(shape.shape) for part, shape in zip(parts, shapes, strict=True)]
+        return jax.tree.unflatten(structure, leaves)
 
     @property
     def kinked(self) -> bool:
@@ -370,13 +374,19 @@ def _added(counts: Counts, before: Counts) -> Counts:
     )
 
 
-def _finite(tree: PyTree) -> Flag:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+def _flat(tree: PyTree) -> Array:
+    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)]
+    return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves)
 
 
 def _where(condition: Flag, yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
 
 
-def _norm(tree: PyTree) -> Scalar:
-    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+def norm(tree: PyTree) -> Scalar:
+    return jnp.sqrt(_squares(tree))
+
+
+def _squares(tree: PyTree) -> Scalar:
+    # As a dot: XLA's own reductions of a matrix are several times slower on a CPU.
+    return sum((jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)), jnp.zeros(()))

@@ -36,23 +36,23 @@ def watch_stiffness() -> StiffnessWatch:
 
 
 def watched(
-    watch: StiffnessWatch, tableau: diffrax.ButcherTableau, stages: list[Array]
+    watch: StiffnessWatch, tableau: diffrax.ButcherTableau, stages: Array
 ) -> StiffnessWatch:
-    """After one more accepted step; `stages`: per leaf h k_i, with the stage as the first axis."""
+    """After one more accepted step; `stages`: h k_i, a row each."""
     close = step_times_rate(tableau, stages) > CLOSE * real_boundary(tableau)
     calm = jnp.where(close, 0, watch.calm + 1)
     count = watch.close + close.astype(int)
     return StiffnessWatch(jnp.where(calm >= CALM, 0, count), calm)
 
 
-def step_times_rate(tableau: diffrax.ButcherTableau, stages: list[Array]) -> Scalar:
+def step_times_rate(tableau: diffrax.ButcherTableau, stages: Array) -> Scalar:
     """h |lambda| of the fastest direction that the last two stages differ in."""
     last, before = (np.asarray(row) for row in (tableau.a_lower[-1], tableau.a_lower[-2]))
     weights = last - np.append(before, 0.0)
-    rise = [k[-1] - k[-2] for k in stages]
+    rise = stages[-1] - stages[-2]
     # Term by term, which fuses into one pass; a product with the weights would not.
-    apart = [sum(float(w) * k[i] for i, w in enumerate(weights) if w) for k in stages]
-    high, wide = (sum(jnp.sum(leaf**2) for leaf in leaves) for leaves in (rise, apart))
+    apart = sum((float(w) * stages[i] for i, w in enumerate(weights) if w), 0 * rise)
+    high, wide = jnp.vdot(rise, rise), jnp.vdot(apart, apart)
     return jnp.where(wide > 0, jnp.sqrt(high / jnp.where(wide > 0, wide, 1)), 0)
 
 

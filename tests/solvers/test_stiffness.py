@@ -22,7 +22,7 @@ def stages(rates, h, y):
     for row in [[], *TSIT5.a_lower]:
         place = y + sum((a * slope for a, slope in zip(row, k, strict=True)), np.zeros_like(y))
         k.append(-h * rates * place)
-    return [jnp.asarray(np.stack(k))]
+    return jnp.asarray(np.stack(k))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_boundary_of_tsit5_is_where_its_steps_begin_to_grow():
     for share, grows in ((0.99, False), (1.01, True)):
         y, one = np.ones(1), np.ones(1)
         for _ in range(1500):
-            y = y + np.asarray(TSIT5.b_sol) @ np.asarray(stages(share * limit * one, 1.0, y)[0])
+            y = y + np.asarray(TSIT5.b_sol) @ np.asarray(stages(share * limit * one, 1.0, y))
         assert (abs(y[0]) > 1) == grows
 
 
@@ -54,7 +54,7 @@ def test_estimate_is_h_lambda():
     )
     slow = step_times_rate(TSIT5, stages(rates, 0.3, np.array([1.0, 1.0, 0.0])))
     assert float(slow) == pytest.approx(0.03, rel=1e-3)  # control: what is not there is not seen
-    assert float(step_times_rate(TSIT5, [jnp.zeros((7, 2))])) == 0
+    assert float(step_times_rate(TSIT5, jnp.zeros((7, 2)))) == 0
 
 
 def test_fifteen_steps_close_to_the_boundary_are_stiff_unless_six_are_calm():
