@@ -132,17 +132,17 @@ class MultistepStepper(eqx.Module):
 
     def _step(self, now: Carry, tolerances: tuple[Scalar, Scalar], factors: bool) -> Carry:
         ahead: Ahead = now.solver_state
-        history = bdf.rescaled(ahead.history)
+        history, grid = ahead.history, bdf.on_grid(ahead.history)
         dense = ahead.dense if factors else None
         trial = try_step(
-            lambda t, y: self._field(t, y), history, self._start(history, dense), tolerances,
+            lambda t, y: self._field(t, y), history, grid, self._start(grid, dense), tolerances,
             ahead.rate,
         )  # fmt: skip
         # With an old Jacobian it is the Jacobian that is to blame, with a fresh one the step.
         outdated = jnp.asarray(False) if dense is None else dense.age > 0
         too_far = ~trial.solved & ~outdated
         tried = trial.history
-        tried = tried._replace(factor=jnp.where(too_far, FALL, tried.factor))
+        tried = tried._replace(factor=jnp.where(too_far, FALL * history.factor, tried.factor))
         ahead = ahead._replace(history=tried, rate=trial.rate)
         ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
         counts, flow = _counted(now.counts, trial, too_far), self.flow
@@ -152,10 +152,11 @@ class MultistepStepper(eqx.Module):
         )
         return flow.judge(now)
 
-    def _start(self, history: History, dense: Dense | None):
+    def _start(self, grid: tuple[History, Array], dense: Dense | None):
         """f at the predictor, and the solver of the corrector's equation."""
+        history = grid[0]
         t = history.t + history.h
-        predicted, _ = bdf.predict(history)
+        predicted, _ = bdf.predict(*grid)
         _, c = bdf.next_step(history)
         if dense is not None:
             return self._field(t, predicted), factored_solve(dense.factor, c / dense.c)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, Integer, Scalar
+from .._types import Array, Flag, Integer, Scalar
 
 MOST = 5  # the highest order that is stable
 KAPPA = np.array([0.0, -0.1850, -1 / 9, -0.0823, -0.0415, 0.0])  # Shampine & Reichelt, table 1
@@ -54,35 +54,43 @@ def next_step(history: History) -> tuple[Scalar, Scalar]:
     return h, h / _table(ALPHA, h)[history.next_order]
 
 
-def rescaled(history: History) -> History:
-    """The history on the grid of the step to come: the same polynomial, new differences.
+def on_grid(history: History) -> tuple[History, Array]:
+    """The step to come, and the matrix (MOST + 3, MOST + 3) that takes the differences, which stay
+    where they are, to its grid: the same polynomial there.
 
     In s = (t - time) / h the polynomial is sum_k D_k b_k(s), b_k(s) = prod_{m<k} (m - s) / (m + 1);
-    its backward differences at s = 0, factor, 2 factor, ... are the new D_k.
+    its backward differences at s = 0, factor, 2 factor, ... are the new D_k. A matrix, since every
+    pass over the differences is felt: prediction and acceptance are one product each.
     """
     order, factor, old = history.next_order, history.factor, history.differences
-    k = np.arange(MOST + 1, dtype=np.int32)
-    changed = _table(_binomial_signs(), old) @ _basis(factor * _table(k, factor))
-    changed = jnp.where((k[:, None] <= order) & (k[None, :] <= order), changed, 0)
-    rows = changed @ old[: MOST + 1]
-    kept = (factor == 1) | (np.arange(MOST + 3, dtype=np.int32) > order)
-    new = jnp.zeros_like(old).at[: MOST + 1].set(rows)
+    k = np.arange(MOST + 3, dtype=np.int32)
+    inside = k <= order
+    few = k[: MOST + 1]
+    changed = _table(_binomial_signs(), old) @ _basis(factor * _table(few, factor))
+    changed = jnp.pad(changed, (0, 2))
+    same = jnp.eye(MOST + 3, dtype=old.dtype)
+    change = jnp.where(
+        inside[:, None] & inside[None, :], changed, jnp.where(inside[:, None], 0, same)
+    )
+    change = jnp.where(factor == 1, same, change)
     equal = jnp.where((factor == 1) & (order == history.order), history.equal, 0)
-    return History(
-        history.t, history.h * factor, order, jnp.where(kept[:, None], old, new), equal,
-        jnp.ones_like(factor), order,
-    )  # fmt: skip
+    one = jnp.ones_like(factor)
+    return History(history.t, history.h * factor, order, old, equal, one, order), change
 
 
-def predict(history: History) -> tuple[Array, Array]:
+def rescaled(history: History) -> History:
+    """The history on the grid of the step to come."""
+    now, change = on_grid(history)
+    return now._replace(differences=change @ now.differences)
+
+
+def predict(history: History, change: Array) -> tuple[Array, Array]:
     """(p, psi / alpha): the equation of the step is d = c f(p + d) - psi / alpha, y = p + d."""
-    rows = history.differences[: MOST + 1]
-    use = np.arange(MOST + 1, dtype=np.int32) <= history.order
-    alpha = _table(ALPHA, rows)[history.order]
-    weights = jnp.stack(
-        [jnp.where(use, 1.0, 0.0), jnp.where(use, _table(GAMMA, rows) / alpha, 0.0)]
-    ).astype(rows.dtype)
-    both = weights @ rows
+    rows = history.differences
+    k = np.arange(MOST + 3, dtype=np.int32)
+    alpha, gamma = _table(ALPHA, rows)[history.order], np.append(GAMMA, [0.0, 0.0])
+    weights = jnp.stack([jnp.ones_like(k, rows.dtype), _table(gamma, rows) / alpha])
+    both = (jnp.where((k <= history.order)[None, :], weights, 0) @ change) @ rows
     return both[0], both[1]
 
 
@@ -91,14 +99,19 @@ def local_error(history: History, d: Array) -> Array:
     return _table(ERROR, d)[history.order] * d
 
 
-def accepted(history: History, d: Array) -> History:
-    """The history one step on; still on its grid."""
+def stepped(history: History, change: Array, d: Array, kept: Flag) -> History:
+    """The history one step on, still on its grid, if `kept`; else as it was, before `change`.
+
+    D_k + D_{k+1} + ... + D_order + d up to k = order, D_{order+1} = d, then d's own difference.
+    """
     order, old = history.order, history.differences
     k = np.arange(MOST + 3, dtype=np.int32)
-    terms = jnp.where((k <= order)[:, None], old, 0).at[order + 1].set(d)
-    sums = jnp.cumsum(terms[::-1], axis=0)[::-1]
-    new = jnp.where((k <= order + 1)[:, None], sums, 0)
-    new = new.at[order + 2].set(d - old[order + 1])
+    sums = (k[:, None] <= k[None, :]) & (k[None, :] <= order)
+    last = (k[:, None] == order + 2) & (k[None, :] == order + 1)
+    taken = (sums.astype(old.dtype) - last.astype(old.dtype)) @ change
+    taken = jnp.where(kept, taken, jnp.eye(MOST + 3, dtype=old.dtype))
+    gains = (kept & (k <= order + 2)).astype(old.dtype)
+    new = taken @ old + jnp.outer(gains, jnp.where(kept, d, 0))
     return history._replace(t=history.t + history.h, differences=new, equal=history.equal + 1)
 
 
@@ -126,11 +139,6 @@ def planned(history: History, scale: Array, size: Scalar) -> History:
     )
 
 
-def shrunk(history: History, factor: Scalar) -> History:
-    """To be tried again with a smaller step."""
-    return history._replace(factor=factor)
-
-
 def shrink_for(history: History, size: Scalar) -> Scalar:
     """The factor after a step whose error of norm `size` > 1 was too large."""
     power = -1 / (history.order + 1).astype(size.dtype)
@@ -146,7 +154,8 @@ def interpolate(history: History, t: Scalar) -> Array:
 
 
 def rms(vector: Array, scale: Array) -> Scalar:
-    return jnp.sqrt(jnp.mean((vector / scale) ** 2))
+    relative = vector / scale
+    return jnp.sqrt(jnp.vdot(relative, relative) / vector.size)
 
 
 def _basis(s: Array) -> Array:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from .._types import Array, Flag, Integer, Scalar
 
+SHORT = 6  # products for which the basis has room at first
+
 Operator = Callable[[Array], Array]
 
 
@@ -57,34 +59,65 @@ def _cycle(operator: Operator, b: Array, tolerance: Scalar, size: int) -> Solved
     Modified Gram-Schmidt would walk through the basis; classical Gram-Schmidt done twice is as
     stable and is two products with the whole of it.
     """
-    length = jnp.linalg.norm(b)
+    length = jnp.sqrt(jnp.vdot(b, b))
     first = b / jnp.where(length > 0, length, 1)
-    basis = jnp.zeros((size + 1, b.size), b.dtype).at[0].set(first)
-    eye = jnp.eye(size + 1, dtype=b.dtype)
-    start = _Arnoldi(basis, eye, eye[:, :size], jnp.zeros((), jnp.int32))
 
     def residual(now: _Arnoldi) -> Scalar:
         return length * jnp.abs(now.rotation[now.k, 0])
 
-    def unfinished(now: _Arnoldi) -> Flag:
-        return (now.k < size) & (residual(now) > tolerance)
+    def extended(now: _Arnoldi) -> _Arnoldi:
+        room = now.upper.shape[1]
+        return jax.lax.while_loop(
+            lambda now: (now.k < room) & (residual(now) > tolerance),
+            lambda now: _extend(operator, now),
+            now,
+        )
 
-    end = jax.lax.while_loop(unfinished, lambda now: _extend(operator, now), start)
-    reached = jnp.arange(size, dtype=end.k.dtype) < end.k
-    right = jnp.where(reached, length * end.rotation[:size, 0], 0)
-    weights = jax.scipy.linalg.solve_triangular(end.upper[:size], right)
-    return Solved(weights @ end.basis[:size], residual(end) <= tolerance, end.k)
+    def solved(end: _Arnoldi) -> Solved:
+        room = end.upper.shape[1]
+        reached = jnp.arange(room, dtype=end.k.dtype) < end.k
+        right = jnp.where(reached, length * end.rotation[:room, 0], 0)
+        weights = jax.scipy.linalg.solve_triangular(end.upper[:room], right)
+        return Solved(weights @ end.basis[:room], residual(end) <= tolerance, end.k)
+
+    short = min(SHORT, size)
+    end = extended(_begin(first, short))
+    if short == size:
+        return solved(end)
+    # Every product passes over the whole basis: most systems need no more than a short one.
+    return jax.lax.cond(
+        residual(end) > tolerance,
+        lambda: solved(extended(_widened(end, size))),
+        lambda: solved(end),
+    )
+
+
+def _begin(first: Array, size: int) -> _Arnoldi:
+    basis = jnp.zeros((size + 1, first.size), first.dtype).at[0].set(first)
+    eye = jnp.eye(size + 1, dtype=first.dtype)
+    return _Arnoldi(basis, eye, eye[:, :size], jnp.zeros((), jnp.int32))
+
+
+def _widened(now: _Arnoldi, size: int) -> _Arnoldi:
+    wide = _begin(now.basis[0], size)
+    rows, columns = now.upper.shape
+    return _Arnoldi(
+        wide.basis.at[:rows].set(now.basis),
+        wide.rotation.at[:rows, :rows].set(now.rotation),
+        wide.upper.at[:rows, :columns].set(now.upper),
+        now.k,
+    )
 
 
 def _extend(operator: Operator, now: _Arnoldi) -> _Arnoldi:
     k, basis = now.k, now.basis
     w = operator(basis[k])
-    nothing = 10 * jnp.finfo(w.dtype).eps * jnp.linalg.norm(w)
+    nothing = 10 * jnp.finfo(w.dtype).eps * jnp.sqrt(jnp.vdot(w, w))
     along = basis @ w
     w = w - along @ basis
     again = basis @ w
     w = w - again @ basis
-    rest = jnp.linalg.norm(w)
+    rest = jnp.sqrt(jnp.vdot(w, w))
     # Nothing is left but rounding: the space is invariant, and the solution lies in it.
     rest = jnp.where(rest > nothing, rest, 0)
     column = now.rotation @ (along + again).at[k + 1].set(rest)

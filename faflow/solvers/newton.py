@@ -52,26 +52,32 @@ class _Corrector(NamedTuple):
 def try_step(
     field: Field,
     history: History,
+    grid: tuple[History, Array],
     start: tuple[Array, LinearSolve],
     tolerances: tuple[Scalar, Scalar],
     rate: Scalar,
 ) -> Trial:
-    """Try the step that `history`, already on its grid, is set for.
+    """Try the step that `history` is set for; `grid` is `bdf.on_grid` of it.
 
     `start`: f(p) and the solver of (1 - c J) x = b. `tolerances` (rtol, atol) weigh an error by
     atol + rtol |y|, root mean square over all components.
     """
     slope, solve = start
     rtol, atol = tolerances
-    predicted, psi = bdf.predict(history)
+    now, change = grid
+    predicted, psi = bdf.predict(now, change)
     before = jnp.abs(history.differences[0])
     scale = atol + rtol * before
-    end = _correct(field, history, predicted, psi, slope, solve, scale, rate)
+    end = _correct(field, now, predicted, psi, slope, solve, scale, rate)
     scale = atol + rtol * jnp.maximum(before, jnp.abs(predicted + end.d))
-    size = bdf.rms(bdf.local_error(history, end.d), scale)
+    size = bdf.rms(bdf.local_error(now, end.d), scale)
     kept = end.solved & (size <= 1)
-    passed = bdf.planned(bdf.accepted(history, end.d), scale, size)
-    failed = bdf.shrunk(history, jnp.where(end.solved, bdf.shrink_for(history, size), 1.0))
+    passed = bdf.planned(bdf.stepped(now, change, end.d, kept), scale, size)
+    shrink = jnp.where(end.solved, bdf.shrink_for(now, size), 1.0)
+    # The differences of `passed` are the old ones if it is not kept.
+    failed = history._replace(
+        factor=history.factor * shrink, differences=passed.differences
+    )  # fmt: skip
     return Trial(
         history=jax.tree.map(lambda yes, no: jnp.where(kept, yes, no), passed, failed),
         kept=kept,
