@@ -23,7 +23,7 @@ from jax.flatten_util import ravel_pytree
 
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from .abstract import AbstractCountingSolver
-from .secants import Secants, learn, newton_step, no_secants
+from .secants import Secants, no_secants, refined
 
 SWEEPS = 40  # a step whose stages need more has failed
 PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
@@ -68,10 +68,12 @@ class GaussState(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Stages y0 + `shifts`, the slopes there, and by how much sweeps still move them: `change`,
-    which need not fall at every sweep, but not pass twice what it was at the `first`."""
+    """Stages y0 + `shifts` to be swept next; of the sweep that led there its `slopes`, `move` and
+    `change`, by how much a plain one moved the stages: it need not fall at every sweep, but not
+    pass twice what it was at the `first`."""
 
     shifts: Array
+    move: Array
     slopes: Array
     change: Scalar
     first: Scalar
@@ -92,7 +94,7 @@ class GaussLegendre(AbstractCountingSolver):
 
     stages: int = eqx.field(static=True, default=1)
     strict: bool = eqx.field(static=True, default=True)
-    memory: int = eqx.field(static=True, default=3)
+    memory: int = eqx.field(static=True, default=2)
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
@@ -170,22 +172,19 @@ class GaussLegendre(AbstractCountingSolver):
 
     def _solve(self, slopes, matrix: Array, start: Array, flat: Array, secants: Secants) -> Sweep:
         """Sweep over the stages until they move by rounding, or stop coming closer."""
-        most, size = (SWEEPS if self.strict else UNSETTLED), jnp.linalg.norm(flat)
+        most = SWEEPS if self.strict else UNSETTLED
+        size = _norm(flat)
+        unit = _unit(flat, start)
 
-        def body(carry):
-            now, next_shifts = carry
-            k = slopes(next_shifts)
-            residual = matrix @ k - next_shifts
-            change = jnp.max(jnp.abs(residual))
-            unit = _unit(flat, next_shifts)
-            known = now.secants
+        def body(now: Sweep) -> Sweep:
+            k = slopes(now.shifts)
+            move = matrix @ k - now.shifts
+            change, known = _norm(move), now.secants
             if self.strict and self.memory:
-                # The first sweep has nothing to differ from: its move is zero and tells nothing.
-                fresh = now.sweeps > 0
-                move = jnp.where(fresh, next_shifts - now.shifts, 0)
-                known = learn(known, move, k - now.slopes, size)
-                known = known._replace(slot=jnp.where(fresh, known.slot, now.secants.slot))
-                residual = newton_step(known, matrix, residual)
+                # The first sweep has nothing to differ from.
+                known, move = refined(
+                    known, now.move, k - now.slopes, now.sweeps > 0, size, matrix, move
+                )  # fmt: skip
             closer, begun = change < now.change, jnp.where(now.sweeps == 0, change, now.first)
             count = now.sweeps + 1
             done = (change <= SOLVED * unit) | (~closer & (count > 2) & (change <= ROUNDING * unit))
@@ -195,18 +194,22 @@ class GaussLegendre(AbstractCountingSolver):
             else:
                 done |= (change == 0) | (~closer & (count > 2))
             going = ~done & ~lost & (count < most)
-            later = Sweep(next_shifts, k, change, begun, count, going, known)
-            return later, next_shifts + residual
+            return Sweep(now.shifts + move, move, k, change, begun, count, going, known)
 
         huge = jnp.asarray(jnp.inf, flat.dtype)
-        zero = jnp.zeros((), jnp.int32)
-        first = Sweep(start, jnp.zeros_like(start), huge, huge, zero, jnp.asarray(True), secants)
-        return jax.lax.while_loop(lambda carry: carry[0].going, body, (first, start))[0]
+        zero, blank = jnp.zeros((), jnp.int32), jnp.zeros_like(start)
+        first = Sweep(start, blank, blank, huge, huge, zero, jnp.asarray(True), secants)
+        return jax.lax.while_loop(lambda now: now.going, body, first)
 
 
 def _unit(flat: Array, shifts: Array) -> Scalar:
-    """The unit in the last place of the stages."""
-    return jnp.finfo(flat.dtype).eps * (jnp.max(jnp.abs(flat)) + jnp.max(jnp.abs(shifts)))
+    """The unit in the last place of the stages, as the norm of an error in all of them."""
+    return jnp.finfo(flat.dtype).eps * (_norm(flat) * len(shifts) ** 0.5 + _norm(shifts))
+
+
+def _norm(array: Array) -> Scalar:
+    # As a dot: XLA's own reductions are several times slower on a CPU.
+    return jnp.sqrt(jnp.vdot(array, array))
 
 
 def _basis(points: Array, nodes: Array, known: Array) -> Array:

@@ -28,8 +28,7 @@ def _stabilised(rtol: Number, atol: Number) -> diffrax.AbstractSolver:
 
 
 def _gauss(stages: int) -> Callable[[Number, Number], diffrax.AbstractSolver]:
-    # About a dozen secants: more save sweeps, but their linear algebra costs more than it saves.
-    return lambda rtol, atol: GaussLegendre(stages, memory=7 - stages)
+    return lambda rtol, atol: GaussLegendre(stages)
 
 
 def _multistep(linear: Literal["auto", "dense", "krylov"]) -> Callable[[Number, Number], BDF]:

@@ -19,7 +19,7 @@ from faflow.solvers import (
 )
 from faflow.solvers.gauss import gauss_tableau
 from faflow.solvers.registry import NOTES
-from faflow.solvers.secants import learn, newton_step, no_secants
+from faflow.solvers.secants import no_secants, refined
 
 IMPLICIT = {
     name for name in SOLVERS
@@ -185,17 +185,25 @@ def test_secants_give_newton_its_jacobian():
     rng = np.random.default_rng(0)
     jacobian, moves = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
     matrix, residual = 0.3 * gauss_tableau(2)[0], jnp.asarray(rng.standard_normal((2, 3)))
-    empty = no_secants(4, 3, residual.dtype)
-    np.testing.assert_array_equal(newton_step(empty, jnp.asarray(matrix), residual), residual)
-    known = learn(empty, jnp.asarray(moves), jnp.asarray(moves @ jacobian.T), jnp.asarray(1.0))
-    found = newton_step(known, jnp.asarray(matrix), residual)
+    empty, one, yes = no_secants(6, 3, residual.dtype), jnp.ones(()), jnp.asarray(True)
+
+    def after(secants, moves, fresh=yes):
+        given = jnp.asarray(moves), jnp.asarray(moves @ jacobian.T), fresh, one
+        return refined(secants, *given, jnp.asarray(matrix), residual)
+
+    unknown, step = after(empty, moves, ~yes)
+    np.testing.assert_array_equal(step, residual)
+    assert int(unknown.slot) == 0 and not np.any(unknown.moves)
+    known, found = after(empty, moves)
     exact = np.linalg.solve(np.eye(6) - np.kron(matrix, jacobian), np.ravel(residual))
     np.testing.assert_allclose(np.ravel(found), exact, rtol=1e-7)
-    # A fourth and a fifth secant go round the ring; the model stays the Jacobian.
-    more = rng.standard_normal((2, 3))
-    again = learn(known, jnp.asarray(more[:1]), jnp.asarray(more[:1] @ jacobian.T), jnp.ones(()))
-    again = learn(again, jnp.asarray(more[1:]), jnp.asarray(more[1:] @ jacobian.T), jnp.ones(()))
-    np.testing.assert_allclose(newton_step(again, jnp.asarray(matrix), residual), found, rtol=1e-6)
+    # More go round the ring; the model stays the Jacobian. Moves of rounding displace nothing.
+    for _ in range(3):
+        known, again = after(known, rng.standard_normal((3, 3)))
+        np.testing.assert_allclose(again, found, rtol=1e-6)
+    told, again = after(known, 1e-14 * moves)
+    np.testing.assert_array_equal(told.moves, known.moves)
+    np.testing.assert_allclose(again, found, rtol=1e-6)
 
 
 @pytest.mark.parametrize("stages", [2, 3, 4])
