@@ -20,7 +20,7 @@ from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.flow.multistep import flat_field
 from faflow.solvers import counts_evaluations
 
-SECONDS = 20.0  # that a run may take
+SECONDS = 12.0  # that a run may take
 STEPS = 300_000
 Run = Callable[[float], tuple[np.ndarray | None, dict[str, Any]]]
 

@@ -146,7 +146,7 @@ def paired(name: str, flow: Flow, problem, reference) -> list[dict]:
 def torch_rows(name: str, flow: Flow, problem, fields: Fields, reference) -> list[dict]:
     """The ladder in the peers' environment; its field must be the rule's."""
     net, data = problem.weights, problem.data
-    tolerances = [10.0**-k for k in range(3, 13)]
+    tolerances = [10.0**-k for k in range(4, 11, 2 if flow.stiff else 1)]
     task = {
         "layers": len(net.weights), "X": data.inputs, "Y": data.targets, "weight": data.weight,
         "activation": type(net.activation).__name__, "t1": flow.t1, "tolerances": tolerances,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 
 from .._types import Array
+from .softplus import softplus
 
 
 class AbstractActivation(eqx.Module):
@@ -145,7 +146,7 @@ class Softplus(AbstractActivation):
     exact: bool = True
 
     def __call__(self, h: Array) -> Array:
-        return jax.nn.softplus(h)
+        return softplus(h)
 
     def derivative(self, h: Array) -> Array:
         return jax.nn.sigmoid(h)

@@ -5,7 +5,7 @@ from typing import Literal
 import equinox as eqx
 
 Linear = Literal["auto", "dense", "krylov"]
-SMALL = 64  # weights up to which a Jacobian costs less than the products it saves
+SMALL = 128  # weights up to which a Jacobian costs less than the products it saves
 LARGE = 1500  # weights above which factors cost more than they can save
 
 

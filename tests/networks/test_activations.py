@@ -6,7 +6,7 @@ import numpy as np
 import oracles_activations as closed
 import pytest
 
-from faflow.networks import ACTIVATIONS
+from faflow.networks import ACTIVATIONS, softplus
 from faflow.networks.activations import LeakyReLU, RectifiedPower
 
 ALL = {**{name: make() for name, make in ACTIVATIONS.items()}, "cubed": RectifiedPower(3.0)}
@@ -68,3 +68,18 @@ def test_gated_relu_is_a_surrogate():
 def test_bad_options_are_refused(make):
     with pytest.raises(ValueError):
         make()
+
+
+def test_softplus_to_rounding_everywhere():
+    """Against numpy's logaddexp in long double; a series one term in ten shorter is the control."""
+    h = np.concatenate([np.linspace(-700, 50, 20_001), np.linspace(-3, 3, 20_001)])
+    exact = np.logaddexp(np.longdouble(0), h.astype(np.longdouble))
+    found = np.asarray(ALL["softplus"](jnp.asarray(h)))
+    assert np.max(np.abs(found - exact) / exact) < 5e-16
+    t = 2 * np.exp(-np.abs(h)) - 1
+    cut = softplus.TERMS * 9 // 10
+    lost = sum(term * t**k for k, term in enumerate(softplus._TAYLOR) if k >= cut)
+    assert np.max(np.abs(np.exp(-np.abs(h)) * lost) / exact) > 1e-16
+    curve = jax.vmap(jax.grad(jax.grad(ALL["softplus"])))(jnp.asarray(POINTS))
+    s = 1 / (1 + np.exp(-POINTS))
+    np.testing.assert_allclose(curve, s * (1 - s), rtol=1e-12)
