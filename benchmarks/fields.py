@@ -1,0 +1,147 @@
+"""Fields at the floor: what rate the rules' fields reach beside dgemm, in one run, on one thread.
+
+`python benchmarks/fields.py` (development environment, a minute). Floating-point operations are
+those of the products of a plain forward pass, backward pass and outer products, N samples:
+
+    2 N sum_l n_l n_{l-1}   +   2 N sum_{l >= 2} n_l n_{l-1}   +   2 N sum_l n_l n_{l-1}
+
+(direct feedback: n_L n_l for hidden l in place of the second sum). A field that orders its products
+by shape needs fewer, and can then be above dgemm; one whose activation costs more than its products
+is below. dgemm: 2048 x 2048 squared, and the field's own largest product. Seconds: CPU, the
+least of many, inside a loop of evaluations each of which depends on the last. Writes
+results/fields.{csv,md}.
+"""
+
+import csv
+import itertools
+import os
+import sys
+import time
+from pathlib import Path
+
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}"
+
+import jax  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+from relu_methods import machine_line  # noqa: E402
+
+from faflow.feedback import Feedback  # noqa: E402
+from faflow.flow import FlowProblem  # noqa: E402
+from faflow.flow.multistep import flat_field  # noqa: E402
+from faflow.networks import ACTIVATIONS, MLP  # noqa: E402
+from faflow.rules import RULES  # noqa: E402
+from faflow.tasks import make_data  # noqa: E402
+
+RESULTS = Path(__file__).resolve().parent / "results"
+LARGE = 2048
+# name: widths, samples (None: X = I), activation
+SHAPES = {
+    "two-layer linear 50-64-1": ((50, 64, 1), 20, "linear"),
+    "two-layer linear 784-512-10": ((784, 512, 10), 1000, "linear"),
+    "factorisation 50 x 50, r = 5": ((50, 5, 50), None, "linear"),
+    "factorisation 1000 x 1000, r = 20": ((1000, 20, 1000), None, "linear"),
+    "tanh 64-100-10": ((64, 100, 10), 1797, "tanh"),
+    "relu 64-100-10": ((64, 100, 10), 1797, "relu"),
+    "tanh 784-256-10": ((784, 256, 10), 1000, "tanh"),
+    "relu 784-256-256-10": ((784, 256, 256, 10), 1000, "relu"),
+    "softplus 4-100-1": ((4, 100, 1), 10_000, "softplus"),
+}
+KINDS = ("gradient", "feedback-alignment", "direct-feedback-alignment")
+
+
+def problem_of(kind: str, widths, samples, activation: str) -> FlowProblem:
+    rng, rule = np.random.default_rng(0), RULES[kind]()
+    draw = lambda shape: jnp.asarray(rng.standard_normal(shape) / shape[1] ** 0.5)  # noqa: E731
+    shapes = [(rows, columns) for columns, rows in itertools.pairwise(widths)]
+    inputs = np.eye(widths[0]) if samples is None else rng.standard_normal((samples, widths[0]))
+    data = make_data(inputs, rng.standard_normal((len(inputs), widths[-1])), "squared", "mean")
+    feedback = {
+        "none": [], "layerwise": shapes[1:], "direct": [(widths[-1], n) for n in widths[1:-1]]
+    }[rule.form]  # fmt: skip
+    net = MLP(tuple(map(draw, shapes)), (), ACTIVATIONS[activation]())
+    return FlowProblem(rule, net, Feedback(tuple(map(draw, feedback)), rule.form), data)
+
+
+def operations(kind: str, widths, samples: int | None) -> int:
+    layers = [rows * columns for columns, rows in itertools.pairwise(widths)]
+    back = layers[1:]
+    if kind.startswith("direct"):
+        back = [widths[-1] * width for width in widths[1:-1]]
+    if samples is None:  # X = I: the products with it are none
+        first = widths[0]
+        return 2 * first * (sum(layers[1:]) + sum(back) + sum(layers[1:]))
+    return 2 * samples * (2 * sum(layers) + sum(back))
+
+
+def seconds_of(step, start) -> float:
+    """CPU seconds of one evaluation."""
+    loop = jax.jit(lambda y, n: jax.lax.fori_loop(0, n, lambda _, y: step(y), y))
+    begun = time.process_time()
+    jax.block_until_ready(loop(start, 1))
+    begun = time.process_time()
+    jax.block_until_ready(loop(start, 5))
+    count = max(5, int(0.1 / max((time.process_time() - begun) / 5, 1e-7)))
+    least = np.inf
+    for _ in range(5):
+        begun = time.process_time()
+        jax.block_until_ready(loop(start, count))
+        least = min(least, (time.process_time() - begun) / count)
+    return least
+
+
+def dgemm(rows: int, inner: int, columns: int) -> float:
+    """GFlop/s of (rows, inner) @ (inner, columns)."""
+    rng = np.random.default_rng(0)
+    a, b = (jnp.asarray(rng.standard_normal(s)) for s in ((rows, inner), (inner, columns)))
+    # One product after the other: the next factor hangs on the last result.
+    step = lambda a: a * (1 + 1e-300 * (a @ b)[0, 0])  # noqa: E731
+    return 2 * rows * inner * columns / seconds_of(step, a) / 1e9
+
+
+def main() -> int:
+    peak, rows = dgemm(LARGE, LARGE, LARGE), []
+    for (name, (widths, samples, activation)), kind in itertools.product(SHAPES.items(), KINDS):
+        field, _, start = flat_field(problem_of(kind, widths, samples, activation))
+        seconds = seconds_of(lambda y, f=field: y + 1e-12 * f(jnp.zeros(()), y), start)
+        count = operations(kind, widths, samples)
+        own = dgemm(samples or widths[0], *max(itertools.pairwise(widths), key=np.prod))
+        rate = count / seconds / 1e9
+        row = {
+            "field": name, "rule": kind, "microseconds": 1e6 * seconds, "gflops": rate,
+            "of dgemm": rate / peak, "of its own product": rate / own,
+        }  # fmt: skip
+        rows.append(row)
+        print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else v for k, v in row.items()),
+              flush=True)  # fmt: skip
+        jax.clear_caches()
+    with (RESULTS / "fields.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    lines = ["# Fields at the floor", "", f"{machine_line()}, one thread.", ""]
+    lines += [f"dgemm, {LARGE} x {LARGE}: {peak:.1f} GFlop/s in the same run. Operations are those"]
+    lines += [
+        "of plain products (`benchmarks/fields.py`): above 1, a field has ordered them better."
+    ]
+    lines += [
+        "",
+        "| field | rule | us | GFlop/s | of dgemm | of dgemm at its own largest product |",
+    ]
+    lines += ["|---" * 6 + "|"]
+    for row in rows:
+        lines.append(
+            f"| {row['field']} | {row['rule']} | {row['microseconds']:.3g} | {row['gflops']:.3g} | "
+            f"{row['of dgemm']:.2f} | {row['of its own product']:.2f} |"
+        )
+    (RESULTS / "fields.md").write_text("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
