@@ -1,6 +1,7 @@
 # make        install what running needs into .venv, then run every claim in configs/
 # make predictions   the tests, and docs/predictions.md from what they measure
 # make test   install the development tools, then run the tests
+# make benchmarks   faflow beside other solvers, half an hour: benchmarks/results/goals.md
 PYTHON ?= python3
 CONFIG ?= configs/*.toml
 # For `make test`: further arguments to pytest, for instance PYTEST_ARGS="-k drift"; "--slow" adds
@@ -14,7 +15,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: run test predictions lint format lock clean
+.PHONY: run test predictions benchmarks lint format lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +45,17 @@ test: $(DEV_STAMP)
 # The table of what the tests measured of each prediction.
 predictions: $(DEV_STAMP)
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --predictions=docs/predictions.md
+
+# Races last: they end with the goals, which judge all four tables.
+BENCHMARKS := law_keeping stabilised automatic races
+benchmarks: $(DEV_STAMP) build/peers/.installed
+	@for name in $(BENCHMARKS); do \
+		echo "benchmarks: $$name"; $(BIN)/python benchmarks/$$name.py; done
+
+build/peers/.installed: benchmarks/peers.txt
+	@echo "venv: build/peers"
+	@$(BIN)/python benchmarks/races.py --make-peers
+	@touch $@
 
 lint: $(DEV_STAMP)
 	@echo "lint: ruff check"

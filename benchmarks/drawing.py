@@ -13,7 +13,8 @@ from goals import figure
 FAMILIES = {"faflow": ("#c1272d", "#e8743b", "#f2a541", "#7b1e3b", "#b34a9c"),
             "diffrax": ("#1f4e8c", "#5b9bd5"),
             "SciPy": ("#2e7d32", "#66a868", "#a5c8a0", "#1b5e20"),
-            "LSODA": ("#00897b",), "CVODE": ("#212121", "#757575"), "torch": ("#6a4fb3", "#a08fd6"),
+            "LSODA": ("#00897b", "#4db6ac"), "CVODE": ("#212121", "#757575"),
+            "torch": ("#6a4fb3", "#a08fd6"),
             "": ("#c8b900", "#9e9d24", "#827717")}  # fmt: skip
 MARKERS = "osD^vP*X<>hdp"
 

@@ -12,33 +12,23 @@ least of many, inside a loop of evaluations each of which depends on the last. W
 results/fields.{csv,md}.
 """
 
-import csv
 import itertools
-import os
 import sys
 import time
-from pathlib import Path
 
-for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")
-os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}"
+import jax
+import jax.numpy as jnp
+import numpy as np
+from machine import machine_line
+from measuring import RESULTS, write_table
 
-import jax  # noqa: E402
+from faflow.feedback import Feedback
+from faflow.flow import FlowProblem
+from faflow.flow.multistep import flat_field
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.rules import RULES
+from faflow.tasks import make_data
 
-jax.config.update("jax_enable_x64", True)
-
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from relu_methods import machine_line  # noqa: E402
-
-from faflow.feedback import Feedback  # noqa: E402
-from faflow.flow import FlowProblem  # noqa: E402
-from faflow.flow.multistep import flat_field  # noqa: E402
-from faflow.networks import ACTIVATIONS, MLP  # noqa: E402
-from faflow.rules import RULES  # noqa: E402
-from faflow.tasks import make_data  # noqa: E402
-
-RESULTS = Path(__file__).resolve().parent / "results"
 LARGE = 2048
 # name: widths, samples (None: X = I), activation
 SHAPES = {
@@ -120,10 +110,7 @@ def main() -> int:
         print("  ".join(f"{k}={v:.3g}" if isinstance(v, float) else v for k, v in row.items()),
               flush=True)  # fmt: skip
         jax.clear_caches()
-    with (RESULTS / "fields.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+    write_table(RESULTS / "fields.csv", rows, rows[0])
     lines = ["# Fields at the floor", "", f"{machine_line()}, one thread.", ""]
     lines += [f"dgemm, {LARGE} x {LARGE}: {peak:.1f} GFlop/s in the same run. Operations are those"]
     lines += [

@@ -1,6 +1,6 @@
-"""The smooth flows of races.py: sizes and seeds are all there is to them.
+"""The smooth flows of the benchmarks: sizes and seeds are all there is to them.
 
-The caller switches float64 on before importing this file. Loss: mean over samples, squared unless
+Loss: mean over samples, squared unless
 said. Drawn by one numpy generator, seed 0.
 """
 
@@ -18,20 +18,23 @@ from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import RULES
 from faflow.tasks import make_data
 
-GD, FA = "gradient", "feedback-alignment"
+GD, FA, DFA = "gradient", "feedback-alignment", "direct-feedback-alignment"
 SCALES = np.geomspace(1.0, 10**-2.5, 30)
 
 
 class Flow(NamedTuple):
     """A race: `make` the problem, integrate it to `t1`. `stiff`: near a minimum, where explicit
-    steps are held by stability. `errors`: of the weights, at which methods are compared. `slow`:
-    methods that would take longer than a race may, and what makes them."""
+    steps are held by stability. `errors`: of the weights, at which methods are compared.
+    `residual`: over that at the start, at which they are too. `slow`: methods that would take
+    longer than a race may. `budget`: seconds of a method's ladder."""
 
     make: Callable[[], FlowProblem]
     t1: float
     stiff: bool
     errors: tuple[float, ...] = (1e-6, 1e-9)
     slow: tuple[str, ...] = ()
+    budget: float = 6.0
+    residual: float | None = None
 
 
 def student(
@@ -76,12 +79,13 @@ def factorisation(rank: int) -> FlowProblem:
     return FlowProblem(RULES[FA](), net, Feedback((back,), "layerwise"), data)
 
 
-def digits(rule: str = GD) -> FlowProblem:
+def digits(rule: str = GD, width: int = 100, samples: int = 1797) -> FlowProblem:
     """R15: tanh 64-100-10 with softmax on scikit-learn's 1797 digits, over 16."""
     rng = np.random.default_rng(0)
     inputs, labels = load_digits(return_X_y=True)
-    data = make_data(inputs / 16, np.eye(10)[labels], "cross-entropy", "mean")
-    return _problem(rng, rule, _network(rng, (64, 100, 10), "tanh", True), data)
+    inputs, labels = inputs[:samples] / 16, labels[:samples]
+    data = make_data(inputs, np.eye(10)[labels], "cross-entropy", "mean")
+    return _problem(rng, rule, _network(rng, (64, width, 10), "tanh", True), data)
 
 
 def _network(rng, widths, activation: str, bias: bool) -> MLP:
@@ -93,16 +97,19 @@ def _network(rng, widths, activation: str, bias: bool) -> MLP:
 
 def _problem(rng, rule: str, start: MLP, data) -> FlowProblem:
     learn = RULES[rule]()
-    shapes = [weight.shape for weight in start.weights[1:]] if learn.form == "layerwise" else []
+    later = [weight.shape for weight in start.weights[1:]]
+    direct = [(later[-1][0], columns) for _, columns in later]
+    shapes = {"none": [], "layerwise": later, "direct": direct}[learn.form]
     feedback = tuple(jnp.asarray(rng.standard_normal(s) / s[1] ** 0.5) for s in shapes)
     return FlowProblem(learn, start, Feedback(feedback, learn.form), data)
 
 
-_DENSE = ("SciPy LSODA", "SciPy BDF + J", "SciPy Radau + J", "diffrax Kvaerno5")
+_DENSE = ("LSODA, differences", "SciPy BDF + J", "SciPy Radau + J", "diffrax Kvaerno5")
+_LARGE = (*_DENSE, "LSODA + J", "Euler", "Heun", "RK4")
 
 FLOWS: dict[str, Flow] = {
     "R3 two-layer linear FA, T = 200": Flow(theorem2, 200.0, False, slow=_DENSE),
-    "R3 the same, T = 1e4": Flow(theorem2, 1e4, True, slow=_DENSE),
+    "R3 the same, T = 1e4": Flow(theorem2, 1e4, True, slow=(*_DENSE, "LSODA + J"), residual=1e-12),
     "R4 factorisation, r = 4 < rank": Flow(lambda: factorisation(4), 100.0, False, slow=_DENSE),
     "R4 factorisation, r = 10": Flow(lambda: factorisation(10), 100.0, False, slow=_DENSE),
     "deep linear FA 20-16-16-16-10": Flow(
@@ -124,12 +131,15 @@ FLOWS: dict[str, Flow] = {
     "R6 softplus 2-8-1": Flow(
         lambda: student((2, 8, 1), (2, 4, 1), 10_000, "softplus"), 100.0, True
     ),
+    # A field of 10 ms: what calls it many thousand times stays out.
     "R7 softplus 4-100-1": Flow(
-        lambda: student((4, 100, 1), (4, 4, 1), 10_000, "softplus"), 5.0, True, slow=_DENSE,
+        lambda: student((4, 100, 1), (4, 4, 1), 10_000, "softplus"), 5.0, True, budget=25.0,
+        slow=(*_DENSE, "SciPy DOP853", "faflow dopri8", "CVODE Adams", "Euler", "Heun", "RK4"),
     ),
-    "R15 digits softmax 64-100-10": Flow(digits, 100.0, False, slow=(*_DENSE, "LSODA + J")),
+    "R15 digits softmax 64-100-10": Flow(digits, 100.0, False, slow=_LARGE, budget=10.0),
+    # Of the size of MNIST, with gaussian inputs: that needs a download.
     "784-256-10 softmax FA": Flow(
-        lambda: student((784, 256, 10), (784, 256, 10), 1000, "tanh", rule=FA, classes=True), 3.0,
-        False, (1e-6,), slow=(*_DENSE, "LSODA + J", "faflow bdf"),
+        lambda: student((784, 256, 10), (784, 256, 10), 1000, "tanh", rule=FA, classes=True), 20.0,
+        False, (1e-6,), slow=_LARGE, budget=10.0,
     ),
 }  # fmt: skip

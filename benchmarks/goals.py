@@ -1,171 +1,261 @@
-"""What races.py measured, at equal error: tables, and goals with their verdicts."""
+"""The goals and what was measured: `python benchmarks/goals.py` judges the stored tables.
 
-import csv
-import itertools
+Reads results/{races,law_keeping,stabilised,automatic}.csv, writes results/goals.md.
+"""
+
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from flows import FLOWS
+from measuring import RESULTS, cost_at, read_table
 
-TEXT = ("flow", "method", "why")
+FIXED = ("faflow tsit5", "faflow dopri8", "faflow bdf")  # solvers that do not choose
+GAUSS = ("gauss4", "gauss6", "gauss8")
+ERRORS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12)  # of law_keeping.py
+TARGETS = (1e-4, 1e-5, 1e-6)  # of stabilised.py
+SLACK = 1.5  # how much slower than the best fixed choice auto may be
+LARGE = 10_000  # weights, where stabilised methods are judged
+HEAD = ("goal", "flow", "against", "at", "measured", "goal", "aim", "verdict")
 
 
 class Goal(NamedTuple):
-    """`peer` is to take at least `least` times (aim: `aim`) as long as the best of faflow's `ours`
-    at this error of the weights."""
+    """`peer` is to take at least `least` times (aim: `aim`) as long as the best of faflow's solvers
+    at this error of the weights, or (`of`) at this residual."""
 
+    line: str
     flow: str
     peer: str
     error: float
     least: float
     aim: float
-    ours: tuple[str, ...] = ("faflow",)
+    of: str = "error"
 
 
-def goals() -> list[Goal]:
+def races() -> list[Goal]:
     teacher = "teacher tanh 5-10-1, T = 1e"
     found = [
-        Goal(teacher + "4", "diffrax Tsit5", 1e-6, 10, 10),
-        Goal(teacher + "4", "SciPy LSODA", 1e-6, 4, 4),
-        Goal(teacher + "5", "diffrax Tsit5", 1e-6, 50, 50),
+        Goal("G1", teacher + "4", "diffrax Tsit5", 1e-6, 10, 10),
+        Goal("G1", teacher + "4", "LSODA, differences", 1e-6, 4, 4),
+        Goal("G1", teacher + "5", "diffrax Tsit5", 1e-6, 50, 50),
     ]
     for name in ("R6 softplus 2-8-1", "R7 softplus 4-100-1", "R10 tanh 30-10-1"):
         for error in (1e-6, 1e-9):
-            sure = 3 if error == 1e-6 else 1
-            found.append(Goal(name, "CVODE BDF-GMRES", error, 1, sure))
-            found.append(Goal(name, "LSODA + J", error, 1, 2 if error == 1e-6 else 1))
-    for name in (name for name in FLOWS if name.startswith(("R3", "R4"))):
-        found.append(Goal(name, "CVODE BDF-GMRES", 1e-6, 5, 5))
-    found += [Goal(name, "torchdiffeq dopri5", 1e-6, 3, 3) for name in FLOWS]
+            found.append(Goal("G2", name, "CVODE BDF-GMRES", error, 1, 3))
+            found.append(Goal("G2", name, "LSODA + J", error, 1, 2))
+    for name, flow in FLOWS.items():
+        if name.startswith(("R3", "R4")):
+            found.append(Goal("G2", name, "CVODE BDF-GMRES", 1e-6, 5, 5))
+        if flow.residual is not None:
+            found.append(Goal("G2", name, "CVODE BDF-GMRES", flow.residual, 5, 5, "residual"))
+    return found + [Goal("G4", name, "torchdiffeq dopri5", 1e-6, 3, 3) for name in FLOWS]
+
+
+def best(rows: list[dict], error: float, of: str = "error") -> tuple[float, str] | None:
+    """The least seconds of faflow's solvers at this error, and whose."""
+    names = {r["method"] for r in rows if r["method"].startswith("faflow")}
+    costs = {n: cost_at([r for r in rows if r["method"] == n], error, of=of) for n in names}
+    return min(((cost, name) for name, cost in costs.items() if cost is not None), default=None)
+
+
+def write(folder: Path) -> str:
+    """goals.md of the tables in a folder."""
+    rows = read_table(folder / "races.csv")
+    found = [*raced(rows), *paired(rows), *kept(read_table(folder / "law_keeping.csv"))]
+    found += stabilised(read_table(folder / "stabilised.csv"))
+    found += chosen(rows, read_table(folder / "automatic.csv"))
+    machines = {
+        name: text.read_text().splitlines()[2]
+        for name in ("races", "law_keeping", "stabilised", "automatic")
+        if (text := folder / f"{name}.md").exists()
+    }
+    lines = ["# Goals", ""]
+    for machine in dict.fromkeys(machines.values()):
+        names = [name for name, other in machines.items() if other == machine]
+        lines += [f"{', '.join(names)}: {machine}", ""]
+    lines += [
+        "Ratios of CPU seconds at equal relative error of all weights, in one run: peer over the "
+        "best of faflow's solvers; in parentheses whose, and the ratio of field evaluations where "
+        "both count them (products with the Jacobian counted as evaluations).", "",
+    ]  # fmt: skip
+    lines += [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in found]
+    text = "\n".join(lines) + "\n"
+    (folder / "goals.md").write_text(text)
+    return text
+
+
+def raced(rows: list[dict]) -> Iterator[tuple[str, ...]]:
+    for goal in races():
+        mine = [row for row in rows if row["flow"] == goal.flow]
+        peer = [row for row in mine if row["method"] == goal.peer]
+        ours = best(mine, goal.error, goal.of)
+        if not mine:
+            continue
+        if not peer:
+            slow = goal.peer in FLOWS[goal.flow].slow
+            text, verdict = "-", "not raced: too slow" if slow else "not raced"
+        elif ours is None:
+            text, verdict = "-", "MISSED: faflow does not get so exact"
+        else:
+            text, verdict = compared(goal, mine, peer, ours)
+        at = f"{goal.error:g}" + (" (residual)" if goal.of == "residual" else "")
+        yield (goal.line, goal.flow, goal.peer, at, text, f"{goal.least:g}", f"{goal.aim:g}",
+               verdict)  # fmt: skip
+
+
+def compared(goal: Goal, mine: list[dict], peer: list[dict], ours: tuple[float, str]):
+    """(what was measured, the verdict)."""
+    theirs = cost_at(peer, goal.error, of=goal.of)
+    if theirs is None:  # at least as long as its last run
+        ratio = peer[-1]["seconds"] / ours[0]
+        verdict = f"met: {why(peer)}" if ratio >= goal.least else f"open: {why(peer)}"
+        return f"> {ratio:.2g} ({ours[1]})", verdict
+    ratio = theirs / ours[0]
+    calls = [_calls([r for r in mine if r["method"] == m], goal) for m in (goal.peer, ours[1])]
+    more = "" if None in calls else f"; evaluations {calls[0] / calls[1]:.2g}"
+    return f"{ratio:.2g} ({ours[1]}{more})", graded(ratio, goal.least, goal.aim)
+
+
+def _calls(rows: list[dict], goal: Goal) -> float | None:
+    counted = [row | {"calls": (row["evaluations"] or 0) + (row["products"] or 0)} for row in rows]
+    return cost_at(counted, goal.error, "calls", goal.of)
+
+
+def graded(ratio: float, least: float, aim: float) -> str:
+    return "aim met" if ratio >= aim else "met" if ratio >= least else "MISSED"
+
+
+def why(rows: list[dict]) -> str:
+    """Why a ladder ended without that error."""
+    reasons = [row["why"] for row in rows if row.get("why")]
+    return f"the peer stopped: {reasons[-1]}" if reasons else "not reached in its time"
+
+
+def pairs(rows: list[dict]) -> dict[str, dict[str, dict]]:
+    found: dict[str, dict[str, dict]] = {}
+    for row in rows:
+        if row["method"].startswith("paired"):
+            found.setdefault(row["flow"], {})[row["method"].split()[1]] = row
     return found
 
 
-def read(table: Path) -> list[dict]:
-    """The rows of a stored races.csv."""
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        for key, value in row.items():
-            row[key] = value if key in TEXT else float(value) if value else None
-    return rows
+def paired(rows: list[dict]) -> Iterator[tuple[str, ...]]:
+    for name, pair in pairs(rows).items():
+        ratio = pair["faflow"]["seconds"] / pair["diffrax"]["seconds"]
+        calls = pair["faflow"]["evaluations"] / pair["diffrax"]["evaluations"]
+        more = 1e3 * (pair["faflow"]["seconds"] - pair["diffrax"]["seconds"])
+        text = f"{ratio:.2f} times its time (evaluations {calls:.2f}; {more:+.2g} ms)"
+        yield ("G3", name, "diffrax Tsit5, turn by turn", "rtol 1e-8", text, "<= 1.05", "<= 1.05",
+               "met" if ratio <= 1.05 else "MISSED")  # fmt: skip
 
 
-def at_error(rows: list[dict], error: float, key: str = "seconds") -> float | None:
-    """What one method needs for this error: log `key` interpolated in log error, or of its cheapest
-    run if all are more exact; None if none is exact enough."""
-    points = sorted((r["error"], r[key]) for r in rows if r.get("error") and r.get(key))
-    points = [point for point in points if point[0] > 0]
-    if not points or points[0][0] > error:
-        return None
-    below = [point for point in points if point[0] <= error]
-    least = min(cost for _, cost in below)
-    for (low, cost), (high, cheap) in itertools.pairwise(points):
-        if low <= error < high:
-            share = np.log(error / low) / np.log(high / low)
-            return min(least, float(np.exp((1 - share) * np.log(cost) + share * np.log(cheap))))
-    return least
+def kept(rows: list[dict]) -> Iterator[tuple[str, ...]]:
+    for name in dict.fromkeys(row["flow"] for row in rows):
+        mine = [row for row in rows if row["flow"] == name]
+        ratios = {error: gauss_ratio(mine, error) for error in ERRORS}
+        text = ", ".join(f"{e:g}: {r:.2g}" for e, r in ratios.items() if r is not None)
+        drift = max(row["drift"] for row in mine if row["solver"] in GAUSS and not row["why"])
+        good = [f"{e:g}" for e, r in ratios.items() if r is not None and r <= 5]
+        poor = [f"{e:g}" for e, r in ratios.items() if r is not None and r > 5]
+        verdict = "met" if not poor else f"met at {', '.join(good) or 'none'}, MISSED at "
+        verdict += ", ".join(poor) if drift < 1e-14 else " (drift MISSED)"
+        yield ("G5", name, "tsit5, Gauss over it", "each error", f"{text}; drift {drift:.0e}",
+               "<= 5, drift < 1e-14", "<= 3", verdict)  # fmt: skip
 
 
-def best(rows: list[dict], error: float, prefixes: tuple[str, ...]) -> tuple[float, str] | None:
-    """The least seconds at this error, and whose."""
-    names = {r["method"] for r in rows if r["method"].startswith(prefixes)}
-    costs = {name: at_error([r for r in rows if r["method"] == name], error) for name in names}
-    found = [(cost, name) for name, cost in costs.items() if cost is not None]
-    return min(found, default=None)
+def gauss_ratio(rows: list[dict], error: float) -> float | None:
+    """Seconds of the best Gauss method over those of tsit5, at an error."""
+    costs = [cost_at([r for r in rows if r["solver"] == s], error) for s in ("tsit5", *GAUSS)]
+    ours = [cost for cost in costs[1:] if cost is not None]
+    return None if costs[0] is None or not ours else min(ours) / costs[0]
 
 
-def report(rows: list[dict], about: list[str]) -> str:
+def fewer(rows: list[dict], solver: str, error: float) -> float | None:
+    """Evaluations of tsit5 over those of a solver, at an error."""
+    theirs, ours = (cost_at([r for r in rows if r["solver"] == s], error, "calls")
+                    for s in ("tsit5", solver))  # fmt: skip
+    return None if theirs is None or ours is None else theirs / ours
+
+
+def stabilised(rows: list[dict]) -> Iterator[tuple[str, ...]]:
+    for name in dict.fromkeys(row["flow"] for row in rows if row["weights"] >= LARGE):
+        mine = [row for row in rows if row["flow"] == name]
+        for target in TARGETS:
+            found = {s: fewer(mine, s, target) for s in ("rkc2", "bdf-krylov")}
+            there = {solver: ratio for solver, ratio in found.items() if ratio is not None}
+            text = ", ".join(f"{solver} {ratio:.2g}" for solver, ratio in there.items()) or "-"
+            verdict = graded(max(there.values()), 5, 10) if there else "MISSED: not so exact"
+            yield ("G6", f"{name}, {mine[0]['weights']:.0f} weights", "tsit5, evaluations",
+                   f"{target:g}", text, "5", "10", verdict)  # fmt: skip
+
+
+def chosen(raced: list[dict], rows: list[dict]) -> Iterator[tuple[str, ...]]:
+    for row in (row for row in rows if row["solver"] == "auto" and row["ratio"]):
+        yield _chosen(row["flow"], f"rtol {row['rtol']:g}", row["ratio"], row["legs"])
+    for name in dict.fromkeys(row["flow"] for row in raced):
+        for error in FLOWS[name].errors:
+            costs = {
+                method: cost_at([r for r in raced if (r["flow"], r["method"]) == (name, method)],
+                                error) for method in ("faflow auto", *FIXED)
+            }  # fmt: skip
+            auto = costs.pop("faflow auto")
+            fixed = {cost: method for method, cost in costs.items() if cost is not None}
+            if auto is not None and fixed:
+                least = min(fixed)
+                yield _chosen(name, f"{error:g}", auto / least, f"best: {fixed[least]}")
+
+
+def _chosen(flow: str, at: str, ratio: float, more: str) -> tuple[str, ...]:
+    return ("G7", flow, "auto over the best fixed solver", at, f"{ratio:.2f} ({more})",
+            f"<= {SLACK:g}", f"<= {SLACK:g}", "met" if ratio <= SLACK else "MISSED")  # fmt: skip
+
+
+def tables(rows: list[dict], about: list[str]) -> str:
+    """races.md: every method at equal error."""
     lines = ["# Races: work and precision", "", *about, ""]
-    lines += ["## Goals", "", *verdicts(rows), "", *overheads(rows), ""]
     lines += [
-        "## Tables", "",
         "CPU seconds at equal relative error of all weights (field evaluations / products with "
         "the Jacobian / Jacobians), and seconds over those of faflow's best solver. A method that "
-        "was always more exact counts by its cheapest run.", "",
-    ]  # fmt: skip
+        "was always more exact counts by its cheapest run. What this says of the goals: goals.md.",
+        "",
+    ]
     for name in dict.fromkeys(row["flow"] for row in rows):
-        lines += table(name, [row for row in rows if row["flow"] == name])
+        lines += _table(name, [row for row in rows if row["flow"] == name])
     return "\n".join(lines) + "\n"
 
 
-def verdicts(rows: list[dict]) -> list[str]:
-    lines = ["| flow | peer | error | peer / faflow | goal | aim | verdict |", "|---" * 7 + "|"]
-    for goal in goals():
-        mine = [row for row in rows if row["flow"] == goal.flow]
-        if not mine:
-            continue
-        ours = best(mine, goal.error, goal.ours)
-        peer = [row for row in mine if row["method"] == goal.peer]
-        theirs = at_error(peer, goal.error)
-        if ours is None or not peer:
-            text, verdict = "-", "not measured" + ("" if peer else f" ({_absent(goal)})")
-        elif theirs is None:
-            reached = max((row["seconds"] for row in peer), default=0)
-            text = f"> {reached / ours[0]:.3g} ({ours[1]})"
-            verdict = f"met: {_why(peer)}" if reached / ours[0] >= goal.least else _why(peer)
-        else:
-            ratio = theirs / ours[0]
-            text = f"{ratio:.3g} ({ours[1]})"
-            verdict = "aim met" if ratio >= goal.aim else "met" if ratio >= goal.least else "MISSED"
-        cells = (goal.flow, goal.peer, f"{goal.error:g}", text, f"{goal.least:g}", f"{goal.aim:g}")
-        lines.append(f"| {' | '.join(cells)} | {verdict} |")
-    return lines
-
-
-def _absent(goal: Goal) -> str:
-    slow = goal.flow in FLOWS and goal.peer in FLOWS[goal.flow].slow
-    return "too slow for this race" if slow else "not run"
-
-
-def _why(rows: list[dict]) -> str:
-    """Why a ladder ended without that error."""
-    why = [row["why"] for row in rows if row.get("why")]
-    return f"the peer stopped: {why[-1]}" if why else "the peer does not get so exact"
-
-
-def overheads(rows: list[dict]) -> list[str]:
-    """Non-stiff flows: tsit5 in faflow's step loop over plain diffrax, turn by turn."""
-    lines = ["Never slower than plain diffrax by more than 5 % (tsit5, rtol 1e-8, turn by turn):"]
-    lines += ["", "| flow | seconds, faflow / diffrax | evaluations | verdict |", "|---" * 4 + "|"]
-    pairs: dict[str, dict[str, dict]] = {}
-    for row in rows:
-        if row["method"].startswith("paired"):
-            pairs.setdefault(row["flow"], {})[row["method"].split()[1]] = row
-    for name, pair in pairs.items():
-        ratio = pair["faflow"]["seconds"] / pair["diffrax"]["seconds"]
-        work = f"{pair['faflow']['evaluations']:.0f} / {pair['diffrax']['evaluations']:.0f}"
-        lines.append(f"| {name} | {ratio:.2f} | {work} | {'met' if ratio <= 1.05 else 'MISSED'} |")
-    return lines if pairs else []
-
-
-def table(name: str, rows: list[dict]) -> list[str]:
-    goals = FLOWS[name].errors if name in FLOWS else (1e-6,)
-    lines = [f"### {name}", "", "| method |" + "".join(f" {g:g} | ratio |" for g in goals),
-             "|---" * (1 + 2 * len(goals)) + "|"]  # fmt: skip
-    ours = {goal: best(rows, goal, ("faflow",)) for goal in goals}
-    for method in dict.fromkeys(row["method"] for row in rows):
-        if method.startswith("paired"):
-            continue
+def _table(name: str, rows: list[dict]) -> list[str]:
+    flow = FLOWS[name]
+    goals = [(error, "error") for error in flow.errors]
+    goals += [] if flow.residual is None else [(flow.residual, "residual")]
+    heads = "".join(f" {of} {goal:g} | ratio |" for goal, of in goals)
+    lines = [f"## {name}", "", f"| method |{heads}", "|---" * (1 + 2 * len(goals)) + "|"]
+    ours = {goal: best(rows, *goal) for goal in goals}
+    for method in dict.fromkeys(r["method"] for r in rows if not r["method"].startswith("paired")):
         mine, cells = [row for row in rows if row["method"] == method], ""
-        for goal in goals:
-            seconds = at_error(mine, goal)
+        for goal, of in goals:
+            seconds, least = cost_at(mine, goal, of=of), ours[goal, of]
             if seconds is None:
-                cells += f" {_why(mine)} | |"
+                cells += f" {why(mine)} | |"
                 continue
             counts = " / ".join(
-                "-" if (count := at_error(mine, goal, key)) is None else f"{count:.0f}"
+                "-" if (count := cost_at(mine, goal, key, of)) is None else f"{count:.0f}"
                 for key in ("evaluations", "products", "jacobians")
             )
-            cells += f" {seconds:.3g} ({counts}) | {seconds / ours[goal][0]:.2f} |"
+            ratio = "-" if least is None else f"{seconds / least[0]:.2f}"
+            cells += f" {seconds:.3g} ({counts}) | {ratio} |"
         lines.append(f"| {method} |{cells}")
-    slow = FLOWS[name].slow if name in FLOWS else ()
-    lines += ["", f"Too slow for this race: {', '.join(slow)}."] if slow else []
+    lines += ["", f"Too slow for this race: {', '.join(flow.slow)}."] if flow.slow else []
     return [*lines, "", f"![{name}]({figure(name)})", ""]
 
 
 def figure(name: str) -> str:
     """The file of a flow's figure."""
-    kept = "".join(c if c.isalnum() else "-" for c in name.split(",")[0].lower())
-    tail = name.split("=")[-1].strip().replace("+", "") if "=" in name else ""
-    return f"race-{kept}{'-' + tail if tail else ''}.png".replace("--", "-").replace(" ", "-")
+    kept = "".join(c if c.isalnum() else " " for c in name.lower().replace("<", "below"))
+    return f"race-{'-'.join(kept.split())}.png"
+
+
+if __name__ == "__main__":
+    print(write(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS))

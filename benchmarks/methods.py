@@ -7,6 +7,7 @@ Python are stopped when their time is over; the others by their number of steps.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import diffrax
@@ -14,27 +15,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.integrate
+from jax.flatten_util import ravel_pytree
+from measuring import Run
 
 from faflow._results import Outcome
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.flow.multistep import flat_field
+from faflow.networks.draws import frobenius
 from faflow.solvers import counts_evaluations
 
-SECONDS = 12.0  # that a run may take
 STEPS = 300_000
-Run = Callable[[float], tuple[np.ndarray | None, dict[str, Any]]]
+SAVES = 64  # of a run with `tail`, at which its tolerances follow the residual
 
 
 def flat(tree) -> np.ndarray:
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
-def own(problem: FlowProblem, t1: float, solver: str) -> Run:
+def own(
+    problem: FlowProblem, t1: float, solver: str, *, tail: bool = False, steps: int = STEPS
+) -> Run:
     """faflow's `integrate` with a solver of this name."""
+    ts = jnp.linspace(0.0, t1, SAVES + 1 if tail else 2)
 
     def run(rtol: float):
-        numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100, max_steps=STEPS)
-        end = integrate(problem, jnp.array([0.0, t1]), {}, numerics, throw=False)
+        numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100, max_steps=steps, tail=tail)
+        end = integrate(problem, ts, {}, numerics, throw=False)
         weights = flat(jax.block_until_ready(end.weights))
         counts: dict[str, Any] = {"accepted": int(end.counts.accepted)}
         counts["rejected"] = int(end.counts.rejected)
@@ -43,6 +49,9 @@ def own(problem: FlowProblem, t1: float, solver: str) -> Run:
         if end.counts.implicit is not None:
             counts["products"] = int(end.counts.implicit.products)
             counts["jacobians"] = int(end.counts.implicit.jacobians)
+        if end.legs:
+            legs = [f"{leg.solver} from {float(leg.since):.3g}" for leg in end.legs]
+            counts["legs"] = "; ".join(legs)
         outcome = Outcome(int(end.outcome))
         if outcome is Outcome.COMPLETED:
             return weights, counts
@@ -90,18 +99,21 @@ def plain_diffrax(problem: FlowProblem, t1: float, solver: str) -> Run:
 
 
 class Fields:
-    """The jitted field and Jacobian of a problem, as callbacks that count and keep the time."""
+    """The jitted field and Jacobian of a problem, as callbacks that count and keep the time.
 
-    def __init__(self, problem: FlowProblem):
+    Each run has `seconds`. A call of a small field costs some 10 us: nothing is converted."""
+
+    def __init__(self, problem: FlowProblem, seconds: float):
         field, jacobian, start = flat_field(problem)
         self.start = np.asarray(start)
         self.field, self._jacobian = jax.jit(field), jax.jit(jacobian)
-        self.now = jnp.zeros(())
+        self.now, self.seconds = jnp.zeros(()), seconds
+        self._share = jax.jit(partial(_residual_share, problem))
         self.begin()
 
     def begin(self) -> None:
         self.evaluations = self.jacobians = 0
-        self._until = time.perf_counter() + SECONDS
+        self._until = time.perf_counter() + self.seconds
 
     def __call__(self, t, y) -> np.ndarray:
         self.evaluations += 1
@@ -113,8 +125,20 @@ class Fields:
         self.jacobians += 1
         return np.asarray(self._jacobian(self.now, y))
 
+    def residual(self, y) -> float:
+        """||f(X) - Y|| over its value at the start."""
+        return float(self._share(y))
+
     def counts(self) -> dict[str, Any]:
         return {"evaluations": self.evaluations, "jacobians": self.jacobians or None}
+
+
+def _residual_share(problem: FlowProblem, y):
+    rule, data, net = problem.rule, problem.data, problem.weights
+    _, restore = ravel_pytree(rule.init(net, problem.feedback, data))
+    end = rule.read(restore(y), problem.feedback, data)[0]
+    now, first = (frobenius(data.residual(net(data.inputs))) for net in (end, net))
+    return now / first
 
 
 def in_time(fields: Fields, solve: Callable) -> Run:
@@ -123,10 +147,23 @@ def in_time(fields: Fields, solve: Callable) -> Run:
         try:
             end = solve(rtol)
         except TimeoutError:
-            return None, fields.counts() | {"why": f"over {SECONDS:g} s"}
+            return None, fields.counts() | {"why": f"over {fields.seconds:g} s"}
         return end, fields.counts() | ({} if end is not None else {"why": "it gave up"})
 
     return run
+
+
+def lsoda(fields: Fields, t1: float, jacobian: bool) -> Run:
+    """`scipy.integrate.odeint`: LSODA that stays in Fortran between two calls of the field."""
+
+    def solve(rtol: float):
+        ys, about = scipy.integrate.odeint(
+            fields, fields.start, np.array([0.0, t1]), Dfun=fields.jacobian if jacobian else None,
+            rtol=rtol, atol=rtol / 100, mxstep=10**7, full_output=True, tfirst=True,
+        )  # fmt: skip
+        return ys[-1] if "successful" in about["message"] else None
+
+    return in_time(fields, solve)
 
 
 def scipy_method(fields: Fields, t1: float, method: str, jacobian: bool) -> Run:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from relu_methods import machine_line
+from machine import machine_line
 
 HERE = Path(__file__).resolve().parent
 STIFF = """

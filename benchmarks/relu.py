@@ -13,9 +13,7 @@ Writes results/relu.csv, relu_derived.csv, relu.md and relu.png.
 
 import argparse
 import csv
-import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import jax
@@ -23,6 +21,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import numpy as np  # noqa: E402
+from machine import PEERS, machine_line, make_peers  # noqa: E402
 from problems import relative_error, relu_problem  # noqa: E402
 from relu_methods import (  # noqa: E402
     Budget,
@@ -30,14 +29,12 @@ from relu_methods import (  # noqa: E402
     diffrax_plain,
     exact,
     fixed,
-    machine_line,
     numpy_events,
     scipy_plain,
     torchdiffeq_plain,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / "build" / "peers"
 GOAL = 1e-6  # the error at which methods are compared
 COLUMNS = ("method", "solver", "setting", "evaluations", "seconds", "compile_seconds", "error",
            "reached", "outcome", "events")  # fmt: skip
@@ -346,13 +343,6 @@ def draw(path: Path, race: Race) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=150)
     plt.close(figure)
-
-
-def make_peers() -> int:
-    """A virtual environment with benchmarks/peers.txt in build/peers."""
-    venv.create(PEERS, with_pip=True, clear=True)
-    pip = [PEERS / "bin" / "python", "-m", "pip", "-qq", "install", "-r"]
-    return subprocess.run([*pip, ROOT / "benchmarks" / "peers.txt"]).returncode
 
 
 def parse():

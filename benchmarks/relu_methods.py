@@ -1,8 +1,5 @@
 """The integrators that relu.py races, each as a function from problem and setting to a `Run`."""
 
-import importlib.metadata
-import os
-import platform
 import subprocess
 import tempfile
 import time
@@ -42,26 +39,6 @@ class Run(NamedTuple):
 class Budget(NamedTuple):
     evaluations: int
     seconds: float
-
-
-def machine_line(more: str = "") -> str:
-    """What the figures were measured with; `more`: further versions."""
-    names = ("jax", "diffrax", "equinox", "scipy", "numpy")
-    parts = [
-        f"{platform.machine()}, {os.cpu_count()} cores ({_cpu()})",
-        f"Python {platform.python_version()}",
-        *(f"{name} {importlib.metadata.version(name)}" for name in names),
-        more,
-        "float64",
-    ]
-    return ", ".join(part for part in parts if part)
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")  # Linux
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def timed(run: Callable):

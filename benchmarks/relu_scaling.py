@@ -23,8 +23,9 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
+from machine import machine_line  # noqa: E402
 from problems import flat_weights, relative_error, relu_problem  # noqa: E402
-from relu_methods import first_time, fixed, machine_line, timed  # noqa: E402
+from relu_methods import first_time, fixed, timed  # noqa: E402
 
 from faflow._results import Outcome  # noqa: E402
 from faflow.flow import Exact, FlowProblem, FlowSolution, Numerics, integrate  # noqa: E402

@@ -17,8 +17,8 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
+from machine import machine_line  # noqa: E402
 from problems import flat_weights, relu_problem  # noqa: E402
-from relu_methods import machine_line  # noqa: E402
 
 from faflow._results import Outcome  # noqa: E402
 from faflow.flow import Exact, FlowProblem, FlowSolution, Numerics, Stops, integrate  # noqa: E402
