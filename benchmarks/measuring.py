@@ -31,7 +31,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 TEXT = ("flow", "method", "solver", "why", "status", "outcome", "legs")  # columns of a table
 REPEATED = 0.6  # seconds of runs after which none is repeated
 
-Run = Callable[[float], tuple[np.ndarray | None, dict[str, Any]]]  # final weights, counts
+Run = Callable[..., tuple[np.ndarray | None, dict[str, Any]]]  # rung -> final weights, counts
 Judge = Callable[[np.ndarray], dict[str, Any]]  # the error of final weights
 
 

@@ -35,12 +35,12 @@ def flat(tree) -> np.ndarray:
 def own(
     problem: FlowProblem, t1: float, solver: str, *, tail: bool = False, steps: int = STEPS
 ) -> Run:
-    """faflow's `integrate` with a solver of this name."""
-    ts = jnp.linspace(0.0, t1, SAVES + 1 if tail else 2)
+    """faflow's `integrate` with a solver of this name, to a share of t1."""
+    saves = jnp.linspace(0.0, t1, SAVES + 1 if tail else 2)
 
-    def run(rtol: float):
+    def run(rtol: float, share: float = 1.0):
         numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100, max_steps=steps, tail=tail)
-        end = integrate(problem, ts, {}, numerics, throw=False)
+        end = integrate(problem, share * saves, {}, numerics, throw=False)
         weights = flat(jax.block_until_ready(end.weights))
         counts: dict[str, Any] = {"accepted": int(end.counts.accepted)}
         counts["rejected"] = int(end.counts.rejected)
@@ -61,7 +61,7 @@ def own(
 
 
 def plain_diffrax(problem: FlowProblem, t1: float, solver: str) -> Run:
-    """`diffrax.diffeqsolve` as its documentation shows it."""
+    """`diffrax.diffeqsolve` as its documentation shows it, to a share of t1."""
     rule = problem.rule
     start = rule.init(problem.weights, problem.feedback, problem.data)
     # Leaves: its stage buffers take no empty nodes, as a net without biases has one.
@@ -71,21 +71,22 @@ def plain_diffrax(problem: FlowProblem, t1: float, solver: str) -> Run:
         return jax.tree.leaves(rule.velocity(t, jax.tree.unflatten(structure, y), *args))
 
     @jax.jit
-    def solve(y, args, rtol):
+    def solve(y, args, rtol, end):
         method = (
             diffrax.Tsit5() if solver == "tsit5" else
             diffrax.Kvaerno5(root_finder=diffrax.VeryChord(rtol=rtol, atol=rtol / 100))
         )  # fmt: skip
         return diffrax.diffeqsolve(
-            diffrax.ODETerm(field), method, 0.0, t1, None, y, args,
+            diffrax.ODETerm(field), method, 0.0, end, None, y, args,
             saveat=diffrax.SaveAt(t1=True), max_steps=STEPS, throw=False,
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=rtol / 100),
         )  # fmt: skip
 
     given = (problem.feedback, problem.data)
 
-    def run(rtol: float):
-        end = jax.block_until_ready(solve(leaves, given, jnp.asarray(rtol)))
+    def run(rtol: float, share: float = 1.0):
+        end = solve(leaves, given, jnp.asarray(rtol), jnp.asarray(share * t1))
+        end = jax.block_until_ready(end)
         steps = int(end.stats["num_steps"])
         counts = {"accepted": int(end.stats["num_accepted_steps"])}
         counts["rejected"] = steps - counts["accepted"]

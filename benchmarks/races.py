@@ -66,11 +66,10 @@ def rungs(flow: Flow, method: str) -> tuple[float, ...]:
 def ladder(flow: Flow, name: str, method: str, run, judge: Judge) -> list[dict]:
     """One row per rung, loosest first, until exact enough, out of time, or broken."""
     rows, fixed = [], method in FIXED
+    warm_up(method, run, rungs(flow, method)[0])
+    began = time.perf_counter()
     budget, growth = (flow.budget / 3, 4) if fixed else (flow.budget, 1.8)
     for rung in rungs(flow, method):
-        if not rows:
-            run(rung)  # compiles
-            began = time.perf_counter()
         rows.append({"flow": name, "method": method, **measure(run, rung, judge)})
         last = rows[-1]
         shown(last)
@@ -79,6 +78,14 @@ def ladder(flow: Flow, name: str, method: str, run, judge: Judge) -> list[dict]:
         if enough(flow, last) or late or (last["error"] is None and not fixed):
             break
     return rows
+
+
+def warm_up(method: str, run, rung: float) -> None:
+    """Compiles what a method runs."""
+    if "auto" in method or method in FIXED:
+        run(rung)
+    elif method.startswith(("faflow", "diffrax")):
+        run(rung, 1e-6)
 
 
 def enough(flow: Flow, row: dict) -> bool:
@@ -92,6 +99,8 @@ def race(name: str, flow: Flow, wanted: tuple[str, ...], there: bool) -> list[di
     assert reference is not None, counts
     fields = Fields(problem, 2 * flow.budget)
     fields(0.0, fields.start)
+    if "LSODA + J" not in flow.slow:
+        fields.jacobian(0.0, fields.start)
 
     def judge(state: np.ndarray) -> dict:
         found = {"error": relative_error(state, reference)}
@@ -127,7 +136,7 @@ def paired(name: str, flow: Flow, problem, judge: Judge) -> list[dict]:
             "paired diffrax Tsit5": plain_diffrax(problem, flow.t1, "tsit5")}  # fmt: skip
     least, found = dict.fromkeys(runs, np.inf), {}
     for run in runs.values():
-        run(1e-8)  # compiles
+        run(1e-8, 1e-6)  # compiles
     began, turns = time.perf_counter(), 0
     while turns < 3 or (turns < 30 and time.perf_counter() - began < flow.budget):
         for method, run in runs.items():
