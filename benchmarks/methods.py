@@ -7,7 +7,7 @@ Python are stopped when their time is over; the others by their number of steps.
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import diffrax
@@ -36,11 +36,16 @@ def own(
     problem: FlowProblem, t1: float, solver: str, *, tail: bool = False, steps: int = STEPS
 ) -> Run:
     """faflow's `integrate` with a solver of this name, to a share of t1."""
-    saves = jnp.linspace(0.0, t1, SAVES + 1 if tail else 2)
+    saves = np.linspace(0.0, t1, SAVES + 1 if tail else 2)
+
+    @cache
+    def given(rtol: float, share: float):
+        options = {"rtol": rtol, "atol": rtol / 100, "max_steps": steps, "tail": tail}
+        return jnp.asarray(share * saves), Numerics(solver=solver, **options)
 
     def run(rtol: float, share: float = 1.0):
-        numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100, max_steps=steps, tail=tail)
-        end = integrate(problem, share * saves, {}, numerics, throw=False)
+        ts, numerics = given(rtol, share)
+        end = integrate(problem, ts, {}, numerics, throw=False)
         weights = flat(jax.block_until_ready(end.weights))
         counts: dict[str, Any] = {"accepted": int(end.counts.accepted)}
         counts["rejected"] = int(end.counts.rejected)
