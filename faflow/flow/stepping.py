@@ -215,10 +215,7 @@ class Stepper(eqx.Module):
             dt = self.numerics.step
             stuck = jnp.where(finite, Outcome.SOLVER_FAILED.value, Outcome.BLOW_UP.value)
             outcome = jnp.where(failed, stuck.astype(outcome.dtype), outcome)
-        retry = now.solver_state
-        if isinstance(solver, AbstractCountingSolver):
-            lost = None if error is None else jnp.where(failed, jnp.inf, error)
-            retry = solver.after_rejection(retry, lost)
+        retry = _to_retry(solver, now.solver_state, error, failed)
         state = _where(keep, candidate, now.state)
         counts = Counts(
             now.counts.accepted + keep.astype(int),
@@ -364,6 +361,15 @@ class Stepper(eqx.Module):
     @property
     def kink_counter(self) -> KinkCounter:
         return KinkCounter()
+
+
+def _to_retry(solver, before: PyTree, error: Array | None, failed: Flag) -> PyTree:
+    """The solver's state to try a shorter step with; the error of a failed step is infinite."""
+    if not isinstance(solver, AbstractCountingSolver):
+        return before
+    return solver.after_rejection(
+        before, None if error is None else jnp.where(failed, jnp.inf, error)
+    )
 
 
 def _added(counts: Counts, before: Counts) -> Counts:
