@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 
 from .._types import Array
-from .softplus import softplus
+from .softplus import sigmoid, softplus
 
 
 class AbstractActivation(eqx.Module):
@@ -149,7 +149,7 @@ class Softplus(AbstractActivation):
         return softplus(h)
 
     def derivative(self, h: Array) -> Array:
-        return jax.nn.sigmoid(h)
+        return sigmoid(h)
 
 
 class GELU(AbstractActivation):

@@ -83,3 +83,22 @@ def test_softplus_to_rounding_everywhere():
     curve = jax.vmap(jax.grad(jax.grad(ALL["softplus"])))(jnp.asarray(POINTS))
     s = 1 / (1 + np.exp(-POINTS))
     np.testing.assert_allclose(curve, s * (1 - s), rtol=1e-12)
+
+
+def test_softplus_derivatives_to_rounding():
+    """Against long double, and Taylor's coefficients at 0, where |h| has a corner; s (1 - s), which
+    cancels far from 0, is the control."""
+    h = np.concatenate([np.linspace(-700, 50, 20_001), np.linspace(-3, 3, 20_001)])
+    e = np.exp(-np.abs(h.astype(np.longdouble)))
+    value, slope = np.where(h < 0, e, 1) / (1 + e), e / (1 + e) ** 2
+    phi, x = ALL["softplus"], jnp.asarray(h)
+    found = np.asarray(phi.derivative(x))
+    steep = np.asarray(jax.vmap(jax.grad(phi.derivative))(x))
+    assert np.max(np.abs(found - value) / value) < 1e-15
+    assert np.max(np.abs(steep - slope) / slope) < 2e-15
+    assert np.max(np.abs(found * (1 - found) - slope) / slope) > 0.1
+    higher, at_zero = phi.derivative, []
+    for _ in range(4):
+        at_zero.append(float(higher(jnp.zeros(()))))
+        higher = jax.grad(higher)
+    np.testing.assert_allclose(at_zero, [1 / 2, 1 / 4, 0, -1 / 8], atol=1e-15)
