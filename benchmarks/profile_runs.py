@@ -60,7 +60,7 @@ begun = time.perf_counter()
 import jax
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", sys.argv[3])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
 from faflow import experiments
 from faflow.experiments.build import build
 imported = time.perf_counter()

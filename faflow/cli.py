@@ -127,7 +127,7 @@ def _jax(precision: str) -> Iterator[None]:
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None and folder is not None:
         wanted |= {
             "jax_compilation_cache_dir": str(folder),
-            "jax_persistent_cache_min_compile_time_secs": 0.1,
+            "jax_persistent_cache_min_compile_time_secs": 0.02,
         }
     before = {name: getattr(jax.config, name) for name in wanted}
     for name, value in wanted.items():
