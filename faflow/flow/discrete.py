@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from .._types import Array, Flag, Integer, Scalar, Times
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, AbstractObservable
-from ..solvers import Tableau, as_tableau
+from ..solvers import Tableau, as_tableau, norm
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size
 
@@ -206,4 +206,4 @@ def _batch(data: Data, order: Array, step: Integer, batch: int | None) -> Data:
 
 def _sane(state, limit: Scalar) -> Flag:
     """Whether a state is of a size to go on from; nan is not."""
-    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(state))) <= limit
+    return norm(state) <= limit

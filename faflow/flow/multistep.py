@@ -25,10 +25,11 @@ from ..solvers import (
     factor,
     factored_solve,
     gmres_solve,
+    norm,
     try_step,
 )
 from .problem import FlowProblem, Numerics
-from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper, norm
+from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
 
 AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps

@@ -12,6 +12,7 @@ from .._types import Array, Flag, Integer, Scalar
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..rules import bare
+from ..solvers import norm
 from .leaf import Leaf
 from .problem import FlowProblem
 
@@ -118,7 +119,7 @@ def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Poli
     leaf = Leaf(problem)
     field, laws, scale = _Field(leaf), leaf.laws(start), leaf.scale(start)
     slope, stretch = jax.jvp(field, (start,), (start,))
-    unit = jnp.finfo(start.dtype).eps * _size(stretch)
+    unit = jnp.finfo(start.dtype).eps * norm(stretch)
     off = lambda w: jnp.max(jnp.abs(leaf.laws(w) - laws)) / scale  # noqa: E731
 
     def body(now: _Round) -> _Round:
@@ -126,7 +127,7 @@ def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Poli
         change = off(moved)
         w = leaf.back(moved, laws)
         slope = field(w)
-        speed = _size(slope)
+        speed = norm(slope)
         better = speed < now.speed
         pick = lambda new, old: jnp.where(better, new, old)  # noqa: E731
         return _Round(
@@ -140,16 +141,16 @@ def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Poli
         return (now.speed > FINEST * unit) & (now.number < MOST_ITERATIONS) & ~now.stuck
 
     zero = jnp.zeros((), start.dtype)
-    begin = _Round(start, slope, _size(slope), horizon.astype(start.dtype), zero,
+    begin = _Round(start, slope, norm(slope), horizon.astype(start.dtype), zero,
                    jnp.zeros((), int), jnp.asarray(False))  # fmt: skip
     found = jax.lax.while_loop(unfinished, body, begin)
-    moved = _size(found.w - start) / _size(start)
+    moved = norm(found.w - start) / norm(start)
     both = (end, unravel(found.w))
     outputs = [net(problem.data.inputs) for net in both]
     return Polished(
         weights=both[1],
         iterations=found.number,
-        speed=jnp.stack([_size(slope), found.speed]),
+        speed=jnp.stack([norm(slope), found.speed]),
         residual=jnp.stack([frobenius(problem.data.residual(out)) for out in outputs]),
         loss=jnp.stack([problem.data.value(out) for out in outputs]),
         moved=moved,
@@ -158,7 +159,3 @@ def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Poli
         converged=found.speed <= ROUNDING * unit,
         far=moved > FAR,
     )
-
-
-def _size(w: Array) -> Scalar:
-    return jnp.sqrt(jnp.sum(w**2))

@@ -5,7 +5,6 @@ from typing import Literal
 
 import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from .._types import Integer, Scalar
@@ -13,7 +12,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..rules import AbstractLearningRule
-from ..solvers import Method, make_solver
+from ..solvers import Method, make_solver, norm
 from ..tasks import Data
 
 Branch = Literal["stop", "nearest", "other"]
@@ -125,5 +124,4 @@ def residual_share(problem: FlowProblem, weights: AbstractNetwork) -> Scalar:
 
 def blow_up_size(problem: FlowProblem, numerics: Numerics) -> Scalar:
     """The norm of all weights above which a flow has blown up: blow_up (1 + ||W(0)||)."""
-    leaves = jax.tree.leaves(problem.weights)
-    return numerics.stops.blow_up * (1 + jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves)))
+    return numerics.stops.blow_up * (1 + norm(problem.weights))

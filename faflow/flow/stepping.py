@@ -12,6 +12,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from .._results import Outcome
 from .._types import Array, Flag, Integer, PyTree, Scalar
@@ -25,6 +26,7 @@ from ..solvers import (
     StiffnessWatch,
     evaluations_per_step,
     keeps_last,
+    norm,
     tells_stiffness,
     watch_stiffness,
     watched,
@@ -132,7 +134,7 @@ class Stepper(eqx.Module):
         """The rule's state to begin with, in one vector."""
         if self.since is not None:
             return self.since.state
-        return _flat(self.problem.rule.init(self.problem.weights, *self._given))
+        return ravel_pytree(self.problem.rule.init(self.problem.weights, *self._given))[0]
 
     @property
     def begin(self) -> Scalar:
@@ -193,7 +195,7 @@ class Stepper(eqx.Module):
         # cut, and the controller, to whom nan would be poison, has not seen it. One pass over the
         # weights, which every step of a small field feels, tells: a sum is finite if its terms are.
         size = norm(candidate)
-        finite = jnp.isfinite(size) & jnp.isfinite(_squares(error))
+        finite = jnp.isfinite(size if error is None else size + norm(error))
         failed = (result != diffrax.RESULTS.successful) | ~finite
         keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
             now.t, end, now.state, candidate, None, error, solver.error_order(self.term),
@@ -338,7 +340,8 @@ class Stepper(eqx.Module):
 
         def field(t, state: Array, args: Any) -> Array:
             del args
-            return _flat(self.problem.rule.velocity(t, self._rule_state(state), *self._given))
+            velocity = self.problem.rule.velocity(t, self._rule_state(state), *self._given)
+            return ravel_pytree(velocity)[0]
 
         return diffrax.ODETerm(field)
 
@@ -380,19 +383,5 @@ def _added(counts: Counts, before: Counts) -> Counts:
     )
 
 
-def _flat(tree: PyTree) -> Array:
-    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)]
-    return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves)
-
-
 def _where(condition: Flag, yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
-
-
-def norm(tree: PyTree) -> Scalar:
-    return jnp.sqrt(_squares(tree))
-
-
-def _squares(tree: PyTree) -> Scalar:
-    # As a dot: XLA's own reductions of a matrix are several times slower on a CPU.
-    return sum((jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)), jnp.zeros(()))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .._types import Array, Scalar
 from ..observables import AbstractObservable, alignment_table
+from ..solvers import norm
 from .abstract import AbstractLayerwiseRule, AbstractLearningRule, weight_velocity
 from .layerwise import Gradient
 
@@ -35,7 +36,7 @@ class Speed(AbstractObservable):
 
     def __call__(self, weights, feedback, data) -> Scalar:
         velocity, _ = weight_velocity(self.rule, weights, feedback, data)
-        return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(velocity)))
+        return norm(velocity)
 
 
 class Exponent(AbstractObservable):

@@ -31,3 +31,4 @@ from .stiffness import watched as watched
 from .tableaus import TABLEAUX as TABLEAUX
 from .tableaus import Tableau as Tableau
 from .tableaus import as_tableau as as_tableau
+from .vectors import norm as norm

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
+from .vectors import norm
 
 MOST = 5  # the highest order that is stable
 KAPPA = np.array([0.0, -0.1850, -1 / 9, -0.0823, -0.0415, 0.0])  # Shampine & Reichelt, table 1
@@ -76,12 +77,6 @@ def on_grid(history: History) -> tuple[History, Array]:
     equal = jnp.where((factor == 1) & (order == history.order), history.equal, 0)
     one = jnp.ones_like(factor)
     return History(history.t, history.h * factor, order, old, equal, one, order), change
-
-
-def rescaled(history: History) -> History:
-    """The history on the grid of the step to come."""
-    now, change = on_grid(history)
-    return now._replace(differences=change @ now.differences)
 
 
 def predict(history: History, change: Array) -> tuple[Array, Array]:
@@ -154,8 +149,8 @@ def interpolate(history: History, t: Scalar) -> Array:
 
 
 def rms(vector: Array, scale: Array) -> Scalar:
-    relative = vector / scale
-    return jnp.sqrt(jnp.vdot(relative, relative) / vector.size)
+    """sqrt(mean_i (vector_i / scale_i)^2)."""
+    return norm(vector / scale) / vector.size**0.5
 
 
 def _basis(s: Array) -> Array:

@@ -24,6 +24,7 @@ from jax.flatten_util import ravel_pytree
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from .abstract import AbstractCountingSolver
 from .secants import Secants, no_secants, refined
+from .vectors import norm
 
 SWEEPS = 40  # a step whose stages need more has failed
 PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
@@ -173,13 +174,13 @@ class GaussLegendre(AbstractCountingSolver):
     def _solve(self, slopes, matrix: Array, start: Array, flat: Array, secants: Secants) -> Sweep:
         """Sweep over the stages until they move by rounding, or stop coming closer."""
         most = SWEEPS if self.strict else UNSETTLED
-        size = _norm(flat)
+        size = norm(flat)
         unit = _unit(flat, start)
 
         def body(now: Sweep) -> Sweep:
             k = slopes(now.shifts)
             move = matrix @ k - now.shifts
-            change, known = _norm(move), now.secants
+            change, known = norm(move), now.secants
             if self.strict and self.memory:
                 # The first sweep has nothing to differ from.
                 known, move = refined(
@@ -204,12 +205,7 @@ class GaussLegendre(AbstractCountingSolver):
 
 def _unit(flat: Array, shifts: Array) -> Scalar:
     """The unit in the last place of the stages, as the norm of an error in all of them."""
-    return jnp.finfo(flat.dtype).eps * (_norm(flat) * len(shifts) ** 0.5 + _norm(shifts))
-
-
-def _norm(array: Array) -> Scalar:
-    # As a dot: XLA's own reductions are several times slower on a CPU.
-    return jnp.sqrt(jnp.vdot(array, array))
+    return jnp.finfo(flat.dtype).eps * (norm(flat) * len(shifts) ** 0.5 + norm(shifts))
 
 
 def _basis(points: Array, nodes: Array, known: Array) -> Array:
@@ -250,8 +246,8 @@ def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array, last: 
         top = _difference(here, values)
         if stages < 3:
             return jnp.abs(top)
-        below = jnp.linalg.norm(_difference(here[1:], values[1:]))
-        rate = jnp.linalg.norm(top) / jnp.where(below > 0, below, 1)
+        below = norm(_difference(here[1:], values[1:]))
+        rate = norm(top) / jnp.where(below > 0, below, 1)
         return jnp.abs(top) * rate ** (stages - 2)
 
     def later(_):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Array, Flag, Integer, Scalar
+from .vectors import norm
 
 SHORT = 6  # products for which the basis has room at first
 
@@ -59,7 +60,7 @@ def _cycle(operator: Operator, b: Array, tolerance: Scalar, size: int) -> Solved
     Modified Gram-Schmidt would walk through the basis; classical Gram-Schmidt done twice is as
     stable and is two products with the whole of it.
     """
-    length = jnp.sqrt(jnp.vdot(b, b))
+    length = norm(b)
     first = b / jnp.where(length > 0, length, 1)
 
     def residual(now: _Arnoldi) -> Scalar:
@@ -112,12 +113,12 @@ def _widened(now: _Arnoldi, size: int) -> _Arnoldi:
 def _extend(operator: Operator, now: _Arnoldi) -> _Arnoldi:
     k, basis = now.k, now.basis
     w = operator(basis[k])
-    nothing = 10 * jnp.finfo(w.dtype).eps * jnp.sqrt(jnp.vdot(w, w))
+    nothing = 10 * jnp.finfo(w.dtype).eps * norm(w)
     along = basis @ w
     w = w - along @ basis
     again = basis @ w
     w = w - again @ basis
-    rest = jnp.sqrt(jnp.vdot(w, w))
+    rest = norm(w)
     # Nothing is left but rounding: the space is invariant, and the solution lies in it.
     rest = jnp.where(rest > nothing, rest, 0)
     column = now.rotation @ (along + again).at[k + 1].set(rest)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .._types import Flag, Integer, PyTree, Scalar
 from .chebyshev import Spectrum
+from .vectors import dot, norm
 
 ITERATIONS = 50
 SETTLED = 0.01  # relative change of the radius
@@ -87,18 +88,6 @@ def _plane(now: _Search, image: PyTree, stretch: Scalar) -> tuple[Scalar, Scalar
     real = jnp.where(split >= 0, trace / 2 + jnp.where(trace < 0, -root, root), trace / 2)
     imaginary = jnp.where(split >= 0, 0, root)
     return jnp.where(usable, real, inner), jnp.where(usable, imaginary, 0)
-
-
-def dot(a: PyTree, b: PyTree) -> Scalar:
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return sum(
-        (jnp.sum(x * y) for x, y in pairs),
-        start=jnp.zeros((), jnp.result_type(*jax.tree.leaves(a))),
-    )
-
-
-def norm(a: PyTree) -> Scalar:
-    return jnp.sqrt(dot(a, a))
 
 
 def unit_vector(a: PyTree) -> PyTree:

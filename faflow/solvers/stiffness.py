@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
+from .vectors import norm
 
 CLOSE = 0.9  # share of the boundary of stability that counts as close to it
 STEPS = 15  # close to it that call a flow stiff
@@ -52,8 +53,8 @@ def step_times_rate(tableau: diffrax.ButcherTableau, stages: Array) -> Scalar:
     rise = stages[-1] - stages[-2]
     # Term by term, which fuses into one pass; a product with the weights would not.
     apart = sum((float(w) * stages[i] for i, w in enumerate(weights) if w), 0 * rise)
-    high, wide = jnp.vdot(rise, rise), jnp.vdot(apart, apart)
-    return jnp.where(wide > 0, jnp.sqrt(high / jnp.where(wide > 0, wide, 1)), 0)
+    high, wide = norm(rise), norm(apart)
+    return jnp.where(wide > 0, high / jnp.where(wide > 0, wide, 1), 0)
 
 
 def tells_stiffness(tableau: diffrax.ButcherTableau) -> bool:
