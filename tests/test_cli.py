@@ -29,22 +29,6 @@ t1 = 0.5
 saves = 12
 """
 
-LIAR = """
-from faflow.observables import FeedbackPotential, balance_laws
-from faflow.rules import AbstractLayerwiseRule, backward_sweep
-
-class Liar(AbstractLayerwiseRule):
-    equation = "twice the feedback"
-    source = "none"
-    form = "layerwise"
-
-    def deltas(self, weights, feedback, trace, error):
-        return backward_sweep(weights, [2 * f for f in feedback.matrices], trace, error)
-
-    def laws(self, weights):
-        return balance_laws(weights, FeedbackPotential())
-"""
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -85,10 +69,9 @@ def test_list_names_equations_and_sources(capsys) -> None:
     assert main(["list"]) == 0
 
 
-def test_check_of_a_false_claim(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_check_of_a_false_claim(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT / "tests")
     monkeypatch.setattr("faflow.experiments.check.NETS", NETS[:1])
-    Path("liar.py").write_text(LIAR)
     assert main(["check", "liar.py:Liar"]) == 1
     out = capsys.readouterr().out
     assert "BROKEN" in out and "NOT as claimed" in out

@@ -1,7 +1,6 @@
-"""`project`: on the laws to rounding whatever the tolerance, the flow as exact as without; a law
-that the field breaks, and flows that are not projected, are the controls."""
+"""`project`: on the laws to rounding whatever the tolerance, the flow as exact as without; flows
+that are not projected are the controls."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -14,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "theory"))
 
 from oracles import Flow, to_problem
 
-from faflow.cli import main
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.rules import FeedbackAlignment, Gradient, Momentum
 
@@ -115,59 +113,3 @@ def test_what_can_not_be_projected(rule, activation, numerics, said) -> None:
     problem = problem_of((*deep("linear")[:-1], activation), rule)
     with pytest.raises(ValueError, match=said):
         integrate(problem, jnp.array([0.0, 1.0]), {}, Numerics(project=True, **numerics))
-
-
-CONFIG = """
-[network]
-widths = [3, 2, 1]
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-[rule]
-kind = "feedback-alignment"
-[flow]
-t1 = 0.5
-saves = 3
-project = true
-[observe]
-names = ["laws"]
-"""
-
-
-def test_no_drift_is_printed(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("p.toml").write_text(CONFIG)
-    assert main(["run", "p.toml"]) == 0
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "layer-balance projected onto: its drift is no check" in printed
-    summary = json.loads(Path("results/p/summary.json").read_text())
-    assert summary["laws"]["layer-balance"]["relative_drift"] is None
-    assert 0 < summary["projection"]["corrected"] < 1e-6
-    assert main(["drift", "results/p"]) == 0
-    assert "projected: no check" in capsys.readouterr().out
-
-
-def test_a_law_that_the_field_breaks_is_not_forced(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("liar.py").write_text(LIAR)
-    Path("p.toml").write_text(CONFIG.replace("feedback-alignment", "liar.py:Liar"))
-    assert main(["run", "p.toml"]) == 2
-    assert "but the field breaks layer-balance" in capsys.readouterr().err
-
-
-LIAR = """
-from faflow.observables import FeedbackPotential, balance_laws
-from faflow.rules import AbstractLayerwiseRule, backward_sweep
-
-class Liar(AbstractLayerwiseRule):
-    equation = "twice the feedback"
-    source = "none"
-    form = "layerwise"
-
-    def deltas(self, weights, feedback, trace, error):
-        return backward_sweep(weights, [2 * f for f in feedback.matrices], trace, error)
-
-    def laws(self, weights):
-        return balance_laws(weights, FeedbackPotential())
-"""
