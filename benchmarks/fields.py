@@ -17,14 +17,8 @@ which depends on the last. Writes results/fields.{csv,md}.
 """
 
 import itertools
-import os
 import sys
 import time
-
-# One core, before JAX counts them: its flag for one thread leaves loops over large arrays on all,
-# whose CPU seconds add up and whose hand-over can take longer than the work.
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What the benchmarks share: one thread, float64, the clock, cost at equal error, tables.
+"""What the benchmarks share: one core, float64, the clock, cost at equal error, tables.
 
 To be imported before anything is computed: that is when JAX reads these settings. Calls of jitted
 functions are synchronous, as a solver that calls the field from Python wants it: to hand a small
@@ -13,6 +13,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+# One core, before JAX counts them: its flag for one thread leaves loops over large arrays on all,
+# whose CPU seconds add up and whose hand-over can take longer than the work.
+if hasattr(os, "sched_setaffinity"):  # Linux
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_threads] = "1"  # of the peers' process
 os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {os.environ.get('XLA_FLAGS', '')}"

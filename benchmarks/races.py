@@ -190,7 +190,7 @@ def about(there: bool, began: float) -> list[str]:
     most = [resource.getrusage(who).ru_maxrss / 2**20
             for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]  # fmt: skip
     lines = [machine_line(peer_versions()) + ".", ""]
-    lines += ["One thread (OpenMP, BLAS, XLA, torch), synchronous calls of jitted functions. "
+    lines += ["One core, one thread, synchronous calls of jitted functions. "
               f"{(time.perf_counter() - began) / 60:.0f} minutes; most memory {most[0]:.1f} GiB, "
               f"of the process of torch {most[1]:.1f} GiB."]  # fmt: skip
     if not there:
