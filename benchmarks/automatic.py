@@ -17,7 +17,7 @@ import numpy as np
 from flows import SCALES, student
 from goals import SLACK
 from machine import machine_line
-from measuring import RESULTS, against, measure, shown, write_table
+from measuring import RESULTS, against, markdown, measure, shown, write_table
 from methods import own
 
 from faflow.experiments.build import build
@@ -93,15 +93,16 @@ def report(rows: list[dict]) -> str:
     ]  # fmt: skip
     columns = [c for c in COLUMNS if c != "flow"]
     for name in dict.fromkeys(row["flow"] for row in rows):
-        lines += [f"## {name}, t = {FLOWS[name][1]:g}", "", "| " + " | ".join(columns) + " |",
-                  "|---" * len(columns) + "|"]  # fmt: skip
-        for row in (row for row in rows if row["flow"] == name):
-            cells = [row.get(column) for column in columns]
-            texts = ["-" if c in (None, "") else f"{c:.3g}" if isinstance(c, float) else str(c)
-                     for c in cells]  # fmt: skip
-            lines.append("| " + " | ".join(texts) + " |")
-        lines.append("")
+        mine = [row for row in rows if row["flow"] == name]
+        texts = [[cell(row.get(column)) for column in columns] for row in mine]
+        lines += [f"## {name}, t = {FLOWS[name][1]:g}", "", *markdown(columns, texts), ""]
     return "\n".join(lines)
+
+
+def cell(value) -> str:
+    if value in (None, ""):
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def main() -> int:

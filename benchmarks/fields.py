@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from machine import machine_line
-from measuring import RESULTS, write_table
+from measuring import RESULTS, markdown, write_table
 
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem
@@ -133,18 +133,14 @@ def main() -> int:
     lines += [
         "of plain products (`benchmarks/fields.py`): above 1, a field has ordered them better."
     ]
-    lines += [
-        "",
-        "| field | rule | us | GFlop/s | of dgemm | of dgemm at its own largest product | done, of "
-        "dgemm |",
-    ]
-    lines += ["|---" * 7 + "|"]
-    for row in rows:
-        lines.append(
-            f"| {row['field']} | {row['rule']} | {row['microseconds']:.3g} | {row['gflops']:.3g} | "
-            f"{row['of dgemm']:.2f} | {row['of its own product']:.2f} | "
-            f"{row['done, of dgemm']:.2f} |"
-        )
+    head = ["field", "rule", "us", "GFlop/s", "of dgemm", "of dgemm at its own largest product",
+            "done, of dgemm"]  # fmt: skip
+    texts = [
+        [row["field"], row["rule"], f"{row['microseconds']:.3g}", f"{row['gflops']:.3g}",
+         *(f"{row[key]:.2f}" for key in ("of dgemm", "of its own product", "done, of dgemm"))]
+        for row in rows
+    ]  # fmt: skip
+    lines += ["", *markdown(head, texts)]
     (RESULTS / "fields.md").write_text("\n".join(lines) + "\n")
     return 0
 

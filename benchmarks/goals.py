@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows import FLOWS
-from measuring import RESULTS, cost_at, read_table
+from measuring import RESULTS, cost_at, markdown, read_table
 
 FIXED = ("faflow tsit5", "faflow dopri8", "faflow bdf")  # solvers that do not choose
 GAUSS = ("gauss4", "gauss6", "gauss8")
@@ -79,8 +79,7 @@ def write(folder: Path) -> str:
         "best of faflow's solvers; in parentheses whose, and the ratio of field evaluations where "
         "both count them (products with the Jacobian counted as evaluations).", "",
     ]  # fmt: skip
-    lines += [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in found]
+    lines += markdown(HEAD, found)
     text = "\n".join(lines) + "\n"
     (folder / "goals.md").write_text(text)
     return text

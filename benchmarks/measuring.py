@@ -9,7 +9,7 @@ import csv
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,12 @@ def shown(row: dict) -> None:
     """A row on the screen, as soon as it is there."""
     cells = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items() if v is not None}
     print("  ".join(f"{k}={v}" for k, v in cells.items() if k != "flow"), flush=True)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return lines + [f"| {' | '.join(cells)} |" for cells in rows]
 
 
 def write_table(path: Path, rows: list[dict], columns: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from flows import DFA, FA, GD, SCALES, digits, student
 from goals import TARGETS, fewer
 from machine import machine_line
-from measuring import RESULTS, against, cost_at, measure, shown, write_table
+from measuring import RESULTS, against, cost_at, markdown, measure, shown, write_table
 from methods import own
 
 from faflow.flow import FlowProblem
@@ -88,7 +88,7 @@ def race(name: str) -> list[dict]:
 def table(rows: list[dict]) -> list[str]:
     """Evaluations at each target error, and how many times fewer than Tsit5's."""
     head = ["flow", "weights", *(f"{e:.0e}: {' / '.join(LADDER)}" for e in TARGETS)]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    texts = []
     for name in dict.fromkeys(row["flow"] for row in rows):
         mine = [row for row in rows if row["flow"] == name]
         cells = [name, str(mine[0]["weights"])]
@@ -100,8 +100,8 @@ def table(rows: list[dict]) -> list[str]:
                 less = "" if ratio is None or solver == "tsit5" else f" (**{ratio:.1f}**)"
                 parts.append("-" if count is None else f"{count:.0f}{less}")
             cells.append(" / ".join(parts))
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        texts.append(cells)
+    return markdown(head, texts)
 
 
 def main() -> int:
