@@ -97,11 +97,12 @@ def residual_operator(
     dLoss/df = weight * e.
     """
 
-    @eqx.filter_jit
-    def apply(u: Array, rule, weights, feedback, data) -> Array:
-        return data.weight * error_response(rule, weights, feedback, data)(u)
+    return lambda u: _respond(u, rule, weights, feedback, data)
 
-    return lambda u: apply(u, rule, weights, feedback, data)
+
+@eqx.filter_jit
+def _respond(u: Array, rule, weights, feedback, data) -> Array:
+    return data.weight * error_response(rule, weights, feedback, data)(u)
 
 
 def _closure(first: np.ndarray, operators) -> np.ndarray | None:
