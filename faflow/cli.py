@@ -84,13 +84,21 @@ def _parser() -> _Parser:
     run.add_argument(
         "--certify-with", metavar="SOLVER", help="the same by a second method, at the tolerance"
     )
+    sweep = command("sweep", _sweep, "run all members of a config's [sweep], or go on with them")
+    sweep.add_argument("config", metavar="CONFIG", help="TOML file with a [sweep]")
+    sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default results/NAME)")
+    sweep.add_argument("--json", action="store_true", help="print the summary as JSON, no bar")
+    sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
+    sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
+    sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
+    sweep.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     show = command("show", _show, "print a config with every default written out")
     show.add_argument("config", metavar="CONFIG")
     laws = command("laws", _laws, "count and find the laws of a config's rule on its network")
     laws.add_argument("config", metavar="CONFIG")
     laws.add_argument("--degree", type=int, help="of the polynomial laws searched (default 2)")
     laws.add_argument("--json", action="store_true", help="print the report as JSON, nothing else")
-    for with_overrides in (run, show, laws):
+    for with_overrides in (run, sweep, show, laws):
         with_overrides.add_argument(
             "--set", dest="overrides", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
             help="override a key of the config, e.g. flow.t1=10",
@@ -115,39 +123,6 @@ def _version() -> str:
 def _complain(text: str) -> int:
     print("faflow: " + " ".join(text.split()), file=sys.stderr)
     return BAD_INPUT
-
-
-@contextmanager
-def _jax(precision: str) -> Iterator[None]:
-    """JAX in float64 or float32 for as long as one config runs, compiled programs kept on disk."""
-    import jax
-
-    wanted = {"jax_enable_x64": precision == "float64"}
-    folder = _programs()
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is None and folder is not None:
-        wanted |= {
-            "jax_compilation_cache_dir": str(folder),
-            "jax_persistent_cache_min_compile_time_secs": 0.02,
-        }
-    before = {name: getattr(jax.config, name) for name in wanted}
-    for name, value in wanted.items():
-        jax.config.update(name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-
-
-def _programs() -> Path | None:
-    """The folder of compiled programs, where JAX finds its own by their content; None if there can
-    be none. JAX_COMPILATION_CACHE_DIR names another, JAX_ENABLE_COMPILATION_CACHE=false none."""
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "faflow"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: there is no home directory
-        return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 # ---- commands -----------------------------------------------------------------------------------
@@ -187,7 +162,7 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
     certified = arguments.certify or arguments.certify_with is not None
     if certified:
         experiments.second_opinion(resolved, arguments.certify_with)  # bad input is told first
-    with _jax(resolved.config.precision):
+    with experiments.in_precision(resolved.config.precision):
         meter = _meter(arguments.json)
         result = experiments.run(
             resolved, out=out, replace=arguments.replace, note=_note, meter=meter
@@ -203,6 +178,51 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
     if not arguments.json:
         _print_summary(result.summary, result.folder, result.fresh, certified)
     return result.exit_code, result.summary
+
+
+def _sweep(arguments: Any) -> int:
+    def act() -> tuple[int, None]:
+        from . import experiments
+
+        if arguments.workers is not None and arguments.workers < 1:
+            raise experiments.ConfigError("--workers", f"is {arguments.workers}; give at least 1")
+        plan = experiments.plan_of(arguments.config, arguments.overrides)
+        if not arguments.json:
+            print(f"{plan.name}: {plan.text()}", flush=True)
+        with _bar(plan.name, arguments.json) as tell:
+            found = experiments.run_sweep(
+                plan, out=arguments.out, replace=arguments.replace, repair=arguments.repair,
+                workers=arguments.workers, confirmed=arguments.yes, tell=tell,
+            )  # fmt: skip
+        if arguments.json:
+            print(json.dumps(found.summary, indent=2, allow_nan=False))
+        else:
+            state = "" if found.fresh else "  (already there)"
+            _print_rows(f"{plan.name}  ->  {found.folder}{state}", experiments.sweep_rows(found))
+        return found.exit_code, None
+
+    return _reporting_errors(act)[0]
+
+
+@contextmanager
+def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
+    """One bar for all members; nothing under --json and where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit="flow", smoothing=0.1) as bar:
+
+        def tell(progress: Any) -> None:
+            bar.total = progress.total
+            if bar.initial == 0 and bar.n == 0:
+                bar.initial = progress.done  # of an earlier run: no part of this one's rate
+            bar.set_postfix_str(f"{progress.failed} failed" if progress.failed else "")
+            bar.n = progress.done
+            bar.refresh()
+
+        yield tell
 
 
 def _note(text: str) -> None:
@@ -245,7 +265,7 @@ def _laws(arguments: Any) -> int:
         from . import experiments
 
         resolved = experiments.resolve_path(arguments.config, arguments.overrides)
-        with _jax("float64"):
+        with experiments.in_precision("float64"):
             report = experiments.find_laws(resolved, arguments.degree)
         if arguments.json:
             print(json.dumps(report, indent=2, allow_nan=False))
@@ -303,7 +323,7 @@ def _check(arguments: Any) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        with _jax("float64"):
+        with experiments.in_precision("float64"):
             check = experiments.check_rule(arguments.rule)
         _print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
         print(check.verdict)

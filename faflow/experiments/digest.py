@@ -31,11 +31,12 @@ def digest(resolved: Resolved) -> Digest:
         except OSError as error:
             what = f"is {file}, which can't be read ({error.strerror}); check the path"
             raise ConfigError(key, what) from None
-    return Digest(found.hexdigest(), _source_hash())
+    return Digest(found.hexdigest(), sources())
 
 
 @cache
-def _source_hash() -> str:
+def sources() -> str:
+    """sha256 of the sources of faflow that numbers depend on."""
     digest = hashlib.sha256()
     for file in sorted(_PACKAGE.rglob("*.py")):
         place = file.relative_to(_PACKAGE)

@@ -11,7 +11,7 @@ class ConfigError(ValueError):
     """Something a user asked for that can't be done; `str` is one line, `<dotted key>: <what>`."""
 
     def __init__(self, key: str, what: str):
-        self.key = key
+        self.key, self.what = key, what
         super().__init__(" ".join(f"{key}: {what}".split()))
 
 

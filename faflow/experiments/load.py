@@ -9,13 +9,13 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 
 from .errors import ConfigError, nearest, shown
 from .options import describe
-from .schema import NAME, AbstractSection, Config
+from .schema import NAME, AbstractSection, Config, SweepSection
 
 Table = dict[str, Any]
 DEPTH = 8  # tables and lists inside each other; no config needs more than six
@@ -64,13 +64,30 @@ def parse(table: Mapping[str, Any], default_name: str = "run") -> Config:
         raise ConfigError("name", f"{what}; use letters, digits, '.', '_', '-' or set name")
     given = {"name": default_name, **table}
     given.pop("provenance", None)
-    _check_leaves(given)
-    try:
-        config = Config.model_validate_json(json.dumps(given), strict=True)
-    except pydantic.ValidationError as error:
-        raise _first_error(error, given) from None
+    config = _validated(Config, given, ())
     _ = config.bounds
     return config
+
+
+def parse_sweep(table: Mapping[str, Any]) -> SweepSection:
+    """The [sweep] of a config's tables, checked by itself: members' values make the rest whole."""
+    if "sweep" not in table:
+        raise ConfigError("sweep", "is missing; add [sweep.product], or use `faflow run`")
+    given = table["sweep"]
+    if not isinstance(given, Mapping):
+        raise ConfigError("sweep", f"is {shown(given)}; it must be a table")
+    return _validated(SweepSection, dict(given), ("sweep",))
+
+
+Section = TypeVar("Section", bound=AbstractSection)
+
+
+def _validated(model: type[Section], given: Table, loc: tuple[str, ...]) -> Section:
+    _check_leaves(given, loc)
+    try:
+        return model.model_validate_json(json.dumps(given), strict=True)
+    except pydantic.ValidationError as error:
+        raise _first_error(error, loc) from None
 
 
 def _copy(value: Any, path: tuple[str, ...]) -> Any:
@@ -126,12 +143,12 @@ def _check_leaves(value: Any, parts: tuple[str, ...] = ()) -> None:
         raise ConfigError(path, f"is a {type(value).__name__}; give a number, text or a list")
 
 
-def _first_error(error: pydantic.ValidationError, given: Table) -> ConfigError:
+def _first_error(error: pydantic.ValidationError, under: tuple[str, ...]) -> ConfigError:
     """The most telling of pydantic's complaints: a misspelt key before the one it left missing."""
     problems = error.errors(include_url=False)
     unknown = [p for p in problems if p["type"] == "extra_forbidden"]
     problem = (unknown or problems)[0]
-    loc, kind = problem["loc"], problem["type"]
+    loc, kind = (*under, *problem["loc"]), problem["type"]
     path = ".".join(map(str, loc)) or "config"
     if kind == "extra_forbidden":
         names = _keys_of(_model_at(loc[:-1]))

@@ -40,6 +40,8 @@ from .summary import Beside, Seconds, plain, summarise
 from .tree import result_tree
 
 Note = Callable[[str], None]
+Meter = diffrax.AbstractProgressMeter | None
+Integrate = Callable[[Experiment, Note, Meter], tuple[FlowSolution, Seconds, KinkError | None]]
 
 
 class Result(NamedTuple):
@@ -74,6 +76,8 @@ def resolve_path(config: str | Path | Mapping[str, Any], overrides: Sequence[str
     else:
         path = Path(config)
         table, base, name = load.read_table(path), path.parent, path.stem
+    if "sweep" in table:
+        raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
     return resolve_config(load.parse(load.apply_overrides(table, overrides), name), base)
 
 
@@ -85,7 +89,7 @@ def run(
     store_result: bool = True,
     replace: bool = False,
     note: Note = lambda text: None,
-    meter: diffrax.AbstractProgressMeter | None = None,
+    meter: Meter = None,
 ) -> Result:
     """Run a config (a path, tables or a resolved one) and store the result.
 
@@ -128,12 +132,13 @@ def compute(
     resolved: Resolved,
     experiment: Experiment,
     note: Note,
-    meter: diffrax.AbstractProgressMeter | None,
+    meter: Meter,
+    integrate: Integrate | None = None,
 ) -> tuple[dict[str, Any], xr.DataTree]:
     """The flow of a built experiment and all that belongs to it: its summary and records."""
     foreign = any(choice.foreign for choice in resolved.suspects.values())
     with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
-        solution, seconds, error = integrate_timed(experiment, note, meter)
+        solution, seconds, error = (integrate or integrate_timed)(experiment, note, meter)
         solution = with_distances(experiment.observables, solution)
         if resolved.config.discrete is not None:
             note("running the discrete rule")
@@ -209,7 +214,7 @@ class _Timed:
 
 
 def integrate_timed(
-    experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
+    experiment: Experiment, note: Note, meter: Meter
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
     flow's weights are sketched, a coarser companion is run after it and tells their error."""

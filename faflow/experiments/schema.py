@@ -208,6 +208,15 @@ class ObserveSection(AbstractSection):
     save_weights: bool = False
 
 
+class SweepSection(AbstractSection):
+    """[sweep]: `product`, `zip`: config keys and the values that members of a sweep take
+    (sweep/axes.py); `weights`: every member's final weights are stored."""
+
+    product: Table = {}
+    zip: Table = {}
+    weights: bool = False
+
+
 class Config(AbstractSection):
     """A whole config file, checked section by section."""
 
@@ -223,6 +232,7 @@ class Config(AbstractSection):
     discrete: DiscreteSection | None = None
     simulate: SimulateSection | None = None
     observe: ObserveSection = ObserveSection()
+    sweep: SweepSection | None = None
     expect: Table = {}
 
     @property

@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import tomllib
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import xarray as xr
 from .digest import Digest, digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
+from .files import is_empty, put_in_place, replace_text, sync, temporary_sibling, write_text
 from .resolve import Resolved
 from .summary import SCHEMA, environment
 
@@ -39,7 +38,7 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     """
     if not os.path.lexists(folder):
         return "absent"
-    if _is_empty(folder):
+    if is_empty(folder):
         return "absent"
     found = _stored_digest(folder)
     if found is None:
@@ -58,14 +57,14 @@ def write(
     provenance = {**environment(), **digest(resolved)._asdict()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_sibling(folder) as temporary:
+        with temporary_sibling(folder) as temporary:
             text = config_text(resolved, into=folder, provenance=provenance)
-            _write_text(temporary / CONFIG, text)
-            _write_text(temporary / SUMMARY, summary_text(summary))
+            write_text(temporary / CONFIG, text)
+            write_text(temporary / SUMMARY, summary_text(summary))
             _write_tree(temporary / RECORDS, tree)
-            _sync(temporary)
-            _put_in_place(temporary, folder, replace)
-            _sync(folder.parent)
+            sync(temporary)
+            put_in_place(temporary, folder, replace)
+            sync(folder.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         what = f"is {folder}, which can't be written ({reason}); free space or choose another"
@@ -84,14 +83,14 @@ def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) ->
         stored.pop("expect", None)
         bounds = config_table(resolved).get("expect")
         table = stored if bounds is None else {**stored, "expect": bounds}
-        _replace_text(folder / CONFIG, tomli_w.dumps(table))
-        _replace_text(folder / SUMMARY, summary_text(summary))
+        replace_text(folder / CONFIG, tomli_w.dumps(table))
+        replace_text(folder / SUMMARY, summary_text(summary))
 
 
 def rewrite_summary(summary: dict[str, Any], folder: Path) -> None:
     """The stored summary with more in it than the run found. ConfigError if it can't be written."""
     with _writing(folder):
-        _replace_text(folder / SUMMARY, summary_text(summary))
+        replace_text(folder / SUMMARY, summary_text(summary))
 
 
 @contextmanager
@@ -101,15 +100,6 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(str(folder), f"can't be written ({reason})") from error
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        _write_text(temporary, text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -135,13 +125,6 @@ def read_tree(folder: Path) -> xr.DataTree:
         raise ConfigError(str(folder), f"holds no readable {RECORDS}; run it again") from None
 
 
-def _is_empty(folder: Path) -> bool:
-    try:
-        return folder.is_dir() and not any(folder.iterdir())
-    except OSError:
-        return False
-
-
 def _stored_digest(folder: Path) -> Digest | None:
     try:
         table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
@@ -153,54 +136,9 @@ def _stored_digest(folder: Path) -> Digest | None:
     return Digest(str(provenance.get("config", "")), str(provenance.get("source", "")))
 
 
-@contextmanager
-def _temporary_sibling(folder: Path) -> Iterator[Path]:
-    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp"
-    temporary.mkdir()
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _write_tree(path: Path, tree: xr.DataTree) -> None:
     try:
         tree.to_netcdf(path, engine="h5netcdf")
     except RuntimeError as error:  # how HDF5 reports a full disk on closing
         raise OSError(str(error)) from error
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
-    """Rename, which fails if another run put a result there meanwhile."""
-    if not replace or not folder.is_dir() or _is_empty(folder):
-        try:
-            os.rename(temporary, folder)
-        except OSError as error:
-            if folder.exists():
-                what = f"is {folder}, which another run has just written; use --out or --replace"
-                raise ConfigError("--out", what) from error
-            raise
-        return
-    with _temporary_sibling(folder) as aside:
-        os.rename(folder, aside / "old")
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            os.rename(aside / "old", folder)
-            raise
+    sync(path)

@@ -1,0 +1,76 @@
+"""Files written whole or not at all, and on the disk before anyone is told."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import ConfigError
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether it is a folder with nothing in it, not even hidden."""
+    try:
+        return folder.is_dir() and not any(folder.iterdir())
+    except OSError:
+        return False
+
+
+@contextmanager
+def temporary_sibling(folder: Path) -> Iterator[Path]:
+    """A new hidden folder on the same disk, so that it can be renamed; gone afterwards."""
+    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file that is on the disk when this returns."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_text(path: Path, text: str) -> None:
+    """The same over an old file, of which a reader sees the old or the new text, never a part."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        write_text(temporary, text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """A file's content, or a folder's list of names, onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
+    """Rename, which fails if another run put a result there meanwhile."""
+    if not replace or not folder.is_dir() or is_empty(folder):
+        try:
+            os.rename(temporary, folder)
+        except OSError as error:
+            if folder.exists():
+                what = f"is {folder}, which another run has just written; use --out or --replace"
+                raise ConfigError("--out", what) from error
+            raise
+        return
+    with temporary_sibling(folder) as aside:
+        os.rename(folder, aside / "old")
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            os.rename(aside / "old", folder)
+            raise

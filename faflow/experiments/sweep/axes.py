@@ -1,0 +1,162 @@
+"""[sweep]: from tables of config keys to the axes of a grid.
+
+`[sweep.product]`: an axis for every key; `[sweep.zip]`: one axis that all its keys go along. A key
+is dotted, as in --set, and has a list of values, or a range:
+
+    seed = { count = 64 }                                          seeds 0, 1, ..., 63
+    "feedback.scale" = { from = 0.1, to = 10, count = 9, spacing = "log" }
+
+Axes have the names of their keys; the axis of [sweep.zip] is called "zip".
+"""
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...ensembles import Axis, Grid
+from ..errors import ConfigError, nearest, shown
+from ..schema import SweepSection
+
+ZIP = "zip"
+RANGE = ("from", "to", "count", "spacing")
+MOST = 10_000_000  # members; more can't be meant
+FIXED = {
+    "name": "all members share one result",
+    "expect": "its bounds are for all members",
+    "sweep": "sweeps have no sweeps",
+    "precision": "JAX is in one precision at a time; run two sweeps",
+    "observe": "all members record the same",
+    "flow.saves": "all members share their number of saves",
+}
+
+
+def grid_of(section: SweepSection) -> Grid:
+    """The grid of a [sweep] section. ConfigError for one that is empty, absurd or can't be."""
+    columns = {kind: _columns(f"sweep.{kind}", getattr(section, kind)) for kind in ("product", ZIP)}
+    both = set(columns["product"]) & set(columns[ZIP])
+    if both:
+        raise ConfigError(f"sweep.zip.{min(both)}", "is in sweep.product too; remove one of them")
+    axes = [Axis(key, {key: values}) for key, values in columns["product"].items()]
+    if columns[ZIP]:
+        lengths = {key: len(values) for key, values in columns[ZIP].items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+            raise ConfigError(
+                "sweep.zip", f"needs lists of one length, but {listed}; even them out"
+            )
+        axes.insert(0, Axis(ZIP, columns[ZIP]))
+    if not axes:
+        what = "has no axis; give one, for instance [sweep.product] seed = {count = 64}"
+        raise ConfigError("sweep", what)
+    grid = Grid(tuple(axes))
+    if grid.size > MOST:
+        raise ConfigError("sweep", f"has {grid.size} members; lower it ({MOST} at most)")
+    return grid
+
+
+def structural(grid: Grid) -> frozenset[str]:
+    """The axes whose members need programs of their own: all but those of numbers and seeds."""
+    return frozenset(
+        axis.name
+        for axis in grid.axes
+        if not all(_numbers(key, values) for key, values in axis.columns.items())
+    )
+
+
+def with_values(table: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's tables with the dotted keys of `values` set and without [sweep]."""
+    result = _copy(table)
+    result.pop("sweep", None)
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        target = result
+        for depth, parent in enumerate(parents):
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                where = ".".join(parents[: depth + 1])
+                what = f"is varied, but {where} is {shown(target)}; make that a table"
+                raise ConfigError(f"sweep: {key}", what)
+        target[last] = value
+    return result
+
+
+def label(value: Any) -> str | int | float:
+    """A value as a coordinate of the data set: numbers stay, everything else becomes text."""
+    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+        return "-".join(map(str, value))
+    if isinstance(value, dict) and isinstance(value.get("kind"), str):
+        rest = ", ".join(f"{k}={label(v)}" for k, v in value.items() if k != "kind")
+        return f"{value['kind']}({rest})" if rest else value["kind"]
+    return json.dumps(value)
+
+
+def _numbers(key: str, values: tuple[Any, ...]) -> bool:
+    if key.split(".")[-1] == "seed":
+        return True
+    return all(isinstance(value, int | float) for value in values) and any(
+        isinstance(value, float) for value in values
+    )
+
+
+def _columns(path: str, table: Mapping[str, Any], parents: str = "") -> dict[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, given in table.items():
+        key = f"{parents}.{name}" if parents else name
+        where = f"{path}.{key}"
+        if isinstance(given, Mapping) and given and not set(given) <= set(RANGE):
+            found |= _columns(path, given, key)
+            continue
+        _check_key(where, key)
+        values = _range(where, key, given) if isinstance(given, Mapping) else given
+        if not isinstance(values, list | tuple):
+            what = f"is {shown(given)}; give a list of values, or {{count = n}} for seeds"
+            raise ConfigError(where, what)
+        if not values:
+            raise ConfigError(where, "is an empty list; give at least one value")
+        texts = [json.dumps(value, sort_keys=True) for value in values]
+        twice = [text for text in texts if texts.count(text) > 1] if len(texts) < 1000 else []
+        if twice:
+            raise ConfigError(where, f"lists {twice[0]} twice; remove one")
+        found[key] = tuple(values)
+    return found
+
+
+def _check_key(where: str, key: str) -> None:
+    parts = key.split(".")
+    for fixed, why in FIXED.items():
+        if parts[: fixed.count(".") + 1] == fixed.split("."):
+            raise ConfigError(where, f"can't be varied: {why}; remove it")
+
+
+def _range(where: str, key: str, table: Mapping[str, Any]) -> list[Any]:
+    spacing, count = table.get("spacing", "linear"), table.get("count")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST:
+        what = f"has count = {shown(count)}; it must be a whole number from 1 to {MOST}"
+        raise ConfigError(where, what)
+    if key.split(".")[-1] == "seed" and "to" not in table:
+        first = table.get("from", 0)
+        if isinstance(first, bool) or not isinstance(first, int):
+            raise ConfigError(where, f"has from = {shown(first)}; seeds are whole numbers")
+        return list(range(first, first + count))
+    if spacing not in ("linear", "log"):
+        what = f"has spacing = {shown(spacing)}; {nearest(str(spacing), ('linear', 'log'))}"
+        raise ConfigError(where, what)
+    ends: Any = [table.get("from"), table.get("to")]
+    for name, end in zip(("from", "to"), ends, strict=True):
+        if isinstance(end, bool) or not isinstance(end, int | float):
+            raise ConfigError(where, f"has {name} = {shown(end)}; it must be a number")
+    if spacing == "log" and min(ends) <= 0:
+        raise ConfigError(where, f"has from = {ends[0]}, to = {ends[1]}; log needs both above 0")
+    values = np.geomspace(*ends, count) if spacing == "log" else np.linspace(*ends, count)
+    if not all(a < b for a, b in itertools.pairwise(sorted(values))):
+        raise ConfigError(where, f"has {count} values that are not all different; lower count")
+    return values.tolist()
+
+
+def _copy(value: Any) -> Any:
+    return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value

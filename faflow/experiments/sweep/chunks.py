@@ -1,0 +1,105 @@
+"""Chunks: finished members on disk, one file each, durable before anyone is told.
+
+A file's name is that of its first member; its zip directory has a checksum of every array, so that
+a damaged one is known. Members are numbered as in the plan's grid, and a member that two files
+hold is the same in both.
+"""
+
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..files import sync
+from .member import Member, Variable
+
+CHUNKS = "chunks"
+_META = "meta"
+
+
+class Chunk(NamedTuple):
+    """Members that have run: `summaries` in their order, `variables` with them as first axis (nan
+    for a member without), `coordinates` of the other axes."""
+
+    members: list[int]
+    summaries: list[dict[str, Any]]
+    variables: dict[str, Variable]
+    coordinates: dict[str, list[Any]]
+
+
+def stack(members: Sequence[int], found: Sequence[Member]) -> Chunk:
+    """One chunk of members that one program ran: their variables have the same shapes."""
+    full = next((member for member in found if member.variables), found[0])
+    variables = {}
+    for name, (dims, values, attrs) in full.variables.items():
+        rows = [
+            member.variables[name].values if name in member.variables else _blank(values)
+            for member in found
+        ]
+        variables[name] = Variable(("member", *dims), np.stack(rows), attrs)
+    summaries = [member.summary for member in found]
+    return Chunk(list(members), summaries, variables, full.coordinates)
+
+
+def write_chunk(folder: Path, chunk: Chunk) -> None:
+    """The chunk's file, whole or absent. OSError if the disk does not take it."""
+    meta = {
+        "members": chunk.members,
+        "summaries": chunk.summaries,
+        "coordinates": chunk.coordinates,
+        "variables": {name: [v.dims, v.attrs] for name, v in chunk.variables.items()},
+    }
+    arrays = {f"v{i}": variable.values for i, variable in enumerate(chunk.variables.values())}
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    place = folder / CHUNKS / f"{chunk.members[0]:08d}-{uuid.uuid4().hex[:8]}.npz"
+    temporary = place.with_name(f".{place.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **{_META: text, **arrays})
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, place)
+        sync(place.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_chunk(path: Path) -> Chunk:
+    """A stored chunk. ConfigError, which names the file, if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            meta = json.loads(file[_META].tobytes().decode())
+            variables = {
+                name: Variable(tuple(dims), file[f"v{i}"], attrs)
+                for i, (name, (dims, attrs)) in enumerate(meta["variables"].items())
+            }
+        return Chunk(meta["members"], meta["summaries"], variables, meta["coordinates"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        what = f"is a damaged chunk ({type(error).__name__}); --repair computes its members again"
+        raise ConfigError(str(path), what) from error
+
+
+def chunk_paths(folder: Path) -> list[Path]:
+    """The chunk files of a sweep in the order of their first members."""
+    return sorted(path for path in (folder / CHUNKS).glob("*.npz") if not path.name.startswith("."))
+
+
+def read_chunks(folder: Path, repair: bool = False) -> Iterator[Chunk]:
+    """All chunks of a sweep; damaged ones are an error, or removed."""
+    for path in chunk_paths(folder):
+        try:
+            yield read_chunk(path)
+        except ConfigError:
+            if not repair:
+                raise
+            path.unlink()
+
+
+def _blank(values: np.ndarray) -> np.ndarray:
+    return np.full(values.shape, np.nan) if values.dtype.kind == "f" else np.zeros_like(values)

@@ -1,0 +1,164 @@
+"""A sweep's folder: what it is of, who is at work in it, and whether it is done."""
+
+import fcntl
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from ..digest import Digest, digest, sources
+from ..errors import ConfigError, shown
+from ..files import is_empty, put_in_place, sync, temporary_sibling, write_text
+from ..store import CONFIG, RECORDS, SUMMARY
+from ..summary import environment
+from .axes import ZIP
+from .chunks import CHUNKS
+from .plan import Plan
+
+LOCK = ".lock"
+_FILES = ("task", "init", "feedback")  # sections with a `file`
+
+
+def open_folder(plan: Plan, folder: Path, replace: bool) -> None:
+    """Make the folder of a sweep, or find it there. ConfigError, with what differs, if it holds
+    something else."""
+    folder = Path(os.path.abspath(folder))
+    if os.path.lexists(folder) and not is_empty(folder):
+        difference = _difference(plan, folder)
+        if difference is None:
+            return
+        if not (replace and (folder / CONFIG).is_file()):
+            raise ConfigError("--out", f"is {folder}, which holds {difference}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_sibling(folder) as temporary:
+            provenance = {**environment(), **sweep_digest(plan)._asdict()}
+            table = {**_rebased(plan, folder), "provenance": provenance}
+            write_text(temporary / CONFIG, tomli_w.dumps(table))
+            (temporary / CHUNKS).mkdir()
+            sync(temporary)
+            put_in_place(temporary, folder, replace)
+            sync(folder.parent)
+    except OSError as error:
+        raise full(folder, error) from error
+
+
+def full(folder: Path, error: OSError) -> ConfigError:
+    """A disk that takes no more: what is there stays."""
+    reason = error.strerror or str(error)
+    what = f"is {folder}, which can't be written ({reason}); free space, and the same command "
+    return ConfigError("--out", what + "goes on from what is there")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Held by one process at a time; the system lets go of it however that process ends."""
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            what = f"is {folder}, where {owner} is at work; wait for it, or use another --out"
+            raise ConfigError("--out", what) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether all members are gathered."""
+    return (folder / SUMMARY).is_file() and (folder / RECORDS).is_file()
+
+
+def stored_table(folder: Path) -> dict[str, Any]:
+    """The config of a stored sweep. ConfigError if the folder holds none."""
+    try:
+        table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        table = {}
+    if "sweep" not in table:
+        raise ConfigError(str(folder), "holds no faflow sweep; give the folder of one")
+    return table
+
+
+def sweep_digest(plan: Plan) -> Digest:
+    """The hash of a sweep's config, with the content of the files that its members read."""
+    found = hashlib.sha256(_text(plan.table).encode())
+    for members in plan.programs:
+        resolved = plan.resolve(members[0])
+        if resolved.files() or resolved.code():
+            found.update(digest(resolved).config.encode())
+    return Digest(found.hexdigest(), sources())
+
+
+def _difference(plan: Plan, folder: Path) -> str | None:
+    """What a folder holds that is not this sweep; None if it is this sweep."""
+    try:
+        stored = stored_table(folder)
+    except ConfigError:
+        return "no sweep; choose another folder"
+    provenance = stored.pop("provenance", {})
+    wanted, found = sweep_digest(plan), Digest(provenance.get("config", ""), provenance["source"])
+    if found.config != wanted.config:
+        mine, theirs = _leaves(_plain(_rebased(plan, folder))), _leaves(_plain(stored))
+        keys = [k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k)]
+        listed = "; ".join(f"{k} {_told(theirs.get(k))}, now {_told(mine.get(k))}" for k in keys)
+        remedy = "go on with the old config, or use another --out or --replace"
+        return f"a sweep of another config ({listed or 'its files have changed'}); {remedy}"
+    if found.source != wanted.source:
+        return "the same sweep by another version of faflow; use another --out or --replace"
+    return None
+
+
+def _told(value: Any) -> str:
+    return "absent" if value is None else shown(value)
+
+
+def _plain(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key != "expect"}
+
+
+def _text(table: dict[str, Any]) -> str:
+    return json.dumps({k: v for k, v in _leaves(_plain(table)).items() if not _is_file(k)})
+
+
+def _is_file(key: str) -> bool:
+    return key.split(".")[-1] == "file"
+
+
+def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
+    found = {}
+    for key, value in sorted(table.items()):
+        where = f"{path}.{key}" if path else key
+        found |= _leaves(value, where) if isinstance(value, dict) else {where: value}
+    return found
+
+
+def _rebased(plan: Plan, folder: Path) -> dict[str, Any]:
+    """The plan's tables with their files as seen from `folder`."""
+    move = lambda file: os.path.relpath(plan.base / file, folder)  # noqa: E731
+    table = json.loads(json.dumps(plan.table))
+    for section in _FILES:
+        here = table.get(section)
+        if isinstance(here, dict) and isinstance(here.get("file"), str):
+            here["file"] = move(here["file"])
+        for kind in ("product", ZIP):
+            _move_axis(table["sweep"].get(kind, {}), section, move)
+    return table
+
+
+def _move_axis(axes: dict[str, Any], section: str, move) -> None:
+    for holder, key in ((axes, f"{section}.file"), (axes.get(section), "file")):
+        if isinstance(holder, dict) and isinstance(holder.get(key), list):
+            holder[key] = [move(file) for file in holder[key]]

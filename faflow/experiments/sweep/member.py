@@ -1,0 +1,106 @@
+"""One member of a sweep: its flow, summary and records as plain arrays."""
+
+import time
+from typing import Any, NamedTuple
+
+import diffrax
+import jax
+import numpy as np
+import xarray as xr
+
+from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
+from ..build import Experiment, build
+from ..errors import ConfigError
+from ..resolve import Resolved
+from ..run import Note, compute
+from ..summary import Seconds
+
+REFUSED = "refused"  # the status of a member whose config turns out not to fit
+GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
+ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member
+
+
+class Variable(NamedTuple):
+    """An array with named axes, and its attributes."""
+
+    dims: tuple[str, ...]
+    values: np.ndarray
+    attrs: dict[str, str]
+
+
+class Member(NamedTuple):
+    """`summary` as of a single run; `variables` by group/name, as long in time as all saves;
+    `coordinates` of their other axes."""
+
+    summary: dict[str, Any]
+    variables: dict[str, Variable]
+    coordinates: dict[str, list[Any]]
+
+
+def compute_member(resolved: Resolved, weights: bool) -> Member:
+    """Run one member. A config that does not fit, once there are data, is a result too."""
+    try:
+        with np.errstate(all="ignore"):
+            experiment = build(resolved)
+            summary, tree = compute(resolved, experiment, _silent, None, integrate_again)
+    except ConfigError as error:
+        return Member({"status": REFUSED, "message": str(error)}, {}, {})
+    groups = (*GROUPS, "final") if weights else GROUPS
+    kept = {key: value for key, value in summary.items() if key not in ABOUT}
+    saves = len(experiment.ts)
+    variables: dict[str, Variable] = {}
+    coordinates: dict[str, list[Any]] = {}
+    for group in groups:
+        if group in tree.children:
+            dataset = tree[group].to_dataset()
+            variables |= {f"{group}/{name}": v for name, v in _variables(dataset, saves).items()}
+            coordinates |= _coordinates(dataset)
+    return Member(kept, variables, coordinates)
+
+
+def integrate_again(
+    experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
+) -> tuple[FlowSolution, Seconds, KinkError | None]:
+    """Like `integrate_timed`, with the programs that this process has compiled already."""
+    del note, meter
+    started = time.perf_counter()
+    problem, observables = experiment.problem, experiment.observables
+
+    def flow(problem, ts, numerics) -> FlowSolution:
+        found = integrate(problem, ts, observables, numerics, throw=False)
+        return jax.block_until_ready(found)
+
+    solution, error = flow(problem, experiment.ts, experiment.numerics), None
+    if SKETCH in observables:
+        coarser = companion(problem, experiment.ts, experiment.numerics)
+        other = flow(coarser.problem, coarser.ts, coarser.numerics)
+        error = compare_flows(solution, other, coarser)
+    return solution, Seconds(0.0, time.perf_counter() - started), error
+
+
+def _silent(text: str) -> None:
+    del text
+
+
+def _variables(dataset: xr.Dataset, saves: int) -> dict[str, Variable]:
+    found = {}
+    for name, variable in dataset.variables.items():
+        if name in dataset.dims and name != "time":
+            continue
+        dims, values = tuple(map(str, variable.dims)), np.asarray(variable.values)
+        if "time" in dims:  # a flow that ended early has fewer saves
+            values = values.astype(np.float64)
+            axis = dims.index("time")
+            wide = [(0, saves - n if i == axis else 0) for i, n in enumerate(values.shape)]
+            values = np.pad(values, wide, constant_values=np.nan)
+        attrs = {key: str(value) for key, value in variable.attrs.items()}
+        found[str(name)] = Variable(dims, values, attrs)
+    return found
+
+
+def _coordinates(dataset: xr.Dataset) -> dict[str, list[Any]]:
+    return {
+        str(name): dataset[name].values.tolist()
+        for name in dataset.dims
+        if name in dataset.coords and name != "time"
+    }

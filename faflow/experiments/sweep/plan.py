@@ -1,0 +1,80 @@
+"""What a sweep will do: its members, grouped by the program that runs them."""
+
+import itertools
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...ensembles import Grid
+from .. import load
+from ..errors import ConfigError
+from ..resolve import Resolved, resolve_config
+from .axes import grid_of, label, structural, with_values
+
+TRIED = 2_000  # combinations of values that are resolved before anything runs
+ASK = 20_000  # members above which a sweep has to be confirmed
+
+
+class Plan:
+    """A sweep's config (`table`, with its [sweep]) and all that follows from it alone.
+
+    `programs`: members by the program that runs them. Numbers and seeds are arrays to JAX, all
+    other values are compiled in.
+    """
+
+    def __init__(self, table: dict[str, Any], base: Path, name: str):
+        self.table = {"name": name, **table}
+        self.base = base
+        self.section = load.parse_sweep(self.table)
+        self.grid: Grid = grid_of(self.section)
+        first = self.resolve(0).config
+        self.name, self.precision = first.name, first.precision
+
+    def resolve(self, member: int) -> Resolved:
+        """A member's config. ConfigError, which names the member, if it is none."""
+        values = self.grid.values(member)
+        try:
+            config = load.parse(with_values(self.table, values))
+            return resolve_config(config, self.base)
+        except ConfigError as error:
+            # The key of the error alone tells where one value is at fault, but not which of them.
+            raise ConfigError(error.key, f"{error.what} ({self.described(member)})") from error
+
+    def described(self, member: int) -> str:
+        """A member's values in a few words."""
+        named = (f"{key} = {label(value)}" for key, value in self.grid.values(member).items())
+        return "member with " + ", ".join(named)
+
+    @cached_property
+    def programs(self) -> list[list[int]]:
+        return list(self.grid.groups(structural(self.grid)).values())
+
+    def check(self) -> None:
+        """Resolve one member for every combination of values but seeds (at most TRIED of them)."""
+        apart = frozenset(a.name for a in self.grid.axes if a.name.split(".")[-1] != "seed")
+        groups = self.grid.groups(apart)
+        for members in itertools.islice(groups.values(), TRIED):
+            self.resolve(members[0])
+
+    def text(self) -> str:
+        """`3 programs x 64 members: rule.kind (3) x seed (64)`."""
+        sizes = [len(members) for members in self.programs]
+        count, same = len(sizes), len(set(sizes)) == 1
+        each = f"{sizes[0]}" if same else f"{min(sizes)} to {max(sizes)}"
+        programs = f"{count} program{'s' if count > 1 else ''}"
+        axes = " x ".join(_axis_text(axis) for axis in self.grid.axes)
+        return f"{programs} x {each} member{'s' if sizes[0] > 1 else ''}: {axes}"
+
+
+def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
+    """The plan of a config file with a [sweep]. ConfigError if it is bad."""
+    path = Path(path)
+    table = load.apply_overrides(load.read_table(path), overrides)
+    table.pop("provenance", None)
+    return Plan(table, path.parent, path.stem)
+
+
+def _axis_text(axis: Any) -> str:
+    name = axis.name if len(axis.columns) == 1 else "(" + ", ".join(axis.columns) + ")"
+    return f"{name} ({axis.size})"

@@ -1,0 +1,52 @@
+"""Members that wait, handed out as tasks that hold some seconds of work each."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from .work import Report, Task
+
+FIRST = 3  # members of a program's first task, which tells how long the others take
+SECONDS = 4.0  # of work that a task should hold
+MOST = 256  # members of a task
+
+
+class Queue:
+    """Members by the program that runs them, for `workers` workers.
+
+    A program's first task is small and alone: it compiles, and its fastest member is the pace.
+    """
+
+    def __init__(self, folder: str, programs: Sequence[Sequence[int]], workers: int):
+        self._folder, self._workers = folder, workers
+        self._waiting = [deque(members) for members in programs]
+        self._paces: list[float | None] = [None] * len(programs)
+        self._begun: set[int] = set()
+
+    def next(self) -> Task | None:
+        """The next task, if there is one now."""
+        for program, members in enumerate(self._waiting):
+            pace = self._paces[program]
+            if not members or (pace is None and program in self._begun):
+                continue
+            count = FIRST
+            if pace is not None:
+                share = -(-len(members) // (2 * self._workers))
+                count = max(1, min(MOST, share, round(SECONDS / max(pace, 1e-9))))
+            self._begun.add(program)
+            taken = tuple(members.popleft() for _ in range(min(count, len(members))))
+            return Task(self._folder, program, taken)
+        return None
+
+    def learn(self, report: Report) -> None:
+        """What a finished task tells of its program's pace."""
+        known = self._paces[report.task.program]
+        self._paces[report.task.program] = min((known or float("inf"), *report.seconds))
+
+    def seconds_left(self) -> float | None:
+        """The work that waits, shared by all workers; None while a program's pace is not known."""
+        left = 0.0
+        for members, pace in zip(self._waiting, self._paces, strict=True):
+            if members and pace is None:
+                return None
+            left += len(members) * (pace or 0.0)
+        return left / self._workers

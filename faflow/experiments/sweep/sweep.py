@@ -1,0 +1,193 @@
+"""Run a sweep, or go on with one that was interrupted; open a stored one."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+from ..._results import Outcome
+from ..errors import ConfigError
+from ..expect import parse_bounds
+from ..files import replace_text, sync
+from ..store import CONFIG, RECORDS, ROOT, SUMMARY, read_summary, summary_text
+from ..summary import SCHEMA, environment
+from .chunks import CHUNKS, Chunk, read_chunks
+from .drive import Driver
+from .engines import Here, cores, one_thread_each, processes
+from .folder import alone, full, is_done, open_folder, stored_table
+from .gather import PENDING, attributes, gather
+from .member import REFUSED
+from .plan import ASK, Plan
+from .queue import Queue
+
+LOST = "worker-lost"  # the status of a member whose worker died whenever it was tried
+_EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
+
+
+class Progress(NamedTuple):
+    """Members `done` of `total`, `failed` among them; seconds left (None: not known yet)."""
+
+    done: int
+    failed: int
+    total: int
+    left: float | None
+
+
+class Sweep(NamedTuple):
+    """A sweep's summary and data set; `fresh`: computed now, at least in part."""
+
+    summary: dict[str, Any]
+    records: xr.DataTree
+    folder: Path
+    fresh: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0; 1 if a member breaks a bound of [expect]; 3 if one ended early or has not run."""
+        if any(status in (*_EARLY, PENDING) for status in self.summary["statuses"]):
+            return 3
+        return 0 if all(verdict["ok"] for verdict in self.summary.get("expect", {}).values()) else 1
+
+
+Tell = Callable[[Progress], None]
+
+
+def run_sweep(
+    plan: Plan,
+    *,
+    out: str | Path | None = None,
+    replace: bool = False,
+    repair: bool = False,
+    workers: int | None = None,
+    confirmed: bool = False,
+    start: Callable[[], Executor] | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    tell: Tell = lambda progress: None,
+) -> Sweep:
+    """Run what has not run yet of a sweep, and gather it.
+
+    `workers`: processes (as many as there are cores, unless given; 1: none but this one);
+    `start`: makes another engine (`clusters`). Interrupted at any moment, the same call goes on
+    with the members that are not durable yet. `repair`: members of damaged chunks run again.
+    ConfigError for bad input, a changed config, or a folder where another process is at work.
+    """
+    plan.check()
+    if plan.grid.size > ASK and not confirmed:
+        what = f"has {plan.grid.size} members, more than {ASK}; confirm with --yes, or lower it"
+        raise ConfigError("sweep", what)
+    note(plan.text())
+    folder = ROOT / plan.name if out is None else Path(out)
+    open_folder(plan, folder, replace)
+    with alone(folder):
+        if is_done(folder):
+            return open_sweep(folder)
+        try:
+            lost = _run(plan, folder, repair, workers, start, tell)
+            return _finish(plan, folder, lost)
+        except OSError as error:
+            raise full(folder, error) from error
+
+
+def open_sweep(folder: str | Path) -> Sweep:
+    """A stored sweep, as far as it has run. ConfigError if the folder holds none."""
+    folder = Path(folder)
+    table = stored_table(folder)
+    provenance = table.pop("provenance", {})
+    if is_done(folder):
+        try:
+            with xr.open_datatree(folder / RECORDS, engine="h5netcdf") as tree:
+                return Sweep(read_summary(folder), tree.load(), folder, fresh=False)
+        except (OSError, ValueError, KeyError) as error:
+            what = f"holds no readable {RECORDS} ({error}); remove it and run the sweep again"
+            raise ConfigError(str(folder), what) from error
+    plan = Plan(table, folder, table["name"])
+    tree = gather(plan, read_chunks(folder), attributes(plan, provenance))
+    return Sweep(_summary(plan, tree), tree, folder, fresh=False)
+
+
+def _run(
+    plan: Plan,
+    folder: Path,
+    repair: bool,
+    workers: int | None,
+    start: Callable[[], Executor] | None,
+    tell: Tell,
+) -> list[int]:
+    """Run all members that no chunk holds; those that could not be run are returned."""
+    statuses = {
+        member: summary["status"]
+        for chunk in read_chunks(folder, repair)
+        for member, summary in zip(chunk.members, chunk.summaries, strict=True)
+    }
+    left = [[m for m in members if m not in statuses] for members in plan.programs]
+    waiting = sum(map(len, left))
+    count = min(cores(), waiting) if workers is None else workers
+    queue = Queue(str(folder.resolve()), left, max(1, count))
+    if start is None:
+        start = Here if count <= 1 else lambda: processes(count)
+    driver = Driver(start, 1 if count <= 1 else 2 * count)
+    tell(_progress(plan, statuses, queue))
+    with one_thread_each():
+        for report in driver.run(queue):
+            statuses |= dict(zip(report.task.members, report.statuses, strict=True))
+            tell(_progress(plan, statuses, queue))
+    return driver.lost
+
+
+def _progress(plan: Plan, statuses: dict[int, str], queue: Queue) -> Progress:
+    failed = sum(status in _EARLY for status in statuses.values())
+    return Progress(len(statuses), failed, plan.grid.size, queue.seconds_left())
+
+
+def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
+    """The data set on disk; then the chunks, which it holds all of, are gone."""
+    provenance = stored_table(folder).get("provenance", environment())
+    without = Chunk(lost, [{"status": LOST}] * len(lost), {}, {})
+    tree = gather(plan, [*read_chunks(folder), without], attributes(plan, provenance))
+    summary = _summary(plan, tree)
+    if not lost:
+        temporary = folder / f".{RECORDS}.tmp"
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        sync(temporary)
+        temporary.replace(folder / RECORDS)
+        replace_text(folder / SUMMARY, summary_text(summary))
+        sync(folder)
+        shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+    return Sweep(summary, tree, folder, fresh=True)
+
+
+def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
+    figures = tree["figures"].to_dataset()
+    statuses = Counter(str(status) for status in figures["status"].values.ravel())
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "kind": "sweep",
+        "name": plan.name,
+        "members": plan.grid.size,
+        "programs": len(plan.programs),
+        "axes": {axis.name: axis.size for axis in plan.grid.axes},
+        "statuses": dict(sorted(statuses.items())),
+    }
+    bounds = parse_bounds(plan.table.get("expect", {}))
+    verdicts = {}
+    for path, bound in bounds.items():
+        name = f"expect.{path}.ok"
+        kept = figures[name].values == 1 if name in figures else None
+        broken = plan.grid.size if kept is None else int((~kept).sum())
+        verdicts[path] = {"bound": bound, "broken": broken, "ok": broken == 0}
+    if verdicts:
+        summary["expect"] = verdicts
+    return summary
+
+
+def is_sweep(folder: str | Path) -> bool:
+    """Whether a folder holds a sweep (rather than the result of one run)."""
+    try:
+        stored_table(Path(folder))
+    except ConfigError:
+        return False
+    return (Path(folder) / CONFIG).is_file()
