@@ -20,7 +20,7 @@ class Leg(eqx.Module):
     """A stretch of a flow that one solver covered: from `since` on, with so much work, and why."""
 
     solver: str = eqx.field(static=True)
-    since: Scalar
+    since: Scalar | float
     steps: Integer
     rejected: Integer
     evaluations: Integer
