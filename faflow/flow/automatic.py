@@ -36,7 +36,8 @@ from jax.core import Tracer
 
 from .._types import Array, Times
 from ..observables import AbstractObservable
-from ..solvers import BDF, Demand
+from ..solvers import Demand
+from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
@@ -131,7 +132,7 @@ def bdfs_way(problem: FlowProblem, rtol: float, effort: float) -> float:
     A step of tsit5 is six evaluations, one of the BDF little more than one and linear algebra:
     cheap beside a field that is dear, and all there is if it is cheap.
     """
-    dear, cheap = FACTORED if BDF().starts_dense(_size(problem)) else MULTIPLIED
+    dear, cheap = FACTORED if _size(problem) <= SMALL else MULTIPLIED
     return STEPS * (1e-6 / rtol) ** (1 / ORDER) * (dear + cheap / (1 + effort / CHEAP))
 
 
