@@ -2,8 +2,8 @@
 
 Every look at a step of tsit5 tells how many steps stability alone will demand of what is left, R
 (`solvers.stiffness`), long before the steps are at its limit. The BDF is worth about
-`bdfs_way` such steps from start to end: some 160 of its own at rtol 1e-6 (110 to 330 in
-benchmarks/results/races.md), each worth 0.2 to 2.5 of tsit5's by what the field costs. So a step
+`bdfs_way` such steps from start to end: some 160 of its own at rtol 1e-6 (60 to 430 in
+benchmarks/results/races.csv), each worth 0.2 to 2.5 of tsit5's by what the field costs. So a step
 speaks for the BDF if R is above
 
 * `EARLY` times its way, far from the limit of stability. R is a bound from below only while the
