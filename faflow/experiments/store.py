@@ -1,5 +1,7 @@
 """Results on disk: one folder each, written whole or not at all, never overwritten silently."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -11,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-import xarray as xr
 
 from .digest import Digest, digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
+from .lazily import xr
 from .resolve import Resolved
 from .summary import SCHEMA, environment
 
