@@ -16,6 +16,7 @@ GAUSS = ("gauss4", "gauss6", "gauss8")
 ERRORS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12)  # of law_keeping.py
 TARGETS = (1e-4, 1e-5, 1e-6)  # of stabilised.py
 SLACK = 1.5  # how much slower than the best fixed choice auto may be
+FLOOR = 0.02  # seconds that are not worth a second program to auto: FLOOR of flow/automatic.py
 LARGE = 10_000  # weights, where stabilised methods are judged
 HEAD = ("goal", "flow", "against", "at", "measured", "goal", "aim", "verdict")
 
@@ -192,23 +193,41 @@ def stabilised(rows: list[dict]) -> Iterator[tuple[str, ...]]:
 
 def chosen(raced: list[dict], rows: list[dict]) -> Iterator[tuple[str, ...]]:
     for row in (row for row in rows if row["solver"] == "auto" and row["ratio"]):
-        yield _chosen(row["flow"], f"rtol {row['rtol']:g}", row["ratio"], row["legs"])
+        lost = row["seconds"] * (1 - 1 / row["ratio"])
+        stayed = stays([row])
+        yield _chosen(row["flow"], f"rtol {row['rtol']:g}", row["ratio"], lost, row["legs"], stayed)
     for name in dict.fromkeys(row["flow"] for row in raced):
+        mine = [row for row in raced if row["flow"] == name]
         for error in FLOWS[name].errors:
             costs = {
-                method: cost_at([r for r in raced if (r["flow"], r["method"]) == (name, method)],
-                                error) for method in ("faflow auto", *FIXED)
-            }  # fmt: skip
+                method: cost_at([r for r in mine if r["method"] == method], error)
+                for method in ("faflow auto", *FIXED)
+            }
             auto = costs.pop("faflow auto")
             fixed = {cost: method for method, cost in costs.items() if cost is not None}
             if auto is not None and fixed:
                 least = min(fixed)
-                yield _chosen(name, f"{error:g}", auto / least, f"best: {fixed[least]}")
+                stayed = stays([r for r in mine if r["method"] == "faflow auto"])
+                yield _chosen(name, f"{error:g}", auto / least, auto - least,
+                              f"best: {fixed[least]}", stayed)  # fmt: skip
 
 
-def _chosen(flow: str, at: str, ratio: float, more: str) -> tuple[str, ...]:
-    return ("G7", flow, "auto over the best fixed solver", at, f"{ratio:.2f} ({more})",
-            f"<= {SLACK:g}", f"<= {SLACK:g}", "met" if ratio <= SLACK else "MISSED")  # fmt: skip
+def stays(rows: list[dict]) -> bool:
+    """Whether auto stayed with its first solver in all of these."""
+    return not any(";" in row["legs"] for row in rows)
+
+
+def _chosen(
+    flow: str, at: str, ratio: float, lost: float, more: str, stayed: bool
+) -> tuple[str, ...]:
+    verdict, text = "met", f"{ratio:.2f} ({more})"
+    if ratio > SLACK:
+        text = f"{ratio:.2f} ({more}; {1e3 * lost:.2g} ms lost)"
+        verdict = "MISSED"
+        if stayed and lost < FLOOR:
+            verdict += f": less than the {1e3 * FLOOR:.0f} ms worth a second program"
+    return ("G7", flow, "auto over the best fixed solver", at, text, f"<= {SLACK:g}",
+            f"<= {SLACK:g}", verdict)  # fmt: skip
 
 
 def tables(rows: list[dict], about: list[str]) -> str:

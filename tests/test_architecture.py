@@ -569,6 +569,14 @@ def test_import_is_light() -> None:
 
 
 @needs_front_door
+def test_experiments_wait_with_xarray_until_there_is_something_to_store() -> None:
+    name = "import faflow.experiments"
+    assert not {"pandas", "matplotlib"} & imported_by("-c", name)
+    first_use = f"{name}\nfrom faflow.experiments.lazily import xr\nxr.Dataset"
+    assert "pandas" in imported_by("-c", first_use)  # control
+
+
+@needs_front_door
 def test_import_leaves_jax_settings_alone() -> None:
     done = python(
         "-c",

@@ -7,16 +7,18 @@ tolerance; a second method shares none of its errors. What is wrong in both, the
 laws' and the tests' to find.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from . import store
 from .build import build
 from .errors import ConfigError
+from .lazily import xr
 from .resolve import REACH, Resolved, resolve_config
 from .run import Note, Result, compute
 from .summary import plain

@@ -1,12 +1,13 @@
 """[discrete]: the config's rule in steps of eta, beside its flow."""
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
-import xarray as xr
 
 from .._results import Outcome
 from ..flow import Discrete, FlowSolution, TwinSolution, run_twin
@@ -14,6 +15,7 @@ from ..observables import Loss
 from ..rules import FAStar, bare
 from .build import DISCRETE, TWIN, Experiment, section_key
 from .errors import ConfigError
+from .lazily import xr
 from .observe import WeightsNow
 from .resolve import Resolved
 

@@ -1,12 +1,14 @@
 """What an exact flow met at its kinks, with named dimensions: the group `events` of `result.nc`."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from ..flow import EventLog, EventRecord
 from .build import Experiment
+from .lazily import xr
 
 KINDS = ("crossed", "landed", "left")
 UNUSED = -1

@@ -1,5 +1,7 @@
 """Run a config: resolve, build, compile, integrate, summarise, store."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -10,7 +12,6 @@ import diffrax
 import equinox as eqx
 import jax
 import numpy as np
-import xarray as xr
 
 from .._results import Outcome
 from ..flow import (
@@ -33,6 +34,7 @@ from .discrete import check_discrete, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
+from .lazily import xr
 from .polished import polish_end
 from .resolve import Resolved, resolve_config
 from .simulate import check_simulation, run_simulation

@@ -8,6 +8,8 @@ seeds should be fewer than inputs. `chance`: of a worst deviation as large at an
 no bias, by Bonferroni's bound (saves are correlated, so the chance is smaller than that).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,12 +17,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from ..flow import FlowSolution
 from ..population import AbstractPopulationRule, PopulationLoss, simulate
 from .build import POPULATION_LOSS, SIMULATE, Experiment, section_key
 from .errors import ConfigError
+from .lazily import xr
 from .resolve import Resolved
 
 UNLIKELY = 1e-3  # a chance below this is worth a word

@@ -1,5 +1,7 @@
 """Results on disk: one folder each, written whole or not at all, never overwritten silently."""
 
+from __future__ import annotations
+
 import json
 import os
 import tomllib
@@ -9,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-import xarray as xr
 
 from .digest import Digest, digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
 from .files import is_empty, put_in_place, replace_text, sync, temporary_sibling, write_text
+from .lazily import xr
 from .resolve import Resolved
 from .summary import SCHEMA, environment
 

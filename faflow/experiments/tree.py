@@ -1,11 +1,12 @@
 """Records with named dimensions: a flow's solution as an xarray DataTree, and back."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from ..flow import SKETCH, FlowSolution
 from ..observables import AbstractConservationLaw, ScaleOf
@@ -14,6 +15,7 @@ from ..solvers import counts_evaluations
 from .build import TWIN, Experiment
 from .discrete import Twin, discrete_dataset
 from .event_tree import event_dataset
+from .lazily import xr
 from .observe import feedback_moves, named_arrays
 from .simulate import Simulation, simulation_dataset
 

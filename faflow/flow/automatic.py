@@ -1,37 +1,61 @@
-"""`solver = "auto"`: tsit5, and from where a flow turns stiff, the BDF.
+"""`solver = "auto"`: tsit5, and the BDF as soon as it is clear that it will pay.
 
-Flows of learning turn stiff late: the fast directions have come to rest, the slow ones have not,
-and an explicit method goes on at the step that keeps the fast ones stable. tsit5 notices that by
-itself (`solvers.stiffness`). Whether to change is a matter of what is left to do: the second
-program has to be compiled, and the BDF starts at order 1.
+Every look at a step of tsit5 tells how many steps stability alone will demand of what is left, R
+(`solvers.stiffness`), long before the steps are at its limit. The BDF is worth about
+`bdfs_way` such steps from start to end: some 160 of its own at rtol 1e-6 (60 to 430 in
+benchmarks/results/races.csv), each worth 0.2 to 2.5 of tsit5's by what the field costs. So a step
+speaks for the BDF if R is above
+
+* `EARLY` times its way, far from the limit of stability. R is a bound from below only while the
+  fastest rate stays, and of two flows that look alike the one may calm down;
+* `LATE` times its way, at the limit. The transients are over then, over which the BDF would have
+  spent half of its steps or more; its steps now grow with t.
+
+A tenth of the BDF's way in such steps, and the flow changes: that is what being careful costs.
+Under cross-entropy the rates decay like 1/t as the data are fitted, so that R means nothing early:
+there only steps at the limit speak.
+
+The second program has to be compiled, which takes seconds the first time, whatever the field, and
+comes from the cache afterwards. So what is saved has to be some `FLOOR` besides. All of this is
+counted, never clocked: a flow takes the same way on every machine.
 
 The choice is made between two programs, so a flow that never turns stiff compiles one, and inside
 another program (under jit or vmap) nothing is chosen: that is tsit5 throughout.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import diffrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from .._types import Array, Times
 from ..observables import AbstractObservable
-from ..solvers import evaluations_per_step
+from ..solvers import Demand
+from ..solvers.multistep import SMALL
+from ..tasks import CrossEntropy
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
 from .solution import FlowSolution, Leg
 from .stepping import STIFF, Counts, ImplicitCounts, Standing
 
 FIRST, THEN = "tsit5", "bdf"  # the first is what the registry builds for "auto"
-WORTH = 100_000  # evaluations of a tiny field (some 0.4 s) that are worth a second program
+EARLY, LATE = 1.5, 0.5  # shares of the BDF's way
+STEPS = 160  # of the BDF from start to end, at rtol 1e-6; and
+ORDER = 8  # what they cost grows like rtol^(-1 / ORDER)
+FACTORED = 0.2, 0.6  # what a step costs in tsit5's, a dear field, and what a cheap one adds,
+MULTIPLIED = 0.5, 1.5  # with a factored Jacobian and with products
+FLOOR = 2500  # steps of a tiny field (of some 8 us: 20 ms) that are worth a second program
 UNITS = 400  # units times samples, and
 PRODUCTS = 40_000  # weights times samples, that cost as much as everything else in a tiny field
-STARTING = 100  # explicit steps that cost what the BDF's own way takes, at rtol 1e-6
-ORDER = 6  # its steps grow like the rtol^(1 / ORDER)
+CHEAP = 10  # tiny fields that a field costs of which half the price is overhead
+WAIT = 0.1  # share of the BDF's way that is spent on making sure,
+FEWEST, MOST = 5, 15  # within these
 
 RunLeg = Callable[..., tuple[FlowSolution, Standing]]
 
@@ -52,21 +76,20 @@ def choose_on_the_way(
 ) -> FlowSolution:
     """The flow, by one solver or two; `legs` tells which and why. `run_leg`: as `solve_leg`."""
     why_not = why_unwatched(problem, numerics, (problem, ts, numerics))
-    enough = None if why_not else jnp.asarray(enough_steps(problem, numerics), ts.dtype)
-    first, left = run_leg(problem, ts, observables, numerics, meter, None, enough)
+    demand = None if why_not else demand_of(problem, numerics)
+    first, left = run_leg(problem, ts, observables, numerics, meter, None, demand)
+    begin = float(np.asarray(ts)[0])  # an index of JAX's would be a program of its own
     if why_not or int(first.outcome) != STIFF:
         reason = why_not or "to the end: not stiff, or not for long enough to change"
-        return first._replace(legs=(_leg(FIRST, ts[0], None, first.counts, reason),))
+        return first._replace(legs=(_leg(FIRST, begin, None, first.counts, reason),))
     implicit = dataclasses.replace(numerics, solver=THEN)
     second, _ = run_leg(problem, ts, observables, implicit, meter, left, None)
-    more = float((ts[-1] - left.t) / left.dt)
+    assert left.demanded is not None
+    reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {FIRST}"
     legs = (
-        _leg(FIRST, ts[0], None, first.counts, "to begin with"),
-        _leg(
-            THEN, left.t, first.counts, second.counts,
-            f"stiff: {FIRST}'s steps were at the limit of stability, with about {more:.2g} to go",
-        ),
-    )  # fmt: skip
+        _leg(FIRST, begin, None, first.counts, "to begin with"),
+        _leg(THEN, left.t, first.counts, second.counts, reason),
+    )
     return joined(first, second, ts > left.t)._replace(legs=legs)
 
 
@@ -83,20 +106,38 @@ def why_unwatched(problem: FlowProblem, numerics: Numerics, values: Any) -> str:
     return ""
 
 
-def enough_steps(problem: FlowProblem, numerics: Numerics) -> float:
-    """Explicit steps still to go that make it worth while to change to the BDF.
+def demand_of(problem: FlowProblem, numerics: Numerics) -> Demand:
+    """The steps that stability has to demand of what is left for the BDF to take it over."""
+    effort = field_effort(problem)
+    way = bdfs_way(problem, float(numerics.rtol), effort)
+    least = FLOOR / effort
+    decaying = isinstance(problem.data.loss, CrossEntropy)
+    return Demand(
+        early=np.float64(math.inf if decaying else max(EARLY * way, way + least)),
+        late=np.float64(LATE * way + least),
+        steps=np.int64(min(max(WAIT * way, FEWEST), MOST)),
+    )
 
-    Compiling the BDF takes seconds whatever the field, an evaluation microseconds or a second. So
-    what is left has to be some tenths of a second by the size of the net: counted, not clocked, so
-    that a flow is the same on every machine. And the BDF has to be ahead at all.
-    """
+
+def field_effort(problem: FlowProblem) -> float:
+    """What a field evaluation costs, in evaluations of a tiny one: by its size alone."""
     samples = problem.data.inputs.shape[0]
-    size = sum(leaf.size for leaf in jax.tree.leaves(problem.weights))
     units = sum(weights.shape[0] for weights in problem.weights.weights)
-    effort = 1 + units * samples / UNITS + size * samples / PRODUCTS
-    each = evaluations_per_step(numerics.build_solver()) or 1
-    starting = STARTING * max(1.0, (1e-6 / float(numerics.rtol)) ** (1 / ORDER))
-    return max(starting, WORTH / (each * effort))
+    return 1 + units * samples / UNITS + _size(problem) * samples / PRODUCTS
+
+
+def bdfs_way(problem: FlowProblem, rtol: float, effort: float) -> float:
+    """What the BDF takes from start to end, in steps of tsit5.
+
+    A step of tsit5 is six evaluations, one of the BDF little more than one and linear algebra:
+    cheap beside a field that is dear, and all there is if it is cheap.
+    """
+    dear, cheap = FACTORED if _size(problem) <= SMALL else MULTIPLIED
+    return STEPS * (1e-6 / rtol) ** (1 / ORDER) * (dear + cheap / (1 + effort / CHEAP))
+
+
+def _size(problem: FlowProblem) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(problem.weights))
 
 
 def joined(first: FlowSolution, second: FlowSolution, later: Array) -> FlowSolution:

@@ -9,9 +9,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .._results import Outcome
-from .._types import Scalar, Times
+from .._types import Times
 from ..observables import AbstractObservable
-from ..solvers import BDF
+from ..solvers import BDF, Demand
 from .automatic import choose_on_the_way, is_automatic
 from .multistep import MultistepStepper
 from .piecewise import check_exact, solve_exact
@@ -96,14 +96,14 @@ def solve_leg(
     numerics: Numerics,
     meter: diffrax.AbstractProgressMeter,
     since: Standing | None = None,
-    enough: Scalar | None = None,
+    demand: Demand | None = None,
 ) -> tuple[FlowSolution, Standing]:
     """`solve` from where another solver left the flow, or up to where another one should go on.
 
-    `since`, `enough` as in `Stepper`. Slots of saves up to `since` are empty; the outcome is STIFF
+    `since`, `demand` as in `Stepper`. Slots of saves up to `since` are empty; the outcome is STIFF
     (none of `Outcome`) where it ended to be handed over.
     """
-    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], meter, since, enough)
+    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], meter, since, demand)
     if isinstance(method := numerics.build_solver(), BDF):
         stepper = MultistepStepper(flow, method)
 

@@ -23,6 +23,7 @@ from ..observables import KinkCount, KinkCounter
 from ..rules import Forecast
 from ..solvers import (
     AbstractCountingSolver,
+    Demand,
     StiffnessWatch,
     evaluations_per_step,
     keeps_last,
@@ -36,7 +37,7 @@ from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 from .projection import projected
 
 RUNNING = -1
-LOOK = 5  # steps between looks for stiffness, until there is some
+LOOK = 5  # steps between looks for stiffness, until one speaks for it
 STIFF = -2  # ended here for another solver to go on
 CUT = 0.2  # what the controller does at most to a step, too
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
@@ -85,24 +86,26 @@ class Carry(NamedTuple):
 
 class Standing(NamedTuple):
     """Where a flow stands, in terms that every solver understands: enough to go on from there.
-    `dt`: the step that the last solver would have tried next."""
+    `demanded`: the steps from here to the end that stability would demand of the last solver, if it
+    was watched."""
 
     t: Scalar
-    dt: Scalar
     state: Array
     peak_speed: Scalar
     counts: Counts
+    demanded: Scalar | None
 
 
 def standing(carry: Carry) -> Standing:
-    return Standing(carry.t, carry.dt, carry.state, carry.peak_speed, carry.counts)
+    demanded = None if carry.watch is None else carry.watch.demanded
+    return Standing(carry.t, carry.state, carry.peak_speed, carry.counts, demanded)
 
 
 class Stepper(eqx.Module):
     """Advances one flow; holds what does not change on the way.
 
-    `since`: where another solver left the flow, instead of its start. `enough`: a flow that turns
-    stiff with more than this many steps to go ends as STIFF; None: that is not watched.
+    `since`: where another solver left the flow, instead of its start. `demand`: a flow of which
+    stability demands so many steps ends as STIFF; None: that is not watched.
     """
 
     problem: FlowProblem
@@ -111,7 +114,7 @@ class Stepper(eqx.Module):
     t1: Scalar
     meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
     since: Standing | None = None
-    enough: Scalar | None = None
+    demand: Demand | None = None
 
     def init(self) -> Carry:
         controller, solver = self.numerics.controller(), self._solver()
@@ -166,7 +169,7 @@ class Stepper(eqx.Module):
             peak_speed=peak,
             outcome=jnp.asarray(RUNNING),
             meter=self.meter.init(),
-            watch=None if self.enough is None else watch_stiffness(),
+            watch=None if self.demand is None else watch_stiffness(),
         )
 
     def advance(self, carry: Carry, target: Scalar) -> Carry:
@@ -227,7 +230,7 @@ class Stepper(eqx.Module):
         kinks = now.kinks
         if kinks is not None:
             kinks = self.kink_counter.update(kinks, self.weights_of(state), self.problem.data)
-        return now._replace(
+        after = now._replace(
             t=t,
             dt=dt,
             state=state,
@@ -239,32 +242,33 @@ class Stepper(eqx.Module):
             kinks=kinks,
             outcome=outcome,
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
-            watch=self._watched(now.watch, solver, inside, keep, counts.accepted),
         )
+        return after._replace(watch=self._watched(after, solver, inside, end - now.t, keep))
 
     def _solver(self) -> diffrax.AbstractSolver:
         solver = self.numerics.build_solver()
         assert isinstance(solver, diffrax.AbstractSolver)  # multistep.py steps the others
         return projected(self.problem, solver) if self.numerics.project else solver
 
-    def _watched(
-        self, watch: StiffnessWatch | None, solver, inside: PyTree, keep: Flag, accepted: Integer
-    ):
-        if watch is None or not tells_stiffness(solver.tableau):
+    def _watched(self, now: Carry, solver, inside: PyTree, h: Scalar, keep: Flag):
+        """`now`: after a step of size h."""
+        watch, demand = now.watch, self.demand
+        if watch is None or demand is None or not tells_stiffness(solver.tableau):
             return watch
-        look = keep & ((watch.close > 0) | (accepted % LOOK == 0))
+        look = keep & ((watch.votes > 0) | (now.counts.accepted % LOOK == 1))
         return jax.lax.cond(
             look,
-            lambda: watched(watch, solver.tableau, inside["k"]),
+            lambda: watched(
+                watch, solver.tableau, inside["k"], now.size, (self.t1 - now.t) / h, demand
+            ),
             lambda: watch,
         )
 
     def _handed(self, now: Carry) -> Carry:
-        """The outcome STIFF, if the flow turned stiff with enough steps still to go."""
-        if now.watch is None or self.enough is None:
+        """The outcome STIFF, if enough steps said that the flow is for another solver."""
+        if now.watch is None or self.demand is None:
             return now
-        ahead = (self.t1 - now.t) > self.enough * now.dt
-        stiff = now.watch.stiff & ahead & (now.outcome == RUNNING)
+        stiff = (now.watch.votes >= self.demand.steps) & (now.outcome == RUNNING)
         return now._replace(outcome=jnp.where(stiff, STIFF, now.outcome))
 
     def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:

@@ -22,6 +22,7 @@ from .registry import evaluations_per_step as evaluations_per_step
 from .registry import keeps_last as keeps_last
 from .registry import make_solver as make_solver
 from .rkc import RKC2 as RKC2
+from .stiffness import Demand as Demand
 from .stiffness import StiffnessWatch as StiffnessWatch
 from .stiffness import real_boundary as real_boundary
 from .stiffness import step_times_rate as step_times_rate

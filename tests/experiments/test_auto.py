@@ -33,7 +33,7 @@ def test_long_flow_changes_and_says_when_and_why(config: Path, capsys) -> None:
     solver = summary["solver"]
     first, then = solver["chosen"]
     assert (solver["name"], first["solver"], then["solver"]) == ("auto", "tsit5", "bdf")
-    assert 0 < then["from"] < 1e5 and "limit of stability" in then["reason"]
+    assert 0 < then["from"] < 1e5 and "stability would demand" in then["reason"]
     for key, total in (("steps", solver["steps"]), ("rejected", solver["rejected"]),
                        ("field_evaluations", solver["field_evaluations"])):  # fmt: skip
         assert first[key] + then[key] == total

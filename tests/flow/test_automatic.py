@@ -13,11 +13,12 @@ from scipy.integrate import solve_ivp
 from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
-from faflow.flow.automatic import enough_steps, why_unwatched
+from faflow.flow.automatic import demand_of, why_unwatched
 from faflow.flow.multistep import flat_field
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable
 from faflow.rules import AbstractWeightRule, FeedbackAlignment, WeightDecay, forecast
+from faflow.solvers import Demand
 from faflow.tasks import make_data
 
 RATES = np.geomspace(1e-4, 10.0, 11)
@@ -35,7 +36,7 @@ class Weights(AbstractObservable):
 
 class Decay(AbstractWeightRule):
     """w_i' = -RATES_i w_i, w the one row of a linear network's only matrix: tsit5 needs 6e4 steps
-    for it, at the limit of stability from t = 1 or so on."""
+    for it, at the limit of stability from t = 1 or so on, which their rate tells at once."""
 
     rates: Any
     equation: ClassVar[str] = "w' = -rates w"
@@ -75,6 +76,10 @@ def speed(t):
     return np.linalg.norm(RATES * np.exp(-RATES * t))
 
 
+def demand(early, late):
+    return lambda *_: Demand(np.float64(early), np.float64(late), np.int64(15))
+
+
 @pytest.fixture(scope="module")
 def switched():
     return run(decay())
@@ -92,7 +97,8 @@ def test_one_flow_comes_of_two(switched):
     np.testing.assert_array_equal(switched.weights.weights[0], switched.records["w"][-1])
     first, then = switched.legs
     change = float(then.since)
-    assert 1.0 < change < 1e3 and not np.any(change == TS)  # within the saves, on none of them
+    assert TS[1] < change < 10.0 and not np.any(change == TS)  # within the saves, on none of them
+    assert int(first.steps) <= 16  # fifteen that say so, from the first on
     steps = np.asarray(switched.counts_at.accepted)
     assert np.all(np.diff(steps) >= 0) and steps[-1] == int(switched.counts.accepted)
     assert int(first.steps) + int(then.steps) == int(switched.counts.accepted)
@@ -109,7 +115,7 @@ def test_it_pays_and_without_the_watch_there_is_no_change(switched, monkeypatch)
     before = float(switched.legs[1].since) >= TS
     for one, two in ((switched.records["w"], plain.records["w"]), (switched.ts, plain.ts)):
         np.testing.assert_array_equal(np.asarray(one)[before], np.asarray(two)[before])
-    monkeypatch.setattr("faflow.flow.automatic.enough_steps", lambda *_: 1e9)
+    monkeypatch.setattr("faflow.flow.automatic.demand_of", demand(1e9, 1e9))
     unwatched = run(decay())
     assert solvers(unwatched) == ["tsit5"]
     assert int(unwatched.counts.evaluations) == int(plain.counts.evaluations)
@@ -117,7 +123,7 @@ def test_it_pays_and_without_the_watch_there_is_no_change(switched, monkeypatch)
 
 def test_it_stays_where_too_little_is_left_or_nothing_is_stiff():
     """The same programs with other numbers; tsit5's solution bit by bit."""
-    for problem, ts in ((decay(), TS / 10), (decay(np.full(11, 1e-4)), TS)):
+    for problem, ts in ((decay(), TS / 100), (decay(np.full(11, 1e-4)), TS)):
         auto, plain = (run(problem, ts, solver) for solver in ("auto", "tsit5"))
         assert solvers(auto) == ["tsit5"] and "to the end" in auto.legs[0].reason
         bare = auto._replace(legs=())
@@ -125,20 +131,54 @@ def test_it_stays_where_too_little_is_left_or_nothing_is_stiff():
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("rtol", [1e-6, 1e-9])
+def test_a_stiff_flow_changes_whether_or_not_its_steps_are_at_the_limit(rtol, monkeypatch):
+    """Early, within some steps; late, once they are there, if that is what is asked for."""
+    early = run(decay(), rtol=rtol)
+    assert solvers(early) == ["tsit5", "bdf"] and int(early.legs[0].steps) <= 16
+    monkeypatch.setattr("faflow.flow.automatic.demand_of", demand(np.inf, 1000.0))
+    late = run(decay(), rtol=rtol)
+    assert solvers(late) == ["tsit5", "bdf"]
+    assert 1.0 < float(late.legs[1].since) < 1e3 and int(late.legs[0].steps) > 50
+
+
+def logistic():
+    """One logistic unit on separable data: its rates decay like 1/t."""
+    inputs = np.array([[3.0, 0.2], [2.0, -0.5], [-2.5, 0.3], [-3.0, 0.1]])
+    data = make_data(inputs, np.array([1.0, 1.0, -1.0, -1.0]), "cross-entropy", "mean")
+    rule = FeedbackAlignment()
+    return FlowProblem(rule, MLP((jnp.zeros((1, 2)),)), Feedback((), rule.form), data)
+
+
+def test_rates_that_decay_are_not_held_for_lasting(monkeypatch):
+    """Fitted, cross-entropy calms down; what the first steps promise does not come."""
+    ts = [0.0, 1e5]
+    auto = run(logistic(), ts)
+    assert solvers(auto) == ["tsit5"] and int(auto.counts.accepted) < 500
+    monkeypatch.setattr("faflow.flow.automatic.demand_of", demand(3000.0, 3000.0))
+    assert solvers(run(logistic(), ts)) == ["tsit5", "bdf"]  # control: it was promised
+
+
 def test_how_much_is_enough():
-    """Steps still to go: fewer for large nets, down to what the BDF takes; more at 1e-9."""
+    """Fewer steps for large nets, down to what the BDF takes; more at 1e-9; never a flow of ms."""
 
-    def enough(width, samples, rtol=1e-6):
+    def asked(width, samples, rtol=1e-6, loss="squared"):
         net = MLP((jnp.ones((width, 3)), jnp.ones((1, width))), (), ACTIVATIONS["tanh"]())
-        data = make_data(np.ones((samples, 3)), np.ones((samples, 1)))
+        data = make_data(np.ones((samples, 3)), np.ones(samples), loss)
         problem = FlowProblem(FeedbackAlignment(), net, Feedback(), data)
-        return enough_steps(problem, Numerics(rtol=rtol))
+        return demand_of(problem, Numerics(rtol=rtol))
 
-    assert enough(2, 4) > 10 * enough(100, 100) > 100 * enough(100, 10_000) / 10
-    assert enough(1000, 10_000) == 100 and 200 < enough(1000, 10_000, 1e-9) < 500
+    assert asked(2, 4).early > 2400 and asked(2, 4).late > 2400
+    dense, products = asked(20, 10_000), asked(200, 10_000)
+    assert 30 < dense.early < products.early < 200 and dense.early > 2 * dense.late
+    assert 2.2 < asked(20, 10_000, 1e-9).early / dense.early < 2.5
+    assert asked(20, 10_000, loss="cross-entropy") == dense._replace(early=np.inf)
+    assert dense.steps == 5 and asked(2, 4, 1e-9).steps == 15
 
 
-def test_stops_and_limits_go_on_across_the_change(switched):
+def test_stops_and_limits_go_on_across_the_change(monkeypatch):
+    monkeypatch.setattr("faflow.flow.automatic.demand_of", demand(np.inf, 1000.0))
+    switched = run(decay())
     change = float(switched.legs[1].since)
     # Loss: sum over the unit inputs of w_i^2 / 2.
     loss = lambda t: 0.5 * np.sum(np.exp(-2 * RATES * t))  # noqa: E731

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from faflow.solvers import (
+    Demand,
     real_boundary,
     step_times_rate,
     tells_stiffness,
@@ -57,17 +58,38 @@ def test_estimate_is_h_lambda():
     assert float(step_times_rate(TSIT5, jnp.zeros((7, 2)))) == 0
 
 
-def test_fifteen_steps_close_to_the_boundary_are_stiff_unless_six_are_calm():
-    close, calm = stages(np.array([3.3]), 1.0, np.ones(1)), stages(np.ones(1), 1.0, np.ones(1))
+def test_what_is_only_rounding_tells_nothing():
+    step = stages(np.array([7.0]), 1e-3, np.ones(1))
+    assert float(step_times_rate(TSIT5, step)) == pytest.approx(7e-3, rel=1e-3)
+    assert float(step_times_rate(TSIT5, step, 1e-3)) == 0
 
-    def stiff(text):
-        watch = watch_stiffness()
-        for step in text:
-            watch = watched(watch, TSIT5, close if step == "x" else calm)
-        return bool(watch.stiff)
 
-    assert stiff(15 * "x") and not stiff(14 * "x")
-    assert stiff(5 * "xxx.....") and not stiff(5 * "xxx......")
+CLOSE, FAR = (stages(np.array([rate]), 1.0, np.ones(1)) for rate in (3.3, 1.0))
+
+
+def votes(text, early=1000.0, late=100.0, left=200.0):
+    """Of steps at the limit (x) and far from it, both of size 1 with `left` to go."""
+    watch = watch_stiffness()
+    for step in text:
+        watch = watched(
+            watch, TSIT5, CLOSE if step == "x" else FAR, jnp.asarray(1.0), jnp.asarray(left),
+            Demand(early, late, np.int64(15)),
+        )  # fmt: skip
+    return watch
+
+
+def test_steps_speak_by_what_stability_demands_of_the_rest():
+    """At a step's share of the boundary, 0.94 or 0.285, 188 or 57 steps are demanded of 200."""
+    assert float(votes("x").demanded) == pytest.approx(3.3 / 3.507 * 200, rel=1e-3)
+    assert float(votes(".").demanded) == pytest.approx(1.0 / 3.507 * 200, rel=1e-3)
+    assert int(votes("xxx").votes) == 3 and int(votes("xxx", late=190.0).votes) == 0
+    assert int(votes("...").votes) == 0 and int(votes("...", early=50.0).votes) == 3
+    assert int(votes("...", early=np.inf, left=1e9).votes) == 0
+
+
+def test_six_steps_against_begin_the_count_anew():
+    assert int(votes(5 * "xxx.....").votes) == 15
+    assert int(votes(5 * "xxx......").votes) == 0
 
 
 def test_which_methods_tell_stiffness():

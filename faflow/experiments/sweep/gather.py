@@ -6,13 +6,15 @@ Members of different widths or depths have different lengths of these: shorter o
 with nan.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from ..lazily import xr
 from .axes import label
 from .chunks import Chunk
 from .plan import Plan

@@ -1,16 +1,18 @@
 """One member of a sweep: its flow, summary and records as plain arrays."""
 
+from __future__ import annotations
+
 import time
 from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import numpy as np
-import xarray as xr
 
 from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
 from ..build import Experiment, build
 from ..errors import ConfigError
+from ..lazily import xr
 from ..resolve import Resolved
 from ..run import Note, compute
 from ..summary import Seconds

@@ -1,5 +1,7 @@
 """Run a sweep, or go on with one that was interrupted; open a stored one."""
 
+from __future__ import annotations
+
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -7,12 +9,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import xarray as xr
-
 from ..._results import Outcome
 from ..errors import ConfigError
 from ..expect import parse_bounds
 from ..files import replace_text, sync
+from ..lazily import xr
 from ..store import CONFIG, RECORDS, ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .chunks import CHUNKS, Chunk, read_chunks
