@@ -66,6 +66,7 @@ def largest(tree) -> jax.Array:
     return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
+@eqx.filter_jit
 def perturbed(state: State) -> State:
     """Every entry plus a gaussian of standard deviation 0.1 rms + 0.1 (zero weights move too)."""
     leaves, structure = jax.tree.flatten(state)

@@ -22,8 +22,8 @@ def check_network(resolved: Resolved, problem: FlowProblem) -> None:
     _check_loss(resolved, problem)
 
 
-def check_field(resolved: Resolved, problem: FlowProblem) -> None:
-    """The rule's field and laws, and the loss. ConfigError if one doesn't fit or is no number."""
+def check_shapes(resolved: Resolved, problem: FlowProblem) -> None:
+    """The rule's field and laws. ConfigError if one doesn't fit."""
     kind = f"is '{resolved.rule.kind}'"
     with blaming("rule.kind", resolved.suspects):
         if not field.fits(problem):
@@ -32,6 +32,12 @@ def check_field(resolved: Resolved, problem: FlowProblem) -> None:
         if not _are_laws(laws):
             what = f"whose laws() gave {type(laws).__name__}; give a dict of laws by name, or {{}}"
             raise ConfigError("rule.kind", f"{kind}, {what}")
+
+
+def check_start(resolved: Resolved, problem: FlowProblem) -> None:
+    """The field and the loss at the start. ConfigError if one is no number."""
+    kind = f"is '{resolved.rule.kind}'"
+    with blaming("rule.kind", resolved.suspects):
         loss, velocity = field.start(problem)
     if not field.finite(loss):
         what = f"gives a loss of {float(loss)} at the start; lower its scale, or init's"

@@ -39,11 +39,12 @@ class Member(NamedTuple):
     coordinates: dict[str, list[Any]]
 
 
-def compute_member(resolved: Resolved, weights: bool) -> Member:
-    """Run one member. A config that does not fit, once there are data, is a result too."""
+def compute_member(resolved: Resolved, weights: bool, trusted: bool = False) -> Member:
+    """Run one member. A config that does not fit, once there are data, is a result too. `trusted`:
+    another member of its program has run in this process."""
     try:
         with np.errstate(all="ignore"):
-            experiment = build(resolved)
+            experiment = build(resolved, trusted)
             summary, tree = compute(resolved, experiment, _silent, None, integrate_again)
     except ConfigError as error:
         return Member({"status": REFUSED, "message": str(error)}, {}, {})

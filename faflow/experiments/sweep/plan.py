@@ -26,6 +26,7 @@ class Plan:
     def __init__(self, table: dict[str, Any], base: Path, name: str):
         self.table = {"name": name, **table}
         self.base = base
+        self.trusted: set[int] = set()  # programs that this process has run a member of
         self.section = load.parse_sweep(self.table)
         self.grid: Grid = grid_of(self.section)
         first = self.resolve(0).config
