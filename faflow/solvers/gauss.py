@@ -88,7 +88,7 @@ class GaussLegendre(AbstractCountingSolver):
 
     The error estimate has the size of h^{2s} y^{(2s)}, by divided differences of slopes: one order
     below the method's own error, like that of an explicit pair. `memory`: sweeps whose secants are
-    kept, 2 * memory * stages vectors of the state's size. `strict`: a step whose stages do not
+    kept, memory * stages vectors of the state's size. `strict`: a step whose stages do not
     settle to rounding has failed. A kinked field may have no stages to find (they jump between two
     modes for ever); `strict = False` sweeps without secants and takes the last ones.
     """
@@ -145,9 +145,8 @@ class GaussLegendre(AbstractCountingSolver):
             return ravel_pytree(terms.vf(time, unravel(flat + shift), args))[0]
 
         slopes = lambda shifts: jax.vmap(field)(times, shifts)  # noqa: E731
-        matrix = h * jnp.asarray(a, flat.dtype)
-        start = matrix @ _extrapolated(state, nodes, c)
-        end = self._solve(slopes, matrix, start, flat, state.secants)
+        start = h * jnp.asarray(a, flat.dtype) @ _extrapolated(state, nodes, c)
+        end = self._solve(slopes, h, start, flat, state.secants)
         shift = h * jnp.asarray(b, flat.dtype) @ end.slopes + state.lost
         y1 = flat + shift
         last = field(t1, shift)
@@ -171,10 +170,11 @@ class GaussLegendre(AbstractCountingSolver):
         y1: Any = unravel(y1)
         return y1, error, {"y0": y0, "y1": y1}, later, result
 
-    def _solve(self, slopes, matrix: Array, start: Array, flat: Array, secants: Secants) -> Sweep:
+    def _solve(self, slopes, h: Scalar, start: Array, flat: Array, secants: Secants) -> Sweep:
         """Sweep over the stages until they move by rounding, or stop coming closer."""
         most = SWEEPS if self.strict else UNSETTLED
-        size = norm(flat)
+        size, tableau = norm(flat), gauss_tableau(self.stages)[0]
+        matrix = h * jnp.asarray(tableau, flat.dtype)
         unit = _unit(flat, start)
 
         def body(now: Sweep) -> Sweep:
@@ -183,9 +183,10 @@ class GaussLegendre(AbstractCountingSolver):
             change, known = norm(move), now.secants
             if self.strict and self.memory:
                 # The first sweep has nothing to differ from.
-                known, move = refined(
-                    known, now.move, k - now.slopes, now.sweeps > 0, size, matrix, move
+                known, weights = refined(
+                    known, now.move, k - now.slopes, now.sweeps > 0, size, h, tableau, move
                 )  # fmt: skip
+                move = move + (matrix @ weights) @ known.changes
             closer, begun = change < now.change, jnp.where(now.sweeps == 0, change, now.first)
             count = now.sweeps + 1
             done = (change <= SOLVED * unit) | (~closer & (count > 2) & (change <= ROUNDING * unit))

@@ -3,7 +3,9 @@
 Each row of `moves` is a difference of two points, the same row of `changes` the field's difference;
 across the span of the moves J is taken for zero (multi-secant quasi-Newton, Fang & Saad 2009).
 Points of different stages and steps serve alike, since J varies slowly: what one step learns speeds
-up the next.
+up the next. The weights of the secants in a point solve a least-squares problem, and are as good
+from a sketch of its vectors, a random projection to a few times as many entries as there are
+secants (Woodruff 2014, section 2): passes over whole vectors are what a cheap field cannot pay.
 """
 
 from typing import NamedTuple
@@ -15,16 +17,19 @@ import numpy as np
 from .._types import Array, Flag, Integer, Scalar
 
 RESOLVED = 1000  # units in the last place that a move must span to tell anything
+SKETCH = 127  # entries of a sketch; a prime, lest whole columns of a weight matrix be summed
 
 
 class Secants(NamedTuple):
-    """`moves`, `changes` (m, n), `gram` = moves moves^T, `cross` = moves changes^T (m, m).
+    """`changes` (m, n), sketches of the `moves` and `seen` changes (m, d), `gram` = moves moves^T,
+    `cross` = moves seen^T (m, m).
 
     A ring: rows from `slot` on are overwritten next; empty rows are zero and do nothing.
     """
 
-    moves: Array
     changes: Array
+    moves: Array
+    seen: Array
     gram: Array
     cross: Array
     slot: Integer
@@ -33,7 +38,19 @@ class Secants(NamedTuple):
 def no_secants(memory: int, size: int, dtype) -> Secants:
     """An empty model: J = 0."""
     rows, square = jnp.zeros((memory, size), dtype), jnp.zeros((memory, memory), dtype)
-    return Secants(rows, rows, square, square, jnp.zeros((), jnp.int32))
+    short = rows[:, :SKETCH]
+    return Secants(rows, short, short, square, square, jnp.zeros((), jnp.int32))
+
+
+def sketched(rows: Array) -> Array:
+    """(r, n) to (r, d): blocks of d entries, summed with random signs; exact where n <= d."""
+    count, size = rows.shape
+    if size <= SKETCH:
+        return rows
+    blocks = -(-size // SKETCH)
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (blocks, 1)).astype(rows.dtype)
+    padded = jnp.pad(rows, ((0, 0), (0, blocks * SKETCH - size)))
+    return jnp.sum(padded.reshape(count, blocks, SKETCH) * signs[None], axis=1)
 
 
 def refined(
@@ -42,47 +59,55 @@ def refined(
     change: Array,
     fresh: Flag,
     size: Scalar,
-    matrix: Array,
+    step: Scalar,
+    tableau: np.ndarray,
     residual: Array,
 ) -> tuple[Secants, Array]:
-    """The model with rows move, change (s, n) in place of its oldest, if `fresh`; and the Newton
-    step D (s, n) of D_i - sum_j matrix_ij J D_j = residual_i by it. The rows of the ring are a
-    multiple of s.
+    """The model with rows move, change (s, n) in place of its oldest, if `fresh`; and the weights q
+    (s, m) of the changes in J D, D the Newton step by it: D_i - step sum_j tableau_ij J D_j =
+    residual_i. The rows of the ring are a multiple of s.
 
     A move too short against `size`, the norm of the points that differ by it, tells nothing and
-    displaces nothing. Every pass over the rows costs as much as a small field: two products.
+    displaces nothing.
     """
     rows = move.shape[0]
     put, at, zero = jax.lax.dynamic_update_slice, secants.slot, jnp.zeros((), jnp.int32)
     block = lambda array: jax.lax.dynamic_slice_in_dim(array, at, rows)  # noqa: E731
     short = RESOLVED * jnp.finfo(move.dtype).eps * size
+    move, seen, right = sketched(move), sketched(change), sketched(residual)
     tells = (fresh & (jnp.sum(move * move, axis=1) > short**2))[:, None]
+    changes = put(secants.changes, jnp.where(tells, change, block(secants.changes)), (at, zero))
     move = jnp.where(tells, move, block(secants.moves))
-    change = jnp.where(tells, change, block(secants.changes))
-    moves = put(secants.moves, move, (at, zero))
-    changes = put(secants.changes, change, (at, zero))
-    along = jnp.concatenate([move, change, residual]) @ moves.T
+    seen = jnp.where(tells, seen, block(secants.seen))
+    moves, all_seen = put(secants.moves, move, (at, zero)), put(secants.seen, seen, (at, zero))
+    along = jnp.concatenate([move, seen, right]) @ moves.T
     gram = put(put(secants.gram, along[:rows], (at, zero)), along[:rows].T, (zero, at))
     cross = put(secants.cross, along[rows : 2 * rows].T, (zero, at))
-    cross = put(cross, move @ changes.T, (at, zero))
+    cross = put(cross, move @ all_seen.T, (at, zero))
     slot = jnp.where(fresh, (at + rows) % moves.shape[0], at)
-    q = _coefficients(gram, cross, along[2 * rows :], matrix)
-    return Secants(moves, changes, gram, cross, slot), residual + matrix @ (q @ changes)
+    q = _weights(gram, cross, along[2 * rows :], step, tableau)
+    return Secants(changes, moves, all_seen, gram, cross, slot), q
 
 
-def _coefficients(gram: Array, cross: Array, right: Array, matrix: Array) -> Array:
-    """q (s, m) of D_i = residual_i + sum_j matrix_ij changes^T q_j, from
-    gram q_i - sum_j matrix_ij cross q_j = right_i = moves residual_i.
+def _weights(gram: Array, cross: Array, right: Array, step: Scalar, tableau: np.ndarray) -> Array:
+    """q (s, m) of D_i = residual_i + step sum_j tableau_ij changes^T q_j, from
+    gram q_i - step sum_j tableau_ij cross q_j = right_i = moves residual_i.
 
-    Solved for moves of length 1, and damped: secants may be nearly parallel.
+    One system of m for each eigenvalue of the tableau, one of a conjugate pair; for moves of length
+    1, and damped: secants may be nearly parallel.
     """
     squares = jnp.diagonal(gram)
     scale = jnp.where(squares > 0, 1 / jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
     both = jnp.outer(scale, scale)
     damp = 0.01 * jnp.finfo(gram.dtype).eps ** 0.5
     damped = both * gram + damp * np.eye(len(scale), dtype=gram.dtype)
-    stages = len(right)
-    identity = np.eye(stages, dtype=gram.dtype)
-    system = jnp.kron(identity, damped) - jnp.kron(matrix, both * cross)
-    q = jnp.linalg.solve(system, (right * scale[None, :]).reshape(-1))
-    return q.reshape(right.shape) * scale[None, :]
+    values, vectors = np.linalg.eig(tableau)
+    kept = np.imag(values) >= 0
+    into = np.linalg.inv(vectors)[kept]
+    back = vectors[:, kept] * np.where(np.imag(values[kept]) > 0, 2, 1)
+    kind = jnp.complex128 if gram.dtype == jnp.float64 else jnp.complex64
+    turned = jnp.asarray(into, kind) @ (right * scale[None, :]).astype(kind)
+    shifts = step.astype(kind) * jnp.asarray(values[kept], kind)
+    systems = damped.astype(kind)[None] - shifts[:, None, None] * (both * cross).astype(kind)[None]
+    z = jnp.linalg.solve(systems, turned[..., None])[..., 0]
+    return (jnp.asarray(back, kind) @ z).real * scale[None, :]

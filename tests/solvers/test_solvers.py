@@ -184,12 +184,14 @@ def test_secants_give_newton_its_jacobian():
     """Three secants of a linear field in R^3 determine it; with none, a Newton step is none."""
     rng = np.random.default_rng(0)
     jacobian, moves = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
-    matrix, residual = 0.3 * gauss_tableau(2)[0], jnp.asarray(rng.standard_normal((2, 3)))
+    tableau, residual = gauss_tableau(2)[0], jnp.asarray(rng.standard_normal((2, 3)))
+    matrix = 0.3 * tableau
     empty, one, yes = no_secants(6, 3, residual.dtype), jnp.ones(()), jnp.asarray(True)
 
     def after(secants, moves, fresh=yes):
         given = jnp.asarray(moves), jnp.asarray(moves @ jacobian.T), fresh, one
-        return refined(secants, *given, jnp.asarray(matrix), residual)
+        known, q = refined(secants, *given, jnp.asarray(0.3), tableau, residual)
+        return known, residual + matrix @ (q @ known.changes)
 
     unknown, step = after(empty, moves, ~yes)
     np.testing.assert_array_equal(step, residual)
