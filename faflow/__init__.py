@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .experiments.errors import ConfigError
     from .experiments.run import Result, run
-    from .experiments.run import open_result as open
+    from .experiments.sweep import open_stored as open
+    from .experiments.sweep import plan_of, run_sweep
     from .flow import FlowProblem, Numerics, integrate
 
 __version__ = "0.1.0"
@@ -22,8 +23,10 @@ _DOORS = {
     "Numerics": ("flow", "Numerics"),
     "Result": ("experiments.run", "Result"),
     "integrate": ("flow", "integrate"),
-    "open": ("experiments.run", "open_result"),
+    "open": ("experiments.sweep", "open_stored"),
+    "plan_of": ("experiments.sweep", "plan_of"),
     "run": ("experiments.run", "run"),
+    "run_sweep": ("experiments.sweep", "run_sweep"),
 }
 __all__ = [
     "ConfigError",
@@ -33,7 +36,9 @@ __all__ = [
     "__version__",
     "integrate",
     "open",
+    "plan_of",
     "run",
+    "run_sweep",
 ]
 
 

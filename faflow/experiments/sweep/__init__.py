@@ -5,6 +5,7 @@ from .plan import plan_of as plan_of
 from .sweep import Progress as Progress
 from .sweep import Sweep as Sweep
 from .sweep import is_sweep as is_sweep
+from .sweep import open_stored as open_stored
 from .sweep import open_sweep as open_sweep
 from .sweep import run_sweep as run_sweep
 from .tables import sweep_rows as sweep_rows

@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..expect import parse_bounds
 from ..files import replace_text, sync
 from ..lazily import xr
+from ..run import Result, open_result
 from ..store import CONFIG, RECORDS, ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .chunks import CHUNKS, Chunk, read_chunks
@@ -108,6 +109,11 @@ def open_sweep(folder: str | Path) -> Sweep:
     plan = Plan(table, folder, table["name"])
     tree = gather(plan, read_chunks(folder), attributes(plan, provenance))
     return Sweep(_summary(plan, tree), tree, folder, fresh=False)
+
+
+def open_stored(folder: str | Path) -> Result | Sweep:
+    """What a folder holds, of one run or of a sweep. ConfigError if it is neither."""
+    return open_sweep(folder) if is_sweep(folder) else open_result(folder)
 
 
 def _run(

@@ -1,0 +1,306 @@
+"""`faflow sweep` as a user meets it: members are single runs, nothing finished is lost, bad input
+is one line and harms nothing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import faflow
+from faflow.cli import main
+from faflow.experiments import plan_of, run_sweep
+from faflow.experiments.errors import ConfigError
+from faflow.experiments.sweep.chunks import chunk_paths
+from faflow.flow import integrate as integrate_module
+
+SWEEP = """
+[sweep.product]
+"network.activation" = ["linear", "tanh"]
+"feedback.scale" = [0.5, 1.0, 2.0]
+seed = { count = 4 }
+"""
+MEMBERS = 24
+
+
+@pytest.fixture
+def sweep(config: Path) -> Path:
+    """The valid config with a grid of 2 x 3 x 4 members, of which tanh breaks the bound."""
+    config.write_text(config.read_text() + SWEEP)
+    return config
+
+
+def run(path: Path, **options):
+    return run_sweep(plan_of(path), workers=1, **options)
+
+
+def figures(folder: Path) -> xr.Dataset:
+    with xr.open_datatree(folder / "result.nc", engine="h5netcdf") as tree:
+        return tree.load()["figures"].to_dataset()
+
+
+def same(one: xr.DataTree, other: xr.DataTree) -> bool:
+    """Equal to the last bit, but for seconds."""
+    return all(
+        one[group].to_dataset().drop_vars("solver.seconds", errors="ignore").identical(
+            other[group].to_dataset().drop_vars("solver.seconds", errors="ignore")
+        )
+        for group in one.children
+    ) and set(one.children) == set(other.children)  # fmt: skip
+
+
+def test_members_are_single_runs(sweep: Path, tmp_path: Path) -> None:
+    found = run(sweep, out=tmp_path / "all")
+    assert found.summary["statuses"] == {"completed": MEMBERS}
+    data = found.records["figures"].to_dataset()
+    assert data.sizes == {
+        "network.activation": 2,
+        "feedback.scale": 3,
+        "seed": 4,
+        "hidden_layer": 1,
+    }
+    table = sweep.read_text().split("[sweep.product]")[0]
+    sweep.with_name("one.toml").write_text(table)
+    for values in (("linear", 2.0, 3), ("tanh", 0.5, 0)):
+        sets = dict(zip(("network.activation", "feedback.scale", "seed"), values, strict=True))
+        overrides = [f"{key}={json.dumps(value)}" for key, value in sets.items()]
+        single = faflow.run(tmp_path / "one.toml", overrides=overrides, store_result=False)
+        here = data.sel(sets)
+        assert float(here["loss.final"]) == pytest.approx(
+            single.summary["loss"]["final"], rel=1e-12
+        )
+        name = "laws.layer-balance.drift"
+        assert here[name].values == pytest.approx(single.summary["laws"]["layer-balance"]["drift"])
+        records = found.records["records"].to_dataset().sel(sets)
+        np.testing.assert_allclose(records["loss"], single.records["records"]["loss"], rtol=1e-12)
+    # The control: another member is another flow.
+    assert float(data["loss.final"].std()) > 0
+
+
+def test_the_data_set_has_names_and_provenance(sweep: Path, tmp_path: Path) -> None:
+    run(sweep, out=tmp_path / "all")
+    opened = faflow.open(tmp_path / "all")
+    records = opened.records["records"].to_dataset()
+    assert records["loss"].dims == ("network.activation", "feedback.scale", "seed", "time")
+    assert list(records["feedback.scale"].values) == [0.5, 1.0, 2.0]
+    assert list(records["network.activation"].values) == ["linear", "tanh"]
+    assert records["loss"].attrs["units"] == "1"
+    assert {"faflow", "jax", "source", "config"} <= set(opened.records.attrs)
+    assert opened.exit_code == 1  # tanh keeps no law
+
+
+def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
+    grid = '[sweep.product]\n"feedback.scale" = [0.5, 1.0]\n"flow.rtol" = [1e-6, 1e-8]\n'
+    grid += "seed = {count = 2}\n"
+    config.write_text(config.read_text() + grid)
+    jax.clear_caches()
+    guarded = eqx.filter_jit(eqx.debug.assert_max_traces(integrate_module.solve_leg, max_traces=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integrate_module, "compiled_leg", guarded)
+        assert run(config, out=tmp_path / "all").summary["programs"] == 1
+    # The control: another width is another program.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integrate_module, "compiled_leg", guarded)
+        with pytest.raises(Exception, match="trace"):
+            run_sweep(plan_of(config, ["network.widths=[3,4,1]"]), workers=1, out=tmp_path / "wide")
+
+
+def test_interrupted_and_gone_on_with(sweep: Path, tmp_path: Path) -> None:
+    whole = run(sweep, out=tmp_path / "whole").records
+
+    class Stop(Exception):
+        pass
+
+    def stop_at(count: int):
+        def tell(progress) -> None:
+            if progress.done >= count:
+                raise Stop
+
+        return tell
+
+    for count in (1, 4, 9):
+        with pytest.raises(Stop):
+            run(sweep, out=tmp_path / "parts", tell=stop_at(count))
+    opened = faflow.open(tmp_path / "parts")
+    assert 9 <= MEMBERS - opened.summary["statuses"]["pending"] < MEMBERS
+    assert opened.exit_code == 3
+    times = {path: path.stat().st_mtime_ns for path in chunk_paths(tmp_path / "parts")}
+    assert times
+    again = run(sweep, out=tmp_path / "parts")
+    assert same(again.records, whole)
+    assert not (tmp_path / "parts" / "chunks").exists()
+    # And once more it is found.
+    assert not run(sweep, out=tmp_path / "parts").fresh
+
+
+def test_killed_at_any_moment(sweep: Path, tmp_path: Path) -> None:
+    """SIGKILL thrice, early and late; `benchmarks/kill_sweep.py` does it thirty times."""
+    whole = run(sweep, out=tmp_path / "whole").records
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "faflow.cli", "sweep", str(sweep), "--out", str(folder),
+               "--workers", "1"]  # fmt: skip
+    durable = 0
+    for delay in (0.3, 2.0):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+        )
+        until = time.monotonic() + 120
+        while time.monotonic() < until and process.poll() is None:
+            if len(chunk_paths(folder)) > durable:
+                time.sleep(delay / 10)
+                break
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        if (folder / "result.nc").exists():
+            break
+        assert len(chunk_paths(folder)) > durable
+        durable = len(chunk_paths(folder))
+        faflow.open(folder)
+    assert same(run(sweep, out=folder).records, whole)
+
+
+def test_a_damaged_chunk_is_named_and_mended(sweep: Path, tmp_path: Path) -> None:
+    whole = run(sweep, out=tmp_path / "whole").records
+    folder = tmp_path / "parts"
+
+    def tell(progress) -> None:
+        if progress.done >= 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(sweep, out=folder, tell=tell)
+    path = chunk_paths(folder)[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"damaged chunk .*--repair"):
+        run(sweep, out=folder)
+    assert same(run(sweep, out=folder, repair=True).records, whole)
+
+
+def test_one_process_at_a_time(sweep: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "held"
+
+    def tell(progress) -> None:
+        if progress.done:
+            with pytest.raises(ConfigError, match="is at work"):
+                run(sweep, out=folder)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(sweep, out=folder, tell=tell)
+
+
+def test_another_config_is_refused_with_the_difference(sweep: Path, tmp_path: Path) -> None:
+    run(sweep, out=tmp_path / "all")
+    before = (tmp_path / "all" / "result.nc").read_bytes()
+    with pytest.raises(ConfigError, match=r"flow\.t1 0\.5, now 0\.25"):
+        run_sweep(plan_of(sweep, ["flow.t1=0.25"]), workers=1, out=tmp_path / "all")
+    assert (tmp_path / "all" / "result.nc").read_bytes() == before
+    replaced = run_sweep(
+        plan_of(sweep, ["flow.t1=0.25"]), workers=1, out=tmp_path / "all", replace=True
+    )
+    assert replaced.fresh
+
+
+def test_a_full_disk_leaves_what_was_there(sweep: Path, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "full"
+    calls = {"left": 2}
+    real = os.replace
+
+    def refuse(*paths) -> None:
+        calls["left"] -= 1
+        if calls["left"] < 0:
+            raise OSError(28, "No space left on device")
+        real(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("faflow.experiments.sweep.chunks.os.replace", refuse)
+        with pytest.raises(ConfigError, match="No space left"):
+            run(sweep, out=folder)
+    assert len(chunk_paths(folder)) == 2
+    assert run(sweep, out=folder).summary["statuses"] == {"completed": MEMBERS}
+
+
+def test_members_that_end_early_are_results(config: Path, tmp_path: Path) -> None:
+    config.write_text(
+        config.read_text() + '[sweep.product]\n"flow.max_steps" = [3, 100000]\nseed = {count = 2}\n'
+    )
+    found = run(config, out=tmp_path / "all")
+    assert found.summary["statuses"] == {"completed": 2, "max-steps": 2}
+    assert found.exit_code == 3
+    loss = found.records["records"]["loss"]
+    assert np.isnan(loss.sel({"flow.max_steps": 3}).values).any()
+    assert np.isfinite(loss.sel({"flow.max_steps": 100000}).values).all()
+
+
+def test_widths_of_different_depth_share_a_data_set(config: Path, tmp_path: Path) -> None:
+    config.write_text(
+        config.read_text() + '[sweep.product]\n"network.widths" = [[3, 2, 1], [3, 4, 2, 1]]\n'
+    )
+    found = run(config, out=tmp_path / "all")
+    drift = found.records["figures"]["laws.layer-balance.drift"]
+    assert drift.dims == ("network.widths", "hidden_layer")
+    assert list(drift["network.widths"].values) == ["3-2-1", "3-4-2-1"]
+    assert np.isnan(drift.values).tolist() == [[False, True], [False, False]]
+
+
+def test_zipped_axes_go_together(config: Path, tmp_path: Path) -> None:
+    config.write_text(
+        config.read_text()
+        + '[sweep.zip]\n"feedback.scale" = [0.5, 2.0]\n"init.scale" = [1.0, 3.0]\n'
+    )
+    found = run(config, out=tmp_path / "all").records["figures"]
+    assert found["loss.final"].dims == ("zip",)
+    assert list(found["init.scale"].values) == [1.0, 3.0]
+
+
+BAD = {
+    '[sweep.product]\n"feedback.scael" = [1.0]\n': "feedback.scael: ",
+    "[sweep.product]\nseed = []\n": "sweep.product.seed: is an empty list",
+    "[sweep.product]\nseed = { count = 0 }\n": "sweep.product.seed: has count = 0",
+    "[sweep]\n": "sweep: has no axis",
+    "[sweep.product]\nseed = { count = 30_000 }\n": "--yes",
+    "[sweep.product]\nseed = { count = 9_000_000_000 }\n": "count = 9000000000",
+    '[sweep.product]\n"flow.saves" = [3, 4]\n': "flow.saves: can't be varied",
+    '[sweep.product]\n"name" = ["a", "b"]\n': "can't be varied",
+    '[sweep.product]\n"network.widths" = [[3, 2, 1], [4, 2, 1]]\n': None,
+    '[sweep.product]\n"rule.kind" = ["gradient", "gradiant"]\n': "did you mean 'gradient'",
+    "[sweep.product]\nseed = 3\n": "give a list of values",
+    "[sweep.zip]\nseed = [1, 2]\n\"feedback.scale\" = [1.0]\n": "lists of one length",
+    "[sweep.product]\nseed = [1, 1]\n": "lists 1 twice",
+    "[sweep]\nchunk = 3\n": "sweep.chunk: is not a key",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_input_is_one_line(text: str, config: Path, capsys: pytest.CaptureFixture) -> None:
+    config.write_text(config.read_text() + text)
+    code = main(["sweep", str(config), "--workers", "1", "--out", "bad"])
+    err = capsys.readouterr().err
+    if BAD[text] is None:  # found when the data are there: the member's own outcome
+        assert code == 3
+        assert figures(Path("bad"))["status"].values.tolist() == ["completed", "refused"]
+        return
+    assert code == 2
+    assert BAD[text] in err
+    assert err.count("\n") == 1
+    assert not Path("bad").exists()
+
+
+def test_run_and_sweep_know_each_other(sweep: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["run", str(sweep)]) == 2
+    assert "run it with `faflow sweep`" in capsys.readouterr().err
+    shutil.copy(sweep, "plain.toml")
+    Path("plain.toml").write_text(sweep.read_text().split("[sweep.product]")[0])
+    assert main(["sweep", "plain.toml"]) == 2
+    assert "`faflow run`" in capsys.readouterr().err
