@@ -91,7 +91,15 @@ def _parser() -> _Parser:
     sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
     sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
     sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
-    sweep.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
+    sweep.add_argument(
+        "--on", default="local", metavar="ENGINE",
+        help="local, here, dask, dask://HOST:PORT, slurm, slurm-local (default local)",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+        help="of a Slurm job, e.g. slurm_partition=long timeout_min=60",
+    )  # fmt: skip
     show = command("show", _show, "print a config with every default written out")
     show.add_argument("config", metavar="CONFIG")
     laws = command("laws", _laws, "count and find the laws of a config's rule on its network")
@@ -192,7 +200,8 @@ def _sweep(arguments: Any) -> int:
         with _bar(plan.name, arguments.json) as tell:
             found = experiments.run_sweep(
                 plan, out=arguments.out, replace=arguments.replace, repair=arguments.repair,
-                workers=arguments.workers, confirmed=arguments.yes, tell=tell,
+                workers=arguments.workers, confirmed=arguments.yes, tell=tell, on=arguments.on,
+                options=experiments.apply_overrides({}, arguments.job),
             )  # fmt: skip
         if arguments.json:
             print(json.dumps(found.summary, indent=2, allow_nan=False))

@@ -56,7 +56,8 @@ THIRD_PARTY = {
     "cli": OUTPUT | {"xarray"},
     "report": OUTPUT,
 }
-LAZY_THIRD_PARTY = {"tasks": DATA_SETS}
+CLUSTER = frozenset({"distributed", "submitit"})
+LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "experiments": CLUSTER}
 
 MAX_FUNCTION_LINES = 60
 MAX_MODULE_LINES = 400

@@ -7,6 +7,7 @@ from .discover import find_laws as find_laws
 from .discover import law_lines as law_lines
 from .dump import config_text as config_text
 from .errors import ConfigError as ConfigError
+from .load import apply_overrides as apply_overrides
 from .programs import in_precision as in_precision
 from .run import Result as Result
 from .run import open_result as open_result

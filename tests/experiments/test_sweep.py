@@ -1,6 +1,7 @@
 """`faflow sweep` as a user meets it: members are single runs, nothing finished is lost, bad input
 is one line and harms nothing."""
 
+import importlib
 import json
 import os
 import shutil
@@ -20,7 +21,8 @@ from faflow.cli import main
 from faflow.experiments import plan_of, run_sweep
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.sweep.chunks import chunk_paths
-from faflow.flow import integrate as integrate_module
+
+integrate_module = importlib.import_module("faflow.flow.integrate")
 
 SWEEP = """
 [sweep.product]

@@ -44,7 +44,10 @@ class Driver:
                     queue.learn(report)
                     yield report
                 if broken:
-                    self._suspect([*broken, *flying.values()])
+                    broken += flying.values()
+                    self._suspect(broken)
+                    for task in broken:
+                        queue.without(task)
                     flying.clear()
                     engine.shutdown(wait=False, cancel_futures=True)
                     engine = self._start()

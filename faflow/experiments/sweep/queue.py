@@ -42,6 +42,10 @@ class Queue:
         known = self._paces[report.task.program]
         self._paces[report.task.program] = min((known or float("inf"), *report.seconds))
 
+    def without(self, task: Task) -> None:
+        """A task came to nothing, so that another one of its program has to tell the pace."""
+        self._begun.discard(task.program)
+
     def seconds_left(self) -> float | None:
         """The work that waits, shared by all workers; None while a program's pace is not known."""
         left = 0.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +17,9 @@ from ..run import Result, open_result
 from ..store import CONFIG, RECORDS, ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .chunks import CHUNKS, Chunk, read_chunks
+from .clusters import Start, engine
 from .drive import Driver
-from .engines import Here, cores, one_thread_each, processes
+from .engines import cores, one_thread_each
 from .folder import alone, full, is_done, open_folder, stored_table
 from .gather import PENDING, attributes, gather
 from .member import REFUSED
@@ -66,16 +66,18 @@ def run_sweep(
     repair: bool = False,
     workers: int | None = None,
     confirmed: bool = False,
-    start: Callable[[], Executor] | None = None,
+    on: str = "local",
+    options: Mapping[str, Any] | None = None,
     note: Callable[[str], None] = lambda text: None,
     tell: Tell = lambda progress: None,
 ) -> Sweep:
     """Run what has not run yet of a sweep, and gather it.
 
-    `workers`: processes (as many as there are cores, unless given; 1: none but this one);
-    `start`: makes another engine (`clusters`). Interrupted at any moment, the same call goes on
-    with the members that are not durable yet. `repair`: members of damaged chunks run again.
-    ConfigError for bad input, a changed config, or a folder where another process is at work.
+    `on`: where (`clusters.engine`, with its `options`); `workers`: how many at a time (as many as
+    there are cores, unless given; 1: this process and no other). Interrupted at any moment, the
+    same call goes on with the members that are not durable yet. `repair`: members of damaged chunks
+    run again. ConfigError for bad input, a changed config, or a folder where another process is at
+    work.
     """
     plan.check()
     if plan.grid.size > ASK and not confirmed:
@@ -83,12 +85,13 @@ def run_sweep(
         raise ConfigError("sweep", what)
     note(plan.text())
     folder = ROOT / plan.name if out is None else Path(out)
+    start = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
     with alone(folder):
         if is_done(folder):
             return open_sweep(folder)
         try:
-            lost = _run(plan, folder, repair, workers, start, tell)
+            lost = _run(plan, folder, repair, workers or cores(), start, tell)
             return _finish(plan, folder, lost)
         except OSError as error:
             raise full(folder, error) from error
@@ -120,8 +123,8 @@ def _run(
     plan: Plan,
     folder: Path,
     repair: bool,
-    workers: int | None,
-    start: Callable[[], Executor] | None,
+    workers: int,
+    start: Start,
     tell: Tell,
 ) -> list[int]:
     """Run all members that no chunk holds; those that could not be run are returned."""
@@ -131,12 +134,8 @@ def _run(
         for member, summary in zip(chunk.members, chunk.summaries, strict=True)
     }
     left = [[m for m in members if m not in statuses] for members in plan.programs]
-    waiting = sum(map(len, left))
-    count = min(cores(), waiting) if workers is None else workers
-    queue = Queue(str(folder.resolve()), left, max(1, count))
-    if start is None:
-        start = Here if count <= 1 else lambda: processes(count)
-    driver = Driver(start, 1 if count <= 1 else 2 * count)
+    queue = Queue(str(folder.resolve()), left, workers)
+    driver = Driver(start, ahead=1 if workers == 1 else 2 * workers)
     tell(_progress(plan, statuses, queue))
     with one_thread_each():
         for report in driver.run(queue):
