@@ -76,6 +76,10 @@ def _parser() -> _Parser:
     run.add_argument("--out", metavar="DIR", help="the result folder itself (default results/NAME)")
     run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
     run.add_argument("--replace", action="store_true", help="replace a stored result if it differs")
+    run.add_argument(
+        "--distributed", action="store_true",
+        help="one of several processes that run this command together (docs/large-flows.md)",
+    )  # fmt: skip
     run.add_argument("--no-figures", action="store_true", help="draw nothing")
     run.add_argument(
         "--certify", action="store_true",
@@ -155,6 +159,8 @@ def _programs() -> Path | None:
 
 def _run(arguments: Any) -> int:
     codes, summaries = [], []
+    if arguments.distributed and (code := _reporting_errors(lambda: _join(arguments))[0]) != DONE:
+        return code
     several = len(arguments.configs) > 1
     for config in arguments.configs:
         code, summary = _reporting_errors(lambda c=config: _run_one(c, arguments, several))
@@ -165,6 +171,24 @@ def _run(arguments: Any) -> int:
         found = summaries if several else summaries[0]
         print(json.dumps(found, indent=2, allow_nan=False))
     return next(code for code in PRIORITY if code in codes)
+
+
+def _join(arguments: Any) -> tuple[int, None]:
+    from .experiments import ConfigError, processes
+
+    if arguments.certify or arguments.certify_with is not None:
+        raise ConfigError("--distributed", "certifies nothing; leave out --certify")
+    sys.stdout.flush()
+    own = os.dup(1)
+    os.dup2(2, 1)  # gloo says there that it is connected, and stdout may have to be JSON alone
+    try:
+        processes.join()
+    finally:
+        os.dup2(own, 1)
+        os.close(own)
+    if not processes.is_first():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return DONE, None
 
 
 def _reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
@@ -190,13 +214,15 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
     with _jax(resolved.config.precision):
         meter = _meter(arguments.json)
         result = experiments.run(
-            resolved, out=out, replace=arguments.replace, note=_note, meter=meter
+            resolved, out=out, replace=arguments.replace, note=_note, tell=_tell, meter=meter
         )
         if certified:
             result = experiments.certify(
                 resolved, result, arguments.certify_with, note=_note, meter=meter
             )
     folder = result.folder
+    if folder is None:  # another process has it, and prints
+        return result.exit_code, None
     missing = folder is not None and (result.fresh or not (folder / "figures").exists())
     if folder is not None and missing and not arguments.no_figures:
         _draw(folder)
@@ -208,6 +234,10 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
 def _note(text: str) -> None:
     if sys.stderr.isatty():
         print(f"faflow: {text} ...", file=sys.stderr, flush=True)
+
+
+def _tell(text: str) -> None:
+    print(f"faflow: {text}", file=sys.stderr, flush=True)
 
 
 def _meter(quiet: bool) -> Any:

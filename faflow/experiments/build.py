@@ -39,6 +39,7 @@ from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
 from .kept import KEPT, is_kept
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
+from .large import check_split, split_of
 from .resolve import Resolved, make, save_times
 from .start import check_field, check_network
 
@@ -65,6 +66,7 @@ class Experiment(NamedTuple):
 
 def build(resolved: Resolved) -> Experiment:
     """The experiment of a config. ConfigError where sections don't fit together."""
+    check_split(resolved, split_of(resolved))
     task = _task(resolved)
     _check_widths(resolved, task)
     rule = make("rule", resolved.rule)
@@ -72,7 +74,8 @@ def build(resolved: Resolved) -> Experiment:
     weights, feedback = _weights_and_feedback(resolved, rule.form, task)
     weights = _network(resolved, weights)
     rule = _taught(resolved, rule, task, weights)
-    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, task.data)
+    data = task.data.in_blocks(resolved.flow.block)
+    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, data)
     check_network(resolved, problem)
     _check_slaved_readout(problem)
     check_field(resolved, problem)

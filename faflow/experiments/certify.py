@@ -17,6 +17,7 @@ import xarray as xr
 from . import store
 from .build import build
 from .errors import ConfigError
+from .large import mesh_of
 from .resolve import REACH, Resolved, resolve_config
 from .run import Note, Result, compute
 from .summary import plain
@@ -78,7 +79,7 @@ def certify(
         return result
     note("certifying: the same flow once more")
     with np.errstate(all="ignore"):
-        summary, tree = compute(other, build(other), note, meter)
+        summary, tree = compute(other, build(other), note, meter, mesh_of(other))
     most = MOST[resolved.config.precision]
     certificate = {
         **wanted,

@@ -133,4 +133,4 @@ def real_matrix(argument: str, values: Any) -> np.ndarray:
 def _to_jax(argument: str, array: np.ndarray) -> jax.Array:
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     check_within(argument, array, float(np.finfo(dtype).max))
-    return jnp.asarray(array.astype(dtype))
+    return jnp.array(array, dtype)  # a copy: the array may be the caller's
