@@ -201,7 +201,7 @@ def _reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
         return _complain(str(error)), None
 
 
-def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str, Any]]:
+def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str, Any] | None]:
     from . import experiments
 
     resolved = experiments.resolve_path(config, arguments.overrides)

@@ -36,21 +36,15 @@ def check_memory(resolved: Resolved, experiment: Experiment, mesh: Mesh | None) 
 
 
 def check_data(resolved: Resolved) -> None:
-    """ConfigError if the data alone won't fit, as far as the config tells, before they are drawn."""
+    """ConfigError if the data alone won't fit, before they are drawn, where the config tells."""
     samples, widths = resolved.task.options.get("samples"), resolved.config.network.widths
     if not isinstance(samples, int):
         return
-    need = (
-        PREPARING
-        * samples
-        * (widths[0] + widths[-1])
-        * np.dtype(resolved.config.precision).itemsize
-    )
-    if need > machine():
+    number = np.dtype(resolved.config.precision).itemsize
+    need, there = PREPARING * samples * (widths[0] + widths[-1]) * number, machine()
+    if need > there:
         what = f"is {samples}, whose data need {_gigabytes(need)} while they are drawn"
-        raise ConfigError(
-            "task.samples", f"{what}, and there are {_gigabytes(machine())}; lower it"
-        )
+        raise ConfigError("task.samples", f"{what}, and there are {_gigabytes(there)}; lower it")
 
 
 def _remedy(resolved: Resolved, found: Memory) -> tuple[str, str]:

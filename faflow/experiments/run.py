@@ -100,9 +100,9 @@ def run(
 
     An identical result that is already stored is read back instead, its bounds judged afresh; a
     different one is an error unless `replace`. `note` hears what is being done, `tell` what has to
-    be known before the flow starts: the memory that it needs, if that is much. JAX must be in the config's precision before any
-    array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
-    input; a flow that ends early is a result like others (`status`).
+    be known before the flow starts: the memory that it needs, if that is much. JAX must be in the
+    config's precision before any array is made: `jax.config.update("jax_enable_x64", True)` for
+    float64. ConfigError for bad input; a flow that ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
