@@ -26,11 +26,10 @@ def join() -> None:
     JAX_PROCESS_ID; what is not set, JAX finds by itself under Slurm, Open MPI, Kubernetes or on a
     cloud TPU. Processors exchange sums by gloo, GPUs by NCCL.
     """
+    told = (os.environ.get(COORDINATOR), _number(PROCESSES), _number(PROCESS))
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        jax.distributed.initialize(
-            os.environ.get(COORDINATOR), _number(PROCESSES), _number(PROCESS)
-        )
+        jax.distributed.initialize(*told)
     except (ValueError, RuntimeError) as error:
         what = (
             f"found no processes to join ({error}); run it under Slurm or Open MPI, or set "

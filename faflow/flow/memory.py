@@ -22,7 +22,7 @@ PREPARING = 4  # copies of the data while they are drawn and their rank is found
 BESIDE_STAGES = 6  # copies of the state that an explicit method has beside its stages
 STABILISED, PER_GAUSS_STAGE, MULTISTEP = 15, 23, 140  # copies of the state of other methods
 PER_UNIT = 2  # numbers alive per unit and sample of a field: its activation, its delta
-PER_PAIR = 13  # bytes per pair (hidden unit, sample) whose sign changes are counted
+PER_PAIR = 20  # bytes per pair (hidden unit, sample) whose sign changes are counted
 PER_OUTPUT = 2  # numbers per output and sample: the outputs and their residual
 
 
