@@ -43,7 +43,7 @@ def check_data(resolved: Resolved) -> None:
     number = np.dtype(resolved.config.precision).itemsize
     need, there = PREPARING * samples * (widths[0] + widths[-1]) * number, machine()
     if need > there:
-        what = f"is {samples}, whose data need {_gigabytes(need)} while they are drawn"
+        what = f"is {samples}, whose data need {_gigabytes(need)} of memory while they are drawn"
         raise ConfigError("task.samples", f"{what}, and there are {_gigabytes(there)}; lower it")
 
 
