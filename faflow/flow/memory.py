@@ -2,7 +2,8 @@
 
 The counts of solvers' copies and of activations are those of XLA's own accounts of compiled flows
 (`memory_analysis`) of 784-256-10 and 784-256-256-256-10, over 6,000 samples at once and in blocks;
-`benchmarks/large_flows.py` compares the whole with what processes really take.
+`benchmarks/large_flows.py` compares the whole with what processes really take. Its rows have set
+PREPARING and PER_PAIR (from 3 and 13), and are no test of these two.
 """
 
 import os
