@@ -4,10 +4,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+
+from .printing import print_entries, print_rows, print_summary
 
 TOPICS = (
     "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
@@ -76,6 +78,10 @@ def _parser() -> _Parser:
     run.add_argument("--out", metavar="DIR", help="the result folder itself (default results/NAME)")
     run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
     run.add_argument("--replace", action="store_true", help="replace a stored result if it differs")
+    run.add_argument(
+        "--distributed", action="store_true",
+        help="one of several processes that run this command together (docs/large-flows.md)",
+    )  # fmt: skip
     run.add_argument("--no-figures", action="store_true", help="draw nothing")
     run.add_argument(
         "--certify", action="store_true",
@@ -85,21 +91,7 @@ def _parser() -> _Parser:
         "--certify-with", metavar="SOLVER", help="the same by a second method, at the tolerance"
     )
     sweep = command("sweep", _sweep, "run all members of a config's [sweep], or go on with them")
-    sweep.add_argument("config", metavar="CONFIG", help="TOML file with a [sweep]")
-    sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default results/NAME)")
-    sweep.add_argument("--json", action="store_true", help="print the summary as JSON, no bar")
-    sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
-    sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
-    sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
-    sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
-    sweep.add_argument(
-        "--on", default="local", metavar="ENGINE",
-        help="local, here, dask, dask://HOST:PORT, slurm, slurm-local (default local)",
-    )  # fmt: skip
-    sweep.add_argument(
-        "--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
-        help="of a Slurm job, e.g. slurm_partition=long timeout_min=60",
-    )  # fmt: skip
+    _add_sweep_arguments(sweep)
     show = command("show", _show, "print a config with every default written out")
     show.add_argument("config", metavar="CONFIG")
     laws = command("laws", _laws, "count and find the laws of a config's rule on its network")
@@ -124,6 +116,24 @@ def _parser() -> _Parser:
     return parser
 
 
+def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
+    sweep.add_argument("config", metavar="CONFIG", help="TOML file with a [sweep]")
+    sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default results/NAME)")
+    sweep.add_argument("--json", action="store_true", help="print the summary as JSON, no bar")
+    sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
+    sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
+    sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
+    sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
+    sweep.add_argument(
+        "--on", default="local", metavar="ENGINE",
+        help="local, here, dask, dask://HOST:PORT, slurm, slurm-local (default local)",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+        help="of a Slurm job, e.g. slurm_partition=long timeout_min=60",
+    )  # fmt: skip
+
+
 def _version() -> str:
     return f"faflow {sys.modules['faflow'].__version__}"
 
@@ -138,6 +148,8 @@ def _complain(text: str) -> int:
 
 def _run(arguments: Any) -> int:
     codes, summaries = [], []
+    if arguments.distributed and (code := _reporting_errors(lambda: _join(arguments))[0]) != DONE:
+        return code
     several = len(arguments.configs) > 1
     for config in arguments.configs:
         code, summary = _reporting_errors(lambda c=config: _run_one(c, arguments, several))
@@ -150,6 +162,24 @@ def _run(arguments: Any) -> int:
     return next(code for code in PRIORITY if code in codes)
 
 
+def _join(arguments: Any) -> tuple[int, None]:
+    from .experiments import ConfigError, processes
+
+    if arguments.certify or arguments.certify_with is not None:
+        raise ConfigError("--distributed", "certifies nothing; leave out --certify")
+    sys.stdout.flush()
+    own = os.dup(1)
+    os.dup2(2, 1)  # gloo says there that it is connected, and stdout may have to be JSON alone
+    try:
+        processes.join()
+    finally:
+        os.dup2(own, 1)
+        os.close(own)
+    if not processes.is_first():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return DONE, None
+
+
 def _reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
     """What `act` returns; a ConfigError is one line on stderr and exit code 2."""
     from .experiments.errors import ConfigError
@@ -160,7 +190,7 @@ def _reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
         return _complain(str(error)), None
 
 
-def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str, Any]]:
+def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str, Any] | None]:
     from . import experiments
 
     resolved = experiments.resolve_path(config, arguments.overrides)
@@ -173,18 +203,20 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
     with experiments.in_precision(resolved.config.precision):
         meter = _meter(arguments.json)
         result = experiments.run(
-            resolved, out=out, replace=arguments.replace, note=_note, meter=meter
+            resolved, out=out, replace=arguments.replace, note=_note, tell=_tell, meter=meter
         )
         if certified:
             result = experiments.certify(
                 resolved, result, arguments.certify_with, note=_note, meter=meter
             )
     folder = result.folder
+    if folder is None:  # another process has it, and prints
+        return result.exit_code, None
     missing = folder is not None and (result.fresh or not (folder / "figures").exists())
     if folder is not None and missing and not arguments.no_figures:
         _draw(folder)
     if not arguments.json:
-        _print_summary(result.summary, result.folder, result.fresh, certified)
+        print_summary(result.summary, result.folder, result.fresh, certified)
     return result.exit_code, result.summary
 
 
@@ -207,7 +239,7 @@ def _sweep(arguments: Any) -> int:
             print(json.dumps(found.summary, indent=2, allow_nan=False))
         else:
             state = "" if found.fresh else "  (already there)"
-            _print_rows(f"{plan.name}  ->  {found.folder}{state}", experiments.sweep_rows(found))
+            print_rows(f"{plan.name}  ->  {found.folder}{state}", experiments.sweep_rows(found))
         return found.exit_code, None
 
     return _reporting_errors(act)[0]
@@ -237,6 +269,10 @@ def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
 def _note(text: str) -> None:
     if sys.stderr.isatty():
         print(f"faflow: {text} ...", file=sys.stderr, flush=True)
+
+
+def _tell(text: str) -> None:
+    print(f"faflow: {text}", file=sys.stderr, flush=True)
 
 
 def _meter(quiet: bool) -> Any:
@@ -286,12 +322,12 @@ def _laws(arguments: Any) -> int:
 
 
 def _drift(arguments: Any) -> int:
-    return _on_result(arguments, lambda e, result: _print_rows("drift", e.drift_rows(result)))
+    return _on_result(arguments, lambda e, result: print_rows("drift", e.drift_rows(result)))
 
 
 def _fit(arguments: Any) -> int:
     def act(experiments: Any, result: Any) -> None:
-        _print_rows("exponent", experiments.fit_rows(result, arguments.window))
+        print_rows("exponent", experiments.fit_rows(result, arguments.window))
 
     return _on_result(arguments, act)
 
@@ -324,7 +360,7 @@ def _list(arguments: Any) -> int:
 
     for topic in [arguments.topic] if arguments.topic else TOPICS:
         rows = [{key: text for key, text in row.items() if text} for row in listing(topic)]
-        _print_entries(topic, rows)
+        print_entries(topic, rows)
     return DONE
 
 
@@ -334,62 +370,11 @@ def _check(arguments: Any) -> int:
 
         with experiments.in_precision("float64"):
             check = experiments.check_rule(arguments.rule)
-        _print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
+        print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
         print(check.verdict)
         return DONE if check.ok else BROKEN, None
 
     return _reporting_errors(act)[0]
-
-
-# ---- printing -----------------------------------------------------------------------------------
-
-
-def _print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
-    """A table with one column per key of the first row."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not rows:
-        print(f"{title}: nothing recorded")
-        return
-    table = Table(
-        title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for key in rows[0]:
-        table.add_column(key, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(row.get(key, "")) for key in rows[0]))
-    # A pipe has no width: wide enough that hardly a row is wrapped there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    with console.capture() as captured:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-def _print_entries(topic: str, rows: Sequence[Mapping[str, str]]) -> None:
-    print(topic)
-    for row in rows:
-        print(f"  {row['name']}")
-        for key, text in row.items():
-            if key != "name":
-                print(f"      {text}" if key == "about" else f"      {key}: {text}")
-    print()
-
-
-def _print_summary(
-    summary: Mapping[str, Any], folder: Path | None, fresh: bool, certified: bool
-) -> None:
-    from .experiments.tables import certificate_rows, certificate_title, summary_rows
-
-    place = "" if folder is None else f"  ->  {folder}" + ("" if fresh else "  (already there)")
-    _print_rows(f"{summary['name']}{place}", summary_rows(summary))
-    for warning in summary.get("warnings", ()):
-        print(f"note: {warning}")
-    if certified:
-        title = certificate_title(summary["certificate"])
-        _print_rows(title, certificate_rows(summary["certificate"]))
-    print()
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ ROOMS = {
     "experiments": (7, "experiments"),
     "plots": (8, "output"),
     "cli": (8, "output"),
+    "printing": (8, "output"),
     "report": (8, "output"),
 }
 OUTPUT_FLOOR = 8
@@ -54,6 +55,7 @@ THIRD_PARTY = {
     "experiments": STORE,
     "plots": OUTPUT | {"xarray"},
     "cli": OUTPUT | {"xarray"},
+    "printing": OUTPUT,
     "report": OUTPUT,
 }
 CLUSTER = frozenset({"distributed", "submitit"})

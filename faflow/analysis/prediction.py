@@ -68,8 +68,8 @@ def predict_exponent(
     """
     if not isinstance(data.loss, Squared):
         return _none("unavailable", "not the squared loss")
-    first = data.residual((start[0] if start else weights)(data.inputs))
-    last = data.residual(weights(data.inputs))
+    first = data.residual(data.outputs(start[0] if start else weights))
+    last = data.residual(data.outputs(weights))
     if not frobenius(first) > 0:
         return _none("unavailable", "the residual is zero")
     if start is not None and frobenius(last) > 1e-3 * frobenius(first):
@@ -186,7 +186,7 @@ def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
         return _none("unavailable", "the field depends on time", flat.size)
 
     def residual(x):
-        return data.residual(rule.read(unravel(x), feedback, data)[0](data.inputs)).ravel()
+        return data.residual(data.outputs(rule.read(unravel(x), feedback, data)[0])).ravel()
 
     rates, modes = np.linalg.eig(-np.asarray(jax.jacfwd(velocity)(flat)))
     response = np.linalg.norm(np.asarray(jax.jacfwd(residual)(flat)) @ modes, axis=0)

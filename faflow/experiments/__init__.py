@@ -1,5 +1,6 @@
 """From a config file to a stored result: schema, registries, build, run, store, check."""
 
+from . import processes as processes
 from .certify import certify as certify
 from .certify import second_opinion as second_opinion
 from .check import check_rule as check_rule

@@ -39,6 +39,7 @@ from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
 from .kept import KEPT, is_kept
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
+from .large import check_split, split_of
 from .resolve import Resolved, make, save_times
 from .start import check_network, check_shapes, check_start
 
@@ -69,6 +70,7 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     `trusted`: a config that differs in numbers only was built before; what shapes and types tell is
     not looked at again, which is half of the time.
     """
+    check_split(resolved, split_of(resolved))
     task = _task(resolved)
     _check_widths(resolved, task)
     rule = make("rule", resolved.rule)
@@ -76,7 +78,8 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     weights, feedback = _weights_and_feedback(resolved, rule.form, task)
     weights = _network(resolved, weights)
     rule = _taught(resolved, rule, task, weights)
-    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, task.data)
+    data = task.data.in_blocks(resolved.flow.block)
+    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, data)
     if not trusted:
         check_network(resolved, problem)
         check_shapes(resolved, problem)

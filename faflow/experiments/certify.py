@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ import numpy as np
 from . import store
 from .build import build
 from .errors import ConfigError
+from .large import mesh_of
 from .lazily import xr
 from .resolve import REACH, Resolved, resolve_config
-from .run import Note, Result, compute
+from .run import Note, Result, compute, integrate_timed
 from .summary import plain
 
 # Digits that a number in these precisions has.
@@ -80,7 +82,9 @@ def certify(
         return result
     note("certifying: the same flow once more")
     with np.errstate(all="ignore"):
-        summary, tree = compute(other, build(other), note, meter)
+        summary, tree = compute(
+            other, build(other), note, meter, partial(integrate_timed, mesh=mesh_of(other))
+        )
     most = MOST[resolved.config.precision]
     certificate = {
         **wanted,

@@ -21,16 +21,21 @@ def config_text(
     into: Path | None = None,
     paths: bool = True,
     expect: bool = True,
+    split: bool = True,
     provenance: Mapping[str, str] | None = None,
 ) -> str:
     """TOML of a resolved config.
 
     `into`: the folder it will lie in, which `file` options are then relative to; `paths` = False
-    leaves them out (their content counts, not their place), `expect` = False the bounds.
+    leaves them out (their content counts, not their place), `expect` = False the bounds, `split` =
+    False how sums over samples are split over blocks and devices.
     """
     table = config_table(resolved)
     if not expect:
         table.pop("expect", None)
+    if not split:
+        for key in ("block", "devices"):
+            table["flow"].pop(key, None)
     for section in ("task", "init", "feedback"):
         file = table[section].get("file")
         if isinstance(file, str) and not paths:

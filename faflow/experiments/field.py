@@ -29,7 +29,7 @@ def fits(problem: FlowProblem) -> bool:
 def start(problem: FlowProblem):
     """The loss and (d weights / dt, d feedback / dt) at t = 0."""
     weights, feedback, data = problem.weights, problem.feedback, problem.data
-    return data.value(weights(data.inputs)), weight_velocity(problem.rule, weights, feedback, data)
+    return data.value(data.outputs(weights)), weight_velocity(problem.rule, weights, feedback, data)
 
 
 def finite(tree) -> bool:

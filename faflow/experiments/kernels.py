@@ -54,7 +54,7 @@ def _gaps(problem: FlowProblem):
     """The largest difference of fields that ought to be equal, and the fields' size."""
     rule, weights, feedback, data = _parts(problem)
     state = rule.init(weights, feedback, data)
-    error = data.error(weights(data.inputs))
+    error = data.error(data.outputs(weights))
     one, two = (jax.random.normal(jax.random.key(seed), error.shape) for seed in (1, 2))
 
     def field(heard: Outputs):

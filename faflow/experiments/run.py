@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,21 +13,27 @@ import diffrax
 import equinox as eqx
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from .._results import Outcome
 from ..flow import (
     SKETCH,
     FlowSolution,
     KinkError,
+    at_home,
+    beside,
     check_times,
     choose_on_the_way,
     companion,
     compare_flows,
+    everywhere,
     is_automatic,
     solve,
     solve_leg,
+    spread,
+    the_same_everywhere,
 )
-from . import load, store, tables
+from . import load, processes, store, tables
 from .blame import blaming
 from .build import Experiment, build
 from .digest import digest
@@ -34,7 +41,9 @@ from .discrete import check_discrete, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
+from .large import mesh_of
 from .lazily import xr
+from .memory import check_data, check_memory
 from .polished import polish_end
 from .resolve import Resolved, resolve_config
 from .simulate import check_simulation, run_simulation
@@ -91,43 +100,68 @@ def run(
     store_result: bool = True,
     replace: bool = False,
     note: Note = lambda text: None,
+    tell: Note = lambda text: None,
     meter: Meter = None,
 ) -> Result:
     """Run a config (a path, tables or a resolved one) and store the result.
 
     An identical result that is already stored is read back instead, its bounds judged afresh; a
-    different one is an error unless `replace`. JAX must be in the config's precision before any
-    array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
-    input; a flow that ends early is a result like others (`status`).
+    different one is an error unless `replace`. `note` hears what is being done, `tell` what has to
+    be known before the flow starts: the memory that it needs, if that is much. JAX must be in the
+    config's precision before any array is made: `jax.config.update("jax_enable_x64", True)` for
+    float64. ConfigError for bad input; a flow that ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
     folder = (
         store.folder_for(resolved, None if out is None else Path(out)) if store_result else None
     )
-    state = "absent" if folder is None else store.standing(folder, digest(resolved))
-    if folder is not None and state == "same":
-        try:
-            return _judged_afresh(resolved, open_result(folder))
-        except ConfigError:
-            replace = True  # damaged: the same run once more
-    with np.errstate(all="ignore"):  # what is not finite is said in words
+    mesh = mesh_of(resolved)
+    check_data(resolved)
+    stored: list[Result] = []
+    state = processes.decided(lambda: _state(resolved, folder, stored), STATES)
+    if state == "same":
+        return stored[0] if stored else _elsewhere()
+    replace = replace or state == "damaged"
+    with np.errstate(all="ignore"), beside(mesh):  # what is not finite is said in words
         experiment = build(resolved)
         check_discrete(resolved, experiment)
         check_simulation(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
             raise ConfigError("--out", what)
-        summary, tree = compute(resolved, experiment, note, meter)
+        if memory := check_memory(resolved, experiment, mesh):
+            tell(memory)
+        summary, tree = compute(
+            resolved, experiment, note, meter, partial(integrate_timed, mesh=mesh)
+        )
+    folder = folder if processes.is_first() else None
     if folder is not None:
         store.write(resolved, summary, tree, folder, replace)
     return Result(summary, tree, folder, fresh=True)
 
 
+STATES = ("absent", "same", "damaged", "other-code", "different")
 _HELD = {
     "different": "a different result",
     "other-code": "the same config's result, computed by another version of faflow",
 }
+
+
+def _elsewhere() -> Result:
+    """What the other processes have of a result that process 0 read back."""
+    return Result({"status": str(Outcome.COMPLETED)}, xr.DataTree(), None, fresh=False)
+
+
+def _state(resolved: Resolved, folder: Path | None, stored: list[Result]) -> str:
+    """What lies in the folder, one of STATES; the same result is put into `stored`."""
+    state = "absent" if folder is None else store.standing(folder, digest(resolved))
+    if folder is not None and state == "same":
+        try:
+            stored.append(_judged_afresh(resolved, open_result(folder)))
+        except ConfigError:
+            return "damaged"  # the same run once more
+    return state
 
 
 def compute(
@@ -195,15 +229,21 @@ def check_precision(resolved: Resolved) -> None:
 
 
 class _Timed:
-    """A jitted function that is compiled anew in every call, and timed."""
+    """A jitted function of a problem and more, compiled anew in every call, and timed. With a mesh
+    it runs there, on the problem's samples spread over the devices, and what it finds comes back.
+    """
 
-    def __init__(self, function: Callable[..., Any], note: Note):
-        self.jitted: Any = eqx.filter_jit(function)
+    def __init__(self, function: Callable[..., Any], note: Note, mesh: Mesh | None):
+        self._mesh = mesh
+        self.jitted: Any = eqx.filter_jit(
+            function if mesh is None else the_same_everywhere(function, mesh)
+        )
         self.compiled: Any = None
         self.seconds = Seconds(0.0, 0.0)
         self._note = note
 
     def __call__(self, *arguments: Any) -> Any:
+        arguments = self._placed(arguments)
         self._note("compiling")
         started = time.perf_counter()
         self.compiled = self.jitted.lower(*arguments).compile()
@@ -212,28 +252,40 @@ class _Timed:
         found = jax.block_until_ready(self.compiled(*arguments))
         before, done = self.seconds, time.perf_counter()
         self.seconds = Seconds(before.compile + ready - started, before.run + done - ready)
-        return found
+        return found if self._mesh is None else at_home(found)
+
+    def again(self, same_program: bool, *arguments: Any) -> Any:
+        """Another call, not timed."""
+        follow = self.compiled if same_program else self.jitted
+        found = follow(*self._placed(arguments))
+        return found if self._mesh is None else at_home(found)
+
+    def _placed(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self._mesh is None:
+            return arguments
+        problem, *rest = arguments
+        return spread(problem, self._mesh), *everywhere(rest, self._mesh)
 
 
 def integrate_timed(
-    experiment: Experiment, note: Note, meter: Meter
+    experiment: Experiment, note: Note, meter: Meter, mesh: Mesh | None = None
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
-    meter = diffrax.NoProgressMeter() if meter is None else meter
+    # Every device would show its own.
+    meter = diffrax.NoProgressMeter() if meter is None or mesh is not None else meter
     observables = experiment.observables
     arguments = (experiment.problem, experiment.ts, observables, experiment.numerics, meter)
     if is_automatic(experiment.numerics):
-        leg = _Timed(solve_leg, note)
+        leg = _Timed(solve_leg, note, mesh)
         return choose_on_the_way(*arguments, run_leg=leg), leg.seconds, None
-    flow = _Timed(solve, note)
+    flow = _Timed(solve, note, mesh)
     solution = flow(*arguments)
-    jitted, compiled, seconds = flow.jitted, flow.compiled, flow.seconds
     if SKETCH not in observables:
-        return solution, seconds, None
+        return solution, flow.seconds, None
     note("running a coarser companion, for the error made at kinks")
     coarser = companion(experiment.problem, experiment.ts, experiment.numerics)
-    follow = compiled if coarser.same_program else jitted
-    other = follow(coarser.problem, coarser.ts, observables, coarser.numerics, meter)
-    return solution, seconds, compare_flows(solution, other, coarser)
+    coarse = (coarser.problem, coarser.ts, observables, coarser.numerics, meter)
+    other = flow.again(coarser.same_program, *coarse)
+    return solution, flow.seconds, compare_flows(solution, other, coarser)

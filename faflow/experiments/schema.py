@@ -145,6 +145,8 @@ class FlowSection(AbstractSection):
     for these values of it only. `atol` is rtol / 100 unless given. `polish`: look for the fixed
     point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
     put the weights back onto the rule's laws after every step, so that their drift says nothing.
+    `block`: samples whose activations are there at once (absent: all). `devices`: of every process,
+    over which samples are spread.
     """
 
     t1: Positive
@@ -162,6 +164,8 @@ class FlowSection(AbstractSection):
     tail: bool = False
     polish: bool = False
     project: bool = False
+    block: Count | None = None
+    devices: Count = 1
     stop: StopSection = StopSection()
 
 

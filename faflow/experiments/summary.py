@@ -143,7 +143,7 @@ def _report(report: Any) -> dict[str, Any] | None:
 def _loss(experiment: Experiment, solution: FlowSolution) -> dict[str, float]:
     data = experiment.problem.data
     ends = {"initial": experiment.problem.weights, "final": solution.weights}
-    return {name: float(data.value(net(data.inputs))) for name, net in ends.items()}
+    return {name: float(data.value(data.outputs(net))) for name, net in ends.items()}
 
 
 def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: Seconds):

@@ -2,6 +2,12 @@
 
 from .automatic import choose_on_the_way as choose_on_the_way
 from .automatic import is_automatic as is_automatic
+from .devices import at_home as at_home
+from .devices import beside as beside
+from .devices import everywhere as everywhere
+from .devices import samples_mesh as samples_mesh
+from .devices import spread as spread
+from .devices import the_same_everywhere as the_same_everywhere
 from .discrete import Discrete as Discrete
 from .discrete import TwinSolution as TwinSolution
 from .discrete import check_batch as check_batch
@@ -22,6 +28,11 @@ from .kink_error import WeightSketch as WeightSketch
 from .kink_error import companion as companion
 from .kink_error import compare_flows as compare_flows
 from .kink_error import estimate_kink_error as estimate_kink_error
+from .memory import PREPARING as PREPARING
+from .memory import Memory as Memory
+from .memory import estimate as estimate
+from .memory import machine as machine
+from .memory import room as room
 from .piecewise import check_exact as check_exact
 from .polish import Polished as Polished
 from .polish import check_polish as check_polish

@@ -146,7 +146,7 @@ def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Poli
     found = jax.lax.while_loop(unfinished, body, begin)
     moved = norm(found.w - start) / norm(start)
     both = (end, unravel(found.w))
-    outputs = [net(problem.data.inputs) for net in both]
+    outputs = [problem.data.outputs(net) for net in both]
     return Polished(
         weights=both[1],
         iterations=found.number,

@@ -118,7 +118,7 @@ class Numerics(eqx.Module):
 def residual_share(problem: FlowProblem, weights: AbstractNetwork) -> Scalar:
     """The residual norm over its first value, between 1e-12 and 1: what `tail` scales by."""
     data = problem.data
-    now, first = (frobenius(data.residual(net(data.inputs))) for net in (weights, problem.weights))
+    now, first = (frobenius(data.residual(data.outputs(net))) for net in (weights, problem.weights))
     return jnp.clip(jnp.where(first > 0, now / first, 1.0), 1e-12, 1.0)
 
 

@@ -1,15 +1,10 @@
 """What implicit solvers can't serve, said before a flow starts."""
 
-import os
-
 import diffrax
-import jax
-import jax.numpy as jnp
 
 from ..solvers import BDF, Method
+from .memory import jacobian_bytes, room, state_size
 from .problem import FlowProblem, Numerics
-
-COPIES = 5  # of the Jacobian that are alive at once
 
 
 def check_implicit(problem: FlowProblem, numerics: Numerics, method: Method) -> None:
@@ -34,14 +29,10 @@ def refuse_kinks(problem: FlowProblem) -> None:
 
 
 def refuse_size(problem: FlowProblem, method: BDF | diffrax.AbstractImplicitSolver) -> None:
-    state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
-    size = sum(leaf.size for leaf in jax.tree.leaves(state))
-    if isinstance(method, BDF) and not method.may_be_dense(size):
-        return
-    need = COPIES * size**2 * jnp.asarray(0.0, float).dtype.itemsize
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if need > room:
+    need, there = jacobian_bytes(problem, method), room()
+    if need > there:
         raise ValueError(
-            f"The Jacobian of {size} weights and its factors need {need / 2**30:.3g} GiB, and "
-            f"there are {room / 2**30:.3g}; use bdf-krylov, which stores no matrix."
+            f"The Jacobian of {state_size(problem)} weights and its factors need "
+            f"{need / 2**30:.3g} GiB, and there are {there / 2**30:.3g}; use bdf-krylov, which "
+            "stores no matrix."
         )

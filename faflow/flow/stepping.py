@@ -293,10 +293,10 @@ class Stepper(eqx.Module):
             counts = counts._replace(evaluations=counts.evaluations + 1)
             verdict = decide(speed <= stops.steady * peak, Outcome.STEADY_STATE)
         if stops.loss is not None:
-            loss = problem.data.value(weights(problem.data.inputs))
+            loss = problem.data.value(problem.data.outputs(weights))
             verdict = decide(loss <= stops.loss, Outcome.TARGET_REACHED)
         if stops.residual is not None:
-            residual = frobenius(problem.data.residual(weights(problem.data.inputs)))
+            residual = frobenius(problem.data.residual(problem.data.outputs(weights)))
             verdict = decide(residual <= stops.residual, Outcome.TARGET_REACHED)
         unfinished = now.t < self.t1
         steps = counts.accepted + counts.rejected

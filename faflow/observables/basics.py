@@ -18,7 +18,7 @@ class Loss(AbstractObservable):
     axes: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, weights, feedback, data) -> Scalar:
-        return data.value(weights(data.inputs))
+        return data.value(data.outputs(weights))
 
 
 class Residual(AbstractObservable):
@@ -28,7 +28,7 @@ class Residual(AbstractObservable):
     axes: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, weights, feedback, data) -> Scalar:
-        return frobenius(data.residual(weights(data.inputs)))
+        return frobenius(data.residual(data.outputs(weights)))
 
 
 class BackProjectedResidual(AbstractObservable):
@@ -41,7 +41,7 @@ class BackProjectedResidual(AbstractObservable):
     axes: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, weights, feedback, data) -> Scalar:
-        return frobenius(data.residual(weights(data.inputs)) @ feedback.matrices[-1])
+        return frobenius(data.residual(data.outputs(weights)) @ feedback.matrices[-1])
 
 
 class Norms(AbstractObservable):

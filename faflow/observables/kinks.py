@@ -52,4 +52,7 @@ class KinkCounter(eqx.Module):
         )
 
     def _signs(self, weights: AbstractNetwork, data: Data) -> tuple[Array, ...]:
-        return tuple(h > 0 for h in weights.trace(data.inputs).pre[:-1])
+        signs = data.each(lambda part: tuple(h > 0 for h in weights.trace(part.inputs).pre[:-1]))
+        if data.present is None:
+            return signs
+        return tuple(sign & (data.present > 0) for sign in signs)

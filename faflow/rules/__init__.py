@@ -44,6 +44,7 @@ from .observables import Exponent as Exponent
 from .observables import Speed as Speed
 from .potential_feedback import MixedFeedbackAlignment as MixedFeedbackAlignment
 from .potential_feedback import PotentialFeedback as PotentialFeedback
+from .sampled import sums_over_samples as sums_over_samples
 from .sign_symmetry import FixedMagnitudeSignSymmetry as FixedMagnitudeSignSymmetry
 from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
 from .target_propagation import (

@@ -104,9 +104,13 @@ class AbstractLayerwiseRule(AbstractWeightRule):
             factors = known_factors(self, weights, feedback)
             if factors is not None:
                 return linear_field(weights, factors, data)
-        trace = weights.trace(data.inputs)
-        error = data.error(trace.outputs)
-        return outer_products(weights, trace, self.deltas(weights, feedback, trace, error))
+
+        def field(part: Data) -> AbstractNetwork:
+            trace = weights.trace(part.inputs)
+            error = part.error(trace.outputs)
+            return outer_products(weights, trace, self.deltas(weights, feedback, trace, error))
+
+        return data.summed(field)
 
 
 def slopes(weights: AbstractNetwork, trace: Trace):

@@ -44,31 +44,12 @@ def rule_jacobian(
     Costs about 2 N n_L n^2 multiplications for N samples and n weights, where column by column
     takes n passes of the field. `rule` must satisfy `has_jacobian`.
     """
-    samples = len(data.inputs)
     size = sum(weight.size for weight in weights.weights)
     widest = max(size * weights.weights[-1].shape[0], _widest(weights))
-    chunk = min(samples, max(1, CHUNK // widest))
-    count = -(-samples // chunk)
-    pad = count * chunk - samples
-
-    def part(total: Blocks, rows: tuple[Array, Array, Array]) -> tuple[Blocks, None]:
-        blocks = _blocks(rule, weights, feedback, data, *rows)
-        return {key: total[key] + blocks[key] for key in total}, None
-
-    def split(rows: Array) -> Array:
-        # Samples that fill up the last chunk repeat the first one, with weight 0.
-        filled = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (pad, *rows.shape[1:]))])
-        return filled.reshape(count, chunk, *rows.shape[1:])
-
-    there = jnp.concatenate([jnp.ones((samples, 1)), jnp.zeros((pad, 1))]).astype(data.inputs.dtype)
-    rows = (split(data.inputs), split(data.targets), there.reshape(count, chunk, 1))
-    if count == 1:
-        return _assembled(_blocks(rule, weights, feedback, data, *(r[0] for r in rows)), weights)
-    shapes = jax.eval_shape(
-        lambda *rows: _blocks(rule, weights, feedback, data, *rows), *(r[0] for r in rows)
-    )
-    zero = {key: jnp.zeros(shape.shape, shape.dtype) for key, shape in shapes.items()}
-    return _assembled(jax.lax.scan(part, zero, rows)[0], weights)
+    chunk = max(1, CHUNK // widest)
+    parts = data.in_blocks(chunk if data.block is None else min(chunk, data.block))
+    blocks = parts.summed(lambda part: _blocks(rule, weights, feedback, part))
+    return _assembled(blocks, weights)
 
 
 def _widest(weights: AbstractNetwork) -> int:
@@ -131,14 +112,10 @@ def _back(rule, weights: AbstractNetwork, feedback: Feedback, l: int) -> Array:
     return weights.weights[l - 1] if isinstance(rule, Gradient) else feedback.matrices[l - 2]
 
 
-def _blocks(rule, weights, feedback, data: Data, inputs, targets, there) -> Blocks:
+def _blocks(rule, weights, feedback, data: Data) -> Blocks:
     depth = len(weights.weights)
-
-    def error_of(outputs: Array) -> Array:
-        return there * data.weight * data.loss.error(outputs, targets)
-
-    run = _run(rule, weights, feedback, inputs, error_of)
-    blocks = _output_blocks(rule, weights, feedback, run, error_of)
+    run = _run(rule, weights, feedback, data.inputs, data.error)
+    blocks = _output_blocks(rule, weights, feedback, run, data.error)
     for key, table in _curvatures(rule, weights, feedback, run).items():
         blocks[key] -= _spread(table, run.activity[key[0] - 1], run.activity[key[1] - 1])
     for l in range(2, depth + 1):

@@ -5,6 +5,7 @@ Phi^l = a_l(mu) . a_l(nu) and G^l = g_l(mu) . gt_l(nu), g_l backprop's delta_l o
 gt_l the rule's (Bordelon & Pehlevan 2022, whose layers count from 0). Biases add sum_l G^l.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -41,7 +42,8 @@ class GivenError(AbstractLoss):
 
 def with_error(data: Data, error: Outputs) -> Data:
     """The same inputs under a loss whose dLoss/df is `error`, whatever the outputs."""
-    return Data(data.inputs, error, GivenError(), jnp.ones_like(data.weight))
+    one = jnp.ones_like(data.weight)
+    return dataclasses.replace(data, targets=error, loss=GivenError(), weight=one, identity=False)
 
 
 def error_response(
@@ -66,7 +68,7 @@ def error_response(
 
     def respond(error: Outputs) -> Outputs:
         _, push = jax.jvp(field, (jnp.zeros_like(error),), (error,))
-        return -jax.jvp(lambda net: net(data.inputs), (weights,), (push,))[1]
+        return -jax.jvp(lambda net: data.outputs(net), (weights,), (push,))[1]
 
     return respond
 

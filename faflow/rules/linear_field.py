@@ -16,6 +16,7 @@ from typing import Any
 
 import equinox as eqx
 
+from .._types import Matrix
 from ..feedback import Feedback
 from ..networks import AbstractNetwork, is_linear, widths
 from ..tasks import Data
@@ -55,8 +56,13 @@ def linear_field(weights: AbstractNetwork, factors, data: Data) -> AbstractNetwo
     product = weights.weights[-1]
     for weight in weights.weights[-2::-1]:
         product = product @ weight
-    error = data.error(product.T if data.identity else data.inputs @ product.T)
-    right = error.T if data.identity else error.T @ data.inputs
+
+    def pull(part: Data) -> Matrix:
+        """e^T X (n_L, n_0)."""
+        error = part.error(product.T if part.identity else part.inputs @ product.T)
+        return error.T if part.identity else error.T @ part.inputs
+
+    right = data.summed(pull)
     moves = []
     for weight, factor in zip(weights.weights[:-1], factors, strict=True):
         moves.append(-factor.T @ right)

@@ -49,6 +49,6 @@ class Exponent(AbstractObservable):
     def __call__(self, weights, feedback, data) -> Scalar:
         velocity, _ = weight_velocity(self.rule, weights, feedback, data)
         residual, change = jax.jvp(
-            lambda net: data.residual(net(data.inputs)), (weights,), (velocity,)
+            lambda net: data.residual(data.outputs(net)), (weights,), (velocity,)
         )
         return -jnp.sum(residual * change) / jnp.sum(residual**2)

@@ -6,6 +6,7 @@ from .answers import minimum_norm_map as minimum_norm_map
 from .answers import pseudo_inverse as pseudo_inverse
 from .answers import row_space_projector as row_space_projector
 from .arrays import load_npz as load_npz
+from .blocks import SAMPLES as SAMPLES
 from .data import REDUCTIONS as REDUCTIONS
 from .data import Data as Data
 from .data import make_data as make_data

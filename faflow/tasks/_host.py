@@ -77,7 +77,7 @@ def real_array(argument: str, values: Any) -> np.ndarray:
             f"Argument `{argument}` must hold real numbers, but has dtype {array.dtype}; "
             "convert it to float64 first."
         )
-    array = array.astype(np.float64)
+    array = array.astype(np.float64, copy=False)
     check_within(argument, array, sys.float_info.max)
     return array
 

@@ -1,5 +1,7 @@
 """The data a network learns from: inputs, targets, the loss between them and its weight."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -7,8 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.sharding import Mesh
+from jaxtyping import Float
 
-from .._types import Inputs, Outputs, Scalar
+from .._types import Array, Inputs, Outputs, Scalar
+from . import blocks
 from ._host import check_within, lookup, real_array
 from .losses import LOSSES, AbstractLoss
 
@@ -24,7 +29,9 @@ class Data(eqx.Module):
     `inputs` X is (samples, inputs), `targets` Y is (samples, outputs). The weight only rescales
     time, but it does rescale it: rates under "mean" are 1/samples of those under "sum".
     `identity`: X is the identity matrix (matrix factorisation), so that products with it are idle;
-    ValueError if it is not, where it is known.
+    ValueError if it is not, where it is known. `block`: samples that sums and outputs take at once
+    (None: all). `present` (samples, 1): 0 for rows that fill up a block or a device and are no
+    samples, 1 for others (None: all are). `mesh`: the devices that samples are spread over.
     """
 
     inputs: Inputs
@@ -32,6 +39,9 @@ class Data(eqx.Module):
     loss: AbstractLoss = eqx.field(static=True)
     weight: Scalar
     identity: bool = eqx.field(static=True, default=False)
+    block: int | None = eqx.field(static=True, default=None)
+    present: Float[Array, "samples 1"] | None = None
+    mesh: Mesh | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         known = not isinstance(self.inputs, Tracer)
@@ -40,7 +50,8 @@ class Data(eqx.Module):
 
     def residual(self, outputs: Outputs) -> Outputs:
         """dl/df of every sample, unweighted; f - y for the squared loss."""
-        return self.loss.error(outputs, self.targets)
+        residual = self.loss.error(outputs, self.targets)
+        return residual if self.present is None else self.present * residual
 
     def error(self, outputs: Outputs) -> Outputs:
         """dLoss/df = weight * residual, (samples, outputs): what the backward sweep starts from."""
@@ -48,7 +59,29 @@ class Data(eqx.Module):
 
     def value(self, outputs: Outputs) -> Scalar:
         """Loss(f) = weight * sum_mu l(f_mu, y_mu)."""
-        return self.weight * jnp.sum(self.loss.value(outputs, self.targets))
+        values = self.loss.value(outputs, self.targets)
+        if self.present is not None:
+            values = self.present[:, 0] * values
+        return self.weight * jnp.sum(values)
+
+    def outputs(self, network: Callable[[Inputs], Outputs]) -> Outputs:
+        """f(X) (samples, outputs), with the activations of one block at once."""
+        return self.each(lambda part: network(part.inputs))
+
+    def summed(self, function: Callable[["Data"], Any]) -> Any:
+        """A sum over samples, one block at a time on every device (`blocks.summed`)."""
+        return blocks.summed(self, function)
+
+    def each(self, function: Callable[["Data"], Any]) -> Any:
+        """What is made of every sample alone, one block at a time (`blocks.each`)."""
+        return blocks.each(self, function)
+
+    def in_blocks(self, block: int | None) -> "Data":
+        """The same data taken `block` samples at once; None or all of them: at once."""
+        if block is None or block >= self.inputs.shape[0]:
+            return dataclasses.replace(self, block=None)
+        # A block of the identity's rows is no identity.
+        return dataclasses.replace(self, block=block, identity=False)
 
 
 def make_data(
@@ -100,4 +133,4 @@ def real_matrix(argument: str, values: Any) -> np.ndarray:
 def _to_jax(argument: str, array: np.ndarray) -> jax.Array:
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     check_within(argument, array, float(np.finfo(dtype).max))
-    return jnp.asarray(array.astype(dtype))
+    return jnp.array(array, dtype)  # a copy: the array may be the caller's

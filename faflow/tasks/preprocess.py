@@ -22,7 +22,8 @@ def preprocess(
         kept = _standardise(inputs)
         facts["dropped_features"] = inputs.shape[1] - kept.shape[1]
         inputs = kept
-    return scale * change(inputs, standardise), facts
+    changed = change(inputs, standardise)
+    return changed if scale == 1 else scale * changed, facts
 
 
 def _standardise(inputs: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("flow.smooth.width=0", "flow.smooth.width:", "greater than 0"),
         ("task.samples=1.5", "task.samples:", "whole number"),
         ("task.samples=0", "task:", "samples"),
-        ("task.samples=9000000000000000", "task:", "memory"),
+        ("task.samples=9000000000000000", "task.samples:", "memory"),
         ("task.loss=cross-entropy", "task:", "cross-entropy"),
         ("feedback.scale=[1,2]", "feedback:", "scale"),
         ("init.scale=true", "init.scale:", "number"),

@@ -36,11 +36,14 @@ class Plan:
         """A member's config. ConfigError, which names the member, if it is none."""
         values = self.grid.values(member)
         try:
-            config = load.parse(with_values(self.table, values))
-            return resolve_config(config, self.base)
+            resolved = resolve_config(load.parse(with_values(self.table, values)), self.base)
         except ConfigError as error:
             # The key of the error alone tells where one value is at fault, but not which of them.
             raise ConfigError(error.key, f"{error.what} ({self.described(member)})") from error
+        if resolved.flow.devices not in (None, 1):
+            what = f"is {resolved.flow.devices}, but members of a sweep run on one each; remove it"
+            raise ConfigError("flow.devices", what)
+        return resolved
 
     def described(self, member: int) -> str:
         """A member's values in a few words."""

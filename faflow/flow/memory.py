@@ -1,0 +1,128 @@
+"""How much memory a flow will need, said before it starts, and how much there is.
+
+The counts of solvers' copies and of activations are those of XLA's own accounts of compiled flows
+(`memory_analysis`) of 784-256-10 and 784-256-256-256-10, over 6,000 samples at once and in blocks;
+`benchmarks/large_flows.py` compares the whole with what processes really take. Its rows have set
+PREPARING and PER_PAIR (from 3 and 13), and are no test of these two.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import diffrax
+import jax
+import jax.numpy as jnp
+
+from ..observables import AbstractObservable
+from ..solvers import BDF, GaussLegendre, Method
+from .problem import FlowProblem, Numerics
+
+JACOBIANS = 5  # copies of a dense Jacobian that are alive at once
+PREPARING = 4  # copies of the data while they are drawn and their rank is found
+BESIDE_STAGES = 6  # copies of the state that an explicit method has beside its stages
+STABILISED, PER_GAUSS_STAGE, MULTISTEP = 15, 23, 140  # copies of the state of other methods
+PER_UNIT = 2  # numbers alive per unit and sample of a field: its activation, its delta
+PER_PAIR = 20  # bytes per pair (hidden unit, sample) whose sign changes are counted
+PER_OUTPUT = 2  # numbers per output and sample: the outputs and their residual
+
+
+class Memory(NamedTuple):
+    """Bytes, of one process: `preparing` the data, before the flow and instead of it; the `data`;
+    the `state` in all the copies that the solver keeps; the `activations` of the samples taken at
+    once, with what is counted per sample; the `records`; a dense `jacobian`."""
+
+    preparing: int
+    data: int
+    state: int
+    activations: int
+    records: int
+    jacobian: int
+
+    @property
+    def total(self) -> int:
+        """The largest that is there at any time, without the program itself."""
+        return max(self.preparing, sum(self) - self.preparing)
+
+
+def estimate(
+    problem: FlowProblem,
+    saves: int,
+    observables: Mapping[str, AbstractObservable],
+    numerics: Numerics,
+    devices: int = 1,
+    processes: int = 1,
+) -> Memory:
+    """What this process will need for the flow over so many devices of its own."""
+    data, method = problem.data, numerics.build_solver()
+    number = data.inputs.dtype.itemsize
+    samples, into = data.inputs.shape
+    outputs = data.targets.shape[1]
+    rows = -(-samples // (devices * processes))
+    size = state_size(problem)
+    at_once = rows if data.block is None else min(rows, data.block)
+    units = sum(weight.shape[0] for weight in problem.weights.weights)
+    per_sample = PER_UNIT * units * _together(method)
+    if at_once < rows:
+        per_sample += into + outputs  # a block is a copy
+    hidden = units - outputs if problem.weights.activation.kinked else 0
+    per_row = PER_OUTPUT * outputs * number + PER_PAIR * hidden
+    whole = samples * (into + outputs) * number
+    shares = rows * (into + outputs) * number * devices
+    return Memory(
+        preparing=PREPARING * whole,
+        data=whole if devices * processes == 1 else whole + shares,
+        state=size * number * _copies(method, size) * devices,
+        activations=(at_once * per_sample * number + rows * per_row) * devices,
+        records=saves * _record_bytes(problem, observables),
+        jacobian=jacobian_bytes(problem, method) * devices,
+    )
+
+
+def state_size(problem: FlowProblem) -> int:
+    """Numbers in the rule's state."""
+    state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
+    return sum(leaf.size for leaf in jax.tree.leaves(state))
+
+
+def jacobian_bytes(problem: FlowProblem, method: Method) -> int:
+    """Of a dense Jacobian and its factors; 0 for methods that may do without."""
+    size = state_size(problem)
+    implicit = isinstance(method, diffrax.AbstractImplicitSolver)
+    dense = method.may_be_dense(size) if isinstance(method, BDF) else implicit
+    return JACOBIANS * size**2 * jnp.asarray(0.0, float).dtype.itemsize if dense else 0
+
+
+def room() -> int:
+    """Bytes of memory of this machine, or of one of its accelerators where the flow runs there."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if jax.default_backend() != "cpu" and limit:
+        return int(limit)
+    return machine()
+
+
+def machine() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _copies(method: Method, size: int) -> int:
+    if isinstance(method, BDF):
+        return MULTISTEP
+    if isinstance(method, GaussLegendre):
+        return PER_GAUSS_STAGE * method.stages
+    tableau = getattr(method, "tableau", None)
+    if isinstance(method, diffrax.AbstractRungeKutta) and tableau is not None:
+        return tableau.num_stages + BESIDE_STAGES
+    return STABILISED
+
+
+def _together(method: Method) -> int:
+    """Fields that are evaluated together."""
+    return method.stages if isinstance(method, GaussLegendre) else 1
+
+
+def _record_bytes(problem: FlowProblem, observables: Mapping[str, AbstractObservable]) -> int:
+    given = (problem.weights, problem.feedback, problem.data)
+    shapes = jax.eval_shape(lambda *p: [see(*p) for see in observables.values()], *given)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))

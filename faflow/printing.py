@@ -1,0 +1,54 @@
+"""What the command line prints."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
+    """A table with one column per key of the first row."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        print(f"{title}: nothing recorded")
+        return
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
+    for key in rows[0]:
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row.get(key, "")) for key in rows[0]))
+    # A pipe has no width: wide enough that hardly a row is wrapped there.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def print_entries(topic: str, rows: Sequence[Mapping[str, str]]) -> None:
+    print(topic)
+    for row in rows:
+        print(f"  {row['name']}")
+        for key, text in row.items():
+            if key != "name":
+                print(f"      {text}" if key == "about" else f"      {key}: {text}")
+    print()
+
+
+def print_summary(
+    summary: Mapping[str, Any], folder: Path | None, fresh: bool, certified: bool
+) -> None:
+    from .experiments.tables import certificate_rows, certificate_title, summary_rows
+
+    place = "" if folder is None else f"  ->  {folder}" + ("" if fresh else "  (already there)")
+    print_rows(f"{summary['name']}{place}", summary_rows(summary))
+    for warning in summary.get("warnings", ()):
+        print(f"note: {warning}")
+    if certified:
+        title = certificate_title(summary["certificate"])
+        print_rows(title, certificate_rows(summary["certificate"]))
+    print()
