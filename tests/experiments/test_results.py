@@ -85,7 +85,7 @@ def test_replace_skips_an_identical_result(stored: Path, config: Path) -> None:
 def test_result_of_other_sources_is_said_and_kept(
     stored: Path, config: Path, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr("faflow.experiments.digest._source_hash", lambda: "another")
+    monkeypatch.setattr("faflow.experiments.digest.sources", lambda: "another")
     assert main(["run", str(config)]) == 2
     assert "another version of faflow; use --out DIR or --replace" in capsys.readouterr().err
 
