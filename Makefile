@@ -1,9 +1,9 @@
-# make        install what running needs into .venv, then run every claim in configs/
+# make        install what running needs into .venv, then run every claim in configs/ but sweeps
 # make predictions   the tests, and docs/predictions.md from what they measure
 # make test   install the development tools, then run the tests
 # make benchmarks   faflow beside other solvers, half an hour: benchmarks/results/goals.md
 PYTHON ?= python3
-CONFIG ?= configs/*.toml
+CONFIG ?= $(filter-out configs/sweep_%,$(wildcard configs/*.toml))
 # For `make test`: further arguments to pytest, for instance PYTEST_ARGS="-k drift"; "--slow" adds
 # the larger cases, as `make predictions` does.
 PYTEST_ARGS ?=

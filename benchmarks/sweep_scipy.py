@@ -4,7 +4,7 @@
 configs/sweep_exponents.toml or configs/sweep_theorem1.toml. faflow runs the sweep with two worker
 processes, fits, laws and data set included, from an empty cache of compiled programs and again from
 a full one. SciPy's DOP853 runs, one after the other, `members` of the same flows with the same
-tolerance, on two threads of BLAS, the field written in numpy (backward pass by hand, nothing else
+tolerance on one core, the field written in numpy (backward pass by hand, nothing else
 recorded than the weights at the saves); its time for all is the mean over these times the number
 of members, per program. Prints and writes results/sweep_scipy.{csv,md}.
 """
@@ -18,13 +18,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from machine import machine_line
-from measuring import RESULTS, markdown, write_table
-from scipy.integrate import solve_ivp
+CORES = os.sched_getaffinity(0)  # `measuring` pins this process, and what it starts, to one
 
-from faflow.experiments import in_precision, plan_of
-from faflow.experiments.build import build
+import numpy as np  # noqa: E402
+from machine import machine_line  # noqa: E402
+from measuring import RESULTS, markdown, write_table  # noqa: E402
+from scipy.integrate import solve_ivp  # noqa: E402
+
+from faflow.experiments import in_precision, plan_of  # noqa: E402
+from faflow.experiments.build import build  # noqa: E402
 
 BUDGET = 20.0  # seconds of SciPy for one member, after which its time is a lower bound
 PHI = {
@@ -115,6 +117,7 @@ def faflow_seconds(config: Path, cache: Path, place: Path) -> float:
         [sys.executable, "-m", "faflow.cli", "sweep", str(config), "--out", str(place), "--json",
          "--no-figures"],
         env={**os.environ, "XDG_CACHE_HOME": str(cache)}, stdout=subprocess.DEVNULL, check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, CORES),
     )  # fmt: skip
     return time.perf_counter() - begun
 
