@@ -214,11 +214,13 @@ class ObserveSection(AbstractSection):
 
 class SweepSection(AbstractSection):
     """[sweep]: `product`, `zip`: config keys and the values that members of a sweep take
-    (sweep/axes.py); `weights`: every member's final weights are stored."""
+    (sweep/axes.py); `weights`: every member's final weights are stored; `batch`: members that are
+    integrated at once, by vmap, over all devices there are: for accelerators."""
 
     product: Table = {}
     zip: Table = {}
     weights: bool = False
+    batch: Annotated[int, Field(ge=1, le=100_000)] = 1
 
 
 class Config(AbstractSection):

@@ -170,6 +170,24 @@ def test_killed_at_any_moment(sweep: Path, tmp_path: Path) -> None:
     assert same(run(sweep, out=folder).records, whole)
 
 
+def test_batches_are_the_same_flows(sweep: Path, tmp_path: Path) -> None:
+    """Together or alone, interrupted or not; the last batch of a program is a shorter one."""
+    alone = run_sweep(plan_of(sweep, ["flow.solver='tsit5'"]), workers=1, out=tmp_path / "alone")
+    plan = plan_of(sweep, ["flow.solver='tsit5'", "sweep.batch=5"])
+    together = run_sweep(plan, workers=1, out=tmp_path / "together")
+    one, other = (s.records["records"].to_dataset() for s in (alone, together))
+    np.testing.assert_allclose(one["loss"], other["loss"], rtol=1e-9)
+    np.testing.assert_array_equal(one["steps"], other["steps"])
+
+    def stop(progress) -> None:
+        if progress.done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(plan, workers=1, out=tmp_path / "parts", tell=stop)
+    assert same(run_sweep(plan, workers=1, out=tmp_path / "parts").records, together.records)
+
+
 def test_a_damaged_chunk_is_named_and_mended(sweep: Path, tmp_path: Path) -> None:
     whole = run(sweep, out=tmp_path / "whole").records
     folder = tmp_path / "parts"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import numpy as np
 
+from ...ensembles import Flow, solve_batch
 from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
 from ..build import Experiment, build
 from ..errors import ConfigError
 from ..lazily import xr
 from ..resolve import Resolved
-from ..run import Note, compute
+from ..run import Integrate, Note, compute
 from ..summary import Seconds
 
+BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
 REFUSED = "refused"  # the status of a member whose config turns out not to fit
 GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
 ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member
@@ -42,12 +46,58 @@ class Member(NamedTuple):
 def compute_member(resolved: Resolved, weights: bool, trusted: bool = False) -> Member:
     """Run one member. A config that does not fit, once there are data, is a result too. `trusted`:
     another member of its program has run in this process."""
+    found = _built(resolved, trusted)
+    return found if isinstance(found, Member) else _finished(resolved, found, weights)
+
+
+def compute_batch(resolved: Sequence[Resolved], weights: bool, trusted: bool) -> list[Member]:
+    """The same of several members of one program, whose flows are integrated at once, on all
+    devices. Where they can't be (numbers that are compiled in, errors at kinks that take a second
+    flow), one after the other."""
+    built = [_built(one, trusted or i > 0) for i, one in enumerate(resolved)]
+    whole = [e for e in built if isinstance(e, Experiment) and SKETCH not in e.observables]
+    flows = [Flow(e.problem, e.ts, e.observables, e.numerics) for e in whole]
+    started, known = time.perf_counter(), {}
+    with contextlib.suppress(ValueError):
+        solutions = solve_batch(flows, jax.devices(), BUDGET) if flows else []
+        each = Seconds(0.0, (time.perf_counter() - started) / max(len(flows), 1))
+        known = {
+            id(e): (solution, each, None) for e, solution in zip(whole, solutions, strict=True)
+        }
+    members = []
+    for one, found in zip(resolved, built, strict=True):
+        if isinstance(found, Member):
+            members.append(found)
+            continue
+        done = known.get(id(found))
+        ready = integrate_again if done is None else (lambda *_, done=done: done)
+        members.append(_finished(one, found, weights, ready))
+    return members
+
+
+def _built(resolved: Resolved, trusted: bool) -> Experiment | Member:
     try:
         with np.errstate(all="ignore"):
-            experiment = build(resolved, trusted)
-            summary, tree = compute(resolved, experiment, _silent, None, integrate_again)
+            return build(resolved, trusted)
     except ConfigError as error:
-        return Member({"status": REFUSED, "message": str(error)}, {}, {})
+        return _refused(error)
+
+
+def _refused(error: ConfigError) -> Member:
+    return Member({"status": REFUSED, "message": str(error)}, {}, {})
+
+
+def _finished(
+    resolved: Resolved, experiment: Experiment, weights: bool, integrate: Integrate | None = None
+) -> Member:
+    """The member of a built experiment."""
+    try:
+        with np.errstate(all="ignore"):
+            summary, tree = compute(
+                resolved, experiment, _silent, None, integrate or integrate_again
+            )
+    except ConfigError as error:
+        return _refused(error)
     groups = (*GROUPS, "final") if weights else GROUPS
     kept = {key: value for key, value in summary.items() if key not in ABOUT}
     saves = len(experiment.ts)

@@ -13,11 +13,14 @@ MOST = 256  # members of a task
 class Queue:
     """Members by the program that runs them, for `workers` workers.
 
-    A program's first task is small and alone: it compiles, and its fastest member is the pace.
+    Members come in whole batches of `batch`. A program's first task is small and alone: it
+    compiles, and its fastest member is the pace.
     """
 
-    def __init__(self, folder: str, programs: Sequence[Sequence[int]], workers: int):
-        self._folder, self._workers = folder, workers
+    def __init__(
+        self, folder: str, programs: Sequence[Sequence[int]], workers: int, batch: int = 1
+    ):
+        self._folder, self._workers, self._batch = folder, workers, batch
         self._waiting = [deque(members) for members in programs]
         self._paces: list[float | None] = [None] * len(programs)
         self._begun: set[int] = set()
@@ -32,6 +35,7 @@ class Queue:
             if pace is not None:
                 share = -(-len(members) // (2 * self._workers))
                 count = max(1, min(MOST, share, round(SECONDS / max(pace, 1e-9))))
+            count = -(-count // self._batch) * self._batch  # whole batches, always the same
             self._begun.add(program)
             taken = tuple(members.popleft() for _ in range(min(count, len(members))))
             return Task(self._folder, program, taken)

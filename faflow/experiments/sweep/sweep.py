@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,8 +133,8 @@ def _run(
         for chunk in read_chunks(folder, repair)
         for member, summary in zip(chunk.members, chunk.summaries, strict=True)
     }
-    left = [[m for m in members if m not in statuses] for members in plan.programs]
-    queue = Queue(str(folder.resolve()), left, workers)
+    left = [_left(members, statuses, plan.section.batch) for members in plan.programs]
+    queue = Queue(str(folder.resolve()), left, workers, plan.section.batch)
     driver = Driver(start, ahead=1 if workers == 1 else 2 * workers)
     tell(_progress(plan, statuses, queue))
     with one_thread_each():
@@ -142,6 +142,12 @@ def _run(
             statuses |= dict(zip(report.task.members, report.statuses, strict=True))
             tell(_progress(plan, statuses, queue))
     return driver.lost
+
+
+def _left(members: Sequence[int], statuses: Mapping[int, str], batch: int) -> list[int]:
+    """Members that have to run: all of a batch that is not complete."""
+    batches = (members[i : i + batch] for i in range(0, len(members), batch))
+    return [m for batch in batches if not all(n in statuses for n in batch) for m in batch]
 
 
 def _progress(plan: Plan, statuses: dict[int, str], queue: Queue) -> Progress:

@@ -1,6 +1,7 @@
 """The unit of work: some members of a sweep, run and made durable. Every engine calls this."""
 
 import time
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from ..programs import in_precision
 from ..store import CONFIG
 from .chunks import stack, write_chunk
 from .folder import stored_table
-from .member import Member, compute_member
+from .member import Member, compute_batch, compute_member
 from .plan import Plan
 
 KEPT = 10.0  # seconds that finished members wait for the others of their task, at most
@@ -34,30 +35,44 @@ class Report(NamedTuple):
 def run_task(task: Task) -> Report:
     """Run the members of a task; they are durable when this returns. OSError if the disk is full.
 
-    Members run one after the other, each by itself, so that a result does not depend on which
-    members it shared a task with.
+    Members run one after the other, each by itself, or in the plan's batches, which are the same
+    however often a sweep was interrupted: a result does not depend on what shared its task.
     """
     folder, statuses, seconds = Path(task.folder), [], []
     plan = _stored_plan(task.folder, (folder / CONFIG).stat().st_mtime_ns)
     waiting: dict[int, Member] = {}
     written = time.perf_counter()
     with in_precision(plan.precision):
-        for number in task.members:
+        for numbers in _batches(task.members, plan.section.batch):
             started = time.perf_counter()
-            trusted = task.program in plan.trusted
-            member = compute_member(plan.resolve(number), plan.section.weights, trusted)
-            if member.variables:
-                plan.trusted.add(task.program)
-            waiting[number] = member
-            statuses.append(member.summary["status"])
+            found = _compute(plan, task.program, numbers)
+            waiting |= dict(zip(numbers, found, strict=True))
+            statuses += [member.summary["status"] for member in found]
             now = time.perf_counter()
-            seconds.append(now - started)
+            seconds += [(now - started) / len(found)] * len(found)
             if now - written > KEPT:
                 _write(folder, waiting)
                 written = now
         if waiting:
             _write(folder, waiting)
     return Report(task, tuple(statuses), tuple(seconds))
+
+
+def _compute(plan: Plan, program: int, numbers: Sequence[int]) -> list[Member]:
+    weights, trusted = plan.section.weights, program in plan.trusted
+    resolved = [plan.resolve(number) for number in numbers]
+    if plan.section.batch == 1:
+        found = [compute_member(resolved[0], weights, trusted)]
+    else:
+        found = compute_batch(resolved, weights, trusted)
+    if any(member.variables for member in found):
+        plan.trusted.add(program)
+    return found
+
+
+def _batches(members: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for i in range(0, len(members), size):
+        yield members[i : i + size]
 
 
 def _write(folder: Path, waiting: dict[int, Member]) -> None:
