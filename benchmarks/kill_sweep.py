@@ -54,7 +54,7 @@ seed = { count = 16 }
 def command(config: Path, folder: Path) -> list[str]:
     return [
         sys.executable, "-m", "faflow.cli", "sweep", str(config), "--out", str(folder),
-        "--workers", "2", "--no-figures",
+        "--workers", "2",
     ]  # fmt: skip
 
 

@@ -114,8 +114,7 @@ def faflow_seconds(config: Path, cache: Path, place: Path) -> float:
     shutil.rmtree(place, ignore_errors=True)
     begun = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "faflow.cli", "sweep", str(config), "--out", str(place), "--json",
-         "--no-figures"],
+        [sys.executable, "-m", "faflow.cli", "sweep", str(config), "--out", str(place), "--json"],
         env={**os.environ, "XDG_CACHE_HOME": str(cache)}, stdout=subprocess.DEVNULL, check=False,
         preexec_fn=lambda: os.sched_setaffinity(0, CORES),
     )  # fmt: skip
