@@ -134,8 +134,8 @@ def test_early_ends_are_stored_with_exit_code_3(
     module = importlib.import_module("faflow.experiments.run")
     integrate_timed = module.integrate_timed
 
-    def ended(*arguments: Any):
-        solution, seconds, error = integrate_timed(*arguments)
+    def ended(*arguments: Any, **more: Any):
+        solution, seconds, error = integrate_timed(*arguments, **more)
         events = solution.events._replace(fork=Fork(*map(jnp.asarray, (1.25, 1, 3, 0))))
         reached = solution.reached & (jnp.arange(21) < 5)
         early = {"outcome": jnp.asarray(outcome.value), "events": events, "reached": reached}
