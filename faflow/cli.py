@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .printing import print_entries, print_rows, print_summary
+from .printing import in_words, print_entries, print_rows, print_summary
 
 TOPICS = (
     "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
@@ -248,14 +248,24 @@ def _sweep(arguments: Any) -> int:
 @contextmanager
 def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
     """One bar for all members; nothing under --json and where nobody watches."""
+    said = False
+
+    def about(progress: Any) -> None:
+        """How long it will take, once: when every program has shown its pace."""
+        nonlocal said
+        if not (said or quiet) and progress.left and progress.done < progress.total:
+            print(f"{name}: about {in_words(progress.left)}", flush=True)
+            said = True
+
     if quiet or not sys.stderr.isatty():
-        yield lambda progress: None
+        yield about
         return
     from tqdm import tqdm
 
     with tqdm(desc=name, unit="flow", smoothing=0.1) as bar:
 
         def tell(progress: Any) -> None:
+            about(progress)
             bar.total = progress.total
             if bar.initial == 0 and bar.n == 0:
                 bar.initial = progress.done  # of an earlier run: no part of this one's rate

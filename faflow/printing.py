@@ -52,3 +52,10 @@ def print_summary(
         title = certificate_title(summary["certificate"])
         print_rows(title, certificate_rows(summary["certificate"]))
     print()
+
+
+def in_words(seconds: float) -> str:
+    """`40 s`, `7 min`, `3.2 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
