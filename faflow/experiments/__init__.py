@@ -12,6 +12,7 @@ from .run import Result as Result
 from .run import open_result as open_result
 from .run import resolve_path as resolve_path
 from .run import run as run
+from .sweep import Combination as Combination
 from .sweep import Members as Members
 from .sweep import Parameter as Parameter
 from .sweep import Plan as Plan

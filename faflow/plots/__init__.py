@@ -2,3 +2,4 @@
 
 from .draw import FIGURES as FIGURES
 from .draw import draw as draw
+from .sweep import draw_sweep as draw_sweep

@@ -78,8 +78,13 @@ def legend_entries(panel: Panel, stored: Stored) -> list:
         if len(panel.curves) + len(panel.guides) + len(panel.bands) > 1
     ]
     entries += [
-        Patch(color=band.colour, alpha=0.3, linewidth=0, label=band.label) for band in panel.bands
+        Patch(color=band.colour, alpha=band.alpha, linewidth=0, label=band.label)
+        for band in panel.bands
+        if band.label
     ]
+    if panel.cells is not None:
+        pairs = zip(panel.cells.words, panel.cells.colours, strict=True)
+        entries += [Patch(color=colour, linewidth=0, label=word) for word, colour in pairs]
     for guide in panel.guides:
         style: Any = {"color": guide.colour, "linestyle": guide.style}
         entries.append(Line2D([], [], label=guide.label, **style))

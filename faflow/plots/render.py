@@ -7,18 +7,24 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from .cells import draw_cells
 from .legend import CROSS, legend, look, mark_look
 from .panel import Band, Curve, Level, Panel
 from .stored import Stored
+from .style import plain
 
 WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
 HUGE = 1e280  # beyond, an axis has no room for margins
 MARKS = 7  # markers per curve
+TICKED = 8  # values of a parameter that are all named on its axis
 _HALO = [withStroke(linewidth=2.0, foreground="white")]
 
 
 def render(ax: Axes, panel: Panel, stored: Stored) -> None:
     """Draw one panel."""
+    if panel.cells is not None:
+        draw_cells(ax, panel, panel.cells)
+        return
     log = _is_log(panel)
     _window(ax, panel, stored)
     _rows(ax, panel, stored)
@@ -87,7 +93,7 @@ def _band(ax: Axes, band: Band, stored: Stored, log: bool) -> None:
     use = stored.times > 0 if stored.log_time else np.full(len(stored.times), True)
     lower = np.maximum(band.lower, np.finfo(float).tiny) if log else band.lower
     edges = (stored.times[use], lower[use], band.upper[use])
-    ax.fill_between(*edges, color=band.colour, alpha=0.3, linewidth=0, zorder=1.5)
+    ax.fill_between(*edges, color=band.colour, alpha=band.alpha, linewidth=0, zorder=1.5)
 
 
 def _rows(ax: Axes, panel: Panel, stored: Stored) -> None:
@@ -140,9 +146,21 @@ def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
         steps = [1, 2, 2.5, 5, 10]
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=steps, integer=panel.whole))
     zero = stored.log_time and len(stored.times) > 0 and stored.times[0] <= 0
-    ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
+    if stored.over == "time":
+        ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
+    else:
+        _parameter(ax, stored, zero)
     ax.set_ylabel(panel.ylabel)
     _time_limits(ax, stored)
+
+
+def _parameter(ax: Axes, stored: Stored, zero: bool) -> None:
+    """A parameter's axis: ticks at its own values, where these are few."""
+    ax.set_xlabel(plain(stored.over, 50) + (" (log axis, without 0)" if zero else ""))
+    values = stored.times[stored.times > 0] if stored.log_time else stored.times
+    if len(values) <= TICKED:
+        ax.set_xticks(values, [f"{value:.3g}" for value in values])
+        ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _time_limits(ax: Axes, stored: Stored) -> None:

@@ -1,5 +1,6 @@
 """Sweeps: many flows of one config, planned, run in chunks that are durable, and gathered."""
 
+from .members import Combination as Combination
 from .members import Members as Members
 from .members import Parameter as Parameter
 from .members import Spread as Spread
