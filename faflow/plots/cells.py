@@ -27,10 +27,15 @@ def draw_cells(ax: Axes, panel: Panel, cells: Cells) -> None:
     _ticks(ax, cells)
     ax.set_xlabel(plain(cells.xlabel, 60))
     ax.set_ylabel(panel.ylabel)
-    ax.set_title("\n".join(panel.title))
     if cells.words:
+        ax.invert_yaxis()  # a list is read downwards, numbers grow upwards
         return
-    ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=30)
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=30)
+    low, high = mesh.norm.vmin, mesh.norm.vmax
+    if cells.log and high < 100 * low:
+        ticks = np.geomspace(low, high, 4)
+        bar.set_ticks(ticks, labels=[number(float(tick), 2) for tick in ticks])
+        bar.minorticks_off()
     if max(cells.values.shape) <= PRINTED:
         _print(ax, cells, mesh)
 

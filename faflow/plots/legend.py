@@ -62,7 +62,7 @@ def legend(ax: Axes, panel: Panel, stored: Stored) -> None:
 def legend_columns(entries: list) -> int:
     """As many columns as a page's column holds."""
     # inches: the sample and the text at 6.8 points
-    widths = [0.42 + 0.047 * len(entry.get_label()) for entry in entries]
+    widths = [0.42 + 0.051 * len(entry.get_label()) for entry in entries]
     for columns in range(min(3, len(entries)), 1, -1):
         if sum(max(column) for column in np.array_split(widths, columns)) <= WIDTH:
             return columns

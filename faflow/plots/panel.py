@@ -82,7 +82,8 @@ class Bars:
 @dataclass(frozen=True)
 class Band:
     """The area between `lower` and `upper` (saves,), behind the curves; `column` and `meaning` name
-    its edges in the table. `label`: its legend entry, if any."""
+    its edges in the table. `label`: its legend entry, if any; `skip` and `floor` as
+    those of curves."""
 
     column: str
     meaning: str
@@ -91,6 +92,8 @@ class Band:
     label: str | None
     colour: str
     alpha: float = 0.3
+    skip: int = 0
+    floor: float | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ def render(ax: Axes, panel: Panel, stored: Stored) -> None:
     """Draw one panel."""
     if panel.cells is not None:
         draw_cells(ax, panel, panel.cells)
+        ax.set_title("\n".join(title_lines(panel)))
+        legend(ax, panel, stored)
         return
     log = _is_log(panel)
     _window(ax, panel, stored)
@@ -91,8 +93,9 @@ def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
 
 def _band(ax: Axes, band: Band, stored: Stored, log: bool) -> None:
     use = stored.times > 0 if stored.log_time else np.full(len(stored.times), True)
-    lower = np.maximum(band.lower, np.finfo(float).tiny) if log else band.lower
-    edges = (stored.times[use], lower[use], band.upper[use])
+    use[: band.skip] = False
+    least = (band.floor or np.finfo(float).tiny) if log else -np.inf
+    edges = (stored.times[use], *(np.maximum(e[use], least) for e in (band.lower, band.upper)))
     ax.fill_between(*edges, color=band.colour, alpha=band.alpha, linewidth=0, zorder=1.5)
 
 
@@ -197,7 +200,7 @@ def _value_limits(panel: Panel, stored: Stored, log: bool) -> tuple[float, float
     """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
     parts = [shown(curve, stored, log)[1] for curve in panel.curves]
     parts += [guide.values for guide in panel.guides]
-    edges = [edge for band in panel.bands for edge in (band.lower, band.upper)]
+    edges = [edge[b.skip :] for b in panel.bands for edge in (b.lower, b.upper)]
     parts += [edge[edge > 0] if log else edge for edge in edges]
     parts += [np.asarray([level.value for level in panel.levels if level.value > 0 or not log])]
     values = np.concatenate(parts)

@@ -26,27 +26,23 @@ Combination = tuple[int, ...]
 
 class Parameter(NamedTuple):
     """An axis that is no seed: its dimension, its key, how its values are called; `numbers` that
-    order them, None for words."""
+    order them, None for words; `short`: the key as legends say it."""
 
     dim: str
     key: str
     labels: tuple[str, ...]
     numbers: np.ndarray | None
+    short: str = ""
 
     @property
     def size(self) -> int:
         return len(self.labels)
 
-    @property
-    def short(self) -> str:
-        """The key's last part, as legends say it."""
-        return self.key.rsplit(".", 1)[-1]
-
 
 class Spread(NamedTuple):
-    """The distribution over members; nan where there is none. `count`: finite values."""
+    """The distribution over members; nan where there is none. `known`: finite values."""
 
-    count: np.ndarray
+    known: np.ndarray
     median: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
@@ -57,10 +53,10 @@ class Spread(NamedTuple):
 def spread(values: np.ndarray, axis: int) -> Spread:
     """Median, the quantiles of BAND and the extremes of the finite values along an axis."""
     kept = np.where(np.isfinite(values), values, np.nan)
-    count = np.sum(np.isfinite(values), axis=axis)
-    empty = np.expand_dims(count == 0, axis)
+    known = np.sum(np.isfinite(values), axis=axis)
+    empty = np.expand_dims(known == 0, axis)
     quantiles = np.nanquantile(np.where(empty, 0.0, kept), [0.5, *BAND, 0.0, 1.0], axis=axis)
-    return Spread(count, *(np.where(count == 0, np.nan, each) for each in quantiles))
+    return Spread(known, *(np.where(known == 0, np.nan, each) for each in quantiles))
 
 
 class Members:
@@ -71,8 +67,8 @@ class Members:
         self._records = tree["records"].to_dataset() if "records" in tree.children else None
         axes = [str(dim) for dim in self._figures["status"].dims]
         self._seeds = [dim for dim in axes if _is_seed(self._figures, dim)]
-        self.parameters = tuple(
-            _parameter(self._figures, dim) for dim in axes if dim not in self._seeds
+        self.parameters = _with_short_names(
+            [_parameter(self._figures, dim) for dim in axes if dim not in self._seeds]
         )
 
     @property
@@ -184,6 +180,15 @@ def _parameter(figures: xr.Dataset, dim: str) -> Parameter:
     rows = zip(*columns.values(), strict=True)
     labels = tuple(", ".join(map(_text, row)) for row in rows)
     return Parameter(dim, ", ".join(keys), labels, None)
+
+
+def _with_short_names(parameters: list[Parameter]) -> tuple[Parameter, ...]:
+    """`scale` for feedback.scale, `rule` for rule.kind, unless two would be called the same."""
+    parts = [p.key.removesuffix(".kind").rsplit(".", 1)[-1] for p in parameters]
+    return tuple(
+        p._replace(short=short if parts.count(short) == 1 else p.key)
+        for p, short in zip(parameters, parts, strict=True)
+    )
 
 
 def _numbers(values: list[Any]) -> np.ndarray | None:

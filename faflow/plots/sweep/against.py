@@ -48,9 +48,17 @@ def _panel(
         title=[quantity.verdict(members, places), *([group.title] if group.title else [])],
         ylabel=quantity.ylabel,
         curves=curves,
-        bands=[b for line in group.lines for b in bands(members, values, line, quantity.name)],
+        bands=[
+            band
+            for line in group.lines
+            for band in bands(members, values, line, quantity.name, _floor(quantity))
+        ],
         scale=quantity.scale,
     )
+
+
+def _floor(quantity: Quantity) -> float | None:
+    return None if quantity.law is None else FLOOR
 
 
 def _facing(values: np.ndarray, along: int, order: np.ndarray) -> np.ndarray:
@@ -70,7 +78,7 @@ def _curve(values: np.ndarray, line: Line, quantity: Quantity, marker: str) -> C
         label=line.label,
         colour=line.colour,
         marker=marker,
-        floor=None if quantity.law is None else FLOOR,
+        floor=_floor(quantity),
     )
 
 

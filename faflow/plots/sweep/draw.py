@@ -1,6 +1,8 @@
 """Draw every figure that a sweep has numbers for."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
@@ -30,6 +32,7 @@ def draw_sweep(sweep: Sweep) -> list[Path]:
         frame = Stored({"name": name}, xr.Dataset(coords={over: values}), over=over)
         stem = re.sub(r"[^\w.-]+", "-", figure)
         columns = 1 if len(panels) < 2 else 2
+        panels = _said_once(panels)
         written.extend(write(sweep.folder, stem, panels, frame, columns, heading))
 
     with house_style():
@@ -56,3 +59,16 @@ def draw_sweep(sweep: Sweep) -> list[Path]:
             if found is not None:
                 put(found.name, found.panels, found.heading, "map", [0.0])
     return written
+
+
+def _said_once(panels: Sequence[Panel]) -> list[Panel]:
+    """What an earlier panel's legend says of a curve need not be said again."""
+    said: set[str] = set()
+    found = []
+    for panel in panels:
+        labels = {curve.label for curve in panel.curves if curve.label}
+        again = labels <= said
+        curves = [replace(curve, label=None) if again else curve for curve in panel.curves]
+        found.append(replace(panel, curves=curves))
+        said |= labels
+    return found

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...experiments import Members, Parameter, spread
 from ..panel import Cells, Listing, Panel
+from ..render import WIDE
 from ..style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plain
 from .quantities import Quantity, quantities
 from .split import evenly_chosen, failures
@@ -50,7 +51,7 @@ def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
     for places in itertools.product(*chosen.values()):
         fixed = dict(zip(others, places, strict=True))
         index = tuple(fixed.get(i, slice(None)) for i in range(len(parameters)))
-        middle, count = (_plane(each[index], x < y) for each in (over.median, over.count))
+        middle, count = (_plane(each[index], x < y) for each in (over.median, over.known))
         shown = [members.parameters[i] for i in fixed]
         named = [f"{p.short} {p.labels[k]}" for p, k in zip(shown, places, strict=True)]
         every = [
@@ -69,7 +70,7 @@ def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
                     tuple(parameters[y].labels[j] for j in rows),
                     tuple(parameters[x].labels[k] for k in columns),
                     parameters[x].key,
-                    log=quantity.scale != "linear",
+                    log=quantity.scale == "log" or (quantity.scale == "auto" and _wide(middle)),
                 ),
                 listing=_listing(members, fixed, x, y, middle, count),
                 height=max(1.6, min(0.22 * len(rows) + 0.7, 5.0)),
@@ -105,7 +106,7 @@ def status_map(members: Members) -> Map | None:
     ]
     told = failures(members) or [f"all {codes.size} flows ran to their end"]
     panel = Panel(
-        title=["every flow's status"],
+        title=[plain(", ".join(f"{np.sum(codes == i)} {word}" for i, word in enumerate(words)))],
         ylabel=plain(keys, 60) if keys else "",
         curves=[],
         cells=Cells(
@@ -127,6 +128,11 @@ def status_map(members: Members) -> Map | None:
         wide=seeds > 16,
     )
     return Map("status", [panel], told)
+
+
+def _wide(values: np.ndarray) -> bool:
+    known = values[np.isfinite(values)]
+    return bool(known.size and known.min() > 0 and known.max() > WIDE * known.min())
 
 
 def _plane(values: np.ndarray, transpose: bool) -> np.ndarray:

@@ -24,14 +24,15 @@ class Figure(NamedTuple):
 
 def record_figure(members: Members, name: str, ylabel: str, scale: str) -> Figure | None:
     """Loss or residual; None if it was not recorded."""
-    series = record_series(members, name)
-    if series is None:
+    records, series = members.record(name), record_series(members, name)
+    if records is None or series is None:
         return None
 
     def verdict(places: list[Combination]) -> str:
-        values = np.concatenate([series.values[place] for place in places])
+        values = np.concatenate([records[place] for place in places])
         start, end = spread(values[:, 0], 0), spread(np.array([last(v) for v in values]), 0)
-        return f"{name}: median {number(float(start.median))} → {number(float(end.median))}"
+        middle = f"{number(float(start.median))} → {number(float(end.median))}"
+        return f"{name}: median {middle} ({_flows(int(start.known))})"
 
     return _figure(members, series, name, ylabel, scale, verdict)
 
@@ -65,13 +66,18 @@ def _figure(
     verdict: Callable[[list[Combination]], str],
     floor: float | None = None,
 ) -> Figure:
+    skip = 0 if floor is None else 1  # Q(0) - Q(0) says nothing
     groups, notes = split(members.parameters)
     panels = [
         Panel(
             title=[*([group.title] if group.title else []), verdict(_places(group))],
             ylabel=ylabel,
-            curves=[_curve(series, line, what, floor) for line in group.lines],
-            bands=[b for line in group.lines for b in bands(members, series.values, line, what)],
+            curves=[_curve(series, line, what, floor, skip) for line in group.lines],
+            bands=[
+                band
+                for line in group.lines
+                for band in bands(members, series.values, line, what, floor, skip)
+            ],
             scale=scale,
         )
         for group in groups
@@ -86,21 +92,24 @@ def bands_note(members: Members) -> list[str]:
     if not members.seeded:
         return []
     count = members.statuses.shape[-1]
-    return [f"median over {count} seeds; dark band: 10 to 90 %, light band: all"]
+    return [f"median over {count} seeds; bands: 10–90 % and all"]
 
 
-def bands(members: Members, values: np.ndarray, line: Line, what: str) -> list[Band]:
+def bands(
+    members: Members, values: np.ndarray, line: Line, what: str, floor: float | None, skip: int = 0
+) -> list[Band]:
     """The quantiles, and lightly the extremes; none without seeds."""
     if not members.seeded:
         return []
     over = spread(values[line.place], 0)
     name = f"{what} {line.column}".strip()
-    inner = Band(f"{name} 10-90 %", what, over.lower, over.upper, None, line.colour, 0.25)
-    outer = Band(f"{name} range", what, over.least, over.largest, None, line.colour, 0.1)
+    look = (None, line.colour)
+    inner = Band(f"{name} 10-90 %", what, over.lower, over.upper, *look, 0.25, skip, floor)
+    outer = Band(f"{name} range", what, over.least, over.largest, *look, 0.1, skip, floor)
     return [outer, inner]
 
 
-def _curve(series: Series, line: Line, what: str, floor: float | None) -> Curve:
+def _curve(series: Series, line: Line, what: str, floor: float | None, skip: int) -> Curve:
     over: Spread = spread(series.values[line.place], 0)
     return Curve(
         column=f"{what} {line.column}".strip(),
@@ -109,8 +118,12 @@ def _curve(series: Series, line: Line, what: str, floor: float | None) -> Curve:
         label=line.label,
         colour=line.colour,
         floor=floor,
-        skip=0 if floor is None else 1,  # Q(0) - Q(0) says nothing
+        skip=skip,
     )
+
+
+def _flows(count: int) -> str:
+    return "1 flow" if count == 1 else f"{count} flows"
 
 
 def _places(group: Group) -> list[Combination]:
