@@ -31,7 +31,7 @@ def draw_cells(ax: Axes, panel: Panel, cells: Cells) -> None:
         ax.invert_yaxis()  # a list is read downwards, numbers grow upwards
         return
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=30)
-    low, high = mesh.norm.vmin, mesh.norm.vmax
+    low, high = map(float, mesh.get_clim())
     if cells.log and high < 100 * low:
         ticks = np.geomspace(low, high, 4)
         bar.set_ticks(ticks, labels=[number(float(tick), 2) for tick in ticks])

@@ -95,8 +95,16 @@ def _band(ax: Axes, band: Band, stored: Stored, log: bool) -> None:
     use = stored.times > 0 if stored.log_time else np.full(len(stored.times), True)
     use[: band.skip] = False
     least = (band.floor or np.finfo(float).tiny) if log else -np.inf
-    edges = (stored.times[use], *(np.maximum(e[use], least) for e in (band.lower, band.upper)))
-    ax.fill_between(*edges, color=band.colour, alpha=band.alpha, linewidth=0, zorder=1.5)
+    lower, upper = (np.maximum(edge[use], least) for edge in (band.lower, band.upper))
+    ax.fill_between(
+        stored.times[use],
+        lower,
+        upper,
+        color=band.colour,
+        alpha=band.alpha,
+        linewidth=0,
+        zorder=1.5,
+    )
 
 
 def _rows(ax: Axes, panel: Panel, stored: Stored) -> None:

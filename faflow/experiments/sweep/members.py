@@ -38,6 +38,11 @@ class Parameter(NamedTuple):
     def size(self) -> int:
         return len(self.labels)
 
+    @property
+    def widths(self) -> bool:
+        """Whether the numbers are the one width that varies."""
+        return self.numbers is not None and _WIDTHS.fullmatch(self.labels[0]) is not None
+
 
 class Spread(NamedTuple):
     """The distribution over members; nan where there is none. `known`: finite values."""

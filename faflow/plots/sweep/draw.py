@@ -48,13 +48,8 @@ def draw_sweep(sweep: Sweep) -> list[Path]:
         for along, parameter in enumerate(members.parameters):
             figure = against_figure(members, along)
             if figure is not None:
-                put(
-                    f"against-{parameter.key}",
-                    figure.panels,
-                    figure.heading,
-                    parameter.key,
-                    figure.times,
-                )
+                over = parameter.key + (" (the width that varies)" if parameter.widths else "")
+                put(f"against-{parameter.key}", figure.panels, figure.heading, over, figure.times)
         for found in [*median_maps(members), status_map(members)]:
             if found is not None:
                 put(found.name, found.panels, found.heading, "map", [0.0])
