@@ -10,6 +10,8 @@ from .style import plain
 
 PRINTED = 12  # rows and columns of a map whose values are written into its cells
 NAMED = 12  # values named on an axis
+FILLING = 6  # more columns than these fill a page's two columns
+NARROW, WIDE = 48, 110  # letters below a map of either width
 NONE = "#d0d0d0"
 
 
@@ -34,7 +36,7 @@ def draw_cells(ax: Axes, panel: Panel, cells: Cells) -> None:
     low, high = map(float, mesh.get_clim())
     if cells.log and high < 100 * low:
         ticks = np.geomspace(low, high, 4)
-        bar.set_ticks(ticks, labels=[number(float(tick), 2) for tick in ticks])
+        bar.set_ticks(ticks.tolist(), labels=[number(float(tick), 2) for tick in ticks])
         bar.minorticks_off()
     if max(cells.values.shape) <= PRINTED:
         _print(ax, cells, mesh)
@@ -61,7 +63,8 @@ def _ticks(ax: Axes, cells: Cells) -> None:
         places = np.arange(0, len(labels), every)
         axis.set_ticks(places + 0.5, [plain(labels[i], 34) for i in places])
         axis.set_tick_params(length=0)
-    if sum(len(labels) + 2 for labels in cells.columns[:NAMED]) > 48:
+    room = WIDE if len(cells.columns) > FILLING else NARROW
+    if sum(len(label) + 2 for label in cells.columns[:NAMED]) > room:
         ax.tick_params(axis="x", labelrotation=45)
 
 

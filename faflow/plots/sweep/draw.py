@@ -31,7 +31,7 @@ def draw_sweep(sweep: Sweep) -> list[Path]:
     def put(figure: str, panels: list[Panel], heading: list[str], over: str, values) -> None:
         frame = Stored({"name": name}, xr.Dataset(coords={over: values}), over=over)
         stem = re.sub(r"[^\w.-]+", "-", figure)
-        columns = 1 if len(panels) < 2 else 2
+        columns = 1 if len(panels) < 2 or all(panel.wide for panel in panels) else 2
         panels = _said_once(panels)
         written.extend(write(sweep.folder, stem, panels, frame, columns, heading))
 

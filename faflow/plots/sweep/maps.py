@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...experiments import Members, Parameter, spread
+from ..cells import FILLING
 from ..panel import Cells, Listing, Panel
 from ..render import WIDE
 from ..style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plain
@@ -74,7 +75,7 @@ def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
                 ),
                 listing=_listing(members, fixed, x, y, middle, count),
                 height=max(1.6, min(0.22 * len(rows) + 0.7, 5.0)),
-                wide=len(columns) > 6,
+                wide=len(columns) > FILLING,
             )
         )
     title = f"median of {quantity.name}"
@@ -86,9 +87,9 @@ def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
 
 
 def status_map(members: Members) -> Map | None:
-    """What became of every member; None if all completed."""
+    """What became of every member; None if all ended alike and as asked."""
     words = sorted(set(members.statuses.ravel().tolist()))
-    if words == ["completed"]:
+    if len(words) == 1 and members.orderly.all():
         return None
     codes = np.vectorize(words.index)(members.statuses).astype(float)
     seeds = codes.shape[-1]

@@ -37,7 +37,7 @@ def quantities(members: Members) -> list[Quantity]:
     found = [*_exponents(members)]
     loss = members.figure("loss.final")
     if loss is not None:
-        found.append(Quantity("final loss", "final loss", loss, "auto"))
+        found.append(Quantity("final loss", "final loss", loss, "log"))
     for law in members.laws:
         drift = members.drift(law)
         if drift is not None:

@@ -66,7 +66,9 @@ def on_common_times(members: Members, values: np.ndarray) -> Series | None:
     orderly = np.where(members.orderly & np.isfinite(ends), ends, np.inf).min(axis=-1)
     until = np.where(np.isfinite(orderly), orderly, ends.max(axis=-1))[..., None]
     found = np.where(times > until[..., None], np.nan, found)
-    return Series(times, found, bool(np.any(members.orderly & (ends > until))))
+    cut = bool(np.any(members.orderly & (ends > until)))
+    seen = times <= until.max()
+    return Series(times[seen], found[..., seen], cut)
 
 
 def _interpolated(times: np.ndarray, own: np.ndarray, values: np.ndarray) -> np.ndarray:
