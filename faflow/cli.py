@@ -122,16 +122,13 @@ def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("--json", action="store_true", help="print the summary as JSON, no bar")
     sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
     sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
+    sweep.add_argument("--no-figures", action="store_true", help="draw nothing")
     sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
     sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
     sweep.add_argument(
-        "--on", default="local", metavar="ENGINE",
-        help="local, here, dask, dask://HOST:PORT, slurm, slurm-local (default local)",
-    )  # fmt: skip
-    sweep.add_argument(
-        "--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
-        help="of a Slurm job, e.g. slurm_partition=long timeout_min=60",
-    )  # fmt: skip
+        "--on", default="local", metavar="ENGINE", help="dask, slurm: docs/sweeps.md"
+    )
+    sweep.add_argument("--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
 
 
 def _version() -> str:
@@ -235,6 +232,9 @@ def _sweep(arguments: Any) -> int:
                 workers=arguments.workers, confirmed=arguments.yes, tell=tell, on=arguments.on,
                 options=experiments.apply_overrides({}, arguments.job),
             )  # fmt: skip
+        missing = found.fresh or not (found.folder / "figures").exists()
+        if missing and not arguments.no_figures:
+            _draw(found.folder, found)
         if arguments.json:
             print(json.dumps(found.summary, indent=2, allow_nan=False))
         else:
@@ -293,12 +293,13 @@ def _meter(quiet: bool) -> Any:
     return diffrax.TqdmProgressMeter()
 
 
-def _draw(folder: Path) -> list[Path]:
+def _draw(folder: Path, sweep: Any = None) -> list[Path]:
     from .experiments.errors import ConfigError
     from .plots import draw
+    from .plots.sweep import draw_sweep
 
     try:
-        return draw(folder)
+        return draw(folder) if sweep is None else draw_sweep(sweep)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
@@ -332,19 +333,26 @@ def _laws(arguments: Any) -> int:
 
 
 def _drift(arguments: Any) -> int:
-    return _on_result(arguments, lambda e, result: print_rows("drift", e.drift_rows(result)))
+    def act(experiments: Any, result: Any) -> None:
+        swept = isinstance(result, experiments.Sweep)
+        rows = experiments.drift_distribution if swept else experiments.drift_rows
+        print_rows("drift", rows(result))
+
+    return _on_result(arguments, act)
 
 
 def _fit(arguments: Any) -> int:
     def act(experiments: Any, result: Any) -> None:
-        print_rows("exponent", experiments.fit_rows(result, arguments.window))
+        swept = isinstance(result, experiments.Sweep)
+        rows = experiments.fit_distribution if swept else experiments.fit_rows
+        print_rows("exponent", rows(result, arguments.window))
 
     return _on_result(arguments, act)
 
 
 def _plot(arguments: Any) -> int:
     def act(experiments: Any, result: Any) -> None:
-        for path in _draw(result.folder):
+        for path in _draw(result.folder, result if isinstance(result, experiments.Sweep) else None):
             print(path)
 
     return _on_result(arguments, act)
@@ -354,7 +362,8 @@ def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        result = experiments.open_result(arguments.result)
+        swept = experiments.is_sweep(arguments.result)
+        result = (experiments.open_sweep if swept else experiments.open_result)(arguments.result)
         try:
             show(experiments, result)
         except (KeyError, TypeError, IndexError, AttributeError) as error:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import faflow
-from faflow.cli import _programs, main
+from faflow.cli import main
 from faflow.experiments.check import NETS
+from faflow.experiments.programs import _programs
 
 ROOT = Path(__file__).resolve().parents[1]
 

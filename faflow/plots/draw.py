@@ -1,5 +1,6 @@
 """Draw every figure that a stored result has records for."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -70,20 +71,26 @@ def draw(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
         for name in names:
             if name == "overview":
                 chosen = [group[0] for group in panels.values() if group][:OVERVIEW]
-                written += _write(folder, name, chosen, stored, columns=2)
+                written += write(folder, name, chosen, stored, columns=2)
             else:
-                written += _write(folder, name, panels[name], stored, columns=1)
+                written += write(folder, name, panels[name], stored, columns=1)
     return written
 
 
-def _write(
-    folder: Path, name: str, panels: list[Panel], stored: Stored, columns: int
+def write(
+    folder: Path,
+    name: str,
+    panels: list[Panel],
+    stored: Stored,
+    columns: int,
+    heading: Sequence[str] = (),
 ) -> list[Path]:
+    """A figure's three files; none without panels."""
     if not panels:
         return []
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    figure = compose(panels, stored, columns)
+    figure = compose(panels, stored, columns, heading)
     figure.draw_without_rendering()  # lays out once: both files show the same picture
     figure.set_layout_engine("none")
     paths = [figures / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
@@ -93,20 +100,26 @@ def _write(
     return paths
 
 
-def compose(panels: Sequence[Panel], stored: Stored, columns: int) -> Figure:
-    """Panels on a grid, the result's name above; each row as high as its legends need."""
+def compose(
+    panels: Sequence[Panel], stored: Stored, columns: int, heading: Sequence[str] = ()
+) -> Figure:
+    """Panels on a grid, the result's name and what is to be said of all of them above; each row as
+    high as its legends need."""
     columns = min(columns, len(panels))
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     heights = [max(_height(panel, stored) for panel in row) for row in rows]
     wide = columns == 1 and all(panel.wide for panel in panels)
+    across = 2 if wide else columns
+    above = [plain(stored.name, 44 * across)]
+    above += [line for text in heading for line in textwrap.wrap(text, 56 * across)]
     figure = Figure(
-        figsize=(COLUMN * (2 if wide else columns), sum(heights) + 0.25), layout="constrained"
+        figsize=(COLUMN * across, sum(heights) + 0.12 + 0.13 * len(above)), layout="constrained"
     )
     grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
     for i, panel in enumerate(panels):
         axes = figure.add_subplot(grid[i // columns, i % columns])
         render(axes, panel, stored)
-    figure.suptitle(plain(stored.name, 44 * columns), x=0.01, ha="left", color="#444444")
+    figure.suptitle("\n".join(above), x=0.01, ha="left", color="#444444")
     return figure
 
 

@@ -62,7 +62,7 @@ def legend(ax: Axes, panel: Panel, stored: Stored) -> None:
 def legend_columns(entries: list) -> int:
     """As many columns as a page's column holds."""
     # inches: the sample and the text at 6.8 points
-    widths = [0.42 + 0.047 * len(entry.get_label()) for entry in entries]
+    widths = [0.42 + 0.051 * len(entry.get_label()) for entry in entries]
     for columns in range(min(3, len(entries)), 1, -1):
         if sum(max(column) for column in np.array_split(widths, columns)) <= WIDTH:
             return columns
@@ -78,8 +78,13 @@ def legend_entries(panel: Panel, stored: Stored) -> list:
         if len(panel.curves) + len(panel.guides) + len(panel.bands) > 1
     ]
     entries += [
-        Patch(color=band.colour, alpha=0.3, linewidth=0, label=band.label) for band in panel.bands
+        Patch(color=band.colour, alpha=band.alpha, linewidth=0, label=band.label)
+        for band in panel.bands
+        if band.label
     ]
+    if panel.cells is not None:
+        pairs = zip(panel.cells.words, panel.cells.colours, strict=True)
+        entries += [Patch(color=colour, linewidth=0, label=word) for word, colour in pairs]
     for guide in panel.guides:
         style: Any = {"color": guide.colour, "linestyle": guide.style}
         entries.append(Line2D([], [], label=guide.label, **style))

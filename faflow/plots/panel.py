@@ -82,14 +82,34 @@ class Bars:
 @dataclass(frozen=True)
 class Band:
     """The area between `lower` and `upper` (saves,), behind the curves; `column` and `meaning` name
-    its edges in the table."""
+    its edges in the table. `label`: its legend entry, if any; `skip` and `floor` as
+    those of curves."""
 
     column: str
     meaning: str
     lower: np.ndarray
     upper: np.ndarray
-    label: str
+    label: str | None
     colour: str
+    alpha: float = 0.3
+    skip: int = 0
+    floor: float | None = None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A map: `values` (rows, columns) in the cells between two parameters; nan stays grey.
+
+    `log`: colours go by the logarithm. `words`: what the values 0, 1, ... mean, if they are kinds.
+    """
+
+    values: np.ndarray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    xlabel: str
+    log: bool = False
+    words: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +127,8 @@ class Panel:
     `limits`: of the vertical axis. `window`: shaded interval of time, `window_label` its name.
     `whole`: the values are counts. `bars`, `marks`: drawn in this order, below the curves;
     `rules`: heights of thin lines between groups of them. `listing`: the panel's table, if it is
-    not made of its curves. `height`: of the axes, in inches; `wide`: it may fill two columns.
+    not made of its curves; `cells`: a map instead of curves. `height`: of the axes, in inches;
+    `wide`: it may fill two columns.
     """
 
     title: list[str]
@@ -127,6 +148,7 @@ class Panel:
     marks: list[Marks] = field(default_factory=list)
     rules: tuple[float, ...] = ()
     listing: Listing | None = None
+    cells: Cells | None = None
     height: float = 2.1
     wide: bool = False
 

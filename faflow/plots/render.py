@@ -7,18 +7,26 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from .cells import draw_cells
 from .legend import CROSS, legend, look, mark_look
 from .panel import Band, Curve, Level, Panel
 from .stored import Stored
+from .style import plain
 
 WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
 HUGE = 1e280  # beyond, an axis has no room for margins
 MARKS = 7  # markers per curve
+TICKED = 8  # values of a parameter that are all named on its axis
 _HALO = [withStroke(linewidth=2.0, foreground="white")]
 
 
 def render(ax: Axes, panel: Panel, stored: Stored) -> None:
     """Draw one panel."""
+    if panel.cells is not None:
+        draw_cells(ax, panel, panel.cells)
+        ax.set_title("\n".join(title_lines(panel)))
+        legend(ax, panel, stored)
+        return
     log = _is_log(panel)
     _window(ax, panel, stored)
     _rows(ax, panel, stored)
@@ -85,9 +93,18 @@ def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
 
 def _band(ax: Axes, band: Band, stored: Stored, log: bool) -> None:
     use = stored.times > 0 if stored.log_time else np.full(len(stored.times), True)
-    lower = np.maximum(band.lower, np.finfo(float).tiny) if log else band.lower
-    edges = (stored.times[use], lower[use], band.upper[use])
-    ax.fill_between(*edges, color=band.colour, alpha=0.3, linewidth=0, zorder=1.5)
+    use[: band.skip] = False
+    least = (band.floor or np.finfo(float).tiny) if log else -np.inf
+    lower, upper = (np.maximum(edge[use], least) for edge in (band.lower, band.upper))
+    ax.fill_between(
+        stored.times[use],
+        lower,
+        upper,
+        color=band.colour,
+        alpha=band.alpha,
+        linewidth=0,
+        zorder=1.5,
+    )
 
 
 def _rows(ax: Axes, panel: Panel, stored: Stored) -> None:
@@ -139,10 +156,22 @@ def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
     elif not log:
         steps = [1, 2, 2.5, 5, 10]
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=steps, integer=panel.whole))
-    zero = stored.log_time and len(stored.times) > 0 and stored.times[0] <= 0
-    ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
+    zero = bool(stored.log_time and len(stored.times) > 0 and stored.times[0] <= 0)
+    if stored.over == "time":
+        ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
+    else:
+        _parameter(ax, stored, zero)
     ax.set_ylabel(panel.ylabel)
     _time_limits(ax, stored)
+
+
+def _parameter(ax: Axes, stored: Stored, zero: bool) -> None:
+    """A parameter's axis: ticks at its own values, where these are few."""
+    ax.set_xlabel(plain(stored.over, 50) + (" (log axis, without 0)" if zero else ""))
+    values = stored.times[stored.times > 0] if stored.log_time else stored.times
+    if len(values) <= TICKED:
+        ax.set_xticks(values, [f"{value:.3g}" for value in values])
+        ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _time_limits(ax: Axes, stored: Stored) -> None:
@@ -179,7 +208,7 @@ def _value_limits(panel: Panel, stored: Stored, log: bool) -> tuple[float, float
     """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
     parts = [shown(curve, stored, log)[1] for curve in panel.curves]
     parts += [guide.values for guide in panel.guides]
-    edges = [edge for band in panel.bands for edge in (band.lower, band.upper)]
+    edges = [edge[b.skip :] for b in panel.bands for edge in (b.lower, b.upper)]
     parts += [edge[edge > 0] if log else edge for edge in edges]
     parts += [np.asarray([level.value for level in panel.levels if level.value > 0 or not log])]
     values = np.concatenate(parts)

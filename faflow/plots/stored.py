@@ -21,7 +21,7 @@ class Stored:
 
     `events`: what an exact flow tells of its kinks, None for other flows; `discrete`: the same rule
     in steps of eta, `simulation`: online learning beside a population rule, if the config asked for
-    it.
+    it; `over`: what runs along the horizontal axis, a parameter in figures of sweeps.
     """
 
     summary: dict[str, Any]
@@ -29,6 +29,7 @@ class Stored:
     events: xr.Dataset | None = None
     discrete: xr.Dataset | None = None
     simulation: xr.Dataset | None = None
+    over: str = "time"
 
     @property
     def name(self) -> str:
@@ -51,13 +52,14 @@ class Stored:
 
     @property
     def times(self) -> np.ndarray:
-        return self.records["time"].values
+        return self.records[self.over].values
 
     @cached_property
     def log_time(self) -> bool:
         """Whether the saves are spaced evenly in log t, rather than in t."""
         positive = self.times[self.times > 0]
-        if len(positive) < 4 or positive[-1] < 10 * positive[0]:
+        few, wide = (4, 10) if self.over == "time" else (3, 3)
+        if len(positive) < few or positive[-1] < wide * positive[0]:
             return False
         return _spread(np.diff(np.log(positive))) < _spread(np.diff(positive))
 

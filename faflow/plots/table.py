@@ -15,8 +15,9 @@ def table(figure: str, panels: Sequence[Panel], stored: Stored) -> str:
 
     Numbers are the shortest decimals that read back as the same float64; `nan` is a missing value.
     """
+    over = "time of the save" if stored.over == "time" else "the parameter"
     columns = _listed(panels) or {
-        "time": ("time of the save", stored.times),
+        stored.over: (over, stored.times),
         **{c.column: (c.meaning, c.values) for panel in panels for c in panel.curves},
         **{
             f"{band.column} {edge}": (f"{band.meaning} ({edge} edge)", getattr(band, edge))
@@ -48,4 +49,5 @@ def _listed(panels: Sequence[Panel]) -> dict[str, tuple[str, np.ndarray]] | None
 
 
 def _text(value: np.generic) -> str:
-    return repr(value.item())
+    item = value.item()
+    return item if isinstance(item, str) else repr(item)

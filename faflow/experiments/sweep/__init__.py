@@ -1,5 +1,10 @@
 """Sweeps: many flows of one config, planned, run in chunks that are durable, and gathered."""
 
+from .members import Combination as Combination
+from .members import Members as Members
+from .members import Parameter as Parameter
+from .members import Spread as Spread
+from .members import spread as spread
 from .plan import Plan as Plan
 from .plan import plan_of as plan_of
 from .sweep import Progress as Progress
@@ -8,4 +13,6 @@ from .sweep import is_sweep as is_sweep
 from .sweep import open_stored as open_stored
 from .sweep import open_sweep as open_sweep
 from .sweep import run_sweep as run_sweep
+from .tables import drift_distribution as drift_distribution
+from .tables import fit_distribution as fit_distribution
 from .tables import sweep_rows as sweep_rows

@@ -1,0 +1,130 @@
+"""Over time: the median over seeds with bands, a curve per combination of parameters."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ...experiments import Combination, Members, Spread, spread
+from ..drift import FLOOR
+from ..panel import Band, Curve, Panel, last, number
+from .series import Series, drift_series, record_series
+from .split import Group, Line, failures, kept_verdict, split
+
+CUT = "a curve ends where the first of its flows does"
+
+
+class Figure(NamedTuple):
+    """Panels over `times`, and what is to be said above all of them."""
+
+    times: np.ndarray
+    panels: list[Panel]
+    heading: list[str]
+
+
+def record_figure(members: Members, name: str, ylabel: str, scale: str) -> Figure | None:
+    """Loss or residual; None if it was not recorded."""
+    records, series = members.record(name), record_series(members, name)
+    if records is None or series is None:
+        return None
+
+    def verdict(places: list[Combination]) -> str:
+        values = np.concatenate([records[place] for place in places])
+        start, end = spread(values[:, 0], 0), spread(np.array([last(v) for v in values]), 0)
+        middle = f"{number(float(start.median))} → {number(float(end.median))}"
+        return f"{name}: median {middle} ({_flows(int(start.known))})"
+
+    return _figure(members, series, name, ylabel, scale, verdict)
+
+
+def drift_figure(members: Members, law: str) -> Figure | None:
+    """How far a law drifted; None if its values and scales were not recorded."""
+    series = drift_series(members, law)
+    if series is None:
+        return None
+    decays = members.figure(f"laws.{law}.decay") is not None
+    ylabel = "|Q(t) − Q(0) exp(−λt)| / scale" if decays else "|Q(t) − Q(0)| / scale"
+    if np.any(series.values[..., 1:] < FLOOR):
+        ylabel += f"\n(zero is drawn at {number(FLOOR, 1)})"
+    return _figure(
+        members,
+        series,
+        f"drift of {law}",
+        ylabel,
+        "log",
+        lambda places: kept_verdict(members, law, places),
+        FLOOR,
+    )
+
+
+def _figure(
+    members: Members,
+    series: Series,
+    what: str,
+    ylabel: str,
+    scale: str,
+    verdict: Callable[[list[Combination]], str],
+    floor: float | None = None,
+) -> Figure:
+    skip = 0 if floor is None else 1  # Q(0) - Q(0) says nothing
+    groups, notes = split(members.parameters)
+    panels = [
+        Panel(
+            title=[*([group.title] if group.title else []), verdict(_places(group))],
+            ylabel=ylabel,
+            curves=[_curve(series, line, what, floor, skip) for line in group.lines],
+            bands=[
+                band
+                for line in group.lines
+                for band in bands(members, series.values, line, what, floor, skip)
+            ],
+            scale=scale,
+        )
+        for group in groups
+    ]
+    heading = [verdict(list(members.combinations()))] if len(panels) > 1 else []
+    heading += [*bands_note(members), *failures(members), *notes, *([CUT] if series.cut else [])]
+    return Figure(series.times, panels, heading)
+
+
+def bands_note(members: Members) -> list[str]:
+    """What the bands are."""
+    if not members.seeded:
+        return []
+    count = members.statuses.shape[-1]
+    return [f"median over {count} seeds; bands: 10–90 % and all"]
+
+
+def bands(
+    members: Members, values: np.ndarray, line: Line, what: str, floor: float | None, skip: int = 0
+) -> list[Band]:
+    """The quantiles, and lightly the extremes; none without seeds."""
+    if not members.seeded:
+        return []
+    over = spread(values[line.place], 0)
+    name = f"{what} {line.column}".strip()
+    look = (None, line.colour)
+    inner = Band(f"{name} 10-90 %", what, over.lower, over.upper, *look, 0.25, skip, floor)
+    outer = Band(f"{name} range", what, over.least, over.largest, *look, 0.1, skip, floor)
+    return [outer, inner]
+
+
+def _curve(series: Series, line: Line, what: str, floor: float | None, skip: int) -> Curve:
+    over: Spread = spread(series.values[line.place], 0)
+    return Curve(
+        column=f"{what} {line.column}".strip(),
+        meaning=f"{what}, median",
+        values=over.median,
+        label=line.label,
+        colour=line.colour,
+        floor=floor,
+        skip=skip,
+    )
+
+
+def _flows(count: int) -> str:
+    return "1 flow" if count == 1 else f"{count} flows"
+
+
+def _places(group: Group) -> list[Combination]:
+    return [line.place for line in group.lines]

@@ -1,0 +1,72 @@
+"""Numbers of every member that are drawn against the parameters."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...experiments import Combination, Members
+from ..panel import number
+from .split import kept_verdict
+
+
+class Quantity(NamedTuple):
+    """`values` (parameters..., seeds) under `name`; `law`: whose drift it is; `predicted`: what
+    theory says of the same members."""
+
+    name: str
+    ylabel: str
+    values: np.ndarray
+    scale: str
+    law: str | None = None
+    predicted: np.ndarray | None = None
+
+    def verdict(self, members: Members, places: list[Combination]) -> str:
+        """A line about the members at these places."""
+        if self.law is not None:
+            return f"{self.law}: {kept_verdict(members, self.law, places)}"
+        values = np.concatenate([self.values[place] for place in places])
+        known = values[np.isfinite(values)]
+        if not known.size:
+            return f"{self.name}: known of none of {values.size} flows"
+        low, high = number(float(known.min())), number(float(known.max()))
+        return f"{self.name}: {low} to {high} ({known.size} of {values.size} flows)"
+
+
+def quantities(members: Members) -> list[Quantity]:
+    """Those that a sweep has."""
+    found = [*_exponents(members)]
+    loss = members.figure("loss.final")
+    if loss is not None:
+        found.append(Quantity("final loss", "final loss", loss, "log"))
+    for law in members.laws:
+        drift = members.drift(law)
+        if drift is not None:
+            label = "largest relative drift"
+            found.append(Quantity(f"drift of {law}", label, drift, "log", law))
+    angles = members.figure("alignment.degrees")
+    if angles is not None:
+        name = "last layer's angle at the end"
+        found.append(Quantity(name, "angle (degrees)", _last(members, angles), "linear"))
+    return found
+
+
+def _exponents(members: Members) -> list[Quantity]:
+    """Rates of accepted fits only, and the predictions for the same members."""
+    rates, statuses = members.figure("exponent.rate"), members.words("exponent.status")
+    if rates is None:
+        return []
+    if statuses is not None:
+        rates = np.where(statuses == "ok", rates, np.nan)
+    predicted = members.figure("exponent.predicted")
+    if predicted is not None:
+        predicted = np.where(np.isfinite(rates), predicted, np.nan)
+    return [Quantity("fitted rate", "rate (1 / time)", rates, "auto", None, predicted)]
+
+
+def _last(members: Members, angles: np.ndarray) -> np.ndarray:
+    """The last layer that each member has (depths differ)."""
+    if angles.ndim == members.statuses.ndim:
+        return angles
+    known = np.isfinite(angles)
+    place = angles.shape[-1] - 1 - np.argmax(known[..., ::-1], axis=-1)
+    return np.take_along_axis(angles, place[..., None], axis=-1)[..., 0]
