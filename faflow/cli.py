@@ -244,7 +244,8 @@ def _meter(quiet: bool) -> Any:
 
 def _draw(folder: Path, sweep: Any = None) -> list[Path]:
     from .experiments.errors import ConfigError
-    from .plots import draw, draw_sweep
+    from .plots import draw
+    from .plots.sweep import draw_sweep
 
     try:
         return draw(folder) if sweep is None else draw_sweep(sweep)

@@ -2,4 +2,3 @@
 
 from .draw import FIGURES as FIGURES
 from .draw import draw as draw
-from .sweep import draw_sweep as draw_sweep

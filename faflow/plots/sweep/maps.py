@@ -15,6 +15,7 @@ from .split import evenly_chosen, failures
 
 PAGES = 6  # maps of a figure, at most
 ORDERLY, FAILED = (SKY, BLUE, GREEN), (VERMILION, ORANGE, PURPLE, "#000000", "#8a5a00")
+LONG = 16  # letters of a row's name, beyond which a map of one column has little room left
 WAITING, PENDING = "#b0b0b0", "pending"
 
 
@@ -107,7 +108,7 @@ def status_map(members: Members) -> Map | None:
     ]
     told = failures(members) or [f"all {codes.size} flows ran to their end"]
     panel = Panel(
-        title=[plain(", ".join(f"{np.sum(codes == i)} {word}" for i, word in enumerate(words)))],
+        title=[],
         ylabel=plain(keys, 60) if keys else "",
         curves=[],
         cells=Cells(
@@ -115,7 +116,7 @@ def status_map(members: Members) -> Map | None:
             tuple(names),
             tuple(map(str, range(seeds))),
             "seed (its place on the axis)" if members.seeded else "",
-            words=tuple(words),
+            words=tuple(plain(f"{w} ({np.sum(codes == i)})") for i, w in enumerate(words)),
             colours=tuple(colours),
         ),
         listing=Listing(
@@ -126,7 +127,7 @@ def status_map(members: Members) -> Map | None:
             }
         ),
         height=max(1.2, min(0.13 * len(names) + 0.5, 6.0)),
-        wide=seeds > 16,
+        wide=seeds > 16 or max(map(len, names)) > LONG,
     )
     return Map("status", [panel], told)
 
