@@ -163,6 +163,8 @@ def test_odd_names_are_drawn_letter_by_letter(tmp_path) -> None:
         law="odd $law_{2}:3",
         name="$x_1$ \\alpha",
         statuses={(0, 0, 1): "odd_$tatus$"},
+        records=("loss", "law"),
+        exponents=False,
     )
     paths = draw_sweep(made)
     assert "map-odd-law_-2-3" in drawn(paths) and "against-b-c-d" in drawn(paths)
