@@ -156,7 +156,7 @@ def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
     elif not log:
         steps = [1, 2, 2.5, 5, 10]
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=steps, integer=panel.whole))
-    zero = stored.log_time and len(stored.times) > 0 and bool(stored.times[0] <= 0)
+    zero = bool(stored.log_time and len(stored.times) > 0 and stored.times[0] <= 0)
     if stored.over == "time":
         ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
     else:
