@@ -100,7 +100,7 @@ def test_titles_count_who_did_not_run_to_the_end(sweep) -> None:
     drift, status = drift_figure(members, swept.LAW), status_map(members)
     assert drift is not None and status is not None
     assert told in words(drift) and told in words(status)
-    assert "in all 29 flows" in words(drift)  # the pending one has no drift
+    assert "in all 29 (of 30) that recorded it" in words(drift)  # the pending one has no drift
     (panel,) = status.panels
     assert panel.cells is not None
     assert panel.cells.words == ("blow-up (1)", "completed (28)", "pending (1)")
@@ -124,7 +124,7 @@ def test_laws_that_are_none_are_said_to_be_none(sweep) -> None:
     assert figure is not None and "in 14 of 29 flows; in the others drift up to" in words(figure)
     kept.values[:] = 0.0
     figure = drift_figure(Members(sweep.records), swept.LAW)
-    assert figure is not None and "not a law in all 29 flows" in words(figure)
+    assert figure is not None and "not a law in all 29 (of 30)" in words(figure)
 
 
 def test_without_seeds_there_are_curves_and_no_bands(tmp_path) -> None:
@@ -163,6 +163,8 @@ def test_odd_names_are_drawn_letter_by_letter(tmp_path) -> None:
         law="odd $law_{2}:3",
         name="$x_1$ \\alpha",
         statuses={(0, 0, 1): "odd_$tatus$"},
+        records=("loss", "law"),
+        exponents=False,
     )
     paths = draw_sweep(made)
     assert "map-odd-law_-2-3" in drawn(paths) and "against-b-c-d" in drawn(paths)

@@ -82,7 +82,7 @@ def _figure(
         )
         for group in groups
     ]
-    heading = [verdict(list(members.combinations()))] if len(panels) > 1 else []
+    heading = [verdict(list(members.combinations()))] if len(panels) > 1 or notes else []
     heading += [*bands_note(members), *failures(members), *notes, *([CUT] if series.cut else [])]
     return Figure(series.times, panels, heading)
 
@@ -115,7 +115,7 @@ def _curve(series: Series, line: Line, what: str, floor: float | None, skip: int
         column=f"{what} {line.column}".strip(),
         meaning=f"{what}, median",
         values=over.median,
-        label=line.label,
+        label=line.label + ("" if np.any(over.known) else " (none)"),
         colour=line.colour,
         floor=floor,
         skip=skip,

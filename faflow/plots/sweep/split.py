@@ -11,6 +11,7 @@ from ...experiments import Combination, Members, Parameter
 from ..panel import number
 from ..style import FEW, LAYERS, gradient, plain
 
+LETTERS = 64  # of a legend's entry, at most
 PANELS = 8  # of a figure, at most
 
 
@@ -89,11 +90,14 @@ def kept_verdict(members: Members, law: str, places: Sequence[Combination]) -> s
     count, keeping = int(known.sum()), int(holds.sum())
     if count == 0:
         return "no flow has a measured drift"
+    everyone = _all(count)
+    if count < worst.size:
+        everyone = f"all {count} (of {worst.size}) that recorded it"
     if keeping == count:
-        return f"kept to {_largest(worst[holds])} in {_all(count)}"
+        return f"kept to {_largest(worst[holds])} in {everyone}"
     rest = f"drift up to {_largest(worst[known & ~holds])}"
     if keeping == 0:
-        return f"not a law in {_all(count)}: {rest}"
+        return f"not a law in {everyone}: {rest}"
     return f"kept to {_largest(worst[holds])} in {keeping} of {count} flows; in the others {rest}"
 
 
@@ -109,8 +113,8 @@ def _evenly(size: int, count: int) -> list[int]:
     return np.unique(np.round(np.linspace(0, size - 1, min(size, count))).astype(int)).tolist()
 
 
-def _name(parameter: Parameter, place: int) -> str:
-    return plain(f"{parameter.short} {parameter.labels[place]}", 40)
+def _name(parameter: Parameter, place: int, width: int = 48) -> str:
+    return plain(f"{parameter.short} {parameter.labels[place]}", width)
 
 
 def _lines(parameters: Sequence[Parameter], places, named: list[int]) -> list[Line]:
@@ -120,7 +124,8 @@ def _lines(parameters: Sequence[Parameter], places, named: list[int]) -> list[Li
     return [
         Line(
             place,
-            ", ".join(_name(parameters[i], place[i]) for i in named) or "all flows",
+            ", ".join(_name(parameters[i], place[i], LETTERS // len(named)) for i in named)
+            or "all flows",
             " ".join(f"{p.key}={p.labels[k]}" for p, k in zip(parameters, place, strict=True)),
             colours[n % len(colours)],
         )
