@@ -109,7 +109,10 @@ def _difference(plan: Plan, folder: Path) -> str | None:
     except ConfigError:
         return "no sweep; choose another folder"
     provenance = stored.pop("provenance", {})
-    wanted, found = sweep_digest(plan), Digest(provenance.get("config", ""), provenance["source"])
+    wanted, found = (
+        sweep_digest(plan),
+        Digest(provenance.get("config", ""), provenance.get("source", "")),
+    )
     if found.config != wanted.config:
         mine, theirs = _leaves(_plain(_rebased(plan, folder))), _leaves(_plain(stored))
         keys = [k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k)]

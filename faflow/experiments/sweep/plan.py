@@ -1,6 +1,7 @@
 """What a sweep will do: its members, grouped by the program that runs them."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -63,12 +64,12 @@ class Plan:
 
     def text(self) -> str:
         """`3 programs x 64 members: rule.kind (3) x seed (64)`."""
-        sizes = [len(members) for members in self.programs]
-        count, same = len(sizes), len(set(sizes)) == 1
-        each = f"{sizes[0]}" if same else f"{min(sizes)} to {max(sizes)}"
+        apart = structural(self.grid)
+        count = math.prod(axis.size for axis in self.grid.axes if axis.name in apart)
+        each = self.grid.size // count
         programs = f"{count} program{'s' if count > 1 else ''}"
         axes = " x ".join(_axis_text(axis) for axis in self.grid.axes)
-        return f"{programs} x {each} member{'s' if sizes[0] > 1 else ''}: {axes}"
+        return f"{programs} x {each} member{'s' if each > 1 else ''}: {axes}"
 
 
 def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> Plan:

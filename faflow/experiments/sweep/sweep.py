@@ -14,7 +14,7 @@ from ..expect import parse_bounds
 from ..files import replace_text, sync
 from ..lazily import xr
 from ..run import Result, open_result
-from ..store import CONFIG, RECORDS, ROOT, SUMMARY, read_summary, summary_text
+from ..store import RECORDS, ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .chunks import CHUNKS, Chunk, read_chunks
 from .clusters import Start, engine
@@ -68,7 +68,6 @@ def run_sweep(
     confirmed: bool = False,
     on: str = "local",
     options: Mapping[str, Any] | None = None,
-    note: Callable[[str], None] = lambda text: None,
     tell: Tell = lambda progress: None,
 ) -> Sweep:
     """Run what has not run yet of a sweep, and gather it.
@@ -79,11 +78,10 @@ def run_sweep(
     run again. ConfigError for bad input, a changed config, or a folder where another process is at
     work.
     """
-    plan.check()
     if plan.grid.size > ASK and not confirmed:
         what = f"has {plan.grid.size} members, more than {ASK}; confirm with --yes, or lower it"
         raise ConfigError("sweep", what)
-    note(plan.text())
+    plan.check()
     folder = ROOT / plan.name if out is None else Path(out)
     start = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
@@ -202,4 +200,4 @@ def is_sweep(folder: str | Path) -> bool:
         stored_table(Path(folder))
     except ConfigError:
         return False
-    return (Path(folder) / CONFIG).is_file()
+    return True
