@@ -95,6 +95,8 @@ def test_the_data_set_has_names_and_provenance(sweep: Path, tmp_path: Path) -> N
     assert list(records["feedback.scale"].values) == [0.5, 1.0, 2.0]
     assert list(records["network.activation"].values) == ["linear", "tanh"]
     assert records["loss"].attrs["units"] == "1"
+    np.testing.assert_array_equal(records["time"], [0.0, 0.25, 0.5])
+    assert records["times"].sizes == records["loss"].sizes
     assert {"faflow", "jax", "source", "config"} <= set(opened.records.attrs)
     assert opened.exit_code == 1  # tanh keeps no law
 
@@ -259,6 +261,7 @@ def test_members_that_end_early_are_results(config: Path, tmp_path: Path) -> Non
     assert found.summary["statuses"] == {"completed": 2, "max-steps": 2}
     assert found.exit_code == 3
     loss = found.records["records"]["loss"]
+    np.testing.assert_array_equal(loss["time"], [0.0, 0.25, 0.5])  # of those that ran to t1
     assert np.isnan(loss.sel({"flow.max_steps": 3}).values).any()
     assert np.isfinite(loss.sel({"flow.max_steps": 100000}).values).all()
 

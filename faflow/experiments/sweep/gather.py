@@ -43,12 +43,13 @@ def gather(plan: Plan, chunks: Iterable[Chunk], attrs: Mapping[str, str]) -> xr.
                 coordinates.setdefault(dim, (dim, values))
     found = {}
     for group, variables in groups.items():
+        time = _common_time(variables)
         used = {dim for variable in variables.values() for dim in variable.dims}
         here = {
             key: value for key, value in coordinates.items()
             if (value[0] if isinstance(value, tuple) else key) in used
         }  # fmt: skip
-        found[f"/{group}"] = _with_time(xr.Dataset(variables, here))
+        found[f"/{group}"] = xr.Dataset(variables, {**here, **time})
     tree = xr.DataTree.from_dict(found)
     tree.attrs = dict(attrs)
     return tree
@@ -65,22 +66,17 @@ def _axis_coordinates(plan: Plan) -> dict[str, Any]:
     return found
 
 
-def _with_time(dataset: xr.Dataset) -> xr.Dataset:
-    """Time as a coordinate where all members have the same saves; else it stays a variable."""
-    if "time" not in dataset.data_vars:
-        return dataset
-    time = dataset["time"]
-    rows = time.values.reshape(-1, time.sizes["time"])
-    known = np.all(np.isfinite(rows), axis=1)
-    first = rows[np.argmax(known)]
-    agree = np.isnan(rows) | (rows == first)
-    # A flow that ended early has its end in the slot it was heading for.
-    early = np.isnan(rows).any(axis=1)
-    if not known.any() or not np.all(agree[~early]):
-        return dataset.rename_vars({"time": "times"}).rename_dims({"time": "save"})
-    return dataset.rename_vars({"time": "times"}).assign_coords(
-        time=("time", first, dict(time.attrs))
-    )
+def _common_time(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
+    """`time` as a coordinate where all members have the same saves, and every member's own in
+    `times`: one that ended early has its end in the slot it was heading for."""
+    if "time" not in variables:
+        return {}
+    times = variables["times"] = variables.pop("time")
+    rows = times.values.reshape(-1, times.sizes["time"])
+    whole = rows[np.all(np.isfinite(rows), axis=1)]
+    if not len(whole) or not np.all(whole == whole[0]):
+        return {}
+    return {"time": xr.Variable(("time",), whole[0], times.attrs)}
 
 
 def _places(chunks: list[Chunk]) -> dict[str, tuple[tuple[str, ...], tuple[int, ...], Any]]:
