@@ -7,7 +7,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,17 +41,24 @@ def read_table(path: Path) -> Table:
 
 def apply_overrides(table: Table, overrides: Iterable[str]) -> Table:
     """A copy of `table` with every `a.b=value` set; a value that is no TOML is a bare string."""
-    result = _copy(table, ())
+    result = copied(table)
     for override in overrides:
         keys, value = _parse_override(override)
-        target = result
-        for depth, key in enumerate(keys[:-1]):
-            target = target.setdefault(key, {})
-            if not isinstance(target, dict):
-                where = ".".join(keys[: depth + 1])
-                raise ConfigError(where, f"is {shown(target)}, not a table; --set {where}=… first")
-        target[keys[-1]] = value
+        assign(result, keys, value, "--set WHERE=… first")
     return result
+
+
+def assign(table: Table, keys: Sequence[str], value: Any, remedy: str) -> None:
+    """Set table[keys[0]][keys[1]]..., making the tables that are missing. ConfigError, with the
+    remedy (its WHERE: which one), if something on the way is no table."""
+    target = table
+    for depth, key in enumerate(keys[:-1]):
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            where = ".".join(keys[: depth + 1])
+            what = f"is {shown(target)}, not a table; {remedy.replace("WHERE", where)}"
+            raise ConfigError(where, what)
+    target[keys[-1]] = value
 
 
 def parse(table: Mapping[str, Any], default_name: str = "run") -> Config:
@@ -90,11 +97,12 @@ def _validated(model: type[Section], given: Table, loc: tuple[str, ...]) -> Sect
         raise _first_error(error, loc) from None
 
 
-def _copy(value: Any, path: tuple[str, ...]) -> Any:
+def copied(value: Any, path: tuple[str, ...] = ()) -> Any:
+    """Tables copied, what they hold shared. ConfigError if they are nested too deeply."""
     if not isinstance(value, dict):
         return value
     _check_depth(path)
-    return {key: _copy(item, (*path, str(key))) for key, item in value.items()}
+    return {key: copied(item, (*path, str(key))) for key, item in value.items()}
 
 
 def _check_depth(path: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from ...ensembles import Axis, Grid
 from ..errors import ConfigError, nearest, shown
+from ..load import assign, copied
 from ..schema import SweepSection
 
 ZIP = "zip"
@@ -68,18 +69,10 @@ def structural(grid: Grid) -> frozenset[str]:
 
 def with_values(table: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A config's tables with the dotted keys of `values` set and without [sweep]."""
-    result = _copy(table)
+    result = copied(dict(table))
     result.pop("sweep", None)
     for key, value in values.items():
-        *parents, last = key.split(".")
-        target = result
-        for depth, parent in enumerate(parents):
-            target = target.setdefault(parent, {})
-            if not isinstance(target, dict):
-                where = ".".join(parents[: depth + 1])
-                what = f"is varied, but {where} is {shown(target)}; make that a table"
-                raise ConfigError(f"sweep: {key}", what)
-        target[last] = value
+        assign(result, key.split("."), value, f"make it one, since {key} is varied")
     return result
 
 
@@ -156,7 +149,3 @@ def _range(where: str, key: str, table: Mapping[str, Any]) -> list[Any]:
     if not all(a < b for a, b in itertools.pairwise(sorted(values))):
         raise ConfigError(where, f"has {count} values that are not all different; lower count")
     return values.tolist()
-
-
-def _copy(value: Any) -> Any:
-    return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value
