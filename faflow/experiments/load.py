@@ -56,7 +56,7 @@ def assign(table: Table, keys: Sequence[str], value: Any, remedy: str) -> None:
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
             where = ".".join(keys[: depth + 1])
-            what = f"is {shown(target)}, not a table; {remedy.replace("WHERE", where)}"
+            what = f"is {shown(target)}, not a table; " + remedy.replace("WHERE", where)
             raise ConfigError(where, what)
     target[keys[-1]] = value
 
