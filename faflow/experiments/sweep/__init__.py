@@ -1,10 +1,10 @@
 """Sweeps: many flows of one config, planned, run in chunks that are durable, and gathered."""
 
-from .members import Combination as Combination
-from .members import Members as Members
-from .members import Parameter as Parameter
-from .members import Spread as Spread
-from .members import spread as spread
+from .distribution import Combination as Combination
+from .distribution import Members as Members
+from .distribution import Parameter as Parameter
+from .distribution import Spread as Spread
+from .distribution import spread as spread
 from .plan import Plan as Plan
 from .plan import plan_of as plan_of
 from .sweep import Progress as Progress

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...analysis import fit_exponent
 from ..errors import ConfigError
-from .members import BAND, Combination, Members, spread
+from .distribution import BAND, Combination, Members, spread
 from .sweep import Sweep
 
 Row = dict[str, str]
