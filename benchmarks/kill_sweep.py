@@ -2,9 +2,9 @@
 
 `python benchmarks/kill_sweep.py [--kills 30]` in the development environment. A sweep of 128 small
 flows is started, killed after a random time, and started again, `kills` times; then it is let run
-to its end and compared, to the last bit, with one that nobody disturbed. Every chunk that was there
-before a kill has to be there, unchanged, after it, or in the data set. Prints what it did; exit code 1
-if anything was lost.
+to its end and compared, to the last bit, with one that nobody disturbed. A chunk that was there
+before a kill has to be there, unchanged, after it, or in the data set. Prints what it did; exit
+code 1 if anything was lost.
 """
 
 import argparse
