@@ -2,7 +2,7 @@
 
 `python benchmarks/sweep_scipy.py CONFIG [--members N]` in the development environment, say with
 configs/sweep_exponents.toml or configs/sweep_theorem1.toml. faflow runs the sweep with two worker
-processes, fits, laws and data set included, from an empty cache of compiled programs and again from
+processes, fits, laws and data set included, no figures, from an empty cache of compiled programs and again from
 a full one. SciPy's DOP853 runs, one after the other, `members` of the same flows with the same
 tolerance on one core, the field written in numpy (backward pass by hand, nothing else
 recorded than the weights at the saves); its time for all is the mean over these times the number
@@ -114,7 +114,8 @@ def faflow_seconds(config: Path, cache: Path, place: Path) -> float:
     shutil.rmtree(place, ignore_errors=True)
     begun = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "faflow.cli", "sweep", str(config), "--out", str(place), "--json"],
+        [sys.executable, "-m", "faflow.cli", "sweep", str(config), "--out", str(place), "--json",
+         "--no-figures"],
         env={**os.environ, "XDG_CACHE_HOME": str(cache)}, stdout=subprocess.DEVNULL, check=False,
         preexec_fn=lambda: os.sched_setaffinity(0, CORES),
     )  # fmt: skip
