@@ -2,9 +2,9 @@
 
 `python benchmarks/sweep_scipy.py CONFIG [--members N]` in the development environment, say with
 configs/sweep_exponents.toml or configs/sweep_theorem1.toml. faflow runs the sweep with two worker
-processes, fits, laws and data set included, no figures, from an empty cache of compiled programs and again from
-a full one. SciPy's DOP853 runs, one after the other, `members` of the same flows with the same
-tolerance on one core, the field written in numpy (backward pass by hand, nothing else
+processes, fits, laws and data set included, no figures, from an empty cache of compiled programs
+and again from a full one. SciPy's DOP853 runs, one after the other, `members` of the same flows
+with the same tolerance on one core, the field written in numpy (backward pass by hand, nothing else
 recorded than the weights at the saves); its time for all is the mean over these times the number
 of members, per program. Prints and writes results/sweep_scipy.{csv,md}.
 """

@@ -1,32 +1,19 @@
 """The command line. Everything heavy is imported inside the commands: --help answers at once."""
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from .arguments import TOPICS, UsageError, make_parser
 from .printing import in_words, print_entries, print_rows, print_summary
 
-TOPICS = (
-    "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
-    "observables", "losses", "kinks", "solved",
-)  # fmt: skip
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
 PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
 INTERRUPTED = 130
-
-
-class UsageError(Exception):
-    """Wrong arguments, in one line."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog.removeprefix('faflow').strip() or 'command'}: {message}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,85 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = make_parser(COMMANDS, _version()).parse_args(argv)
     except UsageError as error:
         return _complain(f"{error}; see faflow --help")
     except SystemExit as done:  # --help, --version
         return int(done.code or 0)
     return arguments.command(arguments)
-
-
-def _parser() -> _Parser:
-    parser = _Parser(
-        prog="faflow", allow_abbrev=False,
-        description="Learning in continuous time: gradient flow, feedback alignment, their laws.",
-        epilog="exit codes: 0 done; 1 an [expect] bound or a check failed; 2 bad input; "
-        "3 a flow ended early and its partial result is stored",
-    )  # fmt: skip
-    parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Callable[[Any], int], about: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
-        added.set_defaults(command=run)
-        return added
-
-    run = command("run", _run, "run configs, store and print their results")
-    run.add_argument("configs", nargs="+", metavar="CONFIG", help="TOML file")
-    run.add_argument("--out", metavar="DIR", help="the result folder itself (default results/NAME)")
-    run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
-    run.add_argument("--replace", action="store_true", help="replace a stored result if it differs")
-    run.add_argument(
-        "--distributed", action="store_true",
-        help="one of several processes that run this command together (docs/large-flows.md)",
-    )  # fmt: skip
-    run.add_argument("--no-figures", action="store_true", help="draw nothing")
-    run.add_argument(
-        "--certify", action="store_true",
-        help="run to a tenth of the tolerance too, and print how many digits of every figure agree",
-    )  # fmt: skip
-    run.add_argument(
-        "--certify-with", metavar="SOLVER", help="the same by a second method, at the tolerance"
-    )
-    sweep = command("sweep", _sweep, "run all members of a config's [sweep], or go on with them")
-    _add_sweep_arguments(sweep)
-    show = command("show", _show, "print a config with every default written out")
-    show.add_argument("config", metavar="CONFIG")
-    laws = command("laws", _laws, "count and find the laws of a config's rule on its network")
-    laws.add_argument("config", metavar="CONFIG")
-    laws.add_argument("--degree", type=int, help="of the polynomial laws searched (default 2)")
-    laws.add_argument("--json", action="store_true", help="print the report as JSON, nothing else")
-    for with_overrides in (run, sweep, show, laws):
-        with_overrides.add_argument(
-            "--set", dest="overrides", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
-            help="override a key of the config, e.g. flow.t1=10",
-        )  # fmt: skip
-    drift = command("drift", _drift, "print how far a stored result's laws drifted")
-    fit = command("fit", _fit, "fit the convergence exponent of a stored result")
-    fit.add_argument("--window", nargs=2, type=float, metavar=("FROM", "TO"), help="times to fit")
-    plot = command("plot", _plot, "draw a stored result")
-    for of_result in (drift, fit, plot):
-        of_result.add_argument("result", metavar="RESULT", help="result folder")
-    listed = command("list", _list, "list what configs can name")
-    listed.add_argument("topic", nargs="?", choices=TOPICS)
-    check = command("check", _check, "check a learning rule on small random networks")
-    check.add_argument("rule", metavar="MODULE:RULE", help="or file.py:RULE, or a rule's name")
-    return parser
-
-
-def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
-    sweep.add_argument("config", metavar="CONFIG", help="TOML file with a [sweep]")
-    sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default results/NAME)")
-    sweep.add_argument("--json", action="store_true", help="print the summary as JSON, no bar")
-    sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
-    sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
-    sweep.add_argument("--no-figures", action="store_true", help="draw nothing")
-    sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
-    sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
-    sweep.add_argument(
-        "--on", default="local", metavar="ENGINE", help="dask, slurm: docs/sweeps.md"
-    )
-    sweep.add_argument("--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
 
 
 def _version() -> str:
@@ -200,8 +114,9 @@ def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str,
     with experiments.in_precision(resolved.config.precision):
         meter = _meter(arguments.json)
         result = experiments.run(
-            resolved, out=out, replace=arguments.replace, note=_note, tell=_tell, meter=meter
-        )
+            resolved, out=out, replace=arguments.replace, checkpoint=arguments.checkpoint,
+            note=_note, tell=_tell, meter=meter,
+        )  # fmt: skip
         if certified:
             result = experiments.certify(
                 resolved, result, arguments.certify_with, note=_note, meter=meter
@@ -394,6 +309,12 @@ def _check(arguments: Any) -> int:
         return DONE if check.ok else BROKEN, None
 
     return _reporting_errors(act)[0]
+
+
+COMMANDS = {
+    "run": _run, "sweep": _sweep, "show": _show, "laws": _laws, "drift": _drift, "fit": _fit,
+    "plot": _plot, "list": _list, "check": _check,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ ROOMS = {
     "experiments": (7, "experiments"),
     "plots": (8, "output"),
     "cli": (8, "output"),
+    "arguments": (8, "output"),
     "printing": (8, "output"),
     "report": (8, "output"),
 }

@@ -11,6 +11,7 @@ from .laws import LawRate as LawRate
 from .laws import forecast_error as forecast_error
 from .laws import law_drift as law_drift
 from .laws import law_rate as law_rate
+from .laws import law_rates as law_rates
 from .lazy import LazyKernels as LazyKernels
 from .lazy import lazy_kernel as lazy_kernel
 from .lazy import lazy_kernels as lazy_kernels

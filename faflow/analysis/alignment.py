@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import numpy as np
 
 from ..feedback import Feedback
@@ -47,7 +48,7 @@ def alignment_certificate(
     if law is None:
         return None
     inner = np.asarray(inner_over_time)[np.asarray(reached, bool)]
-    balance = np.asarray(law(weights0, feedback0, data))
+    balance = np.asarray(_values(law, weights0, feedback0, data))
     floor = np.full(inner.shape[1], np.nan)
     # Direct feedback D_l stands for F_{l+1} itself in the last hidden layer only.
     known = law.layers[-1:] if feedback0.form == "direct" else law.layers
@@ -60,6 +61,11 @@ def alignment_certificate(
     return AlignmentCertificate(
         floor, inner.min(axis=0), bool(np.all(floor > 0)), not bool(np.any(below))
     )
+
+
+@eqx.filter_jit
+def _values(law: AbstractConservationLaw, weights: AbstractNetwork, feedback: Feedback, data: Data):
+    return law(weights, feedback, data)
 
 
 def certificate_law(rule: AbstractLearningRule, weights: AbstractNetwork) -> Balance | None:

@@ -1,5 +1,6 @@
 """Is a law kept? Its rate along the field (no integrator) and its drift over a flow."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -40,7 +41,6 @@ class LawDrift(NamedTuple):
     worst_time: np.ndarray
 
 
-@eqx.filter_jit
 def law_rate(
     law: AbstractConservationLaw,
     rule: AbstractLearningRule,
@@ -56,10 +56,35 @@ def law_rate(
     `state`: the rule's state there, if it is not the one that it starts from; `t`: the time, 0
     unless given.
     """
+    return law_rates({"": law}, rule, weights, feedback, data, state, t)[""]
+
+
+@eqx.filter_jit
+def law_rates(
+    laws: Mapping[str, AbstractConservationLaw],
+    rule: AbstractLearningRule,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+    state: State | None = None,
+    t: Scalar | None = None,
+) -> dict[str, LawRate]:
+    """`law_rate` of several laws by their names, the velocity computed once."""
     if state is not None:
         weights, feedback = rule.read(state, feedback, data)
-    moved, shifted = weight_velocity(rule, weights, feedback, data, state, t)
+    point = weights, feedback, data
+    moves = weight_velocity(rule, *point, state, t)
+    return {name: _rate(law, *point, *moves) for name, law in laws.items()}
 
+
+def _rate(
+    law: AbstractConservationLaw,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+    moved: AbstractNetwork,
+    shifted: Feedback,
+) -> LawRate:
     def terms(net: AbstractNetwork, back: Feedback):
         return law.terms(net, back, data)
 

@@ -5,7 +5,8 @@ per unit residual. Near a point of zero residual K is constant, and e decays at 
 part of K's spectrum on the directions that e can enter at all.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import equinox as eqx
@@ -24,7 +25,9 @@ from ..tasks.losses import Squared
 
 PredictionStatus = Literal["ok", "partial", "residual-stays", "not-stable", "unavailable"]
 Point = tuple[AbstractNetwork, Feedback]
+Operator = Callable[[np.ndarray], np.ndarray]
 
+SMALL = 100  # residuals up to this size have K as a matrix
 LARGEST = 400  # residuals up to this size have the space they can enter built in full
 CUT = 60  # directions tried for larger ones before Arnoldi takes over, and Arnoldi's own
 ZERO = 1e-12  # a rate below this share of the largest is zero to rounding
@@ -64,7 +67,8 @@ def predict_exponent(
     `start` = (weights, feedback) at t = 0 says which directions the residual can enter: the
     smallest space that holds e(0) and is closed under K at both ends. Without it the residual at
     the end is used. Rules with a state of their own (Kolen-Pollack, FA*) use the Jacobian of the
-    state's flow, on the modes that move the residual. Matrix-free: K is applied by two jvps.
+    state's flow, on the modes that move the residual. Where residuals are large,
+    K is applied matrix-free, by two jvps.
     """
     if not isinstance(data.loss, Squared):
         return _none("unavailable", "not the squared loss")
@@ -76,16 +80,13 @@ def predict_exponent(
         return _none("residual-stays", "residual does not vanish")
     if not isinstance(rule, AbstractWeightRule):
         return _from_state(rule, weights, feedback, data)
-    operators = [residual_operator(rule, weights, feedback, data)]
-    if start is not None:
-        operators.append(residual_operator(rule, *start, data))
-    basis = _closure(np.asarray(first), operators)
+    points = [(weights, feedback)] + ([] if start is None else [start])
+    operators = [_on_vectors(rule, *point, data, first.shape) for point in points]
+    basis = _closure(np.asarray(first).ravel(), operators)
     if basis is None:
-        basis = _krylov(np.asarray(last), operators[0])
-        return _smallest(
-            operators[0], basis, last.shape, "partial", "Arnoldi from the last residual"
-        )
-    return _smallest(operators[0], basis, last.shape, "ok", "spectrum where e can enter")
+        basis = _krylov(np.asarray(last).ravel(), operators[0])
+        return _smallest(operators[0], basis, "partial", "Arnoldi from the last residual")
+    return _smallest(operators[0], basis, "ok", "spectrum where e can enter")
 
 
 def residual_operator(
@@ -105,12 +106,29 @@ def _respond(u: Array, rule, weights, feedback, data) -> Array:
     return data.weight * error_response(rule, weights, feedback, data)(u)
 
 
-def _closure(first: np.ndarray, operators) -> np.ndarray | None:
+@eqx.filter_jit
+def _respond_to_each(rule, weights, feedback, data, shape: tuple[int, ...]) -> Array:
+    """K^T: its rows are K u for u = every residual of one entry."""
+    units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
+    respond = error_response(rule, weights, feedback, data)
+    return data.weight * jax.vmap(respond)(units).reshape(len(units), -1)
+
+
+def _on_vectors(rule, weights, feedback, data, shape) -> Operator:
+    """`residual_operator` on flat vectors of numpy, as a matrix where that is small."""
+    if math.prod(shape) <= SMALL:
+        matrix = np.asarray(_respond_to_each(rule, weights, feedback, data, shape)).T
+        return lambda u: matrix @ u
+    apply = residual_operator(rule, weights, feedback, data)
+    return lambda u: np.asarray(apply(jnp.asarray(u.reshape(shape)))).ravel()
+
+
+def _closure(first: np.ndarray, operators: Sequence[Operator]) -> np.ndarray | None:
     """Orthonormal rows spanning the smallest space that holds `first` and is closed under all
     `operators`; None if that is not found within CUT dimensions for a large residual."""
     limit = first.size if first.size <= LARGEST else CUT
     basis = np.zeros((0, first.size))
-    waiting = [first.ravel() / np.linalg.norm(first)]
+    waiting = [first / np.linalg.norm(first)]
     while waiting:
         direction = _new_direction(waiting.pop(0), basis)
         if direction is None:
@@ -121,17 +139,17 @@ def _closure(first: np.ndarray, operators) -> np.ndarray | None:
         if len(basis) == first.size:
             break
         for apply in operators:
-            image = _apply(apply, direction, first.shape)
+            image = apply(direction)
             size = np.linalg.norm(image)
             if size > 0:
                 waiting.append(image / size)
     return basis
 
 
-def _krylov(last: np.ndarray, apply) -> np.ndarray:
-    basis = (last.ravel() / np.linalg.norm(last))[None, :]
+def _krylov(last: np.ndarray, apply: Operator) -> np.ndarray:
+    basis = (last / np.linalg.norm(last))[None, :]
     while len(basis) < min(CUT, last.size):
-        image = _apply(apply, basis[-1], last.shape)
+        image = apply(basis[-1])
         size = np.linalg.norm(image)
         direction = _new_direction(image / size, basis) if size > 0 else None
         if direction is None:
@@ -148,12 +166,8 @@ def _new_direction(vector: np.ndarray, basis: np.ndarray) -> np.ndarray | None:
     return rest / size if size > CLOSED else None
 
 
-def _apply(apply, direction: np.ndarray, shape) -> np.ndarray:
-    return np.asarray(apply(jnp.asarray(direction.reshape(shape)))).ravel()
-
-
-def _smallest(apply, basis: np.ndarray, shape, status: PredictionStatus, method: str):
-    images = np.stack([_apply(apply, direction, shape) for direction in basis])
+def _smallest(apply: Operator, basis: np.ndarray, status: PredictionStatus, method: str):
+    images = np.stack([apply(direction) for direction in basis])
     return _slowest(np.linalg.eigvals(basis @ images.T), status, method)
 
 

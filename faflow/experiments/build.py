@@ -37,7 +37,7 @@ from .asked import asked_laws
 from .blame import blaming
 from .errors import ConfigError, shown
 from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
-from .kept import KEPT, is_kept
+from .kept import KEPT, are_kept, rates_near
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
 from .large import check_split, split_of
 from .resolve import Resolved, make, save_times
@@ -288,8 +288,9 @@ def _check_projection(resolved: Resolved, experiment: Experiment) -> None:
     problem = experiment.problem
     with blaming("flow.project", resolved.suspects):
         check_projection(problem, experiment.numerics)
-    for name, law in problem.rule.laws(problem.weights).items():
-        if not is_kept(law, problem, KEPT[resolved.config.precision]):
+    rates = rates_near(problem.rule.laws(problem.weights), problem)
+    for name, kept in are_kept(rates, KEPT[resolved.config.precision]).items():
+        if not kept:
             what = f"puts weights back onto the laws, but the field breaks {name}; remove it"
             raise ConfigError("flow.project", what)
 

@@ -19,6 +19,7 @@ import numpy as np
 from . import store
 from .build import build
 from .errors import ConfigError
+from .groups import as_tree
 from .large import mesh_of
 from .lazily import xr
 from .resolve import REACH, Resolved, resolve_config
@@ -82,10 +83,10 @@ def certify(
         return result
     note("certifying: the same flow once more")
     with np.errstate(all="ignore"):
-        summary, tree = compute(
+        summary, groups = compute(
             other, build(other), note, meter, partial(integrate_timed, mesh=mesh_of(other))
         )
-    most = MOST[resolved.config.precision]
+    most, tree = MOST[resolved.config.precision], as_tree(groups)
     certificate = {
         **wanted,
         "status": summary["status"],

@@ -15,6 +15,7 @@ from ..observables import Loss
 from ..rules import FAStar, bare
 from .build import DISCRETE, TWIN, Experiment, section_key
 from .errors import ConfigError
+from .groups import Group
 from .lazily import xr
 from .observe import WeightsNow
 from .resolve import Resolved
@@ -142,9 +143,9 @@ def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, flo
     return {"relative_change": moved, "identity": worst(told) if told else None}
 
 
-def discrete_dataset(
+def discrete_group(
     experiment: Experiment, twins: tuple[Twin, ...], time: xr.Variable, reached: np.ndarray
-) -> xr.Dataset:
+) -> Group:
     """Over eta and time: `distance`, `loss`, and the layer balance as it was and, if its identity
     says, as predicted, its hidden layers counted from 1."""
     about = {
@@ -172,7 +173,7 @@ def discrete_dataset(
             values = [np.asarray(getattr(twin.solution, part)[name])[reached] for twin in twins]
             dims = ("eta", "time", f"layer_of_{name}")
             found[name + suffix] = xr.Variable(dims, np.stack(values), _attrs(name))
-    return xr.Dataset(found, coordinates)
+    return Group(found, coordinates)
 
 
 def _attrs(about: str) -> dict[str, str]:

@@ -8,15 +8,16 @@ import numpy as np
 
 from ..flow import EventLog, EventRecord
 from .build import Experiment
+from .groups import Group
 from .lazily import xr
 
 KINDS = ("crossed", "landed", "left")
 UNUSED = -1
 
 
-def event_dataset(
+def event_group(
     experiment: Experiment, events: EventRecord, time: xr.Variable, reached: np.ndarray
-) -> xr.Dataset:
+) -> Group:
     """Counts of changes and sliding pairs over time, the gates of these, and the log of changes.
 
     Hidden layers are counted from 1; samples and neurons (`unit`) from 0. `event_became`: -1 below
@@ -38,7 +39,7 @@ def event_dataset(
     }
     coordinates = {"time": time, "hidden": np.arange(1, len(hidden) + 1), "kind": list(KINDS)}
     attrs = {"samples": samples, "hidden": np.asarray(hidden)}
-    return xr.Dataset(variables, coordinates, attrs)
+    return Group(variables, coordinates, attrs)
 
 
 def _variable(dims: tuple[str, ...], values: Any, about: str) -> xr.Variable:

@@ -1,11 +1,13 @@
 """Whether a law is kept: measured along the field, whatever the rule claims."""
 
+from collections.abc import Mapping, Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..analysis import law_rate
+from ..analysis import LawRate, law_rates
 from ..flow import FlowProblem
 from ..observables import AbstractConservationLaw
 from ..population import AbstractPopulationRule
@@ -14,24 +16,31 @@ from ..rules import AbstractWeightRule, State, bare, weight_velocity
 KEPT = {"float64": 1e-9, "float32": 1e-4}  # relative rate below which a law counts as kept
 SEED = 20_231_107  # of the second point; fixed, so that a result can be had again
 
+Rates = Mapping[str, LawRate]
 
-def is_kept(law: AbstractConservationLaw, problem: FlowProblem, bound: float) -> bool:
-    """Whether the law's relative rate is below `bound` at the start and at a random state near it.
+
+def rates_near(laws: Mapping[str, AbstractConservationLaw], problem: FlowProblem) -> list[Rates]:
+    """The laws' rates at the start and at a random state near it, at t = 1.
 
     Two points, because a field can keep a law by chance at a special one (zero weights, or weights
-    equal to a copy of them that the rule holds; t = 0 for a field that depends on time). A rate
-    that is no number keeps nothing.
+    equal to a copy of them that the rule holds; t = 0 for a field that depends on time).
     """
     rule, point = problem.rule, (problem.weights, problem.feedback, problem.data)
     start = rule.init(*point)
     other = perturbed(start)
     if isinstance(rule, AbstractPopulationRule):  # not all matrices are overlaps of some weights
         other = rule.init(perturbed(problem.weights), problem.feedback, problem.data)
-    for state, t in ((start, 0.0), (other, 1.0)):
-        rate = law_rate(law, rule, *point, state, jnp.asarray(t))
-        if not bool(np.all(np.asarray(rate.relative) < bound)):
-            return False
-    return True
+    places = ((start, 0.0), (other, 1.0))
+    return [law_rates(laws, rule, *point, state, jnp.asarray(t, float)) for state, t in places]
+
+
+def are_kept(rates: Sequence[Rates], bound: float) -> dict[str, bool]:
+    """Whether every law's relative rate is below `bound` wherever it was measured. A rate that is
+    no number keeps nothing."""
+    return {
+        name: all(bool(np.all(np.asarray(found[name].relative) < bound)) for found in rates)
+        for name in rates[0]
+    }
 
 
 def knows_velocity(problem: FlowProblem) -> bool:
@@ -66,15 +75,14 @@ def largest(tree) -> jax.Array:
     return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-@eqx.filter_jit
 def perturbed(state: State) -> State:
     """Every entry plus a gaussian of standard deviation 0.1 rms + 0.1 (zero weights move too)."""
     leaves, structure = jax.tree.flatten(state)
     count = sum(leaf.size for leaf in leaves)
     rms = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves) / count)
-    keys = jax.random.split(jax.random.key(SEED), len(leaves))
+    draws = np.random.default_rng(SEED)  # JAX would compile a program for every shape
     moved = [
-        leaf + (0.1 * rms + 0.1) * jax.random.normal(key, leaf.shape, leaf.dtype)
-        for key, leaf in zip(keys, leaves, strict=True)
+        leaf + (0.1 * rms + 0.1) * jnp.asarray(draws.standard_normal(leaf.shape), leaf.dtype)
+        for leaf in leaves
     ]
     return jax.tree.unflatten(structure, moved)

@@ -28,7 +28,6 @@ from ..flow import (
     compare_flows,
     everywhere,
     is_automatic,
-    solve,
     solve_leg,
     spread,
     the_same_everywhere,
@@ -36,11 +35,13 @@ from ..flow import (
 from . import load, processes, store, tables
 from .blame import blaming
 from .build import Experiment, build
+from .checkpoint import Checkpoints, checkpoints, discard
 from .digest import digest
 from .discrete import check_discrete, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
+from .groups import Group, as_tree
 from .large import mesh_of
 from .lazily import xr
 from .memory import check_data, check_memory
@@ -48,7 +49,7 @@ from .polished import polish_end
 from .resolve import Resolved, resolve_config
 from .simulate import check_simulation, run_simulation
 from .summary import Beside, Seconds, plain, summarise
-from .tree import result_tree
+from .tree import result_groups
 
 Note = Callable[[str], None]
 Meter = diffrax.AbstractProgressMeter | None
@@ -99,6 +100,7 @@ def run(
     out: str | Path | None = None,
     store_result: bool = True,
     replace: bool = False,
+    checkpoint: float | None = None,
     note: Note = lambda text: None,
     tell: Note = lambda text: None,
     meter: Meter = None,
@@ -106,10 +108,12 @@ def run(
     """Run a config (a path, tables or a resolved one) and store the result.
 
     An identical result that is already stored is read back instead, its bounds judged afresh; a
-    different one is an error unless `replace`. `note` hears what is being done, `tell` what has to
-    be known before the flow starts: the memory that it needs, if that is much. JAX must be in the
-    config's precision before any array is made: `jax.config.update("jax_enable_x64", True)` for
-    float64. ConfigError for bad input; a flow that ends early is a result like others (`status`).
+    different one is an error unless `replace`. `checkpoint`: seconds after which what the flow
+    knows is kept on disk, beside the result; a flow that was interrupted goes on from there. `note`
+    hears what is being done, `tell` what has to be known before the flow starts: the memory that it
+    needs, if that is much. JAX must be in the config's precision before any array is made:
+    `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad input; a flow that
+    ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
@@ -121,6 +125,7 @@ def run(
     stored: list[Result] = []
     state = processes.decided(lambda: _state(resolved, folder, stored), STATES)
     if state == "same":
+        discard(folder)
         return stored[0] if stored else _elsewhere()
     replace = replace or state == "damaged"
     with np.errstate(all="ignore"), beside(mesh):  # what is not finite is said in words
@@ -132,12 +137,13 @@ def run(
             raise ConfigError("--out", what)
         if memory := check_memory(resolved, experiment, mesh):
             tell(memory)
-        summary, tree = compute(
-            resolved, experiment, note, meter, partial(integrate_timed, mesh=mesh)
-        )
-    folder = folder if processes.is_first() else None
-    if folder is not None:
-        store.write(resolved, summary, tree, folder, replace)
+        with checkpoints(resolved, folder, checkpoint, replace, note) as kept:
+            ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
+            summary, groups = compute(resolved, experiment, note, meter, ready)
+            tree = as_tree(groups)
+            folder = folder if processes.is_first() else None
+            if folder is not None:
+                store.write(resolved, summary, tree, folder, replace)
     return Result(summary, tree, folder, fresh=True)
 
 
@@ -170,8 +176,8 @@ def compute(
     note: Note,
     meter: Meter,
     integrate: Integrate | None = None,
-) -> tuple[dict[str, Any], xr.DataTree]:
-    """The flow of a built experiment and all that belongs to it: its summary and records."""
+) -> tuple[dict[str, Any], dict[str, Group]]:
+    """The flow of a built experiment and all that belongs to it: summary and groups of records."""
     foreign = any(choice.foreign for choice in resolved.suspects.values())
     with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
         solution, seconds, error = (integrate or integrate_timed)(experiment, note, meter)
@@ -187,7 +193,7 @@ def compute(
         polished = polish_end(resolved, experiment, solution)
         beside = Beside(twins, simulation, polished)
         summary = summarise(resolved, experiment, solution, seconds, error, beside)
-        return summary, result_tree(experiment, solution, twins, simulation)
+        return summary, result_groups(experiment, solution, twins, simulation)
 
 
 def _judged_afresh(resolved: Resolved, result: Result) -> Result:
@@ -268,24 +274,28 @@ class _Timed:
 
 
 def integrate_timed(
-    experiment: Experiment, note: Note, meter: Meter, mesh: Mesh | None = None
+    experiment: Experiment,
+    note: Note,
+    meter: Meter,
+    mesh: Mesh | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
     # Every device would show its own.
-    meter = diffrax.NoProgressMeter() if meter is None or mesh is not None else meter
+    if meter is None or mesh is not None or checkpoints is not None:
+        meter = diffrax.NoProgressMeter()
     observables = experiment.observables
     arguments = (experiment.problem, experiment.ts, observables, experiment.numerics, meter)
+    flow = _Timed(solve_leg, note, mesh) if checkpoints is None else checkpoints
     if is_automatic(experiment.numerics):
-        leg = _Timed(solve_leg, note, mesh)
-        return choose_on_the_way(*arguments, run_leg=leg), leg.seconds, None
-    flow = _Timed(solve, note, mesh)
-    solution = flow(*arguments)
+        return choose_on_the_way(*arguments, run_leg=flow), flow.seconds, None
+    solution, _ = flow(*arguments)
     if SKETCH not in observables:
         return solution, flow.seconds, None
     note("running a coarser companion, for the error made at kinks")
     coarser = companion(experiment.problem, experiment.ts, experiment.numerics)
     coarse = (coarser.problem, coarser.ts, observables, coarser.numerics, meter)
-    other = flow.again(coarser.same_program, *coarse)
+    other, _ = flow.again(coarser.same_program, *coarse)
     return solution, flow.seconds, compare_flows(solution, other, coarser)

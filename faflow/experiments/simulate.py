@@ -22,6 +22,7 @@ from ..flow import FlowSolution
 from ..population import AbstractPopulationRule, PopulationLoss, simulate
 from .build import POPULATION_LOSS, SIMULATE, Experiment, section_key
 from .errors import ConfigError
+from .groups import Group
 from .lazily import xr
 from .resolve import Resolved
 
@@ -159,9 +160,7 @@ def simulation_warnings(order: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def simulation_dataset(
-    simulation: Simulation, time: xr.Variable, reached: np.ndarray
-) -> xr.Dataset:
+def simulation_group(simulation: Simulation, time: xr.Variable, reached: np.ndarray) -> Group:
     """Over time: `losses` (per seed), `mean`, `standard_error`, `deviation`."""
     about = {
         "losses": "population loss of a simulation",
@@ -175,4 +174,4 @@ def simulation_dataset(
         values = getattr(simulation, name)[..., reached]
         found[name] = xr.Variable(dims, values, {"long_name": words, "units": "1"})
     attrs = {"inputs": simulation.inputs}
-    return xr.Dataset(found, {"time": time}, attrs)
+    return Group(found, {"time": time}, attrs)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,20 +20,22 @@ from ..analysis import (
     fit_exponent,
     forecast_error,
     law_drift,
-    law_rate,
+    law_rates,
     minimum_norm_report,
     predict_exponent,
 )
 from ..flow import FlowSolution, ImplicitCounts, KinkError, Leg, Polished
+from ..networks import AbstractNetwork
 from ..population import AbstractPopulationRule
 from ..rules import Momentum, bare
 from ..rules.forecast import SUFFIX
 from ..solvers import counts_evaluations
+from ..tasks import Data
 from .build import Experiment
 from .discrete import Twin, discrete_section
 from .exact import exact_section
 from .expect import judge
-from .kept import KEPT, is_kept, knows_velocity
+from .kept import KEPT, are_kept, knows_velocity, rates_near
 from .kink_report import about_end, kink_section, kink_warnings
 from .polished import polish_warnings, polished_section
 from .resolve import Resolved
@@ -143,7 +146,12 @@ def _report(report: Any) -> dict[str, Any] | None:
 def _loss(experiment: Experiment, solution: FlowSolution) -> dict[str, float]:
     data = experiment.problem.data
     ends = {"initial": experiment.problem.weights, "final": solution.weights}
-    return {name: float(data.value(data.outputs(net))) for name, net in ends.items()}
+    return {name: float(_value(net, data)) for name, net in ends.items()}
+
+
+@eqx.filter_jit
+def _value(weights: AbstractNetwork, data: Data) -> jax.Array:
+    return data.value(data.outputs(weights))
 
 
 def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: Seconds):
@@ -183,21 +191,24 @@ def _implicit(counts: ImplicitCounts | None) -> dict[str, int]:
 
 def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any]:
     problem, found = experiment.problem, {}
-    start = (problem.weights, problem.feedback, problem.data, None, jnp.zeros(()))
-    t = jnp.asarray(solution.t_final, float)
-    end = (solution.weights, solution.feedback, problem.data, None, t)
-    bound = KEPT[resolved.config.precision]
+    if not experiment.laws:
+        return found
+    rule, laws = problem.rule, {name: law for name, (law, _) in experiment.laws.items()}
+    end = (solution.weights, solution.feedback, problem.data)
+    near = rates_near(laws, problem)
+    kept = are_kept(near, KEPT[resolved.config.precision])
+    first = near[0]
+    last = law_rates(laws, rule, *end, rule.init(*end), jnp.asarray(solution.t_final, float))
     for name, (law, claimed) in experiment.laws.items():
-        first, last = (law_rate(law, problem.rule, *point) for point in (start, end))
         values, scales = solution.records[name], solution.records[f"{name}_scale"]
         decay = np.asarray(law.decay).tolist()
         drift = law_drift(values, scales, solution.ts, solution.reached, decay)
         found[name] = {
             "claimed": claimed,
-            "kept": is_kept(law, problem, bound),
+            "kept": kept[name],
             "layers": list(law.layers),
-            "rate_at_start": first.relative,
-            "rate_at_end": last.relative,
+            "rate_at_start": first[name].relative,
+            "rate_at_end": last[name].relative,
             "drift": drift.drift,
             "relative_drift": drift.relative,
             "worst_time": drift.worst_time,

@@ -13,22 +13,23 @@ from ..observables import AbstractConservationLaw, ScaleOf
 from ..rules.forecast import SUFFIX
 from ..solvers import counts_evaluations
 from .build import TWIN, Experiment
-from .discrete import Twin, discrete_dataset
-from .event_tree import event_dataset
+from .discrete import Twin, discrete_group
+from .event_tree import event_group
+from .groups import Group
 from .lazily import xr
 from .observe import feedback_moves, named_arrays
-from .simulate import Simulation, simulation_dataset
+from .simulate import Simulation, simulation_group
 
 WEIGHTS = "weights"
 _ONE_BASED = ("layer", "hidden_layer", "feedback")
 
 
-def result_tree(
+def result_groups(
     experiment: Experiment,
     solution: FlowSolution,
     twins: tuple[Twin, ...] = (),
     simulation: Simulation | None = None,
-) -> xr.DataTree:
+) -> dict[str, Group]:
     """Groups `records`, `start`, `final` and, if recorded, `weights`; `events` of exact flows,
     `discrete` twins, `simulation`; reached times only."""
     problem = experiment.problem
@@ -50,15 +51,15 @@ def result_tree(
         over_time = {k: np.asarray(v)[reached] for k, v in solution.records[WEIGHTS].items()}
         groups[WEIGHTS] = _weights(over_time, time)
     if solution.events is not None:
-        groups["events"] = event_dataset(experiment, solution.events, time, reached)
+        groups["events"] = event_group(experiment, solution.events, time, reached)
     if twins:
-        groups["discrete"] = discrete_dataset(experiment, twins, time, reached)
+        groups["discrete"] = discrete_group(experiment, twins, time, reached)
     if simulation is not None:
-        groups["simulation"] = simulation_dataset(simulation, time, reached)
-    return xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+        groups["simulation"] = simulation_group(simulation, time, reached)
+    return groups
 
 
-def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> xr.Dataset:
+def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> Group:
     variables: dict[str, Any] = {}
     hidden = len(experiment.problem.weights.weights) - 1
     for name, see in experiment.observables.items():
@@ -79,7 +80,7 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> x
         attrs = {"long_name": about, "units": "1"}
         variables[name] = xr.Variable(("time",), np.asarray(values)[reached], attrs)
     coordinates = {"time": time, **_layer_coordinates(variables, experiment, hidden)}
-    return xr.Dataset(variables, coordinates)
+    return Group(variables, coordinates)
 
 
 def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[str, xr.Variable]:
@@ -131,7 +132,7 @@ def _layer_coordinates(variables, experiment: Experiment, hidden: int) -> dict[s
     return found
 
 
-def _weights(arrays: Mapping[str, Any], time: xr.Variable | None = None) -> xr.Dataset:
+def _weights(arrays: Mapping[str, Any], time: xr.Variable | None = None) -> Group:
     """W_l as (units_l, units_{l-1}); F_l like W_l; D_l as (units_L, units_l); b_l as (units_l)."""
     last = max(int(name[1:]) for name in arrays if name.startswith("W"))
     before = () if time is None else ("time",)
@@ -139,7 +140,7 @@ def _weights(arrays: Mapping[str, Any], time: xr.Variable | None = None) -> xr.D
         name: xr.Variable(before + _dims(name, last), np.asarray(array), {"units": "1"})
         for name, array in arrays.items()
     }
-    return xr.Dataset(variables, {} if time is None else {"time": time})
+    return Group(variables, {} if time is None else {"time": time})
 
 
 def _dims(name: str, last: int) -> tuple[str, ...]:

@@ -42,6 +42,11 @@ from .problem import FlowProblem as FlowProblem
 from .problem import Numerics as Numerics
 from .problem import Stops as Stops
 from .projection import check_projection as check_projection
+from .savewise import begin as begin
+from .savewise import carry_like as carry_like
+from .savewise import conclude as conclude
+from .savewise import go_on as go_on
+from .savewise import row_like as row_like
 from .served import check_implicit as check_implicit
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution

@@ -57,7 +57,7 @@ CHEAP = 10  # tiny fields that a field costs of which half the price is overhead
 WAIT = 0.1  # share of the BDF's way that is spent on making sure,
 FEWEST, MOST = 5, 15  # within these
 
-RunLeg = Callable[..., tuple[FlowSolution, Standing]]
+RunLeg = Callable[..., tuple[FlowSolution, Standing | None]]
 
 
 def is_automatic(numerics: Numerics) -> bool:
@@ -82,9 +82,9 @@ def choose_on_the_way(
     if why_not or int(first.outcome) != STIFF:
         reason = why_not or "to the end: not stiff, or not for long enough to change"
         return first._replace(legs=(_leg(FIRST, begin, None, first.counts, reason),))
+    assert left is not None and left.demanded is not None
     implicit = dataclasses.replace(numerics, solver=THEN)
     second, _ = run_leg(problem, ts, observables, implicit, meter, left, None)
-    assert left.demanded is not None
     reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {FIRST}"
     legs = (
         _leg(FIRST, begin, None, first.counts, "to begin with"),

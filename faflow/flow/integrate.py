@@ -14,10 +14,10 @@ from ..observables import AbstractObservable
 from ..solvers import BDF, Demand
 from .automatic import choose_on_the_way, is_automatic
 from .multistep import MultistepStepper
-from .piecewise import check_exact, solve_exact
+from .piecewise import check_exact, exact_course
 from .problem import FlowProblem, Numerics
 from .projection import check_projection
-from .recording import ended, record_along
+from .recording import Course, Row, ended, to_next_save
 from .served import check_implicit
 from .solution import FlowError, FlowSolution
 from .stepping import Carry, Standing, Stepper, standing
@@ -84,8 +84,6 @@ def solve(
 
     Of `solver = "auto"` it knows the beginning only: one program can't switch, so it is tsit5.
     """
-    if numerics.kinks == "exact":
-        return solve_exact(problem, ts, observables, numerics, meter)
     return solve_leg(problem, ts, observables, numerics, meter)[0]
 
 
@@ -97,12 +95,27 @@ def solve_leg(
     meter: diffrax.AbstractProgressMeter,
     since: Standing | None = None,
     demand: Demand | None = None,
-) -> tuple[FlowSolution, Standing]:
+) -> tuple[FlowSolution, Standing | None]:
     """`solve` from where another solver left the flow, or up to where another one should go on.
 
     `since`, `demand` as in `Stepper`. Slots of saves up to `since` are empty; the outcome is STIFF
     (none of `Outcome`) where it ended to be handed over.
     """
+    return course(problem, ts, observables, numerics, meter, since, demand).whole(ts)
+
+
+def course(
+    problem: FlowProblem,
+    ts: Times,
+    observables: dict[str, AbstractObservable],
+    numerics: Numerics,
+    meter: diffrax.AbstractProgressMeter,
+    since: Standing | None = None,
+    demand: Demand | None = None,
+) -> Course:
+    """`solve_leg` in parts, by `Course`."""
+    if numerics.kinks == "exact":
+        return exact_course(problem, ts, observables, numerics, meter)
     stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], meter, since, demand)
     if isinstance(method := numerics.build_solver(), BDF):
         stepper = MultistepStepper(flow, method)
@@ -112,31 +125,33 @@ def solve_leg(
         seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
         return seen | flow.forecasts(carry.state)
 
-    end, (times, reached, records, counts_at) = record_along(
-        ts,
-        stepper.init(),
+    segment = to_next_save(
         advance=stepper.advance,
         clock=lambda carry: (carry.t, carry.outcome),
         observe=observe,
         watch=lambda carry: carry.counts,
         since=None if since is None else since.t,
     )
-    meter.close(end.meter)
-    weights, feedback = flow.read(end.state)
-    solution = FlowSolution(
-        ts=times,
-        reached=reached,
-        records=records,
-        weights=weights,
-        feedback=feedback,
-        t_final=end.t,
-        counts=end.counts,
-        counts_at=counts_at,
-        kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
-        outcome=ended(end.outcome),
-        corrected=end.solver_state.corrected if numerics.project else None,
-    )
-    return solution, standing(end)
+
+    def finish(end: Carry, rows: Row) -> tuple[FlowSolution, Standing]:
+        meter.close(end.meter)
+        weights, feedback = flow.read(end.state)
+        solution = FlowSolution(
+            ts=rows.time,
+            reached=rows.reached,
+            records=rows.records,
+            weights=weights,
+            feedback=feedback,
+            t_final=end.t,
+            counts=end.counts,
+            counts_at=rows.watched,
+            kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
+            outcome=ended(end.outcome),
+            corrected=end.solver_state.corrected if numerics.project else None,
+        )
+        return solution, standing(end)
+
+    return Course(stepper.init, segment, finish)
 
 
 compiled_solve = eqx.filter_jit(solve)

@@ -8,7 +8,7 @@ import pytest
 
 import faflow
 from faflow.experiments.build import build
-from faflow.experiments.kept import is_kept, perturbed
+from faflow.experiments.kept import are_kept, perturbed, rates_near
 from faflow.experiments.run import resolve_path
 from faflow.experiments.summary import _about_exponent
 from faflow.flow import FlowProblem
@@ -68,9 +68,9 @@ def test_zero_weights_prove_nothing() -> None:
     problem = build(resolve_path(table)).problem
     assert all(jnp.any(leaf != 0) for leaf in perturbed(problem.weights).weights)
     law = FeedbackAlignment().laws(problem.weights)["layer-balance"]
-    assert is_kept(law, problem, 1e-9)
+    assert are_kept(rates_near({"law": law}, problem), 1e-9)["law"]
     other = FlowProblem(Boastful(), problem.weights, problem.feedback, problem.data)
-    assert not is_kept(law, other, 1e-9)
+    assert not are_kept(rates_near({"law": law}, other), 1e-9)["law"]
 
 
 def test_exponents_are_compared_only_where_both_are() -> None:

@@ -146,7 +146,7 @@ def test_interrupted_and_gone_on_with(sweep: Path, tmp_path: Path) -> None:
 
 
 def test_killed_at_any_moment(sweep: Path, tmp_path: Path) -> None:
-    """SIGKILL thrice, early and late; `benchmarks/kill_sweep.py` does it thirty times."""
+    """SIGKILL thrice, early and late; `benchmarks/kills.py` does it thirty times."""
     whole = run(sweep, out=tmp_path / "whole").records
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "faflow.cli", "sweep", str(sweep), "--out", str(folder),

@@ -6,7 +6,6 @@ hold is the same in both.
 """
 
 import json
-import os
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError
-from ..files import sync
+from ..files import replace_arrays
 from .member import Member, Variable
 
 CHUNKS = "chunks"
@@ -58,22 +57,13 @@ def write_chunk(folder: Path, chunk: Chunk) -> None:
     arrays = {f"v{i}": variable.values for i, variable in enumerate(chunk.variables.values())}
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     place = folder / CHUNKS / f"{chunk.members[0]:08d}-{uuid.uuid4().hex[:8]}.npz"
-    temporary = place.with_name(f".{place.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **{_META: text, **arrays})
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, place)
-        sync(place.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_arrays(place, {_META: text, **arrays})
 
 
 def read_chunk(path: Path) -> Chunk:
     """A stored chunk. ConfigError, which names the file, if it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             meta = json.loads(file[_META].tobytes().decode())
             variables = {
                 name: Variable(tuple(dims), file[f"v{i}"], attrs)

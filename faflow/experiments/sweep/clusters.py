@@ -7,22 +7,33 @@ write the chunks themselves; the driver only hears what is done. So it may die a
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ConfigError, nearest, shown
-from .engines import Here, cores, processes
+from .drive import Start
+from .engines import Here, cores, process
 
 JOBS = "jobs"  # where submitit keeps scripts and logs, in the sweep's folder
 EVERY = 0.5  # seconds between looks at Slurm's jobs
 ENGINES = ("local", "here", "dask", "dask://HOST:PORT", "slurm", "slurm-local")
 
-Start = Callable[[], Executor]
+
+class Crew(NamedTuple):
+    """What starts the engines, and how many tasks each is given at a time."""
+
+    starts: list[Start]
+    ahead: int
 
 
-def engine(name: str, folder: Path, workers: int | None, options: Mapping[str, Any]) -> Start:
-    """What starts the engine of this name. ConfigError if there is none, or it is not installed.
+def _here() -> Crew:
+    return Crew([Here], 1)
+
+
+def engine(name: str, folder: Path, workers: int | None, options: Mapping[str, Any]) -> Crew:
+    """What starts the engines of this name. ConfigError if there is none, or it is not installed.
 
     `local`: processes of this machine. `here`: this process alone. `dask`: a cluster of dask's on
     this machine; `dask://HOST:PORT`: one that runs. `slurm`: a job for every task, `options` as
@@ -33,13 +44,14 @@ def engine(name: str, folder: Path, workers: int | None, options: Mapping[str, A
     if options and not name.startswith("slurm"):
         raise ConfigError("--job", f"is for --on slurm, but that is {shown(name)}; remove it")
     if name == "local":
-        return Here if count == 1 else lambda: processes(count)
+        return _here() if count == 1 else Crew([partial(process, i) for i in range(count)], 2)
     if name == "here":
-        return Here
+        return _here()
     if name == "dask" or name.startswith("dask://"):
-        return _dask(name, count)
+        return Crew([_dask(name, count)], 2 * count)
     if name in ("slurm", "slurm-local"):
-        return _slurm("slurm" if name == "slurm" else "local", folder, options)
+        start = _slurm("slurm" if name == "slurm" else "local", folder, options)
+        return Crew([start], 2 * count)
     raise ConfigError("--on", f"is {shown(name)}; {nearest(name, ENGINES)}")
 
 

@@ -1,7 +1,7 @@
 """The driver's loop: tasks to workers, reports back, and what happens when a worker dies."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 
 from .queue import Queue
@@ -9,59 +9,93 @@ from .work import Report, Task, run_task
 
 TRIES = 3  # of a member whose worker dies every time
 
+Start = Callable[[], Executor]
+
+
+class _Place:
+    """An engine, what is under way there, and the programs that it has compiled."""
+
+    def __init__(self, start: Start):
+        self.start = start
+        self.engine = start()
+        self.flying: dict[Future[Report], Task] = {}
+        self.known: set[int] = set()
+
+    def submit(self, task: Task) -> None:
+        self.known.add(task.program)
+        self.flying[self.engine.submit(run_task, task)] = task
+
+    def restart(self) -> list[Task]:
+        """A fresh engine; the tasks that were under way came to nothing."""
+        lost = list(self.flying.values())
+        self.close()
+        self.engine, self.flying, self.known = self.start(), {}, set()
+        return lost
+
+    def close(self) -> None:
+        self.engine.shutdown(wait=False, cancel_futures=True)
+
 
 class Driver:
-    """Runs a queue's tasks on engines that `start` makes, `ahead` at a time.
+    """Runs a queue's tasks on engines that `starts` make, `ahead` at a time on each.
 
-    When an engine breaks, what was under way is tried again, one member at a time and with nothing
-    beside it, so that the one that kills its worker is found; after TRIES times it is `lost`.
+    When an engine breaks, what was under way there is tried again, one member at a time and with
+    nothing beside it, so that the one that kills its worker is found; after TRIES times it is
+    `lost`.
     """
 
-    def __init__(self, start: Callable[[], Executor], ahead: int):
-        self._start, self._ahead = start, ahead
+    def __init__(self, starts: Sequence[Start], ahead: int):
+        self._starts, self._ahead = starts, ahead
         self._suspects: deque[Task] = deque()
         self._tries: Counter[int] = Counter()
         self.lost: list[int] = []
 
     def run(self, queue: Queue) -> Iterator[Report]:
         """Reports as they come; their members are durable. What a task raises is raised."""
-        engine = self._start()
-        flying: dict[Future[Report], Task] = {}
+        places: list[_Place] = []
         try:
+            places += map(_Place, self._starts)
             while True:
-                self._launch(engine, queue, flying)
-                if not flying:
+                self._launch(places, queue)
+                ready, _ = wait(_flying(places), return_when=FIRST_COMPLETED)
+                if not ready:
                     return
-                ready, _ = wait(flying, return_when=FIRST_COMPLETED)
-                broken = []
-                for future in ready:
-                    task = flying.pop(future)
-                    try:
-                        report = future.result()
-                    except BrokenExecutor:
-                        broken.append(task)
-                        continue
-                    queue.learn(report)
-                    yield report
-                if broken:
-                    broken += flying.values()
-                    self._suspect(broken)
-                    for task in broken:
-                        queue.without(task)
-                    flying.clear()
-                    engine.shutdown(wait=False, cancel_futures=True)
-                    engine = self._start()
+                for place in places:
+                    yield from self._land(place, ready, queue)
         finally:
-            engine.shutdown(wait=False, cancel_futures=True)
+            for place in places:
+                place.close()
 
-    def _launch(self, engine: Executor, queue: Queue, flying: dict[Future[Report], Task]) -> None:
+    def _land(self, place: _Place, ready: set[Future[Report]], queue: Queue) -> Iterator[Report]:
+        broken = []
+        for future in ready & place.flying.keys():
+            task = place.flying.pop(future)
+            try:
+                report = future.result()
+            except BrokenExecutor:
+                broken.append(task)
+                continue
+            queue.learn(report)
+            yield report
+        if broken:
+            broken += place.restart()
+            self._suspect(broken)
+            for task in broken:
+                queue.without(task)
+
+    def _launch(self, places: list[_Place], queue: Queue) -> None:
         if self._suspects:
-            if not flying:
-                task = self._suspects.popleft()
-                flying[engine.submit(run_task, task)] = task
+            if not _flying(places):
+                places[0].submit(self._suspects.popleft())
             return
-        while len(flying) < self._ahead and (task := queue.next()) is not None:
-            flying[engine.submit(run_task, task)] = task
+        full: set[int] = set()
+        while len(full) < len(places):  # the idlest first
+            place = min((p for p in places if id(p) not in full), key=lambda p: len(p.flying))
+            elsewhere = set().union(*(p.known for p in places if p is not place))
+            if len(place.flying) < self._ahead and (task := queue.next(place.known, elsewhere)):
+                place.submit(task)
+            else:
+                full.add(id(place))
 
     def _suspect(self, tasks: list[Task]) -> None:
         alone = sum(len(task.members) for task in tasks) == 1
@@ -72,3 +106,7 @@ class Driver:
                     self.lost.append(member)
                 else:
                     self._suspects.append(task._replace(members=(member,)))
+
+
+def _flying(places: Sequence[_Place]) -> list[Future[Report]]:
+    return [future for place in places for future in place.flying]

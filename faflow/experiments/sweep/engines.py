@@ -35,11 +35,10 @@ class Here(Executor):
         return future
 
 
-def processes(workers: int) -> Executor:
-    """Worker processes of this machine, which end when this one does, however it ends."""
+def process(number: int) -> Executor:
+    """A worker process of this machine, which ends when this one does, however it ends."""
     context = multiprocessing.get_context("spawn")
-    counter = context.Value("i", 0)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(counter,))
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(number,))
 
 
 @contextmanager
@@ -63,11 +62,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _begin(counter: Any) -> None:
+def _begin(number: int) -> None:
     """A core for every worker: XLA hands work over to as many threads as it sees cores, and to hand
     a small field over takes four times as long as to compute it."""
-    with counter.get_lock():
-        number, counter.value = counter.value, counter.value + 1
     if hasattr(os, "sched_setaffinity"):  # Linux
         mine = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {mine[number % len(mine)]})

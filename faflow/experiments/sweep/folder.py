@@ -1,12 +1,9 @@
 """A sweep's folder: what it is of, who is at work in it, and whether it is done."""
 
-import fcntl
 import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ from .axes import ZIP
 from .chunks import CHUNKS
 from .plan import Plan
 
-LOCK = ".lock"
 _FILES = ("task", "init", "feedback")  # sections with a `file`
 
 
@@ -54,26 +50,6 @@ def full(folder: Path, error: OSError) -> ConfigError:
     reason = error.strerror or str(error)
     what = f"is {folder}, which can't be written ({reason}); free space, and the same command "
     return ConfigError("--out", what + "goes on from what is there")
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Held by one process at a time; the system lets go of it however that process ends."""
-    with (folder / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            what = f"is {folder}, where {owner} is at work; wait for it, or use another --out"
-            raise ConfigError("--out", what) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
 
 
 def is_done(folder: Path) -> bool:

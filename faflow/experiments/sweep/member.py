@@ -1,7 +1,5 @@
 """One member of a sweep: its flow, summary and records as plain arrays."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ from ...ensembles import Flow, solve_batch
 from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
 from ..build import Experiment, build
 from ..errors import ConfigError
-from ..lazily import xr
+from ..groups import Group
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..summary import Seconds
@@ -93,7 +91,7 @@ def _finished(
     """The member of a built experiment."""
     try:
         with np.errstate(all="ignore"):
-            summary, tree = compute(
+            summary, found = compute(
                 resolved, experiment, _silent, None, integrate or integrate_again
             )
     except ConfigError as error:
@@ -104,10 +102,9 @@ def _finished(
     variables: dict[str, Variable] = {}
     coordinates: dict[str, list[Any]] = {}
     for group in groups:
-        if group in tree.children:
-            dataset = tree[group].to_dataset()
-            variables |= {f"{group}/{name}": v for name, v in _variables(dataset, saves).items()}
-            coordinates |= _coordinates(dataset)
+        if group in found:
+            variables |= {f"{group}/{k}": v for k, v in _variables(found[group], saves).items()}
+            coordinates |= _coordinates(found[group])
     return Member(kept, variables, coordinates)
 
 
@@ -135,11 +132,10 @@ def _silent(text: str) -> None:
     del text
 
 
-def _variables(dataset: xr.Dataset, saves: int) -> dict[str, Variable]:
-    found = {}
-    for name, variable in dataset.variables.items():
-        if name in dataset.dims and name != "time":
-            continue
+def _variables(group: Group, saves: int) -> dict[str, Variable]:
+    """The group's variables and its times, as long in time as all saves."""
+    found, time = {}, group.coordinates.get("time")
+    for name, variable in (group.variables | ({} if time is None else {"time": time})).items():
         dims, values = tuple(map(str, variable.dims)), np.asarray(variable.values)
         if "time" in dims:  # a flow that ended early has fewer saves
             values = values.astype(np.float64)
@@ -147,13 +143,13 @@ def _variables(dataset: xr.Dataset, saves: int) -> dict[str, Variable]:
             wide = [(0, saves - n if i == axis else 0) for i, n in enumerate(values.shape)]
             values = np.pad(values, wide, constant_values=np.nan)
         attrs = {key: str(value) for key, value in variable.attrs.items()}
-        found[str(name)] = Variable(dims, values, attrs)
+        found[name] = Variable(dims, values, attrs)
     return found
 
 
-def _coordinates(dataset: xr.Dataset) -> dict[str, list[Any]]:
+def _coordinates(group: Group) -> dict[str, list[Any]]:
     return {
-        str(name): dataset[name].values.tolist()
-        for name in dataset.dims
-        if name in dataset.coords and name != "time"
+        name: np.asarray(values).tolist()
+        for name, values in group.coordinates.items()
+        if name != "time"
     }

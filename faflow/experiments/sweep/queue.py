@@ -1,7 +1,7 @@
 """Members that wait, handed out as tasks that hold some seconds of work each."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from .work import Report, Task
 
@@ -23,28 +23,46 @@ class Queue:
         self._folder, self._workers, self._batch = folder, workers, batch
         self._waiting = [deque(members) for members in programs]
         self._paces: list[float | None] = [None] * len(programs)
+        self._starts = [0.0] * len(programs)  # seconds of the first members, which compile
         self._begun: set[int] = set()
 
-    def next(self) -> Task | None:
-        """The next task, if there is one now."""
-        for program, members in enumerate(self._waiting):
-            pace = self._paces[program]
-            if not members or (pace is None and program in self._begun):
-                continue
-            count = FIRST
-            if pace is not None:
-                share = -(-len(members) // (2 * self._workers))
-                count = max(1, min(MOST, share, round(SECONDS / max(pace, 1e-9))))
-            count = -(-count // self._batch) * self._batch  # whole batches, always the same
-            self._begun.add(program)
-            taken = tuple(members.popleft() for _ in range(min(count, len(members))))
-            return Task(self._folder, program, taken)
+    def next(self, known: Set[int], elsewhere: Set[int]) -> Task | None:
+        """The next task, if there is one now, for a worker that knows some programs: of these, or
+        of none that others know `elsewhere`, or of the longest of those if there is more left of it
+        than it takes to begin."""
+        ready = [
+            program
+            for program, members in enumerate(self._waiting)
+            if members and (program not in self._begun or self._paces[program] is not None)
+        ]
+        own = [program for program in ready if program in known or program not in elsewhere]
+        own.sort(key=lambda program: program not in known)
+        others = sorted(set(ready) - set(own), key=self._seconds, reverse=True)
+        worth = [program for program in others if self._seconds(program) > self._starts[program]]
+        for program in (*own, *worth):
+            return self._take(program)
         return None
+
+    def _take(self, program: int) -> Task:
+        members, pace, count = self._waiting[program], self._paces[program], FIRST
+        if pace is not None:
+            share = -(-len(members) // (2 * self._workers))
+            count = max(1, min(MOST, share, round(SECONDS / max(pace, 1e-9))))
+        count = -(-count // self._batch) * self._batch  # whole batches, always the same
+        self._begun.add(program)
+        taken = tuple(members.popleft() for _ in range(min(count, len(members))))
+        return Task(self._folder, program, taken)
+
+    def _seconds(self, program: int) -> float:
+        """Of work that waits."""
+        return len(self._waiting[program]) * (self._paces[program] or 0.0)
 
     def learn(self, report: Report) -> None:
         """What a finished task tells of its program's pace."""
         known = self._paces[report.task.program]
         self._paces[report.task.program] = min((known or float("inf"), *report.seconds))
+        if known is None:
+            self._starts[report.task.program] = max(report.seconds)
 
     def without(self, task: Task) -> None:
         """A task came to nothing, so that another one of its program has to tell the pace."""
@@ -53,8 +71,8 @@ class Queue:
     def seconds_left(self) -> float | None:
         """The work that waits, shared by all workers; None while a program's pace is not known."""
         left = 0.0
-        for members, pace in zip(self._waiting, self._paces, strict=True):
+        for program, (members, pace) in enumerate(zip(self._waiting, self._paces, strict=True)):
             if members and pace is None:
                 return None
-            left += len(members) * (pace or 0.0)
+            left += self._seconds(program)
         return left / self._workers

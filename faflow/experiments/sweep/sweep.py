@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 from ..._results import Outcome
 from ..errors import ConfigError
 from ..expect import parse_bounds
-from ..files import replace_text, sync
+from ..files import alone, replace_text, sync
 from ..lazily import xr
 from ..run import Result, open_result
 from ..store import RECORDS, ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .chunks import CHUNKS, Chunk, read_chunks
-from .clusters import Start, engine
+from .clusters import Crew, engine
 from .drive import Driver
 from .engines import cores, one_thread_each
-from .folder import alone, full, is_done, open_folder, stored_table
+from .folder import full, is_done, open_folder, stored_table
 from .gather import PENDING, attributes, gather
 from .member import REFUSED
 from .plan import ASK, Plan
@@ -83,13 +83,13 @@ def run_sweep(
         raise ConfigError("sweep", what)
     plan.check()
     folder = ROOT / plan.name if out is None else Path(out)
-    start = engine(on, folder, workers, options or {})
+    crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
     with alone(folder):
         if is_done(folder):
             return open_sweep(folder)
         try:
-            lost = _run(plan, folder, repair, workers or cores(), start, tell)
+            lost = _run(plan, folder, repair, workers or cores(), crew, tell)
             return _finish(plan, folder, lost)
         except OSError as error:
             raise full(folder, error) from error
@@ -122,7 +122,7 @@ def _run(
     folder: Path,
     repair: bool,
     workers: int,
-    start: Start,
+    crew: Crew,
     tell: Tell,
 ) -> list[int]:
     """Run all members that no chunk holds; those that could not be run are returned."""
@@ -133,7 +133,7 @@ def _run(
     }
     left = [_left(members, statuses, plan.section.batch) for members in plan.programs]
     queue = Queue(str(folder.resolve()), left, workers, plan.section.batch)
-    driver = Driver(start, ahead=1 if workers == 1 else 2 * workers)
+    driver = Driver(crew.starts, crew.ahead)
     tell(_progress(plan, statuses, queue))
     with one_thread_each():
         for report in driver.run(queue):

@@ -10,7 +10,7 @@ from ...observables import AbstractObservable
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
 from ..problem import FlowProblem, Numerics, blow_up_size, residual_share
-from ..recording import ended, record_along
+from ..recording import Course, Row, ended, to_next_save
 from ..solution import FlowSolution
 from .field import Field, Motion
 from .march import advance, first_state, sliding_pairs
@@ -53,13 +53,13 @@ def _field(problem: FlowProblem, numerics: Numerics) -> Field:
     return Field(problem, layout, slopes_of(problem.weights.activation), tiers)
 
 
-def solve_exact(
+def exact_course(
     problem: FlowProblem,
     ts: Times,
     observables: dict[str, AbstractObservable],
     numerics: Numerics,
     meter: diffrax.AbstractProgressMeter,
-) -> FlowSolution:
+) -> Course:
     """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts."""
     field = _field(problem, numerics)
     table = tableau_of(numerics.build_solver())
@@ -80,39 +80,43 @@ def solve_exact(
             name: see(weights, problem.feedback, problem.data) for name, see in observables.items()
         }
 
-    (end, log), (times, reached, records, seen) = record_along(
-        ts,
-        first_state(setting),
+    segment = to_next_save(
         advance=onwards,
         clock=lambda carry: (carry[0].t, carry[0].outcome),
         observe=observe,
         watch=lambda carry: (carry[0].counts, carry[0].events, *sliding_pairs(setting, carry[0])),
     )
-    meter.close(end.meter)
-    counts_at, events_at, sliding_at, pairs_at, gates_at = seen
-    return FlowSolution(
-        ts=times,
-        reached=reached,
-        records=records,
-        weights=field.network(end.here.flat),
-        feedback=problem.feedback,
-        t_final=end.t,
-        counts=end.counts,
-        counts_at=counts_at,
-        kinks=None,
-        outcome=ended(end.outcome),
-        events=EventRecord(
-            counts=end.events,
-            counts_at=events_at,
-            sliding_at=sliding_at,
-            pairs_at=pairs_at,
-            gates_at=gates_at,
-            above=end.mode.above,
-            sliding=end.mode.sliding,
-            log=_log(field.layout, log, numerics.exact.events),
-            fork=_fork(field.layout, end),
-        ),
-    )
+
+    def finish(last: Carry, rows: Row) -> tuple[FlowSolution, None]:
+        end, log = last
+        meter.close(end.meter)
+        counts_at, events_at, sliding_at, pairs_at, gates_at = rows.watched
+        solution = FlowSolution(
+            ts=rows.time,
+            reached=rows.reached,
+            records=rows.records,
+            weights=field.network(end.here.flat),
+            feedback=problem.feedback,
+            t_final=end.t,
+            counts=end.counts,
+            counts_at=counts_at,
+            kinks=None,
+            outcome=ended(end.outcome),
+            events=EventRecord(
+                counts=end.events,
+                counts_at=events_at,
+                sliding_at=sliding_at,
+                pairs_at=pairs_at,
+                gates_at=gates_at,
+                above=end.mode.above,
+                sliding=end.mode.sliding,
+                log=_log(field.layout, log, numerics.exact.events),
+                fork=_fork(field.layout, end),
+            ),
+        )
+        return solution, None
+
+    return Course(lambda: first_state(setting), segment, finish)
 
 
 def _log(layout: Layout, log, size: int) -> EventLog:

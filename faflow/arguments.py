@@ -1,0 +1,103 @@
+"""What the command line understands: its commands, their arguments and what they are for."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+Run = Callable[[Any], int]  # a command, given its arguments; the exit code
+
+TOPICS = (
+    "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
+    "observables", "losses", "kinks", "solved",
+)  # fmt: skip
+
+
+class UsageError(Exception):
+    """Wrong arguments, in one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog.removeprefix('faflow').strip() or 'command'}: {message}")
+
+
+def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
+    """The parser; `command` of what it finds is the one of `commands` that was asked for."""
+    parser = Parser(
+        prog="faflow", allow_abbrev=False,
+        description="Learning in continuous time: gradient flow, feedback alignment, their laws.",
+        epilog="exit codes: 0 done; 1 an [expect] bound or a check failed; 2 bad input; "
+        "3 a flow ended early and its partial result is stored",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=version)
+    added = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        one = added.add_parser(name, help=about, description=about, allow_abbrev=False)
+        one.set_defaults(command=commands[name])
+        return one
+
+    run = command("run", "run configs, store and print their results")
+    _add_run_arguments(run)
+    sweep = command("sweep", "run all members of a config's [sweep], or go on with them")
+    _add_sweep_arguments(sweep)
+    show = command("show", "print a config with every default written out")
+    show.add_argument("config", metavar="CONFIG")
+    laws = command("laws", "count and find the laws of a config's rule on its network")
+    laws.add_argument("config", metavar="CONFIG")
+    laws.add_argument("--degree", type=int, help="of the polynomial laws searched (default 2)")
+    laws.add_argument("--json", action="store_true", help="print the report as JSON, nothing else")
+    for with_overrides in (run, sweep, show, laws):
+        with_overrides.add_argument(
+            "--set", dest="overrides", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+            help="override a key of the config, e.g. flow.t1=10",
+        )  # fmt: skip
+    drift = command("drift", "print how far a stored result's laws drifted")
+    fit = command("fit", "fit the convergence exponent of a stored result")
+    fit.add_argument("--window", nargs=2, type=float, metavar=("FROM", "TO"), help="times to fit")
+    plot = command("plot", "draw a stored result")
+    for of_result in (drift, fit, plot):
+        of_result.add_argument("result", metavar="RESULT", help="result folder")
+    listed = command("list", "list what configs can name")
+    listed.add_argument("topic", nargs="?", choices=TOPICS)
+    check = command("check", "check a learning rule on small random networks")
+    check.add_argument("rule", metavar="MODULE:RULE", help="or file.py:RULE, or a rule's name")
+    return parser
+
+
+def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
+    sweep.add_argument("config", metavar="CONFIG", help="TOML file with a [sweep]")
+    sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default results/NAME)")
+    sweep.add_argument("--json", action="store_true", help="print the summary as JSON, no bar")
+    sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
+    sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
+    sweep.add_argument("--no-figures", action="store_true", help="draw nothing")
+    sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
+    sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
+    sweep.add_argument(
+        "--on", default="local", metavar="ENGINE", help="dask, slurm: docs/sweeps.md"
+    )
+    sweep.add_argument("--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
+
+
+def _add_run_arguments(run: argparse.ArgumentParser) -> None:
+    run.add_argument("configs", nargs="+", metavar="CONFIG", help="TOML file")
+    run.add_argument("--out", metavar="DIR", help="the result folder itself (default results/NAME)")
+    run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
+    run.add_argument("--replace", action="store_true", help="replace a stored result if it differs")
+    run.add_argument(
+        "--distributed", action="store_true",
+        help="one of several processes that run this command together (docs/large-flows.md)",
+    )  # fmt: skip
+    run.add_argument(
+        "--checkpoint", nargs="?", type=float, const=60.0, metavar="SECONDS",
+        help="keep on disk how far a long flow is, every so often (60 s); the same command goes on",
+    )  # fmt: skip
+    run.add_argument("--no-figures", action="store_true", help="draw nothing")
+    run.add_argument(
+        "--certify", action="store_true",
+        help="run to a tenth of the tolerance too, and print how many digits of every figure agree",
+    )  # fmt: skip
+    run.add_argument(
+        "--certify-with", metavar="SOLVER", help="the same by a second method, at the tolerance"
+    )

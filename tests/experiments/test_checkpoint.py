@@ -1,0 +1,215 @@
+"""Checkpoints of a long flow: interrupted and resumed it ends in the same bits, and bad ones are
+told."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import faflow
+from faflow.cli import main
+from faflow.experiments import checkpoint
+from faflow.experiments.errors import ConfigError
+from faflow.experiments.files import alone
+
+LONG = """
+name = "long"
+
+[network]
+widths = [4, 6, 1]
+activation = "{activation}"
+
+[task]
+kind = "gaussian"
+samples = 12
+features = 4
+
+[rule]
+kind = "feedback-alignment"
+
+[flow]
+t1 = 300.0
+saves = 11
+{flow}
+
+[observe]
+names = ["loss", "laws"]
+controls = ["layer-balance"]
+"""
+# Two legs (tsit5, then bdf), one of each kind of stepper, and a flow with a companion.
+FLOWS = {
+    "auto": ("tanh", ""),
+    "tsit5": ("tanh", 'solver = "tsit5"\nt1 = 20.0'),
+    "dopri8, tail": ("linear", 'solver = "dopri8"\ntail = true\nt1 = 20.0'),
+    "exact": ("relu", 'kinks = "exact"\nt1 = 10.0'),
+    "relu, plain": ("relu", 'kinks = "plain"\nt1 = 5.0'),
+}
+
+
+class Interrupted(Exception):
+    """What a test stops a flow with."""
+
+
+def written(kind: str, folder: Path) -> Path:
+    activation, flow = FLOWS[kind]
+    text = LONG.format(activation=activation, flow=flow)
+    if "t1" in flow:
+        text = text.replace("t1 = 300.0\n", "")
+    path = folder / "long.toml"
+    path.write_text(text)
+    return path
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Every run stops after so many checkpoints, as if it were killed just then."""
+    write, seen = checkpoint.Checkpoints._write, []
+
+    def counted(self: Any, *arguments: Any) -> None:
+        write(self, *arguments)
+        seen.append(1)
+        if len(seen) == after:
+            raise Interrupted
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "_write", counted)
+
+
+def differing(one: faflow.Result, other: faflow.Result) -> list[str]:
+    return [
+        f"{group}/{name}"
+        for group in ("records", "final")
+        for name, variable in one.records[group].data_vars.items()
+        if not np.array_equal(variable, other.records[group][name], equal_nan=True)
+    ]
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+def test_interrupted_twice_it_ends_the_same(kind: str, tmp_path: Path, monkeypatch) -> None:
+    config = written(kind, tmp_path)
+    plain = faflow.run(config, out=tmp_path / "plain")
+    out, place = tmp_path / "long", tmp_path / "long.checkpoint"
+    for after in (3, 5):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            interrupt(patch, after)
+            faflow.run(config, out=out, checkpoint=0.0)
+        assert place.is_dir() and not out.exists()
+    told: list[str] = []
+    resumed = faflow.run(config, out=out, note=told.append)  # what is there is used unasked
+    assert any(text.startswith("going on from t = ") for text in told)
+    assert not place.exists()
+    assert differing(plain, resumed) == []
+    for key in ("steps", "rejected", "field_evaluations", "chosen"):
+        assert plain.summary["solver"].get(key) == resumed.summary["solver"].get(key)
+
+
+def test_killed_by_the_system(tmp_path: Path) -> None:
+    """SIGKILL while it runs; `benchmarks/kills.py` does it thirty times."""
+    config, out = written("tsit5", tmp_path), tmp_path / "long"
+    place = tmp_path / "long.checkpoint"
+    command = [sys.executable, "-m", "faflow.cli", "run", str(config), "--out", str(out),
+               "--no-figures", "--checkpoint", "0", "--set", "flow.t1=2e4"]  # fmt: skip
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    for _ in range(1200):
+        if (place / "leg0.npz").exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL and not out.exists()
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    whole = faflow.run(config, out=tmp_path / "whole", overrides=["flow.t1=2e4"])
+    assert differing(whole, faflow.open(out)) == []
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A config and its result's folder, which is not there: the flow stopped at a checkpoint."""
+    config, out = written("tsit5", tmp_path), tmp_path / "long"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt(patch, 4)
+        faflow.run(config, out=out, checkpoint=0.0)
+    return config, out
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["run", *arguments, "--no-figures"]) == 2
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    (line,) = (line for line in captured.err.splitlines() if line.startswith("faflow: "))
+    return line
+
+
+def test_another_config_is_refused(stopped, capsys) -> None:
+    config, out = stopped
+    before = (out.with_name("long.checkpoint") / "leg0.npz").read_bytes()
+    line = complaint(capsys, str(config), "--out", str(out), "--set", "flow.rtol=1e-8")
+    assert "--checkpoint: found" in line and "is of another config; --replace begins anew" in line
+    assert (out.with_name("long.checkpoint") / "leg0.npz").read_bytes() == before
+    again = ["run", str(config), "--out", str(out), "--no-figures", "--set", "flow.rtol=1e-8"]
+    assert main([*again, "--replace"]) == 0
+    assert not out.with_name("long.checkpoint").exists()
+
+
+def test_a_damaged_one_is_named(stopped, capsys) -> None:
+    config, out = stopped
+    path = out.with_name("long.checkpoint") / "leg0.npz"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    for bad in (b"", whole[:middle], whole[:middle] + b"\xff" * 64 + whole[middle + 64 :]):
+        path.write_bytes(bad)
+        line = complaint(capsys, str(config), "--out", str(out))
+        assert "is damaged" in line and "--replace" in line
+    path.write_bytes(whole)
+    assert main(["run", str(config), "--out", str(out), "--no-figures"]) == 0
+
+
+def test_a_full_disk_leaves_the_last_one(stopped, capsys, monkeypatch) -> None:
+    config, out = stopped
+    path = out.with_name("long.checkpoint") / "leg0.npz"
+    before = path.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "replace_arrays", full)
+        line = complaint(capsys, str(config), "--out", str(out), "--checkpoint", "0")
+    assert "No space left" in line and "goes on from the last one" in line
+    assert path.read_bytes() == before
+    assert main(["run", str(config), "--out", str(out), "--no-figures"]) == 0
+
+
+def test_two_processes_on_one_flow(stopped, capsys) -> None:
+    config, out = stopped
+    with alone(out.with_name("long.checkpoint")):
+        assert "is at work" in complaint(capsys, str(config), "--out", str(out))
+
+
+@pytest.mark.parametrize("bad", ["-1", "nan", "often"])
+def test_seconds_that_are_none(bad: str, tmp_path: Path, capsys) -> None:
+    config = written("tsit5", tmp_path)
+    assert "--checkpoint" in complaint(capsys, str(config), f"--checkpoint={bad}")
+
+
+def test_without_a_folder_or_on_devices_there_are_none(tmp_path: Path) -> None:
+    config = written("tsit5", tmp_path)
+    with pytest.raises(ConfigError, match="needs a result that is stored"):
+        faflow.run(config, store_result=False, checkpoint=1.0)
+
+
+def test_left_over_after_the_result_they_go(stopped) -> None:
+    config, out = stopped
+    place, aside = out.with_name("long.checkpoint"), out.with_name("aside")
+    shutil.copytree(place, aside)
+    faflow.run(config, out=out)
+    shutil.copytree(aside, place)
+    assert not faflow.run(config, out=out).fresh
+    assert not place.exists()
