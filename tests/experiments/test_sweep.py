@@ -247,7 +247,7 @@ def test_a_full_disk_leaves_what_was_there(sweep: Path, tmp_path: Path, monkeypa
         real(*paths)
 
     with monkeypatch.context() as patch:
-        patch.setattr("faflow.experiments.sweep.chunks.os.replace", refuse)
+        patch.setattr("faflow.experiments.files.os.replace", refuse)
         with pytest.raises(ConfigError, match="No space left"):
             run(sweep, out=folder)
     assert len(chunk_paths(folder)) == 2
