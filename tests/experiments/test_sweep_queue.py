@@ -1,0 +1,85 @@
+"""Which worker is given what: programs stay where they are compiled, and nobody waits for long."""
+
+from collections import defaultdict
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import Any
+
+import pytest
+
+from faflow.experiments.sweep import drive
+from faflow.experiments.sweep.queue import FIRST, Queue
+from faflow.experiments.sweep.work import Report, Task
+
+COMPILE, EACH = 10.0, 0.5  # seconds of a program's first member, and of the others
+
+
+class Clerk(Executor):
+    """Notes what it is given, does it at once, and says what it would have taken."""
+
+    def __init__(self, kills: frozenset[int] = frozenset()):
+        self.tasks: list[Task] = []
+        self.kills = kills
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        (task,), future = args, Future()
+        self.tasks.append(task)
+        seconds = [EACH] * len(task.members)
+        if task.program not in {earlier.program for earlier in self.tasks[:-1]}:
+            seconds[0] = COMPILE
+        if self.kills & set(task.members):
+            future.set_exception(BrokenExecutor())
+        else:
+            future.set_result(Report(task, ("completed",) * len(task.members), tuple(seconds)))
+        return future
+
+
+def drained(programs: list[list[int]], workers: int = 2, ahead: int = 2) -> list[Clerk]:
+    clerks = [Clerk() for _ in range(workers)]
+    queue = Queue("folder", programs, workers)
+    reports = list(drive.Driver([lambda c=c: c for c in clerks], ahead).run(queue))
+    ran = sorted(member for report in reports for member in report.task.members)
+    assert ran == sorted(member for members in programs for member in members)  # each once
+    return clerks
+
+
+def members(*sizes: int) -> list[list[int]]:
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    return [list(range(end - size, end)) for end, size in zip(ends, sizes, strict=True)]
+
+
+def test_programs_stay_where_they_are_compiled() -> None:
+    where = defaultdict(set)
+    for i, clerk in enumerate(drained(members(20, 20, 20, 20))):
+        assert {task.program for task in clerk.tasks}
+        for task in clerk.tasks:
+            where[task.program].add(i)
+    assert all(len(places) == 1 for places in where.values()), where
+
+
+@pytest.mark.parametrize(("size", "helped"), [(200, True), (20, False)])
+def test_a_program_is_shared_if_much_is_left_of_it(size: int, helped: bool) -> None:
+    """20 members are 10 s, no more than it takes to begin; of 200 the other takes a share."""
+    clerks = drained(members(size))
+    assert all(clerk.tasks for clerk in clerks) == helped
+
+
+def test_a_program_s_first_task_is_small_and_alone() -> None:
+    clerk, queue = Clerk(), Queue("folder", members(100), 1)
+    driver = drive.Driver([lambda: clerk], ahead=4)
+    list(driver.run(queue))
+    assert len(clerk.tasks[0].members) == FIRST
+    assert len(clerk.tasks[1].members) == 8  # 4 s of work at 0.5 s each
+
+
+def test_who_kills_its_worker_is_found_and_the_others_run() -> None:
+    made: list[Clerk] = []
+
+    def start() -> Clerk:
+        made.append(Clerk(kills=frozenset({7})))
+        return made[-1]
+
+    driver = drive.Driver([start, start], ahead=2)
+    reports = list(driver.run(Queue("folder", members(20, 20), 2)))
+    ran = sorted(member for report in reports for member in report.task.members)
+    assert ran == sorted(set(range(40)) - {7})
+    assert driver.lost == [7]
