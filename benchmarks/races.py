@@ -204,7 +204,7 @@ def main() -> int:
     add("--out", type=Path, default=RESULTS)
     add("--make-peers", action="store_true", help="build build/peers, and stop")
     add("--quick", action="store_true", help="three small flows, two minutes")
-    add("--only", default="", help="flows whose names contain this")
+    add("--only", default="", help="flows whose names contain this; the rest of the table stays")
     add("--methods", nargs="*", default=("",), help="whose names contain one of these")
     add("--report", action="store_true", help="figures and goals of the stored tables")
     options = parser.parse_args()
@@ -217,6 +217,10 @@ def main() -> int:
             print(f"== {name}", flush=True)
             rows += race(name, FLOWS[name], tuple(options.methods), there)
             jax.clear_caches()
+        if options.only and table.exists():  # the others stay as they are
+            others = [row for row in read_table(table) if options.only not in row["flow"]]
+            order = list(FLOWS)
+            rows = sorted(others + rows, key=lambda row: order.index(row["flow"]))
         write_table(table, rows, COLUMNS)
         (options.out / "races.md").write_text(goals.tables(rows, about(there, began)))
     draw(read_table(table), options.out)
