@@ -125,7 +125,7 @@ def faflow_seconds(config: Path, cache: Path, place: Path) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("configs", nargs="+", type=Path)
-    parser.add_argument("--members", type=int, default=3, help="of SciPy's, per program")
+    parser.add_argument("--members", type=int, default=8, help="of SciPy's, per program")
     options = parser.parse_args()
     rows = []
     for config in options.configs:

@@ -16,11 +16,13 @@ from ..errors import ConfigError
 from ..groups import Group
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
+from ..schema import SweepSection
 from ..summary import Seconds
 
 BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
 REFUSED = "refused"  # the status of a member whose config turns out not to fit
 GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
+NEURON = "neuron"  # what dimensions of records are called that have an entry per neuron
 ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member
 
 
@@ -41,14 +43,16 @@ class Member(NamedTuple):
     coordinates: dict[str, list[Any]]
 
 
-def compute_member(resolved: Resolved, weights: bool, trusted: bool = False) -> Member:
+def compute_member(resolved: Resolved, section: SweepSection, trusted: bool = False) -> Member:
     """Run one member. A config that does not fit, once there are data, is a result too. `trusted`:
     another member of its program has run in this process."""
     found = _built(resolved, trusted)
-    return found if isinstance(found, Member) else _finished(resolved, found, weights)
+    return found if isinstance(found, Member) else _finished(resolved, found, section)
 
 
-def compute_batch(resolved: Sequence[Resolved], weights: bool, trusted: bool) -> list[Member]:
+def compute_batch(
+    resolved: Sequence[Resolved], section: SweepSection, trusted: bool
+) -> list[Member]:
     """The same of several members of one program, whose flows are integrated at once, on all
     devices. Where they can't be (numbers that are compiled in, errors at kinks that take a second
     flow), one after the other."""
@@ -69,7 +73,7 @@ def compute_batch(resolved: Sequence[Resolved], weights: bool, trusted: bool) ->
             continue
         done = known.get(id(found))
         ready = integrate_again if done is None else (lambda *_, done=done: done)
-        members.append(_finished(one, found, weights, ready))
+        members.append(_finished(one, found, section, ready))
     return members
 
 
@@ -86,7 +90,10 @@ def _refused(error: ConfigError) -> Member:
 
 
 def _finished(
-    resolved: Resolved, experiment: Experiment, weights: bool, integrate: Integrate | None = None
+    resolved: Resolved,
+    experiment: Experiment,
+    section: SweepSection,
+    integrate: Integrate | None = None,
 ) -> Member:
     """The member of a built experiment."""
     try:
@@ -96,14 +103,18 @@ def _finished(
             )
     except ConfigError as error:
         return _refused(error)
-    groups = (*GROUPS, "final") if weights else GROUPS
+    groups = (*GROUPS, "final") if section.weights else GROUPS
     kept = {key: value for key, value in summary.items() if key not in ABOUT}
     saves = len(experiment.ts)
     variables: dict[str, Variable] = {}
     coordinates: dict[str, list[Any]] = {}
     for group in groups:
         if group in found:
-            variables |= {f"{group}/{k}": v for k, v in _variables(found[group], saves).items()}
+            variables |= {
+                f"{group}/{name}": variable
+                for name, variable in _variables(found[group], saves).items()
+                if section.neurons or not any(dim.startswith(NEURON) for dim in variable.dims)
+            }
             coordinates |= _coordinates(found[group])
     return Member(kept, variables, coordinates)
 

@@ -59,12 +59,12 @@ def run_task(task: Task) -> Report:
 
 
 def _compute(plan: Plan, program: int, numbers: Sequence[int]) -> list[Member]:
-    weights, trusted = plan.section.weights, program in plan.trusted
+    trusted = program in plan.trusted
     resolved = [plan.resolve(number) for number in numbers]
     if plan.section.batch == 1:
-        found = [compute_member(resolved[0], weights, trusted)]
+        found = [compute_member(resolved[0], plan.section, trusted)]
     else:
-        found = compute_batch(resolved, weights, trusted)
+        found = compute_batch(resolved, plan.section, trusted)
     if any(member.variables for member in found):
         plan.trusted.add(program)
     return found
