@@ -169,7 +169,7 @@ def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
         """How long it will take, once: when every program has shown its pace."""
         nonlocal said
         if not (said or quiet) and progress.left and progress.done < progress.total:
-            print(f"{name}: about {in_words(progress.left)}", flush=True)
+            print(f"{name}: about {in_words(progress.left)} to go", flush=True)
             said = True
 
     if quiet or not sys.stderr.isatty():

@@ -20,6 +20,8 @@ import faflow
 from faflow.cli import main
 from faflow.experiments import plan_of, run_sweep
 from faflow.experiments.errors import ConfigError
+from faflow.experiments.schema import SweepSection
+from faflow.experiments.sweep.axes import grid_of
 from faflow.experiments.sweep.chunks import chunk_paths
 
 integrate_module = importlib.import_module("faflow.flow.integrate")
@@ -284,8 +286,21 @@ def test_zipped_axes_go_together(config: Path, tmp_path: Path) -> None:
         + '[sweep.zip]\n"feedback.scale" = [0.5, 2.0]\n"init.scale" = [1.0, 3.0]\n'
     )
     found = run(config, out=tmp_path / "all").records["figures"]
-    assert found["loss.final"].dims == ("zip",)
+    assert found["loss.final"].dims == ("feedback.scale",)
     assert list(found["init.scale"].values) == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        ({"flow.kinks": ["plain", "exact", "plain"], "network.activation": ["a", "b", "c"]},
+         "network.activation"),
+        ({"init.scale": [1.0, 1.0, 2.0], "feedback.scale": [1.0, 2.0, 2.0]}, "zip"),
+    ],
+)  # fmt: skip
+def test_a_zipped_axis_has_the_name_of_what_tells_its_places_apart(columns, name) -> None:
+    grid = grid_of(SweepSection(zip=columns))
+    assert [axis.name for axis in grid.axes] == [name] and grid.size == 3
 
 
 BAD = {
@@ -302,6 +317,7 @@ BAD = {
     "[sweep.product]\nseed = 3\n": "give a list of values",
     "[sweep.zip]\nseed = [1, 2]\n\"feedback.scale\" = [1.0]\n": "lists of one length",
     "[sweep.product]\nseed = [1, 1]\n": "lists 1 twice",
+    '[sweep.zip]\nseed = [1, 2, 1]\n"init.scale" = [1.0, 1.0, 1.0]\n': "sweep.zip: lists [1, 1.0]",
     "[sweep]\nchunk = 3\n": "sweep.chunk: is not a key",
 }  # fmt: skip
 

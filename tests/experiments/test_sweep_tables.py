@@ -116,3 +116,12 @@ def test_drifts_are_the_largest_over_layers(sweep) -> None:
         np.testing.assert_allclose(number(row["median"]), np.median(kept), rtol=1e-3)
         np.testing.assert_allclose(number(row["largest"]), kept.max(), rtol=1e-3)
     assert rows[-1]["measured"] == "4"
+
+
+def test_an_axis_of_words_has_its_own_name(tmp_path) -> None:
+    made = swept.sweep(tmp_path, {"network.activation": ["linear", "relu"], "seed": [0, 1]})
+    kinks = {"flow.kinks": ("network.activation", ["plain", "exact"])}
+    figures = made.records["figures"].to_dataset().assign_coords(kinks)
+    made.records["figures"] = type(made.records)(figures)
+    (parameter,) = Members(made.records).parameters
+    assert (parameter.short, parameter.labels) == ("activation", ("linear", "relu"))

@@ -6,12 +6,13 @@ is dotted, as in --set, and has a list of values, or a range:
     seed = { count = 64 }                                          seeds 0, 1, ..., 63
     "feedback.scale" = { from = 0.1, to = 10, count = 9, spacing = "log" }
 
-Axes have the names of their keys; the axis of [sweep.zip] is called "zip".
+Axes have the names of their keys; that of [sweep.zip] has the name of its first key whose values
+are all different, or "zip" where none is.
 """
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def grid_of(section: SweepSection) -> Grid:
             raise ConfigError(
                 "sweep.zip", f"needs lists of one length, but {listed}; even them out"
             )
-        axes.insert(0, Axis(ZIP, columns[ZIP]))
+        axes.insert(0, _zipped(columns[ZIP]))
     if not axes:
         what = "has no axis; give one, for instance [sweep.product] seed = {count = 64}"
         raise ConfigError("sweep", what)
@@ -56,6 +57,23 @@ def grid_of(section: SweepSection) -> Grid:
     if grid.size > MOST:
         raise ConfigError("sweep", f"has {grid.size} members; lower it ({MOST} at most)")
     return grid
+
+
+def _zipped(columns: dict[str, tuple[Any, ...]]) -> Axis:
+    """The axis that all columns go along, by the name of the first that has no value twice."""
+    if twice := _twice([list(row) for row in zip(*columns.values(), strict=True)]):
+        raise ConfigError("sweep.zip", f"lists {twice} twice; remove one")
+    return Axis(next((key for key in columns if not _twice(columns[key])), ZIP), columns)
+
+
+def _twice(values: Sequence[Any]) -> str:
+    """A value that is there twice, as JSON; "" if there is none."""
+    seen: set[str] = set()
+    for text in (json.dumps(value, sort_keys=True) for value in values):
+        if text in seen:
+            return text
+        seen.add(text)
+    return ""
 
 
 def structural(grid: Grid) -> frozenset[str]:
@@ -111,10 +129,8 @@ def _columns(path: str, table: Mapping[str, Any], parents: str = "") -> dict[str
             raise ConfigError(where, what)
         if not values:
             raise ConfigError(where, "is an empty list; give at least one value")
-        texts = [json.dumps(value, sort_keys=True) for value in values]
-        twice = [text for text in texts if texts.count(text) > 1] if len(texts) < 1000 else []
-        if twice:
-            raise ConfigError(where, f"lists {twice[0]} twice; remove one")
+        if path != f"sweep.{ZIP}" and (twice := _twice(values)):
+            raise ConfigError(where, f"lists {twice} twice; remove one")
         found[key] = tuple(values)
     return found
 

@@ -175,13 +175,16 @@ def _keys(figures: xr.Dataset, dim: str) -> list[str]:
 
 
 def _parameter(figures: xr.Dataset, dim: str) -> Parameter:
-    """An axis, named by its first key with numbers; of words alone, by all of its keys."""
+    """An axis, named by its first key with numbers; of words alone, by the key whose name it has,
+    or by all of its keys."""
     keys, size = _keys(figures, dim), figures.sizes[dim]
     columns = {key: figures[key].values if key in figures.coords else range(size) for key in keys}
     for key, values in columns.items():
         numbers = _numbers(list(values))
         if numbers is not None:
             return Parameter(dim, key, tuple(map(_text, values)), numbers)
+    if dim in figures.coords:
+        return Parameter(dim, dim, tuple(map(_text, columns[dim])), None)
     rows = zip(*columns.values(), strict=True)
     labels = tuple(", ".join(map(_text, row)) for row in rows)
     return Parameter(dim, ", ".join(keys), labels, None)

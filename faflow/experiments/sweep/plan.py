@@ -57,7 +57,8 @@ class Plan:
 
     def check(self) -> None:
         """Resolve one member for every combination of values but seeds (at most TRIED of them)."""
-        apart = frozenset(a.name for a in self.grid.axes if a.name.split(".")[-1] != "seed")
+        seeds = lambda axis: all(key.split(".")[-1] == "seed" for key in axis.columns)  # noqa: E731
+        apart = frozenset(axis.name for axis in self.grid.axes if not seeds(axis))
         groups = self.grid.groups(apart)
         for members in itertools.islice(groups.values(), TRIED):
             self.resolve(members[0])
