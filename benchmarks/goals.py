@@ -26,9 +26,9 @@ REASONS = (
     (
         "G2",
         "R3 the same",
-        "both methods are a BDF on 3264 weights whose field takes some 10 us: what "
-        "is won is CVODE's way back to Python, 2.4 to 4 times, and a few evaluations. The goal of 5 "
-        "was measured at T = 200, where an explicit method is enough; there it is met.",
+        "both methods are a BDF on 3264 weights whose field takes some 10 us: what is won is "
+        "CVODE's way back to Python, 2.4 to 4 times, and a few evaluations. The goal of 5 was "
+        "measured at T = 200, where an explicit method is enough; there it is met.",
     ),
     (
         "G2",
@@ -39,30 +39,34 @@ REASONS = (
     (
         "G2",
         "R7",
-        "as many evaluations as CVODE and LSODA, but arrays of 10,000 samples times 100 "
-        "units leave the cache between the operations of a product with the Jacobian. On another day "
-        "of the same kind of machine the same code, at the same counts, was 1.2 and 1.4 times as fast "
-        "as they at 1e-9.",
+        "as many evaluations as CVODE and LSODA, but arrays of 10,000 samples times 100 units "
+        "leave the cache between the operations of a product with the Jacobian. On another "
+        "day of the same kind of machine the same code, at the same counts, was 1.2 and 1.4 "
+        "times as fast as they at 1e-9.",
     ),
     (
         "G4",
         "784-256-10",
-        "the field is matrix products of 784 x 256, which torch makes as fast as "
-        "XLA; both take as many evaluations.",
+        "the field is matrix products of 784 x 256, which torch makes as fast as XLA; both "
+        "take as many evaluations.",
     ),
-    ("G3", "R3", "0.3 ms on a flow of 5 ms: what a call of `integrate` costs besides its program."),
+    (
+        "G3",
+        "R3",
+        "0.3 ms on a flow of 5 ms: what a call of `integrate` costs besides its program.",
+    ),
     (
         "G5",
         "",
         "at loose errors tsit5 is at the limit of its stability and takes as few steps as it "
-        "ever can; a Gauss step is two to four stages, each evaluated three to four times until its "
-        "equation is solved to rounding, which is what keeps the laws.",
+        "ever can; a Gauss step is two to four stages, each evaluated two to seven times "
+        "until its equation is solved to rounding, which is what keeps the laws.",
     ),
     (
         "G6",
         "digits",
-        "cross-entropy: rates decay like 1/t as the data are fitted, so that the flow "
-        "is not stiff and tsit5 itself needs few evaluations.",
+        "cross-entropy: rates decay like 1/t as the data are fitted, so that the flow is not "
+        "stiff and tsit5 itself needs few evaluations.",
     ),
     (
         "G7",
