@@ -215,13 +215,15 @@ class ObserveSection(AbstractSection):
 class SweepSection(AbstractSection):
     """[sweep]: `product`, `zip`: config keys and the values that members of a sweep take
     (sweep/axes.py); `weights`: every member's final weights are stored; `neurons`: so are records
-    that have an entry per neuron or pair of neurons, as some laws do, at every save; `batch`:
-    members that are integrated at once, by vmap, over all devices there are: for accelerators."""
+    that have an entry per neuron or pair of neurons, as some laws do, at every save; `zarr`: the
+    data set is stored as Zarr, in compressed pieces, instead of netCDF; `batch`: members that are
+    integrated at once, by vmap, over all devices there are: for accelerators."""
 
     product: Table = {}
     zip: Table = {}
     weights: bool = False
     neurons: bool = False
+    zarr: bool = False
     batch: Annotated[int, Field(ge=1, le=100_000)] = 1
 
 

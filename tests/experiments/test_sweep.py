@@ -103,6 +103,26 @@ def test_the_data_set_has_names_and_provenance(sweep: Path, tmp_path: Path) -> N
     assert opened.exit_code == 1  # tanh keeps no law
 
 
+def test_zarr_holds_the_same(sweep: Path, tmp_path: Path, monkeypatch) -> None:
+    whole = run(sweep, out=tmp_path / "netcdf")
+    sweep.write_text(
+        sweep.read_text().replace("[sweep.product]", "[sweep]\nzarr = true\n[sweep.product]")
+    )
+    made = run(sweep, out=tmp_path / "zarr")
+    assert sorted(p.name for p in made.folder.iterdir()) == [
+        ".lock", "config.toml", "result.zarr", "summary.json",
+    ]  # fmt: skip
+    opened = faflow.open(made.folder)
+    assert same(whole.records, opened.records)
+    assert not run(sweep, out=tmp_path / "zarr").fresh
+    shutil.rmtree(made.folder / "result.zarr" / "figures")
+    with pytest.raises(ConfigError, match=r"result\.zarr"):
+        faflow.open(made.folder)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"sweep\.zarr: is true, but zarr is not installed"):
+        run(sweep, out=tmp_path / "without")
+
+
 def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
     grid = '[sweep.product]\n"feedback.scale" = [0.5, 1.0]\n"flow.rtol" = [1e-6, 1e-8]\n'
     grid += "seed = {count = 2}\n"

@@ -12,11 +12,12 @@ import tomli_w
 from ..digest import Digest, digest, sources
 from ..errors import ConfigError, shown
 from ..files import is_empty, put_in_place, sync, temporary_sibling, write_text
-from ..store import CONFIG, RECORDS, SUMMARY
+from ..store import CONFIG, SUMMARY
 from ..summary import environment
 from .axes import ZIP
 from .chunks import CHUNKS
 from .plan import Plan
+from .records import are_there
 
 _FILES = ("task", "init", "feedback")  # sections with a `file`
 
@@ -54,7 +55,7 @@ def full(folder: Path, error: OSError) -> ConfigError:
 
 def is_done(folder: Path) -> bool:
     """Whether all members are gathered."""
-    return (folder / SUMMARY).is_file() and (folder / RECORDS).is_file()
+    return (folder / SUMMARY).is_file() and are_there(folder)
 
 
 def stored_table(folder: Path) -> dict[str, Any]:

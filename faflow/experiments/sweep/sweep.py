@@ -14,7 +14,7 @@ from ..expect import parse_bounds
 from ..files import alone, replace_text, sync
 from ..lazily import xr
 from ..run import Result, open_result
-from ..store import RECORDS, ROOT, SUMMARY, read_summary, summary_text
+from ..store import ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .chunks import CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
@@ -25,6 +25,7 @@ from .gather import PENDING, attributes, gather
 from .member import REFUSED
 from .plan import ASK, Plan
 from .queue import Queue
+from .records import check_zarr, read_records, write_records
 
 LOST = "worker-lost"  # the status of a member whose worker died whenever it was tried
 _EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
@@ -81,6 +82,7 @@ def run_sweep(
     if plan.grid.size > ASK and not confirmed:
         what = f"has {plan.grid.size} members, more than {ASK}; confirm with --yes, or lower it"
         raise ConfigError("sweep", what)
+    check_zarr(plan.section.zarr)
     plan.check()
     folder = ROOT / plan.name if out is None else Path(out)
     crew = engine(on, folder, workers, options or {})
@@ -101,12 +103,7 @@ def open_sweep(folder: str | Path) -> Sweep:
     table = stored_table(folder)
     provenance = table.pop("provenance", {})
     if is_done(folder):
-        try:
-            with xr.open_datatree(folder / RECORDS, engine="h5netcdf") as tree:
-                return Sweep(read_summary(folder), tree.load(), folder, fresh=False)
-        except (OSError, ValueError, KeyError) as error:
-            what = f"holds no readable {RECORDS} ({error}); remove it and run the sweep again"
-            raise ConfigError(str(folder), what) from error
+        return Sweep(read_summary(folder), read_records(folder), folder, fresh=False)
     plan = Plan(table, folder, table["name"])
     tree = gather(plan, read_chunks(folder), attributes(plan, provenance))
     return Sweep(_summary(plan, tree), tree, folder, fresh=False)
@@ -160,10 +157,7 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
     tree = gather(plan, [*read_chunks(folder), without], attributes(plan, provenance))
     summary = _summary(plan, tree)
     if not lost:
-        temporary = folder / f".{RECORDS}.tmp"
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        sync(temporary)
-        temporary.replace(folder / RECORDS)
+        write_records(tree, folder, plan.section.zarr)
         replace_text(folder / SUMMARY, summary_text(summary))
         sync(folder)
         shutil.rmtree(folder / CHUNKS, ignore_errors=True)
