@@ -128,7 +128,8 @@ def kill_once(arguments: list[str], after: float) -> bool:
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        process.wait(after)
+        if process.wait(after) > 1:
+            raise RuntimeError(f"{' '.join(arguments)} failed: {process.returncode}")
         return False
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)

@@ -217,14 +217,15 @@ class SweepSection(AbstractSection):
     (sweep/axes.py); `weights`: every member's final weights are stored; `neurons`: so are records
     that have an entry per neuron or pair of neurons, as some laws do, at every save; `zarr`: the
     data set is stored as Zarr, in compressed pieces, instead of netCDF; `batch`: members that are
-    integrated at once, by vmap, over all devices there are: for accelerators."""
+    integrated at once, by vmap, over all devices there are: one on CPUs, measured on
+    accelerators, unless given."""
 
     product: Table = {}
     zip: Table = {}
     weights: bool = False
     neurons: bool = False
     zarr: bool = False
-    batch: Annotated[int, Field(ge=1, le=100_000)] = 1
+    batch: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
 
 
 class Config(AbstractSection):

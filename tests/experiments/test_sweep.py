@@ -22,6 +22,7 @@ from faflow.experiments import plan_of, run_sweep
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.schema import SweepSection
 from faflow.experiments.sweep.axes import grid_of
+from faflow.experiments.sweep.batches import fastest, measured_batch
 from faflow.experiments.sweep.chunks import chunk_paths
 
 integrate_module = importlib.import_module("faflow.flow.integrate")
@@ -211,6 +212,46 @@ def test_batches_are_the_same_flows(sweep: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_sweep(plan, workers=1, out=tmp_path / "parts", tell=stop)
     assert same(run_sweep(plan, workers=1, out=tmp_path / "parts").records, together.records)
+
+
+def test_a_measured_batch_is_kept_to(sweep: Path, tmp_path: Path, monkeypatch) -> None:
+    """As on an accelerator; on this device it is one."""
+    one_program = ["flow.solver='tsit5'", "sweep.product={seed={count=12}}"]
+    plan = plan_of(sweep, one_program)
+    assert measured_batch(plan, 0) == 1
+    given = run_sweep(
+        plan_of(sweep, [*one_program, "sweep.batch=5"]), workers=1, out=tmp_path / "given"
+    )
+
+    def stop(progress) -> None:
+        if progress.done:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("faflow.experiments.sweep.work.measured_batch", lambda *_: 5)
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(plan, workers=1, out=tmp_path / "measured", tell=stop)
+    # Not measured again: that would be one.
+    assert same(run_sweep(plan, workers=1, out=tmp_path / "measured").records, given.records)
+
+
+@pytest.mark.parametrize(
+    ("each", "best"),
+    [
+        ({1: 1.0, 32: 0.05, 256: 0.01, 1024: 0.004}, 1024),  # an accelerator
+        ({1: 1.0, 32: 0.1, 256: 0.09, 1024: 0.01}, 32),  # no more than a fifth better: it is full
+        ({1: 1.0, 32: 1.3, 256: 2.0, 1024: 3.0}, 1),  # a CPU
+        ({1: 1.0, 32: 0.1, 256: None, 1024: None}, 32),  # out of memory
+    ],
+)
+def test_the_fastest_batch(each, best) -> None:
+    def seconds(size: int) -> float:
+        if each[size] is None:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED")
+        return size * each[size]
+
+    assert fastest(seconds, 8192) == best
+    assert fastest(seconds, 31) == 1
 
 
 def test_a_damaged_chunk_is_named_and_mended(sweep: Path, tmp_path: Path) -> None:

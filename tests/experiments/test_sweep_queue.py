@@ -35,7 +35,7 @@ class Clerk(Executor):
 
 def drained(programs: list[list[int]], workers: int = 2, ahead: int = 2) -> list[Clerk]:
     clerks = [Clerk() for _ in range(workers)]
-    queue = Queue("folder", programs, workers)
+    queue = Queue("folder", programs, workers, [1] * len(programs))
     reports = list(drive.Driver([lambda c=c: c for c in clerks], ahead).run(queue))
     ran = sorted(member for report in reports for member in report.task.members)
     assert ran == sorted(member for members in programs for member in members)  # each once
@@ -64,7 +64,7 @@ def test_a_program_is_shared_if_much_is_left_of_it(size: int, helped: bool) -> N
 
 
 def test_a_program_s_first_task_is_small_and_alone() -> None:
-    clerk, queue = Clerk(), Queue("folder", members(100), 1)
+    clerk, queue = Clerk(), Queue("folder", members(100), 1, [1])
     driver = drive.Driver([lambda: clerk], ahead=4)
     list(driver.run(queue))
     assert len(clerk.tasks[0].members) == FIRST
@@ -79,7 +79,24 @@ def test_who_kills_its_worker_is_found_and_the_others_run() -> None:
         return made[-1]
 
     driver = drive.Driver([start, start], ahead=2)
-    reports = list(driver.run(Queue("folder", members(20, 20), 2)))
+    reports = list(driver.run(Queue("folder", members(20, 20), 2, [1, 1])))
     ran = sorted(member for report in reports for member in report.task.members)
     assert ran == sorted(set(range(40)) - {7})
     assert driver.lost == [7]
+
+
+def test_a_batch_is_measured_first_and_not_where_that_kills() -> None:
+    queue = Queue("folder", members(100, 5), 1, [None, 4])
+    measure = queue.next(frozenset(), frozenset())
+    assert measure is not None and measure.members == ()
+    other = queue.next(frozenset(), frozenset())
+    assert other is not None and (other.program, len(other.members)) == (1, 4)  # meanwhile
+    queue.learn(Report(measure, (), (), 8))
+    first = queue.next(frozenset(), frozenset({1}))
+    assert first is not None and (first.program, len(first.members), first.batch) == (0, 8, 8)
+    deadly = Queue("folder", members(100), 1, [None])
+    died = deadly.next(frozenset(), frozenset())
+    assert died is not None
+    deadly.without(died)
+    after = deadly.next(frozenset(), frozenset())
+    assert after is not None and (len(after.members), after.batch) == (FIRST, 1)

@@ -13,14 +13,19 @@ MOST = 256  # members of a task
 class Queue:
     """Members by the program that runs them, for `workers` workers.
 
-    Members come in whole batches of `batch`. A program's first task is small and alone: it
-    compiles, and its fastest member is the pace.
+    Members come in whole batches, of each program's own size; where that is None it is measured
+    first. A program's first task is small and alone: it compiles, and its fastest member is the
+    pace.
     """
 
     def __init__(
-        self, folder: str, programs: Sequence[Sequence[int]], workers: int, batch: int = 1
+        self,
+        folder: str,
+        programs: Sequence[Sequence[int]],
+        workers: int,
+        batches: Sequence[int | None],
     ):
-        self._folder, self._workers, self._batch = folder, workers, batch
+        self._folder, self._workers, self._batches = folder, workers, list(batches)
         self._waiting = [deque(members) for members in programs]
         self._paces: list[float | None] = [None] * len(programs)
         self._starts = [0.0] * len(programs)  # seconds of the first members, which compile
@@ -45,27 +50,37 @@ class Queue:
 
     def _take(self, program: int) -> Task:
         members, pace, count = self._waiting[program], self._paces[program], FIRST
+        batch = self._batches[program]
+        self._begun.add(program)
+        if batch is None:
+            return Task(self._folder, program, ())
         if pace is not None:
             share = -(-len(members) // (2 * self._workers))
             count = max(1, min(MOST, share, round(SECONDS / max(pace, 1e-9))))
-        count = -(-count // self._batch) * self._batch  # whole batches, always the same
-        self._begun.add(program)
+        count = -(-count // batch) * batch  # whole batches, always the same
         taken = tuple(members.popleft() for _ in range(min(count, len(members))))
-        return Task(self._folder, program, taken)
+        return Task(self._folder, program, taken, batch)
 
     def _seconds(self, program: int) -> float:
         """Of work that waits."""
         return len(self._waiting[program]) * (self._paces[program] or 0.0)
 
     def learn(self, report: Report) -> None:
-        """What a finished task tells of its program's pace."""
+        """What a finished task tells of its program: the pace, or the batch."""
+        if report.batch is not None:
+            self._batches[report.task.program] = report.batch
+            self._begun.discard(report.task.program)
+            return
         known = self._paces[report.task.program]
         self._paces[report.task.program] = min((known or float("inf"), *report.seconds))
         if known is None:
             self._starts[report.task.program] = max(report.seconds)
 
     def without(self, task: Task) -> None:
-        """A task came to nothing, so that another one of its program has to tell the pace."""
+        """A task came to nothing, so that another one of its program has to tell the pace. Batches
+        that kill their worker are not measured again: members run one by one."""
+        if not task.members:
+            self._batches[task.program] = 1
         self._begun.discard(task.program)
 
     def seconds_left(self) -> float | None:

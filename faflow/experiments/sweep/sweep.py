@@ -16,6 +16,7 @@ from ..lazily import xr
 from ..run import Result, open_result
 from ..store import ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
+from .batches import store_batches, stored_batches
 from .chunks import CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
 from .drive import Driver
@@ -128,19 +129,25 @@ def _run(
         for chunk in read_chunks(folder, repair)
         for member, summary in zip(chunk.members, chunk.summaries, strict=True)
     }
-    left = [_left(members, statuses, plan.section.batch) for members in plan.programs]
-    queue = Queue(str(folder.resolve()), left, workers, plan.section.batch)
+    known, given = stored_batches(folder), plan.section.batch
+    batches = [known.get(i) if given == "auto" else given for i in range(len(plan.programs))]
+    left = [_left(*each, statuses) for each in zip(plan.programs, batches, strict=True)]
+    queue = Queue(str(folder.resolve()), left, workers, batches)
     driver = Driver(crew.starts, crew.ahead)
     tell(_progress(plan, statuses, queue))
     with one_thread_each():
         for report in driver.run(queue):
+            if report.batch is not None:
+                store_batches(folder, known := {**known, report.task.program: report.batch})
+                continue
             statuses |= dict(zip(report.task.members, report.statuses, strict=True))
             tell(_progress(plan, statuses, queue))
     return driver.lost
 
 
-def _left(members: Sequence[int], statuses: Mapping[int, str], batch: int) -> list[int]:
+def _left(members: Sequence[int], size: int | None, statuses: Mapping[int, str]) -> list[int]:
     """Members that have to run: all of a batch that is not complete."""
+    batch = size or 1  # not measured yet: none has run
     batches = (members[i : i + batch] for i in range(0, len(members), batch))
     return [m for batch in batches if not all(n in statuses for n in batch) for m in batch]
 

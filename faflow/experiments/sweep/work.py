@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..programs import in_precision
 from ..store import CONFIG
+from .batches import measured_batch
 from .chunks import stack, write_chunk
 from .folder import stored_table
 from .member import Member, compute_batch, compute_member
@@ -17,25 +18,28 @@ KEPT = 10.0  # seconds that finished members wait for the others of their task, 
 
 
 class Task(NamedTuple):
-    """Members by number, all of one program, of the sweep in `folder`."""
+    """Members by number, all of one program, of the sweep in `folder`, `batch` at once; without
+    members: to measure how many that should be."""
 
     folder: str
     program: int
     members: tuple[int, ...]
+    batch: int = 1
 
 
 class Report(NamedTuple):
-    """What became of a task: its members' statuses, and how long each took."""
+    """What became of a task: its members' statuses, and how long each took; or the batch."""
 
     task: Task
     statuses: tuple[str, ...]
     seconds: tuple[float, ...]
+    batch: int | None = None
 
 
 def run_task(task: Task) -> Report:
     """Run the members of a task; they are durable when this returns. OSError if the disk is full.
 
-    Members run one after the other, each by itself, or in the plan's batches, which are the same
+    Members run one after the other, each by itself, or in the task's batches, which are the same
     however often a sweep was interrupted: a result does not depend on what shared its task.
     """
     folder, statuses, seconds = Path(task.folder), [], []
@@ -43,9 +47,11 @@ def run_task(task: Task) -> Report:
     waiting: dict[int, Member] = {}
     written = time.perf_counter()
     with in_precision(plan.precision):
-        for numbers in _batches(task.members, plan.section.batch):
+        if not task.members:
+            return Report(task, (), (), measured_batch(plan, task.program))
+        for numbers in _batches(task.members, task.batch):
             started = time.perf_counter()
-            found = _compute(plan, task.program, numbers)
+            found = _compute(plan, task, numbers)
             waiting |= dict(zip(numbers, found, strict=True))
             statuses += [member.summary["status"] for member in found]
             now = time.perf_counter()
@@ -58,15 +64,15 @@ def run_task(task: Task) -> Report:
     return Report(task, tuple(statuses), tuple(seconds))
 
 
-def _compute(plan: Plan, program: int, numbers: Sequence[int]) -> list[Member]:
-    trusted = program in plan.trusted
+def _compute(plan: Plan, task: Task, numbers: Sequence[int]) -> list[Member]:
+    trusted = task.program in plan.trusted
     resolved = [plan.resolve(number) for number in numbers]
-    if plan.section.batch == 1:
+    if task.batch == 1:
         found = [compute_member(resolved[0], plan.section, trusted)]
     else:
         found = compute_batch(resolved, plan.section, trusted)
     if any(member.variables for member in found):
-        plan.trusted.add(program)
+        plan.trusted.add(task.program)
     return found
 
 
