@@ -73,7 +73,7 @@ features = 6
 kind = "feedback-alignment"
 
 [flow]
-t1 = 1e6
+t1 = 2e5
 saves = 401
 solver = "tsit5"
 max_steps = 100_000_000
@@ -102,7 +102,7 @@ def chunks(folder: Path) -> dict[str, str | int]:
 def saves(folder: Path) -> dict[str, str | int]:
     """How many saves the checkpoints of a flow hold; an error if one can't be read."""
     found: dict[str, str | int] = {}
-    for path in folder.with_name(f"{folder.name}.checkpoint").glob("leg*.npz"):
+    for path in folder.with_name(f".{folder.name}.checkpoint").glob("leg*.npz"):
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}  # all of it: there are checksums
         found[path.name] = json.loads(arrays["meta"].tobytes())["rows"]

@@ -90,8 +90,8 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
         help="one of several processes that run this command together (docs/large-flows.md)",
     )  # fmt: skip
     run.add_argument(
-        "--checkpoint", nargs="?", type=float, const=60.0, metavar="SECONDS",
-        help="keep on disk how far a long flow is, every so often (60 s); the same command goes on",
+        "--checkpoint", type=float, metavar="SECONDS",
+        help="keep a long flow on disk every so many seconds; the same command goes on from there",
     )  # fmt: skip
     run.add_argument("--no-figures", action="store_true", help="draw nothing")
     run.add_argument(

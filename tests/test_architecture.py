@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from faflow.experiments.digest import _NO_NUMBERS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "faflow"
 
@@ -597,3 +599,9 @@ def test_import_leaves_jax_settings_alone() -> None:
 @needs_cli
 def test_help_is_light() -> None:
     assert not HEAVY & imported_by("-m", "faflow.cli", "--help")
+
+
+def test_what_only_draws_and_prints_is_no_part_of_a_result_s_hash() -> None:
+    """Or a word in a help text would make every stored result one of another faflow."""
+    output = {name for name, (floor, _) in ROOMS.items() if floor == OUTPUT_FLOOR}
+    assert output <= {name.removesuffix(".py") for name in _NO_NUMBERS}

@@ -1,32 +1,33 @@
 """Checkpoints of one long flow: all that it knows, on disk from time to time.
 
-They lie beside the result's folder, in NAME.checkpoint, and are gone once the result is stored. A
+They lie beside the result's folder, in .NAME.checkpoint, and are gone once the result is stored. A
 file is one leg of the flow (`auto` may have two; a companion flow is another), whole or absent.
 """
 
+import contextlib
 import json
-import shutil
+import os
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ..flow import begin, carry_like, conclude, go_on, row_like
 from .digest import digest
 from .errors import ConfigError
-from .files import alone, replace_arrays
+from .files import LOCK, alone, replace_arrays
 from .resolve import Resolved
 from .summary import Seconds, environment
 
 EVERY = 60.0  # seconds between checkpoints unless said
-_META = "meta"
+_META, _LEGS = "meta", "leg*.npz"
 _FOR = {"config": "config", "source": "version of faflow", "jax": "version of jax",
         "diffrax": "version of diffrax"}  # fmt: skip  # what it has to share with who reads it
 
@@ -38,59 +39,84 @@ def checkpoints(
     every: float | None,
     replace: bool,
     note: Callable[[str], None],
+    mesh: Mesh | None = None,
 ) -> Iterator["Checkpoints | None"]:
     """What keeps the checkpoints of a flow whose result goes to `folder`; None if that was not
-    asked for and nothing is there of an interrupted run. ConfigError if it can't be."""
+    asked for and nothing is there of an interrupted run. `replace`: those of another config or
+    faflow, and damaged ones, give way. ConfigError if there can be none."""
     if every is not None:
-        _check(resolved, folder, every)
-    if folder is None or resolved.flow.devices not in (None, 1):
+        _check(folder, every, mesh)
+    if folder is None or mesh is not None:
         yield None
         return
     place = _place_of(folder)
-    if every is None and not place.is_dir():
+    if every is None and not any(place.glob(_LEGS)):
         yield None
         return
-    if replace:
-        shutil.rmtree(place, ignore_errors=True)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        what = f"is {place}, which can't be written ({reason}); free space or choose another"
-        raise ConfigError("--out", what) from error
-    with alone(place):
-        yield Checkpoints(resolved, place, EVERY if every is None else every, note)
-        shutil.rmtree(place, ignore_errors=True)
+    with _held(place):
+        yield Checkpoints(resolved, place, EVERY if every is None else every, replace, note)
+        _remove(place)
 
 
 def discard(folder: Path | None) -> None:
     """Checkpoints whose result is stored, of a run that was killed just then."""
-    if folder is not None:
-        shutil.rmtree(_place_of(folder), ignore_errors=True)
+    if folder is not None and any(_place_of(folder).glob(_LEGS)):
+        with _held(_place_of(folder)):
+            _remove(_place_of(folder))
+
+
+@contextmanager
+def _held(place: Path) -> Iterator[None]:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = (place / LOCK).open("a+")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        what = f"is {place}, which can't be written ({reason}); free space or choose another"
+        raise ConfigError("--out", what) from error
+    lock.close()
+    with alone(place):
+        yield
+
+
+def _remove(place: Path) -> None:
+    """What was put there, and the folder if nothing else is in it."""
+    for path in [*place.glob(_LEGS), *place.glob(f".{_LEGS}.*.tmp"), place / LOCK]:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        place.rmdir()
 
 
 def _place_of(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.checkpoint")
+    folder = Path(os.path.abspath(folder))
+    return folder.with_name(f".{folder.name}.checkpoint")
 
 
-def _check(resolved: Resolved, folder: Path | None, every: float) -> None:
+def _check(folder: Path | None, every: float, mesh: Mesh | None) -> None:
     if not every >= 0:
         raise ConfigError("--checkpoint", f"is {every}; give the seconds between two, 0 or more")
     if folder is None:
         raise ConfigError("--checkpoint", "needs a result that is stored; remove it")
-    if resolved.flow.devices not in (None, 1):
-        what = f"is {resolved.flow.devices}, but --checkpoint keeps flows of one device; remove one"
-        raise ConfigError("flow.devices", what)
+    if mesh is not None:
+        what = "serves flows on one device, but this one is on several; remove it or flow.devices"
+        raise ConfigError("--checkpoint", what)
 
 
 class Checkpoints:
     """Runs legs of a flow save by save, as `solve_leg`, and goes on from what `place` holds of
     them. ConfigError if that is of another config or faflow, is damaged, or can't be written."""
 
-    def __init__(self, resolved: Resolved, place: Path, every: float, note: Callable[[str], None]):
+    def __init__(
+        self,
+        resolved: Resolved,
+        place: Path,
+        every: float,
+        replace: bool,
+        note: Callable[[str], None],
+    ):
         found = {**environment(), **digest(resolved)._asdict()}
         self._about = {name: found[name] for name in _FOR}
-        self._place, self._every, self._note = place, every, note
+        self._place, self._every, self._replace, self._note = place, every, replace, note
         self._legs = 0
         self.seconds = Seconds(0.0, 0.0)
 
@@ -122,8 +148,9 @@ class Checkpoints:
                 self._write(path, carry, rows, clock.seconds)
                 self._note(f"checkpoint at t = {float(target):.6g}, {len(rows)} of {len(ts)} saves")
                 written = time.perf_counter()
-        last = clock.compiled(conclude, carry, rows, *flow)
-        found = clock.run(last, carry, rows, *flow)
+        whole = jax.tree.map(lambda *column: np.stack(column), *rows)
+        last = clock.compiled(conclude, carry, whole, *flow)
+        found = clock.run(last, carry, whole, *flow)
         if timed:
             before = self.seconds
             self.seconds = Seconds(
@@ -134,26 +161,27 @@ class Checkpoints:
     def _read(self, path: Path, flow: tuple[Any, ...]) -> tuple[Any, list[Any], Seconds] | None:
         if not path.exists():
             return None
+        like, row = carry_like(*flow), row_like(*flow)
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                meta = json.loads(file[_META].tobytes().decode())
                 arrays = {name: file[name] for name in file.files}
-            differs = [name for name in _FOR if meta["about"].get(name) != self._about[name]]
-            if differs:
-                return self._refuse(f"is of another {_FOR[differs[0]]}")
-            count = meta["rows"]
-            carry = _filled(carry_like(*flow), [arrays[f"c{i}"] for i in range(meta["carry"])])
-            like, kept = row_like(*flow), [arrays[f"r{i}"] for i in range(meta["row"])]
-            rows = [_filled(like, [np.asarray(column[k]) for column in kept]) for k in range(count)]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, ConfigError):
-                raise
-            return self._refuse(f"is damaged ({type(error).__name__}: {error})")
-        return jax.tree.map(jnp.asarray, carry), rows, Seconds(*meta["seconds"])
-
-    def _refuse(self, why: str) -> NoReturn:
-        what = f"found {self._place}, which {why}; --replace begins anew, or remove it"
-        raise ConfigError("--checkpoint", what) from None
+            meta = json.loads(arrays[_META].tobytes().decode())
+            differs = [
+                what for name, what in _FOR.items() if meta["about"][name] != self._about[name]
+            ]
+            if not differs:
+                carry = _filled(like, [arrays[f"c{i}"] for i in range(meta["carry"])])
+                kept = [arrays[f"r{i}"] for i in range(meta["row"])]
+                rows = [_filled(row, [np.asarray(c[k]) for c in kept]) for k in range(meta["rows"])]
+                return jax.tree.map(jnp.asarray, carry), rows, Seconds(*meta["seconds"])
+            why = f"is of another {differs[0]}"
+        except Exception as error:  # whatever is left of it
+            why = f"is damaged ({type(error).__name__}: {error})"
+        if not self._replace:
+            what = f"found {self._place}, which {why}; --replace begins anew, or remove it"
+            raise ConfigError("--checkpoint", what)
+        path.unlink()
+        return None
 
     def _write(self, path: Path, carry: Any, rows: list[Any], seconds: Seconds) -> None:
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(carry)]

@@ -10,7 +10,13 @@ from .errors import ConfigError
 from .resolve import Resolved
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_NO_NUMBERS = ("plots", "report", "cli.py", "printing.py")  # what only draws and prints
+_NO_NUMBERS = (
+    "plots",
+    "report",
+    "arguments.py",
+    "cli.py",
+    "printing.py",
+)  # what only draws and prints
 
 
 class Digest(NamedTuple):

@@ -127,7 +127,7 @@ def run(
     if state == "same":
         discard(folder)
         return stored[0] if stored else _elsewhere()
-    replace = replace or state == "damaged"
+    replacing, replace = replace, replace or state == "damaged"
     with np.errstate(all="ignore"), beside(mesh):  # what is not finite is said in words
         experiment = build(resolved)
         check_discrete(resolved, experiment)
@@ -137,7 +137,7 @@ def run(
             raise ConfigError("--out", what)
         if memory := check_memory(resolved, experiment, mesh):
             tell(memory)
-        with checkpoints(resolved, folder, checkpoint, replace, note) as kept:
+        with checkpoints(resolved, folder, checkpoint, replacing, note, mesh) as kept:
             ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
             summary, groups = compute(resolved, experiment, note, meter, ready)
             tree = as_tree(groups)

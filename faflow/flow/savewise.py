@@ -24,9 +24,9 @@ def go_on(carry: Any, target: Any, *flow: Any) -> tuple[Any, Row]:
     return jax.tree.map(jnp.asarray, course(*flow).segment(carry, target))
 
 
-def conclude(carry: Any, rows: list[Row], *flow: Any) -> Any:
-    """What `solve_leg` returns, from the last carry and the rows of all saves."""
-    return course(*flow).finish(carry, jax.tree.map(lambda *row: jnp.stack(row), *rows))
+def conclude(carry: Any, rows: Row, *flow: Any) -> Any:
+    """What `solve_leg` returns, from the last carry and the rows of all saves, stacked."""
+    return course(*flow).finish(carry, jax.tree.map(jnp.asarray, rows))
 
 
 def carry_like(*flow: Any) -> Any:

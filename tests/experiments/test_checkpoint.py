@@ -19,6 +19,8 @@ from faflow.cli import main
 from faflow.experiments import checkpoint
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.files import alone
+from faflow.experiments.run import resolve_path
+from faflow.flow import samples_mesh
 
 LONG = """
 name = "long"
@@ -36,7 +38,6 @@ features = 4
 kind = "feedback-alignment"
 
 [flow]
-t1 = 300.0
 saves = 11
 {flow}
 
@@ -44,13 +45,14 @@ saves = 11
 names = ["loss", "laws"]
 controls = ["layer-balance"]
 """
-# Two legs (tsit5, then bdf), one of each kind of stepper, and a flow with a companion.
+# Two legs (tsit5, then bdf), one of each kind of stepper, and a flow with a companion; in which
+# checkpoint a first and a second run are interrupted: 14 is in the second leg, or the companion.
 FLOWS = {
-    "auto": ("tanh", ""),
-    "tsit5": ("tanh", 'solver = "tsit5"\nt1 = 20.0'),
-    "dopri8, tail": ("linear", 'solver = "dopri8"\ntail = true\nt1 = 20.0'),
-    "exact": ("relu", 'kinks = "exact"\nt1 = 10.0'),
-    "relu, plain": ("relu", 'kinks = "plain"\nt1 = 5.0'),
+    "auto": ("tanh", "t1 = 2e4", (3, 14)),
+    "tsit5": ("tanh", 'solver = "tsit5"\nt1 = 20.0', (3, 5)),
+    "gauss4, tail": ("linear", 'solver = "gauss4"\ntail = true\nt1 = 20.0', (3, 5)),
+    "exact": ("relu", 'kinks = "exact"\nt1 = 10.0', (3, 5)),
+    "relu, plain": ("relu", 'kinks = "plain"\nt1 = 5.0', (3, 14)),
 }
 
 
@@ -59,12 +61,9 @@ class Interrupted(Exception):
 
 
 def written(kind: str, folder: Path) -> Path:
-    activation, flow = FLOWS[kind]
-    text = LONG.format(activation=activation, flow=flow)
-    if "t1" in flow:
-        text = text.replace("t1 = 300.0\n", "")
+    activation, flow, _ = FLOWS[kind]
     path = folder / "long.toml"
-    path.write_text(text)
+    path.write_text(LONG.format(activation=activation, flow=flow))
     return path
 
 
@@ -94,8 +93,9 @@ def differing(one: faflow.Result, other: faflow.Result) -> list[str]:
 def test_interrupted_twice_it_ends_the_same(kind: str, tmp_path: Path, monkeypatch) -> None:
     config = written(kind, tmp_path)
     plain = faflow.run(config, out=tmp_path / "plain")
-    out, place = tmp_path / "long", tmp_path / "long.checkpoint"
-    for after in (3, 5):
+    out, place = tmp_path / "long", tmp_path / ".long.checkpoint"
+    assert len(plain.summary["solver"].get("chosen", ())) == 2 * (kind == "auto")
+    for after in FLOWS[kind][2]:
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
             interrupt(patch, after)
             faflow.run(config, out=out, checkpoint=0.0)
@@ -112,7 +112,7 @@ def test_interrupted_twice_it_ends_the_same(kind: str, tmp_path: Path, monkeypat
 def test_killed_by_the_system(tmp_path: Path) -> None:
     """SIGKILL while it runs; `benchmarks/kills.py` does it thirty times."""
     config, out = written("tsit5", tmp_path), tmp_path / "long"
-    place = tmp_path / "long.checkpoint"
+    place = tmp_path / ".long.checkpoint"
     command = [sys.executable, "-m", "faflow.cli", "run", str(config), "--out", str(out),
                "--no-figures", "--checkpoint", "0", "--set", "flow.t1=2e4"]  # fmt: skip
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
@@ -149,21 +149,27 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_another_config_is_refused(stopped, capsys) -> None:
     config, out = stopped
-    before = (out.with_name("long.checkpoint") / "leg0.npz").read_bytes()
+    before = (out.with_name(".long.checkpoint") / "leg0.npz").read_bytes()
     line = complaint(capsys, str(config), "--out", str(out), "--set", "flow.rtol=1e-8")
     assert "--checkpoint: found" in line and "is of another config; --replace begins anew" in line
-    assert (out.with_name("long.checkpoint") / "leg0.npz").read_bytes() == before
+    assert (out.with_name(".long.checkpoint") / "leg0.npz").read_bytes() == before
     again = ["run", str(config), "--out", str(out), "--no-figures", "--set", "flow.rtol=1e-8"]
     assert main([*again, "--replace"]) == 0
-    assert not out.with_name("long.checkpoint").exists()
+    assert not out.with_name(".long.checkpoint").exists()
 
 
 def test_a_damaged_one_is_named(stopped, capsys) -> None:
     config, out = stopped
-    path = out.with_name("long.checkpoint") / "leg0.npz"
+    path = out.with_name(".long.checkpoint") / "leg0.npz"
     whole = path.read_bytes()
     middle = len(whole) // 2
-    for bad in (b"", whole[:middle], whole[:middle] + b"\xff" * 64 + whole[middle + 64 :]):
+    method = whole.index(b"PK\x01\x02") + 10  # of compression, which zipfile knows few of
+    for bad in (
+        b"",
+        whole[:middle],
+        whole[:middle] + b"\xff" * 64 + whole[middle + 64 :],
+        whole[:method] + b"\x63" + whole[method + 1 :],
+    ):
         path.write_bytes(bad)
         line = complaint(capsys, str(config), "--out", str(out))
         assert "is damaged" in line and "--replace" in line
@@ -173,7 +179,7 @@ def test_a_damaged_one_is_named(stopped, capsys) -> None:
 
 def test_a_full_disk_leaves_the_last_one(stopped, capsys, monkeypatch) -> None:
     config, out = stopped
-    path = out.with_name("long.checkpoint") / "leg0.npz"
+    path = out.with_name(".long.checkpoint") / "leg0.npz"
     before = path.read_bytes()
 
     def full(*_: Any) -> None:
@@ -189,7 +195,7 @@ def test_a_full_disk_leaves_the_last_one(stopped, capsys, monkeypatch) -> None:
 
 def test_two_processes_on_one_flow(stopped, capsys) -> None:
     config, out = stopped
-    with alone(out.with_name("long.checkpoint")):
+    with alone(out.with_name(".long.checkpoint")):
         assert "is at work" in complaint(capsys, str(config), "--out", str(out))
 
 
@@ -203,11 +209,42 @@ def test_without_a_folder_or_on_devices_there_are_none(tmp_path: Path) -> None:
     config = written("tsit5", tmp_path)
     with pytest.raises(ConfigError, match="needs a result that is stored"):
         faflow.run(config, store_result=False, checkpoint=1.0)
+    resolved, mesh = resolve_path(config), samples_mesh(1)
+    with (
+        pytest.raises(ConfigError, match="serves flows on one device"),
+        checkpoint.checkpoints(resolved, tmp_path / "long", 1.0, False, print, mesh),
+    ):
+        pass
+    with checkpoint.checkpoints(resolved, tmp_path / "long", None, False, print, mesh) as kept:
+        assert kept is None
+
+
+def test_replacing_a_result_it_goes_on_too(stopped) -> None:
+    """`--replace` is for what is there of another config; the flow's own checkpoints are used."""
+    config, out = stopped
+    faflow.run(config, out=out, overrides=["flow.t1=1.0"])
+    told: list[str] = []
+    faflow.run(config, out=out, replace=True, note=told.append)
+    assert any(text.startswith("going on from t = ") for text in told)
+
+
+def test_what_is_not_its_own_is_left_alone(tmp_path: Path, monkeypatch) -> None:
+    """A user's files in a folder of that name; an empty one; `--out .`."""
+    config, place = written("tsit5", tmp_path), tmp_path / ".long.checkpoint"
+    place.mkdir()
+    (place / "mine.txt").write_text("mine")
+    faflow.run(config, out=tmp_path / "long", checkpoint=0.0)
+    assert [path.name for path in place.iterdir()] == ["mine.txt"]
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    faflow.run(config, out=".", checkpoint=0.0)
+    assert (here / "summary.json").exists() and not (tmp_path / ".here.checkpoint").exists()
 
 
 def test_left_over_after_the_result_they_go(stopped) -> None:
     config, out = stopped
-    place, aside = out.with_name("long.checkpoint"), out.with_name("aside")
+    place, aside = out.with_name(".long.checkpoint"), out.with_name("aside")
     shutil.copytree(place, aside)
     faflow.run(config, out=out)
     shutil.copytree(aside, place)

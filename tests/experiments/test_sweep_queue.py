@@ -85,6 +85,27 @@ def test_who_kills_its_worker_is_found_and_the_others_run() -> None:
     assert driver.lost == [7]
 
 
+def test_one_fast_member_is_no_pace() -> None:
+    """Of 1000 members of 2 s one of the first, refused at once, says nothing of the others."""
+    queue = Queue("folder", members(1000), 16, [1])
+    first = queue.next(frozenset(), frozenset())
+    assert first is not None
+    queue.learn(Report(first, ("refused",) * 3, (12.0, 0.01, 2.0)))
+    assert queue.next(frozenset(), frozenset({0})) is not None  # others help
+
+
+def test_a_worker_that_died_idle_is_replaced() -> None:
+    class Dead(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            raise BrokenExecutor("killed while it waited")
+
+    clerk = Clerk()
+    engines = iter([Dead(), clerk])
+    driver = drive.Driver([lambda: next(engines)], ahead=1)
+    reports = list(driver.run(Queue("folder", members(10), 1, [1])))
+    assert sum(len(report.task.members) for report in reports) == 10 and not driver.lost
+
+
 def test_a_batch_is_measured_first_and_not_where_that_kills() -> None:
     queue = Queue("folder", members(100, 5), 1, [None, 4])
     measure = queue.next(frozenset(), frozenset())

@@ -44,7 +44,7 @@ def engine(name: str, folder: Path, workers: int | None, options: Mapping[str, A
     if options and not name.startswith("slurm"):
         raise ConfigError("--job", f"is for --on slurm, but that is {shown(name)}; remove it")
     if name == "local":
-        return _here() if count == 1 else Crew([partial(process, i) for i in range(count)], 2)
+        return _here() if count == 1 else Crew([partial(process, i) for i in range(count)], 1)
     if name == "here":
         return _here()
     if name == "dask" or name.startswith("dask://"):

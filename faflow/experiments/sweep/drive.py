@@ -22,8 +22,13 @@ class _Place:
         self.known: set[int] = set()
 
     def submit(self, task: Task) -> None:
+        try:
+            future = self.engine.submit(run_task, task)
+        except BrokenExecutor as error:  # a worker that died idle: as if it had died of the task
+            future = Future()
+            future.set_exception(error)
+        self.flying[future] = task
         self.known.add(task.program)
-        self.flying[self.engine.submit(run_task, task)] = task
 
     def restart(self) -> list[Task]:
         """A fresh engine; the tasks that were under way came to nothing."""

@@ -14,8 +14,8 @@ class Queue:
     """Members by the program that runs them, for `workers` workers.
 
     Members come in whole batches, of each program's own size; where that is None it is measured
-    first. A program's first task is small and alone: it compiles, and its fastest member is the
-    pace.
+    first. A program's first task is small and alone: it compiles, and tells the pace, which is the
+    mean over all members that have run but the first.
     """
 
     def __init__(
@@ -28,7 +28,10 @@ class Queue:
         self._folder, self._workers, self._batches = folder, workers, list(batches)
         self._waiting = [deque(members) for members in programs]
         self._paces: list[float | None] = [None] * len(programs)
-        self._starts = [0.0] * len(programs)  # seconds of the first members, which compile
+        self._ran = [(0.0, 0)] * len(programs)  # seconds and number of members, but the first
+        self._starts = [0.0] * len(
+            programs
+        )  # seconds by which the first, which compiles, is longer
         self._begun: set[int] = set()
 
     def next(self, known: Set[int], elsewhere: Set[int]) -> Task | None:
@@ -71,10 +74,14 @@ class Queue:
             self._batches[report.task.program] = report.batch
             self._begun.discard(report.task.program)
             return
-        known = self._paces[report.task.program]
-        self._paces[report.task.program] = min((known or float("inf"), *report.seconds))
-        if known is None:
-            self._starts[report.task.program] = max(report.seconds)
+        program, seconds = report.task.program, list(report.seconds)
+        if self._paces[program] is None:
+            first = seconds.pop(0)
+            seconds = seconds or [first]
+            self._starts[program] = max(0.0, first - sum(seconds) / len(seconds))
+        total, count = self._ran[program]
+        self._ran[program] = total, count = total + sum(seconds), count + len(seconds)
+        self._paces[program] = total / count
 
     def without(self, task: Task) -> None:
         """A task came to nothing, so that another one of its program has to tell the pace. Batches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..lazily import xr
 from ..store import RECORDS
 
 ZARR = "result.zarr"
+_DIGEST = ".sha256"  # of all pieces: a lost one would be read as nan
 
 
 def check_zarr(wanted: bool) -> None:
@@ -34,8 +36,10 @@ def write_records(tree: xr.DataTree, folder: Path, zarr: bool) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         # Format 3 has no settled type for words yet.
         tree.to_zarr(temporary, zarr_format=2, consolidated=False)
+        (temporary / _DIGEST).write_text(_digest(temporary))
         for path in temporary.rglob("*"):
             sync(path)
+        shutil.rmtree(folder / name, ignore_errors=True)  # of a run that was killed just then
     else:
         tree.to_netcdf(temporary, engine="h5netcdf")
     sync(temporary)
@@ -51,10 +55,21 @@ def read_records(folder: Path) -> xr.DataTree:
     )
     check_zarr(not netcdf)
     try:
+        if not netcdf and (path / _DIGEST).read_text() != _digest(path):
+            raise ValueError("its pieces are not those that were written")
         with xr.open_datatree(path, **how) as tree:
             if "figures" not in tree.children:
                 raise ValueError("figures are missing")
             return tree.load()
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # h5netcdf, HDF5, zarr and xarray each have their own
         what = f"holds no readable {path.name} ({error}); remove it and run the sweep again"
         raise ConfigError(str(folder), what) from error
+
+
+def _digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.name != _DIGEST:
+            found.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+            found.update(path.read_bytes())
+    return found.hexdigest()
