@@ -1,4 +1,4 @@
-"""The pages of docs/ say what happens: their blocks are run, in order, in an empty directory.
+"""README and pages say what happens: their blocks are run, in order, in an empty directory.
 
 ```python and ```toml blocks that start with `# file: NAME` are written there; other python blocks
 are executed in one namespace, and a ```text block right after one is what it prints. ```console
@@ -20,7 +20,14 @@ from faflow.cli import main
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# file: (\S+)\n")
-PAGES = ("own-rule.md", "laws.md", "solvers.md")
+PAGES = (
+    "own-rule.md",
+    "laws.md",
+    "solvers.md",
+    "own-data.md",
+    "../README.md",
+    pytest.param("tour.md", marks=pytest.mark.slow),
+)
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
