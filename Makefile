@@ -1,6 +1,7 @@
 # make        install what running needs into .venv, then run every claim in configs/ but sweeps
 # make predictions   the tests, and docs/predictions.md from what they measure
 # make test   install the development tools, then run the tests
+# make docs   the site, docs/_build/html; a warning is an error
 # make benchmarks   faflow beside other solvers, half an hour: benchmarks/results/goals.md
 PYTHON ?= python3
 CONFIG ?= $(filter-out configs/sweep_%,$(wildcard configs/*.toml))
@@ -15,7 +16,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: run test predictions benchmarks lint format lock clean
+.PHONY: run test predictions docs benchmarks lint format lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +46,11 @@ test: $(DEV_STAMP)
 # The table of what the tests measured of each prediction.
 predictions: $(DEV_STAMP)
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --predictions=docs/predictions.md
+
+docs: $(DEV_STAMP)
+	@echo "docs: sphinx"
+	@$(TEST_ENV) $(BIN)/sphinx-build -q -W --keep-going -E -b html docs docs/_build/html
+	@echo "docs: docs/_build/html/index.html"
 
 # Races last: they end with the goals, which judge all four tables.
 BENCHMARKS := law_keeping stabilised automatic races
@@ -113,5 +119,5 @@ build/lock/bin/uv:
 
 # results/ stays: it is what the runs were for.
 clean:
-	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

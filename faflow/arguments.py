@@ -1,14 +1,17 @@
 """What the command line understands: its commands, their arguments and what they are for."""
 
 import argparse
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
+
+from .shipped import shipped_configs
 
 Run = Callable[[Any], int]  # a command, given its arguments; the exit code
 
 TOPICS = (
     "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
-    "observables", "losses", "kinks", "solved",
+    "observables", "losses", "kinks", "solved", "configs",
 )  # fmt: skip
 
 
@@ -42,9 +45,9 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
     sweep = command("sweep", "run all members of a config's [sweep], or go on with them")
     _add_sweep_arguments(sweep)
     show = command("show", "print a config with every default written out")
-    show.add_argument("config", metavar="CONFIG")
+    _add_config(show)
     laws = command("laws", "count and find the laws of a config's rule on its network")
-    laws.add_argument("config", metavar="CONFIG")
+    _add_config(laws)
     laws.add_argument("--degree", type=int, help="of the polynomial laws searched (default 2)")
     laws.add_argument("--json", action="store_true", help="print the report as JSON, nothing else")
     for with_overrides in (run, sweep, show, laws):
@@ -65,8 +68,30 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
     return parser
 
 
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell that asks what may stand where its cursor is (argcomplete), and exit; does
+    nothing else."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+
+
+def _add_config(command: argparse.ArgumentParser, key: str = "config", **more: Any) -> None:
+    about = "TOML file, or the name of a config that comes with faflow (faflow list configs)"
+    config = command.add_argument(key, metavar="CONFIG", help=about, **more)
+    config.completer = _configs  # pyright: ignore[reportAttributeAccessIssue]  # argcomplete's
+
+
+def _configs(prefix: str, **_: Any) -> list[str]:
+    """What a config argument may be: a shipped name or a path."""
+    from argcomplete.completers import FilesCompleter
+
+    return [*shipped_configs(), *FilesCompleter(("toml",))(prefix)]
+
+
 def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
-    sweep.add_argument("config", metavar="CONFIG", help="TOML file with a [sweep]")
+    _add_config(sweep)
     sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default results/NAME)")
     sweep.add_argument("--json", action="store_true", help="print the summary as JSON, no bar")
     sweep.add_argument("--replace", action="store_true", help="replace what the folder holds")
@@ -81,7 +106,7 @@ def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
 
 
 def _add_run_arguments(run: argparse.ArgumentParser) -> None:
-    run.add_argument("configs", nargs="+", metavar="CONFIG", help="TOML file")
+    _add_config(run, "configs", nargs="+")
     run.add_argument("--out", metavar="DIR", help="the result folder itself (default results/NAME)")
     run.add_argument("--json", action="store_true", help="print the summary as JSON, nothing else")
     run.add_argument("--replace", action="store_true", help="replace a stored result if it differs")

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line. Everything heavy is imported inside the commands: --help answers at once."""
 
 import json
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .arguments import TOPICS, UsageError, make_parser
+from .arguments import TOPICS, UsageError, complete, make_parser
 from .printing import in_words, print_entries, print_rows, print_summary
 
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
@@ -37,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     try:
-        arguments = make_parser(COMMANDS, _version()).parse_args(argv)
+        parser = make_parser(COMMANDS, _version())
+        complete(parser)
+        arguments = parser.parse_args(argv)
     except UsageError as error:
         return _complain(f"{error}; see faflow --help")
     except SystemExit as done:  # --help, --version

@@ -26,6 +26,7 @@ PACKAGE = ROOT / "faflow"
 ROOMS = {
     "_types": (0, "types"),
     "_results": (0, "types"),
+    "shipped": (0, "shipped"),
     "networks": (1, "networks"),
     "solvers": (1, "solvers"),
     "tasks": (2, "tasks"),
@@ -57,6 +58,7 @@ OUTPUT = frozenset({"matplotlib", "tyro", "rich", "tqdm"})
 THIRD_PARTY = {
     "experiments": STORE,
     "plots": OUTPUT | {"xarray"},
+    "arguments": frozenset({"argcomplete"}),
     "cli": OUTPUT | {"xarray"},
     "printing": OUTPUT,
     "report": OUTPUT,

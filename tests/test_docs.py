@@ -1,4 +1,4 @@
-"""The pages of docs/ say what happens: their blocks are run, in order, in an empty directory.
+"""README and pages say what happens: their blocks are run, in order, in an empty directory.
 
 ```python and ```toml blocks that start with `# file: NAME` are written there; other python blocks
 are executed in one namespace, and a ```text block right after one is what it prints. ```console
@@ -15,12 +15,23 @@ from pathlib import Path
 
 import pytest
 
-from faflow.cli import main
+from faflow.arguments import make_parser
+from faflow.cli import COMMANDS, main
+from faflow.experiments.load import locate
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# file: (\S+)\n")
-PAGES = ("own-rule.md", "laws.md", "solvers.md")
+PAGES = (
+    "own-rule.md",
+    "laws.md",
+    "solvers.md",
+    "own-data.md",
+    "command-line.md",
+    "sweeps.md",
+    "../README.md",
+    pytest.param("tour.md", marks=pytest.mark.slow),
+)
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -125,6 +136,38 @@ def test_what_a_page_shows_is_what_happens(page: str, place: Path) -> None:
     assert any(kind == "console" for kind, _ in blocks(text))
     complaints = run_page(text)
     assert not complaints, "\n\n".join(complaints)
+
+
+def test_no_other_page_has_blocks_to_run() -> None:
+    """Python, commands with what they print and files are run wherever they stand."""
+    listed = {getattr(page, "values", (page,))[0] for page in PAGES}
+    for path in (ROOT / "docs").rglob("*.md"):
+        kinds = {kind for kind, body in blocks(path.read_text("utf-8"))
+                 if kind in ("python", "console") or FILE.match(body)}  # fmt: skip
+        assert not kinds or path.name in listed, f"{path}: {kinds} blocks that no test runs"
+
+
+def shell_commands(text: str) -> list[str]:
+    """The lines of ```sh blocks that call faflow, without comments and what the shell does."""
+    lines = [
+        line
+        for kind, body in blocks(text)
+        if kind == "sh"
+        for line in body.replace("\\\n", " ").splitlines()
+    ]
+    return [
+        line[line.index("faflow ") :] for line in lines if re.match(r"(\w+=\S+ )*faflow ", line)
+    ]
+
+
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])
+def test_commands_that_are_not_run_are_commands(page: Path) -> None:
+    parser = make_parser(dict.fromkeys(COMMANDS, lambda _: 0), "faflow")
+    for line in shell_commands(page.read_text("utf-8")):
+        asked = vars(parser.parse_args(shlex.split(line, comments=True)[1:]))
+        for config in asked.get("configs", [asked["config"]] if "config" in asked else []):
+            assert not config.startswith("configs/") or (ROOT / config).is_file()
+            locate(config)  # ConfigError if it is a name, and none of a shipped config
 
 
 def test_control_what_a_page_must_not_show(place: Path) -> None:

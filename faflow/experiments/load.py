@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+import os
 import re
 import tomllib
 import types
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
+from ..shipped import is_name, name_of, shipped_configs
 from .errors import ConfigError, nearest, shown
 from .options import describe
 from .schema import NAME, AbstractSection, Config, SweepSection
@@ -21,12 +23,31 @@ Table = dict[str, Any]
 DEPTH = 8  # tables and lists inside each other; no config needs more than six
 
 
+def locate(given: str | os.PathLike[str]) -> Path:
+    """The file that is meant: a path that exists (and is no folder), else a shipped config by name.
+
+    ConfigError if it can only be a name, and is none.
+    """
+    name = os.fspath(given)
+    if not is_name(name) or (os.path.exists(name) and not os.path.isdir(name)):
+        return Path(name)
+    shipped = shipped_configs()
+    if name in shipped:
+        return shipped[name]
+    if os.path.isdir(name):
+        raise ConfigError(shown(name), "is a folder; give a TOML file, or a shipped config's name")
+    guess = nearest(name, shipped).replace("remove it", "see `faflow list configs`")
+    raise ConfigError(shown(name), f"is neither a file nor a shipped config; {guess}")
+
+
 def read_table(path: Path) -> Table:
     """The tables of a TOML file. ConfigError if it is missing, unreadable or malformed."""
     try:
         text = path.read_text("utf-8-sig")  # with or without the mark that Windows editors write
     except FileNotFoundError:
-        raise ConfigError(str(path), "does not exist; check the path") from None
+        name = name_of(path.stem)
+        guess = f", or use the shipped '{name}' by name" if name in shipped_configs() else ""
+        raise ConfigError(str(path), f"does not exist; check the path{guess}") from None
     except (OSError, ValueError) as error:
         text_like = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "no file name"
         reason = getattr(error, "strerror", None) or text_like

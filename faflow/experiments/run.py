@@ -82,11 +82,14 @@ def exit_code(summary: Mapping[str, Any]) -> int:
 
 
 def resolve_path(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Resolved:
-    """A config file, or tables as `tomllib` gives them, resolved. ConfigError if it is bad."""
+    """A config (a file, a shipped one's name, or tables as `tomllib` gives them) resolved.
+
+    ConfigError if it is bad.
+    """
     if isinstance(config, Mapping):
         table, base, name = dict(config), Path(), "run"
     else:
-        path = Path(config)
+        path = load.locate(config)
         table, base, name = load.read_table(path), path.parent, path.stem
     if "sweep" in table:
         raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
@@ -105,7 +108,7 @@ def run(
     tell: Note = lambda text: None,
     meter: Meter = None,
 ) -> Result:
-    """Run a config (a path, tables or a resolved one) and store the result.
+    """Run a config (a path, a shipped one's name, tables or a resolved one) and store the result.
 
     An identical result that is already stored is read back instead, its bounds judged afresh; a
     different one is an error unless `replace`. `checkpoint`: seconds after which what the flow

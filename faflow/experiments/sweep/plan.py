@@ -74,8 +74,8 @@ class Plan:
 
 
 def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
-    """The plan of a config file with a [sweep]. ConfigError if it is bad."""
-    path = Path(path)
+    """The plan of a config with a [sweep], a file or a shipped one. ConfigError if it is bad."""
+    path = load.locate(path)
     table = load.apply_overrides(load.read_table(path), overrides)
     table.pop("provenance", None)
     return Plan(table, path.parent, path.stem)
