@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -20,7 +21,6 @@ from faflow.experiments import checkpoint
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.files import alone
 from faflow.experiments.run import resolve_path
-from faflow.flow import samples_mesh
 
 LONG = """
 name = "long"
@@ -209,7 +209,7 @@ def test_without_a_folder_or_on_devices_there_are_none(tmp_path: Path) -> None:
     config = written("tsit5", tmp_path)
     with pytest.raises(ConfigError, match="needs a result that is stored"):
         faflow.run(config, store_result=False, checkpoint=1.0)
-    resolved, mesh = resolve_path(config), samples_mesh(1)
+    resolved, mesh = resolve_path(config), jax.make_mesh((1,), ("samples",))
     with (
         pytest.raises(ConfigError, match="serves flows on one device"),
         checkpoint.checkpoints(resolved, tmp_path / "long", 1.0, False, print, mesh),
@@ -222,7 +222,8 @@ def test_without_a_folder_or_on_devices_there_are_none(tmp_path: Path) -> None:
 def test_replacing_a_result_it_goes_on_too(stopped) -> None:
     """`--replace` is for what is there of another config; the flow's own checkpoints are used."""
     config, out = stopped
-    faflow.run(config, out=out, overrides=["flow.t1=1.0"])
+    faflow.run(config, out=out.with_name("aside"), overrides=["flow.t1=1.0"])
+    shutil.copytree(out.with_name("aside"), out)
     told: list[str] = []
     faflow.run(config, out=out, replace=True, note=told.append)
     assert any(text.startswith("going on from t = ") for text in told)
