@@ -15,7 +15,7 @@ WORK = ("steps", "rejected", "field_evaluations")
 LAYERED = ("layer", "hidden_layer", "feedback")
 WIDEST = 12  # columns of a record that are drawn
 CASES = 24  # combinations of a sweep that are drawn over time
-SEED_NUMBERS = 150_000  # of single seeds' curves, over all panels; about 2 MB
+SEED_NUMBERS = 120_000  # of single seeds' curves, over all panels; about 1.5 MB
 MEDIAN = "median"
 DRIFT = "drift"
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from ..plots.drift import FLOOR
 from ..plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
@@ -76,7 +75,7 @@ def panel_figure(panel: Panel, choices: Choices) -> Figure:
         for trace in _traces(curve, label(curve, choices) or panel.title, choices, drift)
     ]  # fmt: skip
     layout = base_layout(panel.ylabel, log)
-    layout["showlegend"] = len(panel.curves) > 1
+    layout["showlegend"] = False  # the readings below the figure are one
     if len(panel.curves) > FEW:
         layout["hovermode"] = "closest"
     notes = list(dict.fromkeys(panel.notes))
@@ -108,11 +107,6 @@ def text(plain: str) -> str:
     return html.escape(plain, quote=False)
 
 
-def trace_json(trace: go.Scatter | go.Box) -> dict[str, Any]:
-    """A trace, checked by plotly, as plain JSON."""
-    return trace.to_plotly_json()
-
-
 def numbers(values: np.ndarray, digits: int | None = None) -> list[float | None]:
     """JSON has no nan."""
     listed = np.asarray(values, float).tolist()
@@ -126,19 +120,19 @@ def _traces(curve: Curve, name: str, choices: Choices, drift: bool) -> list[dict
     single = curve.seed not in ("", MEDIAN)
     drawn = np.maximum(curve.values, FLOOR) if drift else curve.values
     meta = {"case": curve.case, "layer": curve.layer, "law": curve.law, "seed": curve.seed}
-    digits = 7 if single else None
-    main = go.Scatter(
-        x=numbers(curve.times),
-        y=numbers(drawn, digits),
-        name=text(name),
-        mode="lines" if len(curve.times) > 1 else "markers",
-        line={"color": colour, "dash": dash, "width": 1 if single else 2},
-        opacity=0.6 if single else 1.0,
-        showlegend=not single,
-        meta={**meta, "read": True, "label": name},
-        hovertemplate="%{y:.4~g}",
-    )
-    found = [trace_json(main)]
+    digits = None if curve.seed == "" else 7
+    main = {
+        "type": "scatter",
+        "x": numbers(curve.times),
+        "y": numbers(drawn, digits),
+        "name": text(name),
+        "mode": "lines" if len(curve.times) > 1 else "markers",
+        "line": {"color": colour, "dash": dash, "width": 1 if single else 2},
+        "opacity": 0.6 if single else 1.0,
+        "meta": {**meta, "read": True, "label": name},
+        "hovertemplate": "%{y:.4~g}",
+    }
+    found = [main]
     if curve.low is not None and curve.high is not None:
         found = [_band(curve, colour, meta, drift), *found]
     return found
@@ -152,19 +146,17 @@ def _band(curve: Curve, colour: str, meta: dict[str, Any], drift: bool) -> dict[
     if drift:
         low, high = np.maximum(low, FLOOR), np.maximum(high, FLOOR)
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return trace_json(
-        go.Scatter(
-            x=numbers(np.concatenate([times, times[::-1]])),
-            y=numbers(np.concatenate([low, high[::-1]]), 7),
-            fill="toself",
-            fillcolor=f"rgba({red},{green},{blue},0.18)",
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-            meta=meta,
-        )
-    )
+    return {
+        "type": "scatter",
+        "x": numbers(np.concatenate([times, times[::-1]])),
+        "y": numbers(np.concatenate([low, high[::-1]]), 7),
+        "fill": "toself",
+        "fillcolor": f"rgba({red},{green},{blue},0.18)",
+        "line": {"width": 0},
+        "mode": "lines",
+        "hoverinfo": "skip",
+        "meta": meta,
+    }
 
 
 def label(curve: Curve, choices: Choices) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 
 from ..plots.sweep.quantities import quantities
-from .figures import PALETTE, WIDE, Choices, Figure, base_layout, numbers, text, trace_json
+from .figures import PALETTE, WIDE, Choices, Figure, base_layout, numbers, text
 from .source import Source
 
 
@@ -28,7 +27,7 @@ def member_figures(sources: Sequence[Source], choices: Choices) -> Iterator[Figu
             log = bool(known.min() > 0 and known.max() > WIDE * known.min())
             traces = [_box(law, row, choices) for row in rows]
             layout = {**base_layout(ylabel, log, ""), "showlegend": False, "hovermode": "closest"}
-            layout["xaxis"] |= {"type": "category", "tickangle": "auto"}
+            layout["xaxis"] |= {"type": "category"}
             title = f"{name[0].upper()}{name[1:]}: all members"
             caption = f"{known.size} of {values.size} members; box: quartiles"
             yield Figure(f"members-{name}", title, caption, traces, layout, log, timed=False)
@@ -37,17 +36,17 @@ def member_figures(sources: Sequence[Source], choices: Choices) -> Iterator[Figu
 def _box(law: str, row, choices: Choices) -> dict:
     case, values, seeds = row
     colour = PALETTE[choices.case.index(case) % len(PALETTE)]
-    box = go.Box(
-        x=[text(case)] * len(values),
-        y=numbers(values),
-        name=text(case),
-        boxpoints="all",
-        jitter=0.5,
-        pointpos=0,
-        marker={"color": colour, "size": 4, "opacity": 0.7},
-        line={"width": 1},
-        text=[f"seed {seed}" for seed in seeds],
-        hovertemplate="%{text}: %{y:.4~g}",
-        meta={"case": case, "layer": "", "law": law, "seed": ""},
-    )
-    return trace_json(box)
+    return {
+        "type": "box",
+        "x": [text(case)] * len(values),
+        "y": numbers(values),
+        "name": text(case),
+        "boxpoints": "all",
+        "jitter": 0.5,
+        "pointpos": 0,
+        "marker": {"color": colour, "size": 4, "opacity": 0.7},
+        "line": {"width": 1},
+        "text": [f"seed {seed}" for seed in seeds],
+        "hovertemplate": "%{text}: %{y:.4~g}",
+        "meta": {"case": case, "layer": "", "law": law, "seed": ""},
+    }

@@ -2,7 +2,8 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const plots = [...document.querySelectorAll(".plot")];
 const slider = document.getElementById("time");
-const LISTED = 16; // readings below a figure
+const LISTED = 16; // readings below a figure, which are its legend too
+const STYLES = { solid: "solid", dot: "dotted" };
 const CONFIG = {
   displaylogo: false, displayModeBar: "hover", responsive: true,
   modeBarButtons: [["toImage", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
@@ -15,7 +16,11 @@ const figures = data.figures.map(({ traces, layout }, i) => {
 const timed = figures.filter((figure) => figure.timed);
 
 const boxes = (kind) => [...document.querySelectorAll(`input[data-choice="${kind}"]`)];
-const told = (value) => (value == null ? "–" : Number(value.toPrecision(4)).toString());
+const told = (value) => {
+  if (value == null) return "–";
+  const short = Number(value.toPrecision(4));
+  return short && Math.abs(short) < 1e-3 ? short.toExponential() : `${short}`;
+};
 
 /** Figures are drawn when they come near the screen, and again when they have changed. */
 const near = new Set();
@@ -70,12 +75,11 @@ function read() {
     layout.shapes = layout.xaxis.type === "log" && time <= 0 ? [] : [line];
     const curves = traces.filter((trace) => trace.meta.read && trace.visible).slice(0, LISTED);
     list.replaceChildren(...curves.map((trace) => {
-      const [item, words] = [document.createElement("li"), document.createElement("span")];
+      const [item, swatch] = [document.createElement("li"), document.createElement("i")];
       const value = trace.y[trace.x.findLastIndex((x) => x <= time)] ?? null;
-      words.textContent = `${trace.meta.label}: ${told(value)}`;
-      item.style.borderColor = trace.line.color;
+      swatch.style.borderTop = `3px ${STYLES[trace.line.dash] ?? "dashed"} ${trace.line.color}`;
       Object.assign(item.dataset, { ...trace.meta, value: value ?? "" });
-      item.append(words);
+      item.append(swatch, `${trace.meta.label}: ${told(value)}`);
       return item;
     }));
   }
