@@ -61,6 +61,11 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
     plot = command("plot", "draw a stored result")
     for of_result in (drift, fit, plot):
         of_result.add_argument("result", metavar="RESULT", help="result folder")
+    report = command("report", "one HTML file about stored results, with interactive figures")
+    report.add_argument("results", nargs="+", metavar="RESULT", help="result or sweep folder")
+    report.add_argument(
+        "--out", default="report.html", metavar="FILE", help="where it goes (default report.html)"
+    )
     listed = command("list", "list what configs can name")
     listed.add_argument("topic", nargs="?", choices=TOPICS)
     check = command("check", "check a learning rule on small random networks")

@@ -276,6 +276,25 @@ def _plot(arguments: Any) -> int:
     return _on_result(arguments, act)
 
 
+def _report(arguments: Any) -> int:
+    def act() -> tuple[int, None]:
+        from .experiments import ConfigError
+
+        try:
+            from .report import write_report
+        except ModuleNotFoundError as error:
+            what = f"needs {error.name}, which is not installed; pip install 'faflow[report]'"
+            raise ConfigError("report", what) from error
+        try:
+            print(write_report(arguments.results, arguments.out))
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            what = f"a damaged result ({type(error).__name__}: {error}); run it again"
+            raise ConfigError("report", what) from error
+        return DONE, None
+
+    return _reporting_errors(act)[0]
+
+
 def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
@@ -316,7 +335,7 @@ def _check(arguments: Any) -> int:
 
 COMMANDS = {
     "run": _run, "sweep": _sweep, "show": _show, "laws": _laws, "drift": _drift, "fit": _fit,
-    "plot": _plot, "list": _list, "check": _check,
+    "plot": _plot, "report": _report, "list": _list, "check": _check,
 }  # fmt: skip
 
 

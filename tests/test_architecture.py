@@ -61,7 +61,7 @@ THIRD_PARTY = {
     "arguments": frozenset({"argcomplete"}),
     "cli": OUTPUT | {"xarray"},
     "printing": OUTPUT,
-    "report": OUTPUT,
+    "report": OUTPUT | {"jinja2", "markupsafe", "plotly"},
 }
 CLUSTER = frozenset({"distributed", "submitit"})
 LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "experiments": CLUSTER}

@@ -87,6 +87,22 @@ class Members:
         return bool(self._seeds)
 
     @cached_property
+    def seed_labels(self) -> tuple[str, ...]:
+        """How the members of a combination are told apart: their seeds, in order."""
+        names = [str(dim) for dim in self._seeds]
+        values = [
+            self._figures[dim].values if dim in self._figures.coords
+            else range(self._figures.sizes[dim]) for dim in self._seeds
+        ]  # fmt: skip
+        if len(names) == 1:
+            return tuple(map(_text, values[0]))
+        rows = itertools.product(*values)
+        return tuple(
+            ", ".join(f"{name} {_text(value)}" for name, value in zip(names, row, strict=True))
+            for row in rows
+        )
+
+    @cached_property
     def statuses(self) -> np.ndarray:
         """(parameters..., seeds), words."""
         return self._in_order(self._figures["status"]).astype(str)
@@ -133,6 +149,14 @@ class Members:
         if self._records is None:
             return ()
         return tuple(map(str, self._records[name].dims[len(self._figures["status"].dims) + 1 :]))
+
+    def entries(self, name: str) -> tuple[str, ...]:
+        """What the columns of a record with one axis after its saves are called."""
+        (axis,) = self.columns(name)
+        assert self._records is not None
+        if axis in self._records.coords:
+            return tuple(str(entry) for entry in self._records.coords[axis].values)
+        return tuple(str(i + 1) for i in range(self._records.sizes[axis]))
 
     def drift(self, law: str) -> np.ndarray | None:
         """(parameters..., seeds): the largest relative drift of a law, over its layers."""

@@ -30,19 +30,31 @@ def drift_series(members: Members, law: str) -> Series | None:
 
     `scale`: the member's largest recorded one in the layer, as in the summaries' relative drift.
     """
-    times, layers = members.times, _layers(members, law)
-    if times is None or not layers:
+    layers = layer_drifts(members, law)
+    if not layers:
         return None
-    worst = np.full(times.shape, np.nan)
-    decay = members.figure(f"laws.{law}.decay")
-    for layer, (values, scales) in enumerate(layers):
+    worst = np.full(layers[0][1].shape, np.nan)
+    for _, drift in layers:
+        worst = np.fmax(worst, drift)
+    return on_common_times(members, worst)
+
+
+def layer_drifts(members: Members, law: str) -> list[tuple[str, np.ndarray]]:
+    """Every layer's name and the same drift in it, (parameters..., seeds, saves); none if the
+    sweep has no record of the law."""
+    times = members.times
+    if times is None:
+        return []
+    found, decay = [], members.figure(f"laws.{law}.decay")
+    for layer, (name, values, scales) in enumerate(_layers(members, law)):
+        drift = np.full(times.shape, np.nan)
         for place in np.ndindex(times.shape[:-1]):
             rate = 0.0 if decay is None else np.ravel(decay[place])
             rate = 0.0 if np.size(rate) == 0 else np.nan_to_num(np.ravel(rate)[_at(rate, layer)])
             factor = np.exp(-rate * (times[place] - times[place][0]))
-            drift = _relative(values[place], scales[place], factor)
-            worst[place] = np.fmax(worst[place], drift)
-    return on_common_times(members, worst)
+            drift[place] = _relative(values[place], scales[place], factor)
+        found.append((name, drift))
+    return found
 
 
 def on_common_times(members: Members, values: np.ndarray) -> Series | None:
@@ -83,18 +95,22 @@ def _interpolated(times: np.ndarray, own: np.ndarray, values: np.ndarray) -> np.
     return np.where(np.isin(times, own), np.interp(times, own, values, **edges), between)
 
 
-def _layers(members: Members, law: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(values, scales) per layer: columns of one record, or records of their own."""
+def _layers(members: Members, law: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, values, scales) per layer: columns of one record, or records of their own."""
     whole, scale = members.record(law), members.record(f"{law}_scale")
     if whole is not None and scale is not None:
         columns = members.columns(law)
         if len(columns) == 1 and columns[0].startswith("hidden_layer"):
-            return [(whole[..., i], scale[..., i]) for i in range(whole.shape[-1])]
-        return [(whole, scale)]
+            names = enumerate(members.entries(law))
+            return [(name, whole[..., i], scale[..., i]) for i, name in names]
+        return [("", whole, scale)]
     numbers = [re.fullmatch(re.escape(law) + r"_(\d+)", name) for name in members.record_names()]
-    layers = sorted(int(match[1]) for match in numbers if match)
-    pairs = [(members.record(f"{law}_{k}"), members.record(f"{law}_scale_{k}")) for k in layers]
-    return [(v, s) for v, s in pairs if v is not None and s is not None]
+    found = []
+    for k in sorted(int(match[1]) for match in numbers if match):
+        values, scale = members.record(f"{law}_{k}"), members.record(f"{law}_scale_{k}")
+        if values is not None and scale is not None:
+            found.append((str(k), values, scale))
+    return found
 
 
 def _relative(values: np.ndarray, scales: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""What the solver did, as rows of text."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ..experiments import Members, spread
+from ..experiments.tables import number
+from .source import Source
+
+_COLUMNS = {
+    "steps": "steps", "rejected": "rejected", "field_evaluations": "field evaluations",
+    "seconds": "seconds", "compile_seconds": "seconds compiling",
+}  # fmt: skip
+
+
+def cost_rows(source: Source) -> Iterator[dict[str, str]]:
+    """One row for a run; for a sweep one per case, medians with the smallest and largest."""
+    if source.members is not None:
+        for case, at in zip(source.cases, source.members.combinations(), strict=True):
+            yield {"flow": case, **_swept(source.members, at)}
+        return
+    solver: Mapping = source.summary["solver"]
+    numbers = {told: number(solver.get(key)) for key, told in _COLUMNS.items()}
+    size = "step" if solver["step"] is not None else "rtol"
+    how = f"{solver['name']} ({size} {number(solver[size])})"
+    yield {"flow": source.cases[0], "solver": how, **numbers}
+    for leg in solver.get("chosen", ()):
+        since = f"from t = {number(leg['from'])}: {leg['solver']}"
+        work = {told: number(leg.get(key)) for key, told in _COLUMNS.items()}
+        yield {"flow": "", "solver": f"{since}, {leg['reason']}", **work}
+
+
+def _swept(members: Members, at) -> dict[str, str]:
+    names = members.words("solver.name")
+    found = {"solver": "-" if names is None else ", ".join(sorted({*names[at]} - {""}))}
+    for key, told in _COLUMNS.items():
+        values = members.figure(f"solver.{key}")
+        if values is None or not np.any(np.isfinite(values[at])):
+            found[told] = "-"
+            continue
+        over = spread(values[at], 0)
+        low, high = number(float(over.least)), number(float(over.largest))
+        found[told] = f"{number(float(over.median))} ({low} to {high})"
+    return found

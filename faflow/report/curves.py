@@ -1,0 +1,180 @@
+"""What goes over time: panels of curves, each with the case, layer, law and seed it belongs to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..experiments import Members, spread
+from ..plots.drift import law_drifts
+from ..plots.stored import Stored
+from ..plots.sweep.series import layer_drifts, on_common_times
+from .source import Source
+
+WORK = ("steps", "rejected", "field_evaluations")
+LAYERED = ("layer", "hidden_layer", "feedback")
+WIDEST = 12  # columns of a record that are drawn
+CASES = 24  # combinations of a sweep that are drawn over time
+SEED_NUMBERS = 120_000  # of single seeds' curves, over all panels; about 1.5 MB
+MEDIAN = "median"
+DRIFT = "drift"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`values` over `times`; `seed`: "" of a run, MEDIAN, or a seed of a sweep; `low`, `high`: the
+    band about a median."""
+
+    case: str
+    layer: str
+    law: str
+    seed: str
+    times: np.ndarray
+    values: np.ndarray
+    entry: str = ""
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+@dataclass
+class Panel:
+    """Curves with one vertical axis. `key`: the record's name, or "drift"."""
+
+    key: str
+    title: str
+    ylabel: str
+    curves: list[Curve] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def panels_of(sources: list[Source]) -> list[Panel]:
+    """Drift first, then every record over time that has at most WIDEST columns, then the work."""
+    found: dict[str, Panel] = {}
+    room = SEED_NUMBERS
+    for source in sources:
+        if source.stored is not None:
+            for panel in _of_run(source.cases[0], source.stored):
+                _join(found, panel)
+        elif source.members is not None:
+            panels, used = _of_sweep(source.cases, source.members, room)
+            room -= used
+            for panel in panels:
+                _join(found, panel)
+    first = [key for key in (DRIFT, "loss", "residual") if key in found]
+    last = [key for key in WORK if key in found]
+    middle = [key for key in found if key not in (*first, *last)]
+    return [found[key] for key in (*first, *middle, *last)]
+
+
+def _join(found: dict[str, Panel], panel: Panel) -> None:
+    if panel.key not in found:
+        found[panel.key] = panel
+        return
+    found[panel.key].curves += panel.curves
+    found[panel.key].notes += panel.notes
+
+
+def _drift_panel(curves: list[Curve]) -> Panel:
+    return Panel(DRIFT, "Drift of the laws", "|Q(t) − Q(0)| / scale", curves)
+
+
+def _of_run(case: str, stored: Stored) -> Iterator[Panel]:
+    laws = stored.section("laws")
+    drifts = [
+        Curve(case, drift.layer or "", drift.law, "", stored.times[1:], drift.values[1:])
+        for law, told in laws.items() if not told.get("projected")
+        for drift in law_drifts(stored, law)
+    ]  # fmt: skip
+    if drifts:
+        yield _drift_panel(drifts)
+    for name, record in stored.records.data_vars.items():
+        name = str(name)
+        values = stored.values(name)
+        if values is None or _belongs_to_law(name, laws) or values.ndim > 2:
+            continue
+        axis, labels = "", ("",)
+        if values.ndim == 2:
+            axis, labels = str(record.dims[1]), tuple(stored.entries(name))
+        panel = _record_panel(name, str(record.attrs.get("long_name", name)))
+        for column, (layer, entry) in zip(
+            values.reshape(len(values), -1).T, _columns(axis, labels), strict=True
+        ):
+            panel.curves.append(Curve(case, layer, "", "", stored.times, column, entry))
+        if len(labels) <= WIDEST:
+            yield panel
+
+
+def _record_panel(name: str, ylabel: str) -> Panel:
+    words = name.replace("_", " ")
+    return Panel(name, f"{words[:1].upper()}{words[1:]}", ylabel)
+
+
+def _belongs_to_law(name: str, laws) -> bool:
+    """Whether a record is a law, its scale or its forecast: those are in the panel of drifts."""
+    return any(name == law or name.startswith((f"{law}_", f"{law}-forecast")) for law in laws)
+
+
+def _columns(axis: str, labels: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(layer, entry) of every column: a layer's number where the axis counts layers."""
+    if axis in LAYERED or axis.startswith("hidden_layer"):
+        return [(label, "") for label in labels]
+    return [("", f"{axis} {label}".strip()) for label in labels]
+
+
+def _of_sweep(cases: tuple[str, ...], members: Members, room: int) -> tuple[list[Panel], int]:
+    """The panels, and how many numbers single seeds' curves took."""
+    found = []
+    for law in members.laws:
+        layers = layer_drifts(members, law)
+        if layers:
+            found.append((_drift_panel([]), [(name, "", law, v) for name, v in layers]))
+    for name in members.record_names():
+        values = members.record(name)
+        if name == "times" or values is None or _belongs_to_law(name, members.laws):
+            continue
+        axes = members.columns(name)
+        if len(axes) > 1 or (axes and values.shape[-1] > WIDEST):
+            continue
+        columns = _columns(axes[0], members.entries(name)) if axes else [("", "")]
+        table = values if axes else values[..., None]
+        rows = [(layer, entry, "", table[..., i]) for i, (layer, entry) in enumerate(columns)]
+        found.append((_record_panel(name, name.replace("_", " ")), rows))
+    return _with_seeds(found, cases, members, room)
+
+
+def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[Panel], int]:
+    places = list(zip(cases, members.combinations(), strict=True))[:CASES]
+    total = sum(values[at].size for _, rows in found for *_, values in rows for _, at in places)
+    seeds = len(members.seed_labels)
+    shown = seeds if total <= room else seeds * room // max(total, 1)
+    note = ""
+    if shown < seeds:
+        note = f"single curves of the first {shown} of {seeds} seeds; all are in the bands"
+    panels: dict[str, Panel] = {}
+    for panel, rows in found:
+        panel.notes += [note] if note else []
+        for layer, entry, law, values in rows:
+            panel.curves += _member_curves(members, places, (layer, entry, law), values, shown)
+        _join(panels, panel)
+    return list(panels.values()), total * shown // max(seeds, 1)
+
+
+def _member_curves(members: Members, places, what, values, shown: int) -> Iterator[Curve]:
+    """A median with its band per case, then the members themselves."""
+    layer, entry, law = what
+    common, own = on_common_times(members, values), members.times
+    since = slice(1 if law else 0, None)  # Q(0) - Q(0) says nothing
+    for case, at in places:
+        if common is not None and members.seeded:
+            over, times = spread(common.values[at][:, since], 0), common.times[since]
+            if np.any(over.known):
+                band = (over.lower, over.upper)
+                yield Curve(case, layer, law, MEDIAN, times, over.median, entry, *band)
+        if own is None:
+            continue
+        for i, seed in enumerate(members.seed_labels[:shown]):
+            times, mine = own[at][i][since], values[at][i][since]
+            known = np.isfinite(times) & np.isfinite(mine)
+            if np.any(known):
+                name = seed if members.seeded else ""
+                yield Curve(case, layer, law, name, times[known], mine[known], entry)

@@ -1,0 +1,55 @@
+"""The data behind a page, as a zip file inside the page itself."""
+
+import base64
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .source import Source
+
+FILES = ("config.toml", "summary.json", "result.nc")
+MOST = 2_000_000  # bytes of the zip file; base64 makes them a third more
+_DATE = (1980, 1, 1, 0, 0, 0)  # the same results make the same page
+
+
+class Bundle(NamedTuple):
+    """The zip file in base64, its size in bytes, and files that there was no room for."""
+
+    encoded: str
+    size: int
+    left_out: list[str]
+
+
+def bundle(sources: Sequence[Source]) -> Bundle:
+    """The files of all results, the small ones first; a file that is too large stays where it is,
+    and so does what a sweep under way has not written yet."""
+    left, out, buffer = MOST, [], io.BytesIO()
+    files = [
+        (f"{i}-{_safe(source.name)}/{name}", source.folder / name)
+        for name in FILES
+        for i, source in enumerate(sources, 1)
+        if (source.folder / name).is_file()
+    ]
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for inside, path in files:
+            if path.stat().st_size > 20 * MOST or (size := _packed(path.read_bytes())) > left:
+                out.append(inside)
+                continue
+            left -= size
+            entry = zipfile.ZipInfo(inside, _DATE)
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    packed = buffer.getvalue()
+    return Bundle(base64.b64encode(packed).decode("ascii"), len(packed), out)
+
+
+def _packed(content: bytes) -> int:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("one", content)
+    return len(buffer.getvalue())
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)[:80]

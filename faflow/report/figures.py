@@ -1,0 +1,189 @@
+"""Curves as plotly figures: plain JSON that the page's script hands to plotly as it is.
+
+Every trace says in `meta` which case, layer, law and seed it belongs to; what of these is ticked on
+the page decides whether it is drawn.
+"""
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..plots.drift import FLOOR
+from ..plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from .curves import DRIFT, MEDIAN, Curve, Panel
+
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+GRID = "rgba(128,128,128,0.28)"  # seen on white and on black
+WIDE = 20.0  # an axis is logarithmic from this ratio of largest to smallest on
+FEW = 8  # as many curves have their values in one box
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page. `timed`: its horizontal axis is time; `key`: what it is about."""
+
+    key: str
+    title: str
+    caption: str
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
+    log: bool = False
+    timed: bool = True
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Everything that can be ticked, in order; the page shows no control for a single choice."""
+
+    case: tuple[str, ...]
+    layer: tuple[str, ...]
+    law: tuple[str, ...]
+    seed: tuple[str, ...]
+
+    def look(self, curve: Curve) -> tuple[str, str]:
+        """Colour and dashes: by case and layer if there are several cases, else by layer and law.
+        Entries of other axes count as layers."""
+        layer = _place(curve.layer, self.layer) if curve.layer else _entry(curve)
+        case, law = _place(curve.case, self.case), _place(curve.law, self.law)
+        hue, dash = (case, layer) if len(self.case) > 1 else (layer, law)
+        return PALETTE[hue % len(PALETTE)], DASHES[dash % len(DASHES)]
+
+
+def choices_of(cases: Iterable[str], panels: Sequence[Panel], layers: Iterable[int]) -> Choices:
+    """`layers`: of rasters, beside those of the curves."""
+    curves = [curve for panel in panels for curve in panel.curves]
+    found = {c.layer for c in curves if c.layer} | {str(layer) for layer in layers}
+    laws = dict.fromkeys(c.law for c in curves if c.law)
+    seeds = dict.fromkeys(c.seed for c in curves if c.seed)
+    middle = (MEDIAN,) if MEDIAN in seeds else ()
+    order = sorted(
+        found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)
+    )
+    single = tuple(seed for seed in seeds if seed != MEDIAN)
+    return Choices(tuple(cases), tuple(order), tuple(laws), (*middle, *single))
+
+
+def panel_figure(panel: Panel, choices: Choices) -> Figure:
+    """The figure of a panel over time."""
+    log, drift = _is_log(panel), panel.key == DRIFT
+    traces = [
+        trace for curve in panel.curves
+        for trace in _traces(curve, label(curve, choices) or panel.title, choices, drift)
+    ]  # fmt: skip
+    layout = base_layout(panel.ylabel, log)
+    layout["showlegend"] = False  # the readings below the figure are one
+    if len(panel.curves) > FEW:
+        layout["hovermode"] = "closest"
+    notes = list(dict.fromkeys(panel.notes))
+    if drift and any(np.any(c.values < FLOOR) for c in panel.curves):
+        notes.append(f"zero is drawn at {FLOOR:g}")
+    return Figure(panel.key, panel.title, "; ".join(notes), traces, layout, log)
+
+
+def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
+    """What all figures share. Colours of text come from the page's style sheet."""
+    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
+    power = {"exponentformat": "power", "type": "log" if log else "linear"}
+    return {
+        "xaxis": {**axis, "title": {"text": text(xlabel)}},
+        "yaxis": {**axis, **power, "title": {"text": text(ylabel)}},
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
+        "hovermode": "x unified",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#888", "activecolor": BLUE},
+        "font": {"family": "system-ui, sans-serif", "size": 12},
+        "shapes": [],
+    }
+
+
+def text(plain: str) -> str:
+    """Text as plotly draws it letter by letter: it reads tags and entities in what it is given."""
+    return html.escape(plain, quote=False)
+
+
+def numbers(values: np.ndarray, digits: int | None = None) -> list[float | None]:
+    """JSON has no nan."""
+    listed = np.asarray(values, float).tolist()
+    if digits is not None:
+        listed = [float(f"{value:.{digits}g}") for value in listed]
+    return [value if np.isfinite(value) else None for value in listed]
+
+
+def _traces(curve: Curve, name: str, choices: Choices, drift: bool) -> list[dict[str, Any]]:
+    colour, dash = choices.look(curve)
+    single = curve.seed not in ("", MEDIAN)
+    drawn = np.maximum(curve.values, FLOOR) if drift else curve.values
+    meta = {"case": curve.case, "layer": curve.layer, "law": curve.law, "seed": curve.seed}
+    digits = None if curve.seed == "" else 7
+    main = {
+        "type": "scatter",
+        "x": numbers(curve.times),
+        "y": numbers(drawn, digits),
+        "name": text(name),
+        "mode": "lines" if len(curve.times) > 1 else "markers",
+        "line": {"color": colour, "dash": dash, "width": 1 if single else 2},
+        "opacity": 0.6 if single else 1.0,
+        "meta": {**meta, "read": True, "label": name},
+        "hovertemplate": "%{y:.4~g}",
+    }
+    found = [main]
+    if curve.low is not None and curve.high is not None:
+        found = [_band(curve, colour, meta, drift), *found]
+    return found
+
+
+def _band(curve: Curve, colour: str, meta: dict[str, Any], drift: bool) -> dict[str, Any]:
+    """Lower edge there, upper edge back: one closed shape."""
+    assert curve.low is not None and curve.high is not None
+    known = np.isfinite(curve.low) & np.isfinite(curve.high)
+    low, high, times = curve.low[known], curve.high[known], curve.times[known]
+    if drift:
+        low, high = np.maximum(low, FLOOR), np.maximum(high, FLOOR)
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return {
+        "type": "scatter",
+        "x": numbers(np.concatenate([times, times[::-1]])),
+        "y": numbers(np.concatenate([low, high[::-1]]), 7),
+        "fill": "toself",
+        "fillcolor": f"rgba({red},{green},{blue},0.18)",
+        "line": {"width": 0},
+        "mode": "lines",
+        "hoverinfo": "skip",
+        "meta": meta,
+    }
+
+
+def label(curve: Curve, choices: Choices) -> str:
+    """What tells a curve from the others of its panel; "" if it is the only one."""
+    parts = [curve.case] if len(choices.case) > 1 else []
+    parts += [curve.law] if curve.law and len(choices.law) > 1 else []
+    parts += [f"layer {curve.layer}"] if curve.layer else []
+    parts += [curve.entry] if curve.entry else []
+    parts += [curve.seed if curve.seed == MEDIAN else f"seed {curve.seed}"] if curve.seed else []
+    return ", ".join(parts)
+
+
+def _place(name: str, among: Sequence[str]) -> int:
+    return among.index(name) if name in among else 0
+
+
+def _entry(curve: Curve) -> int:
+    """A column's number, of names such as `rate 3`."""
+    last = curve.entry.rsplit(" ", 1)[-1]
+    return int(last) if last.isdecimal() else 0
+
+
+def _is_log(panel: Panel) -> bool:
+    if panel.key == DRIFT:
+        return True
+    values = np.concatenate([np.zeros(0), *(curve.values for curve in panel.curves)])
+    finite = values[np.isfinite(values)]
+    if not finite.size or finite.min() <= 0:
+        return False
+    return bool(finite.max() > WIDE * finite.min())

@@ -1,0 +1,149 @@
+"""The page: everything put into the template, and onto the disk."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import plotly
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from ..experiments import ConfigError, certificate_rows, sweep_rows
+from ..experiments.files import replace_text
+from ..experiments.summary import own_version
+from ..experiments.tables import certificate_title, summary_rows
+from .answer import answer_of, method
+from .cost import cost_rows
+from .curves import panels_of
+from .download import bundle
+from .figures import Figure, choices_of, panel_figure
+from .members import member_figures
+from .raster import raster_figures, raster_layers
+from .source import Source, open_sources, readable
+
+MARK = '<meta name="generator" content="faflow report">'
+HEAD = 4096  # bytes in which a report says that it is one
+TIMES = 1000  # places of the slider
+CASES = 6  # ticked at first
+PARTS = ("page.css", "page.js")
+
+
+def write_report(folders: Sequence[str], out: str | Path) -> Path:
+    """The report of the results in `folders`, written to `out`. ConfigError if a folder holds no
+    result, or if `out` can't be written or holds something else than a report."""
+    target = _target(out)
+    text = page(open_sources(folders))
+    try:
+        replace_text(target, text)
+    except OSError as error:
+        what = f"is {readable(str(out))}, which can't be written ({error.strerror or error}); "
+        raise ConfigError("--out", what + "choose another file") from error
+    return target
+
+
+def page(sources: Sequence[Source]) -> str:
+    """The HTML of a report. What comes from results is escaped by the template."""
+    sources = list(sources)
+    panels = panels_of(sources)
+    cases = [case for source in sources for case in source.cases]
+    choices = choices_of(cases, panels, [n for source in sources for n in raster_layers(source)])
+    figures = [panel_figure(panel, choices) for panel in panels]
+    for source in sources:
+        figures += raster_figures(source, len(sources) > 1)
+    figures += member_figures(sources, choices)
+    data = bundle(sources)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("faflow.report", "template"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css, script = (Markup(_part(environment, name)) for name in PARTS)
+    return environment.get_template("page.html.j2").render(
+        mark=Markup(MARK), css=css, script=script, plotly_js=Markup(get_plotlyjs()),
+        title=", ".join(source.name for source in sources),
+        answers=[answer_of(source) for source in sources], method=method(sources),
+        choices=choices, shown_cases=cases[:CASES],
+        figures=figures, times=len(_slider(figures)), payload=_payload(figures, data.encoded),
+        costs=_table([row for source in sources for row in cost_rows(source)]),
+        details=[_details(source) for source in sources], data=data,
+        versions={"faflow": own_version(), "plotly": plotly.__version__},
+    )  # fmt: skip
+
+
+def _part(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _payload(figures: Sequence[Figure], encoded: str) -> dict[str, Any]:
+    """What the script reads: the slider's times, the figures, the zip file. Curves over the same
+    times share them: `x` is a place in `axes`."""
+    axes: dict[tuple, int] = {}
+    told = []
+    for figure in figures:
+        traces = [
+            {**trace, "x": axes.setdefault(tuple(trace["x"]), len(axes))} for trace in figure.traces
+        ]
+        told.append({"traces": traces, "layout": figure.layout})
+    return {"times": _slider(figures), "axes": list(axes), "figures": told, "zip": encoded}
+
+
+def _slider(figures: Sequence[Figure]) -> list[float]:
+    """All times that have a record; of more than TIMES an even choice, the last one included."""
+    found = {
+        time
+        for figure in figures if figure.timed
+        for trace in figure.traces if trace.get("meta", {}).get("read")
+        for time in trace["x"] if time is not None
+    }  # fmt: skip
+    times = sorted(found)
+    every = math.ceil(len(times) / TIMES) if times else 1
+    return [*times[:-1:every], *times[-1:]]
+
+
+def _details(source: Source) -> dict[str, Any]:
+    """What is folded away below the figures, per result."""
+    certificate = source.summary.get("certificate")
+    rows = sweep_rows(source.result) if source.members is not None else summary_rows(source.summary)
+    return {
+        "name": source.name,
+        "path": source.path,
+        "rows": [tuple(row.values()) for row in rows],
+        "certificate": [] if certificate is None else certificate_rows(certificate),
+        "certificate_title": "" if certificate is None else certificate_title(certificate),
+        "config": source.config,
+        "provenance": source.provenance,
+    }
+
+
+def _table(rows: list[dict[str, str]]) -> dict[str, Any]:
+    """Head and rows, without columns that say nothing."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    told = [key for key in keys if any(row.get(key, "-") != "-" for row in rows)]
+    return {"head": told, "rows": [[row.get(key, "-") for key in told] for row in rows]}
+
+
+def _target(out: str | Path) -> Path:
+    """Where the report goes. ConfigError if a file lies there that is no report."""
+    if "\0" in str(out):
+        raise ConfigError("--out", f"is {str(out)!r}; take out the NUL character")
+    target = Path(out)
+    said = f"is {readable(str(out))}, which"
+    if target.is_dir():
+        raise ConfigError("--out", f"{said} is a folder; give a file, such as report.html")
+    if not Path(os.path.abspath(target)).parent.is_dir():
+        raise ConfigError("--out", f"{said} lies in no folder; make the folder first")
+    if target.exists():
+        try:
+            with target.open("rb") as file:
+                old = MARK.encode() in file.read(HEAD)
+        except OSError as error:
+            raise ConfigError("--out", f"{said} can't be read ({error.strerror})") from error
+        if not old:
+            raise ConfigError("--out", f"{said} exists and is no report; choose another file")
+    return target

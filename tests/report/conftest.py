@@ -1,0 +1,93 @@
+"""Stored results to report on: a run with a log of kinks made by hand, and a sweep of 64 seeds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from page_text import Parsed, reported
+
+from faflow.cli import main
+
+CONFIG = """
+name = "reported"
+
+[network]
+widths = [3, 3, 2, 1]
+
+[task]
+kind = "gaussian"
+samples = 2
+features = 3
+
+[rule]
+kind = "feedback-alignment"
+
+[flow]
+t1 = 2.0
+saves = 41
+solver = "tsit5"
+rtol = 1e-6
+
+[observe]
+names = ["loss", "layer-balance"]
+"""
+SWEEP = """
+[sweep.product]
+"feedback.scale" = [0.5, 1.0]
+seed = { count = 64 }
+"""
+# time, hidden layer, neuron, sample, side it came to: a crossing up, a slide, its end below.
+LOG = [(0.2, 1, 0, 1, 1), (0.5, 1, 2, 0, 0), (1.5, 1, 2, 0, -1)]
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A result of CONFIG, with the group that an exact ReLU flow has besides."""
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "run.toml").write_text(CONFIG)
+    arguments = ["run", str(folder / "run.toml"), "--out", str(folder / "run"), "--no-figures"]
+    assert main(arguments) == 0
+    with xr.open_datatree(folder / "run" / "result.nc", engine="h5netcdf") as tree:
+        loaded = tree.load()
+    times = loaded["records"]["time"].values
+    loaded["events"] = xr.DataTree(events(times))
+    loaded.to_netcdf(folder / "run" / "result.nc", engine="h5netcdf")
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def sweep_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "sweep.toml").write_text(CONFIG + SWEEP)
+    arguments = ["sweep", str(folder / "sweep.toml"), "--out", str(folder / "sweep")]
+    assert main([*arguments, "--workers", "1", "--no-figures"]) == 0
+    return folder / "sweep"
+
+
+@pytest.fixture(scope="session")
+def parsed_run(run_folder: Path) -> Parsed:
+    return reported(run_folder)
+
+
+@pytest.fixture(scope="session")
+def parsed_both(run_folder: Path, sweep_folder: Path) -> Parsed:
+    return reported(run_folder, sweep_folder)
+
+
+def events(times: np.ndarray) -> xr.Dataset:
+    """LOG in a net of 3 and 2 hidden neurons on 2 samples, all pairs below at the start."""
+    log = np.array(LOG)
+    names = ("time", "layer", "unit", "sample", "became")
+    columns = dict(zip(names, [log[:, 0], *log[:, 1:].T.astype(int)], strict=True))
+    variables = {f"event_{key}": ("change", column) for key, column in columns.items()}
+    so_far = (
+        columns["time"] <= times[:, None]
+    )  # the first crosses, the second lands, the third ends
+    variables |= {
+        "start_above": ("pair", np.zeros(10, bool)),
+        "changes": (("time", "kind"), so_far.astype(int)),
+        "sliding": (("time", "hidden"), np.zeros((len(times), 2), int)),
+    }
+    axes = {"time": times, "kind": ["crossed", "landed", "left"], "hidden": [1, 2]}
+    return xr.Dataset(variables, axes, {"samples": 2, "hidden": [3, 2]})

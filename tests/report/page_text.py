@@ -1,0 +1,56 @@
+"""A report's page as its reader gets it: tags, texts, the figures' data."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from faflow.report.page import page
+from faflow.report.source import open_sources
+
+VOID = {"meta", "input"}
+
+
+class Parsed(HTMLParser):
+    """Tags in order with their attributes, and the text inside each kind of tag."""
+
+    def __init__(self, text: str):
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open:
+            self.texts[self._open[-1]][-1] += data
+
+    @property
+    def payload(self) -> dict:
+        scripts = [attrs for tag, attrs in self.tags if tag == "script"]
+        assert [attrs.get("type") for attrs in scripts] == ["application/json", None, None]
+        return json.loads(self.texts["script"][0])
+
+
+def reported(*folders: Path) -> Parsed:
+    """The page without plotly's own script, which is most of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("faflow.report.page.get_plotlyjs", lambda: "")
+        return Parsed(page(open_sources([str(folder) for folder in folders])))
+
+
+def traces(parsed: Parsed, key: str) -> list[dict]:
+    frames = [attrs for tag, attrs in parsed.tags if tag == "figure"]
+    place = [attrs["data-key"] for attrs in frames].index(key)
+    return parsed.payload["figures"][place]["traces"]

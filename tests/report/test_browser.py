@@ -1,0 +1,205 @@
+"""The page in a browser, without a screen, from disk: Chromium as the system has it; nothing is
+downloaded. Skipped where there is none (Debian: apt-get install chromium chromium-driver)."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from faflow.report import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None,
+    reason="needs chromium and chromedriver on the PATH (Debian: chromium, chromium-driver)",
+)
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+CPU_SECONDS = 2.0  # of the page's main thread until it is loaded
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+    for flag in (*flags, "--window-size=1280,900"):
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {
+        "download.default_directory": str(tmp_path_factory.mktemp("downloads")),
+    })  # fmt: skip
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.execute_cdp_cmd("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
+    driver.execute_cdp_cmd("Performance.enable", {})
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(run_folder: Path, sweep_folder: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    write_report([str(run_folder)], folder / "run.html")
+    write_report([str(sweep_folder)], folder / "sweep.html")
+    return folder
+
+
+@pytest.fixture
+def visit(browser: webdriver.Chrome, pages: Path) -> Iterator[Callable[[str], webdriver.Chrome]]:
+    """Opens a page; afterwards, nothing has gone wrong and nothing else was asked for."""
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    seen = []
+
+    def act(name: str) -> webdriver.Chrome:
+        seen.append((pages / name).resolve().as_uri())
+        browser.get(seen[-1])
+        browser.execute_script("document.getElementById('figures').scrollIntoView()")
+        wait(browser, "return document.querySelectorAll('.main-svg').length > 0")
+        return browser
+
+    yield act
+    assert browser.get_log("browser") == []
+    assert requested(browser) == seen
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+def requested(browser: webdriver.Chrome) -> list[str]:
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    urls = [params["request"]["url"] for params in asked]
+    return [url for url in urls if not url.startswith("blob:")]  # the download button's own
+
+
+def wait(browser: webdriver.Chrome, script: str, *arguments) -> object:
+    return WebDriverWait(browser, 30, 0.1).until(
+        lambda driver: driver.execute_script(script, *arguments)
+    )
+
+
+def readings(browser: webdriver.Chrome, key: str) -> dict[tuple[str, str, str], float]:
+    """What is read below a figure, by law, layer and seed."""
+    items = browser.find_elements(By.CSS_SELECTOR, f"[data-key='{key}'] .reading li")
+    told = [item.get_property("dataset") for item in items]
+    return {(d["law"], d["layer"], d["seed"]): float(d["value"]) for d in told if d["value"]}
+
+
+def visible(browser: webdriver.Chrome, key: str) -> list[dict]:
+    """`meta` of the traces that plotly draws in a figure."""
+    script = """return document.querySelector(`[data-key='${arguments[0]}'] .plot`)._fullData
+        .filter((trace) => trace.visible === true).map((trace) => trace.meta)"""
+    return browser.execute_script(script, key)
+
+
+def tick(browser: webdriver.Chrome, kind: str, value: str) -> None:
+    """By keyboard, as all of the page can be used."""
+    box = browser.find_element(By.CSS_SELECTOR, f"[data-choice='{kind}'][value='{value}']")
+    box.send_keys(Keys.SPACE)
+
+
+def test_scrubbing_reads_the_drift_of_the_summary(visit, run_folder: Path) -> None:
+    browser = visit("run.html")
+    law = json.loads((run_folder / "summary.json").read_text())["laws"]["layer-balance"]
+    cell = browser.find_element(
+        By.CSS_SELECTOR, "[data-law='layer-balance'][data-layer='2'] [data-what='relative_drift']"
+    )
+    assert float(cell.get_attribute("data-value")) == law["relative_drift"][1]
+    slider = browser.find_element(By.ID, "time")
+    slider.send_keys(Keys.HOME)
+    worst: dict = {}
+    for _ in range(41):
+        moment = browser.find_element(By.ID, "now").text
+        slider.send_keys(Keys.ARROW_RIGHT)
+        wait(browser, "return document.getElementById('now').textContent !== arguments[0] "
+             "|| document.getElementById('time').value === document.getElementById('time').max",
+             moment)  # fmt: skip
+        for what, value in readings(browser, "drift").items():
+            worst[what] = max(worst.get(what, 0.0), value)
+    found = [worst["layer-balance", str(layer), ""] for layer in law["layers"]]
+    assert found == pytest.approx(law["relative_drift"], rel=1e-12)
+    line = "return document.querySelector('[data-key=drift] .plot')._fullLayout.shapes[0].x0"
+    wait(browser, f"{line} === 2")
+
+
+def test_layers_laws_and_log_axes_are_toggled(visit) -> None:
+    browser = visit("run.html")
+    assert {meta["layer"] for meta in visible(browser, "drift")} == {"1", "2"}
+    tick(browser, "layer", "1")
+    assert {meta["layer"] for meta in visible(browser, "drift")} == {"2"}
+    assert {layer for _, layer, _ in readings(browser, "drift")} == {"2"}
+    raster = browser.find_element(By.CSS_SELECTOR, "[data-key='raster-1']")
+    assert not raster.is_displayed()
+    tick(browser, "layer", "1")
+    assert raster.is_displayed()
+    kind = "return document.querySelector('[data-key=drift] .plot')._fullLayout.{}axis.type"
+    assert browser.execute_script(kind.format("y")) == "log"
+    browser.find_element(By.CSS_SELECTOR, "[data-key='drift'] [data-log]").send_keys(Keys.SPACE)
+    assert browser.execute_script(kind.format("y")) == "linear"
+    browser.find_element(By.ID, "log-time").send_keys(Keys.SPACE)
+    assert browser.execute_script(kind.format("x")) == "log"
+    assert browser.find_elements(By.CSS_SELECTOR, "[data-title*='loud']") == []  # no upload button
+
+
+def test_zooming_one_figure_zooms_the_others(visit) -> None:
+    browser = visit("run.html")
+    browser.execute_script(
+        "Plotly.relayout(document.querySelector('[data-key=drift] .plot'), {'xaxis.range': [1, 2]})"
+    )
+    loss = "return document.querySelector('[data-key=loss] .plot')._fullLayout.xaxis.range"
+    wait(browser, f"{loss}.join() === '1,2'")
+
+
+def test_seeds_are_toggled(visit, pages: Path) -> None:
+    browser = visit("sweep.html")
+    assert (pages / "sweep.html").stat().st_size < 10e6
+    metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    assert {m["name"]: m["value"] for m in metrics}["TaskDuration"] < CPU_SECONDS
+    assert {meta["seed"] for meta in visible(browser, "loss")} == {"median"}
+    tick(browser, "seed", "17")
+    assert {meta["seed"] for meta in visible(browser, "loss")} == {"median", "17"}
+    assert {seed for *_, seed in readings(browser, "loss")} == {"median", "17"}
+    browser.find_element(By.CSS_SELECTOR, "[data-none='seed']").send_keys(Keys.ENTER)
+    assert not browser.find_element(By.CSS_SELECTOR, "[data-key='loss']").is_displayed()
+    browser.find_element(By.CSS_SELECTOR, "[data-all='seed']").send_keys(Keys.ENTER)
+    wait(browser, "return document.querySelector('[data-key=loss] .plot')._fullData"
+         ".filter((trace) => trace.visible === true).length === 132")  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone_and_dark(visit, browser, scheme: str) -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    try:
+        browser = visit("run.html")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+        fill = """return ['body', '.plot .xtick text'].map((place) => {
+            const style = getComputedStyle(document.querySelector(place));
+            const colour = place === 'body' ? style.backgroundColor : style.fill;
+            return Math.max(...colour.match(/\\d+/g).map(Number)); })"""
+        ground, words = browser.execute_script(fill)
+        assert (ground > 200, words > 200) == (
+            (True, False) if scheme == "light" else (False, True)
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_download_holds_the_data(visit, run_folder: Path, tmp_path: Path) -> None:
+    browser = visit("run.html")
+    where = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Page.setDownloadBehavior", where)
+    browser.find_element(By.ID, "download").send_keys(Keys.ENTER)
+    target = tmp_path / "faflow-report.zip"
+    WebDriverWait(browser, 30, 0.1).until(lambda _: target.exists() and zipfile.is_zipfile(target))
+    with zipfile.ZipFile(target) as archive:
+        stored = archive.read("1-reported/result.nc")
+    assert stored == (run_folder / "result.nc").read_bytes()

@@ -1,0 +1,264 @@
+"""The page as text: what is on it, that it is escaped and intact, and what is refused."""
+
+import base64
+import html
+import io
+import json
+import re
+import shutil
+import sys
+import tomllib
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import tomli_w
+import xarray as xr
+from page_text import Parsed, reported, traces
+
+import faflow
+from faflow.cli import main
+from faflow.experiments import config_text, resolve_path
+from faflow.plots import draw
+
+# What HTML, scripts, plotly's own markup, TeX, templates and TOML take for more than letters.
+NASTY = st.text(st.sampled_from("<>&\"'`/=\\{}%$;#-_ abäß漢й🙂\u2028"), min_size=1, max_size=24)
+LABEL = NASTY.map(lambda text: text.replace("/", "∕"))  # HDF5's separator is in no record's name
+ATTACK = "</script><script>alert('1')</script> &amp; <b>\"ß漢🙂\" {{ 7*7 }} %{y} $x$"
+
+
+# ---- what is on it ------------------------------------------------------------------------------
+
+
+def test_page_tells_the_drift_of_the_summary(run_folder: Path, parsed_run: Parsed) -> None:
+    law = json.loads((run_folder / "summary.json").read_text())["laws"]["layer-balance"]
+    parsed, told = parsed_run, {}
+    row: dict = {}
+    for tag, attrs in parsed.tags:
+        row = attrs if tag == "tr" else row
+        if attrs.get("data-what") == "relative_drift":
+            told[row["data-law"], row["data-layer"]] = float(attrs["data-value"])
+    assert [told["layer-balance", str(n)] for n in law["layers"]] == law["relative_drift"]
+    for trace in traces(parsed, "drift"):  # drawn from the records, not from the summary
+        if trace["meta"]["law"] == "layer-balance":
+            layer = law["layers"].index(int(trace["meta"]["layer"]))
+            assert max(trace["y"]) == pytest.approx(law["relative_drift"][layer], rel=1e-12)
+            times = parsed.payload["axes"][trace["x"]]
+            assert times[int(np.argmax(trace["y"]))] == law["worst_time"][layer]
+
+
+def test_medians_and_seeds_are_those_of_the_data_set(
+    sweep_folder: Path, parsed_both: Parsed
+) -> None:
+    loss = faflow.open(sweep_folder).records["records"]["loss"]
+    found = traces(parsed_both, "loss")
+    for i, scale in enumerate((0.5, 1.0)):
+        mine = [trace for trace in found if trace["meta"]["case"].endswith(f"{scale:g}")]
+        drawn = {t["meta"]["seed"]: t["y"] for t in mine if t["meta"].get("read")}
+        np.testing.assert_allclose(drawn["median"], loss[i].median("seed"), rtol=1e-6)
+        np.testing.assert_allclose(drawn["17"], loss[i, 17], rtol=1e-6)
+        assert len(drawn) == 65
+        (band,) = (t["y"] for t in mine if not t["meta"].get("read"))
+        low, high = np.split(np.array(band), 2)
+        np.testing.assert_allclose(low, loss[i].quantile(0.1, "seed"), rtol=1e-6)
+        np.testing.assert_allclose(high[::-1], loss[i].quantile(0.9, "seed"), rtol=1e-6)
+
+
+def test_raster_shows_crossings_and_slides(parsed_run: Parsed) -> None:
+    drawn = {trace["name"]: trace for trace in traces(parsed_run, "raster-1")}
+    axes = parsed_run.payload["axes"]
+    slide, up = drawn["slides on h = 0"], drawn["crosses up"]
+    assert (axes[slide["x"]][:2], slide["y"][:2]) == ([0.5, 1.5], [4, 4])  # neuron 2, sample 0
+    assert (axes[up["x"]], up["y"]) == ([0.2], [1])
+    active = drawn[html.escape("active (h > 0)")]
+    assert (axes[active["x"]][:2], active["y"][:2]) == ([0.2, 2.0], [1, 1])
+
+
+def test_runs_and_sweeps_share_a_page(
+    run_folder: Path, sweep_folder: Path, parsed_both: Parsed
+) -> None:
+    parsed = parsed_both
+    assert {trace["meta"]["case"] for trace in traces(parsed, "loss")} == {
+        f"reported ({run_folder})",
+        f"reported ({sweep_folder}): scale = 0.5",
+        f"reported ({sweep_folder}): scale = 1",
+    }
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(parsed.payload["zip"]))) as archive:
+        assert archive.testzip() is None and len(archive.namelist()) == 6
+        for name in archive.namelist():
+            folder = run_folder if name.startswith("1-") else sweep_folder
+            assert archive.read(name) == (folder / name.split("/")[1]).read_bytes()
+
+
+def test_plotly_knows_every_property(parsed_both: Parsed) -> None:
+    told = parsed_both.payload
+    kinds = set()
+    for figure in told["figures"]:
+        first = [{**trace, "x": told["axes"][trace["x"]]} for trace in figure["traces"][:6]]
+        kinds |= {trace["type"] for trace in first}
+        go.Figure(first, figure["layout"])  # ValueError otherwise
+    assert kinds == {"scatter", "box"}
+    with pytest.raises(ValueError, match="colour"):
+        go.Figure([{"type": "scatter", "colour": "red"}])
+
+
+def test_flow_that_ended_early_and_one_without_laws(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "early")
+    summary = json.loads((run_folder / "summary.json").read_text())
+    del summary["laws"]
+    summary |= {"status": "blow-up", "warnings": ["it blew up"]}
+    (tmp_path / "early" / "summary.json").write_text(json.dumps(summary))
+    with xr.open_datatree(run_folder / "result.nc", engine="h5netcdf") as tree:
+        loaded = tree.load()
+    records = loaded["records"].to_dataset()[["loss"]]
+    loaded["records"] = xr.DataTree(records.where(records["time"] < 1.0))
+    loaded.to_netcdf(tmp_path / "early" / "result.nc", engine="h5netcdf")
+    parsed = reported(tmp_path / "early")
+    (trace,) = traces(parsed, "loss")
+    assert all(value is not None for value in trace["y"])
+    assert max(parsed.payload["axes"][trace["x"]]) < 1.0
+    assert "blow-up" in "".join(parsed.texts["span"])
+    assert any("No law was recorded" in text for text in parsed.texts["p"])
+
+
+# ---- names and paths ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain_page(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Parsed:
+    folder = tmp_path_factory.mktemp("plain") / "run"
+    nasty_result(run_folder, folder, "plain", "law")
+    return reported(folder)
+
+
+@hypothesis.settings(
+    max_examples=6, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(name=NASTY, label=LABEL)
+@hypothesis.example(name=ATTACK, label=ATTACK.replace("/", "∕"))
+def test_names_and_paths_are_escaped_and_intact(
+    run_folder: Path,
+    plain_page: Parsed,
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    label: str,
+) -> None:
+    folder = tmp_path_factory.mktemp("nasty") / ("r" + name.replace("/", "∕"))
+    nasty_result(run_folder, folder, name, label)
+    parsed, plain = reported(folder), plain_page
+    assert Counter(tag for tag, _ in parsed.tags) == Counter(tag for tag, _ in plain.tags)
+    assert [sorted(attrs) for _, attrs in parsed.tags] == [sorted(a) for _, a in plain.tags]
+    assert parsed.texts["h1"] == [name]
+    assert any(str(folder) in text for text in parsed.texts["p"])
+    assert f"\n{(folder / 'config.toml').read_text()}" in "\n" + "".join(parsed.texts["pre"])
+    drift = traces(parsed, "drift")
+    assert {trace["meta"]["law"] for trace in drift} >= {label}
+    for trace in drift:  # plotly reads tags and entities in names, and nothing in `meta`
+        assert not re.search("[<>]", trace["name"])
+        assert html.unescape(trace["name"]) == trace["meta"]["label"]
+
+
+def nasty_result(run_folder: Path, folder: Path, name: str, label: str, kinks: bool = True) -> None:
+    """The run's result in `folder`, its name and the name of its law replaced."""
+    folder.mkdir()
+    summary = json.loads((run_folder / "summary.json").read_text())
+    summary |= {"name": name, "laws": {label: summary["laws"]["layer-balance"]}}
+    summary["warnings"] = [label]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    config = tomllib.loads((run_folder / "config.toml").read_text())
+    config["task"]["file"] = name
+    (folder / "config.toml").write_text(tomli_w.dumps(config))
+    with xr.open_datatree(run_folder / "result.nc", engine="h5netcdf") as tree:
+        loaded = tree.load()
+    renamed = {"layer-balance": label, "layer-balance_scale": f"{label}_scale"}
+    loaded["records"] = xr.DataTree(loaded["records"].to_dataset().rename(renamed))
+    if not kinks:
+        del loaded["events"]
+    loaded.to_netcdf(folder / "result.nc", engine="h5netcdf")
+
+
+@hypothesis.settings(
+    max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(name=NASTY.map(str.strip).filter(bool))
+@hypothesis.example(name=ATTACK)
+def test_paths_come_through_a_config_intact(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "arrays.toml"
+    table = {
+        "name": "mine",
+        "network": {"widths": [3, 2, 1]},
+        "task": {"kind": "arrays", "file": f"{name}.npz"},
+        "rule": {"kind": "feedback-alignment"},
+        "flow": {"t1": 1.0},
+    }
+    path.write_text(tomli_w.dumps(table))
+    told = tomllib.loads(config_text(resolve_path(str(path), [])))
+    assert told["task"]["file"].endswith(f"{name}.npz")
+
+
+def test_figures_are_drawn_of_nasty_names(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / ("r" + ATTACK.replace("/", "∕"))
+    nasty_result(run_folder, folder, ATTACK, ATTACK.replace("/", "∕"), kinks=False)
+    drawn = draw(folder)
+    assert drawn and all(path.is_file() and path.parent.parent == folder for path in drawn)
+
+
+def test_names_with_markup_are_no_names_of_configs(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "bad.toml"
+    table = tomllib.loads((run_folder / "config.toml").read_text())
+    config.write_text(tomli_w.dumps({**table, "name": "<b>"}))
+    assert main(["show", str(config)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# ---- refused ------------------------------------------------------------------------------------
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(["report", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("faflow: ") and err.count("\n") == 1
+    return err
+
+
+def test_bad_input_is_one_line(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = str(run_folder)
+    assert "no faflow result" in complaint(capsys, str(tmp_path))
+    assert "twice" in complaint(capsys, run, f"{run}/")
+    assert "is a folder" in complaint(capsys, run, "--out", str(tmp_path))
+    assert "make the folder" in complaint(capsys, run, "--out", "no/such/report.html")
+    (tmp_path / "report.html").write_text("<p>my own</p>")
+    assert "is no report" in complaint(capsys, run)
+    assert (tmp_path / "report.html").read_text() == "<p>my own</p>"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_report_replaces_a_report_and_is_the_same_again(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report.html"
+    assert main(["report", str(run_folder), "--out", str(out)]) == 0
+    first = out.read_bytes()
+    assert main(["report", str(run_folder), "--out", str(out)]) == 0
+    assert out.read_bytes() == first
+    assert capsys.readouterr().out == f"{out}\n" * 2
+
+
+def test_missing_library_is_named(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("faflow.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    monkeypatch.delattr("faflow.report", raising=False)
+    assert "pip install 'faflow[report]'" in complaint(capsys, str(run_folder))
