@@ -42,6 +42,7 @@ ROOMS = {
     "arguments": (8, "output"),
     "printing": (8, "output"),
     "report": (8, "output"),
+    "reproduce": (8, "output"),
 }
 OUTPUT_FLOOR = 8
 
@@ -58,6 +59,7 @@ THIRD_PARTY = {
     "cli": OUTPUT | {"xarray"},
     "printing": OUTPUT,
     "report": OUTPUT,
+    "reproduce": OUTPUT | {"xarray"},
 }
 CLUSTER = frozenset({"distributed", "submitit"})
 LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "experiments": CLUSTER}
