@@ -6,6 +6,8 @@ are our own. Y (n, m) is factorised as Z W with Z (n, r), W (r, m); the feedback
 network W_1 = W, W_2 = Z, F_2 = B^T; samples are the columns of Y, inputs the identity.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..plots.panel import Level, Panel, number
