@@ -10,7 +10,7 @@ from .errors import ConfigError
 from .resolve import Resolved
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_NO_NUMBERS = ("plots", "report", "cli.py", "printing.py")  # what only draws and prints
+_NO_NUMBERS = ("plots", "report", "reproduce", "cli.py", "printing.py")  # draw, judge, print
 
 
 class Digest(NamedTuple):

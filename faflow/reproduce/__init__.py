@@ -3,6 +3,6 @@
 from .check import Check as Check
 from .check import Measure as Measure
 from .papers import PAPERS as PAPERS
-from .reproduce import Report as Report
-from .reproduce import reproduce as reproduce
-from .reproduce import rows as rows
+from .report import Report as Report
+from .report import reproduce as reproduce
+from .report import rows as rows

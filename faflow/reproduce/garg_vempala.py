@@ -6,6 +6,7 @@ are our own. Y (n, m) is factorised as Z W with Z (n, r), W (r, m); the feedback
 network W_1 = W, W_2 = Z, F_2 = B^T; samples are the columns of Y, inputs the identity.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def separation(session: Session) -> Found:
     return Found(measures, session.draw("separation", title, [(panel, over("r", MANY))]))
 
 
-def average_gap() -> tuple[list[float], list[float]]:
+def average_gap(ranks: Sequence[int] = MANY, draws: int = DRAWS) -> tuple[list[float], list[float]]:
     """Mean error^2 / optimum^2 of the limit Y P_BY over draws of B, and of 1 + sum 1/(K + s_i^2).
 
     Y is diagonal: r singular values 1 and N of sqrt(K / N). s_i: singular values of the first r
@@ -143,10 +144,10 @@ def average_gap() -> tuple[list[float], list[float]]:
     """
     tail = 400
     means, formula = [], []
-    for rank in MANY:
+    for rank in ranks:
         values = np.concatenate([np.ones(rank), np.full(tail, (ENERGY / tail) ** 0.5)])
         found, told = [], []
-        for seed in range(DRAWS):
+        for seed in range(draws):
             b = np.random.default_rng(seed).standard_normal((rank, len(values)))
             by = np.linalg.qr((b * values).T)[0]  # columns span the row space of B Y
             error = np.sum(values**2) - np.sum((values[:, None] * by) ** 2)
