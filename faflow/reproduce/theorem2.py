@@ -1,16 +1,19 @@
 """Robertson & Koyejo 2023, Theorem 2: the limit of two-layer linear nets, and how fast it comes."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..plots.panel import Guide, Level, Panel, number
+from ..plots.stored import Stored
 from ..plots.style import BLACK, DASHED, DOTTED, GREY, LAYERS
 from . import by_hand
 from .check import Measure
 from .claim import Claim, Found
 from .picture import curves
 from .session import Run, Session, needs
+
+Pane = tuple[Panel, Stored]
 
 GAUSSIAN: dict[str, Any] = {
     "network": {"widths": [30, 20, 1], "activation": "linear"},
@@ -57,6 +60,11 @@ class Setting:
         self.least = float(self.inner[0] - 0.5 * np.sum(first[0] ** 2))
         self.sigma = float(np.linalg.svd(x, compute_uv=False)[-1])
 
+    def slowest(self, when: Literal["start", "final"]) -> float:
+        """lambda_min(H) at the start or at the end."""
+        of = self.run.start if when == "start" else self.run.final
+        return float(by_hand.residual_rates(self.x, of("W1"), of("W2"), self.b)[0])
+
     @property
     def distance(self) -> np.ndarray:
         """||w(t) - X^+ y|| / ||X^+ y||."""
@@ -75,8 +83,7 @@ def setting(session: Session, name: str, table: dict[str, Any]) -> Setting:
 
 def rate_measures(s: Setting, what: str) -> list[Measure]:
     fit = s.run.summary["exponent"]
-    slowest = float(by_hand.residual_rates(s.x, *(s.run.final(n) for n in ("W1", "W2")), s.b)[0])
-    first = float(by_hand.residual_rates(s.x, *(s.run.start(n) for n in ("W1", "W2")), s.b)[0])
+    slowest, first = s.slowest("final"), s.slowest("start")
     rate = fit["rate"] if fit["status"] == "ok" else float("nan")
     seen = s.residual > ROUNDING * s.residual[0]
     above = float(np.max((s.residual / s.bound)[seen]))
@@ -91,24 +98,25 @@ def rate_measures(s: Setting, what: str) -> list[Measure]:
     ]  # fmt: skip
 
 
-def rate_pane(s: Setting, what: str):
-    fit = s.run.summary["exponent"]
-    times, window = s.run.times, fit["window"]
-    slowest = float(by_hand.residual_rates(s.x, *(s.run.final(n) for n in ("W1", "W2")), s.b)[0])
-    inside = (times >= window[0]) & (times <= window[1])
-    middle = float(np.mean(np.log(s.residual[inside]) + slowest * times[inside]))
-    line = Guide(times[inside], 3 * np.exp(middle - slowest * times[inside]),
-                 f"predicted, r = {number(slowest, 4)}", LAYERS[1], DASHED)  # fmt: skip
-    bound = Guide(times, s.bound, "a-priori bound", BLACK, DOTTED)
-    return (
-        Panel([f"{what}: fitted r = {number(fit['rate'], 4)}"], "‖y − Xw‖",
-              curves({"‖y − Xw(t)‖": s.residual}), scale="log", guides=[line, bound],
-              window=(window[0], window[1])),
-        s.run.stored,
-    )  # fmt: skip
+def rate_pane(s: Setting, what: str) -> Pane:
+    fit, times = s.run.summary["exponent"], s.run.times
+    guides, window = [Guide(times, s.bound, "a-priori bound", BLACK, DOTTED)], None
+    title = f"{what}: no exponent was fitted ({fit['status']})"
+    if fit["status"] == "ok":
+        title, window = f"{what}: fitted r = {number(fit['rate'], 4)}", tuple(fit["window"])
+        slowest = s.slowest("final")
+        times = times[(times >= window[0]) & (times <= window[1])]
+        seen = s.residual[(s.run.times >= window[0]) & (s.run.times <= window[1])]
+        middle = float(np.mean(np.log(seen) + slowest * times))
+        label = f"predicted, r = {number(slowest, 4)}"
+        line = 3 * np.exp(middle - slowest * times)  # beside the data
+        guides.append(Guide(times, line, label, LAYERS[1], DASHED))
+    named = curves({"‖y − Xw(t)‖": s.residual})
+    panel = Panel([title], "‖y − Xw‖", named, scale="log", guides=guides, window=window)
+    return panel, s.run.stored
 
 
-def norm_pane(s: Setting, what: str):
+def norm_pane(s: Setting, what: str) -> Pane:
     level = Level(NORM, f"at most {NORM:g}", GREY, DASHED)
     title = f"{what}: ends {number(float(s.distance[-1]), 2)} from the minimum norm"
     named = curves({"‖w(t) − X⁺y‖ / ‖X⁺y‖": s.distance}, floor=1e-17)
