@@ -77,7 +77,7 @@ def limit(session: Session) -> Found:
     both = {"feedback alignment": excess, "gradient descent": g.excess}
     gap = Panel(
         [f"error over the optimum: {number(excess[-1])} and {number(g.excess[-1])}"],
-        "error / optimum", curves(both), limits=(0.95, 2.0), scale="linear",
+        "error / optimum", curves(both), limits=(0.9, 3.0), scale="linear",
         levels=[Level(1.0, None, GREY, DASHED)],
     )  # fmt: skip
     title = "Where r < rank(Y) the limit is Y P_BY, whatever the start"
@@ -269,7 +269,7 @@ def images(session: Session) -> Found:
     y = (left * singular)[:, kept] / singular[0]
     file = session.arrays("mnist", X=np.eye(y.shape[1]), y=y.T)
     task = {"kind": "arrays", "file": file}
-    flow = {**FLOW, "t1": 3000.0, "rtol": 1e-8}
+    flow = {**FLOW, "t1": 300.0, "rtol": 1e-8}
     f = factors(session, "mnist-5", table([y.shape[1], 5, len(y)], task, "small", flow=flow))
     g = factors(session, "mnist-5-gradient", table(
         [y.shape[1], 5, len(y)], task, "small", rule="gradient", flow=flow))  # fmt: skip

@@ -142,9 +142,25 @@ def rate(session: Session) -> Found:
 
 def minimum_norm(session: Session) -> Found:
     s = setting(session, "theorem2-gaussian", GAUSSIAN)
+    start = {name: s.run.start(name) for name in ("W1", "W2")}
+    arrays = {
+        "kind": "arrays",
+        "file": session.arrays("theorem2-direct", X=s.x, y=s.y, **start, D1=s.b),
+    }
+    direct = {"kind": "direct-feedback-alignment"}
+    table = {**GAUSSIAN, "rule": direct, "task": arrays, "init": arrays, "feedback": arrays}
+    other = session.run("theorem2-direct", table)
+    apart = max(
+        float(np.max(np.abs(mine - theirs)))
+        for mine, theirs in zip(s.run.over_time("W"), other.over_time("W"), strict=True)
+    )
+    measures = norm_measures(s, "gaussian")
+    measures.append(
+        Measure("direct feedback, D_1 = B_2: weights apart, largest", apart, {"max": 1e-9})
+    )
     figure = session.draw("theorem2-minimum-norm", "Theorem 2: the limit has minimum norm",
                           [norm_pane(s, "gaussian")])  # fmt: skip
-    return Found(norm_measures(s, "gaussian"), figure)
+    return Found(measures, figure)
 
 
 def real(name: str, module: str, table: dict[str, Any]):
