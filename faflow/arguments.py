@@ -70,6 +70,7 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
     listed.add_argument("topic", nargs="?", choices=TOPICS)
     check = command("check", "check a learning rule on small random networks")
     check.add_argument("rule", metavar="MODULE:RULE", help="or file.py:RULE, or a rule's name")
+    _add_reproduce_arguments(command("reproduce", "check a paper's claims, one by one"))
     return parser
 
 
@@ -93,6 +94,18 @@ def _configs(prefix: str, **_: Any) -> list[str]:
     from argcomplete.completers import FilesCompleter
 
     return [*shipped_configs(), *FilesCompleter(("toml",))(prefix)]
+
+
+def _add_reproduce_arguments(reproduce: argparse.ArgumentParser) -> None:
+    reproduce.add_argument(
+        "paper", metavar="PAPER", help="robertson-koyejo-2023 or garg-vempala-2022"
+    )
+    reproduce.add_argument("--out", metavar="DIR", help="its folder (default results/reproduce-…)")
+    reproduce.add_argument(
+        "--only", action="extend", nargs="+", default=[], metavar="CHECK", help="these checks alone"
+    )
+    reproduce.add_argument("--json", action="store_true", help="print checks.json, nothing else")
+    reproduce.add_argument("--replace", action="store_true", help="replace stored runs that differ")
 
 
 def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:

@@ -333,9 +333,27 @@ def _check(arguments: Any) -> int:
     return _reporting_errors(act)[0]
 
 
+def _reproduce(arguments: Any) -> int:
+    def act() -> tuple[int, None]:
+        from . import reproduce
+
+        report = reproduce.reproduce(
+            arguments.paper, arguments.out, only=arguments.only, replace_runs=arguments.replace,
+            note=_note,
+        )  # fmt: skip
+        if arguments.json:
+            print(json.dumps(report.as_table(), indent=2, allow_nan=False))
+        else:
+            title = f"{reproduce.PAPERS[report.paper].title}  ->  {report.folder}"
+            print_rows(title, reproduce.rows(report))
+        return DONE if report.ok else BROKEN, None
+
+    return _reporting_errors(act)[0]
+
+
 COMMANDS = {
     "run": _run, "sweep": _sweep, "show": _show, "laws": _laws, "drift": _drift, "fit": _fit,
-    "plot": _plot, "report": _report, "list": _list, "check": _check,
+    "plot": _plot, "report": _report, "list": _list, "check": _check, "reproduce": _reproduce,
 }  # fmt: skip
 
 

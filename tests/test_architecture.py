@@ -45,6 +45,7 @@ ROOMS = {
     "arguments": (8, "output"),
     "printing": (8, "output"),
     "report": (8, "output"),
+    "reproduce": (8, "output"),
 }
 OUTPUT_FLOOR = 8
 
@@ -62,6 +63,7 @@ THIRD_PARTY = {
     "cli": OUTPUT | {"xarray"},
     "printing": OUTPUT,
     "report": OUTPUT | {"jinja2", "markupsafe", "plotly"},
+    "reproduce": OUTPUT | {"xarray"},
 }
 CLUSTER = frozenset({"distributed", "submitit"})
 LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "experiments": CLUSTER}

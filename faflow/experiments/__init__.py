@@ -8,12 +8,15 @@ from .discover import find_laws as find_laws
 from .discover import law_lines as law_lines
 from .dump import config_text as config_text
 from .errors import ConfigError as ConfigError
+from .files import replace_arrays as replace_arrays
+from .files import replace_text as replace_text
 from .load import apply_overrides as apply_overrides
 from .programs import in_precision as in_precision
 from .run import Result as Result
 from .run import open_result as open_result
 from .run import resolve_path as resolve_path
 from .run import run as run
+from .summary import environment as environment
 from .sweep import Combination as Combination
 from .sweep import Members as Members
 from .sweep import Parameter as Parameter

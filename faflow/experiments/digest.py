@@ -13,10 +13,11 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _NO_NUMBERS = (
     "plots",
     "report",
+    "reproduce",
     "arguments.py",
     "cli.py",
     "printing.py",
-)  # what only draws and prints
+)  # what only draws, judges and prints
 
 
 class Digest(NamedTuple):

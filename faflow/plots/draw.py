@@ -107,7 +107,7 @@ def compose(
     high as its legends need."""
     columns = min(columns, len(panels))
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [max(_height(panel, stored) for panel in row) for row in rows]
+    heights = [max(panel_height(panel, stored) for panel in row) for row in rows]
     wide = columns == 1 and all(panel.wide for panel in panels)
     across = 2 if wide else columns
     above = [plain(stored.name, 44 * across)]
@@ -123,7 +123,7 @@ def compose(
     return figure
 
 
-def _height(panel: Panel, stored: Stored) -> float:
+def panel_height(panel: Panel, stored: Stored) -> float:
     """Inches: the axes, and what stands above and below them."""
     entries = legend_entries(panel, stored)
     rows = -(-len(entries) // legend_columns(entries)) if entries else 0

@@ -1,0 +1,36 @@
+"""A claim of a paper and how it is put to the test."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from .check import Measure
+from .session import Session
+
+
+class Found(NamedTuple):
+    """What a test measured, and its picture."""
+
+    measures: Sequence[Measure]
+    figure: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`claim` in our words, `source`: theorem or equation; `scope`, `remark`: whether what was
+    found is narrower or wider than printed, and how; `test` measures it."""
+
+    name: str
+    claim: str
+    source: str
+    scope: Literal["as stated", "narrower", "wider"]
+    remark: str
+    test: Callable[[Session], Found]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A source and its claims, in the order in which they are checked."""
+
+    title: str
+    claims: tuple[Claim, ...]

@@ -1,0 +1,144 @@
+"""All checks of a paper, one after the other, into one folder with one report."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import experiments
+from ..experiments.errors import nearest
+from ..plots.panel import number
+from .check import Check
+from .papers import PAPERS, Claim, Paper
+from .session import FIGURES, INPUTS, RUNS, EndedEarly, Session, Unavailable
+
+CHECKS = "checks.json"
+SCHEMA = 1
+ROOT = Path("results")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The checks of a paper that were asked for, and the folder of their runs and pictures."""
+
+    paper: str
+    folder: Path
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check holds; one that was not run does not."""
+        return all(check.verdict == "holds" for check in self.checks)
+
+    def as_table(self) -> dict[str, Any]:
+        """What `checks.json` holds."""
+        counts = dict.fromkeys(("holds", "fails", "not run"), 0)
+        for check in self.checks:
+            counts[check.verdict] += 1
+        return {
+            "schema": SCHEMA,
+            "paper": self.paper,
+            "title": PAPERS[self.paper].title,
+            "ok": self.ok,
+            "counts": counts,
+            "checks": [check.as_table() for check in self.checks],
+            "environment": experiments.environment(),
+        }
+
+
+def reproduce(
+    paper: str,
+    out: str | Path | None = None,
+    *,
+    only: Sequence[str] = (),
+    replace_runs: bool = False,
+    note: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Check a paper's claims, all or those named in `only`, and write `checks.json`.
+
+    ConfigError for an unknown paper or check, or a folder that holds something else. A check whose
+    data set is not installed is reported as not run; one whose flow ends early fails.
+    """
+    chosen = _chosen(paper, only)
+    folder = ROOT / f"reproduce-{paper}" if out is None else Path(out)
+    _check_folder(folder)
+    session, found = Session(folder, replace_runs, note), []
+    with experiments.in_precision("float64"):
+        for claim in chosen:
+            found.append(judged(claim, session))
+    report = Report(paper, folder, tuple(found))
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(report.as_table(), indent=2, allow_nan=False, ensure_ascii=False)
+        experiments.replace_text(folder / CHECKS, text + "\n")
+    return report
+
+
+def judged(claim: Claim, session: Session) -> Check:
+    """One claim put to the test."""
+    session.paths.clear()
+    check = Check(claim.name, claim.claim, claim.source, claim.scope, claim.remark)
+    try:
+        found = claim.test(session)
+    except Unavailable as missing:
+        return replace(check, reason=str(missing), was_run=False)
+    except EndedEarly as early:
+        return replace(check, reason=str(early), runs=tuple(session.paths))
+    runs, measures = tuple(session.paths), tuple(found.measures)
+    return replace(check, measures=measures, figure=found.figure, runs=runs)
+
+
+def rows(report: Report) -> list[dict[str, str]]:
+    """The report as a table: a row per figure, what they share in the first of them."""
+    found = []
+    for check in report.checks:
+        first = {"check": check.name, "verdict": check.verdict}
+        if check.reason is not None:
+            found.append({**first, "measured": check.reason, "value": "", "tolerance": ""})
+            continue
+        for measure in check.measures:
+            value = "none" if measure.value is None else number(float(measure.value))
+            told = {
+                "measured": ("control: " if measure.control else "") + measure.what,
+                "value": value + ("" if measure.ok else "  (!)"),
+                "tolerance": measure.tolerance,
+            }
+            found.append({**first, **told})
+            first = {"check": "", "verdict": ""}
+    return found
+
+
+def _chosen(paper: str, only: Sequence[str]) -> list[Claim]:
+    if paper not in PAPERS:
+        raise experiments.ConfigError("PAPER", f"is '{paper}'; {nearest(paper, PAPERS)}")
+    claims: Paper = PAPERS[paper]
+    by_name = {claim.name: claim for claim in claims.claims}
+    for name in only:
+        if name not in by_name:
+            what = f"is '{name}'; {nearest(name, by_name)}"
+            raise experiments.ConfigError("--only", what)
+    return [claim for claim in claims.claims if not only or claim.name in only]
+
+
+def _check_folder(folder: Path) -> None:
+    """ConfigError if the folder holds something that no reproduction put there."""
+    if "\0" in str(folder):
+        raise experiments.ConfigError("--out", "has a NUL character; take it out")
+    with _writing(folder):
+        if not folder.exists():
+            return
+        inside = {path.name for path in folder.iterdir()}
+    if not inside <= {RUNS, FIGURES, INPUTS, CHECKS}:
+        what = f"is {folder}, which holds something else; choose another folder"
+        raise experiments.ConfigError("--out", what)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = f"is {folder}, which can't be written ({error.strerror or error})"
+        raise experiments.ConfigError("--out", f"{what}; choose another folder") from error
