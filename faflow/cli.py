@@ -1,6 +1,7 @@
 # PYTHON_ARGCOMPLETE_OK
 """The command line. Everything heavy is imported inside the commands: --help answers at once."""
 
+import io
 import json
 import os
 import sys
@@ -344,11 +345,18 @@ def _reproduce(arguments: Any) -> int:
         if arguments.json:
             print(json.dumps(report.as_table(), indent=2, allow_nan=False))
         else:
+            _say_what_it_can()
             title = f"{reproduce.PAPERS[report.paper].title}  ->  {report.folder}"
             print_rows(title, reproduce.rows(report))
         return DONE if report.ok else BROKEN, None
 
     return _reporting_errors(act)[0]
+
+
+def _say_what_it_can() -> None:
+    """Mathematical signs that stdout's encoding lacks become `?`, rather than an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 COMMANDS = {

@@ -64,13 +64,14 @@ def reproduce(
     chosen = _chosen(paper, only)
     folder = ROOT / f"reproduce-{paper}" if out is None else Path(out)
     _check_folder(folder)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)  # before any flow is run for nothing
     session, found = Session(folder, replace_runs, note), []
     with experiments.in_precision("float64"):
         for claim in chosen:
             found.append(judged(claim, session))
     report = Report(paper, folder, tuple(found))
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(report.as_table(), indent=2, allow_nan=False, ensure_ascii=False)
         experiments.replace_text(folder / CHECKS, text + "\n")
     return report

@@ -37,6 +37,10 @@ def ending_early(session):
     raise EndedEarly("the flow x ended early: blow-up")
 
 
+def must_not_run(session):
+    raise AssertionError("a flow was run for nothing")
+
+
 HOLDING = claim("holding", measuring(1e-12, {"max": 1e-9}))
 FAILING = claim("failing", measuring(1e-3, {"max": 1e-9}))
 MISSING = claim("missing", without_its_package)
@@ -217,4 +221,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, paper, capsys)
     assert main(["reproduce", paper(HOLDING), "--out", str(tmp_path)]) == 2
     assert "choose another folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-    assert main(["reproduce", paper(HOLDING), "--out", str(tmp_path / "thesis.tex")]) == 2
+    for place in ("thesis.tex", "thesis.tex/out"):
+        assert (
+            main(["reproduce", paper(claim("never", must_not_run)), "--out", str(tmp_path / place)])
+            == 2
+        )
