@@ -118,9 +118,15 @@ def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
     sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
     sweep.add_argument(
-        "--on", default="local", metavar="ENGINE", help="dask, slurm: docs/sweeps.md"
+        "--on",
+        default="local",
+        metavar="ENGINE",
+        help="local, here, dask, dask://HOST:PORT, slurm, slurm-local (default: local)",
     )
-    sweep.add_argument("--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
+    sweep.add_argument(
+        "--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+        help="of --on slurm, as submitit names it: slurm_partition=long timeout_min=60",
+    )  # fmt: skip
 
 
 def _add_run_arguments(run: argparse.ArgumentParser) -> None:

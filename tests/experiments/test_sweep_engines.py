@@ -1,5 +1,8 @@
 """Sweeps on worker processes, dask and submitit: the same data, and workers that die."""
 
+import os
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from faflow.cli import main
 from faflow.experiments import plan_of, run_sweep
 from faflow.experiments.sweep.drive import TRIES
+from faflow.experiments.sweep.engines import process
 
 # A task that kills the process that draws it: `once` kills the first, `always` every one.
 DEADLY = """
@@ -53,6 +57,18 @@ def test_a_worker_that_dies_is_replaced(on: str, deadly, tmp_path: Path) -> None
     here = run_sweep(plan, on="here", out=tmp_path / "here")
     for name in ("loss.final", "solver.steps"):
         np.testing.assert_array_equal(found.records["figures"][name], here.records["figures"][name])
+
+
+def test_workers_leave_alone_the_script_that_started_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = types.ModuleType("__main__")
+    script.__file__ = str(tmp_path / "script.py")
+    Path(script.__file__).write_text("raise SystemExit('imported by a worker')\n")
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    with process(0) as worker:
+        assert worker.submit(os.getpid).result() != os.getpid()
+    assert sys.modules["__main__"] is script
 
 
 @pytest.mark.slow

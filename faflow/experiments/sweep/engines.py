@@ -8,7 +8,9 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -35,10 +37,26 @@ class Here(Executor):
         return future
 
 
+class Worker(ProcessPoolExecutor):
+    """A process that knows nothing of the script that started it.
+
+    multiprocessing would import that script in every worker, and one that calls `run_sweep` without
+    asking for its `__name__` would begin the sweep again in each of them. Tasks are faflow's own.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            return super().submit(fn, *args, **kwargs)  # starts the process
+        finally:
+            sys.modules["__main__"] = script
+
+
 def process(number: int) -> Executor:
     """A worker process of this machine, which ends when this one does, however it ends."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(number,))
+    return Worker(1, mp_context=context, initializer=_begin, initargs=(number,))
 
 
 @contextmanager
