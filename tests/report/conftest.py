@@ -30,7 +30,7 @@ solver = "tsit5"
 rtol = 1e-6
 
 [observe]
-names = ["loss", "layer-balance"]
+names = ["loss", "laws"]
 """
 SWEEP = """
 [sweep.product]
