@@ -112,7 +112,7 @@ def test_zarr_holds_the_same(sweep: Path, tmp_path: Path, monkeypatch) -> None:
     )
     made = run(sweep, out=tmp_path / "zarr")
     assert sorted(p.name for p in made.folder.iterdir()) == [
-        ".lock", "config.toml", "result.zarr", "summary.json",
+        ".lock", "config.toml", "result.zarr", "result.zarr.sha256", "summary.json",
     ]  # fmt: skip
     opened = faflow.open(made.folder)
     assert same(whole.records, opened.records)
@@ -309,7 +309,7 @@ def test_a_full_disk_leaves_what_was_there(sweep: Path, tmp_path: Path, monkeypa
     real = os.replace
 
     def refuse(*paths) -> None:
-        calls["left"] -= 1
+        calls["left"] -= str(paths[1]).endswith(".npz")
         if calls["left"] < 0:
             raise OSError(28, "No space left on device")
         real(*paths)

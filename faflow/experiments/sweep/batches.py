@@ -57,6 +57,10 @@ def store_batches(folder: Path, batches: dict[int, int]) -> None:
     replace_text(folder / _FILE, json.dumps(batches))
 
 
+def forget_batches(folder: Path) -> None:
+    (folder / _FILE).unlink(missing_ok=True)
+
+
 def _seconds(plan: Plan, members: Sequence[int]) -> float:
     """Of the second time: the first compiles."""
     resolved, found = [plan.resolve(member) for member in members], 0.0

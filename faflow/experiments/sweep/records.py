@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..files import sync
+from ..files import replace_text, sync
 from ..lazily import xr
 from ..store import RECORDS
 
 ZARR = "result.zarr"
-_DIGEST = ".sha256"  # of all pieces: a lost one would be read as nan
+_DIGEST = f"{ZARR}.sha256"  # of all pieces: a lost one would be read as nan
 
 
 def check_zarr(wanted: bool) -> None:
@@ -36,7 +36,7 @@ def write_records(tree: xr.DataTree, folder: Path, zarr: bool) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         # Format 3 has no settled type for words yet.
         tree.to_zarr(temporary, zarr_format=2, consolidated=False)
-        (temporary / _DIGEST).write_text(_digest(temporary))
+        replace_text(folder / _DIGEST, _digest(temporary))
         for path in temporary.rglob("*"):
             sync(path)
         shutil.rmtree(folder / name, ignore_errors=True)  # of a run that was killed just then
@@ -55,7 +55,7 @@ def read_records(folder: Path) -> xr.DataTree:
     )
     check_zarr(not netcdf)
     try:
-        if not netcdf and (path / _DIGEST).read_text() != _digest(path):
+        if not netcdf and (folder / _DIGEST).read_text() != _digest(path):
             raise ValueError("its pieces are not those that were written")
         with xr.open_datatree(path, **how) as tree:
             if "figures" not in tree.children:
@@ -69,7 +69,6 @@ def read_records(folder: Path) -> xr.DataTree:
 def _digest(folder: Path) -> str:
     found = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.name != _DIGEST:
-            found.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
-            found.update(path.read_bytes())
+        found.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+        found.update(path.read_bytes())
     return found.hexdigest()

@@ -16,7 +16,7 @@ from ..lazily import xr
 from ..run import Result, open_result
 from ..store import ROOT, SUMMARY, read_summary, summary_text
 from ..summary import SCHEMA, environment
-from .batches import store_batches, stored_batches
+from .batches import forget_batches, store_batches, stored_batches
 from .chunks import CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
 from .drive import Driver
@@ -168,6 +168,7 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
         replace_text(folder / SUMMARY, summary_text(summary))
         sync(folder)
         shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+        forget_batches(folder)
     return Sweep(summary, tree, folder, fresh=True)
 
 
