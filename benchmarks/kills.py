@@ -27,7 +27,7 @@ import numpy as np
 import xarray as xr
 
 SEED = 6
-SWEEP = """
+SMALL = """
 name = "killed"
 
 [network]
@@ -42,45 +42,25 @@ features = 6
 [rule]
 kind = "feedback-alignment"
 
+[observe]
+names = ["loss", "residual", "laws", "alignment"]
+controls = ["layer-balance"]
+
 [flow]
+solver = "tsit5"
+"""
+SWEEP = f"""{SMALL}
 t1 = 20.0
 saves = 21
-solver = "tsit5"
-
-[observe]
-names = ["loss", "residual", "laws", "alignment"]
-controls = ["layer-balance"]
 
 [sweep.product]
-"feedback.scale" = { from = 0.25, to = 2.0, count = 8, spacing = "log" }
-seed = { count = 16 }
+"feedback.scale" = {{ from = 0.25, to = 2.0, count = 8, spacing = "log" }}
+seed = {{ count = 16 }}
 """
-
-
-FLOW = """
-name = "killed"
-
-[network]
-widths = [6, 8, 1]
-activation = "tanh"
-
-[task]
-kind = "gaussian"
-samples = 20
-features = 6
-
-[rule]
-kind = "feedback-alignment"
-
-[flow]
+FLOW = f"""{SMALL}
 t1 = 2e5
 saves = 401
-solver = "tsit5"
 max_steps = 100_000_000
-
-[observe]
-names = ["loss", "residual", "laws", "alignment"]
-controls = ["layer-balance"]
 """
 
 

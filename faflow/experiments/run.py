@@ -128,7 +128,8 @@ def run(
     stored: list[Result] = []
     state = processes.decided(lambda: _state(resolved, folder, stored), STATES)
     if state == "same":
-        discard(folder)
+        if processes.is_first():
+            discard(folder)
         return stored[0] if stored else _elsewhere()
     replacing, replace = replace, replace or state == "damaged"
     with np.errstate(all="ignore"), beside(mesh):  # what is not finite is said in words
