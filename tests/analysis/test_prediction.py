@@ -41,6 +41,12 @@ def nudged(net):
     return jax.tree.map(lambda leaf: leaf + 0.1 * draw(*leaf.shape), net)
 
 
+@pytest.fixture(autouse=True, params=[0, 100], ids=["matrix-free", "matrix"])
+def small(request, monkeypatch) -> None:
+    """Both ways of applying K: these residuals are small, so that a matrix would serve them all."""
+    monkeypatch.setattr("faflow.analysis.prediction.SMALL", request.param)
+
+
 def test_theorem_2_rate_is_the_smallest_eigenvalue_of_h():
     """H = (b.w_2) X X^T + X W_1 W_1^T X^T (theory: section 3, W_1 transposed there)."""
     net, feedback, data = zero_residual((9, 6, 1), 4)
