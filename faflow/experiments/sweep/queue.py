@@ -7,6 +7,7 @@ from .work import Report, Task
 
 FIRST = 3  # members of a program's first task, which tells how long the others take
 SECONDS = 4.0  # of work that a task should hold
+LEAST = 1.0  # and does, however few are left to share: each has to be written to the disk
 MOST = 256  # members of a task
 
 
@@ -59,7 +60,9 @@ class Queue:
             return Task(self._folder, program, ())
         if pace is not None:
             share = -(-len(members) // (2 * self._workers))
-            count = max(1, min(MOST, share, round(SECONDS / max(pace, 1e-9))))
+            pace = max(pace, 1e-9)
+            share = max(share, round(LEAST / pace))
+            count = max(1, min(MOST, share, round(SECONDS / pace)))
         count = -(-count // batch) * batch  # whole batches, always the same
         taken = tuple(members.popleft() for _ in range(min(count, len(members))))
         return Task(self._folder, program, taken, batch)
