@@ -4,6 +4,7 @@ An engine is a `concurrent.futures.Executor`; dask's and submitit's are in `clus
 have one thread each: small flows gain nothing from more, and several would fight for the cores.
 """
 
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -87,6 +88,7 @@ def _begin(number: int) -> None:
         mine = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {mine[number % len(mine)]})
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    gc.set_threshold(50_000, 10, 10)  # traced programs are many objects, and looked through often
     # Ctrl-C is the driver's; and a driver that was killed can't tell its workers to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
