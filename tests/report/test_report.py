@@ -1,6 +1,7 @@
 """The page as text: what is on it, that it is escaped and intact, and what is refused."""
 
 import base64
+import csv
 import html
 import io
 import json
@@ -11,6 +12,7 @@ import tomllib
 import zipfile
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import hypothesis
 import hypothesis.strategies as st
@@ -19,12 +21,16 @@ import plotly.graph_objects as go
 import pytest
 import tomli_w
 import xarray as xr
+from matplotlib import rc_context
 from page_text import Parsed, reported, traces
 
 import faflow
 from faflow.cli import main
 from faflow.experiments import config_text, resolve_path
-from faflow.plots import draw
+from faflow.plots import FIGURES, draw
+from faflow.plots.draw import compose
+from faflow.plots.stored import read
+from faflow.plots.style import house_style
 
 # What HTML, scripts, plotly's own markup, TeX, templates and TOML take for more than letters.
 NASTY = st.text(st.sampled_from("<>&\"'`/=\\{}%$;#-_ abäß漢й🙂\u2028"), min_size=1, max_size=24)
@@ -202,11 +208,42 @@ def test_paths_come_through_a_config_intact(tmp_path: Path, name: str) -> None:
     assert told["task"]["file"].endswith(f"{name}.npz")
 
 
-def test_figures_are_drawn_of_nasty_names(run_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / ("r" + ATTACK.replace("/", "∕"))
-    nasty_result(run_folder, folder, ATTACK, ATTACK.replace("/", "∕"), kinks=False)
-    drawn = draw(folder)
-    assert drawn and all(path.is_file() and path.parent.parent == folder for path in drawn)
+@hypothesis.settings(max_examples=4)
+@hypothesis.given(name=NASTY, label=LABEL)
+@hypothesis.example(name=ATTACK, label=ATTACK.replace("/", "∕"))
+@hypothesis.example(name="$a$ and $\\frac{b", label="_$\\sum")
+def test_figures_show_names_letter_by_letter(
+    run_folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, label: str
+) -> None:
+    folder = tmp_path_factory.mktemp("drawn") / ("r" + name.replace("/", "∕"))
+    nasty_result(run_folder, folder, name, label, kinks=False)
+    paths = draw(folder, ["drift", "overview"])
+    assert all(path.is_file() and path.parent.parent == folder for path in paths)
+    words = drawn_words(folder)
+    assert shown(name, 44) in words
+    assert [word for word in words if word.startswith(shown(label, 28))]
+    comment, names, *_ = (folder / "figures" / "drift.csv").read_text("utf-8").split("\n")
+    assert comment.startswith(
+        f"# drift of {' '.join(name.split())} (completed): ".replace("  ", " ")
+    )
+    assert " ".join(f"drift of {label} 1".split()) in next(csv.reader([names]))
+
+
+def drawn_words(folder: Path) -> list[str]:
+    """All text of the figure `drift` as its SVG tells it, with blanks made one. What is taken for
+    mathematics would be in pieces there."""
+    stored, out = read(folder), io.BytesIO()
+    with house_style(), rc_context({"svg.fonttype": "none"}):
+        compose(FIGURES["drift"](stored), stored, 1).savefig(out, format="svg")
+    texts = ElementTree.fromstring(out.getvalue()).iter("{http://www.w3.org/2000/svg}text")
+    return [" ".join("".join(text.itertext()).split()) for text in texts]
+
+
+def shown(text: str, width: int) -> str:
+    """In one line, cut, with boxes for what DejaVu Sans has no glyphs for."""
+    line = " ".join(text.split())
+    line = line if len(line) <= width else line[: width - 1] + "…"
+    return re.sub("[漢🙂]", "□", line)
 
 
 def test_names_with_markup_are_no_names_of_configs(
