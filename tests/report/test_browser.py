@@ -125,6 +125,16 @@ def test_scrubbing_reads_the_drift_of_the_summary(visit, run_folder: Path) -> No
     wait(browser, f"{line} === 2")
 
 
+def test_a_flow_that_has_ended_is_read_where_it_ended(visit) -> None:
+    browser = visit("run.html")
+    last = browser.execute_script("""
+        const { traces } = figures.find(({ frame }) => frame.dataset.key === 'loss');
+        traces[0].y.fill(null, 21); read(); return [traces[0].y[20], traces[0].x[20]]""")
+    (item,) = browser.find_elements(By.CSS_SELECTOR, "[data-key='loss'] .reading li")
+    assert item.text.endswith("(until t = 1)") and last[1] == 1.0
+    assert float(item.get_property("dataset")["value"]) == last[0]
+
+
 def test_layers_laws_and_log_axes_are_toggled(visit) -> None:
     browser = visit("run.html")
     assert {meta["layer"] for meta in visible(browser, "drift")} == {"1", "2"}

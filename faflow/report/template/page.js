@@ -64,7 +64,8 @@ function select() {
   draw(figures);
 }
 
-/** The line at the slider's time, and what the curves are there: their last save up to it. */
+/** The line at the slider's time, and what the curves are there: their last known save up to it, with
+ * its own time where that is not the last save (a flow that ended before). */
 function read() {
   if (!slider) return;
   const time = data.times[slider.value];
@@ -76,10 +77,13 @@ function read() {
     const curves = traces.filter((trace) => trace.meta.read && trace.visible).slice(0, LISTED);
     list.replaceChildren(...curves.map((trace) => {
       const [item, swatch] = [document.createElement("li"), document.createElement("i")];
-      const value = trace.y[trace.x.findLastIndex((x) => x <= time)] ?? null;
+      const now = trace.x.findLastIndex((x) => x <= time);
+      const known = trace.y.findLastIndex((y, i) => i <= now && y != null);
+      const value = trace.y[known] ?? null;
+      const since = value != null && known < now ? ` (until t = ${told(trace.x[known])})` : "";
       swatch.style.borderTop = `3px ${STYLES[trace.line.dash] ?? "dashed"} ${trace.line.color}`;
       Object.assign(item.dataset, { ...trace.meta, value: value ?? "" });
-      item.append(swatch, `${trace.meta.label}: ${told(value)}`);
+      item.append(swatch, `${trace.meta.label}: ${told(value)}${since}`);
       return item;
     }));
   }
