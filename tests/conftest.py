@@ -42,17 +42,22 @@ def pytest_runtest_teardown() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+    parser.addoption("--pages", action="store_true", help="run the tests marked pages as well")
     parser.addoption("--predictions", metavar="FILE", help="write the table of predictions there")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests marked slow repeat a claim at a larger size or in one more case: `--slow` runs them."""
-    if config.getoption("--slow") or config.getoption("--predictions"):
-        return
-    skip = pytest.mark.skip(reason="slow; run it with --slow")
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(skip)
+    """Tests marked slow repeat a claim at a larger size or in one more case: `--slow` runs them.
+    `--pages` runs the commands of the documentation's shell blocks."""
+    wanted = {
+        "slow": config.getoption("--slow") or config.getoption("--predictions"),
+        "pages": config.getoption("--pages") or config.getoption("--slow"),
+    }
+    for name in (name for name, run in wanted.items() if not run):
+        skip = pytest.mark.skip(reason=f"{name}; run it with --{name}")
+        for item in items:
+            if item.get_closest_marker(name):
+                item.add_marker(skip)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:

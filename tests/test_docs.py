@@ -3,7 +3,8 @@
 ```python and ```toml blocks that start with `# file: NAME` are written there; other python blocks
 are executed in one namespace, and a ```text block right after one is what it prints. ```console
 blocks hold commands (`$ faflow …`) and what they print. `…` stands for anything in a line, alone on
-a line for any lines. Other blocks (```sh) are not run.
+a line for any lines. With --pages every line of ```sh blocks is run, and has to end well, but for
+those that ELSEWHERE says are run by something else.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import io
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,29 @@ PAGES = (
     "own-data.md",
     "command-line.md",
     "sweeps.md",
+    "large-flows.md",
     "../README.md",
-    pytest.param("tour.md", marks=pytest.mark.slow),
+    "tour.md",
+)
+# Lines of ```sh blocks that are not run here, and what does run them or why nothing can.
+ELSEWHERE = {
+    r"(pip|make)\b": "test_shipped.py installs a wheel; .ci/run calls make",
+    r"(for|do|done|cp)\b|    cp ": "how a page's own figures were made",
+    r"faflow reproduce ": "reproduce/test_reproduce.py, check by check; as a whole, minutes",
+    r"faflow sweep sweep-theorem1": "576 flows; experiments/test_sweep.py has smaller ones",
+    r"faflow sweep .*--on (slurm|dask)": "experiments/test_sweep_engines.py, without Slurm",
+    r"faflow run .*flow.devices=4": "experiments/test_large.py, on two devices",
+    r"(srun|JAX_COORDINATOR_ADDRESS).* faflow run": "experiments/test_large.py, two processes",
+}
+
+# Configs of ```sh blocks that take half a minute and more.
+LONG = (
+    "theorem1-relu",
+    "relu-one-hidden",
+    "discrete-twin",
+    "law-weight-decay",
+    "order-parameters",
+    "sweep-exponents",
 )
 
 
@@ -82,12 +105,21 @@ def execute(source: str, names: dict) -> str:
 
 def command(line: str) -> tuple[str, int]:
     """What `faflow …` says, on both streams, and its exit code."""
-    program, *arguments = shlex.split(line)
+    program, *arguments = shlex.split(line, comments=True)
     assert program == "faflow", f"only faflow is run: {line}"
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = main(arguments)
     return said.getvalue(), code
+
+
+def shell_lines(block: str) -> list[str]:
+    return [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def elsewhere(line: str) -> str | None:
+    """The pattern of ELSEWHERE that a line of a shell begins with."""
+    return next((pattern for pattern in ELSEWHERE if re.match(pattern, line)), None)
 
 
 def run_page(text: str) -> list[str]:
@@ -133,30 +165,66 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_shows_is_what_happens(page: str, place: Path) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")
-    assert any(kind == "console" for kind, _ in blocks(text))
+    assert any(kind == "console" or FILE.match(body) for kind, body in blocks(text))
     complaints = run_page(text)
     assert not complaints, "\n\n".join(complaints)
 
 
+@pytest.mark.pages
+@pytest.mark.parametrize("config", [None, *LONG])
+def test_commands_of_all_pages_end_well(place: Path, config: str | None) -> None:
+    """Those that take longer apart; the others in one directory, as one reader would: what has run
+    before is answered at once."""
+    if config is None:
+        assert run_lines(lambda line: not any(long in line for long in LONG)) > 10
+    else:
+        assert run_lines(lambda line: config in line) > 0
+
+
+def run_lines(wanted: Callable[[str], bool]) -> int:
+    """Runs what is wanted of all pages' ```sh blocks and is not run elsewhere; how many lines."""
+    ran = 0
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = page.read_text("utf-8")
+        for _, body in blocks(text):
+            if name := FILE.match(body):
+                Path(name[1]).write_text(body)
+        for line in filter(wanted, shell(text)):
+            if not elsewhere(line):
+                said, code = command(line)
+                assert code == 0, f"{page.name}: {line}: exit code {code}\n{said}"
+                ran += 1
+    return ran
+
+
 def test_no_other_page_has_blocks_to_run() -> None:
-    """Python, commands with what they print and files are run wherever they stand."""
-    listed = {getattr(page, "values", (page,))[0] for page in PAGES}
+    """Python, commands with what they print, and files are run wherever they stand."""
+    listed = {Path(page).name for page in PAGES}
     for path in (ROOT / "docs").rglob("*.md"):
         kinds = {kind for kind, body in blocks(path.read_text("utf-8"))
                  if kind in ("python", "console") or FILE.match(body)}  # fmt: skip
         assert not kinds or path.name in listed, f"{path}: {kinds} blocks that no test runs"
 
 
+def shell(text: str) -> list[str]:
+    return [line for kind, body in blocks(text) if kind == "sh" for line in shell_lines(body)]
+
+
+def test_what_is_run_elsewhere_is_shown_somewhere() -> None:
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    lines = [line for page in pages for line in shell(page.read_text("utf-8"))]
+    assert {elsewhere(line) for line in lines} - {None} == set(ELSEWHERE)
+    for reason in ELSEWHERE.values():
+        for name in re.findall(r"\S+\.py", reason):
+            assert (ROOT / "tests" / name).is_file(), name
+
+
 def shell_commands(text: str) -> list[str]:
-    """The lines of ```sh blocks that call faflow, without comments and what the shell does."""
-    lines = [
-        line
-        for kind, body in blocks(text)
-        if kind == "sh"
-        for line in body.replace("\\\n", " ").splitlines()
-    ]
+    """What is said to faflow in ```sh blocks, without comments and what the shell does."""
     return [
-        line[line.index("faflow ") :] for line in lines if re.match(r"(\w+=\S+ )*faflow ", line)
+        line[line.index("faflow ") :]
+        for line in shell(text)
+        if re.match(r"((srun -N 4|\w+=\S+) )*faflow ", line)
     ]
 
 

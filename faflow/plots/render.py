@@ -11,7 +11,7 @@ from .cells import draw_cells
 from .legend import CROSS, legend, look, mark_look
 from .panel import Band, Curve, Level, Panel
 from .stored import Stored
-from .style import plain
+from .style import Powers, plain
 
 WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
 HUGE = 1e280  # beyond, an axis has no room for margins
@@ -150,6 +150,10 @@ def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
         ax.set_xscale("log")
     if log:
         ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(Powers())
+            axis.set_minor_formatter(Powers())
     ax.set_ylim(*(panel.limits or _value_limits(panel, stored, log)))
     if panel.ticks is not None:
         ax.set_yticks(panel.ticks, panel.tick_labels)
