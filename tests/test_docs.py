@@ -8,6 +8,7 @@ those that ELSEWHERE says are run by something else.
 """
 
 import contextlib
+import importlib
 import io
 import re
 import shlex
@@ -236,6 +237,22 @@ def test_commands_that_are_not_run_are_commands(page: Path) -> None:
         for config in asked.get("configs", [asked["config"]] if "config" in asked else []):
             assert not config.startswith("configs/") or (ROOT / config).is_file()
             locate(config)  # ConfigError if it is a name, and none of a shipped config
+
+
+@pytest.mark.parametrize(
+    "room",
+    sorted(path.stem for path in (ROOT / "docs" / "api").glob("*.md") if path.stem != "index"),
+)
+def test_what_a_room_names_says_what_it_is(room: str) -> None:
+    """Without a docstring Sphinx leaves a name out of the reference, and says nothing of it."""
+    names = vars(importlib.import_module(f"faflow.{room}"))
+    ours = {
+        name: value
+        for name, value in names.items()
+        if not name.startswith("_") and str(getattr(value, "__module__", "")).startswith("faflow.")
+    }
+    assert ours
+    assert not [name for name, value in ours.items() if not (value.__doc__ or "").strip()]
 
 
 def test_control_what_a_page_must_not_show(place: Path) -> None:

@@ -61,6 +61,7 @@ RunLeg = Callable[..., tuple[FlowSolution, Standing | None]]
 
 
 def is_automatic(numerics: Numerics) -> bool:
+    """Whether the solver is chosen on the way; flows with kinks name theirs."""
     return isinstance(numerics.solver, str) and numerics.solver == "auto" and (
         numerics.kinks == "plain"
     )  # fmt: skip

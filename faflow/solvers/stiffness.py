@@ -43,6 +43,7 @@ class StiffnessWatch(NamedTuple):
 
 
 def watch_stiffness() -> StiffnessWatch:
+    """A watch that has seen no step."""
     zero = jnp.zeros((), int)
     return StiffnessWatch(zero, zero, jnp.zeros(()))
 
