@@ -33,22 +33,19 @@ export XDG_CACHE_HOME := $(CACHE)/xdg
 export CUDA_CACHE_PATH := $(CACHE)/cuda
 
 # Two pytest workers, each with a single-threaded BLAS and XLA: more threads only fight for cores.
-TEST_XLA := --xla_cpu_multi_thread_eigen=false
-TEST_ENV = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS="$(TEST_XLA) $${XLA_FLAGS:-}"
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $${XLA_FLAGS:-}"
 
 run: $(RUN_STAMP)
 	@$(BIN)/faflow run --replace $(CONFIG)
 
-# Compiling without LLVM's optimisations takes a third less time. `make predictions`, whose figures
-# are published, compiles as users do.
-test: TEST_XLA += --xla_backend_optimization_level=0
 test: $(DEV_STAMP)
 	@echo "test: pytest"
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 # The table of what the tests measured of each prediction.
 predictions: $(DEV_STAMP)
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --predictions=docs/predictions.md
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal --predictions=docs/predictions.md
 
 docs: $(DEV_STAMP)
 	@echo "docs: sphinx"
