@@ -10,12 +10,13 @@ import numpy as np
 import plot_results
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from faflow.plots import FIGURES, draw
 from faflow.plots.draw import compose
 from faflow.plots.render import render
 from faflow.plots.stored import read
-from faflow.plots.style import house_style
+from faflow.plots.style import Powers, house_style, plain
 from faflow.plots.table import table as table_of
 
 # Of exact flows, of configs with twins, modifiers, the kernel observed, of population rules.
@@ -328,3 +329,24 @@ def test_render_takes_axes_of_ones_own(folders):
     figure = matplotlib.figure.Figure()
     render(figure.subplots(), FIGURES["loss"](stored)[0], stored)
     figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-16, 1e2), (0.05, 0.7), (3e-7, 9e-6), (1.0, 2e4)])
+def test_ticks_of_log_axes_are_letters_that_say_where_they_are(low, high):
+    with house_style():
+        axes = Figure().add_subplot()
+        axes.set_yscale("log")
+        axes.set_ylim(low, high)
+        axes.yaxis.set_major_formatter(Powers())
+        axes.yaxis.set_minor_formatter(Powers())
+        axes.figure.draw_without_rendering()
+        ticks = [*axes.yaxis.get_major_ticks(), *axes.yaxis.get_minor_ticks()]
+        told = {tick.get_loc(): tick.label1.get_text() for tick in ticks}
+    said = {place: text for place, text in told.items() if text and low <= place <= high}
+    assert said
+    lowered = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+    for place, text in said.items():
+        factor, _, power = text.rpartition("10")
+        value = float(factor.rstrip("×") or 1) * 10.0 ** float(power.translate(lowered))
+        assert value == pytest.approx(place)
+        assert plain(text) == text  # no mathematics, and every letter is in the font
