@@ -92,7 +92,7 @@ def write(
     figures.mkdir(parents=True, exist_ok=True)
     figure = compose(panels, stored, columns, heading)
     figure.draw_without_rendering()  # lays out once: both files show the same picture
-    figure.set_layout_engine(None)  # "none" would lay out again for every file
+    figure.set_layout_engine(None)  # with "none" every file would be drawn twice
     paths = [figures / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
     for path, kind in zip(paths[:2], _METADATA, strict=True):
         figure.savefig(path, format=kind, metadata=_METADATA[kind])

@@ -218,7 +218,7 @@ def test_figures_show_names_letter_by_letter(
     folder = tmp_path_factory.mktemp("drawn") / ("r" + name.replace("/", "∕"))
     nasty_result(run_folder, folder, name, label, kinks=False)
     paths = draw(folder, ["drift", "overview"])
-    assert all(path.is_file() and path.parent.parent == folder for path in paths)
+    assert paths and all(path.is_file() and path.parent.parent == folder for path in paths)
     words = drawn_words(folder)
     assert shown(name, 44) in words
     assert [word for word in words if word.startswith(shown(label, 28))]
