@@ -14,9 +14,9 @@ from ..rules import AbstractLearningRule
 from .fields import Fields
 from .lie import Orbit, find_orbit, numerical_rank
 from .names import feedback_entries, variable_names, write_polynomial
-from .polynomials import PolynomialLaws, find_polynomials, gradients
+from .polynomials import PolynomialLaws, check_monomials, find_polynomials, gradients
 
-MOST_WEIGHTS = 400  # brackets are matrices of this height, and several times as wide
+MOST_WEIGHTS = 400  # directions are matrices of this height, and several times as wide
 STATES = 2  # generic states that must agree
 CANDIDATES, MOST_STATES = 16, 8  # with kinks: each is the best of so many, and there are so many
 KEPT = 1e-9  # of a law's gradient, along directions of the orbit
@@ -88,6 +88,8 @@ def discover_in(fields: Fields, *, degree: int | None = 2, seed: int = 0) -> Dis
             f"The state has {size} entries; the rank of a Lie algebra is computed for "
             f"{MOST_WEIGHTS} at most."
         )
+    if degree is not None:
+        check_monomials(size, degree)
     orbits = _orbits(fields, rng, weights.activation.kinked)
     laws = None if degree is None else find_polynomials(fields, orbits[0].point, rng, degree)
     known, explained = _known(fields, orbits[0], laws)

@@ -126,9 +126,9 @@ def law_lines(report: dict[str, Any]) -> list[str]:
 
 def _count_line(report: dict[str, Any], what: str) -> str:
     ranks = " and ".join(" -> ".join(map(str, ranks)) for ranks in report["ranks"])
-    gap = f"fields and brackets span {ranks} directions, gap {report['rank_gap']:.1e}"
+    gap = f"fields and their flows span {ranks} directions, gap {report['rank_gap']:.1e}"
     if not report["closed"]:
-        gap += ", and deeper brackets may add more"
+        gap += ", and longer chains of flows may add more"
     if report["independent_laws"] is None:
         return f"UNDECIDED how many of {report['state']} {what} are conserved: {gap}"
     return (
