@@ -110,6 +110,8 @@ def _directions(fields: Fields, point: Array, rng: np.random.Generator, flows: i
     count = -(-(4 * len(fields.counted) + 16) // BATCH) * BATCH
     lessons = fields.lessons(rng, (count, MOST_FLOWS + 1))
     values, astray = map(np.asarray, _carried_back(fields, point, lessons, jnp.asarray(flows)))
+    if flows == 0 and not np.all(np.isfinite(values)):
+        raise ValueError("The rule's field is not finite at a random state, so nothing is counted.")
     values = values[astray < ASTRAY][:, list(fields.counted)].T
     sizes = np.linalg.norm(values, axis=0)
     return values / np.where(sizes > 0, sizes, 1.0)
