@@ -36,7 +36,7 @@ class Variable(NamedTuple):
 
 class Member(NamedTuple):
     """`summary` as of a single run; `variables` by group/name, as long in time as all saves;
-    `coordinates` of their other axes."""
+    `coordinates` of their other axes by group/axis."""
 
     summary: dict[str, Any]
     variables: dict[str, Variable]
@@ -115,7 +115,7 @@ def _finished(
                 for name, variable in _variables(found[group], saves).items()
                 if section.neurons or not any(dim.startswith(NEURON) for dim in variable.dims)
             }
-            coordinates |= _coordinates(found[group])
+            coordinates |= {f"{group}/{dim}": at for dim, at in _coordinates(found[group]).items()}
     return Member(kept, variables, coordinates)
 
 

@@ -21,8 +21,9 @@ from .chunks import CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
 from .drive import Driver
 from .engines import cores, one_thread_each
-from .folder import full, is_done, open_folder, stored_table
-from .gather import PENDING, attributes, gather
+from .figures import PENDING, variable_name
+from .folder import check_names, full, is_done, open_folder, stored_plan, stored_table
+from .gather import attributes, gather
 from .member import REFUSED
 from .plan import ASK, Plan
 from .queue import Queue
@@ -91,6 +92,7 @@ def run_sweep(
     with alone(folder):
         if is_done(folder):
             return open_sweep(folder)
+        plan = stored_plan(folder)  # the workers' own: what numbers members also labels them
         try:
             lost = _run(plan, folder, repair, workers or cores(), crew, tell)
             return _finish(plan, folder, lost)
@@ -99,13 +101,15 @@ def run_sweep(
 
 
 def open_sweep(folder: str | Path) -> Sweep:
-    """A stored sweep, as far as it has run. ConfigError if the folder holds none."""
+    """A stored sweep, as far as it has run; no code is run that its config names. ConfigError if
+    the folder holds none, or one whose members an older faflow mixed up."""
     folder = Path(folder)
-    table = stored_table(folder)
-    provenance = table.pop("provenance", {})
+    provenance = stored_table(folder).get("provenance", {})
     if is_done(folder):
-        return Sweep(read_summary(folder), read_records(folder), folder, fresh=False)
-    plan = Plan(table, folder, table["name"])
+        records = read_records(folder)
+        check_names(folder, [str(dim) for dim in records["figures"]["status"].dims])
+        return Sweep(read_summary(folder), records, folder, fresh=False)
+    plan = stored_plan(folder)
     tree = gather(plan, read_chunks(folder), attributes(plan, provenance))
     return Sweep(_summary(plan, tree), tree, folder, fresh=False)
 
@@ -160,7 +164,8 @@ def _progress(plan: Plan, statuses: dict[int, str], queue: Queue) -> Progress:
 def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
     """The data set on disk; then the chunks, which it holds all of, are gone."""
     provenance = stored_table(folder).get("provenance", environment())
-    without = Chunk(lost, [{"status": LOST}] * len(lost), {}, {})
+    places = [plan.grid.values(member) for member in lost]
+    without = Chunk(lost, places, [{"status": LOST}] * len(lost), {}, {})
     tree = gather(plan, [*read_chunks(folder), without], attributes(plan, provenance))
     summary = _summary(plan, tree)
     if not lost:
@@ -187,7 +192,7 @@ def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
     bounds = parse_bounds(plan.table.get("expect", {}))
     verdicts = {}
     for path, bound in bounds.items():
-        name = f"expect.{path}.ok"
+        name = variable_name(f"expect.{path}.ok")
         kept = figures[name].values == 1 if name in figures else None
         broken = plan.grid.size if kept is None else int((~kept).sum())
         verdicts[path] = {"bound": bound, "broken": broken, "ok": broken == 0}
