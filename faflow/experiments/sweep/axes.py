@@ -153,9 +153,8 @@ def labels(values: Sequence[Any]) -> list[Any]:
     found = [label(value) for value in values]
     if len({isinstance(item, str) for item in found}) > 1:
         found = [str(item) for item in found]
-    if len(set(found)) < len(found):  # "3-4" beside [3, 4], or 1 beside 1.0
-        found = [json.dumps(value) for value in values]
-    return found
+    exact = [json.dumps(value, sort_keys=True) for value in values]
+    return found if len(set(found)) == len(set(exact)) else exact  # 1 and 1.0, "3-4" and [3, 4]
 
 
 def _numbers(key: str, values: tuple[Any, ...]) -> bool:

@@ -18,9 +18,9 @@ from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..schema import SweepSection
 from ..summary import Seconds
+from .missing import REFUSED
 
 BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
-REFUSED = "refused"  # the status of a member whose config turns out not to fit
 GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
 NEURON = "neuron"  # what dimensions of records are called that have an entry per neuron
 ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member

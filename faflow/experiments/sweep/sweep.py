@@ -19,17 +19,17 @@ from ..summary import SCHEMA, environment
 from .batches import forget_batches, store_batches, stored_batches
 from .chunks import CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
+from .distribution import Members
 from .drive import Driver
 from .engines import cores, one_thread_each
 from .figures import PENDING, variable_name
 from .folder import check_names, full, is_done, open_folder, stored_plan, stored_table
 from .gather import attributes, gather
-from .member import REFUSED
+from .missing import LOST, REFUSED, refusals
 from .plan import ASK, Plan
 from .queue import Queue
 from .records import check_zarr, read_records, write_records
 
-LOST = "worker-lost"  # the status of a member whose worker died whenever it was tried
 _EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 
 
@@ -145,7 +145,9 @@ def _run(
                 store_batches(folder, known := {**known, report.task.program: report.batch})
                 continue
             statuses |= dict(zip(report.task.members, report.statuses, strict=True))
-            tell(_progress(plan, statuses, queue))
+            tell(_progress(plan, statuses, queue, len(driver.lost)))
+    if driver.lost:
+        tell(_progress(plan, statuses, queue, len(driver.lost)))
     return driver.lost
 
 
@@ -156,8 +158,8 @@ def _left(members: Sequence[int], size: int | None, statuses: Mapping[int, str])
     return [m for batch in batches if not all(n in statuses for n in batch) for m in batch]
 
 
-def _progress(plan: Plan, statuses: dict[int, str], queue: Queue) -> Progress:
-    failed = sum(status in _EARLY for status in statuses.values())
+def _progress(plan: Plan, statuses: dict[int, str], queue: Queue, lost: int = 0) -> Progress:
+    failed = lost + sum(status in _EARLY for status in statuses.values())
     return Progress(len(statuses), failed, plan.grid.size, queue.seconds_left())
 
 
@@ -189,6 +191,8 @@ def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
         "axes": {axis.name: axis.size for axis in plan.grid.axes},
         "statuses": dict(sorted(statuses.items())),
     }
+    if told := refusals(Members(tree)):
+        summary["refused"] = [refusal._asdict() for refusal in told]
     bounds = parse_bounds(plan.table.get("expect", {}))
     verdicts = {}
     for path, bound in bounds.items():
