@@ -15,8 +15,8 @@ FEW = 4  # values of a parameter, or messages, that are listed
 UNRECORDED = "not recorded"
 HELP = {
     "too-few-points": "raise flow.saves",
-    "not-decaying": "raise flow.t1",
-    "not-exponential": "raise flow.t1",
+    "not-decaying": "run longer (flow.t1, flow.stop)",
+    "not-exponential": "run longer (flow.t1, flow.stop)",
     "floor-reached": "tighten flow.rtol, or set flow.tail",
     PENDING: "the same command goes on",
     LOST: "the same command tries again",
@@ -66,13 +66,13 @@ def the_others(members: Members, known: np.ndarray, why: np.ndarray) -> str:
 
 
 def where(members: Members, chosen: np.ndarray) -> str:
-    """By axis: the values at which members are `chosen`, for every parameter along which they are
-    not spread evenly; "" if there is none."""
+    """By axis: the values at which members are `chosen`, for every parameter of which some value
+    has none of them, or all; "" if there is none."""
     parts = []
     for i, parameter in enumerate(members.parameters):
         rows = np.moveaxis(chosen, i, 0).reshape(parameter.size, -1)
         counts, each = rows.sum(axis=1), rows.shape[1]
-        if len(set(counts.tolist())) < 2:
+        if counts.all() and (np.all(counts == each) or not np.any(counts == each)):
             continue
         told = [
             f"{name} ({count} of {each})"
