@@ -1,9 +1,9 @@
 """Members of the shipped sweeps beside single runs of their own configs, to the bit.
 
 `python benchmarks/sweep_members.py [--members 16] [--folder DIR]` in the development environment.
-Runs configs/sweep_exponents.toml and configs/sweep_theorem1.toml by the command line with two worker
-processes (or finds them in DIR), draws members at random, by their labels in the data set, and runs
-each config by `faflow.run`, the values set as a user would with --set. Every figure of the summary
+Runs configs/sweep_exponents.toml and configs/sweep_theorem1.toml by the command line with two
+worker processes (or finds them in DIR), draws members at random, finds them by their labels in the
+data set, and runs each config by `faflow.run`, the values set as a user would with --set. Every figure of the summary
 but seconds, and every record, has to be the same number. Writes results/sweep_members.md.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine_line
-from measuring import RESULTS
+from measuring import RESULTS, markdown
 
 import faflow
 from faflow.experiments import in_precision, plan_of
@@ -101,11 +101,11 @@ def main() -> None:
             command += ["--out", str(folder / name), "--workers", "2", "--no-figures", "--json"]
             subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
             rows.append({"sweep": name} | differences(name, folder / name, given.members, rng))
-    keys = list(rows[0])
+    about = "Members drawn at random; numbers of their summaries and records, but seconds, and how "
+    about += "many of them are not the same to the bit."
+    table = markdown(rows, tuple(rows[0]))
     lines = ["# Members of the shipped sweeps beside single runs", "", machine_line() + ".", "",
-             "Members drawn at random; numbers of their summaries and records, but seconds, that are "
-             "not the same to the bit.", "", "| " + " | ".join(keys) + " |", "|---" * len(keys) + "|",
-             *("| " + " | ".join(str(row[key]) for key in keys) + " |" for row in rows), ""]  # fmt: skip
+             about, "", table, ""]  # fmt: skip
     (RESULTS / "sweep_members.md").write_text("\n".join(lines))
     print("\n".join(lines))
     sys.exit(any(row["different"] for row in rows))

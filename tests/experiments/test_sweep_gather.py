@@ -2,7 +2,6 @@
 any type, and folders whose labels can't be trusted."""
 
 import json
-import os
 import tomllib
 from pathlib import Path
 
@@ -13,8 +12,11 @@ import tomli_w
 import faflow
 from faflow.cli import _bar, main
 from faflow.experiments import ConfigError, plan_of, run_sweep, sweep_rows
-from faflow.experiments.sweep.chunks import chunk_paths, read_chunk, write_chunk
+from faflow.experiments.sweep.chunks import Chunk, chunk_paths, read_chunk, write_chunk
 from faflow.experiments.sweep.figures import figures, flat_figures
+from faflow.experiments.sweep.gather import gather
+from faflow.experiments.sweep.member import Variable
+from faflow.experiments.sweep.plan import Plan
 from faflow.experiments.sweep.sweep import Progress
 
 PLAIN = """
@@ -124,7 +126,9 @@ def test_older_folders_are_told_from_mixed_up_ones(zarr: bool, here: Path) -> No
     swept(PLAIN + stored + MIXED_UP, "whole")
     as_of_old(Path("whole"))
     for folder in ("parts", "whole"):
-        with pytest.raises(ConfigError, match=r"older faflow, which may have mixed up its mem.* run"):
+        with pytest.raises(
+            ConfigError, match=r"older faflow, which may have mixed up its mem.* run"
+        ):
             faflow.open(folder)
         with pytest.raises(ConfigError, match=r"older faflow.*--replace"):
             swept(PLAIN + stored + MIXED_UP, folder)
@@ -191,7 +195,7 @@ def test_reading_a_sweep_runs_no_code_of_its_config(here: Path) -> None:
 
 def test_weights_of_nets_of_all_shapes(here: Path) -> None:
     """They died of W1 with 2 rows and with 4, after all members had run."""
-    grid = '[sweep]\nweights = true\n[sweep.product]\nseed = {count = 2}\n'
+    grid = "[sweep]\nweights = true\n[sweep.product]\nseed = {count = 2}\n"
     grid += '"network.widths" = [[2, 2, 1], [2, 3, 1], [2, 3, 2, 1]]\n'
     final = swept(PLAIN + grid).records["final"].to_dataset()
     for widths in ([2, 2, 1], [2, 3, 1], [2, 3, 2, 1]):
@@ -247,7 +251,21 @@ def test_projected_beside_not(here: Path) -> None:
     assert rows["laws.layer-balance.relative_drift"]["of"] == "2 of 4"
 
 
-LEAVES = [1, 2.5, None, True, False, "word", [1.0, 2.0], [], [None, 3], {"a": 1}, {}, ["x", 1], "gone"]
+LEAVES = [
+    1,
+    2.5,
+    None,
+    True,
+    False,
+    "word",
+    [1.0, 2.0],
+    [],
+    [None, 3],
+    {"a": 1},
+    {},
+    ["x", 1],
+    "gone",
+]
 
 
 @pytest.mark.parametrize("section", ["laws", "alignment", "solver", "odd"])
@@ -281,6 +299,27 @@ def test_a_list_beside_a_number_is_told_in_words() -> None:
     assert flat_figures({"odd": {"a/b": [1, [2, "w"]]}}) == {
         "odd.a|b.0": 1, "odd.a|b.1.0": 2, "odd.a|b.1.1": "w",
     }  # fmt: skip
+
+
+def test_no_dimension_is_called_as_an_axis_is(tmp_path: Path) -> None:
+    """Simulations are over seeds of their own; and records of other shapes are other records."""
+    plan = Plan(tomllib.loads(PLAIN + "[sweep.product]\nseed = {count = 2}\n"), tmp_path, "x")
+
+    def chunk(member: int, **records) -> Chunk:
+        arrays = {f"simulation/{name}": Variable(("member", *dims), np.ones((1, *shape)), {})
+                  for name, (dims, shape) in records.items()}  # fmt: skip
+        return Chunk([member], [{"seed": member}], [{"status": "completed"}], arrays, {})
+
+    one = chunk(0, losses=(("seed", "time"), (3, 2)), odd=(("time",), (2,)))
+    other = chunk(1, losses=(("seed", "time"), (4, 2)), odd=(("time", "layer"), (2, 5)))
+    found = gather(plan, [other, one], {})["simulation"]
+    assert found["losses"].dims == ("seed", "seed_of_simulation", "time")
+    assert np.isfinite(found["losses"]).sum(["seed_of_simulation", "time"]).values.tolist() == [
+        6,
+        8,
+    ]
+    assert np.isfinite(found["odd"].values[:, 0]).tolist() == [True, False]
+    assert found["odd_2d"].dims == ("seed", "time", "layer")
 
 
 # ---- what is said of them -----------------------------------------------------------------------

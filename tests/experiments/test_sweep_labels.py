@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import faflow
-from faflow.experiments import ConfigError, dump, plan_of, run_sweep
+from faflow.experiments import dump, plan_of, run_sweep
 from faflow.experiments.sweep import member, work
 from faflow.experiments.sweep.plan import Plan
 
@@ -47,7 +47,7 @@ RANGES = {
 
 
 class Drawn(NamedTuple):
-    """A [sweep] as TOML, and what is meant: for every axis the values of its keys, place by place."""
+    """A [sweep] as TOML, and what is meant: for every axis the values of its keys, by place."""
 
     text: str
     axes: list[list[dict[str, Any]]]
@@ -63,8 +63,12 @@ def drawn(rng: random.Random) -> Drawn:
         columns = {key: rng.choices(POOL[key], k=length) for key in zipped}
         columns[zipped[0]] = rng.sample(POOL[zipped[0]], k=min(length, len(POOL[zipped[0]])))
         columns[zipped[1]] = columns[zipped[1]][: len(columns[zipped[0]])]
-        axes.append([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
-        text += written("sweep.zip", {key: json.dumps(column) for key, column in columns.items()}, rng)
+        axes.append(
+            [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        )
+        text += written(
+            "sweep.zip", {key: json.dumps(column) for key, column in columns.items()}, rng
+        )
     values, told = {}, {}
     for key in product:
         values[key], told[key] = list(POOL[key]), json.dumps(POOL[key])

@@ -195,7 +195,9 @@ def test_a_broken_law_is_marked(tmp_path) -> None:
 def test_nothing_is_said_of_others_where_there_are_none(tmp_path) -> None:
     made = swept.sweep(tmp_path, TWELVE)
     assert all(not row.get("the others") for row in report(made).values())
-    assert all("would help" not in row for row in [*fit_distribution(made), *drift_distribution(made)])
+    assert all(
+        "would help" not in row for row in [*fit_distribution(made), *drift_distribution(made)]
+    )
 
 
 def test_labels_have_the_digits_that_tell_them_apart(tmp_path) -> None:

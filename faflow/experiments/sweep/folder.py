@@ -21,7 +21,9 @@ from .plan import Plan
 from .records import are_there
 
 _FILES = frozenset({"task.file", "init.file", "feedback.file"})
-_OLDER = "a sweep by an older faflow, which may have mixed up its members (their axes had two orders)"
+_OLDER = (
+    "a sweep by an older faflow, which may have mixed up its members (their axes had two orders)"
+)
 
 
 def open_folder(plan: Plan, folder: Path, replace: bool) -> None:

@@ -33,7 +33,7 @@ def gather(plan: Plan, chunks: Iterable[Chunk], attrs: Mapping[str, str]) -> xr.
     ConfigError if a member's own values are not those of its place."""
     chunks = sorted(chunks, key=lambda chunk: chunk.members[:1])
     for chunk in chunks:
-        _check_places(plan.grid, chunk)
+        check_places(plan.grid, chunk)
     shape, axes = plan.grid.shape, tuple(axis.name for axis in plan.grid.axes)
     summaries = {
         member: summary
@@ -54,7 +54,8 @@ def gather(plan: Plan, chunks: Iterable[Chunk], attrs: Mapping[str, str]) -> xr.
     return tree
 
 
-def _check_places(grid: Grid, chunk: Chunk) -> None:
+def check_places(grid: Grid, chunk: Chunk) -> None:
+    """ConfigError if a member's own values are not those of its place in the grid."""
     for member, told in zip(chunk.members, chunk.places, strict=True):
         wanted = grid.values(member)
         for key in wanted.keys() | told.keys():
@@ -176,7 +177,9 @@ def _filled(
     whole = np.full(size, "", dtype=object) if words else np.full(size, np.nan)
     for piece in alike:
         places = [
-            range(length) if dim not in merged else [merged[dim].index(name) for name in names or ()]
+            range(length)
+            if dim not in merged
+            else [merged[dim].index(name) for name in names or ()]
             for dim, length, names in zip(dims, piece.values.shape[1:], piece.names, strict=True)
         ]
         whole[np.ix_(piece.members, *places)] = piece.values

@@ -24,7 +24,7 @@ from .drive import Driver
 from .engines import cores, one_thread_each
 from .figures import PENDING, variable_name
 from .folder import check_names, full, is_done, open_folder, stored_plan, stored_table
-from .gather import attributes, gather
+from .gather import attributes, check_places, gather
 from .missing import LOST, REFUSED, refusals
 from .plan import ASK, Plan
 from .queue import Queue
@@ -128,11 +128,11 @@ def _run(
     tell: Tell,
 ) -> list[int]:
     """Run all members that no chunk holds; those that could not be run are returned."""
-    statuses = {
-        member: summary["status"]
-        for chunk in read_chunks(folder, repair)
-        for member, summary in zip(chunk.members, chunk.summaries, strict=True)
-    }
+    statuses: dict[int, str] = {}
+    for chunk in read_chunks(folder, repair):
+        check_places(plan.grid, chunk)
+        told = zip(chunk.members, chunk.summaries, strict=True)
+        statuses |= {member: summary["status"] for member, summary in told}
     known, given = stored_batches(folder), plan.section.batch
     batches = [known.get(i) if given == "auto" else given for i in range(len(plan.programs))]
     left = [_left(*each, statuses) for each in zip(plan.programs, batches, strict=True)]
