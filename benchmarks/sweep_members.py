@@ -3,8 +3,9 @@
 `python benchmarks/sweep_members.py [--members 16] [--folder DIR]` in the development environment.
 Runs configs/sweep_exponents.toml and configs/sweep_theorem1.toml by the command line with two
 worker processes (or finds them in DIR), draws members at random, finds them by their labels in the
-data set, and runs each config by `faflow.run`, the values set as a user would with --set. Every figure of the summary
-but seconds, and every record, has to be the same number. Writes results/sweep_members.md.
+data set, and runs each config by `faflow.run`, the values set as a user would with --set. Every
+figure of the summary but seconds, and every record, has to be the same number. Writes
+results/sweep_members.md.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine_line
-from measuring import RESULTS, markdown
 
 import faflow
 from faflow.experiments import in_precision, plan_of
@@ -24,6 +24,7 @@ from faflow.experiments.sweep.axes import labels
 from faflow.experiments.sweep.figures import flat_figures
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 SWEEPS = ("sweep_exponents", "sweep_theorem1")
 TIMES = ("solver.seconds", "solver.compile_seconds")
 
@@ -103,9 +104,10 @@ def main() -> None:
             rows.append({"sweep": name} | differences(name, folder / name, given.members, rng))
     about = "Members drawn at random; numbers of their summaries and records, but seconds, and how "
     about += "many of them are not the same to the bit."
-    table = markdown(rows, tuple(rows[0]))
+    cells = [list(rows[0]), ["---"] * len(rows[0]), *(map(str, row.values()) for row in rows)]
+    table = ["| " + " | ".join(line) + " |" for line in cells]
     lines = ["# Members of the shipped sweeps beside single runs", "", machine_line() + ".", "",
-             about, "", table, ""]  # fmt: skip
+             about, "", *table, ""]  # fmt: skip
     (RESULTS / "sweep_members.md").write_text("\n".join(lines))
     print("\n".join(lines))
     sys.exit(any(row["different"] for row in rows))
