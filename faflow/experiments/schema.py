@@ -214,14 +214,16 @@ class ObserveSection(AbstractSection):
 
 class SweepSection(AbstractSection):
     """[sweep]: `product`, `zip`: config keys and the values that members of a sweep take
-    (sweep/axes.py); `weights`: every member's final weights are stored; `neurons`: so are records
-    that have an entry per neuron or pair of neurons, as some laws do, at every save; `zarr`: the
-    data set is stored as Zarr, in compressed pieces, instead of netCDF; `batch`: members that are
-    integrated at once, by vmap, over all devices there are: one on CPUs, measured on
-    accelerators, unless given."""
+    (sweep/axes.py); `order`: all these keys in the order of the axes, where that is not the one
+    they are written in (stored sweeps say it: TOML moves tables about); `weights`: every member's
+    final weights are stored; `neurons`: so are records that have an entry per neuron or pair of
+    neurons, as some laws do, at every save; `zarr`: the data set is stored as Zarr, in compressed
+    pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap, over all
+    devices there are: one on CPUs, measured on accelerators, unless given."""
 
     product: Table = {}
     zip: Table = {}
+    order: tuple[str, ...] | None = None
     weights: bool = False
     neurons: bool = False
     zarr: bool = False
