@@ -56,7 +56,8 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     over = accepted | hopeless | ~room
     choice = jnp.select([over, asks, back, asks_rule], [4, 1, 3, 2], 0)
     # A pair that was doubted, and rightly; else one of those that were.
-    doubts = jnp.argmax(2 * (plan.doubted & other) + plan.doubted).astype(plan.torn.dtype)
+    rightly = plan.doubted & other
+    doubts = jnp.argmax(jnp.where(jnp.any(rightly), rightly, plan.doubted)).astype(plan.torn.dtype)
     place = jnp.where(twofold, doubts, plan.torn)
     is_first = forked & (now.events.forks == 0)
     chosen = settle(now, motion, accepted & room)
