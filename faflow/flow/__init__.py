@@ -53,3 +53,4 @@ from .served import check_implicit as check_implicit
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg
+from .tolerance import SMALL as SMALL
