@@ -81,7 +81,7 @@ def off(found, right):
 def check(solver, saves, rtol):
     for number, (weights, x, y, t1, right) in enumerate(flows()):
         found = end_of(weights, x, y, t1, saves, solver=solver, rtol=rtol)
-        assert off(found, right) < 100 * rtol, (number, off(found, right) / rtol)
+        assert off(found, right) < 100 * rtol, (solver, number, off(found, right) / rtol)
 
 
 @pytest.mark.parametrize(("solver", "saves"), [("tsit5", 2), ("tsit5", 50), ("bdf", 2)])
@@ -100,7 +100,9 @@ def test_through_saddles_by_every_other_solver(solver, saves):
 @pytest.mark.parametrize("saves", [2, 50])
 @pytest.mark.parametrize("solver", LOOSE)
 def test_through_saddles_by_solvers_of_low_order_and_implicit_ones(solver, saves):
-    check(solver, saves, 1e-6)
+    """rkc2 takes rtol^(-1/3) steps an e-folding, each of which is wrong by rtol at most: it is for
+    a few digits."""
+    check(solver, saves, 1e-4 if solver == "rkc2" else 1e-6)
 
 
 def test_one_layer_of_ordinary_size_before_two_small_ones():
