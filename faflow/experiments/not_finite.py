@@ -4,7 +4,9 @@ import jax
 import numpy as np
 
 from .._results import Outcome
+from .._types import PyTree
 from ..flow import FlowProblem, FlowSolution
+from ..networks import AbstractNetwork
 from .resolve import Resolved
 
 BEYOND = np.geomspace(1e-14, 1e-2, 13)  # of the weights: how far ahead is looked
@@ -38,10 +40,11 @@ def about_not_finite(
     return f" ({named})"
 
 
-def _named(network) -> list[tuple[str, np.ndarray]]:
-    layers = [(f"W{i + 1}", leaf) for i, leaf in enumerate(network.weights)]
-    return [*layers, *((f"b{i + 1}", leaf) for i, leaf in enumerate(network.biases))]
+def _named(network: AbstractNetwork) -> list[tuple[str, np.ndarray]]:
+    layers = [(f"W{i + 1}", np.asarray(leaf)) for i, leaf in enumerate(network.weights)]
+    biases = [(f"b{i + 1}", np.asarray(leaf)) for i, leaf in enumerate(network.biases)]
+    return layers + biases
 
 
-def _norm(tree) -> float:
+def _norm(tree: PyTree) -> float:
     return float(np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(tree))))

@@ -29,8 +29,10 @@ def test_it_is_named(config: Path, capsys) -> None:
         ["run", str(config), "--json", "--no-figures", "--replace", "--set",
          "rule.kind=mine.py:Wall", "observe.names=['loss']", "expect={}"]
     )  # fmt: skip
-    summary = json.loads(capsys.readouterr().out)
-    assert code == 3 and summary["status"] == "not-finite"
+    told = capsys.readouterr()
+    assert code == 3, told.err
+    summary = json.loads(told.out)
+    assert summary["status"] == "not-finite"
     assert abs(summary["loss"]["final"] / summary["loss"]["initial"] - 0.8) < 1e-6
     said = next(line for line in summary["warnings"] if "not finite" in line)
     assert "W2" in said and "W1" not in said and "the user's rule mine.py:Wall" in said
