@@ -19,7 +19,7 @@ from .._results import Outcome
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
-from ..observables import KinkCounter
+from ..observables import KinkCount, KinkCounter
 from ..rules import Forecast
 from ..solvers import (
     AbstractCountingSolver,
@@ -192,9 +192,6 @@ class Stepper(eqx.Module):
             now.counts.rejected + (~keep).astype(int),
             now.counts.evaluations + self._cost(solver, now.solver_state, solver_state),
         )
-        kinks = now.kinks
-        if kinks is not None:
-            kinks = self.kink_counter.update(kinks, self.weights_of(state), self.problem.data)
         after = now._replace(
             t=t,
             dt=dt,
@@ -204,13 +201,18 @@ class Stepper(eqx.Module):
             controller_state=controller_state,
             made_jump=jnp.asarray(made_jump) & ~failed,
             counts=counts,
-            kinks=kinks,
+            kinks=self._kinks(now, state),
             outcome=outcome,
             meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
             pace=self.tolerance.moved(now.pace, state - now.state, end - now.t, keep),
             broken=~finite,
         )
         return after._replace(watch=self._watched(after, solver, inside, end - now.t, keep))
+
+    def _kinks(self, now: Carry, state: Array) -> KinkCount | None:
+        if now.kinks is None:
+            return None
+        return self.kink_counter.update(now.kinks, self.weights_of(state), self.problem.data)
 
     def _solver(self, tolerances: tuple[Scalar, ...] = ()) -> diffrax.AbstractSolver:
         solver = self.numerics.build_solver(*tolerances)

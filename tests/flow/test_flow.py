@@ -143,7 +143,7 @@ def test_a_wall_of_nan_ends_as_not_finite(solver):
 
 
 def test_a_wall_of_nan_at_fixed_steps_and_in_the_exact_flow():
-    """The same at steps of 0.03; and a rule whose deltas are nan once W_2 > 1.2, stepped exactly."""
+    """The same at steps of 0.03; and a rule whose deltas are nan beyond W_2 = 1.2, exactly."""
     problem = scalar(lambda w: jnp.where(w < 2, 1.0, jnp.nan))
     fixed = integrate(problem, TIMES, OBSERVABLES, Numerics(step=0.03), throw=False)
     assert outcome(fixed) is Outcome.NOT_FINITE
