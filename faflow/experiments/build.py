@@ -348,7 +348,8 @@ def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, Ab
 def _numerics(resolved: Resolved) -> Numerics:
     flow, stop = resolved.flow, resolved.flow.stop
     given = {k: v for k, v in stop.model_dump().items() if v is not None}
-    numbers: dict[str, Any] = {name: getattr(flow, name) for name in ("rtol", "atol", "step")}
+    names = ("rtol", "atol", "atol_scales", "step")
+    numbers: dict[str, Any] = {name: getattr(flow, name) for name in names}
     return Numerics(
         **numbers,
         solver=_solver(resolved),

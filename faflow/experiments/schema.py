@@ -142,7 +142,8 @@ class FlowSection(AbstractSection):
     """[flow]: how far, how densely recorded, how accurately.
 
     `kinks`: how a kinked activation is integrated (experiments/kinks.py). `exact` and `smooth` are
-    for these values of it only. `atol` is rtol / 100 unless given. `polish`: look for the fixed
+    for these values of it only. `atol` is rtol / 100 unless given; `atol_scales`: less where the
+    weights start small (flow/tolerance.py), unless atol is given. `polish`: look for the fixed
     point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
     put the weights back onto the rule's laws after every step, so that their drift says nothing.
     `block`: samples whose activations are there at once (absent: all). `devices`: of every process,
@@ -156,6 +157,7 @@ class FlowSection(AbstractSection):
     solver: str = "auto"
     rtol: Tolerance | None = None
     atol: Positive | None = None
+    atol_scales: bool | None = None
     step: Positive | None = None
     max_steps: Count = 1_000_000
     kinks: Literal["auto", "exact", "plain", "smooth"] = "auto"

@@ -13,6 +13,7 @@ from .._types import Times
 from ..observables import AbstractObservable
 from ..solvers import BDF, Demand
 from .automatic import choose_on_the_way, is_automatic
+from .carry import Carry, Standing, standing
 from .multistep import MultistepStepper
 from .piecewise import check_exact, exact_course
 from .problem import FlowProblem, Numerics
@@ -20,7 +21,7 @@ from .projection import check_projection
 from .recording import Course, Row, ended, to_next_save
 from .served import check_implicit
 from .solution import FlowError, FlowSolution
-from .stepping import Carry, Standing, Stepper, standing
+from .stepping import Stepper
 
 Observables = Mapping[str, AbstractObservable]
 

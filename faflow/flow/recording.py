@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from .._results import Outcome
 from .._types import Array, Integer, Scalar, Times
+from .carry import RUNNING
 from .solution import unreached
-from .stepping import RUNNING
 
 
 class Row(NamedTuple):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
-from ..stepping import RUNNING
+from ..carry import RUNNING
 from .decide import begin
 from .land import place
 from .pivot import after_pivot, after_stroke
@@ -49,13 +49,16 @@ def advance(
         branches = [lambda n, l, f=f: f(setting, n, l) for f in follow]
         later = jax.lax.switch(now.phase, branches, now, look)
         # The log is long: it stays outside the branches, which copy what they return.
-        return judge(setting, now, later), write(log, now.t, now.mode, later.mode)
+        later = judge(setting, now, later, look.motion)
+        return later, write(log, now.t, now.mode, later.mode)
 
     return jax.lax.while_loop(unfinished, round_of, (state, log))
 
 
 def _look(setting: Setting, now: State, target: Scalar, tail: Scalar) -> Look:
     here, mode = now.here, now.mode
+    if now.hunt is not None:
+        target = jnp.minimum(target, now.hunt.bracket.aim())
     ahead, _ = next_crossing(mode.above, here.h, here.speed, ~(mode.sliding | here.near))
     wanted = jnp.where(now.cap < jnp.inf, now.cap, jnp.minimum(now.dt, REACH * ahead))
     last = now.t + 1.0001 * wanted >= target

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, PyTree, Scalar
+from ..carry import Counts
 from ..events import EventCounts
-from ..stepping import Counts
+from ..stops import Hunt
 from .field import Motion
 from .mode import Mode
 from .ties import Surfaces
@@ -98,7 +99,7 @@ class State(NamedTuple):
 
     `dt`: the step the error allows; `cap`: the longest next trial, cut at a root (inf: none);
     `moved`: time since the last decision; `stalled`: decisions in a row without progress; `missed`:
-    landings in a row that failed.
+    landings in a row that failed; `hunt`: for a stop, if one is watched.
     """
 
     t: Scalar
@@ -120,3 +121,4 @@ class State(NamedTuple):
     fork_time: Scalar
     fork_pair: Integer
     meter: PyTree
+    hunt: Hunt | None = None

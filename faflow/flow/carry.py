@@ -1,0 +1,83 @@
+"""What a flow carries from one step to the next, and what it leaves to another solver."""
+
+from typing import NamedTuple
+
+from .._types import Array, Flag, Integer, PyTree, Scalar
+from ..observables import KinkCount
+from ..solvers import StiffnessWatch
+from .stops import Hunt
+from .tolerance import Pace
+
+RUNNING = -1
+STIFF = -2  # ended here for another solver to go on
+
+
+class ImplicitCounts(NamedTuple):
+    """What a method with a Jacobian did besides: Newton iterations, products with the Jacobian,
+    dense Jacobians and their factorisations."""
+
+    iterations: Integer
+    products: Integer
+    jacobians: Integer
+    factorisations: Integer
+
+
+class Counts(NamedTuple):
+    """Work done so far; `evaluations` of the field count the solver's, the first step's choice and
+    the steady-state watch (0 where the solver can't say: implicit Runge-Kutta methods).
+    `implicit`: of multistep methods only."""
+
+    accepted: Integer
+    rejected: Integer
+    evaluations: Integer
+    implicit: ImplicitCounts | None = None
+
+
+class Carry(NamedTuple):
+    """Everything a flow needs to go on from time t. `state`: the leaves of the rule's state in one
+    vector, whose entries a step combines at once; `size`: its norm. `broken`: the last step tried
+    left the finite numbers. `hunt`: for a stop, if one is watched."""
+
+    t: Scalar
+    dt: Scalar
+    state: Array
+    size: Scalar
+    solver_state: PyTree
+    controller_state: PyTree
+    made_jump: Flag
+    counts: Counts
+    kinks: KinkCount | None
+    first_dt: Scalar
+    peak_speed: Scalar
+    outcome: Integer
+    meter: PyTree
+    pace: Pace
+    broken: Flag
+    hunt: Hunt | None = None
+    watch: StiffnessWatch | None = None
+
+
+class Standing(NamedTuple):
+    """Where a flow stands, in terms that every solver understands: enough to go on from there.
+    `demanded`: the steps from here to the end that stability would demand of the last solver, if it
+    was watched."""
+
+    t: Scalar
+    state: Array
+    peak_speed: Scalar
+    pace: Pace
+    counts: Counts
+    demanded: Scalar | None
+
+
+def standing(carry: Carry) -> Standing:
+    demanded = None if carry.watch is None else carry.watch.demanded
+    return Standing(carry.t, carry.state, carry.peak_speed, carry.pace, carry.counts, demanded)
+
+
+def added(counts: Counts, before: Counts) -> Counts:
+    return counts._replace(
+        accepted=counts.accepted + before.accepted,
+        rejected=counts.rejected + before.rejected,
+        evaluations=counts.evaluations + before.evaluations,
+    )
