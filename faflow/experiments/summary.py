@@ -16,6 +16,7 @@ from .._results import Outcome
 from ..analysis import (
     ExponentPrediction,
     alignment_certificate,
+    certificate_law,
     factorisation_report,
     fit_exponent,
     forecast_error,
@@ -24,7 +25,7 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution, ImplicitCounts, KinkError, Leg, Polished
+from ..flow import FlowProblem, FlowSolution, ImplicitCounts, KinkError, Leg, Polished
 from ..networks import AbstractNetwork
 from ..population import AbstractPopulationRule
 from ..rules import Momentum, bare
@@ -78,9 +79,10 @@ def summarise(
         "loss": _loss(experiment, solution),
         "solver": _solver(resolved, experiment, solution, seconds),
     }
+    laws = _laws(resolved, experiment, solution)
     sections = {
-        "laws": _laws(resolved, experiment, solution),
-        "alignment": _alignment(experiment, solution),
+        "laws": laws,
+        "alignment": _alignment(resolved, experiment, solution, laws),
         "exponent": _exponent(resolved, experiment, solution),
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
@@ -227,7 +229,9 @@ def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) ->
     return found
 
 
-def _alignment(experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
+def _alignment(
+    resolved: Resolved, experiment: Experiment, solution: FlowSolution, laws: Mapping[str, Any]
+) -> dict[str, Any] | None:
     record = solution.records.get("alignment")
     if record is None:
         return None
@@ -238,17 +242,30 @@ def _alignment(experiment: Experiment, solution: FlowSolution) -> dict[str, Any]
         "inner_minimum": inner[reached].min(axis=0),
         "certified": False,
     }
+    law, why = certificate_law(problem.rule, problem.weights, problem.feedback.form)
+    if law is not None and not _is_kept(law, resolved, problem, laws):
+        why = "the rule claims a layer balance that its field breaks"
+    if why:
+        return section | {"no_floor": why}
     certificate = alignment_certificate(
         problem.rule, problem.weights, problem.feedback,
         inner_over_time=inner, reached=reached, data=problem.data,
     )  # fmt: skip
-    if certificate is not None:
-        section |= {
-            "floor": certificate.floor,
-            "certified": bool(certificate.certified),
-            "held": bool(certificate.held),
-        }
-    return section
+    assert certificate is not None  # there is a law
+    return section | {
+        "floor": certificate.floor,
+        "certified": certificate.certified,
+        "held": certificate.held,
+    }
+
+
+def _is_kept(law, resolved: Resolved, problem: FlowProblem, laws: Mapping[str, Any]) -> bool:
+    """Whether the rule's layer balance is kept: as found among the laws recorded, or measured."""
+    told = laws.get("layer-balance", {})
+    if told.get("claimed"):
+        return told["kept"]
+    near = rates_near({"law": law}, problem)
+    return are_kept(near, KEPT[resolved.config.precision])["law"]
 
 
 def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:

@@ -91,6 +91,8 @@ def _alignment_line(alignment: Mapping[str, Any]) -> str:
         word = "certified" if alignment["certified"] else "no certificate"
         held = "held" if alignment["held"] else "NOT HELD"
         text += f"; floor {number(alignment['floor'])} ({word}, {held})"
+    if "no_floor" in alignment:
+        text += f"; no floor: {alignment['no_floor']}"
     return text
 
 
