@@ -76,6 +76,8 @@ def predict_exponent(
     last = data.residual(data.outputs(weights))
     if not frobenius(first) > 0:
         return _none("unavailable", "the residual is zero")
+    if not np.isfinite(frobenius(last)):
+        return _none("unavailable", "the residual is not finite")
     if start is not None and frobenius(last) > 1e-3 * frobenius(first):
         return _none("residual-stays", "residual does not vanish")
     if not isinstance(rule, AbstractWeightRule):

@@ -131,7 +131,5 @@ def test_direct_feedback_has_one_floor_in_a_gated_network_too() -> None:
 def test_inner_products_that_are_no_numbers_hold_no_floor() -> None:
     net, feedback, data = setting(FeedbackAlignment(), DEPTHS[2], "linear")
     inner = np.array([[10.0], [np.nan]])
-    found = alignment_certificate(
-        FeedbackAlignment(), net, feedback, inner, np.ones(2, bool), data
-    )
+    found = alignment_certificate(FeedbackAlignment(), net, feedback, inner, np.ones(2, bool), data)
     assert found is not None and not found.held
