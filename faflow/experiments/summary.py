@@ -43,6 +43,7 @@ from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
 
 SCHEMA = 1
+PLATEAU = 1e-13  # of the largest residual: a floor above this was found, not assumed
 MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
 
 
@@ -273,7 +274,9 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
         return None
     problem, reached = experiment.problem, np.asarray(solution.reached)
     residual = np.asarray(solution.records["residual"])[reached]
-    fit = fit_exponent(np.asarray(solution.ts)[reached], residual)
+    instantaneous = solution.records.get("exponent")
+    pull = None if instantaneous is None else np.asarray(instantaneous)[reached]
+    fit = fit_exponent(np.asarray(solution.ts)[reached], residual, pull=pull)
     start = (problem.weights, problem.feedback)
     end = (solution.weights, solution.feedback)
     rule = bare(problem.rule)
@@ -283,9 +286,11 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
     else:
         what = "the velocity is not known from the weights alone"
         predicted = ExponentPrediction(math.nan, math.nan, "unavailable", 0, what)
+    if predicted.status == "residual-stays" and fit.floor > PLATEAU * np.max(residual):
+        # The pull was not recorded (momentum); the field says that it is no noise.
+        fit = fit._replace(status="residual-stays")
     rate = float(predicted.rate)
     both = fit.status == "ok" and predicted.status == "ok"
-    instantaneous = solution.records.get("exponent")
     section = {
         "observable": "residual",
         "rate": fit.rate,
@@ -297,7 +302,7 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
         "predicted_status": predicted.status,
         "predicted_by": predicted.method,
         "relative_error": abs(fit.rate - rate) / rate if both else math.nan,
-        "instantaneous": None if instantaneous is None else np.asarray(instantaneous)[reached][-1],
+        "instantaneous": None if pull is None else pull[-1],
     }
     return section | ({"frequency": predicted.frequency} if predicted.frequency > 0 else {})
 

@@ -277,7 +277,8 @@ def fit_rows(result: Any, window: Sequence[float] | None = None) -> Rows:
     if window is not None and not window[0] < window[1]:
         raise ConfigError("--window", f"is {window[0]} {window[1]}; give two times, earlier first")
     bounds = None if window is None else (float(window[0]), float(window[1]))
-    fit = fit_exponent(records["time"].values, records["residual"].values, window=bounds)
+    pull = records["exponent"].values if "exponent" in records else None
+    fit = fit_exponent(records["time"].values, records["residual"].values, window=bounds, pull=pull)
     predicted = result.summary.get("exponent", {}).get("predicted")
     found = {
         "status": fit.status,
