@@ -14,6 +14,7 @@ POINTS = 8  # fewest points of a window
 SPAN = 2.0  # least decay over a window, in e-folds
 BENT = 0.05  # largest relative change of slope between the two halves of a window
 STILL = 0.05  # e-folds over a stretch: a residual that moves by less stands still
+PULLED = 0.5  # e-folds over it that the field alone would make of it: less is no pull
 MOVING = 5.0  # e-folds over the same stretch that the largest pull would have made of it
 
 
@@ -133,7 +134,7 @@ def _constant(ts: np.ndarray, residual: np.ndarray, pull: np.ndarray) -> float:
     """The constant that the residual tends to, 0.0 if it is not seen to tend to one.
 
     Over the second half of the points within a factor 3 of the smallest the residual stands still
-    and the field hardly pulls at it, while at the largest pull met it would have fallen by e^5.
+    and the field, on average, hardly pulls at it, while at the largest pull met it would have fallen by e^5.
     """
     if ts.size < POINTS:
         return 0.0
@@ -141,7 +142,7 @@ def _constant(ts: np.ndarray, residual: np.ndarray, pull: np.ndarray) -> float:
     late = slice(first + (residual.size - first) // 2, None)
     logs, span = np.log(residual[late]), ts[-1] - ts[late][0]
     # Of a pull that is nan nothing is known: it is no sign of standing still.
-    still = logs.size >= 4 and np.ptp(logs) < STILL and np.median(np.abs(pull[late])) * span < STILL
+    still = logs.size >= 4 and np.ptp(logs) < STILL and abs(np.mean(pull[late])) * span < PULLED
     moved = np.max(pull, initial=0.0, where=np.isfinite(pull)) * span > MOVING
     return float(residual[late].max()) if still and moved else 0.0
 
