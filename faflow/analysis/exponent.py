@@ -134,7 +134,8 @@ def _constant(ts: np.ndarray, residual: np.ndarray, pull: np.ndarray) -> float:
     """The constant that the residual tends to, 0.0 if it is not seen to tend to one.
 
     Over the second half of the points within a factor 3 of the smallest the residual stands still
-    and the field, on average, hardly pulls at it, while at the largest pull met it would have fallen by e^5.
+    and the field, on average, hardly pulls at it, while at the largest pull met it would have
+    fallen by e^5.
     """
     if ts.size < POINTS:
         return 0.0

@@ -20,11 +20,13 @@ from .lie import Orbit, Rank
 
 BESIDE = 1e-9  # how far from a plane the field is looked at, in units of a weight
 JUMP = 1e-6  # of the field: a smooth one changes by BESIDE
+NEAR = 0.05  # of generic weights: where crossings start
 LESSONS = 32  # at every stop
+TRIES = 16  # of them, to get to a plane
 STEPS = 60  # on the way to a plane
-WRONG = 1e-9  # of the state: an error of one step above this is a kink inside it
+WRONG = 1e-11  # of the state: an error of one step above this is a kink inside it
 SMALL = 1e-6  # of the largest singular value: carried tangents are known to the steps' accuracy
-CLEAR = 1e2  # between the last singular value that counts and the first that does not
+CLEAR = 1e4  # between the last singular value that counts and the first that does not
 
 
 class _Place(NamedTuple):
@@ -56,19 +58,21 @@ def _jumps(fields: Fields, state: Array, lessons: Lesson) -> Array:
 def orbit_everywhere(
     fields: Fields, orbit: Orbit, planes: tuple[int, ...], rng: np.random.Generator
 ) -> Orbit:
-    """The orbit of a state among all states, beginning with the one inside its orthant.
+    """The orbit among all states of one near the planes: far from one a law may keep a state from
+    ever getting there (1/2 ||W_l[j]||^2 - ||W_{l+1}[:,j]||_1 < 0).
 
     Every plane is crossed twice at least, and until that adds nothing; `closed` if every plane was
-    crossed.
+    crossed and the rank is clear.
     """
-    counted, frame = list(fields.counted), np.zeros((orbit.point.size, orbit.frame.shape[1]))
-    frame[counted] = orbit.frame
-    place, crossed, idle, legs = _Place(orbit.point, frame, np.inf), set(), 0, 0
-    order = list(rng.permutation(planes))
+    counted, start = list(fields.counted), orbit.point.copy()
+    entries = [fields.counted[plane] for plane in planes]
+    start[entries] *= NEAR
+    place = _joined(fields, _Place(start, np.zeros((start.size, 0)), np.inf), rng)
+    crossed, idle, legs, order = set(), 0, 0, list(rng.permutation(planes))
     while idle < 2 * len(planes) and legs < 8 * len(planes) + 8:
         plane = order[legs % len(order)]
         rank = place.frame.shape[1]
-        moved = _cross(fields, place, fields.counted[plane], rng)
+        moved = _cross(fields, place, entries, fields.counted[plane], rng)
         legs, idle = legs + 1, idle + 1
         if moved is not None:
             place = _joined(fields, moved, rng)
@@ -80,61 +84,89 @@ def orbit_everywhere(
     return Orbit(place.state, directions, (*orbit.ranks, Rank(count, place.gap)), clear)
 
 
-def _cross(fields: Fields, place: _Place, entry: int, rng: np.random.Generator) -> _Place | None:
-    """Along one field, forth or back, to the plane of a state's entry and some way beyond; None
-    where none of them comes through."""
+def _cross(
+    fields: Fields, place: _Place, entries: list[int], target: int, rng: np.random.Generator
+) -> _Place | None:
+    """Along one field, forth or back, across the plane of the entry `target` and some way beyond;
+    None where none of them comes through."""
     lessons = fields.lessons(rng, (LESSONS,))
-    speeds = np.asarray(_all(fields, jnp.asarray(place.state), lessons))[:, entry]
-    for best in np.argsort(-np.abs(speeds))[:4]:
+    moves = np.asarray(_all(fields, jnp.asarray(place.state), lessons))
+    # The shortest way first: a long one leads far off and loses digits.
+    slopes = np.abs(moves[:, target]) / (np.linalg.norm(moves, axis=1) + np.finfo(float).tiny)
+    for best in np.argsort(-slopes)[:TRIES]:
         lesson = jax.tree.map(lambda leaf, best=best: leaf[best], lessons)
-        there = _to_plane(fields, place, lesson, entry)
-        beyond = None if there is None else _through(fields, there, lesson, entry)
-        if beyond is not None:
-            return beyond
+        way = -np.sign(place.state[target] * moves[best, target])
+        here: _Place | None = place
+        for _ in range(len(entries)):  # other planes may lie on the way
+            here, crossed = _next_plane(fields, here, lesson, entries, way)
+            if here is None:
+                break
+            if crossed == target:
+                return _beyond(fields, here, lesson, entries, way)
     return None
 
 
-def _to_plane(fields: Fields, place: _Place, lesson: Lesson, entry: int) -> _Place | None:
-    start, share = abs(place.state[entry]), 0.5
+def _times(move: np.ndarray, state: np.ndarray, entries: list[int], way: float) -> np.ndarray:
+    """When each of the entries would be zero, in the direction of time `way`, by Newton's step."""
+    speeds = way * move[entries]
+    ahead = speeds * state[entries] < 0
+    return np.where(ahead, -state[entries] / np.where(ahead, speeds, 1.0), np.inf)
+
+
+def _next_plane(
+    fields: Fields, place: _Place, lesson: Lesson, entries: list[int], way: float
+) -> tuple[_Place | None, int]:
+    """Through the first plane on the way, and which that was; None if there is none."""
+    share, before = 0.5, np.abs(place.state)
     for _ in range(STEPS):
+        move = np.asarray(_one(fields, jnp.asarray(place.state), lesson))
+        times = _times(move, place.state, entries, way)
+        first = int(np.argmin(times))
+        if not np.isfinite(times[first]):
+            break  # they have all turned back
+        entry = entries[first]
         value = place.state[entry]
-        if abs(value) < 1e-13 * start:
-            return place
-        speed = float(_one(fields, jnp.asarray(place.state), lesson)[entry])
-        if speed == 0:
-            return None
+        if abs(value) < 1e-13 * before[entry]:
+            return _through(fields, place, lesson, entry), entry
         # Close to the plane Newton's step lands on it, and a little less stays before it.
-        near = abs(value) < 1e-5 * start
-        moved = _advanced(fields, place, lesson, (0.999 if near else share) * -value / speed)
-        if moved is None or moved.state[entry] * value <= 0:
+        near = abs(value) < 1e-5 * before[entry]
+        step = (0.999 if near else share) * way * times[first]
+        moved = _advanced(fields, place, lesson, step)
+        stays = moved is not None and np.all(moved.state[entries] * place.state[entries] > 0)
+        if stays:
+            place, share = moved, min(2 * share, 0.8)
+        elif near or share < 1e-3:
+            break
+        else:
             share = share / 2
-            if near or share < 1e-3:
-                return None
-            continue
-        place, share = moved, min(2 * share, 0.8)
-    return None
+    return None, -1
 
 
 def _through(fields: Fields, place: _Place, lesson: Lesson, entry: int) -> _Place | None:
-    """The saltation, and a stretch on the other side."""
-    sides, speeds = [], []
-    for sign in (1.0, -1.0):
-        side = place.state.copy()
-        side[entry] = sign * np.sign(place.state[entry]) * 1e-13
-        sides.append(side)
-        speeds.append(np.asarray(_one(fields, jnp.asarray(side), lesson)))
-    before, after = speeds
+    """The saltation; None where the flow does not come through."""
+    beyond = place.state.copy()
+    beyond[entry] = -beyond[entry]
+    before, after = (
+        np.asarray(_one(fields, jnp.asarray(side), lesson)) for side in (place.state, beyond)
+    )
     if not before[entry] * after[entry] > 0:
         return None
     jump = np.outer(after - before, place.frame[entry]) / before[entry]
-    place = _Place(sides[1], place.frame + jump, place.gap)
+    return _Place(beyond, place.frame + jump, place.gap)
+
+
+def _beyond(
+    fields: Fields, place: _Place, lesson: Lesson, entries: list[int], way: float
+) -> _Place | None:
+    """A stretch on the other side, short of the next plane."""
+    move = np.asarray(_one(fields, jnp.asarray(place.state), lesson))
     size = np.linalg.norm(place.state) / place.state.size**0.5
-    # Onwards is away from the side that it came from.
-    onwards = np.sign(sides[1][entry]) * np.sign(after[entry])
-    stretch = 0.2 * onwards * size / np.max(np.abs(after))
+    stretch = min(
+        0.2 * size / np.max(np.abs(move)), 0.5 * _times(move, place.state, entries, way).min()
+    )
     for _ in range(10):
-        moved = _advanced(fields, place, lesson, stretch)
-        if moved is not None and moved.state[entry] * sides[1][entry] > 0:
+        moved = _advanced(fields, place, lesson, way * stretch)
+        if moved is not None and np.all(moved.state[entries] * place.state[entries] > 0):
             return moved
         stretch = stretch / 2
     return None

@@ -1,8 +1,10 @@
-"""A residual that tends to a constant is told from one that dies out, by the fit and the prediction.
+"""A residual that tends to a constant is told from one that dies out, by fit and prediction.
 
 Flows are SciPy's (DOP853, rtol 1e-10) of the rules' own fields; their residuals at the end, and at
 twice that time, are the answer.
 """
+
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +35,7 @@ WIDTHS, DECAY = (6, 5, 1), 3e-6
 def setting(rule, samples=4, seed=0):
     rng = np.random.default_rng(seed)
     weights = tuple(
-        jnp.asarray(rng.normal(size=(out, into)) / into**0.5)
-        for into, out in zip(WIDTHS, WIDTHS[1:], strict=False)
+        jnp.asarray(rng.normal(size=(out, into)) / into**0.5) for into, out in pairwise(WIDTHS)
     )
     feedback = draw_feedback(FEEDBACKS["gaussian"](), jax.random.key(seed), WIDTHS, rule.form)
     inputs = rng.normal(size=(samples, WIDTHS[0]))
@@ -139,7 +140,7 @@ def test_a_constant_that_comes_early_is_no_noise() -> None:
 def test_rules_that_hear_more_than_the_error_have_no_prediction(name: str) -> None:
     """Their field is not -G e: a spectrum of K would be some other rule's."""
     rule = RULES[name]()
-    net, feedback, inputs, rng = setting(rule)
+    net, feedback, inputs, _ = setting(rule)
     data = make_data(inputs, net(jnp.asarray(inputs)) + 1e-5)
     start = (jax.tree.map(lambda w: 2 * w, net), feedback)
     assert predict_exponent(rule, net, feedback, data, start).status == "unavailable"
