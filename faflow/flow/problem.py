@@ -11,7 +11,7 @@ from .._types import Flag, Integer, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
-from ..rules import AbstractLearningRule
+from ..rules import AbstractLearningRule, check_chain, check_sum
 from ..solvers import Method, make_solver, norm
 from ..tasks import Data
 
@@ -26,12 +26,22 @@ _optional = partial(
 
 
 class FlowProblem(eqx.Module):
-    """d(weights)/dt = rule(weights, feedback, data) from `weights` at t = ts[0]."""
+    """d(weights)/dt = rule(weights, feedback, data) from `weights` at t = ts[0].
+
+    ValueError for a network of the user's that is no chain of layers, as rules take it for
+    (`rules.check_chain`), and for blocks or devices under a rule of the user's that is no sum over
+    samples (`rules.check_sum`).
+    """
 
     rule: AbstractLearningRule
     weights: AbstractNetwork
     feedback: Feedback
     data: Data
+
+    def __check_init__(self):
+        check_chain(self.rule, self.weights, self.data)
+        if self.data.block is not None or self.data.mesh is not None:
+            check_sum(self.rule, self.weights, self.feedback)
 
 
 class Stops(eqx.Module):

@@ -165,10 +165,12 @@ def _refitted(sweep: Sweep, members: Members, window: Sequence[float] | None) ->
     if residual is None or times is None:
         raise ConfigError(str(sweep.folder), "has no residual; add it to observe.names and rerun")
     bounds = None if window is None else (float(window[0]), float(window[1]))
+    pulls = members.record("exponent")
     rates = np.full(members.statuses.shape, np.nan)
     statuses = np.full(rates.shape, "", dtype=object)
     for place in np.ndindex(rates.shape):
-        fit = fit_exponent(times[place], residual[place], window=bounds)
+        pull = None if pulls is None else pulls[place]
+        fit = fit_exponent(times[place], residual[place], window=bounds, pull=pull)
         rates[place], statuses[place] = fit.rate, fit.status
     return rates, statuses
 
