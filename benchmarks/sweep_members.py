@@ -3,17 +3,20 @@
 `python benchmarks/sweep_members.py [--members 16] [--folder DIR]` in the development environment.
 Runs configs/sweep_exponents.toml and configs/sweep_theorem1.toml by the command line with two
 worker processes (or finds them in DIR), draws members at random, finds them by their labels in the
-data set, and runs each config by `faflow.run`, the values set as a user would with --set. Every
-figure of the summary but seconds, and every record, has to be the same number. Writes
-results/sweep_members.md.
+data set, and runs each config by `faflow.run`, the values set as a user would with --set, on one
+thread, which is what a worker has: more of them add up in another order. Every figure of the
+summary but seconds, and every record, has to be the same number. Writes results/sweep_members.md.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+os.environ |= {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 import numpy as np
 from machine import machine_line
@@ -94,14 +97,18 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
-    rng, rows = np.random.default_rng(16), []
     with tempfile.TemporaryDirectory() as scratch, in_precision("float64"):
         folder = given.folder or Path(scratch)
         for name in SWEEPS:
             command = [sys.executable, "-m", "faflow.cli", "sweep", f"{ROOT}/configs/{name}.toml"]
             command += ["--out", str(folder / name), "--workers", "2", "--no-figures", "--json"]
             subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-            rows.append({"sweep": name} | differences(name, folder / name, given.members, rng))
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before JAX starts its threads
+        rng = np.random.default_rng(16)
+        rows = [
+            {"sweep": name} | differences(name, folder / name, given.members, rng)
+            for name in SWEEPS
+        ]
     about = "Members drawn at random; numbers of their summaries and records, but seconds, and how "
     about += "many of them are not the same to the bit."
     cells = [list(rows[0]), ["---"] * len(rows[0]), *(map(str, row.values()) for row in rows)]
