@@ -18,10 +18,10 @@ HELP = {
     "not-decaying": "run longer (flow.t1, flow.stop)",
     "not-exponential": "run longer (flow.t1, flow.stop)",
     "floor-reached": "tighten flow.rtol, or set flow.tail",
+    "residual-stays": "they have none, the residual tends to a constant",
     PENDING: "the same command goes on",
     LOST: "the same command tries again",
     REFUSED: "see their messages",
-    UNRECORDED: "their rule or network has none, or observe.names leaves it out",
 } | {str(outcome): outcome.message for outcome in Outcome if outcome.early}
 
 

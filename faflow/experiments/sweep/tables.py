@@ -70,15 +70,16 @@ def _law_row(members: Members, law: str) -> Row:
     return {"": f"laws.{law}.relative_drift", "value": told} | _of(known) | {"the others": others}
 
 
-def _layers(members: Members, law: str) -> str:
-    """Over what a member's drift is the largest."""
+def _layers(members: Members, law: str, place: Combination = ()) -> str:
+    """Over what a member's drift is the largest, for the members there are at a place."""
     values = members.figure(f"laws.{law}.relative_drift")
     if values is None or values.ndim == members.statuses.ndim:
         return "one layer"
-    counts = np.isfinite(values).sum(axis=-1)
-    least, most = counts[counts > 0].min(), counts.max()
-    if most == 1:
-        return "one layer"
+    counts = np.isfinite(values[place]).sum(axis=-1)
+    most = counts.max()
+    if most < 2:
+        return "one layer" if most else "-"
+    least = counts[counts > 0].min()
     return f"largest of {most} layers" if least == most else f"largest of {least} to {most} layers"
 
 
@@ -144,7 +145,7 @@ def drift_distribution(sweep: Sweep) -> list[Row]:
             over = spread(mine, 0)
             rows.append(
                 _head(members, place)
-                | {"law": law, "over": _layers(members, law), "members": str(mine.size)}
+                | {"law": law, "over": _layers(members, law, place), "members": str(mine.size)}
                 | {"measured": str(known.sum()), "kept": str(keeping)}
                 | {"verdict": _verdict(int(known.sum()), keeping)}
                 | {"median": _told(over.median), "largest": _told(over.largest)}

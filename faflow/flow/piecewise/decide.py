@@ -165,9 +165,7 @@ def next_doubt(plan: Plan, old: Mode, doubted: Array) -> tuple[Array, Array]:
     return doubted, waiting & ~doubted
 
 
-def second_opinion(
-    plan: Plan, motion: Motion, doubted: Array, waiting: Array, fix: Settle
-) -> Plan:
+def second_opinion(plan: Plan, motion: Motion, doubted: Array, waiting: Array, fix: Settle) -> Plan:
     """Look for another consistent mode, with the doubted pairs on the other side."""
     mode, asked = plan.guess, plan.opinion > 0
     first = jnp.where(asked, plan.first, codes(mode))
@@ -196,9 +194,7 @@ def return_to_first(plan: Plan) -> Plan:
     return plan._replace(guess=guess, opinion=plan.opinion + 1)
 
 
-def begin(
-    mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, group: Group
-) -> Plan:
+def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, group: Group) -> Plan:
     """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached.
 
     `group(h, mode, surface)`: which of the pairs on their surfaces have the same one.
