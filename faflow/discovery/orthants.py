@@ -132,8 +132,7 @@ def _next_plane(
         near = abs(value) < 1e-5 * before[entry]
         step = (0.999 if near else share) * way * times[first]
         moved = _advanced(fields, place, lesson, step)
-        stays = moved is not None and np.all(moved.state[entries] * place.state[entries] > 0)
-        if stays:
+        if moved is not None and np.all(moved.state[entries] * place.state[entries] > 0):
             place, share = moved, min(2 * share, 0.8)
         elif near or share < 1e-3:
             break
@@ -189,7 +188,8 @@ def _advanced(fields: Fields, place: _Place, lesson: Lesson, step: float) -> _Pl
     room = np.zeros((place.state.size, place.state.size))
     count = place.frame.shape[1]
     room[:, :count] = place.frame
-    state, frame, error = _advance(fields, place.state, room, lesson, jnp.asarray(step))
+    start, tangents = jnp.asarray(place.state), jnp.asarray(room)
+    state, frame, error = _advance(fields, start, tangents, lesson, jnp.asarray(step))
     if not float(error) <= WRONG * np.linalg.norm(place.state):
         return None
     return _Place(np.asarray(state), np.asarray(frame)[:, :count], place.gap)
@@ -210,8 +210,8 @@ def _advance(fields: Fields, state: Array, frame: Array, lesson: Lesson, step: A
         fine = classical(classical(x, step / 2), step / 2)
         return fine, jnp.linalg.norm(fine - classical(x, step))
 
-    moved, push, error = jax.linearize(halves, jnp.asarray(state), has_aux=True)
-    return moved, jax.vmap(push, 1, 1)(jnp.asarray(frame)), error
+    moved, push, error = jax.linearize(halves, state, has_aux=True)
+    return moved, jax.vmap(push, 1, 1)(frame), error
 
 
 @eqx.filter_jit

@@ -15,7 +15,6 @@ from faflow.discovery.orthants import sign_planes
 from faflow.feedback import Feedback, Form
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import RULES, AbstractWeightRule, Gradient, PotentialFeedback
-from faflow.tasks import make_data
 
 
 def network(widths, activation="linear"):
@@ -68,24 +67,25 @@ def test_nine_of_thirteen_hold_in_one_orthant_alone(name: str) -> None:
 
 
 def test_a_law_of_one_orthant_breaks_after_a_flip() -> None:
-    """Without discovery: s_1 W_1[0] - s_2 W_1[1], s = sign W_2(0), along Euler's small steps."""
-    rng, rule, net = np.random.default_rng(4), RULES["uniform-sign-symmetry"](), network((3, 4, 1))
-    data = make_data(rng.normal(size=(6, 3)), -5 * rng.normal(size=(6, 1)))
-    signs = np.sign(np.asarray(net.weights[1][0]))
-    first, second = np.asarray(net.weights[0]), np.abs(np.asarray(net.weights[1][0]))
-    start = signs[0] * first[0] - signs[1] * first[1]
-    neurons, inside, across = 0.5 * np.sum(first**2, axis=1) - second, 0.0, 0.0
-    for _ in range(4000):
-        move = rule.vector_field(net, Feedback(), data)
-        net = MLP(tuple(w + 2e-4 * v for w, v in zip(net.weights, move.weights, strict=True)),
-                  (), net.activation)  # fmt: skip
-        first = np.asarray(net.weights[0])
-        off = np.max(np.abs(signs[0] * first[0] - signs[1] * first[1] - start))
-        flipped = np.any(np.sign(np.asarray(net.weights[1][0]))[:2] != signs[:2])
+    """In numpy: s_1 W_1[0] - s_2 W_1[1], s = sign W_2(0), along Euler's small steps, and the neuron
+    balances, which hold all along."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 1))
+    first, second = 0.5 * rng.normal(size=(4, 3)), 0.1 * np.array([[1.0, -1.0, 1.0, -1.0]])
+    signs, eta, inside, across = np.sign(second[0]), 1e-4, 0.0, 0.0
+    of = lambda w: signs[0] * w[0] - signs[1] * w[1]  # noqa: E731
+    neurons = lambda: 0.5 * np.sum(first**2, axis=1) - np.abs(second[0])  # noqa: E731
+    start, balance = of(first), neurons()
+    for _ in range(20_000):
+        pull = (x @ first.T @ second.T - y).T @ x
+        first, second = (
+            first - eta * np.sign(second).T @ pull, second - eta * pull @ first.T
+        )  # fmt: skip
+        off = np.max(np.abs(of(first) - start))
+        flipped = np.any(np.sign(second[0])[:2] != signs[:2])
         inside, across = (inside, max(across, off)) if flipped else (max(inside, off), across)
-    kept = 0.5 * np.sum(first**2, axis=1) - np.abs(np.asarray(net.weights[1][0]))
-    assert inside < 1e-12 and across > 0.05
-    assert np.max(np.abs(kept - neurons)) < 0.01
+    assert inside < 1e-12 and across > 0.1
+    assert np.max(np.abs(neurons() - balance)) < 1e-2
 
 
 @pytest.mark.parametrize(
