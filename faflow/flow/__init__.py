@@ -2,6 +2,7 @@
 
 from .automatic import choose_on_the_way as choose_on_the_way
 from .automatic import is_automatic as is_automatic
+from .course import solve as solve
 from .devices import at_home as at_home
 from .devices import beside as beside
 from .devices import everywhere as everywhere
@@ -17,10 +18,7 @@ from .events import EventLog as EventLog
 from .events import EventRecord as EventRecord
 from .events import Fork as Fork
 from .integrate import check_times as check_times
-from .integrate import compiled_solve as compiled_solve
 from .integrate import integrate as integrate
-from .integrate import solve as solve
-from .integrate import solve_leg as solve_leg
 from .kink_error import SKETCH as SKETCH
 from .kink_error import Companion as Companion
 from .kink_error import KinkError as KinkError
@@ -41,13 +39,17 @@ from .problem import Exact as Exact
 from .problem import FlowProblem as FlowProblem
 from .problem import Numerics as Numerics
 from .problem import Stops as Stops
+from .programs import keeps_its_own as keeps_its_own
+from .programs import kept_programs as kept_programs
+from .programs import program_folder as program_folder
 from .projection import check_projection as check_projection
-from .savewise import begin as begin
-from .savewise import carry_like as carry_like
-from .savewise import conclude as conclude
-from .savewise import go_on as go_on
-from .savewise import row_like as row_like
 from .served import check_implicit as check_implicit
+from .slices import Meter as Meter
+from .slices import Underway as Underway
+from .slices import begin as begin
+from .slices import go_on as go_on
+from .slices import in_slices as in_slices
+from .slices import telling as telling
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg

@@ -7,7 +7,6 @@ is its own interpolating polynomial, of the order of the step.
 
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,7 +28,7 @@ from ..solvers import (
     try_step,
 )
 from .problem import FlowProblem, Numerics
-from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
+from .stepping import RUNNING, Carry, Counts, Held, ImplicitCounts, Stepper, heading_for
 
 AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps
@@ -86,16 +85,13 @@ class MultistepStepper(eqx.Module):
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, dense)
         return flow.at_rest(y, h, counts, ahead)
 
-    def advance(self, carry: Carry, target: Scalar) -> Carry:
-        """Step until t >= target or until an outcome is met, and show the state at the target."""
+    def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
+        """Step until t >= target, until an outcome is met or until `limit` steps were tried, and
+        show the state at the target."""
         ahead: Ahead = carry.solver_state
-        flow = self.flow
-        rms = carry.size / carry.state.size**0.5
-        tolerances = flow.numerics.tolerances(flow.tolerance_scale(carry), rms)
+        tolerances = self.flow.numerics.tolerances(*held)
         now = self._at(carry, ahead.history)._replace(outcome=ahead.outcome)
-
-        def unfinished(now: Carry) -> Flag:
-            return (now.t < target) & (now.outcome == RUNNING)
+        unfinished = heading_for(target, limit)
 
         def multiplies(now: Carry) -> Flag:
             return unfinished(now) & ~now.solver_state.factors
@@ -147,11 +143,7 @@ class MultistepStepper(eqx.Module):
         ahead = ahead._replace(history=tried, rate=trial.rate)
         ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
         counts, flow = _counted(now.counts, trial, too_far), self.flow
-        done = jnp.clip((tried.t - flow.t0) / (flow.t1 - flow.t0), 0, 1)
-        now = self._at(now, tried)._replace(
-            solver_state=ahead, counts=counts, meter=flow.meter.step(now.meter, done)
-        )
-        return flow.judge(now)
+        return flow.judge(self._at(now, tried)._replace(solver_state=ahead, counts=counts))
 
     def _start(self, grid: tuple[History, Array], dense: Dense | None):
         """f at the predictor, and the solver of the corrector's equation."""
@@ -220,7 +212,7 @@ class MultistepStepper(eqx.Module):
 def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
     """(f, J, y): the field of the rule's state as one vector, its dense Jacobian, and the start."""
     numerics, now = Numerics(solver="bdf-dense"), jnp.zeros(())
-    flow = Stepper(problem, numerics, now, now, diffrax.NoProgressMeter())
+    flow = Stepper(problem, numerics, now, now)
     stepper = MultistepStepper(flow, BDF("dense"))
     return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), flow.start()
 

@@ -6,6 +6,7 @@ save times exactly and counts steps, field evaluations and kinks up to each of t
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import diffrax
@@ -80,8 +81,15 @@ class Carry(NamedTuple):
     first_dt: Scalar
     peak_speed: Scalar
     outcome: Integer
-    meter: PyTree
     watch: StiffnessWatch | None = None
+
+
+class Held(NamedTuple):
+    """What all steps between two saves go by: the factor of the tolerances, and the root mean
+    square of the state, both at the save before."""
+
+    scale: Scalar | float
+    size: Scalar
 
 
 class Standing(NamedTuple):
@@ -101,6 +109,21 @@ def standing(carry: Carry) -> Standing:
     return Standing(carry.t, carry.state, carry.peak_speed, carry.counts, demanded)
 
 
+def steps_of(counts: Counts) -> Integer:
+    """Steps tried."""
+    return counts.accepted + counts.rejected
+
+
+def heading_for(target: Scalar, limit: Integer | None) -> Callable[[Carry], Flag]:
+    """Whether a flow has steps to take on its way to `target`, with `limit` steps in all."""
+
+    def unfinished(now: Carry) -> Flag:
+        on_the_way = (now.t < target) & (now.outcome == RUNNING)
+        return on_the_way if limit is None else on_the_way & (steps_of(now.counts) < limit)
+
+    return unfinished
+
+
 class Stepper(eqx.Module):
     """Advances one flow; holds what does not change on the way.
 
@@ -112,7 +135,6 @@ class Stepper(eqx.Module):
     numerics: Numerics
     t0: Scalar
     t1: Scalar
-    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
     since: Standing | None = None
     demand: Demand | None = None
 
@@ -168,18 +190,18 @@ class Stepper(eqx.Module):
             first_dt=dt,
             peak_speed=peak,
             outcome=jnp.asarray(RUNNING),
-            meter=self.meter.init(),
             watch=None if self.demand is None else watch_stiffness(),
         )
 
-    def advance(self, carry: Carry, target: Scalar) -> Carry:
-        """Step until t = target or until an outcome is met."""
-        size = carry.size / carry.state.size**0.5
-        controller = self.numerics.controller(self.tolerance_scale(carry), size)
-        solver = self._solver()
+    def hold(self, carry: Carry) -> Held:
+        """What the steps from here to the next save go by."""
+        return Held(self.tolerance_scale(carry), carry.size / carry.state.size**0.5)
 
-        def unfinished(now: Carry) -> Flag:
-            return (now.t < target) & (now.outcome == RUNNING)
+    def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
+        """Step until t = target, until an outcome is met, or until `limit` steps have been tried
+        since the flow began (None: no limit)."""
+        controller, solver = self.numerics.controller(*held), self._solver()
+        unfinished = heading_for(target, limit)
 
         def body(now: Carry) -> Carry:
             return self._handed(self.judge(self._step(now, target, controller, solver)))
@@ -241,7 +263,6 @@ class Stepper(eqx.Module):
             counts=counts,
             kinks=kinks,
             outcome=outcome,
-            meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
         )
         return after._replace(watch=self._watched(after, solver, inside, end - now.t, keep))
 

@@ -69,7 +69,7 @@ def written(kind: str, folder: Path) -> Path:
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Every run stops after so many checkpoints, as if it were killed just then."""
-    write, seen = checkpoint.Checkpoints._write, []
+    write, seen = checkpoint.KeptLeg._write, []
 
     def counted(self: Any, *arguments: Any) -> None:
         write(self, *arguments)
@@ -77,7 +77,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         if len(seen) == after:
             raise Interrupted
 
-    monkeypatch.setattr(checkpoint.Checkpoints, "_write", counted)
+    monkeypatch.setattr(checkpoint.KeptLeg, "_write", counted)
 
 
 def differing(one: faflow.Result, other: faflow.Result) -> list[str]:

@@ -5,12 +5,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import diffrax
 import jax
 import numpy as np
 
 from ...ensembles import Flow, solve_batch
-from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
+from ...flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
 from ..build import Experiment, build
 from ..errors import ConfigError
 from ..groups import Group
@@ -120,7 +119,7 @@ def _finished(
 
 
 def integrate_again(
-    experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
+    experiment: Experiment, note: Note, meter: Meter | None
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Like `integrate_timed`, with the programs that this process has compiled already."""
     del note, meter

@@ -35,7 +35,7 @@ def start(setting: Setting) -> tuple[State, Log]:
         trial=Trial(nothing, nothing, one, one, zero, nothing, *([one] * 5), zero),
         plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
         stalled=zero, missed=zero, outcome=zero + RUNNING, peak_speed=jnp.zeros_like(t0),
-        fork_time=nan, fork_pair=zero + pairs, meter=setting.meter.init(),
+        fork_time=nan, fork_pair=zero + pairs,
     )  # fmt: skip
     size = setting.numerics.exact.events
     times, became = jnp.full(size, jnp.nan), jnp.zeros(size, jnp.int8)

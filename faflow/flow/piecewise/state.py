@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Integer, PyTree, Scalar
+from ..._types import Array, Flag, Integer, Scalar
 from ..events import EventCounts
 from ..stepping import Counts
 from .field import Motion
@@ -116,4 +116,3 @@ class State(NamedTuple):
     peak_speed: Scalar
     fork_time: Scalar
     fork_pair: Integer
-    meter: PyTree
