@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import TOPICS, UsageError, complete, make_parser
-from .printing import Bar, in_words, print_entries, print_rows, print_summary
+from .printing import Bar, in_words, print_beside_bars, print_entries, print_rows, print_summary
 
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
 PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
@@ -197,11 +197,11 @@ def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
 
 def _note(text: str) -> None:
     if sys.stderr.isatty():
-        print(f"faflow: {text} ...", file=sys.stderr, flush=True)
+        print_beside_bars(f"faflow: {text} ...")
 
 
 def _tell(text: str) -> None:
-    print(f"faflow: {text}", file=sys.stderr, flush=True)
+    print_beside_bars(f"faflow: {text}")
 
 
 def _meter(quiet: bool) -> Bar | None:

@@ -40,6 +40,7 @@ from .lazily import xr
 from .legs import Legs
 from .memory import check_data, check_memory
 from .polished import polish_end
+from .programs import telling_programs
 from .resolve import Resolved, resolve_config
 from .simulate import check_simulation, run_simulation
 from .summary import Beside, Seconds, plain, summarise
@@ -109,9 +110,10 @@ def run(
     different one is an error unless `replace`. `checkpoint`: seconds after which what the flow
     knows is kept on disk, beside the result; a flow that was interrupted goes on from there. `note`
     hears what is being done, `tell` what has to be known before the flow starts: the memory that it
-    needs, if that is much. JAX must be in the config's precision before any array is made:
-    `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad input; a flow that
-    ends early is a result like others (`status`).
+    needs, if that is much, and that compiled programs can't be kept. `meter` is told how much of
+    the flow is done, 0 to 1 (`faflow.Bar` shows it). JAX must be in the config's precision before
+    any array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
+    input; a flow that ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
@@ -127,7 +129,8 @@ def run(
             discard(folder)
         return stored[0] if stored else _elsewhere()
     replacing, replace = replace, replace or state == "damaged"
-    with np.errstate(all="ignore"), beside(mesh):  # what is not finite is said in words
+    # What is not finite is said in words.
+    with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
         experiment = build(resolved)
         check_discrete(resolved, experiment)
         check_simulation(resolved, experiment)

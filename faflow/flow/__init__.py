@@ -27,10 +27,12 @@ from .kink_error import companion as companion
 from .kink_error import compare_flows as compare_flows
 from .kink_error import estimate_kink_error as estimate_kink_error
 from .memory import PREPARING as PREPARING
+from .memory import RECORDED as RECORDED
 from .memory import Memory as Memory
 from .memory import estimate as estimate
 from .memory import machine as machine
 from .memory import room as room
+from .memory import saves_that_fit as saves_that_fit
 from .piecewise import check_exact as check_exact
 from .polish import Polished as Polished
 from .polish import check_polish as check_polish

@@ -126,16 +126,16 @@ def next_budget(budget: int, seconds: float) -> int:
 def in_slices(
     flow: tuple[Any, ...],
     heard: Heard | None = None,
-    programs: Programs = PROGRAMS,
+    programs: Programs | None = None,
     start: Underway | None = None,
     by_save: bool = False,
 ) -> tuple[FlowSolution, Any]:
     """`solve_leg`, slice by slice: `heard` is told after each.
 
-    `flow`: the arguments of `solve_leg`. `programs`: `begin` and `go_on`. `start`: from there on,
+    `flow`: the arguments of `solve_leg`. `programs`: `begin` and `go_on`, compiled. `start`: from there on,
     instead of from the beginning. `by_save`: no slice goes beyond a save.
     """
-    first, program = programs
+    first, program = PROGRAMS if programs is None else programs
     saves, budget = flow[1].size, first_budget(flow)
     underway = first(flow) if start is None else start
     done, over = int(underway.saves), False
