@@ -185,7 +185,7 @@ class KeptLeg:
     def _write(self, underway: Underway, t: float, seconds: Seconds) -> None:
         saves = int(underway.saves)
         carry = [np.asarray(leaf) for leaf in jax.tree.leaves((underway.carry, underway.held))]
-        columns = [np.asarray(leaf[:saves]) for leaf in jax.tree.leaves(underway.rows)]
+        columns = [np.asarray(leaf)[:saves] for leaf in jax.tree.leaves(underway.rows)]
         meta = {
             "about": self._about, "saves": saves, "carry": len(carry), "row": len(columns),
             "seconds": list(seconds), "t": t,

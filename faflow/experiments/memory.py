@@ -11,7 +11,6 @@ from .discrete import etas
 from .errors import ConfigError
 from .resolve import Resolved
 
-FEWEST = 100  # bytes that a save takes if nothing is recorded there
 SMALL = 100_000_000  # bytes that are not worth a word
 
 
@@ -40,14 +39,7 @@ def check_memory(resolved: Resolved, experiment: Experiment, mesh: Mesh | None) 
 
 
 def check_data(resolved: Resolved) -> None:
-    """ConfigError if the data or the save times alone won't fit, before they are drawn, where the
-    config tells."""
-    saves = resolved.config.flow.saves
-    if saves * FEWEST > machine():
-        what = f"is {saves}, of which the times alone need {_gigabytes(saves * FEWEST)} of memory"
-        most = machine() // FEWEST
-        what = f"{what}, and there are {_gigabytes(machine())}; lower it, below {most}"
-        raise ConfigError("flow.saves", what)
+    """ConfigError if the data alone won't fit, before they are drawn, where the config tells."""
     samples, widths = resolved.task.options.get("samples"), resolved.config.network.widths
     if not isinstance(samples, int):
         return

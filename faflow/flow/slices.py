@@ -158,7 +158,7 @@ def telling(meter: Meter | None, flow: tuple[Any, ...]) -> Heard | None:
     """Tells a meter how much of the flow's time lies behind it; 1 when it is over, wherever."""
     if meter is None:
         return None
-    first, last = float(flow[1][0]), float(flow[1][-1])
+    first, last = np.asarray(flow[1])[[0, -1]].tolist()  # an index of JAX's would be a program
 
     def tell(underway: Underway, solution: FlowSolution, over: bool) -> None:
         del underway

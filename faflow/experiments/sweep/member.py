@@ -13,6 +13,7 @@ from ...flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_f
 from ..build import Experiment, build
 from ..errors import ConfigError
 from ..groups import Group
+from ..memory import check_memory
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..schema import SweepSection
@@ -79,7 +80,10 @@ def compute_batch(
 def _built(resolved: Resolved, trusted: bool) -> Experiment | Member:
     try:
         with np.errstate(all="ignore"):
-            return build(resolved, trusted)
+            experiment = build(resolved, trusted)
+            if not trusted:
+                check_memory(resolved, experiment, None)
+            return experiment
     except ConfigError as error:
         return _refused(error)
 
