@@ -160,7 +160,7 @@ class KeptLeg:
                 rows = [arrays[f"r{i}"] for i in range(meta["row"])]
                 carry, held = _filled((like.carry, like.held), carry)
                 rows = _filled(like.rows, [_whole(column, self._flow[1].size) for column in rows])
-                found = Underway(carry, held, rows, np.asarray(meta["saves"], like.saves.dtype))
+                found = Underway(carry, held, rows, jnp.asarray(meta["saves"], like.saves.dtype))
                 self._note(f"going on from t = {meta['t']:.6g}")
                 return jax.tree.map(jnp.asarray, found), Seconds(*meta["seconds"])
             why = f"is of another {differs[0]}"

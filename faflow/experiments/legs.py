@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -23,6 +23,8 @@ from ..flow import (
 )
 from .checkpoint import Checkpoints
 from .summary import Seconds
+
+Donated = Literal["none", "all-except-first"]
 
 
 class Legs:
@@ -87,7 +89,7 @@ class Legs:
 class _Program:
     """A function that is compiled in its first call, on a mesh if there is one, and timed."""
 
-    def __init__(self, function: Callable[..., Any], donate: str, mesh: Mesh | None):
+    def __init__(self, function: Callable[..., Any], donate: Donated, mesh: Mesh | None):
         if mesh is not None:
             function = the_same_everywhere(function, mesh)
         self._jitted: Any = eqx.filter_jit(function, donate=donate)

@@ -1,7 +1,6 @@
 """`faflow sweep` as a user meets it: members are single runs, nothing finished is lost, bad input
 is one line and harms nothing."""
 
-import importlib
 import json
 import os
 import shutil
