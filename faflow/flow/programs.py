@@ -16,6 +16,7 @@ import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 SHORTEST = 0.02  # seconds of compiling that are worth a file
+_ENABLED = "jax_enable_compilation_cache"
 _FOLDER, _LEAST = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
 
 
@@ -44,7 +45,7 @@ def program_folder() -> Path:
 
 def keeps_its_own() -> bool:
     """Whether JAX has been told already where, or that nowhere, to keep programs."""
-    return getattr(jax.config, _FOLDER) is not None or not jax.config.jax_enable_compilation_cache
+    return getattr(jax.config, _FOLDER) is not None or not getattr(jax.config, _ENABLED)
 
 
 class _Switch:

@@ -132,8 +132,8 @@ def in_slices(
 ) -> tuple[FlowSolution, Any]:
     """`solve_leg`, slice by slice: `heard` is told after each.
 
-    `flow`: the arguments of `solve_leg`. `programs`: `begin` and `go_on`, compiled. `start`: from there on,
-    instead of from the beginning. `by_save`: no slice goes beyond a save.
+    `flow`: the arguments of `solve_leg`. `programs`: `begin` and `go_on`, compiled. `start`: from
+    there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
     """
     first, program = PROGRAMS if programs is None else programs
     saves, budget = flow[1].size, first_budget(flow)
