@@ -31,7 +31,7 @@ class Fields(eqx.Module):
 
     A law of a rule, whatever is learned, is a function that none of these fields changes. Errors
     that depend on the outputs are combinations, with coefficients that depend on the state, of
-    constant ones, and so are the brackets: linear and squared loss stand for all.
+    constant ones, and so is what they carry one another to: linear and squared loss stand for all.
 
     Lessons have one sample; for rules that are not layerwise enough for every layer to have full
     rank. ValueError if the rule takes neither loss.

@@ -1,24 +1,38 @@
-"""The directions in which a rule can move a state at all: its fields and all their brackets.
+"""The directions in which a rule can move a state at all: its fields, carried along its flows.
 
-Moving along v, then along w, then back along both, moves along the bracket [v, w] = Dw v - Dv w.
-The span of all brackets at a generic point is the tangent space of the orbit, the set of states
-that some sequence of lessons leads to (Hermann, Nagano, Sussmann 1973). A function that no lesson
-changes is constant on orbits: there are D - dim of them, D the number of weights (Marcotte,
-Gribonval & Peyre 2023 for gradient flows).
+The orbit of a state is the set of states that some sequence of lessons leads to. Its tangent space
+is spanned by the fields of all lessons, taken at the far end of any chain of flows and carried back
+to the state by the flows' derivative (Sussmann 1973; the same space as that of the fields and all
+their brackets, Hermann 1963, Nagano 1966: the bracket [v, w] is what the shortest chains carry
+back). A function that no lesson changes is constant on orbits: there are D - dim of them, D the
+number of weights (Marcotte, Gribonval & Peyre 2023 for gradient flows).
+
+Chains rather than brackets of brackets, because these are derivatives inside derivatives, whose
+program doubles with every depth: a chain is a loop, whatever its length.
 """
 
 from typing import NamedTuple
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array
+from .._types import Array, Integer
+from ..solvers.tableaus import as_tableau
 from .fields import Fields, Lesson
 
-MOST_DEPTH = 6  # compiling brackets of brackets doubles with every depth
+MOST_FLOWS = 12  # of a chain
+REACH = 0.3  # every flow moves the state by about this share of its size ...
+STEPS = 16  # ... in so many steps of order 8
+ASTRAY = (
+    1e-13  # of its size: a chain that comes back this far from where it left has met a kink, or
+)
+# flows that part so fast that rounding shows
+SPARE = 8  # directions beyond the rank that have to come back, for it to be the rank
 LEAST_GAP = 1e4  # between the last singular value that counts and the first that does not
+BATCH = 32  # of hundreds of small factorisations at once XLA has hung on CPUs
 SMALLEST = 1e-9  # of the largest singular value: what is below is no direction
 
 
@@ -36,8 +50,8 @@ class Rank(NamedTuple):
 
 class Orbit(NamedTuple):
     """`frame` (D, rank): orthonormal directions of the orbit at the state `point`, D its counted
-    entries; `ranks`: after the fields themselves, their brackets, brackets of brackets ... until
-    they add nothing."""
+    entries; `ranks`: after the fields themselves, then those at the end of one flow, of two flows
+    ... until they add nothing."""
 
     point: np.ndarray
     frame: np.ndarray
@@ -50,7 +64,7 @@ class Orbit(NamedTuple):
 
 
 def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) -> Orbit:
-    """The orbit of a generic state, by random lessons and right-nested random brackets.
+    """The orbit of a generic state, by random lessons and random chains of flows.
 
     Of several `candidates` the state with the most fields is taken: with kinks some states lie in
     regions where few move.
@@ -59,14 +73,13 @@ def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) ->
     size = len(fields.counted)
     point = points[0] if candidates == 1 else _widest(fields, points, rng)
     columns, ranks, frame = [], [], np.zeros((size, 0))
-    for depth in range(1, MOST_DEPTH + 1):
-        count = (4 if depth == 1 else 2) * size + 16
-        lessons = fields.lessons(rng, (depth, count))
-        columns.append(_directions(fields, point, lessons, depth))
+    for flows in range(MOST_FLOWS + 1):
+        columns.append(_directions(fields, point, rng, flows))
         left, values, _ = np.linalg.svd(np.concatenate(columns, axis=1), full_matrices=False)
         ranks.append(numerical_rank(values))
         frame = left[:, : ranks[-1].rank]
-        stands = depth > 1 and ranks[-1].rank == ranks[-2].rank
+        enough = columns[-1].shape[1] >= min(size, ranks[-1].rank + SPARE)
+        stands = flows > 0 and enough and ranks[-1].rank == ranks[-2].rank
         if stands or ranks[-1].rank == size:
             return Orbit(np.asarray(point), frame, tuple(ranks), True)
     return Orbit(np.asarray(point), frame, tuple(ranks), False)
@@ -74,9 +87,8 @@ def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) ->
 
 def _widest(fields: Fields, points: Array, rng: np.random.Generator) -> Array:
     """The state whose fields alone span most."""
-    lessons = fields.lessons(rng, (1, 4 * len(fields.counted) + 16))
     spans = [
-        numerical_rank(np.linalg.svd(_directions(fields, point, lessons, 1), compute_uv=False))
+        numerical_rank(np.linalg.svd(_directions(fields, point, rng, 0), compute_uv=False))
         for point in points
     ]
     return points[int(np.argmax([span.rank for span in spans]))]
@@ -92,48 +104,59 @@ def numerical_rank(values: np.ndarray) -> Rank:
     return Rank(count, float(values[count - 1] / max(after, floor)))
 
 
-def _directions(fields: Fields, point: Array, lessons: Lesson, depth: int) -> np.ndarray:
-    """(D, count): brackets of `depth` fields, in units of the largest of what cancels in them."""
-    values, sizes = _brackets(fields, point, lessons, depth)
-    size = float(jnp.max(sizes))
-    return np.asarray(values).T[list(fields.counted)] / (size if size > 0 else 1.0)
+def _directions(fields: Fields, point: Array, rng: np.random.Generator, flows: int) -> np.ndarray:
+    """(D, count), of unit length: fields at the far end of chains of so many `flows`, carried
+    back."""
+    count = -(-(4 * len(fields.counted) + 16) // BATCH) * BATCH
+    lessons = fields.lessons(rng, (count, MOST_FLOWS + 1))
+    values, astray = map(np.asarray, _carried_back(fields, point, lessons, jnp.asarray(flows)))
+    if flows == 0 and not np.all(np.isfinite(values)):
+        raise ValueError("The rule's field is not finite at a random state, so nothing is counted.")
+    values = values[astray < ASTRAY][:, list(fields.counted)].T
+    sizes = np.linalg.norm(values, axis=0)
+    return values / np.where(sizes > 0, sizes, 1.0)
 
 
 @eqx.filter_jit
-def _brackets(fields: Fields, point: Array, lessons: Lesson, depth: int) -> tuple[Array, Array]:
-    def nested(several: Lesson) -> tuple[Array, Array]:
-        one = jax.tree.map(lambda a: a[0], several)
-        value = lambda state: fields(state, one)  # noqa: E731
-        if depth == 1:
-            move = value(point)
-            return move, jnp.linalg.norm(move)
-        for level in range(1, depth - 1):
-            value = _bracket(_with(fields, several, level), value)
-        forth, back = _halves(_with(fields, several, depth - 1), value, point)
-        return forth - back, jnp.linalg.norm(forth) + jnp.linalg.norm(back)
+def _carried_back(
+    fields: Fields, point: Array, lessons: Lesson, flows: Integer
+) -> tuple[Array, Array]:
+    """Per chain the last lesson's field, carried back (chains, state), and how far from `point`
+    the way back ended, relative to its size (chains,)."""
+    tableau = as_tableau(diffrax.Dopri8.tableau)
+    a, b = jnp.asarray(tableau.a), jnp.asarray(tableau.b)
 
-    # In bounded batches: of hundreds of small factorisations at once XLA has hung on CPUs.
-    several = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), lessons)
-    values, sizes = jax.lax.map(nested, several, batch_size=32)
-    if depth == 1:  # lessons differ in size, and each is a direction of its own
-        values = values / jnp.where(sizes > 0, sizes, 1.0)[:, None]
-        sizes = jnp.ones_like(sizes)
-    return values, sizes
+    def chain(lessons: Lesson) -> tuple[Array, Array]:
+        lesson = lambda i: jax.tree.map(lambda leaf: leaf[i], lessons)  # noqa: E731
 
+        def slope(both: Array, i: Integer) -> Array:
+            field = lambda state: fields(state, lesson(i))  # noqa: E731
+            return jnp.stack(jax.jvp(field, (both[0],), (both[1],)))
 
-def _with(fields: Fields, several: Lesson, level: int):
-    lesson = jax.tree.map(lambda a: a[level], several)
-    return lambda state: fields(state, lesson)
+        def step(both: Array, i: Integer, h: Array) -> Array:
+            def stage(s: Integer, slopes: Array) -> Array:
+                return slopes.at[s].set(slope(both + h * jnp.tensordot(a[s], slopes, 1), i))
 
+            slopes = jax.lax.fori_loop(0, len(b), stage, jnp.zeros((len(b), *both.shape)))
+            return both + h * jnp.tensordot(b, slopes, 1)
 
-def _halves(v, w, state: Array) -> tuple[Array, Array]:
-    """Dw v and Dv w."""
-    return jax.jvp(w, (state,), (v(state),))[1], jax.jvp(v, (state,), (w(state),))[1]
+        def leg(n: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
+            """There: flows 0, 1, ...; back: the same in reverse, with the last lesson's field."""
+            both, steps = now
+            back = n >= flows
+            i = jnp.where(back, 2 * flows - 1 - n, n)
+            move = fields(both[0], lesson(jnp.where(n == flows, flows, i)))
+            both = both.at[1].set(jnp.where(n == flows, move, both[1]))
+            speed, size = jnp.linalg.norm(move), jnp.linalg.norm(both[0])
+            h = REACH / STEPS * size / jnp.where(speed > 0, speed, 1.0)
+            steps = steps.at[i].set(jnp.where(back, steps[i], h))
+            signed = jnp.where(back, -steps[i], steps[i])
+            both = jax.lax.fori_loop(0, STEPS, lambda _, both: step(both, i, signed), both)
+            return both, steps
 
+        start = jnp.stack([point, jnp.zeros_like(point)])
+        both, _ = jax.lax.fori_loop(0, 2 * flows, leg, (start, jnp.zeros(MOST_FLOWS)))
+        move = jnp.where(flows == 0, fields(point, lesson(0)), both[1])
+        return move, jnp.linalg.norm(both[0] - point) / jnp.linalg.norm(point)
 
-def _bracket(v, w):
-    def value(state: Array) -> Array:
-        forth, back = _halves(v, w, state)
-        return forth - back
-
-    return value
+    return jax.lax.map(chain, lessons, batch_size=BATCH)

@@ -49,6 +49,17 @@ def list_monomials(variables: int, degree: int) -> np.ndarray:
     return np.asarray(rows, np.int32)
 
 
+def check_monomials(variables: int, degree: int) -> int:
+    """How many monomials there are; ValueError if they are too many to be searched."""
+    count = monomial_count(variables, degree)
+    if count > MOST_MONOMIALS:
+        raise ValueError(
+            f"Polynomials of degree {degree} in {variables} weights have {count} monomials; "
+            f"{MOST_MONOMIALS} at most can be searched."
+        )
+    return count
+
+
 def find_polynomials(
     fields: Fields, orbit_point: np.ndarray, rng: np.random.Generator, degree: int
 ) -> PolynomialLaws:
@@ -57,12 +68,7 @@ def find_polynomials(
     ValueError if there are more than MOST_MONOMIALS monomials.
     """
     variables = len(fields.counted)
-    count = monomial_count(variables, degree)
-    if count > MOST_MONOMIALS:
-        raise ValueError(
-            f"Polynomials of degree {degree} in {variables} weights have {count} monomials; "
-            f"{MOST_MONOMIALS} at most can be searched."
-        )
+    count = check_monomials(variables, degree)
     monomials = list_monomials(variables, degree)
     rows = count + count // 4 + 40
     states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))

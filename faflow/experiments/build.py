@@ -28,7 +28,7 @@ from ..networks import MLP, AbstractNetwork, GatedMLP
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..population import AbstractPopulationRule, PopulationLoss
-from ..rules import AbstractLearningRule, FAStar, forecast
+from ..rules import AbstractLearningRule, FAStar, check_sum, forecast
 from ..solvers import SOLVERS, Method
 from ..tasks import Squared, Task, load_npz, make_task
 from . import observe
@@ -78,7 +78,11 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     weights = _network(resolved, weights)
     rule = _taught(resolved, rule, task, weights)
     data = task.data.in_blocks(resolved.flow.block)
-    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, data)
+    modified, split = _modified(resolved, rule, weights), split_of(resolved)
+    with blaming(split or "network", resolved.suspects):
+        problem = FlowProblem(modified, weights, feedback, data)
+        if split is not None:
+            check_sum(modified, weights, feedback)
     if not trusted:
         check_network(resolved, problem)
         check_shapes(resolved, problem)
@@ -346,7 +350,8 @@ def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, Ab
 def _numerics(resolved: Resolved) -> Numerics:
     flow, stop = resolved.flow, resolved.flow.stop
     given = {k: v for k, v in stop.model_dump().items() if v is not None}
-    numbers: dict[str, Any] = {name: getattr(flow, name) for name in ("rtol", "atol", "step")}
+    names = ("rtol", "atol", "atol_scales", "step")
+    numbers: dict[str, Any] = {name: getattr(flow, name) for name in names}
     return Numerics(
         **numbers,
         solver=_solver(resolved),

@@ -61,7 +61,8 @@ class Claim(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One network: whether the shapes fit, whether the field is -gradient at feedback = weights.
+    """One network: whether the shapes fit and the field is `finite`, whether it is -gradient at
+    feedback = weights.
 
     `is_gradient` is None where no feedback would make backprop of it (direct feedback in nets that
     are not linear). `problem` says why nothing else could be found out: it is no fault (`fits`)
@@ -73,11 +74,12 @@ class Case(NamedTuple):
     is_gradient: bool | None
     claims: list[Claim]
     problem: str = ""
+    finite: bool = True
 
     @property
     def ok(self) -> bool:
         claimed = [claim for claim in self.claims if claim.claimed and claim.moving]
-        return self.fits and all(claim.kept for claim in claimed)
+        return self.fits and self.finite and all(claim.kept for claim in claimed)
 
 
 class Check(NamedTuple):
@@ -106,6 +108,9 @@ class Check(NamedTuple):
     @property
     def verdict(self) -> str:
         """The check in a few words."""
+        if bad := [case.net for case in self.cases if not case.finite]:
+            what = f"the velocity is not finite on {len(bad)} networks (first: {bad[0]})"
+            return f"NOT as claimed: {what}"
         if not self.measured and all(case.fits for case in self.cases):
             return "NOT checked: no network could be tried"
         if not self.measurable:
@@ -165,7 +170,9 @@ def _measured(name: str, problem: FlowProblem) -> Case:
     if form != "direct" or is_linear(problem.weights):
         tied = Feedback(counterparts(problem.weights, form), form)
     rates, mismatch, speed = _numbers(laws, problem, tied)
-    moving = float(speed) != 0  # nan moves, and keeps nothing
+    if not np.isfinite(speed):
+        return Case(name, True, None, [], f"velocity is not finite: {float(speed)}", finite=False)
+    moving = float(speed) != 0
     claims = [Claim(law, law in claimed, float(rates[law]), moving) for law in laws]
     return Case(name, True, None if tied is None else bool(mismatch < KEPT), claims)
 

@@ -130,13 +130,13 @@ def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, flo
     scales = jax.tree.leaves(law.scale(problem.weights, problem.feedback, problem.data))
     found = [np.asarray(leaf)[reached] for leaf in jax.tree.leaves(twin.laws[name])]
     sizes = [
-        max(float(np.max(np.abs(scale))), float(np.max(np.abs(values))))
+        float(np.maximum(np.max(np.abs(scale)), np.max(np.abs(values))))
         for scale, values in zip(scales, found, strict=True)
     ]
 
     def worst(against: list[np.ndarray]) -> float:
         misses = map(lambda values, told: np.max(np.abs(values - told)), found, against)
-        return max(float(miss) / size for miss, size in zip(misses, sizes, strict=True))
+        return float(np.max([miss / size for miss, size in zip(misses, sizes, strict=True)]))
 
     told = [np.asarray(leaf)[reached] for leaf in jax.tree.leaves(twin.predicted.get(name, []))]
     moved = worst([values[:1] for values in found])

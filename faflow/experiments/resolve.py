@@ -182,7 +182,9 @@ def _resolve_flow(config: Config, method: Method) -> FlowSection:
     if rtol is None:
         rtol = SINGLE if config.precision == "float32" else defaults.rtol
     atol = float(f"{rtol / 100:g}") if flow.atol is None else flow.atol
+    scales = flow.atol is None if flow.atol_scales is None else flow.atol_scales
     chosen = {"rtol": rtol, "atol": atol, "solver": solver, "first": _first_save(flow)}
+    chosen["atol_scales"] = scales
     flow = flow.model_copy(update=chosen | tables_of(flow, method))
     _check_tolerance(config.precision, flow)
     _check_solver(flow)

@@ -2,6 +2,8 @@
 
 from .automatic import choose_on_the_way as choose_on_the_way
 from .automatic import is_automatic as is_automatic
+from .carry import Counts as Counts
+from .carry import ImplicitCounts as ImplicitCounts
 from .course import solve as solve
 from .devices import at_home as at_home
 from .devices import beside as beside
@@ -55,5 +57,3 @@ from .slices import telling as telling
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg
-from .stepping import Counts as Counts
-from .stepping import ImplicitCounts as ImplicitCounts

@@ -38,10 +38,10 @@ from ..observables import AbstractObservable
 from ..solvers import Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
+from .carry import STIFF, Counts, ImplicitCounts, Standing
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
 from .solution import FlowSolution, Leg
-from .stepping import STIFF, Counts, ImplicitCounts, Standing
 
 FIRST, THEN = "tsit5", "bdf"  # the first is what the registry builds for "auto"
 EARLY, LATE = 1.5, 0.5  # shares of the BDF's way

@@ -3,12 +3,13 @@
 from .._types import Times
 from ..observables import AbstractObservable
 from ..solvers import BDF, Demand
+from .carry import Carry, Standing, standing, steps_of
 from .multistep import MultistepStepper
 from .piecewise import exact_course
 from .problem import FlowProblem, Numerics
 from .recording import Clock, Course, Watched, ended
 from .solution import FlowSolution
-from .stepping import Carry, Standing, Stepper, standing, steps_of
+from .stepping import Stepper
 
 
 def solve(

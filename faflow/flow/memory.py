@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from ..observables import AbstractObservable
 from ..rules import Forecast
 from ..solvers import BDF, GaussLegendre, Method
+from .carry import Counts, ImplicitCounts
 from .events import EventCounts
 from .problem import FlowProblem, Numerics
-from .stepping import Counts, ImplicitCounts
 
 JACOBIANS = 5  # copies of a dense Jacobian that are alive at once
 PREPARING = 4  # copies of the data while they are drawn and their rank is found

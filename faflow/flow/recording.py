@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from .._results import Outcome
 from .._types import Array, Flag, Integer, Scalar, Times
+from .carry import RUNNING, Counts
 from .solution import FlowSolution, unreached
-from .stepping import RUNNING, Counts
 
 
 class Clock(NamedTuple):

@@ -72,7 +72,7 @@ def _sentence(source: Source, law: str, told: Mapping[str, Any]) -> str:
             f"{law}: {_word(told)}; the flow was projected onto it, so that its drift is no check. "
             f"Its relative rate along the field at the start is {rate}."
         )
-    worst = int(np.argmax([value or 0.0 for value in told["relative_drift"]]))
+    worst = int(np.argmax([_size(value) for value in told["relative_drift"]]))
     said = "" if told["claimed"] == told["kept"] else f" (the rule {_claim(told)})"
     return (
         f"{law}: {_word(told)}{said}. Its relative rate along the field, which needs no "
@@ -191,7 +191,12 @@ def _tolerance(solver: Mapping[str, Any]) -> str:
 
 
 def _largest(values: Sequence[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+    """The largest; None, no number, where one of them is none."""
+    return max(values, key=_size, default=None)
+
+
+def _size(value: float | None) -> float:
+    return np.inf if value is None else value
 
 
 def method(sources: Sequence[Source]) -> str:

@@ -113,7 +113,7 @@ def _details(source: Source) -> dict[str, Any]:
     return {
         "name": source.name,
         "path": source.path,
-        "rows": [tuple(row.values()) for row in rows],
+        "rows": [(what, "; ".join(filter(None, rest))) for what, *rest in map(dict.values, rows)],
         "certificate": [] if certificate is None else certificate_rows(certificate),
         "certificate_title": "" if certificate is None else certificate_title(certificate),
         "config": source.config,

@@ -95,7 +95,7 @@ def test_deep_linear_feedback_alignment(widths, count, measured):
     name = "-".join(map(str, widths))
     off = abs(found.independent - count)
     measured(15, f"linear {name}, FA: {found.independent} laws, off by", off, below=0.5)
-    if widths[-1] == 1:  # all its fields commute: brackets add nothing
+    if widths[-1] == 1:  # all its fields commute: flows add nothing
         assert [rank.rank for rank in found.orbits[0].ranks] == [widths[0]] * 2
 
 

@@ -144,7 +144,7 @@ def test_outcomes():
     assert np.all(np.isnan(np.asarray(escaped.records["w"])[~reached]))
 
     wall = run(system(lambda w: jnp.where(w < 2, 1.0, jnp.nan), [1.0]), [0.0, 2.0], max_steps=5000)
-    assert outcome(wall) is Outcome.STEP_UNDERFLOW
+    assert outcome(wall) is Outcome.NOT_FINITE
     assert float(wall.t_final) == pytest.approx(1.0, abs=1e-6)
 
     limited = run(system(lambda w: -w, [1.0]), ts, max_steps=7)
@@ -163,7 +163,7 @@ def test_stops_between_saves_are_shown_where_they_were_met():
     for stops, when in ((Stops(loss=0.05), np.log(10) / 2), (Stops(steady=1e-3), np.log(1e3))):
         solution = run(problem, ts, rtol=1e-9, stops=stops)
         assert not outcome(solution).early and outcome(solution) is not Outcome.COMPLETED
-        assert when <= float(solution.t_final) <= when + 0.5
+        assert float(solution.t_final) == pytest.approx(when, abs=1e-5)
         reached = np.asarray(solution.reached)
         t, w = np.asarray(solution.ts)[reached], np.asarray(solution.records["w"])[reached, 0, 0]
         np.testing.assert_allclose(w, np.exp(-t), rtol=1e-6)

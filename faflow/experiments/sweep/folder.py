@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from ..errors import ConfigError, shown
 from ..files import is_empty, put_in_place, sync, temporary_sibling, write_text
 from ..store import CONFIG, SUMMARY
 from ..summary import environment
-from .axes import ZIP
+from .axes import KINDS, ZIP
 from .chunks import CHUNKS
 from .plan import Plan
 from .records import are_there
 
-_FILES = ("task", "init", "feedback")  # sections with a `file`
+_FILES = frozenset({"task.file", "init.file", "feedback.file"})
+_OLDER = (
+    "a sweep by an older faflow, which may have mixed up its members (their axes had two orders)"
+)
 
 
 def open_folder(plan: Plan, folder: Path, replace: bool) -> None:
@@ -69,6 +73,41 @@ def stored_table(folder: Path) -> dict[str, Any]:
     return table
 
 
+def stored_plan(folder: Path) -> Plan:
+    """The plan of a stored sweep, by which workers number its members and all else finds them.
+    ConfigError if the folder holds none, or one that an older faflow wrote."""
+    table = stored_table(folder)
+    table.pop("provenance", None)
+    if _is_older(table):
+        raise _mixed_up(folder)
+    return Plan(table, folder, folder.resolve().name)
+
+
+def check_names(folder: Path, dims: Sequence[str]) -> None:
+    """ConfigError for a finished sweep of an older faflow whose members bear wrong names: its data
+    have the axes `dims`, in this order, and its members were numbered by the folder's config."""
+    table = stored_table(folder)
+    if not _is_older(table):
+        return
+    try:
+        axes = Plan(table, folder, "").grid.axes
+    except ConfigError:
+        raise _mixed_up(folder) from None
+    names = [{axis.name, ZIP, *axis.columns} for axis in axes]
+    if len(dims) != len(names) or not all(map(set.__contains__, names, dims)):
+        raise _mixed_up(folder)
+
+
+def _is_older(table: dict[str, Any]) -> bool:
+    """Whether nothing says the order of the axes."""
+    return not (isinstance(table["sweep"], dict) and "order" in table["sweep"])
+
+
+def _mixed_up(folder: Path) -> ConfigError:
+    again = f"faflow sweep {folder / CONFIG} --out {folder} --replace"
+    return ConfigError(str(folder), f"holds {_OLDER}; run it again: {again}")
+
+
 def sweep_digest(plan: Plan) -> Digest:
     """The hash of a sweep's config, with the content of the files that its members read."""
     found = hashlib.sha256(_text(plan.table).encode())
@@ -85,6 +124,8 @@ def _difference(plan: Plan, folder: Path) -> str | None:
         stored = stored_table(folder)
     except ConfigError:
         return "no sweep; choose another folder"
+    if _is_older(stored):
+        return f"{_OLDER}; use another --out or --replace"
     provenance = stored.pop("provenance", {})
     wanted, found = (
         sweep_digest(plan),
@@ -110,11 +151,15 @@ def _plain(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(table: dict[str, Any]) -> str:
-    return json.dumps({k: v for k, v in _leaves(_plain(table)).items() if not _is_file(k)})
+    return json.dumps(_leaves(_without_files(_plain(table))))
 
 
-def _is_file(key: str) -> bool:
-    return key.split(".")[-1] == "file"
+def _without_files(value: Any) -> Any:
+    """Their content counts, not their place."""
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if key.split(".")[-1] != "file"}
+        return {key: _without_files(item) for key, item in kept.items()}
+    return [_without_files(item) for item in value] if isinstance(value, list) else value
 
 
 def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -126,19 +171,22 @@ def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _rebased(plan: Plan, folder: Path) -> dict[str, Any]:
-    """The plan's tables with their files as seen from `folder`."""
-    move = lambda file: os.path.relpath(plan.base / file, folder)  # noqa: E731
-    table = json.loads(json.dumps(plan.table))
-    for section in _FILES:
-        here = table.get(section)
-        if isinstance(here, dict) and isinstance(here.get("file"), str):
-            here["file"] = move(here["file"])
-        for kind in ("product", ZIP):
-            _move_axis(table["sweep"].get(kind, {}), section, move)
-    return table
+    """The plan's tables with their files, those of the axes too, as seen from `folder`."""
+    table, sweep = dict(plan.table), dict(plan.table["sweep"])
+    there = os.path.realpath(folder)
+
+    def move(file: str) -> str:
+        place = plan.base / file  # the system follows links before it goes up
+        return os.path.relpath(os.path.join(os.path.realpath(place.parent), place.name), there)
+
+    moved = _moved({key: value for key, value in table.items() if key != "sweep"}, "", move)
+    axes = {kind: _moved(sweep[kind], "", move) for kind in KINDS if kind in sweep}
+    return {**moved, "sweep": {**sweep, **axes}}
 
 
-def _move_axis(axes: dict[str, Any], section: str, move) -> None:
-    for holder, key in ((axes, f"{section}.file"), (axes.get(section), "file")):
-        if isinstance(holder, dict) and isinstance(holder.get(key), list):
-            holder[key] = [move(file) for file in holder[key]]
+def _moved(value: Any, key: str, move: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _moved(item, f"{key}.{k}" if key else k, move) for k, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, key, move) for item in value]
+    return move(value) if key in _FILES and isinstance(value, str) else value

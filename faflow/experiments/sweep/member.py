@@ -18,9 +18,9 @@ from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..schema import SweepSection
 from ..summary import Seconds
+from .missing import REFUSED
 
 BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
-REFUSED = "refused"  # the status of a member whose config turns out not to fit
 GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
 NEURON = "neuron"  # what dimensions of records are called that have an entry per neuron
 ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member
@@ -36,7 +36,7 @@ class Variable(NamedTuple):
 
 class Member(NamedTuple):
     """`summary` as of a single run; `variables` by group/name, as long in time as all saves;
-    `coordinates` of their other axes."""
+    `coordinates` of their other axes by group/axis."""
 
     summary: dict[str, Any]
     variables: dict[str, Variable]
@@ -118,7 +118,7 @@ def _finished(
                 for name, variable in _variables(found[group], saves).items()
                 if section.neurons or not any(dim.startswith(NEURON) for dim in variable.dims)
             }
-            coordinates |= _coordinates(found[group])
+            coordinates |= {f"{group}/{dim}": at for dim, at in _coordinates(found[group]).items()}
     return Member(kept, variables, coordinates)
 
 

@@ -153,7 +153,7 @@ def _decide(setting: Setting, now: State, arrives: Array, leaves: Array, stuck: 
     pending = stuck | jnp.any(arrives | leaves)
     plan = jax.lax.cond(
         pending,
-        lambda _: begin(now.mode, now.here, arrives, leaves, fix),
+        lambda _: begin(now.mode, now.here, arrives, leaves, fix, setting.field.surfaces),
         lambda _: now.plan,
         None,
     )
