@@ -57,3 +57,4 @@ from .slices import telling as telling
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg
+from .tolerance import SMALL as SMALL

@@ -31,7 +31,7 @@ from ..solvers import (
     watched,
 )
 from ..tasks import Data
-from .carry import RUNNING, STIFF, Carry, Counts, Standing, added
+from .carry import RUNNING, STIFF, Carry, Counts, Held, Standing, added, heading_for
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 from .projection import projected
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
