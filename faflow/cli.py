@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import TOPICS, UsageError, complete, make_parser
-from .printing import in_words, print_entries, print_rows, print_summary
+from .printing import Bar, in_words, print_beside_bars, print_entries, print_rows, print_summary
 
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
 PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
@@ -203,19 +203,16 @@ def _standing(progress: Any) -> str:
 
 def _note(text: str) -> None:
     if sys.stderr.isatty():
-        print(f"faflow: {text} ...", file=sys.stderr, flush=True)
+        print_beside_bars(f"faflow: {text} ...")
 
 
 def _tell(text: str) -> None:
-    print(f"faflow: {text}", file=sys.stderr, flush=True)
+    print_beside_bars(f"faflow: {text}")
 
 
-def _meter(quiet: bool) -> Any:
-    import diffrax
-
-    if quiet or not sys.stderr.isatty():
-        return diffrax.NoProgressMeter()
-    return diffrax.TqdmProgressMeter()
+def _meter(quiet: bool) -> Bar | None:
+    """The bar of a flow; nothing under --json and where nobody watches."""
+    return None if quiet or not sys.stderr.isatty() else Bar()
 
 
 def _draw(folder: Path, sweep: Any = None) -> list[Path]:

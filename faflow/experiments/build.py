@@ -5,7 +5,6 @@ import inspect
 import itertools
 from typing import Any, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -308,8 +307,7 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
         key = "flow.solver"
     _, problem, ts, observables, _, numerics = experiment
     with blaming(key, resolved.suspects):
-        meter = diffrax.NoProgressMeter()
-        eqx.filter_eval_shape(solve, problem, ts, observables, numerics, meter)
+        eqx.filter_eval_shape(solve, problem, ts, observables, numerics)
 
 
 def _laws(

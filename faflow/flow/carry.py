@@ -1,5 +1,6 @@
 """What a flow carries from one step to the next, and what it leaves to another solver."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from .._types import Array, Flag, Integer, PyTree, Scalar
@@ -50,11 +51,18 @@ class Carry(NamedTuple):
     first_dt: Scalar
     peak_speed: Scalar
     outcome: Integer
-    meter: PyTree
     pace: Pace
     broken: Flag
     hunt: Hunt | None = None
     watch: StiffnessWatch | None = None
+
+
+class Held(NamedTuple):
+    """What all steps between two saves go by: the factor of the tolerances, and the root mean
+    square of the state, both at the save before."""
+
+    share: Scalar | float
+    size: Scalar
 
 
 class Standing(NamedTuple):
@@ -73,6 +81,21 @@ class Standing(NamedTuple):
 def standing(carry: Carry) -> Standing:
     demanded = None if carry.watch is None else carry.watch.demanded
     return Standing(carry.t, carry.state, carry.peak_speed, carry.pace, carry.counts, demanded)
+
+
+def steps_of(counts: Counts) -> Integer:
+    """Steps tried."""
+    return counts.accepted + counts.rejected
+
+
+def heading_for(target: Scalar, limit: Integer | None) -> Callable[[Carry], Flag]:
+    """Whether a flow has steps to take on its way to `target`, with `limit` steps in all."""
+
+    def unfinished(now: Carry) -> Flag:
+        on_the_way = (now.t < target) & (now.outcome == RUNNING)
+        return on_the_way if limit is None else on_the_way & (steps_of(now.counts) < limit)
+
+    return unfinished
 
 
 def added(counts: Counts, before: Counts) -> Counts:

@@ -11,7 +11,6 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +20,8 @@ from .._results import Outcome
 from .._types import Array, Times
 from ..networks import GatedReLU
 from ..observables import AbstractObservable
-from .integrate import compiled_solve
 from .problem import FlowProblem, Numerics
+from .slices import in_slices
 from .solution import FlowSolution
 
 SKETCH = "weight-sketch"
@@ -138,10 +137,9 @@ def estimate_kink_error(problem: FlowProblem, ts: ArrayLike, numerics: Numerics)
     """
     times = jnp.asarray(ts, float)
     see: dict[str, AbstractObservable] = {SKETCH: WeightSketch()}
-    meter = diffrax.NoProgressMeter()
     coarser = companion(problem, times, numerics)
-    flow = compiled_solve(problem, times, see, numerics, meter)
-    other = compiled_solve(coarser.problem, coarser.ts, see, coarser.numerics, meter)
+    flow, _ = in_slices((problem, times, see, numerics))
+    other, _ = in_slices((coarser.problem, coarser.ts, see, coarser.numerics))
     return compare_flows(flow, other, coarser)
 
 

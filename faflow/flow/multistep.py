@@ -7,7 +7,6 @@ is its own interpolating polynomial, of the order of the step.
 
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -28,7 +27,7 @@ from ..solvers import (
     norm,
     try_step,
 )
-from .carry import RUNNING, Carry, Counts, ImplicitCounts
+from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
 from .problem import FlowProblem, Numerics
 from .stepping import Stepper
 from .stops import locate
@@ -91,21 +90,17 @@ class MultistepStepper(eqx.Module):
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense)
         return flow.at_rest(y, h, counts, ahead)
 
-    def advance(self, carry: Carry, target: Scalar) -> Carry:
-        """Step until t >= target or until an outcome is met, and show the state at the target."""
+    def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
+        """Step until t >= target, until an outcome is met or until `limit` steps were tried, and
+        show the state at the target."""
         ahead: Ahead = carry.solver_state
-        flow = self.flow
-        rms = carry.size / carry.state.size**0.5
-        share = flow.tolerance_scale(carry)
+        unfinished = heading_for(target, limit)
 
         def step(now: Carry, factors: bool) -> Carry:
-            tolerances = flow.tolerance.at(now.state, now.pace, share, rms)
+            tolerances = self.flow.tolerance.at(now.state, now.pace, *held)
             return self._step(now, tolerances, factors)
 
         now = self._at(carry, ahead)._replace(outcome=ahead.outcome)
-
-        def unfinished(now: Carry) -> Flag:
-            return (now.t < target) & (now.outcome == RUNNING)
 
         def multiplies(now: Carry) -> Flag:
             return unfinished(now) & ~now.solver_state.factors
@@ -157,11 +152,9 @@ class MultistepStepper(eqx.Module):
         ahead = ahead._replace(history=tried, rate=trial.rate)
         ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
         counts, flow = _counted(now.counts, trial, too_far), self.flow
-        done = jnp.clip((tried.t - flow.t0) / (flow.t1 - flow.t0), 0, 1)
         later = self._at(now, ahead)._replace(
             solver_state=ahead,
             counts=counts,
-            meter=flow.meter.step(now.meter, done),
             pace=flow.tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
             broken=~trial.finite,
         )
@@ -266,7 +259,7 @@ class MultistepStepper(eqx.Module):
 def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
     """(f, J, y): the field of the rule's state as one vector, its dense Jacobian, and the start."""
     numerics, now = Numerics(solver="bdf-dense"), jnp.zeros(())
-    flow = Stepper(problem, numerics, now, now, diffrax.NoProgressMeter())
+    flow = Stepper(problem, numerics, now, now)
     stepper = MultistepStepper(flow, BDF("dense"))
     return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), flow.start()
 

@@ -6,7 +6,6 @@ save times exactly and counts steps, field evaluations and kinks up to each of t
 """
 
 import itertools
-from functools import partial
 from typing import Any
 
 import diffrax
@@ -32,7 +31,7 @@ from ..solvers import (
     watched,
 )
 from ..tasks import Data
-from .carry import RUNNING, STIFF, Carry, Counts, Standing, added
+from .carry import RUNNING, STIFF, Carry, Counts, Held, Standing, added, heading_for
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 from .projection import projected
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
@@ -55,7 +54,6 @@ class Stepper(eqx.Module):
     numerics: Numerics
     t0: Scalar
     t1: Scalar
-    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
     since: Standing | None = None
     demand: Demand | None = None
 
@@ -127,23 +125,23 @@ class Stepper(eqx.Module):
             first_dt=dt,
             peak_speed=peak,
             outcome=jnp.asarray(RUNNING),
-            meter=self.meter.init(),
             pace=self.pace,
             broken=jnp.asarray(False),
             hunt=hunt,
             watch=None if self.demand is None else watch_stiffness(),
         )
 
-    def advance(self, carry: Carry, target: Scalar) -> Carry:
-        """Step until t = target or until an outcome is met."""
-        size = carry.size / carry.state.size**0.5
-        held = partial(self.tolerance.at, share=self.tolerance_scale(carry), size=size)
+    def hold(self, carry: Carry) -> Held:
+        """What the steps from here to the next save go by."""
+        return Held(self.tolerance_scale(carry), carry.size / carry.state.size**0.5)
 
-        def unfinished(now: Carry) -> Flag:
-            return (now.t < target) & (now.outcome == RUNNING)
+    def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
+        """Step until t = target, until an outcome is met, or until `limit` steps have been tried
+        since the flow began (None: no limit)."""
+        unfinished = heading_for(target, limit)
 
         def body(now: Carry) -> Carry:
-            tolerances = held(now.state, now.pace)
+            tolerances = self.tolerance.at(now.state, now.pace, *held)
             controller, solver = self.numerics.controller(tolerances), self._solver(tolerances)
             later = self.hunted(now, self._step(now, target, controller, solver))
             return self._handed(self.judge(later))
@@ -203,7 +201,6 @@ class Stepper(eqx.Module):
             counts=counts,
             kinks=self._kinks(now, state),
             outcome=outcome,
-            meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
             pace=self.tolerance.moved(now.pace, state - now.state, end - now.t, keep),
             broken=~finite,
         )
@@ -278,7 +275,7 @@ class Stepper(eqx.Module):
         after = after._replace(hunt=Hunt(gaps, _where(kept, looked, bracket)))
         # The look cost a step, which is not kept.
         counts = counts._replace(accepted=before.counts.accepted, rejected=counts.rejected + 1)
-        back = before._replace(counts=counts, hunt=Hunt(hunt.gaps, looked), meter=after.meter)
+        back = before._replace(counts=counts, hunt=Hunt(hunt.gaps, looked))
         return _where(passed, back, after)
 
     def judge(self, now: Carry) -> Carry:

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from diffrax import NoProgressMeter
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
@@ -258,9 +257,7 @@ def test_vmap_over_seeds_with_different_outcomes():
     starts = jnp.array([0.1, 1.0, -1.0])
 
     def one(start):
-        return solve(
-            scalar(lambda w: w * w, start), TIMES, OBSERVABLES, Numerics(), NoProgressMeter()
-        )
+        return solve(scalar(lambda w: w * w, start), TIMES, OBSERVABLES, Numerics())
 
     solution = jax.jit(jax.vmap(one))(starts)
     assert [Outcome(int(code)) for code in solution.outcome] == [

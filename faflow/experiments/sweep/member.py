@@ -5,15 +5,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import diffrax
 import jax
 import numpy as np
 
 from ...ensembles import Flow, solve_batch
-from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
+from ...flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
 from ..build import Experiment, build
 from ..errors import ConfigError
 from ..groups import Group
+from ..memory import check_memory
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..schema import SweepSection
@@ -80,7 +80,10 @@ def compute_batch(
 def _built(resolved: Resolved, trusted: bool) -> Experiment | Member:
     try:
         with np.errstate(all="ignore"):
-            return build(resolved, trusted)
+            experiment = build(resolved, trusted)
+            if not trusted:
+                check_memory(resolved, experiment, None)
+            return experiment
     except ConfigError as error:
         return _refused(error)
 
@@ -120,7 +123,7 @@ def _finished(
 
 
 def integrate_again(
-    experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
+    experiment: Experiment, note: Note, meter: Meter | None
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Like `integrate_timed`, with the programs that this process has compiled already."""
     del note, meter

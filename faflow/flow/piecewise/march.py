@@ -8,8 +8,9 @@ might go on from there. What the look was for is the `phase`; what it showed dec
 import jax
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Scalar
+from ..._types import Array, Flag, Integer, Scalar
 from ..carry import RUNNING
+from ..recording import Clock
 from .decide import begin
 from .land import place
 from .pivot import after_pivot, after_stroke
@@ -34,13 +35,15 @@ def first_state(setting: Setting) -> tuple[State, Log]:
 
 
 def advance(
-    setting: Setting, state: State, log: Log, target: Scalar, tail: Scalar
+    setting: Setting, state: State, log: Log, target: Scalar, tail: Scalar, limit: Integer | None
 ) -> tuple[State, Log]:
-    """Look after look until t = target or until an outcome is met; tolerances times `tail`."""
+    """Look after look until t = target, until an outcome is met or until there were `limit` looks
+    (None: no limit); tolerances times `tail`."""
 
     def unfinished(carry) -> Flag:
-        now = carry[0]
-        return ((now.t < target) | (now.phase != STEP)) & (now.outcome == RUNNING)
+        there = clock(carry[0])
+        onwards = ((there.t < target) | ~there.settled) & (there.outcome == RUNNING)
+        return onwards if limit is None else onwards & (there.steps < limit)
 
     def round_of(carry):
         now, log = carry
@@ -53,6 +56,12 @@ def advance(
         return later, write(log, now.t, now.mode, later.mode)
 
     return jax.lax.while_loop(unfinished, round_of, (state, log))
+
+
+def clock(state: State) -> Clock:
+    """Where the flow stands; its steps are looks at the field, of which every round has one."""
+    looks = state.counts.evaluations.astype(int)
+    return Clock(state.t, state.outcome, looks, state.phase == STEP)
 
 
 def _look(setting: Setting, now: State, target: Scalar, tail: Scalar) -> Look:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 
@@ -24,7 +23,6 @@ class Setting(eqx.Module):
     t1: Scalar
     limit: Scalar
     table: Tableau = eqx.field(static=True)
-    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
 
     def slack(self, motion: Motion) -> Scalar:
         """How far outside its bounds a sliding pair may be found. The field is continuous where a

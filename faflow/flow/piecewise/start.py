@@ -38,7 +38,7 @@ def start(setting: Setting) -> tuple[State, Log]:
         trial=Trial(nothing, nothing, one, one, zero, nothing, *([one] * 5), zero),
         plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
         stalled=zero, missed=zero, outcome=zero + RUNNING, peak_speed=speed,
-        fork_time=nan, fork_pair=zero + pairs, meter=setting.meter.init(),
+        fork_time=nan, fork_pair=zero + pairs,
         hunt=first_hunt(setting, flat, speed),
     )  # fmt: skip
     size = setting.numerics.exact.events

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Integer, PyTree, Scalar
+from ..._types import Array, Flag, Integer, Scalar
 from ..carry import Counts
 from ..events import EventCounts
 from ..stops import Hunt
@@ -120,5 +120,4 @@ class State(NamedTuple):
     peak_speed: Scalar
     fork_time: Scalar
     fork_pair: Integer
-    meter: PyTree
     hunt: Hunt | None = None

@@ -78,6 +78,5 @@ def _hunted(setting: Setting, before: State, now: State) -> State:
         counts=counts,
         events=before.events._replace(retried=now.events.retried),
         hunt=Hunt(hunt.gaps, looked),
-        meter=now.meter,
     )
     return pick(passed, back, now)
