@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._generator import seeded
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
 from ..flow import (
@@ -106,7 +107,7 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
 
 
 def section_key(resolved: Resolved, section: Any, number: int) -> Array:
-    return jax.random.fold_in(jax.random.key(resolved.config.seed_of(section)), number)
+    return jax.random.fold_in(seeded(resolved.config.seed_of(section)), number)
 
 
 def _task(resolved: Resolved) -> Task:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._generator import drawing, seeded
 from ..analysis import law_rate
 from ..feedback import FEEDBACKS as DRAWS
 from ..feedback import Feedback, Form, counterparts, draw_feedback
@@ -156,7 +157,8 @@ def _problem(rule, widths: tuple[int, ...], activation: str, bias: bool) -> Flow
     rng = np.random.default_rng(0)
     data = make_data(rng.normal(size=(SAMPLES, widths[0])), rng.normal(size=(SAMPLES, widths[-1])))
     phi = ACTIVATIONS[activation]()
-    keys = jax.random.split(jax.random.key(0))
+    with drawing():
+        keys = jax.random.split(seeded(0))
     init = INITIALISATIONS["gaussian"]()
     weights = initial_network(init, keys[0], widths, phi, bias=bias, bias_scale=0.5)
     feedback = draw_feedback(DRAWS["gaussian"](), keys[1], widths, rule.form)
