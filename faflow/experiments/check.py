@@ -1,5 +1,6 @@
 """`faflow check module:Rule`: what a rule does and keeps on small random networks."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -121,7 +122,7 @@ class Check(NamedTuple):
 
 def check_rule(kind: str) -> Check:
     """Check a rule by its registry name or `module:Rule`, with default options."""
-    entry = resolve("rule", "rules", kind)
+    entry = resolve("rule", "rules", kind, Path())
     options = check_options("rule", entry, {})
     try:
         rule = entry(**options)

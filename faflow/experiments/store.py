@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import tomllib
@@ -12,25 +15,36 @@ from typing import Any, Literal
 
 import tomli_w
 
-from .digest import Digest, digest
+from .digest import Digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
-from .files import is_empty, put_in_place, replace_text, sync, temporary_sibling, write_text
+from .exchange import (
+    RESULT,
+    check_writable,
+    is_empty,
+    put_in_place,
+    real,
+    settle,
+    temporary_for,
+)
+from .files import replace_text, sync, write_text
 from .lazily import xr
 from .resolve import Resolved
 from .summary import SCHEMA, environment
 
 Standing = Literal["absent", "same", "other-code", "different"]
+# What file systems without locks say.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 ROOT = Path("results")
-CONFIG, RECORDS, SUMMARY, FIGURES = "config.toml", "result.nc", "summary.json", "figures"
+CONFIG, RECORDS, SUMMARY = RESULT
 
 
 def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
     """Where a result goes: `out` itself, or results/<name>."""
     if out is not None and "\0" in str(out):
         raise ConfigError("--out", f"is {shown(str(out))}; take out the NUL character")
-    return ROOT / resolved.config.name if out is None else Path(out)
+    return ROOT / resolved.config.name if out is None else Path(out).expanduser()
 
 
 def standing(folder: Path, wanted: Digest) -> Standing:
@@ -40,6 +54,8 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     """
     if not os.path.lexists(folder):
         return "absent"
+    with _writing(folder):
+        settle(folder)
     if is_empty(folder):
         return "absent"
     found = _stored_digest(folder)
@@ -51,15 +67,27 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     return "other-code" if found.config == wanted.config else "different"
 
 
+def try_out(folder: Path) -> None:
+    """ConfigError if a result could not be written there; leaves nothing behind."""
+    with _giving_up(folder):
+        check_writable(folder)
+
+
 def write(
-    resolved: Resolved, summary: dict[str, Any], tree: xr.DataTree, folder: Path, replace: bool
+    resolved: Resolved,
+    summary: dict[str, Any],
+    tree: xr.DataTree,
+    folder: Path,
+    replace: bool,
+    wanted: Digest,
 ) -> None:
-    """The result folder, complete or absent. ConfigError if it can't be written."""
-    folder = Path(os.path.abspath(folder))
-    provenance = {**environment(), **digest(resolved)._asdict()}
-    try:
+    """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
+    digest as the run began. ConfigError if it can't be written."""
+    folder = real(folder)
+    provenance = {**environment(), **wanted._asdict()}
+    with _giving_up(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_sibling(folder) as temporary:
+        with temporary_for(folder) as temporary:
             text = config_text(resolved, into=folder, provenance=provenance)
             write_text(temporary / CONFIG, text)
             write_text(temporary / SUMMARY, summary_text(summary))
@@ -67,6 +95,12 @@ def write(
             sync(temporary)
             put_in_place(temporary, folder, replace)
             sync(folder.parent)
+
+
+@contextmanager
+def _giving_up(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         what = f"is {folder}, which can't be written ({reason}); free space or choose another"
@@ -104,6 +138,12 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ConfigError(str(folder), f"can't be written ({reason})") from error
 
 
+def complete(folder: Path) -> None:
+    """Put in place what a run had written whole when it was killed."""
+    with contextlib.suppress(OSError):  # a reader need not be able to write
+        settle(folder)
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """The stored summary. ConfigError if `folder` holds no result."""
     try:
@@ -125,6 +165,30 @@ def read_tree(folder: Path) -> xr.DataTree:
             return loaded
     except Exception:  # h5netcdf, HDF5 and xarray each have their own
         raise ConfigError(str(folder), f"holds no readable {RECORDS}; run it again") from None
+
+
+def is_stored(folder: Path) -> bool:
+    """Whether the folder's config is one that faflow has put there."""
+    return _stored_digest(folder) is not None
+
+
+def check_readable(folder: Path) -> None:
+    """ConfigError if what lies there can't be read now, which is no damage: it may be another's, or
+    another program may be at work on it."""
+    for name in RESULT:
+        try:
+            with (folder / name).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            continue
+        except BlockingIOError:
+            what = f"is {folder}, whose {name} another program has locked; try again when it ended"
+            raise ConfigError("--out", what) from None
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                continue
+            what = f"is {folder}, whose {name} can't be read ({error.strerror}); see to that first"
+            raise ConfigError("--out", what) from error
 
 
 def _stored_digest(folder: Path) -> Digest | None:

@@ -32,7 +32,8 @@ class Plan:
         self.grid: Grid = grid_of(self.section)
         axes = {**table["sweep"], "order": list(self.grid.names())}
         self.table = {"name": name, **table, "sweep": axes}
-        self.name, self.precision = self.table["name"], table.get("precision", "float64")
+        self.name = str(self.table["name"])
+        self.precision = str(table.get("precision", "float64"))
 
     def config(self, member: int) -> dict[str, Any]:
         """The tables of a member's own config."""
