@@ -60,7 +60,7 @@ def check_writable(folder: Path) -> None:
     """OSError if no result can be put there. Leaves nothing behind."""
     folder = real(folder)
     there = folder
-    while not there.is_dir() and there != there.parent:
+    while not there.exists():
         there = there.parent
     with temporary_for(there if there == folder else there / folder.name):
         pass

@@ -32,6 +32,15 @@ def replace_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def try_replacing(path: Path) -> None:
+    """OSError if no file could be put there; leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.touch(exist_ok=False)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def replace_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An `.npz` file, whole or absent, that is on the disk when this returns."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")

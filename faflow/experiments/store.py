@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import tomllib
@@ -33,11 +31,12 @@ from .resolve import Resolved
 from .summary import SCHEMA, environment
 
 Standing = Literal["absent", "same", "other-code", "different"]
-# What file systems without locks say.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 ROOT = Path("results")
 CONFIG, RECORDS, SUMMARY = RESULT
+# For xarray. Files are renamed into place whole, so nobody has to be locked out of one, and some
+# file systems have no locks.
+READING: dict[str, Any] = {"engine": "h5netcdf", "driver_kwds": {"locking": False}}
 
 
 def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
@@ -158,7 +157,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def read_tree(folder: Path) -> xr.DataTree:
     """The stored records, loaded into memory. ConfigError if there are none."""
     try:
-        with xr.open_datatree(folder / RECORDS, engine="h5netcdf") as tree:
+        with xr.open_datatree(folder / RECORDS, **READING) as tree:
             loaded = tree.load()
             if not {"records", "start", "final"} <= set(loaded.children):
                 raise ValueError("lacks a group")
@@ -173,20 +172,14 @@ def is_stored(folder: Path) -> bool:
 
 
 def check_readable(folder: Path) -> None:
-    """ConfigError if what lies there can't be read now, which is no damage: it may be another's, or
-    another program may be at work on it."""
+    """ConfigError if what lies there can't be read, which is no damage."""
     for name in RESULT:
         try:
             with (folder / name).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                file.read(1)
         except FileNotFoundError:
             continue
-        except BlockingIOError:
-            what = f"is {folder}, whose {name} another program has locked; try again when it ended"
-            raise ConfigError("--out", what) from None
         except OSError as error:
-            if error.errno in _NO_LOCKS:
-                continue
             what = f"is {folder}, whose {name} can't be read ({error.strerror}); see to that first"
             raise ConfigError("--out", what) from error
 
