@@ -30,6 +30,7 @@ from ..rules import AbstractLearningRule, Speed, weight_velocity
 from ..tasks import make_data
 from . import field
 from .errors import ConfigError
+from .imports import read_anew
 from .kept import perturbed
 from .options import check_options
 from .registries import resolve
@@ -122,6 +123,7 @@ class Check(NamedTuple):
 
 def check_rule(kind: str) -> Check:
     """Check a rule by its registry name or `module:Rule`, with default options."""
+    read_anew()
     entry = resolve("rule", "rules", kind, Path())
     options = check_options("rule", entry, {})
     try:

@@ -17,21 +17,27 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from .errors import ConfigError, nearest
 
-
-class _Brought(NamedTuple):
-    """A module from outside the environment, and what its file was like when it was read."""
-
-    module: ModuleType
-    file: Path
-    state: tuple[int, int]
+# Modules from outside the environment, by the folder that was imported from: two folders may each
+# have a module of the same name.
+_BROUGHT: dict[Path, dict[str, ModuleType]] = {}
 
 
-# By the folder that was imported from: two folders may each have a module of the same name.
-_BROUGHT: dict[Path, dict[str, _Brought]] = {}
+def read_anew() -> None:
+    """What was brought in before is read again when it is next asked for: it, or a file that it
+    reads, may have changed."""
+    for brought in _BROUGHT.values():
+        _put_aside(brought)
+    _BROUGHT.clear()
+
+
+def _put_aside(brought: dict[str, ModuleType]) -> None:
+    for name, module in brought.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
 
 
 def load_object(path: str, kind: str, base: Path) -> Any:
@@ -106,18 +112,13 @@ def _import_file(file: Path) -> ModuleType:
 
 @contextmanager
 def _importing_from(place: Path) -> Iterator[None]:
-    """The folder is looked in last, after the environment, and leaves nothing there. Modules of
-    other folders are put aside, and all of this one are read again if a file has changed."""
+    """The folder is looked in last, after the environment, and nothing is left in it. Modules of
+    other folders are put aside."""
     for other, brought in _BROUGHT.items():
-        for name, one in brought.items():
-            if other != place and sys.modules.get(name) is one.module:
-                del sys.modules[name]
-    mine = _BROUGHT.get(place, {})
-    if any(_state(one.file) != one.state for one in mine.values()):
-        for name in mine:
-            sys.modules.pop(name, None)
-        mine = {}
-    sys.modules.update({name: one.module for name, one in mine.items()})
+        if other != place:
+            _put_aside(brought)
+    mine = _BROUGHT.setdefault(place, {})
+    sys.modules.update(mine)
     before, writes = set(sys.modules), sys.dont_write_bytecode
     sys.path.append(str(place))
     sys.dont_write_bytecode = True  # which is known by its second and size only
@@ -127,20 +128,16 @@ def _importing_from(place: Path) -> Iterator[None]:
         sys.path.remove(str(place))
         sys.dont_write_bytecode = writes
         fresh = {name: sys.modules[name] for name in set(sys.modules) - before}
-        _BROUGHT[place] = mine | {
-            name: _Brought(module, file, _state(file))
-            for name, module in fresh.items()
-            if (file := _own_file(module)) is not None
-        }
+        mine |= {name: module for name, module in fresh.items() if _is_own(module)}
 
 
-def _own_file(module: ModuleType) -> Path | None:
-    """The file of a module from outside the environment; None for others."""
-    given = getattr(module, "__file__", None)
+def _is_own(module: ModuleType) -> bool:
+    """Whether a module is from outside the environment; a folder without an __init__ counts by
+    what it holds."""
+    given = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
     if given is None:
-        return None
-    file = Path(given).resolve()
-    return None if any(file.is_relative_to(folder) for folder in _environment()) else file
+        return False
+    return not any(Path(given).resolve().is_relative_to(folder) for folder in _environment())
 
 
 @cache
@@ -148,11 +145,3 @@ def _environment() -> tuple[Path, ...]:
     paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders = (Path(path).resolve() for path in (*paths, site.getusersitepackages()))
     return (*folders, Path(__file__).resolve().parents[1])
-
-
-def _state(file: Path) -> tuple[int, int]:
-    try:
-        found = file.stat()
-    except OSError:
-        return (0, 0)
-    return found.st_mtime_ns, found.st_size

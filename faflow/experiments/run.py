@@ -43,6 +43,7 @@ from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
 from .groups import Group, as_tree
+from .imports import read_anew
 from .large import mesh_of
 from .lazily import xr
 from .memory import check_data, check_memory
@@ -95,6 +96,7 @@ def resolve_path(
     else:
         path = load.locate(config)
         table, base, name = load.read_table(path), path.parent, path.stem
+    read_anew()
     if "sweep" in table:
         raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
     parsed = load.parse(load.apply_overrides(table, overrides), name)
