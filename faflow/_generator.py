@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._types import Array
 
@@ -16,7 +18,7 @@ def seeded(seed: int) -> Array:
     """The key of a seed in [0, 2^32): that of `jax.random.key` as JAX comes, whatever
     JAX_DEFAULT_PRNG_IMPL and JAX_RANDOM_SEED_OFFSET say."""
     words = np.array([0, seed], np.uint32)
-    return jax.random.wrap_key_data(words, impl=IMPLEMENTATION)
+    return jax.random.wrap_key_data(jnp.asarray(words), impl=IMPLEMENTATION)
 
 
 @contextmanager
@@ -26,11 +28,15 @@ def drawing() -> Iterator[None]:
         yield
 
 
+def in_float64() -> bool:
+    """Whether JAX's numbers are float64."""
+    return jnp.result_type(float) == jnp.float64
+
+
 def drawn(draw: Callable[..., Any], *given: Any) -> Any:
     """draw(*given) with the arrays of `given`, and so what comes of it, in float64; that rounded to
     JAX's precision, so that a seed means the same in both. What is traced stays as it is."""
-    precise = jax.config.jax_enable_x64
-    if precise or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+    if in_float64() or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
         with drawing():
             return draw(*given)
     with drawing(), jax.enable_x64(True):

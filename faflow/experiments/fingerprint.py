@@ -52,4 +52,5 @@ def _evaluated(problem: FlowProblem, observables: Mapping[str, AbstractObservabl
 
 
 def _program(function: Any, *arguments: Any) -> str:
-    return eqx.filter_jit(function).lower(*arguments).as_text()
+    jitted: Any = eqx.filter_jit(function)
+    return jitted.lower(*arguments).as_text()

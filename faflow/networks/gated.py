@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._generator import drawn, seeded
+from .._generator import drawn, in_float64, seeded
 from .._types import Array, Inputs, Outputs
 from .activations import AbstractActivation
 from .mlp import AbstractNetwork, Trace
@@ -83,7 +83,7 @@ class GatedMLP(AbstractNetwork):
 def _mix(key: Array, layer: int, shape: tuple[int, int]) -> Array:
     """M_l^T, the same in every program and precision: the seed is static."""
     draw = lambda of: jax.random.normal(jax.random.fold_in(of, layer), shape)  # noqa: E731
-    if jax.config.jax_enable_x64:
+    if in_float64():
         return drawn(draw, key)
     with jax.ensure_compile_time_eval():  # float64 is not to be had inside a float32 program
         return drawn(draw, key)
