@@ -231,7 +231,10 @@ def _show(arguments: Any) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        resolved = experiments.resolve_path(arguments.config, arguments.overrides)
+        resolved = experiments.resolve_path(arguments.config, arguments.overrides, unread=True)
+        if resolved.unread:
+            told = ", ".join(resolved.unread)
+            print(f"# Not run to be shown: {told}. What depends on it stands as the config has it.")
         print(experiments.config_text(resolved), end="")
         return DONE, None
 

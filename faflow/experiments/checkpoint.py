@@ -6,7 +6,6 @@ file is one leg of the flow (`auto` may have two; a companion flow is another), 
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ..flow import Underway, begin
-from .digest import digest
+from .digest import Digest, digest
 from .errors import ConfigError
+from .exchange import real
 from .files import LOCK, alone, replace_arrays
 from .resolve import Resolved
 from .summary import Seconds, environment
@@ -40,10 +40,12 @@ def checkpoints(
     replace: bool,
     note: Callable[[str], None],
     mesh: Mesh | None = None,
+    known: Digest | None = None,
 ) -> Iterator["Checkpoints | None"]:
     """What keeps the checkpoints of a flow whose result goes to `folder`; None if that was not
     asked for and nothing is there of an interrupted run. `replace`: those of another config or
-    faflow, and damaged ones, give way. ConfigError if there can be none."""
+    faflow, and damaged ones, give way. `known`: the run's digest, if that is known already.
+    ConfigError if there can be none."""
     if every is not None:
         _check(folder, every, mesh)
     if folder is None or mesh is not None:
@@ -54,7 +56,8 @@ def checkpoints(
         yield None
         return
     with _held(place):
-        yield Checkpoints(resolved, place, EVERY if every is None else every, replace, note)
+        every = EVERY if every is None else every
+        yield Checkpoints(known or digest(resolved), place, every, replace, note)
         _remove(place)
 
 
@@ -88,7 +91,7 @@ def _remove(place: Path) -> None:
 
 
 def _place_of(folder: Path) -> Path:
-    folder = Path(os.path.abspath(folder))
+    folder = real(folder)
     return folder.with_name(f".{folder.name}.checkpoint")
 
 
@@ -108,13 +111,13 @@ class Checkpoints:
 
     def __init__(
         self,
-        resolved: Resolved,
+        run: Digest,
         place: Path,
         every: float,
         replace: bool,
         note: Callable[[str], None],
     ):
-        found = {**environment(), **digest(resolved)._asdict()}
+        found = {**environment(), **run._asdict()}
         self._about = {name: found[name] for name in _FOR}
         self._place, self._every, self._replace, self._note = place, every, replace, note
         self._legs = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -29,19 +30,20 @@ from . import load, processes, store, tables
 from .blame import blaming
 from .build import Experiment, build
 from .checkpoint import Checkpoints, checkpoints, discard
-from .digest import digest
+from .digest import Digest, digest
 from .discrete import check_discrete, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
 from .groups import Group, as_tree
+from .imports import read_anew
 from .large import mesh_of
 from .lazily import xr
 from .legs import Legs
 from .memory import check_data, check_memory
 from .polished import polish_end
 from .programs import telling_programs
-from .resolve import Resolved, resolve_config
+from .resolve import Resolved, resolve_config, unread_config
 from .simulate import check_simulation, run_simulation
 from .summary import Beside, Seconds, plain, summarise
 from .tree import result_groups
@@ -77,19 +79,24 @@ def exit_code(summary: Mapping[str, Any]) -> int:
     return 0 if all(verdict["ok"] for verdict in summary.get("expect", {}).values()) else 1
 
 
-def resolve_path(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Resolved:
+def resolve_path(
+    config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, unread: bool = False
+) -> Resolved:
     """A config (a file, a shipped one's name, or tables as `tomllib` gives them) resolved.
 
-    ConfigError if it is bad.
+    ConfigError if it is bad. Code of the user's own that it names is run, unless `unread`: then it
+    stands as it is.
     """
     if isinstance(config, Mapping):
         table, base, name = dict(config), Path(), "run"
     else:
         path = load.locate(config)
         table, base, name = load.read_table(path), path.parent, path.stem
+    read_anew()
     if "sweep" in table:
         raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
-    return resolve_config(load.parse(load.apply_overrides(table, overrides), name), base)
+    parsed = load.parse(load.apply_overrides(table, overrides), name)
+    return (unread_config if unread else resolve_config)(parsed, base)
 
 
 def run(
@@ -122,12 +129,12 @@ def run(
     )
     mesh = mesh_of(resolved)
     check_data(resolved)
-    stored: list[Result] = []
-    state = processes.decided(lambda: _state(resolved, folder, stored), STATES)
+    found = _Found()
+    state = processes.decided(lambda: _state(resolved, folder, found), STATES)
     if state == "same":
         if processes.is_first():
             discard(folder)
-        return stored[0] if stored else _elsewhere()
+        return _elsewhere() if found.result is None else found.result
     replacing, replace = replace, replace or state == "damaged"
     # What is not finite is said in words.
     with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
@@ -139,13 +146,13 @@ def run(
             raise ConfigError("--out", what)
         if memory := check_memory(resolved, experiment, mesh):
             tell(memory)
-        with checkpoints(resolved, folder, checkpoint, replacing, note, mesh) as kept:
+        with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
             ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
             summary, groups = compute(resolved, experiment, note, meter, ready)
             tree = as_tree(groups)
             folder = folder if processes.is_first() else None
-            if folder is not None:
-                store.write(resolved, summary, tree, folder, replace)
+            if folder is not None and found.digest is not None:
+                store.write(resolved, summary, tree, folder, replace, found.digest)
     return Result(summary, tree, folder, fresh=True)
 
 
@@ -161,14 +168,30 @@ def _elsewhere() -> Result:
     return Result({"status": str(Outcome.COMPLETED)}, xr.DataTree(), None, fresh=False)
 
 
-def _state(resolved: Resolved, folder: Path | None, stored: list[Result]) -> str:
-    """What lies in the folder, one of STATES; the same result is put into `stored`."""
-    state = "absent" if folder is None else store.standing(folder, digest(resolved))
-    if folder is not None and state == "same":
+@dataclasses.dataclass
+class _Found:
+    """What a run is, and the result that its folder holds if that is the same."""
+
+    digest: Digest | None = None
+    result: Result | None = None
+
+
+def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:
+    """What lies in the folder, one of STATES. ConfigError if it can't be read or written."""
+    if folder is None:
+        return "absent"
+    found.digest = digest(resolved)
+    state = store.standing(folder, found.digest)
+    if state == "same":
+        store.check_readable(folder)
         try:
-            stored.append(_judged_afresh(resolved, open_result(folder)))
+            result = open_result(folder)
         except ConfigError:
-            return "damaged"  # the same run once more
+            state = "damaged"  # the same run once more
+        else:
+            found.result = _judged_afresh(resolved, result)
+            return state
+    store.try_out(folder)
     return state
 
 
@@ -211,9 +234,10 @@ def _judged_afresh(resolved: Resolved, result: Result) -> Result:
 
 def open_result(folder: str | Path) -> Result:
     """A stored result. ConfigError if the folder holds none, or a damaged one."""
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if "\0" in str(folder):
         raise ConfigError("RESULT", "has a NUL character in its path; take it out")
+    store.complete(folder)
     result = Result(store.read_summary(folder), store.read_tree(folder), folder, fresh=False)
     try:
         tables.summary_rows(result.summary)

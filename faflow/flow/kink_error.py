@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .._generator import drawing, seeded
 from .._results import Outcome
 from .._types import Array, Times
 from ..networks import GatedReLU
@@ -52,9 +53,10 @@ class WeightSketch(AbstractObservable):
         flat = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(weights)])
         if flat.size <= _BUCKETS:
             return flat
-        deal, toss = jax.random.split(jax.random.key(_SEED))
-        buckets = jax.random.randint(deal, flat.shape, 0, _BUCKETS)
-        signs = jax.random.rademacher(toss, flat.shape, flat.dtype)
+        with drawing():
+            deal, toss = jax.random.split(seeded(_SEED))
+            buckets = jax.random.randint(deal, flat.shape, 0, _BUCKETS)
+            signs = jax.random.rademacher(toss, flat.shape, flat.dtype)
         return jax.ops.segment_sum(signs * flat, buckets, _BUCKETS)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import experiments
 from ..experiments.errors import nearest
+from ..experiments.exchange import check_writable
 from ..plots.panel import number
 from .check import Check
 from .papers import PAPERS, Claim, Paper
@@ -69,6 +70,7 @@ def reproduce(
     _check_folder(folder)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)  # before any flow is run for nothing
+        check_writable(folder)
     found: list[Check] = []
     started = time.perf_counter()
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,16 @@ import tomli_w
 
 from ..digest import Digest, digest, sources
 from ..errors import ConfigError, shown
-from ..files import is_empty, put_in_place, sync, temporary_sibling, write_text
-from ..store import CONFIG, SUMMARY
+from ..exchange import is_empty, put_in_place, real, settle, temporary_for
+from ..files import alone, sync, write_text
+from ..places import moved, placeless
+from ..store import CONFIG, SUMMARY, is_stored
 from ..summary import environment
-from .axes import KINDS, ZIP
+from .axes import ZIP
 from .chunks import CHUNKS
 from .plan import Plan
 from .records import are_there
 
-_FILES = frozenset({"task.file", "init.file", "feedback.file"})
 _OLDER = (
     "a sweep by an older faflow, which may have mixed up its members (their axes had two orders)"
 )
@@ -29,25 +30,31 @@ _OLDER = (
 def open_folder(plan: Plan, folder: Path, replace: bool) -> None:
     """Make the folder of a sweep, or find it there. ConfigError, with what differs, if it holds
     something else."""
-    folder = Path(os.path.abspath(folder))
-    if os.path.lexists(folder) and not is_empty(folder):
-        difference = _difference(plan, folder)
-        if difference is None:
-            return
-        if not (replace and (folder / CONFIG).is_file()):
-            raise ConfigError("--out", f"is {folder}, which holds {difference}")
+    folder, wanted = real(folder), sweep_digest(plan)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_sibling(folder) as temporary:
-            provenance = {**environment(), **sweep_digest(plan)._asdict()}
-            table = {**_rebased(plan, folder), "provenance": provenance}
-            write_text(temporary / CONFIG, tomli_w.dumps(table))
-            (temporary / CHUNKS).mkdir()
-            sync(temporary)
-            put_in_place(temporary, folder, replace)
-            sync(folder.parent)
+        if os.path.lexists(folder):
+            settle(folder)
+        if not os.path.lexists(folder) or is_empty(folder):
+            _make(plan, folder, wanted, replace)
+        elif (difference := _difference(plan, folder, wanted)) is not None:
+            if not (replace and is_stored(folder)):
+                raise ConfigError("--out", f"is {folder}, which holds {difference}")
+            with alone(folder):
+                _make(plan, folder, wanted, replace)
+        (folder / CHUNKS).mkdir(exist_ok=True)
     except OSError as error:
         raise full(folder, error) from error
+
+
+def _make(plan: Plan, folder: Path, wanted: Digest, replace: bool) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_for(folder) as temporary:
+        provenance = {**environment(), **wanted._asdict()}
+        table = {**_rebased(plan, folder), "provenance": provenance}
+        write_text(temporary / CONFIG, tomli_w.dumps(table))
+        sync(temporary)
+        put_in_place(temporary, folder, replace)
+        sync(folder.parent)
 
 
 def full(folder: Path, error: OSError) -> ConfigError:
@@ -68,7 +75,7 @@ def stored_table(folder: Path) -> dict[str, Any]:
         table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         table = {}
-    if "sweep" not in table:
+    if "sweep" not in table or not isinstance(table.get("provenance", {}), dict):
         raise ConfigError(str(folder), "holds no faflow sweep; give the folder of one")
     return table
 
@@ -113,12 +120,12 @@ def sweep_digest(plan: Plan) -> Digest:
     found = hashlib.sha256(_text(plan.table).encode())
     for members in plan.programs:
         resolved = plan.resolve(members[0])
-        if resolved.files() or resolved.code():
+        if resolved.files() or resolved.has_own_code:
             found.update(digest(resolved).config.encode())
     return Digest(found.hexdigest(), sources())
 
 
-def _difference(plan: Plan, folder: Path) -> str | None:
+def _difference(plan: Plan, folder: Path, wanted: Digest) -> str | None:
     """What a folder holds that is not this sweep; None if it is this sweep."""
     try:
         stored = stored_table(folder)
@@ -127,10 +134,7 @@ def _difference(plan: Plan, folder: Path) -> str | None:
     if _is_older(stored):
         return f"{_OLDER}; use another --out or --replace"
     provenance = stored.pop("provenance", {})
-    wanted, found = (
-        sweep_digest(plan),
-        Digest(provenance.get("config", ""), provenance.get("source", "")),
-    )
+    found = Digest(provenance.get("config", ""), provenance.get("source", ""))
     if found.config != wanted.config:
         mine, theirs = _leaves(_plain(_rebased(plan, folder))), _leaves(_plain(stored))
         keys = [k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k)]
@@ -151,15 +155,7 @@ def _plain(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(table: dict[str, Any]) -> str:
-    return json.dumps(_leaves(_without_files(_plain(table))))
-
-
-def _without_files(value: Any) -> Any:
-    """Their content counts, not their place."""
-    if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key.split(".")[-1] != "file"}
-        return {key: _without_files(item) for key, item in kept.items()}
-    return [_without_files(item) for item in value] if isinstance(value, list) else value
+    return json.dumps(_leaves(placeless(_plain(table))))
 
 
 def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -171,22 +167,5 @@ def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _rebased(plan: Plan, folder: Path) -> dict[str, Any]:
-    """The plan's tables with their files, those of the axes too, as seen from `folder`."""
-    table, sweep = dict(plan.table), dict(plan.table["sweep"])
-    there = os.path.realpath(folder)
-
-    def move(file: str) -> str:
-        place = plan.base / file  # the system follows links before it goes up
-        return os.path.relpath(os.path.join(os.path.realpath(place.parent), place.name), there)
-
-    moved = _moved({key: value for key, value in table.items() if key != "sweep"}, "", move)
-    axes = {kind: _moved(sweep[kind], "", move) for kind in KINDS if kind in sweep}
-    return {**moved, "sweep": {**sweep, **axes}}
-
-
-def _moved(value: Any, key: str, move: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {k: _moved(item, f"{key}.{k}" if key else k, move) for k, item in value.items()}
-    if isinstance(value, list):
-        return [_moved(item, key, move) for item in value]
-    return move(value) if key in _FILES and isinstance(value, str) else value
+    """The plan's tables with their files and code as seen from `folder`."""
+    return moved(plan.table, plan.base, folder)

@@ -10,6 +10,7 @@ from typing import Any
 from ...ensembles import Grid
 from .. import load
 from ..errors import ConfigError
+from ..imports import read_anew
 from ..resolve import Resolved, resolve_config
 from .axes import coordinates_in, grid_of, label, structural, with_values
 
@@ -32,7 +33,8 @@ class Plan:
         self.grid: Grid = grid_of(self.section)
         axes = {**table["sweep"], "order": list(self.grid.names())}
         self.table = {"name": name, **table, "sweep": axes}
-        self.name, self.precision = self.table["name"], table.get("precision", "float64")
+        self.name = str(self.table["name"])
+        self.precision = str(table.get("precision", "float64"))
 
     def config(self, member: int) -> dict[str, Any]:
         """The tables of a member's own config."""
@@ -86,6 +88,7 @@ def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     path = load.locate(path)
     table = load.apply_overrides(load.read_table(path), overrides)
     table.pop("provenance", None)
+    read_anew()
     plan = Plan(table, path.parent, path.stem)
     plan.resolve(0)
     return plan

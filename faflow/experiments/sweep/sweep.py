@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from ..._results import Outcome
 from ..errors import ConfigError
+from ..exchange import remove
 from ..expect import parse_bounds
 from ..files import alone, replace_text, sync
 from ..lazily import xr
 from ..run import Result, open_result
-from ..store import ROOT, SUMMARY, read_summary, summary_text
+from ..store import ROOT, SUMMARY, complete, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .batches import forget_batches, store_batches, stored_batches
 from .chunks import CHUNKS, Chunk, read_chunks
@@ -86,7 +87,7 @@ def run_sweep(
         raise ConfigError("sweep", what)
     check_zarr(plan.section.zarr)
     plan.check()
-    folder = ROOT / plan.name if out is None else Path(out)
+    folder = ROOT / plan.name if out is None else Path(out).expanduser()
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
     with alone(folder):
@@ -103,7 +104,8 @@ def run_sweep(
 def open_sweep(folder: str | Path) -> Sweep:
     """A stored sweep, as far as it has run; no code is run that its config names. ConfigError if
     the folder holds none, or one whose members an older faflow mixed up."""
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
+    complete(folder)
     provenance = stored_table(folder).get("provenance", {})
     if is_done(folder):
         records = read_records(folder)
@@ -174,7 +176,8 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
         write_records(tree, folder, plan.section.zarr)
         replace_text(folder / SUMMARY, summary_text(summary))
         sync(folder)
-        shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove(folder, CHUNKS)
         forget_batches(folder)
     return Sweep(summary, tree, folder, fresh=True)
 
@@ -208,7 +211,8 @@ def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
 def is_sweep(folder: str | Path) -> bool:
     """Whether a folder holds a sweep (rather than the result of one run)."""
     try:
-        stored_table(Path(folder))
+        complete(Path(folder))
+        stored_table(Path(folder).expanduser())
     except ConfigError:
         return False
     return True

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from ..._generator import drawing
 from ..._types import Array, Flag, Scalar
 from .dead import Sides
 from .field import Motion
@@ -88,7 +89,8 @@ def move(
     moves = jnp.where(jnp.any(first), first, wrong)
 
     def one(_) -> Array:
-        draw = jax.random.uniform(jax.random.fold_in(key, plan.rounds), wrong.shape)
+        with drawing():
+            draw = jax.random.uniform(jax.random.fold_in(key, plan.rounds), wrong.shape)
         drawn = jnp.argmax(jnp.where(wrong & plan.one.leads, draw, -1.0))
         return jnp.zeros_like(wrong).at[drawn].set(True)[plan.one.leader]
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from ..._generator import seeded
 from ..._results import Outcome
 from ..._types import Array, Flag
 from .decide import (
@@ -44,7 +45,7 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     open_gate = accepted & (plan.torn >= 0) & (setting.field.problem.rule.form != "direct")
     forked = twofold | open_gate
     asks_rule = ~solved & lost & ~hopeless & ~alone
-    key = jax.random.fold_in(jax.random.key(0), now.events.events)
+    key = jax.random.fold_in(seeded(0), now.events.events)
     fix = setting.settle_at(now.here.flat)
     follow = (
         lambda _: move(plan, motion, wrong, beside, key, fix),
