@@ -105,10 +105,8 @@ def tolerance(problem: FlowProblem, numerics: Numerics, first: Array) -> Toleran
 
 def _smallest(state: Array, ends: tuple[int, ...], there: Array) -> Scalar:
     sizes = jnp.stack([norm(leaf) / leaf.size**0.5 for leaf in _parts(state, ends)])
-    # Squares of less are 0.
-    return jnp.maximum(
-        jnp.min(jnp.where(there, sizes, jnp.inf)), jnp.finfo(sizes.dtype).tiny ** 0.5
-    )
+    least = jnp.finfo(sizes.dtype).tiny ** 0.5  # squares of less are 0
+    return jnp.maximum(jnp.min(jnp.where(there, sizes, jnp.inf)), least)
 
 
 def _parts(state: Array, ends: tuple[int, ...]) -> list[Array]:
