@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import TOPICS, UsageError, complete, make_parser
-from .printing import in_words, print_entries, print_rows, print_summary
+from .printing import Bar, in_words, print_beside_bars, print_entries, print_rows, print_summary
 
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
 PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
@@ -145,7 +145,7 @@ def _sweep(arguments: Any) -> int:
         plan = experiments.plan_of(arguments.config, arguments.overrides)
         if not arguments.json:
             print(f"{plan.name}: {plan.text()}", flush=True)
-        with _bar(plan.name, arguments.json) as tell:
+        with _bar(plan.name, plan.grid.size, arguments.json) as tell:
             found = experiments.run_sweep(
                 plan, out=arguments.out, replace=arguments.replace, repair=arguments.repair,
                 workers=arguments.workers, confirmed=arguments.yes, tell=tell, on=arguments.on,
@@ -165,7 +165,7 @@ def _sweep(arguments: Any) -> int:
 
 
 @contextmanager
-def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
+def _bar(name: str, total: int, quiet: bool) -> Iterator[Callable[[Any], None]]:
     """One bar for all members; nothing under --json and where nobody watches."""
     said = False
 
@@ -181,35 +181,38 @@ def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
         return
     from tqdm import tqdm
 
-    with tqdm(desc=name, unit="flow", smoothing=0.1) as bar:
+    # tqdm's own rate and time to go know nothing of compiling, workers and what ran before.
+    look = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} flows [{elapsed}{postfix}]"
+    with tqdm(desc=name, total=total, bar_format=look) as bar:
 
         def tell(progress: Any) -> None:
             about(progress)
-            bar.total = progress.total
-            if bar.initial == 0 and bar.n == 0:
-                bar.initial = progress.done  # of an earlier run: no part of this one's rate
-            bar.set_postfix_str(f"{progress.failed} failed" if progress.failed else "")
             bar.n = progress.done
+            bar.set_postfix_str(_standing(progress), refresh=False)
             bar.refresh()
 
         yield tell
 
 
+def _standing(progress: Any) -> str:
+    """How long members will take that have not run, as far as it is known, and what failed."""
+    left, waiting = progress.left, progress.total - progress.done
+    parts = [f"{in_words(left)} to go"] if waiting and left is not None and left >= 0.5 else []
+    return ", ".join([*parts, *([f"{progress.failed} failed"] if progress.failed else [])])
+
+
 def _note(text: str) -> None:
     if sys.stderr.isatty():
-        print(f"faflow: {text} ...", file=sys.stderr, flush=True)
+        print_beside_bars(f"faflow: {text} ...")
 
 
 def _tell(text: str) -> None:
-    print(f"faflow: {text}", file=sys.stderr, flush=True)
+    print_beside_bars(f"faflow: {text}")
 
 
-def _meter(quiet: bool) -> Any:
-    import diffrax
-
-    if quiet or not sys.stderr.isatty():
-        return diffrax.NoProgressMeter()
-    return diffrax.TqdmProgressMeter()
+def _meter(quiet: bool) -> Bar | None:
+    """The bar of a flow; nothing under --json and where nobody watches."""
+    return None if quiet or not sys.stderr.isatty() else Bar()
 
 
 def _draw(folder: Path, sweep: Any = None) -> list[Path]:
@@ -228,7 +231,10 @@ def _show(arguments: Any) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        resolved = experiments.resolve_path(arguments.config, arguments.overrides)
+        resolved = experiments.resolve_path(arguments.config, arguments.overrides, unread=True)
+        if resolved.unread:
+            told = ", ".join(resolved.unread)
+            print(f"# Not run to be shown: {told}. What depends on it stands as the config has it.")
         print(experiments.config_text(resolved), end="")
         return DONE, None
 

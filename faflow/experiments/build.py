@@ -5,12 +5,12 @@ import inspect
 import itertools
 from typing import Any, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._generator import seeded
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
 from ..flow import (
@@ -40,6 +40,7 @@ from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_netw
 from .kept import KEPT, are_kept, rates_near
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
 from .large import check_split, split_of
+from .places import located
 from .resolve import Resolved, make, save_times
 from .start import check_network, check_shapes, check_start
 
@@ -106,14 +107,14 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
 
 
 def section_key(resolved: Resolved, section: Any, number: int) -> Array:
-    return jax.random.fold_in(jax.random.key(resolved.config.seed_of(section)), number)
+    return jax.random.fold_in(seeded(resolved.config.seed_of(section)), number)
 
 
 def _task(resolved: Resolved) -> Task:
     section, choice = resolved.config.task, resolved.task
     options = dict(choice.options)
     if isinstance(options.get("file"), str):
-        options["file"] = str(resolved.base / options["file"])
+        options["file"] = str(located(resolved.base, options["file"]))
     known = inspect.signature(make_task).parameters
     with blaming("task", resolved.suspects, "task.kind"):
         if clash := (set(options) & set(known)) - {"options"}:
@@ -231,22 +232,22 @@ def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
     network = resolved.config.network
     phi = make("network.activation", resolved.activation)
     with blaming("init.file", {}):
-        arrays = load_npz(resolved.base / init.file)
+        arrays = load_npz(located(resolved.base, init.file))
         try:
             return given_network(arrays, network.widths, phi, network.bias)
         except ValueError as error:
-            raise ValueError(f"File {resolved.base / init.file} {error}") from None
+            raise ValueError(f"File {located(resolved.base, init.file)} {error}") from None
 
 
 def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -> Feedback:
     draw, widths = make("feedback", resolved.feedback), resolved.config.network.widths
     if isinstance(draw, FeedbackFromFile):
         with blaming("feedback.file", {}):
-            arrays = load_npz(resolved.base / draw.file)
+            arrays = load_npz(located(resolved.base, draw.file))
             try:
                 return given_feedback(arrays, widths, form)
             except ValueError as error:
-                raise ValueError(f"File {resolved.base / draw.file} {error}") from None
+                raise ValueError(f"File {located(resolved.base, draw.file)} {error}") from None
     if draw.needs_weights and weights is None:
         what = (
             f"is {shown(resolved.feedback.kind)}, tied to W(0), but init "
@@ -308,8 +309,7 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
         key = "flow.solver"
     _, problem, ts, observables, _, numerics = experiment
     with blaming(key, resolved.suspects):
-        meter = diffrax.NoProgressMeter()
-        eqx.filter_eval_shape(solve, problem, ts, observables, numerics, meter)
+        eqx.filter_eval_shape(solve, problem, ts, observables, numerics)
 
 
 def _laws(
@@ -352,7 +352,8 @@ def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, Ab
 def _numerics(resolved: Resolved) -> Numerics:
     flow, stop = resolved.flow, resolved.flow.stop
     given = {k: v for k, v in stop.model_dump().items() if v is not None}
-    numbers: dict[str, Any] = {name: getattr(flow, name) for name in ("rtol", "atol", "step")}
+    names = ("rtol", "atol", "atol_scales", "step")
+    numbers: dict[str, Any] = {name: getattr(flow, name) for name in names}
     return Numerics(
         **numbers,
         solver=_solver(resolved),

@@ -1,5 +1,6 @@
 """`faflow check module:Rule`: what a rule does and keeps on small random networks."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._generator import drawing, seeded
 from ..analysis import law_rate
 from ..feedback import FEEDBACKS as DRAWS
 from ..feedback import Feedback, Form, counterparts, draw_feedback
@@ -28,6 +30,7 @@ from ..rules import AbstractLearningRule, Speed, weight_velocity
 from ..tasks import make_data
 from . import field
 from .errors import ConfigError
+from .imports import read_anew
 from .kept import perturbed
 from .options import check_options
 from .registries import resolve
@@ -120,7 +123,8 @@ class Check(NamedTuple):
 
 def check_rule(kind: str) -> Check:
     """Check a rule by its registry name or `module:Rule`, with default options."""
-    entry = resolve("rule", "rules", kind)
+    read_anew()
+    entry = resolve("rule", "rules", kind, Path())
     options = check_options("rule", entry, {})
     try:
         rule = entry(**options)
@@ -156,7 +160,8 @@ def _problem(rule, widths: tuple[int, ...], activation: str, bias: bool) -> Flow
     rng = np.random.default_rng(0)
     data = make_data(rng.normal(size=(SAMPLES, widths[0])), rng.normal(size=(SAMPLES, widths[-1])))
     phi = ACTIVATIONS[activation]()
-    keys = jax.random.split(jax.random.key(0))
+    with drawing():
+        keys = jax.random.split(seeded(0))
     init = INITIALISATIONS["gaussian"]()
     weights = initial_network(init, keys[0], widths, phi, bias=bias, bias_scale=0.5)
     feedback = draw_feedback(DRAWS["gaussian"](), keys[1], widths, rule.form)

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,25 +12,6 @@ import numpy as np
 from .errors import ConfigError
 
 LOCK = ".lock"
-
-
-def is_empty(folder: Path) -> bool:
-    """Whether it is a folder with nothing in it, not even hidden."""
-    try:
-        return folder.is_dir() and not any(folder.iterdir())
-    except OSError:
-        return False
-
-
-@contextmanager
-def temporary_sibling(folder: Path) -> Iterator[Path]:
-    """A new hidden folder on the same disk, so that it can be renamed; gone afterwards."""
-    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp"
-    temporary.mkdir()
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,6 +28,15 @@ def replace_text(path: Path, text: str) -> None:
     try:
         write_text(temporary, text)
         os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def try_replacing(path: Path) -> None:
+    """OSError if no file could be put there; leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.touch(exist_ok=False)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -93,23 +82,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
-    """Rename, which fails if another run put a result there meanwhile."""
-    if not replace or not folder.is_dir() or is_empty(folder):
-        try:
-            os.rename(temporary, folder)
-        except OSError as error:
-            if folder.exists():
-                what = f"is {folder}, which another run has just written; use --out or --replace"
-                raise ConfigError("--out", what) from error
-            raise
-        return
-    with temporary_sibling(folder) as aside:
-        os.rename(folder, aside / "old")
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            os.rename(aside / "old", folder)
-            raise

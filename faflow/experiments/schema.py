@@ -142,7 +142,8 @@ class FlowSection(AbstractSection):
     """[flow]: how far, how densely recorded, how accurately.
 
     `kinks`: how a kinked activation is integrated (experiments/kinks.py). `exact` and `smooth` are
-    for these values of it only. `atol` is rtol / 100 unless given. `polish`: look for the fixed
+    for these values of it only. `atol` is rtol / 100 unless given; `atol_scales`: less where the
+    weights start small (flow/tolerance.py), unless atol is given. `polish`: look for the fixed
     point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
     put the weights back onto the rule's laws after every step, so that their drift says nothing.
     `block`: samples whose activations are there at once (absent: all). `devices`: of every process,
@@ -156,6 +157,7 @@ class FlowSection(AbstractSection):
     solver: str = "auto"
     rtol: Tolerance | None = None
     atol: Positive | None = None
+    atol_scales: bool | None = None
     step: Positive | None = None
     max_steps: Count = 1_000_000
     kinks: Literal["auto", "exact", "plain", "smooth"] = "auto"
@@ -214,14 +216,16 @@ class ObserveSection(AbstractSection):
 
 class SweepSection(AbstractSection):
     """[sweep]: `product`, `zip`: config keys and the values that members of a sweep take
-    (sweep/axes.py); `weights`: every member's final weights are stored; `neurons`: so are records
-    that have an entry per neuron or pair of neurons, as some laws do, at every save; `zarr`: the
-    data set is stored as Zarr, in compressed pieces, instead of netCDF; `batch`: members that are
-    integrated at once, by vmap, over all devices there are: one on CPUs, measured on
-    accelerators, unless given."""
+    (sweep/axes.py); `order`: all these keys in the order of the axes, where that is not the one
+    they are written in (stored sweeps say it: TOML moves tables about); `weights`: every member's
+    final weights are stored; `neurons`: so are records that have an entry per neuron or pair of
+    neurons, as some laws do, at every save; `zarr`: the data set is stored as Zarr, in compressed
+    pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap, over all
+    devices there are: one on CPUs, measured on accelerators, unless given."""
 
     product: Table = {}
     zip: Table = {}
+    order: tuple[str, ...] | None = None
     weights: bool = False
     neurons: bool = False
     zarr: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tomllib
@@ -12,10 +13,19 @@ from typing import Any, Literal
 
 import tomli_w
 
-from .digest import Digest, digest
+from .digest import Digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
-from .files import is_empty, put_in_place, replace_text, sync, temporary_sibling, write_text
+from .exchange import (
+    RESULT,
+    check_writable,
+    is_empty,
+    put_in_place,
+    real,
+    settle,
+    temporary_for,
+)
+from .files import replace_text, sync, write_text
 from .lazily import xr
 from .resolve import Resolved
 from .summary import SCHEMA, environment
@@ -23,14 +33,17 @@ from .summary import SCHEMA, environment
 Standing = Literal["absent", "same", "other-code", "different"]
 
 ROOT = Path("results")
-CONFIG, RECORDS, SUMMARY, FIGURES = "config.toml", "result.nc", "summary.json", "figures"
+CONFIG, RECORDS, SUMMARY = RESULT
+# For xarray. Files are renamed into place whole, so nobody has to be locked out of one, and some
+# file systems have no locks.
+READING: dict[str, Any] = {"engine": "h5netcdf", "driver_kwds": {"locking": False}}
 
 
 def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
     """Where a result goes: `out` itself, or results/<name>."""
     if out is not None and "\0" in str(out):
         raise ConfigError("--out", f"is {shown(str(out))}; take out the NUL character")
-    return ROOT / resolved.config.name if out is None else Path(out)
+    return ROOT / resolved.config.name if out is None else Path(out).expanduser()
 
 
 def standing(folder: Path, wanted: Digest) -> Standing:
@@ -40,6 +53,8 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     """
     if not os.path.lexists(folder):
         return "absent"
+    with _writing(folder):
+        settle(folder)
     if is_empty(folder):
         return "absent"
     found = _stored_digest(folder)
@@ -51,15 +66,27 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     return "other-code" if found.config == wanted.config else "different"
 
 
+def try_out(folder: Path) -> None:
+    """ConfigError if a result could not be written there; leaves nothing behind."""
+    with _giving_up(folder):
+        check_writable(folder)
+
+
 def write(
-    resolved: Resolved, summary: dict[str, Any], tree: xr.DataTree, folder: Path, replace: bool
+    resolved: Resolved,
+    summary: dict[str, Any],
+    tree: xr.DataTree,
+    folder: Path,
+    replace: bool,
+    wanted: Digest,
 ) -> None:
-    """The result folder, complete or absent. ConfigError if it can't be written."""
-    folder = Path(os.path.abspath(folder))
-    provenance = {**environment(), **digest(resolved)._asdict()}
-    try:
+    """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
+    digest as the run began. ConfigError if it can't be written."""
+    folder = real(folder)
+    provenance = {**environment(), **wanted._asdict()}
+    with _giving_up(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_sibling(folder) as temporary:
+        with temporary_for(folder) as temporary:
             text = config_text(resolved, into=folder, provenance=provenance)
             write_text(temporary / CONFIG, text)
             write_text(temporary / SUMMARY, summary_text(summary))
@@ -67,6 +94,12 @@ def write(
             sync(temporary)
             put_in_place(temporary, folder, replace)
             sync(folder.parent)
+
+
+@contextmanager
+def _giving_up(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
         what = f"is {folder}, which can't be written ({reason}); free space or choose another"
@@ -104,6 +137,12 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ConfigError(str(folder), f"can't be written ({reason})") from error
 
 
+def complete(folder: Path) -> None:
+    """Put in place what a run had written whole when it was killed."""
+    with contextlib.suppress(OSError):  # a reader need not be able to write
+        settle(folder)
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """The stored summary. ConfigError if `folder` holds no result."""
     try:
@@ -118,13 +157,31 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def read_tree(folder: Path) -> xr.DataTree:
     """The stored records, loaded into memory. ConfigError if there are none."""
     try:
-        with xr.open_datatree(folder / RECORDS, engine="h5netcdf") as tree:
+        with xr.open_datatree(folder / RECORDS, **READING) as tree:
             loaded = tree.load()
             if not {"records", "start", "final"} <= set(loaded.children):
                 raise ValueError("lacks a group")
             return loaded
     except Exception:  # h5netcdf, HDF5 and xarray each have their own
         raise ConfigError(str(folder), f"holds no readable {RECORDS}; run it again") from None
+
+
+def is_stored(folder: Path) -> bool:
+    """Whether the folder's config is one that faflow has put there."""
+    return _stored_digest(folder) is not None
+
+
+def check_readable(folder: Path) -> None:
+    """ConfigError if what lies there can't be read, which is no damage."""
+    for name in RESULT:
+        try:
+            with (folder / name).open("rb") as file:
+                file.read(1)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            what = f"is {folder}, whose {name} can't be read ({error.strerror}); see to that first"
+            raise ConfigError("--out", what) from error
 
 
 def _stored_digest(folder: Path) -> Digest | None:

@@ -38,6 +38,8 @@ from .exact import exact_section
 from .expect import judge
 from .kept import KEPT, are_kept, knows_velocity, rates_near
 from .kink_report import about_end, kink_section, kink_warnings
+from .loose import follows, loose_warnings, size_at_start
+from .not_finite import about_not_finite
 from .polished import polish_warnings, polished_section
 from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
@@ -98,9 +100,13 @@ def summarise(
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts
     summary["environment"] = environment()
-    summary = plain(summary)
+    summary, lost = (
+        plain(summary),
+        about_not_finite(resolved, experiment.problem, solution, outcome),
+    )
     summary["warnings"] = [
-        *_warnings(resolved, outcome, summary, _left_out(resolved, solution)),
+        *_warnings(resolved, outcome, summary, _left_out(resolved, solution), lost),
+        *loose_warnings(resolved, experiment.problem, solution),
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
         *simulation_warnings(summary.get("order_parameters")),
@@ -165,6 +171,7 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         "name": flow.solver,
         "rtol": flow.rtol if adaptive else None,
         "atol": flow.atol if adaptive else None,
+        **_followed(resolved, experiment),
         "step": flow.step,
         "steps": int(counts.accepted),
         "rejected": int(counts.rejected),
@@ -174,6 +181,12 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         "compile_seconds": seconds.compile,
         **({"chosen": [_chosen(leg) for leg in solution.legs]} if solution.legs else {}),
     }
+
+
+def _followed(resolved: Resolved, experiment: Experiment) -> dict[str, float]:
+    """The size of the weights that tolerances followed from the start, if they did."""
+    problem = experiment.problem
+    return {"follows": size_at_start(problem.weights)} if follows(resolved, problem) else {}
 
 
 def _chosen(leg: Leg) -> dict[str, Any]:
@@ -338,11 +351,15 @@ def _left_out(resolved: Resolved, solution: FlowSolution) -> list[str]:
 
 
 def _warnings(
-    resolved: Resolved, outcome: Outcome, summary: Mapping[str, Any], left_out: list[str]
+    resolved: Resolved,
+    outcome: Outcome,
+    summary: Mapping[str, Any],
+    left_out: list[str],
+    lost: str,
 ) -> list[str]:
     found = []
     if outcome.early:
-        more = about_end(resolved, outcome, summary.get("kinks"))
+        more = about_end(resolved, outcome, summary.get("kinks")) + lost
         found.append(f"the flow ended early: it {outcome.message}{more}")
     if resolved.config.precision == "float32":
         found.append("float32: laws and exponents are known to about six digits only")

@@ -73,6 +73,8 @@ def _tolerance(solver: Mapping[str, Any]) -> str:
 def _solver_line(solver: Mapping[str, Any]) -> str:
     evaluations = solver["field_evaluations"]
     absolute = "" if solver["step"] is not None else f", atol {number(solver['atol'])}"
+    if "follows" in solver:
+        absolute = f", both following weights that start at {number(solver['follows'])}"
     work = "" if evaluations is None else f", {evaluations} field evaluations"
     return (
         f"{solver['name']} ({_tolerance(solver)}{absolute}): "
@@ -226,7 +228,9 @@ def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
     """The digits that survive: of the weights, of every recorded series, of every figure. Figures
     that are errors have none: of them the first is given over the second."""
     weights = certificate["weights"]
-    rows = [
+    none = certificate.get("none")
+    rows = [("nothing is certified", "", "", none)] if none else []
+    rows += [
         ("final weights", "", "", f"{weights['digits']} (apart by {number(weights['distance'])})")
     ]
     for name, found in certificate["records"].items():

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ..experiments import ConfigError, certificate_rows, sweep_rows
-from ..experiments.files import replace_text
+from ..experiments.files import replace_text, try_replacing
 from ..experiments.summary import own_version
 from ..experiments.tables import certificate_title, summary_rows
 from .answer import answer_of, method
@@ -35,9 +35,9 @@ def write_report(folders: Sequence[str], out: str | Path) -> Path:
     """The report of the results in `folders`, written to `out`. ConfigError if a folder holds no
     result, or if `out` can't be written or holds something else than a report."""
     target = _target(out)
-    text = page(open_sources(folders))
     try:
-        replace_text(target, text)
+        try_replacing(target)
+        replace_text(target, page(open_sources(folders)))
     except OSError as error:
         what = f"is {readable(str(out))}, which can't be written ({error.strerror or error}); "
         raise ConfigError("--out", what + "choose another file") from error
@@ -113,7 +113,7 @@ def _details(source: Source) -> dict[str, Any]:
     return {
         "name": source.name,
         "path": source.path,
-        "rows": [tuple(row.values()) for row in rows],
+        "rows": [(what, "; ".join(filter(None, rest))) for what, *rest in map(dict.values, rows)],
         "certificate": [] if certificate is None else certificate_rows(certificate),
         "certificate_title": "" if certificate is None else certificate_title(certificate),
         "config": source.config,

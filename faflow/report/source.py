@@ -64,7 +64,11 @@ def open_sources(folders: Sequence[str]) -> list[Source]:
 
 
 def _source(one: Any, name: str, folder: Path, several: bool) -> Source:
-    config = (folder / CONFIG).read_text("utf-8")
+    try:
+        config = (folder / CONFIG).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        what = f"holds no readable {CONFIG} ({type(error).__name__}); run it again"
+        raise ConfigError(readable(str(folder)), what) from error
     basis = (name, folder, one.summary, one.records, one, config)
     if one.summary.get("kind") != "sweep":
         return Source(*basis, cases=(name,), stored=read(folder))

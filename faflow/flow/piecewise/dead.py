@@ -21,18 +21,23 @@ class Sides(NamedTuple):
 
 
 def settle_dead(
-    layout: Layout, slopes: Slopes, network: AbstractNetwork, above: Array, sliding: Array
+    layout: Layout,
+    slopes: Slopes,
+    network: AbstractNetwork,
+    inputs: Array,
+    above: Array,
+    sliding: Array,
 ) -> Sides:
     """The sides with the pairs of dead samples settled: without biases h is 0 there for good,
-    until a sliding pair below leaves upwards. A dead pair does not slide, and its gate is the
+    until a sliding pair below leaves upwards, and always where the sample itself is 0. A dead pair does not slide, and its gate is the
     one it would have then, which is what the delta of that pair below is made of.
     """
     weights, none = network.weights, jnp.zeros_like(above)
-    if network.biases or len(layout.hidden) < 2:
+    if network.biases:
         return Sides(above, sliding, none, none)
     slope = jnp.where(above, slopes.above, slopes.below)
     gates = layout.split(jnp.where(sliding, 0.0, slope))
-    gone = [jnp.zeros(layout.samples, bool)]
+    gone = [jnp.all(inputs == 0, axis=1)]
     for gate in gates[:-1]:
         gone.append(gone[-1] | jnp.all(gate == 0, axis=1))
     shapes = zip(gone, layout.hidden, strict=True)

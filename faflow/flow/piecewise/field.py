@@ -20,6 +20,7 @@ from .hold import Grip, grip_of, hold, margins, moved_by
 from .mode import Mode
 from .pairs import Layout, Slopes, gated_trace
 from .runge_kutta import Tableau, inner_stages
+from .ties import Surfaces, alone, surfaces_of
 
 
 class Motion(NamedTuple):
@@ -30,7 +31,7 @@ class Motion(NamedTuple):
     float64 knows h; `noise`: how well it knows the error signal, relative. On the slots `low` and
     `high`, in units of the usual size of g: how far the averaged delta is from that of a closed
     and of an open gate. Both are positive while the pair may slide, the gate is
-    low / (low + high), and low + high = -sign(G_pp) g_p > 0 says that the surface attracts. (The
+    low / (low + high), and low + high > 0 says that the surface attracts. (The
     gate itself is a quotient of small numbers where g is small.)
     """
 
@@ -82,7 +83,21 @@ class Field(eqx.Module):
 
     def settled(self, flat: Array, above: Array, sliding: Array) -> Sides:
         """The sides with the pairs of dead samples settled."""
-        return settle_dead(self.layout, self.slopes, self.network(flat), above, sliding)
+        inputs = self.problem.data.inputs
+        return settle_dead(self.layout, self.slopes, self.network(flat), inputs, above, sliding)
+
+    def surfaces(self, h: Array, mode: Mode, on: Array) -> Surfaces:
+        """Which of the pairs that are `on` their surfaces share one, with these pre-activations."""
+        layout, inputs = self.layout, self.problem.data.inputs
+        several = [jnp.any(jnp.sum(part, axis=0) > 1) for part in layout.split(on)]
+        post = [g * part for g, part in zip(self.slope(mode), layout.split(h), strict=True)]
+        bias = 1.0 if self.problem.weights.biases else 0.0
+        return jax.lax.cond(
+            jnp.any(jnp.stack(several)),
+            lambda _: surfaces_of(layout, [inputs, *post[:-1]], bias, layout.split(on)),
+            lambda _: alone(layout.pairs),
+            None,
+        )
 
     def beside(self, sliding: Array) -> Array:
         """Pairs of neurons that slide on some sample."""
@@ -128,7 +143,9 @@ class Field(eqx.Module):
     def _hold(self, now: _Samples, grip: Grip, held: Array | None):
         rule, feedback = self.problem.rule, self.problem.feedback
         assert isinstance(rule, AbstractLayerwiseRule)
-        return hold(rule, now.weights, feedback, grip, now.trace, now.back, now.move, held)
+        return hold(
+            rule, now.weights, feedback, self.slopes, grip, now.trace, now.back, now.move, held
+        )
 
     def _velocity(self, flat: Array, gates: tuple[Array, ...], grip: Grip | None) -> Array:
         now = self._samples(flat, gates)

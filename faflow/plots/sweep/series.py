@@ -46,11 +46,13 @@ def layer_drifts(members: Members, law: str) -> list[tuple[str, np.ndarray]]:
     if times is None:
         return []
     found, decay = [], members.figure(f"laws.{law}.decay")
-    for layer, (name, values, scales) in enumerate(_layers(members, law)):
+    projected = members.figure(f"laws.{law}.projected")
+    for name, values, scales in _layers(members, law):
         drift = np.full(times.shape, np.nan)
         for place in np.ndindex(times.shape[:-1]):
-            rate = 0.0 if decay is None else np.ravel(decay[place])
-            rate = 0.0 if np.size(rate) == 0 else np.nan_to_num(np.ravel(rate)[_at(rate, layer)])
+            if projected is not None and projected[place] == 1:
+                continue  # put back after every step: no measurement
+            rate = 0.0 if decay is None else np.nan_to_num(_of_layer(decay[place], name))
             factor = np.exp(-rate * (times[place] - times[place][0]))
             drift[place] = _relative(values[place], scales[place], factor)
         found.append((name, drift))
@@ -123,5 +125,7 @@ def _relative(values: np.ndarray, scales: np.ndarray, factor: np.ndarray) -> np.
     return np.where(known.any(axis=1), worst / (largest or 1.0), np.nan)
 
 
-def _at(rates, layer: int) -> int:
-    return min(layer, np.size(rates) - 1)
+def _of_layer(rates, name: str) -> float:
+    """A figure's entry for the hidden layer of this number; of figures of no layers, the one."""
+    rates = np.ravel(rates)
+    return float(rates[min(int(name or 1), rates.size) - 1])
