@@ -201,12 +201,12 @@ def begin(
 ) -> Plan:
     """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached.
 
-    `group(h, mode, surface)`: which of the pairs on their surfaces have the same one.
+    `group(flat, mode, surface)`: which of the pairs on their surfaces have the same one.
     """
     surface = here.near | mode.sliding | arrives
     # Pairs at rest on 0 stay as they are, for phi'(0) = 0: a row of zeros moves nothing.
     moving = mode.sliding | arrives | (here.speed != 0)
-    one = group(jnp.where(here.near, 0.0, here.h), mode, surface & moving)
+    one = group(here.flat, mode, surface & moving)
     arrives, leaves = one.whole(arrives), one.whole(leaves)
     above = jnp.where(arrives, ~mode.above, mode.above)
     above = jnp.where(leaves, opens(mode, here), above)
