@@ -3,11 +3,11 @@
 `python benchmarks/relu_random.py` (development environment; six minutes, mostly compilation).
 
 Ten kinds of problem (rule, depth, loss, activation, biases) by twenty seeds, and ten whose surfaces
-coincide (half of the inputs are multiples of the others: duplicates, mirrored, scaled, zero; inputs
-on a line; slopes above 1) by ten, to t = 20 at tolerance 1e-9. Each ends with `completed` or a named
-outcome. Each completed one must agree with Euler's method: ||E(eta) - exact|| <= 2 C eta, C from the
-Euler runs alone (`tests/flow/random_flows.py`), eta = 1e-3 or, where that disagrees, 3e-4 and 1e-4.
-Exit code 1 if one disagrees. Writes results/relu_random.csv and .md after every kind.
+coincide by ten: half of the inputs are multiples of the others (duplicates, mirrored, scaled, zero;
+inputs on a line; slopes above 1). All to t = 20 at tolerance 1e-9. Each ends with `completed` or a
+named outcome. Each completed one must agree with Euler's method: ||E(eta) - exact|| <= 2 C eta, C
+from the Euler runs alone (`tests/flow/random_flows.py`), eta = 1e-3 or, where that disagrees, 3e-4
+and 1e-4. Exit code 1 if one disagrees. Writes results/relu_random.csv and .md after every kind.
 """
 
 import argparse

@@ -34,9 +34,9 @@ def new_plan(mode: Mode) -> Plan:
     zero = jnp.zeros((), jnp.int32)
     slots = mode.slots.size
     return Plan(
-        guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none, causes=none, rounds=zero,
-        chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32), sums=jnp.zeros(slots),
-        flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none,
+        guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none,
+        causes=none, rounds=zero, chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32),
+        sums=jnp.zeros(slots), flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none,
         waiting=none, opinion=zero,
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ def guessing(plan: Plan, above: Array, sliding: Array, fix: Settle) -> Plan:
 def move(
     plan: Plan, motion: Motion, wrong: Array, beside: Array, key: Array, fix: Settle
 ) -> Plan:  # fmt: skip
-    """The next guess: first across, then onto the surface, then off it on the side its gate says."""
+    """The next guess: first across, then onto the surface, then off it where its gate says."""
     mode = plan.guess
     # Where several modes are consistent the flow takes the one nearest to where it comes from:
     # those that brought the event about settle before anyone else is asked.
@@ -165,9 +165,7 @@ def next_doubt(plan: Plan, old: Mode, doubted: Array) -> tuple[Array, Array]:
     return doubted, waiting & ~doubted
 
 
-def second_opinion(
-    plan: Plan, motion: Motion, doubted: Array, waiting: Array, fix: Settle
-) -> Plan:
+def second_opinion(plan: Plan, motion: Motion, doubted: Array, waiting: Array, fix: Settle) -> Plan:
     """Look for another consistent mode, with the doubted pairs on the other side."""
     mode, asked = plan.guess, plan.opinion > 0
     first = jnp.where(asked, plan.first, codes(mode))
@@ -196,9 +194,7 @@ def return_to_first(plan: Plan) -> Plan:
     return plan._replace(guess=guess, opinion=plan.opinion + 1)
 
 
-def begin(
-    mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, group: Group
-) -> Plan:
+def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, group: Group) -> Plan:
     """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached.
 
     `group(flat, mode, surface)`: which of the pairs on their surfaces have the same one.

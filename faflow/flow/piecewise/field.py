@@ -81,10 +81,11 @@ class Field(eqx.Module):
         side = jnp.where(mode.above, self.slopes.above, self.slopes.below)
         return self.layout.split(jnp.where(mode.sliding, 0.0, side))
 
-    def settled(self, flat: Array, above: Array, sliding: Array) -> Sides:
+    def settled(self, flat: Array, near: Array, above: Array, sliding: Array) -> Sides:
         """The sides with the pairs of dead samples settled."""
+        layout, slopes, network = self.layout, self.slopes, self.network(flat)
         inputs = self.problem.data.inputs
-        return settle_dead(self.layout, self.slopes, self.network(flat), inputs, above, sliding)
+        return settle_dead(layout, slopes, network, inputs, near, above, sliding)
 
     def surfaces(self, flat: Array, mode: Mode, on: Array) -> Surfaces:
         """Which of the pairs that are `on` h = 0 have the same surface."""
