@@ -26,6 +26,7 @@ PACKAGE = ROOT / "faflow"
 ROOMS = {
     "_types": (0, "types"),
     "_results": (0, "types"),
+    "_names": (0, "names"),
     "shipped": (0, "shipped"),
     "networks": (1, "networks"),
     "solvers": (1, "solvers"),

@@ -4,12 +4,14 @@ from typing import Literal
 
 import pytest
 
+from faflow._names import ALIASES
 from faflow.experiments import ConfigError, check_rule, config_text, resolve_path
 from faflow.experiments.check import NETS
 from faflow.experiments.errors import nearest
 from faflow.experiments.expect import judge, parse_bounds, satisfies
 from faflow.experiments.listing import TOPICS, listing
 from faflow.experiments.load import apply_overrides
+from faflow.experiments.observe import OBSERVABLES
 from faflow.experiments.options import check_options, check_value
 from faflow.experiments.registries import REGISTRIES
 
@@ -89,6 +91,39 @@ def test_nearest_names_the_closest_and_lists_few() -> None:
         == "did you mean 'gaussian'? valid: gaussian, zero"
     )
     assert "valid" not in nearest("x", map(str, range(100)))
+
+
+TYPED = {
+    "rules": {
+        "fa": "feedback-alignment", "DFA": "direct-feedback-alignment", "backprop": "gradient",
+        "bp": "gradient", "gd": "gradient", "SGD": "gradient", "Gradient": "gradient",
+        "feedback_alignment": "feedback-alignment", "KP": "kolen-pollack",
+    },
+    "losses": {
+        "mse": "squared", "MSE": "squared", "ce": "cross-entropy", "cross_entropy": "cross-entropy",
+        "CrossEntropy": "cross-entropy", "BCE": "cross-entropy",
+    },
+    "activations": {
+        "ReLU": "relu", "lin": "linear", "identity": "linear", "LeakyReLU": "leaky-relu",
+        "leaky_relu": "leaky-relu", "Tanh": "tanh",
+    },
+    "tasks": {"npz": "arrays", "MNIST": "mnist", "matrix_factorization": "matrix-factorisation"},
+    "inits": {"normal": "gaussian", "zeros": "zero"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", TYPED)
+def test_nearest_names_what_people_type(topic: str) -> None:
+    for typed, meant in TYPED[topic].items():
+        assert nearest(typed, REGISTRIES[topic]).startswith(f"did you mean '{meant}'?"), typed
+
+
+def test_every_alias_stands_for_names_that_there_are() -> None:
+    names = {name for registry in REGISTRIES.values() for name in registry} | set(OBSERVABLES)
+    keys = {"float32", "float64", "mean", "none", "t1", "rtol", "solver", "eta", "step", "kind"}
+    keys |= {"network", "task", "rule", "init", "widths", "activation", "scale"}
+    for alias, meant in ALIASES.items():
+        assert set(meant) <= names | keys | {"samples", "features"}, alias
 
 
 @pytest.mark.parametrize("topic", TOPICS)
