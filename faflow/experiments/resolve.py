@@ -11,12 +11,14 @@ from ..population import AbstractPopulationRule
 from ..solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from .blame import blaming
 from .choice import Choice
+from .data import draw_task
 from .errors import ConfigError, nearest, shown
 from .kinks import DEFAULTS, Method, method_of, tables_of
 from .observe import OBSERVABLES, default_names
 from .options import check_options
 from .registries import MODIFIERS, resolve, source_file
 from .schema import AbstractKindSection, ActivationSection, Config, FlowSection, ModifierSection
+from .sizes import settle
 
 SINGLE = 1e-4  # relative tolerance in float32
 # The smallest relative tolerance that rounding leaves any meaning.
@@ -57,6 +59,11 @@ class Resolved:
             "flow.solver": Choice(self.flow.solver, entry, {}),
         }
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The network's, as whole numbers."""
+        return tuple(width for width in self.config.network.widths if isinstance(width, int))
+
     def files(self) -> dict[str, Path]:
         """The data files that the config reads, by dotted key."""
         sections = {"task": self.task, "init": self.init, "feedback": self.feedback}
@@ -75,6 +82,8 @@ class Resolved:
 
 def resolve_config(config: Config, base: Path) -> Resolved:
     """Look up every kind, validate its options, fill in the defaults. ConfigError if it can't."""
+    entry = resolve("task.kind", "tasks", config.task.kind)
+    config = settle(config, entry, lambda: _drawn_sizes(config, base))
     activation = _choose("network.activation", _activation_section(config))
     rule = _choose("rule", config.rule)
     modifiers = tuple(_modifier(i, table) for i, table in enumerate(config.rule.modifiers))
@@ -89,7 +98,7 @@ def resolve_config(config: Config, base: Path) -> Resolved:
         rule=rule,
         modifiers=modifiers,
         feedback=_choose("feedback", config.feedback),
-        loss=Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss), {}),
+        loss=_loss(config),
         flow=_resolve_flow(config, method),
         names=_observed(config, rule),
         method=method,
@@ -99,6 +108,18 @@ def resolve_config(config: Config, base: Path) -> Resolved:
     if config.network.seed is not None and config.network.kind != "gated":
         raise ConfigError("network.seed", "needs network.kind = 'gated'; remove it or change that")
     return resolved
+
+
+def _loss(config: Config) -> Choice:
+    return Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss), {})
+
+
+def _drawn_sizes(config: Config, base: Path) -> tuple[int, int]:
+    """Inputs and outputs of data that have to be looked at."""
+    choice, loss = _choose("task", config.task), _loss(config)
+    suspects = {"task.kind": choice, "task.loss": loss}
+    data = draw_task(config, choice, make("task.loss", loss), base, suspects).data
+    return data.inputs.shape[1], data.targets.shape[1]
 
 
 def _check_richness(resolved: Resolved) -> None:

@@ -43,7 +43,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("network.widths=[3]", "network.widths:", "at least two"),
         ("network.widths=[3,0,1]", "network.widths.1:", "greater"),
         ("network.widths=[4,2,1]", "network.widths.0:", "3 inputs"),
-        ("network.widths=[3,2,2]", "network.widths.2:", "1 outputs"),
+        ('task={kind="gaussian",samples=2,outputs=2}', "network.widths.2:", "2 outputs"),
         ("network.widths=[3,2000000000,1]", "network.widths:", "weights"),
         ("network.bias=True", "network.bias:", "true or false"),
         ("network.activation=relux", "network.activation:", "'relu'"),
