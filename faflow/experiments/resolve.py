@@ -7,7 +7,6 @@ from typing import Any
 import diffrax
 import numpy as np
 
-from ..population import AbstractPopulationRule
 from ..solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from .blame import blaming
 from .choice import Choice
@@ -179,9 +178,7 @@ def _modifier(index: int, table: dict[str, Any]) -> Choice:
 def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     names = config.observe.names
     if names is None:
-        names = default_names(rule.entry.form, len(config.network.widths) - 1)
-        if issubclass(rule.entry, AbstractPopulationRule):
-            names = (*names, "population-loss")
+        names = default_names(rule.entry, len(config.network.widths) - 1, config.task.loss)
     for index, name in enumerate(names):
         if name not in OBSERVABLES:
             raise ConfigError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._results import Outcome
 from ..analysis import (
+    ExponentFit,
     ExponentPrediction,
     alignment_certificate,
     factorisation_report,
@@ -37,6 +38,7 @@ from .exact import exact_section
 from .expect import judge
 from .kept import KEPT, are_kept, knows_velocity, rates_near
 from .kink_report import about_end, kink_section, kink_warnings
+from .observe import FITTED
 from .polished import polish_warnings, polished_section
 from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
@@ -252,11 +254,25 @@ def _alignment(experiment: Experiment, solution: FlowSolution) -> dict[str, Any]
 
 
 def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
-    if "exponent" not in resolved.names:
+    asked = "exponent" in resolved.names
+    if not asked and FITTED not in resolved.names:
         return None
-    problem, reached = experiment.problem, np.asarray(solution.reached)
+    reached = np.asarray(solution.reached)
     residual = np.asarray(solution.records["residual"])[reached]
     fit = fit_exponent(np.asarray(solution.ts)[reached], residual)
+    section = {
+        "observable": "residual",
+        "rate": fit.rate,
+        "stderr": fit.stderr,
+        "window": list(fit.window),
+        "points": fit.points,
+        "status": fit.status,
+    }
+    return section | (_predicted(experiment, solution, fit) if asked else {})
+
+
+def _predicted(experiment: Experiment, solution: FlowSolution, fit: ExponentFit) -> dict[str, Any]:
+    problem, reached = experiment.problem, np.asarray(solution.reached)
     start = (problem.weights, problem.feedback)
     end = (solution.weights, solution.feedback)
     rule = bare(problem.rule)
@@ -270,12 +286,6 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
     both = fit.status == "ok" and predicted.status == "ok"
     instantaneous = solution.records.get("exponent")
     section = {
-        "observable": "residual",
-        "rate": fit.rate,
-        "stderr": fit.stderr,
-        "window": list(fit.window),
-        "points": fit.points,
-        "status": fit.status,
         "predicted": rate,
         "predicted_status": predicted.status,
         "predicted_by": predicted.method,
@@ -311,8 +321,8 @@ def _kernel(solution: FlowSolution) -> dict[str, Any] | None:
 
 
 def _left_out(resolved: Resolved, solution: FlowSolution) -> list[str]:
-    names = resolved.config.observe.names or ()
-    return [n for n in names if n not in solution.records and n not in ("laws", "kinks")]
+    names, apart = resolved.config.observe.names or (), ("laws", "kinks", FITTED)
+    return [n for n in names if n not in solution.records and n not in apart]
 
 
 def _warnings(
@@ -343,8 +353,8 @@ def _warnings(
 
 
 def _about_exponent(exponent: Mapping[str, Any] | None) -> list[str]:
-    if exponent is None:
-        return []
+    if exponent is None or "predicted" not in exponent:
+        return []  # nobody asked: its status is in the table
     found = []
     if exponent["status"] != "ok":
         found.append(f"no exponent was fitted: {exponent['status']}")
