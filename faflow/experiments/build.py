@@ -30,19 +30,26 @@ from ..observables import AbstractConservationLaw, AbstractObservable
 from ..population import AbstractPopulationRule, PopulationLoss
 from ..rules import AbstractLearningRule, FAStar, forecast
 from ..solvers import SOLVERS, Method
-from ..tasks import Squared, Task, load_npz
+from ..tasks import Squared, Task
 from . import observe
 from .asked import asked_laws
 from .blame import blaming
 from .data import draw_task, key_of
 from .errors import ConfigError, shown
-from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
+from .given import (
+    FeedbackFromFile,
+    WeightsFromFile,
+    from_file,
+    given_feedback,
+    given_network,
+)
 from .kept import KEPT, are_kept, rates_near
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
 from .large import check_split, split_of
 from .resolve import Resolved, make, save_times
 from .schema import INPUTS, OUTPUTS
 from .start import check_network, check_shapes, check_start
+from .unread import unread_arrays
 
 # Numbers folded into a section's seed, so that one seed draws independent sections (1 is the
 # task's, data.py). Fixed for good: other numbers would be other data.
@@ -55,7 +62,8 @@ MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
 
 class Experiment(NamedTuple):
-    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims."""
+    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims,
+    `notes` what has to be told of the input."""
 
     task: Task
     problem: FlowProblem
@@ -63,6 +71,7 @@ class Experiment(NamedTuple):
     observables: dict[str, AbstractObservable]
     laws: dict[str, tuple[AbstractConservationLaw, bool]]
     numerics: Numerics
+    notes: tuple[str, ...] = ()
 
 
 def build(resolved: Resolved, trusted: bool = False) -> Experiment:
@@ -89,7 +98,8 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     laws = _laws(resolved, problem, trusted)
     ts = jnp.asarray(save_times(resolved.flow, resolved.config.precision), float)
     observables = _observables(resolved, problem, laws)
-    experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
+    notes = tuple(unread_arrays(resolved))
+    experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved), notes)
     _check_kinks(resolved, experiment)
     _check_implicit(resolved, experiment)
     if resolved.flow.polish:
@@ -213,22 +223,16 @@ def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
     network = resolved.config.network
     phi = make("network.activation", resolved.activation)
     with blaming("init.file", {}):
-        arrays = load_npz(resolved.base / init.file)
-        try:
-            return given_network(arrays, resolved.widths, phi, network.bias)
-        except ValueError as error:
-            raise ValueError(f"File {resolved.base / init.file} {error}") from None
+        pick = lambda arrays: given_network(arrays, resolved.widths, phi, network.bias)  # noqa: E731
+        return from_file(resolved.base / init.file, pick)
 
 
 def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -> Feedback:
     draw, widths = make("feedback", resolved.feedback), resolved.widths
     if isinstance(draw, FeedbackFromFile):
         with blaming("feedback.file", {}):
-            arrays = load_npz(resolved.base / draw.file)
-            try:
-                return given_feedback(arrays, widths, form)
-            except ValueError as error:
-                raise ValueError(f"File {resolved.base / draw.file} {error}") from None
+            pick = lambda arrays: given_feedback(arrays, widths, form)  # noqa: E731
+            return from_file(resolved.base / draw.file, pick)
     if draw.needs_weights and weights is None:
         what = (
             f"is {shown(resolved.feedback.kind)}, tied to W(0), but init "
@@ -288,7 +292,7 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
     key = next(key for key, choice in resolved.suspects.items() if choice.foreign)
     if resolved.suspects["flow.solver"].foreign:
         key = "flow.solver"
-    _, problem, ts, observables, _, numerics = experiment
+    _, problem, ts, observables, _, numerics, _ = experiment
     with blaming(key, resolved.suspects):
         meter = diffrax.NoProgressMeter()
         eqx.filter_eval_shape(solve, problem, ts, observables, numerics, meter)

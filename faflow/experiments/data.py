@@ -34,13 +34,16 @@ def draw_task(
     with blaming("task", suspects, "task.kind"):
         if clash := (set(options) & set(known)) - {"options"}:
             raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
+        own = ":" in choice.kind
+        outputs = config.network.widths[-1]
         return make_task(
-            choice.kind if ":" not in choice.kind else choice.entry,
+            choice.entry if own else choice.kind,
             key=key_of(config, section, TASK),
             loss=loss,
             reduction=section.reduction,
             standardise=section.standardise,
             whiten=section.whiten,
             scale=section.scale,
+            labels_for=outputs if isinstance(outputs, int) and (own or "file" in options) else None,
             **options,
         )

@@ -100,6 +100,7 @@ def summarise(
     summary = plain(summary)
     summary["warnings"] = [
         *_warnings(resolved, outcome, summary, _left_out(resolved, solution)),
+        *experiment.notes,
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
         *simulation_warnings(summary.get("order_parameters")),

@@ -297,6 +297,8 @@ def test_bad_initial_weights(config: Path, capsys) -> None:
     assert "W1" in complaint(capsys, "run", str(config), *initial)
     arrays_config(config, X=x, y=y, W1=w, W2=np.ones((1, 2)), b1=np.ones(2))
     assert "b1" in complaint(capsys, "run", str(config), *initial)
+    arrays_config(config, X=x, y=y, w1=w, W2=np.ones((1, 2)))
+    assert "is w1 meant for W1?" in complaint(capsys, "run", str(config), *initial)
     given = ["--set", "feedback.kind=arrays", "feedback.file=mine.npz"]
     assert "F2" in complaint(capsys, "run", str(config), *given)
 

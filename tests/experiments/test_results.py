@@ -235,3 +235,23 @@ def test_an_exponent_is_fitted_unless_a_config_says() -> None:
     assert summary["exponent"]["rate"] == pytest.approx(rate, rel=1e-4)
     assert not any("exponent" in warning for warning in summary["warnings"])
     assert "predicted" not in dict(map(dict.values, summary_rows(summary)))["exponent"]
+
+
+def test_arrays_that_nothing_reads_are_told(config: Path) -> None:
+    arrays = {"X": np.eye(3)[:2], "y": np.array([0, 1]), "W1": np.ones((2, 3)), "F_2": np.eye(2)}
+    np.savez("mine.npz", **arrays, W2=np.ones((2, 2)), names=np.array(["a", "b"]))
+    table = {
+        "network": {"widths": [3, 2, 2]}, "task": {"kind": "arrays", "file": "mine.npz"},
+        "rule": {"kind": "gradient"}, "flow": {"t1": 0.1, "saves": 2},
+        "observe": {"names": ["loss"]},
+    }  # fmt: skip
+    summary = faflow.run(table, store_result=False).summary
+    said = "mine.npz holds F_2 (did you mean F2?), names, W1, W2, which nothing here reads"
+    assert said in summary["warnings"] and summary["facts"]["labels"] == "0, 1"
+    table["init"] = {"kind": "arrays", "file": "mine.npz"}
+    summary = faflow.run(table, store_result=False).summary
+    assert said.replace(", W1, W2", "") in summary["warnings"]
+    arrays.pop("F_2")
+    np.savez("mine.npz", **arrays, W2=np.ones((2, 2)))
+    summary = faflow.run(table, store_result=False).summary
+    assert not any("mine.npz" in warning for warning in summary["warnings"])

@@ -123,7 +123,7 @@ def test_every_alias_stands_for_names_that_there_are() -> None:
     keys = {"float32", "float64", "mean", "none", "t1", "rtol", "solver", "eta", "step", "kind"}
     keys |= {"network", "task", "rule", "init", "widths", "activation", "scale"}
     for alias, meant in ALIASES.items():
-        assert set(meant) <= names | keys | {"samples", "features"}, alias
+        assert set(meant) <= names | keys | {"samples", "features", "X", "y"}, alias
 
 
 @pytest.mark.parametrize("topic", TOPICS)
