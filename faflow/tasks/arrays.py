@@ -17,7 +17,7 @@ from .data import check_arrays
 
 # X, y: the data; W1.., b1..: initial weights and biases; F2..: feedback; D1..: direct feedback.
 _KNOWN_NAME = re.compile(r"X|y|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*")
-_NAMES = ("X", "y", *(f"{letter}{i}" for i in range(2, 10) for letter in "WbFD"), "W1", "b1", "D1")
+_NAMES = ("X", "y", "W1", "b1", "D1", *(f"{letter}{i}" for i in range(2, 10) for letter in "WbFD"))
 _BROKEN_FILE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
@@ -71,9 +71,11 @@ def unknown_arrays(path: str | os.PathLike[str]) -> dict[str, str | None]:
 
 
 def _meant(name: str) -> str | None:
-    """F2 rather than D1 for F1."""
-    alike = [known for known in _NAMES if known.lower()[0] == name.lower()[0]]
-    return closest(name, alike) or closest(name, _NAMES)
+    """F2 for F1, though D1 is as near."""
+    alike = [known for known in _NAMES if known.lower()[:1] == name.lower()[:1]]
+    if alike and re.fullmatch(r"\w\d*", name):
+        return closest(name, alike) or alike[0]
+    return closest(name, _NAMES)
 
 
 @contextmanager
