@@ -12,11 +12,13 @@ import numpy as np
 from ...ensembles import Flow, solve_batch
 from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
 from ..build import Experiment, build
+from ..discrete import check_discrete
 from ..errors import ConfigError
 from ..groups import Group
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..schema import SweepSection
+from ..simulate import check_simulation
 from ..summary import Seconds
 
 BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
@@ -80,7 +82,10 @@ def compute_batch(
 def _built(resolved: Resolved, trusted: bool) -> Experiment | Member:
     try:
         with np.errstate(all="ignore"):
-            return build(resolved, trusted)
+            experiment = build(resolved, trusted)
+            check_discrete(resolved, experiment)
+            check_simulation(resolved, experiment)
+            return experiment
     except ConfigError as error:
         return _refused(error)
 
