@@ -295,10 +295,10 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
     pull = None if instantaneous is None else np.asarray(instantaneous)[reached]
     fit = fit_exponent(np.asarray(solution.ts)[reached], residual, pull=pull)
     predicted = _prediction(experiment, solution) if asked else None
-    if predicted is not None and predicted.status == "residual-stays":
+    stays = predicted is not None and predicted.status == "residual-stays"
+    if stays and fit.floor > PLATEAU * np.max(residual):
         # The pull may not have been recorded (momentum); the field says that it is no noise.
-        if fit.floor > PLATEAU * np.max(residual):
-            fit = fit._replace(status="residual-stays")
+        fit = fit._replace(status="residual-stays")
     section = {
         "observable": "residual",
         "rate": fit.rate,
