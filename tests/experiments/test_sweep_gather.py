@@ -66,7 +66,8 @@ def as_of_old(folder: Path) -> None:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(arrays["meta"].tobytes())
         del meta["places"]
-        np.savez(path, **(arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}))
+        arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]  # numpy's stub
 
 
 # ---- names of members ---------------------------------------------------------------------------
