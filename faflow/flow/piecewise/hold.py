@@ -32,12 +32,12 @@ class Grip(NamedTuple):
 
 
 class Round(NamedTuple):
-    """What one solve has found, the `change` to the one before, and their `count`."""
+    """What one solve has found, the `change` to the one before, and their `number`."""
 
     average: Array
     share: Array
     answer: Answer
-    count: Integer
+    number: Integer
     change: Scalar
 
 
@@ -111,7 +111,7 @@ def hold(
         answer = solve_held(matrix, wanted, ties, shares.share, grip.used)
         average = shares.offset + shares.share * answer.unknown[:, 0]
         change = jnp.max(jnp.abs(average - now.average)) / jnp.max(jnp.abs(average))
-        return Round(average, shares.share, answer, now.count + 1, change)
+        return Round(average, shares.share, answer, now.number + 1, change)
 
     columns, nothing = jnp.zeros((rows.size, 1 if held is None else 2)), jnp.zeros_like(here)
     start = Round(nothing, nothing, Answer(columns, nothing), jnp.zeros((), int), jnp.inf + here[0])
@@ -123,7 +123,7 @@ def hold(
         passed = jnp.any((jnp.diagonal(ties.to) == 0) & (grip.layer > 0))
 
         def unlike(now: Round):
-            return (now.count == 0) | (passed & (now.change > 1e-14) & (now.count < ROUNDS))
+            return (now.number == 0) | (passed & (now.change > 1e-14) & (now.number < ROUNDS))
 
         last = jax.lax.while_loop(unlike, solved, start)
     lift = None if held is None else last.share * last.answer.unknown[:, 1]

@@ -2,8 +2,8 @@
 
 Samples whose inputs are parallel have one surface for each neuron of the first layer, and so do
 pairs further up if the gradients of their h by the weights are parallel: inputs on one ray without
-biases, duplicates, samples that one unit alone passes on. Where h_p = c h_q, such pairs cross, slide
-and leave together. For c > 0 their gates are equal, for c < 0 one opens as the other closes.
+biases, duplicates, samples that one unit alone passes on. Where h_p = c h_q, such pairs cross,
+slide and leave together. For c > 0 their gates are equal, for c < 0 one opens as the other closes.
 """
 
 from typing import NamedTuple
