@@ -306,16 +306,28 @@ def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        swept = experiments.is_sweep(arguments.result)
-        result = (experiments.open_sweep if swept else experiments.open_result)(arguments.result)
-        try:
-            show(experiments, result)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
-            raise experiments.ConfigError(arguments.result, what) from error
+        for result in _opened(experiments, arguments.result):
+            try:
+                show(experiments, result)
+            except (KeyError, TypeError, IndexError, AttributeError) as error:
+                what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
+                raise experiments.ConfigError(str(result.folder), what) from error
         return DONE, None
 
     return _reporting_errors(act)[0]
+
+
+def _opened(experiments: Any, folder: str) -> list[Any]:
+    """The run or the sweep in a folder, or the runs of a reproduction."""
+    swept = experiments.is_sweep(folder)
+    try:
+        return [(experiments.open_sweep if swept else experiments.open_result)(folder)]
+    except experiments.ConfigError:
+        from .reproduce import is_reproduction, runs_in
+
+        if "\0" in folder or not is_reproduction(Path(folder)):
+            raise
+        return [experiments.open_result(run) for run in runs_in(Path(folder))]
 
 
 def _list(arguments: Any) -> int:

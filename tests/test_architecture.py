@@ -27,6 +27,7 @@ ROOMS = {
     "_types": (0, "types"),
     "_results": (0, "types"),
     "_generator": (0, "types"),
+    "_names": (0, "names"),
     "shipped": (0, "shipped"),
     "networks": (1, "networks"),
     "solvers": (1, "solvers"),

@@ -1,7 +1,6 @@
 """From a resolved config to what the flow needs: data, W(0), feedback, times, observables."""
 
 import dataclasses
-import inspect
 import itertools
 from typing import Any, NamedTuple
 
@@ -31,22 +30,31 @@ from ..observables import AbstractConservationLaw, AbstractObservable
 from ..population import AbstractPopulationRule, PopulationLoss
 from ..rules import AbstractLearningRule, FAStar, check_sum, forecast
 from ..solvers import SOLVERS, Method
-from ..tasks import Squared, Task, load_npz, make_task
+from ..tasks import Squared, Task
 from . import observe
 from .asked import asked_laws
 from .blame import blaming
+from .data import draw_task, key_of
 from .errors import ConfigError, shown
-from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
+from .given import (
+    FeedbackFromFile,
+    WeightsFromFile,
+    from_file,
+    given_feedback,
+    given_network,
+)
 from .kept import KEPT, are_kept, rates_near
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
 from .large import check_split, split_of
 from .places import located
 from .resolve import Resolved, make, save_times
+from .schema import INPUTS, OUTPUTS
 from .start import check_network, check_shapes, check_start
+from .unread import unread_arrays
 
-# Numbers folded into a section's seed, so that one seed draws independent sections. Fixed for good:
-# other numbers would be other data.
-TASK, INIT, FEEDBACK, DISCRETE, SIMULATE = 1, 2, 3, 4, 5
+# Numbers folded into a section's seed, so that one seed draws independent sections (1 is the
+# task's, data.py). Fixed for good: other numbers would be other data.
+INIT, FEEDBACK, DISCRETE, SIMULATE = 2, 3, 4, 5
 
 TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
 POPULATION_LOSS = "population-loss"  # the record by which it is compared with simulations
@@ -55,7 +63,8 @@ MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
 
 class Experiment(NamedTuple):
-    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims."""
+    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims,
+    `notes` what has to be told of the input."""
 
     task: Task
     problem: FlowProblem
@@ -63,6 +72,7 @@ class Experiment(NamedTuple):
     observables: dict[str, AbstractObservable]
     laws: dict[str, tuple[AbstractConservationLaw, bool]]
     numerics: Numerics
+    notes: tuple[str, ...] = ()
 
 
 def build(resolved: Resolved, trusted: bool = False) -> Experiment:
@@ -93,7 +103,8 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     laws = _laws(resolved, problem, trusted)
     ts = jnp.asarray(save_times(resolved.flow, resolved.config.precision), float)
     observables = _observables(resolved, problem, laws)
-    experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
+    notes = tuple(unread_arrays(resolved))
+    experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved), notes)
     _check_kinks(resolved, experiment)
     _check_implicit(resolved, experiment)
     if resolved.flow.polish:
@@ -107,37 +118,22 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
 
 
 def section_key(resolved: Resolved, section: Any, number: int) -> Array:
-    return jax.random.fold_in(seeded(resolved.config.seed_of(section)), number)
+    return key_of(resolved.config, section, number)
 
 
 def _task(resolved: Resolved) -> Task:
-    section, choice = resolved.config.task, resolved.task
-    options = dict(choice.options)
-    if isinstance(options.get("file"), str):
-        options["file"] = str(located(resolved.base, options["file"]))
-    known = inspect.signature(make_task).parameters
-    with blaming("task", resolved.suspects, "task.kind"):
-        if clash := (set(options) & set(known)) - {"options"}:
-            raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
-        return make_task(
-            choice.kind if ":" not in choice.kind else choice.entry,
-            key=section_key(resolved, section, TASK),
-            loss=make("task.loss", resolved.loss),
-            reduction=section.reduction,
-            standardise=section.standardise,
-            whiten=section.whiten,
-            scale=section.scale,
-            **options,
-        )
+    loss = make("task.loss", resolved.loss)
+    return draw_task(resolved.config, resolved.task, loss, resolved.base, resolved.suspects)
 
 
 def _check_widths(resolved: Resolved, task: Task) -> None:
-    widths = resolved.config.network.widths
+    widths = resolved.widths
     features, outputs = task.data.inputs.shape[1], task.data.targets.shape[1]
-    for index, name, needed in ((0, "inputs", features), (len(widths) - 1, "outputs", outputs)):
+    for index, name, needed in ((0, INPUTS, features), (len(widths) - 1, OUTPUTS, outputs)):
         if widths[index] != needed:
-            what = f"is {widths[index]}, but the task has {needed} {name}; set it to {needed}"
-            raise ConfigError(f"network.widths.{index}", what)
+            kind = f"task.kind = '{resolved.task.kind}'"
+            what = f"is {widths[index]}, but the task ({kind}) has {needed} {name}; "
+            raise ConfigError(f"network.widths.{index}", f"{what}set it to {needed} or '{name}'")
     count = sum(out * into for into, out in itertools.pairwise(widths))
     if count > MOST_WEIGHTS:
         raise ConfigError(
@@ -149,7 +145,7 @@ def _check_rule(resolved: Resolved, rule: AbstractLearningRule, task: Task) -> N
     if isinstance(rule, FAStar) and not isinstance(task.data.loss, Squared):
         what = f"is '{resolved.config.task.loss}', but the rule fa-star needs 'squared'"
         raise ConfigError("task.loss", what)
-    if isinstance(rule, FAStar) and len(resolved.config.network.widths) < 3:
+    if isinstance(rule, FAStar) and len(resolved.widths) < 3:
         raise ConfigError("network.widths", "lists no hidden layer, but the rule fa-star needs one")
 
 
@@ -219,7 +215,7 @@ def _drawn_network(
         return initial_network(
             init,
             section_key(resolved, resolved.config.init, INIT),
-            network.widths,
+            resolved.widths,
             make("network.activation", resolved.activation),
             bias=network.bias,
             bias_scale=network.bias_scale,
@@ -232,22 +228,16 @@ def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
     network = resolved.config.network
     phi = make("network.activation", resolved.activation)
     with blaming("init.file", {}):
-        arrays = load_npz(located(resolved.base, init.file))
-        try:
-            return given_network(arrays, network.widths, phi, network.bias)
-        except ValueError as error:
-            raise ValueError(f"File {located(resolved.base, init.file)} {error}") from None
+        pick = lambda arrays: given_network(arrays, resolved.widths, phi, network.bias)  # noqa: E731
+        return from_file(located(resolved.base, init.file), pick)
 
 
 def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -> Feedback:
-    draw, widths = make("feedback", resolved.feedback), resolved.config.network.widths
+    draw, widths = make("feedback", resolved.feedback), resolved.widths
     if isinstance(draw, FeedbackFromFile):
         with blaming("feedback.file", {}):
-            arrays = load_npz(located(resolved.base, draw.file))
-            try:
-                return given_feedback(arrays, widths, form)
-            except ValueError as error:
-                raise ValueError(f"File {located(resolved.base, draw.file)} {error}") from None
+            pick = lambda arrays: given_feedback(arrays, widths, form)  # noqa: E731
+            return from_file(located(resolved.base, draw.file), pick)
     if draw.needs_weights and weights is None:
         what = (
             f"is {shown(resolved.feedback.kind)}, tied to W(0), but init "
@@ -307,7 +297,7 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
     key = next(key for key, choice in resolved.suspects.items() if choice.foreign)
     if resolved.suspects["flow.solver"].foreign:
         key = "flow.solver"
-    _, problem, ts, observables, _, numerics = experiment
+    _, problem, ts, observables, _, numerics, _ = experiment
     with blaming(key, resolved.suspects):
         eqx.filter_eval_shape(solve, problem, ts, observables, numerics)
 

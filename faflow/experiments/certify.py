@@ -132,7 +132,8 @@ def _weights(one: xr.DataTree, two: xr.DataTree, most: int) -> dict[str, Any]:
     first, second = (tree["final"].to_dataset() for tree in (one, two))
     pairs = [(first[name].values.ravel(), second[name].values.ravel()) for name in first]
     flat, other = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    distance = float(np.linalg.norm(flat - other) / np.linalg.norm(other))
+    gap, size = float(np.linalg.norm(flat - other)), float(np.linalg.norm(other))
+    distance = gap / size if size > 0 else 0.0 if gap == 0 else math.inf
     return {"distance": distance, "digits": digits(flat, other, most)}
 
 

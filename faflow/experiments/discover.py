@@ -49,7 +49,7 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
         "schema": 1,
         "name": resolved.config.name,
         "rule": resolved.rule.kind,
-        "widths": list(resolved.config.network.widths),
+        "widths": list(resolved.widths),
         "activation": resolved.activation.kind,
         "weights": weights,
         "state": found.state,

@@ -1,5 +1,7 @@
 """A resolved config as TOML: every default written out, ready to be run again."""
 
+import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,3 +93,21 @@ def _toml(value: Any) -> Any:
         items = {key: _toml(item) for key, item in value.items() if item is not None}
         return {key: item for key, item in items.items() if item != {}}
     return [_toml(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def without_folders(text: str) -> str:
+    """The TOML of a config with names in place of paths out of its folder, as a page for others
+    has it; the same text if there are none."""
+    table = tomllib.loads(text)
+    named = _named(table)
+    return text if named == table else tomli_w.dumps(named)
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _named(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_named(item) for item in value]
+    if isinstance(value, str) and (os.path.isabs(value) or ".." in value.split("/")):
+        return os.path.basename(value)
+    return value

@@ -21,6 +21,7 @@ def follows(resolved: Resolved, problem: FlowProblem) -> bool:
     flow = resolved.flow
     if flow.step is not None or not flow.atol_scales:
         return False
+    assert flow.rtol is not None and flow.atol is not None  # resolved
     return flow.rtol * size_at_start(problem.weights) < SMALL * flow.atol
 
 
@@ -35,6 +36,7 @@ def why_loose(resolved: Resolved, problem: FlowProblem, norms: Any = None) -> st
         count = sum(weights.size for weights in problem.weights.weights)
         later = np.min(np.linalg.norm(norms, axis=-1), initial=np.inf) / count**0.5
         least, when = min((least, when), (float(later), "later"))
+    assert flow.atol is not None  # resolved
     if not flow.atol > SMALL * least:
         return ""
     what = f"flow.atol = {flow.atol:g} is no small part of the weights, {least:.2g} {when}"

@@ -40,7 +40,7 @@ def check_memory(resolved: Resolved, experiment: Experiment, mesh: Mesh | None) 
 
 def check_data(resolved: Resolved) -> None:
     """ConfigError if the data alone won't fit, before they are drawn, where the config tells."""
-    samples, widths = resolved.task.options.get("samples"), resolved.config.network.widths
+    samples, widths = resolved.task.options.get("samples"), resolved.widths
     if not isinstance(samples, int):
         return
     number = np.dtype(resolved.config.precision).itemsize

@@ -7,10 +7,10 @@ from typing import Any
 import diffrax
 import numpy as np
 
-from ..population import AbstractPopulationRule
 from ..solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from .blame import blaming
 from .choice import Choice
+from .data import draw_task
 from .errors import ConfigError, nearest, shown
 from .kinks import DEFAULTS, Method, method_of, tables_of
 from .observe import OBSERVABLES, default_names
@@ -18,6 +18,7 @@ from .options import check_options
 from .places import located
 from .registries import MODIFIERS, resolve
 from .schema import AbstractKindSection, ActivationSection, Config, FlowSection, ModifierSection
+from .sizes import settle
 
 SINGLE = 1e-4  # relative tolerance in float32
 # The smallest relative tolerance that rounding leaves any meaning.
@@ -64,6 +65,11 @@ class Resolved:
         """Whether a kind comes from outside faflow."""
         return any(choice.foreign for choice in self.suspects.values())
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The network's, as whole numbers."""
+        return tuple(width for width in self.config.network.widths if isinstance(width, int))
+
     def files(self) -> dict[str, Path]:
         """The data files that the config reads, by dotted key."""
         sections = {"task": self.task, "init": self.init, "feedback": self.feedback}
@@ -76,6 +82,8 @@ class Resolved:
 
 def resolve_config(config: Config, base: Path) -> Resolved:
     """Look up every kind, validate its options, fill in the defaults. ConfigError if it can't."""
+    entry = resolve("task.kind", "tasks", config.task.kind, base)
+    config = settle(config, entry, lambda: _drawn_sizes(config, base))
     activation = _choose("network.activation", _activation_section(config), base)
     rule = _choose("rule", config.rule, base)
     modifiers = tuple(_modifier(i, table, base) for i, table in enumerate(config.rule.modifiers))
@@ -136,6 +144,14 @@ def _kinds(config: Config) -> list[str]:
     sections = [config.init, config.task, config.rule, config.feedback, _activation_section(config)]
     modifiers = [str(table.get("kind", "")) for table in config.rule.modifiers]
     return [*(s.kind for s in sections), *modifiers, config.task.loss, config.flow.solver]
+
+
+def _drawn_sizes(config: Config, base: Path) -> tuple[int, int]:
+    """Inputs and outputs of data that have to be looked at."""
+    choice, loss = _choose("task", config.task, base), _loss(config, base)
+    suspects = {"task.kind": choice, "task.loss": loss}
+    data = draw_task(config, choice, make("task.loss", loss), base, suspects).data
+    return data.inputs.shape[1], data.targets.shape[1]
 
 
 def _check_richness(resolved: Resolved) -> None:
@@ -202,9 +218,7 @@ def _modifier_section(index: int, table: dict[str, Any]) -> ModifierSection:
 def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     names = config.observe.names
     if names is None:
-        names = default_names(rule.entry.form, len(config.network.widths) - 1)
-        if issubclass(rule.entry, AbstractPopulationRule):
-            names = (*names, "population-loss")
+        names = default_names(rule.entry, len(config.network.widths) - 1, config.task.loss)
     for index, name in enumerate(names):
         if name not in OBSERVABLES:
             raise ConfigError(

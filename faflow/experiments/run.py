@@ -31,7 +31,7 @@ from .blame import blaming
 from .build import Experiment, build
 from .checkpoint import Checkpoints, checkpoints, discard
 from .digest import Digest, digest
-from .discrete import check_discrete, run_twins
+from .discrete import check_discrete, count_steps, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
@@ -139,13 +139,14 @@ def run(
     # What is not finite is said in words.
     with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
         experiment = build(resolved)
-        check_discrete(resolved, experiment)
+        steps = check_discrete(resolved, experiment)
         check_simulation(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
             raise ConfigError("--out", what)
-        if memory := check_memory(resolved, experiment, mesh):
-            tell(memory)
+        for told in (steps, check_memory(resolved, experiment, mesh)):
+            if told:
+                tell(told)
         with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
             ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
             summary, groups = compute(resolved, experiment, note, meter, ready)
@@ -208,7 +209,7 @@ def compute(
         solution, seconds, error = (integrate or integrate_timed)(experiment, note, meter)
         solution = with_distances(experiment.observables, solution)
         if resolved.config.discrete is not None:
-            note("running the discrete rule")
+            note(f"running the discrete rule, {count_steps(resolved)} steps")
         twins = run_twins(resolved, experiment, solution)
         if resolved.config.simulate is not None:
             note("simulating")

@@ -41,21 +41,45 @@ class AbstractKindSection(AbstractSection):
         return dict(self.__pydantic_extra__ or {})
 
 
-def _at_least_two(widths: tuple[int, ...]) -> tuple[int, ...]:
+INPUTS, OUTPUTS = "inputs", "outputs"
+MOST = 2**31 - 1
+
+
+def _width(value: Any) -> Any:
+    if value in (INPUTS, OUTPUTS):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        named = "'inputs' may stand first and 'outputs' last, for the task's"
+        raise ValueError(f"it must be a whole number ({named})")
+    if not 1 <= value <= MOST:
+        bound = "greater than or equal to 1" if value < 1 else f"less than or equal to {MOST}"
+        raise ValueError(f"it must be {bound}")
+    return value
+
+
+def _layers(widths: tuple[int | str, ...]) -> tuple[int | str, ...]:
     if len(widths) < 2:
         raise ValueError("it must list at least two widths, input first and output last")
+    if INPUTS in widths[1:] or OUTPUTS in widths[:-1]:
+        raise ValueError("it must have 'inputs' first and 'outputs' last, if at all")
     return widths
+
+
+Width = Annotated[int | Literal["inputs", "outputs"], BeforeValidator(_width)]
 
 
 class NetworkSection(AbstractSection):
     """[network]: widths (input first, output last), activation (name or inline table), biases.
+
+    "inputs" and "outputs" among the widths are the task's (sizes.py); in a resolved config they are
+    whole numbers.
 
     `kind = "gated"`: a gated linear network, whose gates are the activation's slopes at random
     projections of the inputs, drawn from `seed`.
     """
 
     kind: Literal["mlp", "gated"] = "mlp"
-    widths: Annotated[tuple[Count, ...], AfterValidator(_at_least_two)]
+    widths: Annotated[tuple[Width, ...], AfterValidator(_layers)]
     activation: Any = "linear"
     bias: bool = False
     bias_scale: Annotated[float, Field(ge=0)] = 0.0

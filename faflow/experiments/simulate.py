@@ -69,12 +69,12 @@ def check_simulation(resolved: Resolved, experiment: Experiment) -> None:
 
 
 def _inputs(resolved: Resolved) -> int:
-    section, widths = resolved.config.simulate, resolved.config.network.widths
+    section, widths = resolved.config.simulate, resolved.widths
     return widths[0] if section is None or section.inputs is None else section.inputs
 
 
 def _width(resolved: Resolved) -> int:
-    return resolved.config.network.widths[1]
+    return resolved.widths[1]
 
 
 def run_simulation(

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._results import Outcome
 from ..analysis import (
+    ExponentFit,
     ExponentPrediction,
     alignment_certificate,
     certificate_law,
@@ -40,6 +41,7 @@ from .kept import KEPT, are_kept, knows_velocity, rates_near
 from .kink_report import about_end, kink_section, kink_warnings
 from .loose import follows, loose_warnings, size_at_start
 from .not_finite import about_not_finite
+from .observe import FITTED
 from .polished import polish_warnings, polished_section
 from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
@@ -106,6 +108,7 @@ def summarise(
     )
     summary["warnings"] = [
         *_warnings(resolved, outcome, summary, _left_out(resolved, solution), lost),
+        *experiment.notes,
         *loose_warnings(resolved, experiment.problem, solution),
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
@@ -283,27 +286,19 @@ def _is_kept(law, resolved: Resolved, problem: FlowProblem, laws: Mapping[str, A
 
 
 def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
-    if "exponent" not in resolved.names:
+    asked = "exponent" in resolved.names
+    if not asked and FITTED not in resolved.names:
         return None
-    problem, reached = experiment.problem, np.asarray(solution.reached)
+    reached = np.asarray(solution.reached)
     residual = np.asarray(solution.records["residual"])[reached]
     instantaneous = solution.records.get("exponent")
     pull = None if instantaneous is None else np.asarray(instantaneous)[reached]
     fit = fit_exponent(np.asarray(solution.ts)[reached], residual, pull=pull)
-    start = (problem.weights, problem.feedback)
-    end = (solution.weights, solution.feedback)
-    rule = bare(problem.rule)
-    # Momentum ends at rest, so that its state is known again; other memories are not.
-    if knows_velocity(problem) or isinstance(rule, Momentum):
-        predicted = predict_exponent(rule, *end, problem.data, start)
-    else:
-        what = "the velocity is not known from the weights alone"
-        predicted = ExponentPrediction(math.nan, math.nan, "unavailable", 0, what)
-    if predicted.status == "residual-stays" and fit.floor > PLATEAU * np.max(residual):
-        # The pull was not recorded (momentum); the field says that it is no noise.
-        fit = fit._replace(status="residual-stays")
-    rate = float(predicted.rate)
-    both = fit.status == "ok" and predicted.status == "ok"
+    predicted = _prediction(experiment, solution) if asked else None
+    if predicted is not None and predicted.status == "residual-stays":
+        # The pull may not have been recorded (momentum); the field says that it is no noise.
+        if fit.floor > PLATEAU * np.max(residual):
+            fit = fit._replace(status="residual-stays")
     section = {
         "observable": "residual",
         "rate": fit.rate,
@@ -311,11 +306,36 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
         "window": list(fit.window),
         "points": fit.points,
         "status": fit.status,
+    }
+    if predicted is None:
+        return section
+    return section | {
+        **_beside(fit, predicted),
+        "instantaneous": None if pull is None else pull[-1],
+    }
+
+
+def _prediction(experiment: Experiment, solution: FlowSolution) -> ExponentPrediction:
+    problem = experiment.problem
+    start = (problem.weights, problem.feedback)
+    end = (solution.weights, solution.feedback)
+    rule = bare(problem.rule)
+    # Momentum ends at rest, so that its state is known again; other memories are not.
+    if knows_velocity(problem) or isinstance(rule, Momentum):
+        return predict_exponent(rule, *end, problem.data, start)
+    what = "the velocity is not known from the weights alone"
+    return ExponentPrediction(math.nan, math.nan, "unavailable", 0, what)
+
+
+def _beside(fit: ExponentFit, predicted: ExponentPrediction) -> dict[str, Any]:
+    """What is predicted, and how far the fit is from it."""
+    rate = float(predicted.rate)
+    both = fit.status == "ok" and predicted.status == "ok"
+    section = {
         "predicted": rate,
         "predicted_status": predicted.status,
         "predicted_by": predicted.method,
         "relative_error": abs(fit.rate - rate) / rate if both else math.nan,
-        "instantaneous": None if pull is None else pull[-1],
     }
     return section | ({"frequency": predicted.frequency} if predicted.frequency > 0 else {})
 
@@ -346,8 +366,8 @@ def _kernel(solution: FlowSolution) -> dict[str, Any] | None:
 
 
 def _left_out(resolved: Resolved, solution: FlowSolution) -> list[str]:
-    names = resolved.config.observe.names or ()
-    return [n for n in names if n not in solution.records and n not in ("laws", "kinks")]
+    names, apart = resolved.config.observe.names or (), ("laws", "kinks", FITTED)
+    return [n for n in names if n not in solution.records and n not in apart]
 
 
 def _warnings(
@@ -382,8 +402,8 @@ def _warnings(
 
 
 def _about_exponent(exponent: Mapping[str, Any] | None) -> list[str]:
-    if exponent is None:
-        return []
+    if exponent is None or "predicted" not in exponent:
+        return []  # nobody asked: its status is in the table
     found = []
     if exponent["status"] != "ok":
         found.append(f"no exponent was fitted: {exponent['status']}")

@@ -101,8 +101,10 @@ def _alignment_line(alignment: Mapping[str, Any]) -> str:
 
 def _exponent_line(exponent: Mapping[str, Any]) -> str:
     text = f"{exponent['status']}: rate {number(exponent['rate'])} +- {number(exponent['stderr'])}"
-    text += f" over t = {number(exponent['window'])}; predicted {number(exponent['predicted'])}"
-    return f"{text} ({exponent['predicted_status']})"
+    text += f" over t = {number(exponent['window'])}"
+    if "predicted" not in exponent:
+        return text
+    return f"{text}; predicted {number(exponent['predicted'])} ({exponent['predicted_status']})"
 
 
 def _minimum_norm_line(report: Mapping[str, Any]) -> str:

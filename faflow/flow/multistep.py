@@ -31,6 +31,7 @@ from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
 from .problem import FlowProblem, Numerics
 from .stepping import Stepper
 from .stops import locate
+from .tolerance import Tolerance
 
 AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps
@@ -74,7 +75,7 @@ class MultistepStepper(eqx.Module):
     def init(self) -> Carry:
         flow = self.flow
         y = flow.start()
-        first, _ = flow.numerics.controller(flow.tolerance.at(y, flow.pace)).init(
+        first, _ = flow.numerics.controller(flow.tolerance.to_begin()).init(
             flow.term, flow.begin, flow.t1, y, None, None, _call, 2
         )
         h = jnp.asarray(first) - flow.begin
@@ -94,11 +95,11 @@ class MultistepStepper(eqx.Module):
         """Step until t >= target, until an outcome is met or until `limit` steps were tried, and
         show the state at the target."""
         ahead: Ahead = carry.solver_state
-        unfinished = heading_for(target, limit)
+        unfinished, tolerance = heading_for(target, limit), self.flow.tolerance
 
         def step(now: Carry, factors: bool) -> Carry:
-            tolerances = self.flow.tolerance.at(now.state, now.pace, *held)
-            return self._step(now, tolerances, factors)
+            tolerances = tolerance.at(now.state, now.pace, *held)
+            return self._step(now, tolerance, tolerances, factors)
 
         now = self._at(carry, ahead)._replace(outcome=ahead.outcome)
 
@@ -136,7 +137,9 @@ class MultistepStepper(eqx.Module):
             solver_state=ahead,
         )
 
-    def _step(self, now: Carry, tolerances: tuple[Scalar, Scalar], factors: bool) -> Carry:
+    def _step(
+        self, now: Carry, tolerance: Tolerance, tolerances: tuple[Scalar, Scalar], factors: bool
+    ) -> Carry:
         ahead: Ahead = now.solver_state
         history, grid = ahead.history, bdf.on_grid(ahead.history)
         dense = ahead.dense if factors else None
@@ -155,7 +158,7 @@ class MultistepStepper(eqx.Module):
         later = self._at(now, ahead)._replace(
             solver_state=ahead,
             counts=counts,
-            pace=flow.tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
+            pace=tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
             broken=~trial.finite,
         )
         return flow.judge(self._hunted(now, later, trial.kept))

@@ -23,6 +23,9 @@ _number = partial(eqx.field, converter=lambda value: jnp.asarray(value, float))
 _optional = partial(
     eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, float)
 )
+_flag = partial(
+    eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, bool)
+)
 
 
 class FlowProblem(eqx.Module):
@@ -98,9 +101,7 @@ class Numerics(eqx.Module):
     kinks: Literal["plain", "exact"] = eqx.field(static=True, default="plain")
     exact: Exact = eqx.field(default_factory=Exact)
     project: bool = eqx.field(static=True, default=False)
-    atol_scales: Flag = eqx.field(
-        converter=lambda flag: None if flag is None else jnp.asarray(flag, bool), default=None
-    )
+    atol_scales: Flag = _flag(default=None)
 
     def __post_init__(self) -> None:
         if self.atol_scales is None:

@@ -59,7 +59,7 @@ class Stepper(eqx.Module):
 
     def init(self) -> Carry:
         state = self.start()
-        tolerances = self.tolerance.at(state, self.pace)
+        tolerances = self.tolerance.to_begin()
         controller, solver = self.numerics.controller(tolerances), self._solver()
         first, controller_state = controller.init(
             self.term, self.begin, self.t1, state, self.numerics.step, None, solver.func,
@@ -138,12 +138,15 @@ class Stepper(eqx.Module):
     def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
         """Step until t = target, until an outcome is met, or until `limit` steps have been tried
         since the flow began (None: no limit)."""
-        unfinished = heading_for(target, limit)
+        unfinished, tolerance = heading_for(target, limit), self.tolerance
 
         def body(now: Carry) -> Carry:
-            tolerances = self.tolerance.at(now.state, now.pace, *held)
+            tolerances = tolerance.at(now.state, now.pace, *held)
             controller, solver = self.numerics.controller(tolerances), self._solver(tolerances)
-            later = self.hunted(now, self._step(now, target, controller, solver))
+            later = self._step(now, target, controller, solver)
+            step = later.t - now.t
+            pace = tolerance.moved(now.pace, later.state - now.state, step, step > 0)
+            later = self.hunted(now, later._replace(pace=pace))
             return self._handed(self.judge(later))
 
         return jax.lax.while_loop(unfinished, body, carry)
@@ -201,7 +204,6 @@ class Stepper(eqx.Module):
             counts=counts,
             kinks=self._kinks(now, state),
             outcome=outcome,
-            pace=self.tolerance.moved(now.pace, state - now.state, end - now.t, keep),
             broken=~finite,
         )
         return after._replace(watch=self._watched(after, solver, inside, end - now.t, keep))

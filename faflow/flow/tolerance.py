@@ -32,24 +32,22 @@ class Pace(NamedTuple):
 
 
 class Tolerance(eqx.Module):
-    """What a step is held to; `first`: the state at t0, in one vector, whose leaves `ends`."""
+    """What a step is held to. `begun`: the root mean square, at t0, of the state's leaf where it is
+    least, without those that are 0 then; `there` (leaves,): which are not. `ends`: of the leaves in
+    the state as one vector."""
 
     numerics: Numerics
-    first: Array
+    begun: Scalar
+    there: Array
     ends: tuple[int, ...] = eqx.field(static=True)
 
     def follows(self) -> Flag:
         """Whether the tolerances follow the flow: it starts from small weights."""
         numerics = self.numerics
-        small = numerics.rtol * self.smallest(self.first) < SMALL * numerics.atol
-        return numerics.atol_scales & small
-
-    def smallest(self, state: Array) -> Scalar:
-        """The root mean square of the leaf where it is least, without those that are 0 at t0."""
-        return smallest_leaf(self._parts(state), self._parts(self.first))
+        return numerics.atol_scales & (numerics.rtol * self.begun < SMALL * numerics.atol)
 
     def at_rest(self) -> Pace:
-        zero = jnp.zeros((), self.first.dtype)
+        zero = jnp.zeros_like(self.begun)
         return Pace(zero, zero)
 
     def moved(self, pace: Pace, change: Array, dt: Scalar, kept: Flag) -> Pace:
@@ -63,41 +61,35 @@ class Tolerance(eqx.Module):
 
         return jax.lax.cond(self.follows() & kept, look, lambda: pace)
 
-    def plain(self, share: Scalar | float = 1.0, size: Scalar | float = 0.0):
-        """(rtol, atol) of a flow whose tolerances do not follow it; as `Numerics.tolerances`."""
-        return self.numerics.tolerances(share, size)
+    def to_begin(self) -> tuple[Scalar, Scalar]:
+        """(rtol, atol) of the first step."""
+        plain, small = self.numerics.tolerances(), self._followed(self.begun, 1.0)
+        follows = self.follows()
+        return jnp.where(follows, small[0], plain[0]), jnp.where(follows, small[1], plain[1])
 
     def at(
         self, state: Array, pace: Pace, share: Scalar | float = 1.0, size: Scalar | float = 0.0
     ) -> tuple[Scalar, Scalar]:
         """(rtol, atol) for a step from `state`. `share`: of both, that `tail` asks for; `size`: see
         `Numerics.tolerances`."""
+        plain = self.numerics.tolerances(share, size)
         if self.numerics.step is not None:
-            return self.plain(share, size)
-        numerics, like = self.numerics, self.first.dtype
+            return plain
 
         def follow() -> tuple[Scalar, Scalar]:
-            now = self.smallest(state)
-            least = self.smallest(self.first) * numerics.rtol / numerics.atol
-            foldings = jnp.maximum(-jnp.log(least), 1)
             moving = pace.speed / jnp.where(pace.fastest > 0, pace.fastest, 1)
             moving = jnp.where(pace.fastest > 0, moving, 1)
-            moving = jnp.minimum(share, jnp.clip(moving, least, 1) / foldings)
-            atol = jnp.minimum(numerics.atol, numerics.rtol * now)
-            return numerics.tolerances(moving, now, atol)
+            return self._followed(_smallest(state, self.ends, self.there), moving, share)
 
-        rtol, atol = jax.lax.cond(self.follows(), follow, lambda: self.plain(share, size))
-        return rtol.astype(like), atol.astype(like)
+        return jax.lax.cond(self.follows(), follow, lambda: plain)
 
-    def _parts(self, state: Array) -> list[Array]:
-        return [state[start:end] for start, end in itertools.pairwise((0, *self.ends))]
-
-
-def smallest_leaf(leaves: list[Array], at_start: list[Array]) -> Scalar:
-    """min_l sqrt(mean_i w_li^2) over leaves that are not 0 at the start; inf if all are."""
-    sizes = jnp.stack([norm(leaf) / leaf.size**0.5 for leaf in leaves])
-    there = jnp.stack([jnp.any(leaf != 0) for leaf in at_start])
-    return jnp.min(jnp.where(there, sizes, jnp.inf))
+    def _followed(self, now: Scalar, moving: Scalar | float, share: Scalar | float = 1.0):
+        """`now`: the size of the smallest leaf; `moving`: the speed over the largest so far."""
+        numerics = self.numerics
+        least = self.begun * numerics.rtol / numerics.atol
+        foldings = jnp.maximum(-jnp.log(least), 1)
+        moving = jnp.minimum(share, jnp.clip(moving, least, 1) / foldings)
+        return numerics.tolerances(moving, now, jnp.minimum(numerics.atol, numerics.rtol * now))
 
 
 def tolerance(problem: FlowProblem, numerics: Numerics, first: Array) -> Tolerance:
@@ -106,4 +98,16 @@ def tolerance(problem: FlowProblem, numerics: Numerics, first: Array) -> Toleran
     rule = problem.rule
     state = jax.eval_shape(rule.init, problem.weights, problem.feedback, problem.data)
     leaves = jax.tree.leaves(state[0] if isinstance(rule, Forecast) else state)
-    return Tolerance(numerics, first, tuple(itertools.accumulate(leaf.size for leaf in leaves)))
+    ends = tuple(itertools.accumulate(leaf.size for leaf in leaves))
+    there = jnp.stack([jnp.any(leaf != 0) for leaf in _parts(first, ends)])
+    return Tolerance(numerics, _smallest(first, ends, there), there, ends)
+
+
+def _smallest(state: Array, ends: tuple[int, ...], there: Array) -> Scalar:
+    sizes = jnp.stack([norm(leaf) / leaf.size**0.5 for leaf in _parts(state, ends)])
+    least = jnp.finfo(sizes.dtype).tiny ** 0.5  # squares of less are 0
+    return jnp.maximum(jnp.min(jnp.where(there, sizes, jnp.inf)), least)
+
+
+def _parts(state: Array, ends: tuple[int, ...]) -> list[Array]:
+    return [state[start:end] for start, end in itertools.pairwise((0, *ends))]

@@ -19,6 +19,7 @@ from .session import FIGURES, INPUTS, RUNS, EndedEarly, Session, Unavailable
 
 CHECKS = "checks.json"
 SCHEMA = 1
+LAYOUT = frozenset({RUNS, FIGURES, INPUTS, CHECKS})  # what a reproduction's folder holds
 ROOT = Path("results")
 
 
@@ -144,7 +145,7 @@ def _check_folder(folder: Path) -> None:
         if not folder.exists():
             return
         inside = {path.name for path in folder.iterdir()}
-    if not inside <= {RUNS, FIGURES, INPUTS, CHECKS}:
+    if not inside <= LAYOUT:
         what = f"is {folder}, which holds something else; choose another folder"
         raise experiments.ConfigError("--out", what)
 

@@ -76,11 +76,11 @@ def event_by_event(neuron: Neuron, z: np.ndarray, t_end: float):
             return [*shares[:slides], held, *shares[slides + 1 :]]
 
         def leaving(k, slides=slides, shares=shares, now=now):
-            def margin(t, z):
+            def margin(_, at):
                 if k == slides:
-                    share = now(z)[k]
+                    share = now(at)[k]
                     return min(share, 1 - share)
-                return (2 * shares[k] - 1) * (neuron.inputs[surfaces[k][0]] @ z[:-1])
+                return (2 * shares[k] - 1) * (neuron.inputs[surfaces[k][0]] @ at[:-1])
 
             margin.terminal, margin.direction = True, -1
             return margin

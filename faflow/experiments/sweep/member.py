@@ -11,12 +11,14 @@ import numpy as np
 from ...ensembles import Flow, solve_batch
 from ...flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
 from ..build import Experiment, build
+from ..discrete import check_discrete
 from ..errors import ConfigError
 from ..groups import Group
 from ..memory import check_memory
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..schema import SweepSection
+from ..simulate import check_simulation
 from ..summary import Seconds
 from .missing import REFUSED
 
@@ -83,6 +85,8 @@ def _built(resolved: Resolved, trusted: bool) -> Experiment | Member:
             experiment = build(resolved, trusted)
             if not trusted:
                 check_memory(resolved, experiment, None)
+            check_discrete(resolved, experiment)
+            check_simulation(resolved, experiment)
             return experiment
     except ConfigError as error:
         return _refused(error)

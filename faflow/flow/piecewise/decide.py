@@ -35,9 +35,9 @@ def new_plan(mode: Mode) -> Plan:
     zero = jnp.zeros((), jnp.int32)
     slots = mode.slots.size
     return Plan(
-        guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none, causes=none, rounds=zero,
-        chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32), sums=jnp.zeros(slots),
-        flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none,
+        guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none,
+        causes=none, rounds=zero, chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32),
+        sums=jnp.zeros(slots), flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none,
         waiting=none, opinion=zero,
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def guessing(plan: Plan, above: Array, sliding: Array, fix: Settle) -> Plan:
 def move(
     plan: Plan, motion: Motion, wrong: Array, beside: Array, key: Array, fix: Settle
 ) -> Plan:  # fmt: skip
-    """The next guess: first across, then onto the surface, then off it on the side its gate says."""
+    """The next guess: first across, then onto the surface, then off it where its gate says."""
     mode = plan.guess
     # Where several modes are consistent the flow takes the one nearest to where it comes from:
     # those that brought the event about settle before anyone else is asked.
@@ -199,12 +199,12 @@ def return_to_first(plan: Plan) -> Plan:
 def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, group: Group) -> Plan:
     """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached.
 
-    `group(h, mode, surface)`: which of the pairs on their surfaces have the same one.
+    `group(flat, mode, surface)`: which of the pairs on their surfaces have the same one.
     """
     surface = here.near | mode.sliding | arrives
     # Pairs at rest on 0 stay as they are, for phi'(0) = 0: a row of zeros moves nothing.
     moving = mode.sliding | arrives | (here.speed != 0)
-    one = group(jnp.where(here.near, 0.0, here.h), mode, surface & moving)
+    one = group(here.flat, mode, surface & moving)
     arrives, leaves = one.whole(arrives), one.whole(leaves)
     above = jnp.where(arrives, ~mode.above, mode.above)
     above = jnp.where(leaves, opens(mode, here), above)

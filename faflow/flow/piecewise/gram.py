@@ -31,17 +31,17 @@ def forward_rates(weights: AbstractNetwork, gates, marks) -> list[Array]:
     return rates[::-1]
 
 
-def couplings(weights: AbstractNetwork, rates, inputs, deltas, layer) -> tuple[Array, Array]:
+def couplings(weights: AbstractNetwork, rates, inputs, deltas) -> Array:
     """G (slots, slots): the rate of each slot's pre-activation that a unit of each one's averaged
-    delta gives, which has these `deltas`; and the inner products of the slots' inputs, each to
-    its own `layer`. `inputs`: per layer the slots' (slots, n_{k-1})."""
+    delta gives, which has these `deltas`. `inputs`: per layer the slots' (slots, n_{k-1}).
+
+    With `rates` for deltas, minus the inner products of the gradients of the slots' h.
+    """
     total: Any = 0.0
-    own: Any = 0.0
-    for number, (rate, a, delta) in enumerate(zip(rates, inputs, deltas, strict=True)):
+    for rate, a, delta in zip(rates, inputs, deltas, strict=True):
         inner = a @ a.T + (1.0 if weights.biases else 0.0)
         total = total - (rate @ delta.T) * inner
-        own = jnp.where((layer == number)[:, None], inner, own)
-    return total, own
+    return total
 
 
 def pull(rates, inputs, move: AbstractNetwork) -> Array:

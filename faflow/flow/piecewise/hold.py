@@ -11,9 +11,8 @@ from ...networks import AbstractNetwork, Trace
 from ...rules import AbstractLayerwiseRule, outer_products
 from .gates import Backward, backward
 from .gram import Answer, couplings, forward_rates, pull, solve_held
-from .mode import Mode
 from .pairs import Layout, Slopes
-from .ties import Shares, Ties, find_ties, shares_of
+from .ties import Shares, Surfaces, Ties, find_ties, shares_of, surfaces_of
 
 ROUNDS = 30
 
@@ -57,8 +56,7 @@ class Hold(NamedTuple):
     lift: Array | None
 
 
-def grip_of(layout: Layout, mode: Mode, gates: tuple[Array, ...], slots: int) -> Grip:
-    index = mode.slots[:slots]
+def grip_of(layout: Layout, index: Array, gates: tuple[Array, ...]) -> Grip:
     rows = jnp.asarray(layout.sample)[index]
     return Grip(
         pairs=index,
@@ -91,8 +89,8 @@ def hold(
     silent = jnp.zeros((rows.size, outputs.shape[1]), outputs.dtype)
     unit = backward(rule, weights, feedback, own, silent, grip.gates, grip.marks)
     rates, inputs = forward_rates(weights, grip.gates, grip.marks), own.post[:-1]
-    matrix, gram = couplings(weights, rates, inputs[:-1], unit.deltas[:-1], grip.layer)
-    ties = find_ties(gram, grip.neuron, grip.used)
+    matrix = couplings(weights, rates, inputs[:-1], unit.deltas[:-1])
+    ties = find_ties(-couplings(weights, rates, inputs[:-1], rates), grip.neuron, grip.used)
     # The signals of the slots of one sample depend on each other.
     here: Any = sum(
         jnp.sum(s[rows] * m, axis=1) for s, m in zip(back.signals, grip.marks, strict=True)
@@ -131,6 +129,14 @@ def hold(
     lift = None if held is None else last.share * last.answer.unknown[:, 1]
     shares = shared(last.average)
     return Hold(inputs, unit.deltas, ties, shares, last.answer, last.average, lift)
+
+
+def meet(layout: Layout, weights: AbstractNetwork, trace: Trace, grip: Grip) -> Surfaces:
+    """Which of the pairs in `grip`, all on h = 0, have the same surface."""
+    rates = forward_rates(weights, grip.gates, grip.marks)
+    inputs = tuple(a[grip.rows] for a in trace.post[: len(rates)])
+    gram = -couplings(weights, rates, inputs, rates)
+    return surfaces_of(layout.pairs, grip.pairs, gram, grip.neuron)
 
 
 def moved_by(weights: AbstractNetwork, held: Hold, average: Array) -> AbstractNetwork:

@@ -29,7 +29,7 @@ def first_state(setting: Setting) -> tuple[State, Log]:
     """The state at t0, the mode there still to be decided, and an empty log."""
     fresh, log = start(setting)
     nobody = jnp.zeros_like(fresh.here.near)
-    fix = setting.settle_at(fresh.here.flat)
+    fix = setting.settle_at(fresh.here.flat, fresh.here.near)
     plan = begin(fresh.mode, fresh.here, nobody, nobody, fix, setting.field.surfaces)
     return fresh._replace(plan=plan, phase=jnp.full_like(fresh.phase, PIVOT)), log
 

@@ -46,7 +46,7 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     forked = twofold | open_gate
     asks_rule = ~solved & lost & ~hopeless & ~alone
     key = jax.random.fold_in(seeded(0), now.events.events)
-    fix = setting.settle_at(now.here.flat)
+    fix = setting.settle_at(now.here.flat, now.here.near)
     follow = (
         lambda _: move(plan, motion, wrong, beside, key, fix),
         lambda _: second_opinion(plan, motion, doubted, waiting, fix),

@@ -30,9 +30,9 @@ class Setting(eqx.Module):
         least = jnp.clip(0.01 * jnp.sqrt(self.numerics.rtol), 1e-9, 1e-5)
         return jnp.minimum(jnp.maximum(least, 50 * motion.noise), 1e-2)
 
-    def settle_at(self, flat: Array) -> Callable[[Array, Array], Sides]:
+    def settle_at(self, flat: Array, near: Array) -> Callable[[Array, Array], Sides]:
         """(above, sliding) to the sides with dead samples settled, at these weights."""
-        return lambda above, sliding: self.field.settled(flat, above, sliding)
+        return lambda above, sliding: self.field.settled(flat, near, above, sliding)
 
     def error_scale(self, start: Array, end: Array, tail: Scalar) -> Array:
         """The local error allowed in each weight, tolerances times `tail`; never below rounding."""

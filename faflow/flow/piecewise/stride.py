@@ -149,7 +149,7 @@ def _offenders(now: State, cross: Crossing, motion: Motion, stuck: Flag) -> tupl
 
 def _decide(setting: Setting, now: State, arrives: Array, leaves: Array, stuck: Flag) -> State:
     """Begin a decision if there is anything to decide."""
-    fix = setting.settle_at(now.here.flat)
+    fix = setting.settle_at(now.here.flat, now.here.near)
     pending = stuck | jnp.any(arrives | leaves)
     plan = jax.lax.cond(
         pending,

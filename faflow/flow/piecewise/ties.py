@@ -1,9 +1,9 @@
-"""Surfaces that coincide: samples whose inputs to a layer are parallel have one for each neuron.
+"""Surfaces that coincide: pairs of one neuron whose h are multiples of each other.
 
-Where a_{l-1} of one sample is c times that of another (both with a 1 at the end if there are
-biases), h_p = c h_q for every neuron of layer l: the sets h_p = 0 and h_q = 0 are the same. Such
-pairs cross, slide and leave together. For c > 0 their gates are equal, for c < 0 one opens as the
-other closes.
+Samples whose inputs are parallel have one surface for each neuron of the first layer, and so do
+pairs further up if the gradients of their h by the weights are parallel: inputs on one ray without
+biases, duplicates, samples that one unit alone passes on. Where h_p = c h_q, such pairs cross, slide
+and leave together. For c > 0 their gates are equal, for c < 0 one opens as the other closes.
 """
 
 from typing import NamedTuple
@@ -11,25 +11,23 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ..._types import Array
-from .pairs import Layout, Slopes
+from .pairs import Slopes
 
-PARALLEL = 1e-12  # sin^2 of the angle below which two inputs are parallel
+PARALLEL = 1e-12  # sin^2 of the angle below which two gradients are parallel
 
 
-def parallel(gram: Array) -> Array:
-    """Who is parallel to whom, by the inner products <a, a'> + 1 (1 for a bias); 0 is to nobody."""
+def leaders(gram: Array, neuron: Array, used: Array) -> Array:
+    """The leader of each slot's surface: the one of the largest gradient among the slots that are
+    `used`, have its `neuron` and are parallel to it. `gram`: inner products of the gradients."""
+    number = jnp.arange(used.size, dtype=jnp.int32)
     size = jnp.diagonal(gram)
     product = size[:, None] * size[None, :]
-    return (gram**2 >= (1 - PARALLEL) * product) & (product > 0)
-
-
-def leaders(related: Array, size: Array) -> Array:
-    """Who leads each one: the largest of those `related` to it, itself if there are none."""
-    number = jnp.arange(size.size, dtype=jnp.int32)
-    among = related | (number[:, None] == number[None, :])
+    parallel = (gram**2 >= (1 - PARALLEL) * product) & (product > 0)
+    among = (neuron[:, None] == neuron[None, :]) & used[:, None] & used[None, :] & parallel
+    among = among | (number[:, None] == number[None, :])
     largest = jnp.max(jnp.where(among, size[None, :], -1.0), axis=1)
     first = among & (size[None, :] == largest[:, None])
-    return jnp.min(jnp.where(first, number[None, :], size.size), axis=1)
+    return jnp.min(jnp.where(first, number[None, :], used.size), axis=1)
 
 
 class Surfaces(NamedTuple):
@@ -56,33 +54,28 @@ def alone(pairs: int) -> Surfaces:
     return Surfaces(jnp.arange(pairs, dtype=jnp.int32), jnp.zeros(pairs, bool))
 
 
-def surfaces_of(layout: Layout, inputs: list[Array], bias: float, on: tuple[Array, ...]):
-    """The surfaces of the pairs that are `on` theirs, by layer (samples, n_l); `inputs` a_{l-1}."""
-    leader, opposite, start = [], [], 0
-    for a, here in zip(inputs, on, strict=True):
-        gram = a @ a.T + bias
-        first = leaders(parallel(gram), jnp.diagonal(gram))
-        number = start + jnp.arange(here.size, dtype=jnp.int32).reshape(here.shape)
-        together = here & here[first]
-        away = jnp.take_along_axis(gram, first[:, None], axis=1) < 0
-        leader.append(jnp.where(together, number[first], number))
-        opposite.append(together & away)
-        start += here.size
-    return Surfaces(layout.join(leader), layout.join(opposite))
+def surfaces_of(pairs: int, index: Array, gram: Array, neuron: Array) -> Surfaces:
+    """The surfaces of the pairs `index` (slots,), padded with `pairs`; others are alone."""
+    leader = leaders(gram, neuron, index < pairs)
+    away = jnp.take_along_axis(gram, leader[:, None], axis=1)[:, 0] < 0
+    nobody = alone(pairs)
+    return Surfaces(
+        nobody.leader.at[index].set(index[leader], mode="drop"),
+        nobody.opposite.at[index].set(away, mode="drop"),
+    )
 
 
 class Ties(NamedTuple):
     """Slots on one surface: `to` (slots, slots) has a one at the leader of each, `factor` (slots,)
-    is its input over the leader's. (Products with `to` are fewer programs than indices.)"""
+    is its h over the leader's. (Products with `to` are fewer programs than indices.)"""
 
     to: Array
     factor: Array
 
 
 def find_ties(gram: Array, neuron: Array, used: Array) -> Ties:
-    """`gram`: inner products of the slots' inputs, each to its own layer."""
-    same = (neuron[:, None] == neuron[None, :]) & used[:, None] & used[None, :]
-    leader = leaders(same & parallel(gram), jnp.diagonal(gram))
+    """Who shares a surface; arguments as in `leaders`."""
+    leader = leaders(gram, neuron, used)
     number = jnp.arange(used.size, dtype=jnp.int32)
     to = leader[:, None] == number[None, :]
     across, size = (
