@@ -62,7 +62,7 @@ def inner_products(net, feedback):
     return [np.sum(a * np.asarray(m)) for a, m in zip(against, feedback.matrices, strict=True)]
 
 
-def along_the_flow(rule, net, feedback, data):
+def along_the_flow(rule, net, feedback, data, t1=1.0):
     start, unravel = ravel_pytree(rule.init(net, feedback, data))
 
     @eqx.filter_jit
@@ -71,7 +71,7 @@ def along_the_flow(rule, net, feedback, data):
 
     flow = solve_ivp(
         lambda t, flat: np.asarray(velocity(jnp.asarray(t), flat, rule, feedback, data)),
-        (0.0, 1.0), np.asarray(start), "DOP853", np.linspace(0, 1.0, 21), rtol=1e-10, atol=1e-12,
+        (0.0, t1), np.asarray(start), "DOP853", np.linspace(0, t1, 21), rtol=1e-10, atol=1e-12,
     )  # fmt: skip
     states = (rule.read(unravel(jnp.asarray(flat)), feedback, data) for flat in flow.y.T)
     return np.array([inner_products(*state) for state in states])
@@ -110,12 +110,12 @@ def test_the_balance_of_another_inner_product_gives_no_floor(name: str) -> None:
 
 
 def test_control_the_product_falls_below_what_would_be_its_floor() -> None:
-    """Target projection from zero weights: the law is 0 and stays so, <W_3 W_2, D_1> turns -0.45 to
-    -0.26 (seen at t = 1)."""
+    """Target projection from zero weights: the law is 0 and stays so, <W_3 W_2, D_1> turns
+    negative (a short flow: its hidden layers grow without end, and it becomes stiff)."""
     rule = RULES["direct-random-target-projection"]()
     net, feedback, data = setting(rule, DEPTHS[3], "linear")
     zero = jax.tree.map(jnp.zeros_like, net)
-    assert along_the_flow(rule, zero, feedback, data)[:, 0].min() < -0.1
+    assert along_the_flow(rule, zero, feedback, data, 0.2)[:, 0].min() < -1e-3
 
 
 def test_direct_feedback_has_one_floor_in_a_gated_network_too() -> None:
