@@ -116,6 +116,10 @@ def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
     sweep.add_argument("--no-figures", action="store_true", help="draw nothing")
     sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
+    sweep.add_argument(
+        "--no-lock", action="store_true", help="where the file system has no locks; then see to it "
+        "that no other process is at work in the folder",
+    )  # fmt: skip
     sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
     sweep.add_argument(
         "--on",

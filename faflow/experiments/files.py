@@ -1,18 +1,22 @@
 """Files written whole or not at all, and on the disk before anyone is told."""
 
+import errno
 import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..leftovers import in_one_piece, undone_at_the_end
 from .errors import ConfigError
 
-LOCK = ".lock"
+LOCK, TEMPORARY = ".lock", ".tmp"
+_TAKEN = {errno.EAGAIN, errno.EACCES}  # how a system says that another process has the lock
 
 
 def is_empty(folder: Path) -> bool:
@@ -26,53 +30,91 @@ def is_empty(folder: Path) -> bool:
 @contextmanager
 def temporary_sibling(folder: Path) -> Iterator[Path]:
     """A new hidden folder on the same disk, so that it can be renamed; gone afterwards."""
-    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp"
-    temporary.mkdir()
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _beside(folder)
+    remove = partial(shutil.rmtree, temporary, ignore_errors=True)
+    with undone_at_the_end(remove):
+        try:
+            temporary.mkdir()
+            yield temporary
+        finally:
+            remove()
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """A name beside a file, for what is to replace it; what is left there is gone afterwards."""
+    temporary = _beside(path)
+    remove = partial(temporary.unlink, missing_ok=True)
+    with undone_at_the_end(remove):
+        try:
+            yield temporary
+        finally:
+            remove()
+
+
+def remove_temporaries(folder: Path) -> None:
+    """What processes that were killed had begun to write into a folder."""
+    for path in folder.glob(f".*{TEMPORARY}"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
 
 
 def write_text(path: Path, text: str) -> None:
     """A text file that is on the disk when this returns."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """A file that is on the disk when this returns. OSError if the disk is full."""
+    with path.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 def replace_text(path: Path, text: str) -> None:
     """The same over an old file, of which a reader sees the old or the new text, never a part."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    with _temporary_file(path) as temporary:
         write_text(temporary, text)
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def replace_bytes(path: Path, content: bytes | memoryview) -> None:
+    """A file, whole or absent, that is on the disk when this returns."""
+    with _temporary_file(path) as temporary:
+        write_bytes(temporary, content)
+        os.replace(temporary, path)
+        sync(path.parent)
 
 
 def replace_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An `.npz` file, whole or absent, that is on the disk when this returns."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    with _temporary_file(path) as temporary:
         with temporary.open("wb") as file:
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]  # numpy's stub
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Held by one process at a time; the system lets go of it however that process ends."""
+def alone(folder: Path, remedy: str = "use another --out") -> Iterator[None]:
+    """Held by one process at a time; the system lets go of it however that process ends.
+    ConfigError if another has it, and with the `remedy` if the file system has no locks."""
     with (folder / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                what = f"is {folder}, whose file system refuses locks ({error.strerror}); {remedy}"
+                raise ConfigError("--out", what) from error
             file.seek(0)
             owner = file.read().strip() or "another process"
             what = f"is {folder}, where {owner} is at work; wait for it, or use another --out"
@@ -97,6 +139,11 @@ def sync(path: Path) -> None:
 
 def put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
     """Rename, which fails if another run put a result there meanwhile."""
+    with in_one_piece():
+        _put_in_place(temporary, folder, replace)
+
+
+def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
     if not replace or not folder.is_dir() or is_empty(folder):
         try:
             os.rename(temporary, folder)
@@ -107,9 +154,10 @@ def put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
             raise
         return
     with temporary_sibling(folder) as aside:
-        os.rename(folder, aside / "old")
+        old = aside / "old"
         try:
+            os.rename(folder, old)
             os.rename(temporary, folder)
-        except OSError:
-            os.rename(aside / "old", folder)
-            raise
+        finally:  # the first may have succeeded alone, also where Ctrl-C came between them
+            if old.exists() and not folder.exists():
+                os.rename(old, folder)

@@ -72,8 +72,8 @@ def load_object(path: str, kind: str) -> Any:
     source, _, name = kind.rpartition(":")
     try:
         module = _import(source)
-    except Exception as error:  # whatever the user's module raises is theirs to read
-        reason = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # whatever the user's module raises is theirs to read
+        reason = told(error)
         raise ConfigError(
             path, f"is '{kind}', but {source} can't be imported ({reason})"
         ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,15 @@ import tomli_w
 from .digest import Digest, digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
-from .files import is_empty, put_in_place, replace_text, sync, temporary_sibling, write_text
+from .files import (
+    is_empty,
+    put_in_place,
+    replace_text,
+    sync,
+    temporary_sibling,
+    write_bytes,
+    write_text,
+)
 from .lazily import xr
 from .resolve import Resolved
 from .summary import SCHEMA, environment
@@ -24,6 +34,9 @@ Standing = Literal["absent", "same", "other-code", "different"]
 
 ROOT = Path("results")
 CONFIG, RECORDS, SUMMARY, FIGURES = "config.toml", "result.nc", "summary.json", "figures"
+# For xarray. Files are renamed into place whole, so nobody has to be locked out of one, and some
+# file systems have no locks.
+READING: dict[str, Any] = {"engine": "h5netcdf", "driver_kwds": {"locking": False}}
 
 
 def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
@@ -56,21 +69,44 @@ def write(
 ) -> None:
     """The result folder, complete or absent. ConfigError if it can't be written."""
     folder = Path(os.path.abspath(folder))
-    provenance = {**environment(), **digest(resolved)._asdict()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_sibling(folder) as temporary:
-            text = config_text(resolved, into=folder, provenance=provenance)
-            write_text(temporary / CONFIG, text)
-            write_text(temporary / SUMMARY, summary_text(summary))
-            _write_tree(temporary / RECORDS, tree)
-            sync(temporary)
+            _fill(temporary, folder, resolved, summary, tree)
             put_in_place(temporary, folder, replace)
             sync(folder.parent)
     except OSError as error:
         reason = error.strerror or str(error)
-        what = f"is {folder}, which can't be written ({reason}); free space or choose another"
+        kept = _kept_elsewhere(resolved, summary, tree)
+        remedy = "free space or choose another" if kept is None else f"the result is in {kept}"
+        what = f"is {folder}, which can't be written ({reason}); {remedy}"
         raise ConfigError("--out", what) from error
+
+
+def _kept_elsewhere(resolved: Resolved, summary: dict[str, Any], tree: xr.DataTree) -> Path | None:
+    """The folder of a result that its own folder does not take, in the system's place for temporary
+    files; None if that does not take it either."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"faflow-{resolved.config.name}-"))
+    except OSError:
+        return None
+    try:
+        _fill(folder, folder, resolved, summary, tree)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return folder
+
+
+def _fill(
+    folder: Path, into: Path, resolved: Resolved, summary: dict[str, Any], tree: xr.DataTree
+) -> None:
+    """A result's files, in a `folder` that is to be `into`."""
+    provenance = {**environment(), **digest(resolved)._asdict()}
+    write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
+    write_text(folder / SUMMARY, summary_text(summary))
+    _write_tree(folder / RECORDS, tree)
+    sync(folder)
 
 
 def summary_text(summary: dict[str, Any]) -> str:
@@ -118,7 +154,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def read_tree(folder: Path) -> xr.DataTree:
     """The stored records, loaded into memory. ConfigError if there are none."""
     try:
-        with xr.open_datatree(folder / RECORDS, engine="h5netcdf") as tree:
+        with xr.open_datatree(folder / RECORDS, **READING) as tree:
             loaded = tree.load()
             if not {"records", "start", "final"} <= set(loaded.children):
                 raise ValueError("lacks a group")
@@ -139,8 +175,11 @@ def _stored_digest(folder: Path) -> Digest | None:
 
 
 def _write_tree(path: Path, tree: xr.DataTree) -> None:
-    try:
-        tree.to_netcdf(path, engine="h5netcdf")
-    except RuntimeError as error:  # how HDF5 reports a full disk on closing
-        raise OSError(str(error)) from error
-    sync(path)
+    write_bytes(path, as_netcdf(tree))
+
+
+def as_netcdf(tree: xr.DataTree) -> memoryview:
+    """The file's content. HDF5 makes it in memory: writing to a disk that is full, it crashes."""
+    content = tree.to_netcdf(engine="h5netcdf")
+    assert isinstance(content, memoryview)
+    return content

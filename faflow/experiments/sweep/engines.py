@@ -26,6 +26,9 @@ ONE_THREAD = {
 }
 
 
+STOPPED = 0.5  # seconds until a process that was killed has ended
+
+
 class Here(Executor):
     """Runs what is submitted at once, in this process."""
 
@@ -48,10 +51,22 @@ class Worker(ProcessPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         script = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
+        # Ctrl-C is the driver's: what is blocked here is so in the process, from its first moment.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(fn, *args, **kwargs)  # starts the process
         finally:
             sys.modules["__main__"] = script
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def stop(self) -> None:
+        """End the process at once, whatever it does."""
+        processes = list((self._processes or {}).values())
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(STOPPED)
 
 
 def process(number: int) -> Executor:
@@ -89,8 +104,7 @@ def _begin(number: int) -> None:
         os.sched_setaffinity(0, {mine[number % len(mine)]})
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     gc.set_threshold(50_000, 10, 10)  # traced programs are many objects, and looked through often
-    # Ctrl-C is the driver's; and a driver that was killed can't tell its workers to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A driver that was killed can't tell its workers to stop.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..._results import Outcome
+from ...leftovers import undone_at_the_end
 from ..errors import ConfigError
 from ..expect import parse_bounds
-from ..files import alone, replace_text, sync
+from ..files import alone, remove_temporaries, replace_text, sync
 from ..lazily import xr
 from ..run import Result, open_result
 from ..store import ROOT, SUMMARY, read_summary, summary_text
@@ -29,6 +32,7 @@ from .queue import Queue
 from .records import check_zarr, read_records, write_records
 
 LOST = "worker-lost"  # the status of a member whose worker died whenever it was tried
+_UNLOCKED = "use another --out, or --no-lock if nobody else is at work there"
 _EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 
 
@@ -70,6 +74,7 @@ def run_sweep(
     confirmed: bool = False,
     on: str = "local",
     options: Mapping[str, Any] | None = None,
+    lock: bool = True,
     tell: Tell = lambda progress: None,
 ) -> Sweep:
     """Run what has not run yet of a sweep, and gather it.
@@ -77,7 +82,8 @@ def run_sweep(
     `on`: where (`clusters.engine`, with its `options`); `workers`: how many at a time (as many as
     there are cores, unless given; 1: this process and no other). Interrupted at any moment, the
     same call goes on with the members that are not durable yet. `repair`: members of damaged chunks
-    run again. ConfigError for bad input, a changed config, or a folder where another process is at
+    run again. `lock`: False where the file system has none; then nobody else may be at work in the
+    folder. ConfigError for bad input, a changed config, or a folder where another process is at
     work.
     """
     if plan.grid.size > ASK and not confirmed:
@@ -88,7 +94,8 @@ def run_sweep(
     folder = ROOT / plan.name if out is None else Path(out)
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
-    with alone(folder):
+    tidy = partial(remove_temporaries, folder / CHUNKS)  # of workers that were killed
+    with alone(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
         if is_done(folder):
             return open_sweep(folder)
         try:
@@ -96,6 +103,9 @@ def run_sweep(
             return _finish(plan, folder, lost)
         except OSError as error:
             raise full(folder, error) from error
+        except KeyboardInterrupt:
+            tidy()
+            raise
 
 
 def open_sweep(folder: str | Path) -> Sweep:
