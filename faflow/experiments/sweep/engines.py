@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import jax
@@ -72,15 +73,24 @@ class Worker(ProcessPoolExecutor):
 def process(number: int) -> Executor:
     """A worker process of this machine, which ends when this one does, however it ends."""
     context = multiprocessing.get_context("spawn")
+    # Python's helper, which removes the semaphores of a driver that has been killed, says so.
+    with _environment({"PYTHONWARNINGS": "ignore"}):
+        resource_tracker.ensure_running()
     return Worker(1, mp_context=context, initializer=_begin, initargs=(number,))
 
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """The environment that workers started inside inherit."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    flags = f"{before['XLA_FLAGS'] or ''} {ONE_THREAD['XLA_FLAGS']}".strip()
-    os.environ.update({**ONE_THREAD, "XLA_FLAGS": flags})
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD['XLA_FLAGS']}".strip()
+    with _environment({**ONE_THREAD, "XLA_FLAGS": flags}):
+        yield
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
