@@ -19,6 +19,7 @@ from .printing import (
     print_rows,
     print_summary,
     say,
+    say_toml,
     tell,
 )
 from .surroundings import settle
@@ -34,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     the process (130 after Ctrl-C), whatever it is doing."""
     if argv is None:
         settle(tell)
-        with interruptible():
-            return _command(sys.argv[1:])
+        return interruptible(lambda: _command(sys.argv[1:]))
     try:
         return _command(list(argv))
     except KeyboardInterrupt:
@@ -251,11 +251,13 @@ def _meter(quiet: bool) -> Any:
 
 def _draw(folder: Path, sweep: Any = None) -> list[Path]:
     from .experiments.errors import ConfigError
+    from .experiments.files import whole_or_absent
     from .plots import draw
     from .plots.sweep import draw_sweep
 
     try:
-        return draw(folder) if sweep is None else draw_sweep(sweep)
+        with whole_or_absent(folder / "figures"):
+            return draw(folder) if sweep is None else draw_sweep(sweep)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
@@ -266,7 +268,7 @@ def _show(arguments: Any) -> int:
         from . import experiments
 
         resolved = experiments.resolve_path(arguments.config, arguments.overrides)
-        say(experiments.config_text(resolved), end="")
+        say_toml(experiments.config_text(resolved))
         return DONE, None
 
     return _reporting_errors(act)[0]

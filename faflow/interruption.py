@@ -11,8 +11,8 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from .leftovers import leave_nothing
@@ -22,10 +22,10 @@ PATIENCE = 0.5  # seconds for files that are just put in place, and for output t
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """For a process that is a command's own, in its main thread: a signal inside ends the process
-    with 128 + its number. Signals that the process was started to ignore (nohup) are ignored."""
+def interruptible(act: Callable[[], int]) -> int:
+    """What `act` returns, in a process that is a command's own, in its main thread: a signal
+    meanwhile ends the process with 128 + its number. Signals that the process was started to ignore
+    (nohup) are ignored."""
     voice = os.dup(2)
     heard: list[int] = []
 
@@ -40,17 +40,23 @@ def interruptible() -> Iterator[None]:
     numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, unwind) for number in numbers}
     watching = threading.Thread(target=_watch, args=(reader, voice, set(numbers)), daemon=True)
-    watching.start()
+    before = {number: signal.getsignal(number) for number in numbers}
+    wakeup = -1
     try:
-        yield
-    except KeyboardInterrupt:
-        _end(heard[0] if heard else signal.SIGINT, voice)
+        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        watching.start()
+        for number in numbers:
+            signal.signal(number, unwind)
+        code = act()
+        if not heard:  # or somebody else's code has caught it
+            return code
+        _end(heard[0], voice)
+    except BaseException as error:
+        if heard or isinstance(error, KeyboardInterrupt):
+            _end(heard[0] if heard else signal.SIGINT, voice)
+        raise
     finally:
-        if heard:  # somebody else's code has caught it
-            _end(heard[0], voice)
         for number, handler in before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(wakeup)

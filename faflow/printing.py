@@ -23,6 +23,20 @@ def say(text: str = "", *, end: str = "\n") -> None:
         raise Unsaid(error) from error
 
 
+def say_toml(text: str) -> None:
+    """Text that is to be read again: signs that stdout's encoding lacks are TOML's escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+
+    def sayable(sign: str) -> str:
+        try:
+            sign.encode(encoding)
+        except UnicodeEncodeError:
+            return f"\\U{ord(sign):08X}"
+        return sign
+
+    say("".join(map(sayable, text)), end="")
+
+
 def all_said() -> None:
     """Nothing is kept back. Unsaid if stdout can't be written."""
     try:

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ..flow import begin, carry_like, conclude, go_on, row_like
+from ..leftovers import undone_at_the_end
 from .digest import digest
 from .errors import ConfigError
 from .files import LOCK, alone, replace_arrays
@@ -53,8 +55,12 @@ def checkpoints(
     if every is None and not any(place.glob(_LEGS)):
         yield None
         return
-    with _held(place):
-        yield Checkpoints(resolved, place, EVERY if every is None else every, replace, note)
+    with _held(place), undone_at_the_end(partial(_remove_unless_begun, place)):
+        try:
+            yield Checkpoints(resolved, place, EVERY if every is None else every, replace, note)
+        except BaseException:
+            _remove_unless_begun(place)
+            raise
         _remove(place)
 
 
@@ -85,6 +91,11 @@ def _remove(place: Path) -> None:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         place.rmdir()
+
+
+def _remove_unless_begun(place: Path) -> None:
+    if not any(place.glob(_LEGS)):
+        _remove(place)
 
 
 def _place_of(folder: Path) -> Path:

@@ -14,9 +14,12 @@ _NO_NUMBERS = (
     "plots",
     "report",
     "reproduce",
+    "__main__.py",
     "arguments.py",
     "cli.py",
+    "interruption.py",
     "printing.py",
+    "surroundings.py",
 )  # what only draws, judges and prints
 
 

@@ -41,6 +41,21 @@ def temporary_sibling(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def whole_or_absent(folder: Path) -> Iterator[None]:
+    """A folder that is filled inside; if that comes to nothing, it is gone, unless it was there."""
+    if os.path.lexists(folder):
+        yield
+        return
+    remove = partial(shutil.rmtree, folder, ignore_errors=True)
+    with undone_at_the_end(remove):
+        try:
+            yield
+        except BaseException:
+            remove()
+            raise
+
+
+@contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
     """A name beside a file, for what is to replace it; what is left there is gone afterwards."""
     temporary = _beside(path)

@@ -23,7 +23,7 @@ from ..population import POPULATION_RULES
 from ..rules import MODIFIERS, RULES, AbstractLearningRule, AbstractModifiedRule
 from ..solvers import SOLVERS
 from ..tasks import LOSSES, TASKS, AbstractLoss
-from .errors import ConfigError, nearest, shown
+from .errors import ConfigError, nearest, shown, told
 from .given import FeedbackFromFile, WeightsFromFile
 
 INITIALISATIONS = {**DRAWN_INITIALISATIONS, "arrays": WeightsFromFile}
