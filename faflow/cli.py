@@ -311,7 +311,7 @@ def _fit(arguments: Any) -> int:
 def _plot(arguments: Any) -> int:
     def act(experiments: Any, result: Any) -> None:
         for path in _draw(result.folder, result if isinstance(result, experiments.Sweep) else None):
-            say(path)
+            say(str(path))
 
     return _on_result(arguments, act)
 
@@ -326,7 +326,7 @@ def _report(arguments: Any) -> int:
             what = f"needs {error.name}, which is not installed; pip install 'faflow[report]'"
             raise ConfigError("report", what) from error
         try:
-            say(write_report(arguments.results, arguments.out))
+            say(str(write_report(arguments.results, arguments.out)))
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             what = f"a damaged result ({type(error).__name__}: {error}); run it again"
             raise ConfigError("report", what) from error

@@ -201,7 +201,7 @@ def test_a_sweep_keeps_what_is_done(place: Path, workers: str) -> None:
     until(lambda: bool(chunk_paths(folder)), process)
     os.killpg(process.pid, signal.SIGINT)
     ended(process, signal.SIGINT)
-    assert [path for path in folder.rglob("*.tmp")] == []
+    assert list(folder.rglob("*.tmp")) == []
     statuses = faflow.open(folder).summary["statuses"]
     assert 0 < statuses["pending"] < 10_000
 
