@@ -30,7 +30,7 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
         prog="faflow", allow_abbrev=False,
         description="Learning in continuous time: gradient flow, feedback alignment, their laws.",
         epilog="exit codes: 0 done; 1 an [expect] bound or a check failed; 2 bad input; "
-        "3 a flow ended early and its partial result is stored",
+        "3 a flow ended early and its partial result is stored; 130 interrupted",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=version)
     added = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -193,11 +193,21 @@ def test_while_it_compiles_and_runs(place: Path, step: str, argv: tuple[str, ...
     assert {path.name for path in place.iterdir()} == {"small.toml", "grid.toml", "mine.py"}
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_sweep_keeps_what_is_done(place: Path, workers: str) -> None:
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("--workers", "1"),
+        ("--workers", "2"),
+        pytest.param(("--on", "dask", "--workers", "2"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_a_sweep_keeps_what_is_done(place: Path, where: tuple[str, ...]) -> None:
     """Ctrl-C goes to all processes of a terminal."""
+    if "dask" in where:
+        pytest.importorskip("distributed")
     folder = place / "grid"
-    process = start(place, "sweep", "grid.toml", "--out", "grid", "--workers", workers)
+    process = start(place, "sweep", "grid.toml", "--out", "grid", *where)
     until(lambda: bool(chunk_paths(folder)), process)
     os.killpg(process.pid, signal.SIGINT)
     ended(process, signal.SIGINT)

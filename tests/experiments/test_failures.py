@@ -85,9 +85,7 @@ def test_a_result_is_not_lost(config: Path, capsys, monkeypatch) -> None:
     assert faflow.open(kept).summary["status"] == "completed"
 
 
-def test_figures_are_there_as_a_whole_or_not_at_all(
-    stored: Path, config: Path, monkeypatch, capsys
-):
+def test_figures_are_whole_or_absent(stored: Path, config: Path, monkeypatch, capsys) -> None:
     """Or those that are missing would never be drawn."""
 
     def half(folder: Path) -> None:

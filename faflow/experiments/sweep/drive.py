@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 
 from ...leftovers import undone_at_the_end
-from .engines import Worker
 from .queue import Queue
 from .work import Report, Task, run_task
 
@@ -44,10 +43,7 @@ class _Place:
 
     def stop(self) -> None:
         """At once: what is under way there comes to nothing."""
-        if isinstance(self.engine, Worker):
-            self.engine.stop()
-        else:
-            self.close()
+        getattr(self.engine, "stop", self.close)()
 
 
 class Driver:

@@ -52,13 +52,11 @@ class Worker(ProcessPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         script = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
-        # Ctrl-C is the driver's: what is blocked here is so in the process, from its first moment.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return super().submit(fn, *args, **kwargs)  # starts the process
+            with deaf_to_interruption():
+                return super().submit(fn, *args, **kwargs)  # starts the process
         finally:
             sys.modules["__main__"] = script
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def stop(self) -> None:
         """End the process at once, whatever it does."""
@@ -70,12 +68,24 @@ class Worker(ProcessPoolExecutor):
             process.join(STOPPED)
 
 
+@contextmanager
+def deaf_to_interruption() -> Iterator[None]:
+    """Processes that are started inside, by this thread or by threads started inside, don't hear of
+    Ctrl-C, from their first moment: it is the driver's."""
+    # Python's helper comes first: starting it, multiprocessing would unblock the signal again. It
+    # removes the semaphores of a driver that has been killed, and would say so.
+    with _environment({"PYTHONWARNINGS": "ignore"}):
+        resource_tracker.ensure_running()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def process(number: int) -> Executor:
     """A worker process of this machine, which ends when this one does, however it ends."""
     context = multiprocessing.get_context("spawn")
-    # Python's helper, which removes the semaphores of a driver that has been killed, says so.
-    with _environment({"PYTHONWARNINGS": "ignore"}):
-        resource_tracker.ensure_running()
     return Worker(1, mp_context=context, initializer=_begin, initargs=(number,))
 
 
