@@ -22,7 +22,7 @@ from .printing import (
     say_toml,
     tell,
 )
-from .surroundings import settle
+from .surroundings import join_others, settle
 
 BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
 PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
@@ -102,20 +102,11 @@ def _run(arguments: Any) -> int:
 
 
 def _join(arguments: Any) -> tuple[int, None]:
-    from .experiments import ConfigError, processes
+    from .experiments import ConfigError
 
     if arguments.certify or arguments.certify_with is not None:
         raise ConfigError("--distributed", "certifies nothing; leave out --certify")
-    sys.stdout.flush()
-    own = os.dup(1)
-    os.dup2(2, 1)  # gloo says there that it is connected, and stdout may have to be JSON alone
-    try:
-        processes.join()
-    finally:
-        os.dup2(own, 1)
-        os.close(own)
-    if not processes.is_first():
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    join_others()
     return DONE, None
 
 

@@ -29,6 +29,22 @@ def settle(tell: Callable[[str], None]) -> None:
         os.environ["MPLCONFIGDIR"] = str(folder)
 
 
+def join_others() -> None:
+    """Join the other processes of a flow; all but the first are silent from then on."""
+    from .experiments import processes
+
+    sys.stdout.flush()
+    own = os.dup(1)
+    os.dup2(2, 1)  # gloo says there that it is connected, and stdout may have to be JSON alone
+    try:
+        processes.join()
+    finally:
+        os.dup2(own, 1)
+        os.close(own)
+    if not processes.is_first():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _open_streams() -> None:
     """Streams that were closed lead nowhere. Otherwise the first file opened would get its number,
     and what compiled code has to say would go into it."""
