@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from .experiments.sweep import open_stored as open
     from .experiments.sweep import plan_of, run_sweep
     from .flow import FlowProblem, Numerics, integrate
+    from .printing import Bar
 
 __version__ = "0.1.0"
 
 # Name -> (module, name there).
 _DOORS = {
+    "Bar": ("printing", "Bar"),
     "ConfigError": ("experiments.errors", "ConfigError"),
     "FlowProblem": ("flow", "FlowProblem"),
     "Numerics": ("flow", "Numerics"),
@@ -29,6 +31,7 @@ _DOORS = {
     "run_sweep": ("experiments.sweep", "run_sweep"),
 }
 __all__ = [
+    "Bar",
     "ConfigError",
     "FlowProblem",
     "Numerics",

@@ -17,6 +17,7 @@ class Outcome(enum.IntEnum):
     NO_CONTINUATION = 8
     NOT_UNIQUE = 9
     EVENT_CASCADE = 10
+    NOT_FINITE = 11
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", "-")
@@ -46,4 +47,5 @@ _MESSAGES = {
     Outcome.NO_CONTINUATION: "found no consistent way on at an event of the exact flow",
     Outcome.NOT_UNIQUE: "slides on a surface that repels: the flow is not unique from here on",
     Outcome.EVENT_CASCADE: "events follow each other without progress in time",
+    Outcome.NOT_FINITE: "came to where its field is not finite, while its weights are",
 }

@@ -15,6 +15,9 @@ TOPICS = (
 )  # fmt: skip
 
 
+PAPERS = ("robertson-koyejo-2023", "garg-vempala-2022")  # of reproduce, which is slow to import
+
+
 class UsageError(Exception):
     """Wrong arguments, in one line."""
 
@@ -51,10 +54,11 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
     laws.add_argument("--degree", type=int, help="of the polynomial laws searched (default 2)")
     laws.add_argument("--json", action="store_true", help="print the report as JSON, nothing else")
     for with_overrides in (run, sweep, show, laws):
-        with_overrides.add_argument(
+        override = with_overrides.add_argument(
             "--set", dest="overrides", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
             help="override a key of the config, e.g. flow.t1=10",
         )  # fmt: skip
+        override.completer = _overrides  # pyright: ignore[reportAttributeAccessIssue]
     drift = command("drift", "print how far a stored result's laws drifted")
     fit = command("fit", "fit the convergence exponent of a stored result")
     fit.add_argument("--window", nargs=2, type=float, metavar=("FROM", "TO"), help="times to fit")
@@ -96,14 +100,35 @@ def _configs(prefix: str, **_: Any) -> list[str]:
     return [*shipped_configs(), *FilesCompleter(("toml",))(prefix)]
 
 
+def _overrides(prefix: str, parsed_args: Any = None, **_: Any) -> list[str]:
+    """Keys of a config, or the values of one."""
+    from .experiments.completion import complete_override
+
+    config = getattr(parsed_args, "config", None) or getattr(parsed_args, "configs", None)
+    return complete_override(prefix, config[0] if isinstance(config, list) else config)
+
+
+def _papers(prefix: str, **_: Any) -> tuple[str, ...]:
+    return PAPERS
+
+
+def _checks(prefix: str, parsed_args: Any = None, **_: Any) -> list[str]:
+    """The checks of the paper that was named, or of all."""
+    from .reproduce import PAPERS as papers
+
+    named = papers.get(getattr(parsed_args, "paper", None) or "")
+    chosen = papers.values() if named is None else [named]
+    return [claim.name for paper in chosen for claim in paper.claims]
+
+
 def _add_reproduce_arguments(reproduce: argparse.ArgumentParser) -> None:
-    reproduce.add_argument(
-        "paper", metavar="PAPER", help="robertson-koyejo-2023 or garg-vempala-2022"
-    )
+    paper = reproduce.add_argument("paper", metavar="PAPER", help=" or ".join(PAPERS))
+    paper.completer = _papers  # pyright: ignore[reportAttributeAccessIssue]
     reproduce.add_argument("--out", metavar="DIR", help="its folder (default results/reproduce-…)")
-    reproduce.add_argument(
+    only = reproduce.add_argument(
         "--only", action="extend", nargs="+", default=[], metavar="CHECK", help="these checks alone"
     )
+    only.completer = _checks  # pyright: ignore[reportAttributeAccessIssue]
     reproduce.add_argument("--json", action="store_true", help="print checks.json, nothing else")
     reproduce.add_argument("--replace", action="store_true", help="replace stored runs that differ")
 

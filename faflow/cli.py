@@ -12,9 +12,11 @@ from typing import Any
 from .arguments import TOPICS, UsageError, complete, make_parser
 from .interruption import interruptible
 from .printing import (
+    Bar,
     Unsaid,
     all_said,
     in_words,
+    print_beside_bars,
     print_entries,
     print_rows,
     print_summary,
@@ -23,10 +25,7 @@ from .printing import (
     tell,
 )
 from .surroundings import join_others, settle
-
-BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
-PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
-INTERRUPTED = 130
+from .verdict import BROKEN, DONE, INTERRUPTED, PRIORITY, complain, reporting_errors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +52,7 @@ def _command(argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if isinstance(error.cause, BrokenPipeError):  # the reader has gone (`| head`)
             return INTERRUPTED
-        return _complain(f"stdout: can't be written ({error.cause.strerror or error})")
+        return complain(f"stdout: can't be written ({error.cause.strerror or error})")
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -62,7 +61,7 @@ def _dispatch(argv: list[str]) -> int:
         complete(parser)
         arguments = parser.parse_args(argv)
     except UsageError as error:
-        return _complain(f"{error}; see faflow --help")
+        return complain(f"{error}; see faflow --help")
     except SystemExit as done:  # --help, --version
         return int(done.code or 0)
     return arguments.command(arguments)
@@ -72,26 +71,21 @@ def _version() -> str:
     return f"faflow {sys.modules['faflow'].__version__}"
 
 
-def _complain(text: str) -> int:
-    tell(text)
-    return BAD_INPUT
-
-
 # ---- commands -----------------------------------------------------------------------------------
 
 
 def _run(arguments: Any) -> int:
     codes, summaries = [], []
-    if arguments.distributed and (code := _reporting_errors(lambda: _join(arguments))[0]) != DONE:
+    if arguments.distributed and (code := reporting_errors(lambda: _join(arguments))[0]) != DONE:
         return code
     several = len(arguments.configs) > 1
     ready = []  # all of them are looked at before the first one runs, which may take hours
     for config in arguments.configs:
-        code, resolved = _reporting_errors(lambda c=config: (DONE, _resolved(c, arguments)))
+        code, resolved = reporting_errors(lambda c=config: (DONE, _resolved(c, arguments)))
         codes.append(code)
         ready += [] if resolved is None else [resolved]
     for resolved in ready:
-        code, summary = _reporting_errors(lambda r=resolved: _run_one(r, arguments, several))
+        code, summary = reporting_errors(lambda r=resolved: _run_one(r, arguments, several))
         codes.append(code)
         if summary is not None:
             summaries.append(summary)
@@ -108,25 +102,6 @@ def _join(arguments: Any) -> tuple[int, None]:
         raise ConfigError("--distributed", "certifies nothing; leave out --certify")
     join_others()
     return DONE, None
-
-
-def _reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
-    """What `act` returns; a ConfigError, or a failure of the machine's, is one line on stderr and
-    exit code 2. A bug of faflow's own is raised as it is."""
-    from .experiments.errors import ConfigError
-
-    try:
-        return act()
-    except ConfigError as error:
-        return _complain(str(error)), None
-    except Unsaid:
-        raise
-    except (Exception, SystemExit) as error:
-        from .experiments.failure import reason_of
-
-        if (reason := reason_of(error)) is None:
-            raise
-        return _complain(str(reason)), None
 
 
 def _resolved(config: str, arguments: Any) -> Any:
@@ -177,7 +152,7 @@ def _sweep(arguments: Any) -> int:
         if not arguments.json:
             say(f"{plan.name}: {plan.text()}")
             all_said()
-        with _bar(plan.name, arguments.json) as tell:
+        with _bar(plan.name, plan.grid.size, arguments.json) as tell:
             found = experiments.run_sweep(
                 plan, out=arguments.out, replace=arguments.replace, repair=arguments.repair,
                 workers=arguments.workers, confirmed=arguments.yes, tell=tell, on=arguments.on,
@@ -193,11 +168,11 @@ def _sweep(arguments: Any) -> int:
             print_rows(f"{plan.name}  ->  {found.folder}{state}", experiments.sweep_rows(found))
         return found.exit_code, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 @contextmanager
-def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
+def _bar(name: str, total: int, quiet: bool) -> Iterator[Callable[[Any], None]]:
     """One bar for all members; nothing under --json and where nobody watches."""
     said = False
 
@@ -213,31 +188,34 @@ def _bar(name: str, quiet: bool) -> Iterator[Callable[[Any], None]]:
         return
     from tqdm import tqdm
 
-    with tqdm(desc=name, unit="flow", smoothing=0.1) as bar:
+    # tqdm's own rate and time to go know nothing of compiling, workers and what ran before.
+    look = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} flows [{elapsed}{postfix}]"
+    with tqdm(desc=name, total=total, bar_format=look) as bar:
 
         def tell(progress: Any) -> None:
             about(progress)
-            bar.total = progress.total
-            if bar.initial == 0 and bar.n == 0:
-                bar.initial = progress.done  # of an earlier run: no part of this one's rate
-            bar.set_postfix_str(f"{progress.failed} failed" if progress.failed else "")
             bar.n = progress.done
+            bar.set_postfix_str(_standing(progress), refresh=False)
             bar.refresh()
 
         yield tell
 
 
+def _standing(progress: Any) -> str:
+    """How long members will take that have not run, as far as it is known, and what failed."""
+    left, waiting = progress.left, progress.total - progress.done
+    parts = [f"{in_words(left)} to go"] if waiting and left is not None and left >= 0.5 else []
+    return ", ".join([*parts, *([f"{progress.failed} failed"] if progress.failed else [])])
+
+
 def _note(text: str) -> None:
     if sys.stderr.isatty():
-        tell(f"{text} ...")
+        print_beside_bars(f"faflow: {text} ...")
 
 
-def _meter(quiet: bool) -> Any:
-    import diffrax
-
-    if quiet or not sys.stderr.isatty():
-        return diffrax.NoProgressMeter()
-    return diffrax.TqdmProgressMeter()
+def _meter(quiet: bool) -> Bar | None:
+    """The bar of a flow; nothing under --json and where nobody watches."""
+    return None if quiet or not sys.stderr.isatty() else Bar()
 
 
 def _draw(folder: Path, sweep: Any = None) -> list[Path]:
@@ -258,11 +236,14 @@ def _show(arguments: Any) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        resolved = experiments.resolve_path(arguments.config, arguments.overrides)
+        resolved = experiments.resolve_path(arguments.config, arguments.overrides, unread=True)
+        if resolved.unread:
+            told = ", ".join(resolved.unread)
+            say(f"# Not run to be shown: {told}. What depends on it stands as the config has it.")
         say_toml(experiments.config_text(resolved))
         return DONE, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _laws(arguments: Any) -> int:
@@ -278,7 +259,7 @@ def _laws(arguments: Any) -> int:
             say("\n".join([report["name"], *experiments.law_lines(report)]))
         return DONE if report["independent_laws"] is not None else BROKEN, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _drift(arguments: Any) -> int:
@@ -323,23 +304,35 @@ def _report(arguments: Any) -> int:
             raise ConfigError("report", what) from error
         return DONE, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        swept = experiments.is_sweep(arguments.result)
-        result = (experiments.open_sweep if swept else experiments.open_result)(arguments.result)
-        try:
-            show(experiments, result)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
-            raise experiments.ConfigError(arguments.result, what) from error
+        for result in _opened(experiments, arguments.result):
+            try:
+                show(experiments, result)
+            except (KeyError, TypeError, IndexError, AttributeError) as error:
+                what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
+                raise experiments.ConfigError(str(result.folder), what) from error
         return DONE, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
+
+
+def _opened(experiments: Any, folder: str) -> list[Any]:
+    """The run or the sweep in a folder, or the runs of a reproduction."""
+    swept = experiments.is_sweep(folder)
+    try:
+        return [(experiments.open_sweep if swept else experiments.open_result)(folder)]
+    except experiments.ConfigError:
+        from .reproduce import is_reproduction, runs_in
+
+        if "\0" in folder or not is_reproduction(Path(folder)):
+            raise
+        return [experiments.open_result(run) for run in runs_in(Path(folder))]
 
 
 def _list(arguments: Any) -> int:
@@ -361,7 +354,7 @@ def _check(arguments: Any) -> int:
         say(check.verdict)
         return DONE if check.ok else BROKEN, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _reproduce(arguments: Any) -> int:
@@ -379,7 +372,7 @@ def _reproduce(arguments: Any) -> int:
             print_rows(title, reproduce.rows(report))
         return DONE if report.ok else BROKEN, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 COMMANDS = {

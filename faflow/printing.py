@@ -104,3 +104,38 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def print_beside_bars(text: str) -> None:
+    """A line on stderr; a bar that stands there goes on below it."""
+    if not sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
+        return
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
+
+
+class Bar:
+    """How much of a flow is done, on stderr: percent of its time, seconds so far and to go.
+
+    For the `meter` of `faflow.run` and `faflow.integrate`; a flow after the first gets a bar of its
+    own.
+    """
+
+    def __init__(self):
+        self._bar: Any = None
+
+    def __call__(self, share: float) -> None:
+        """`share` of the flow's time lies behind it; 1: it is over."""
+        from tqdm import tqdm
+
+        if self._bar is None:
+            form = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go"
+            # A terminal that doesn't know its size shows it all the same.
+            self._bar = tqdm(total=1.0, initial=share, bar_format=form, ncols=60, nrows=20)
+        self._bar.n = share
+        self._bar.refresh()
+        if share >= 1:
+            self._bar.close()
+            self._bar = None

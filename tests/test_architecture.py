@@ -26,6 +26,8 @@ PACKAGE = ROOT / "faflow"
 ROOMS = {
     "_types": (0, "types"),
     "_results": (0, "types"),
+    "_generator": (0, "types"),
+    "_names": (0, "names"),
     "shipped": (0, "shipped"),
     "leftovers": (0, "leftovers"),
     "networks": (1, "networks"),
@@ -46,6 +48,7 @@ ROOMS = {
     "cli": (8, "output"),
     "interruption": (8, "output"),
     "surroundings": (8, "output"),
+    "verdict": (8, "output"),
     "arguments": (8, "output"),
     "printing": (8, "output"),
     "report": (8, "output"),

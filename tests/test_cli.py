@@ -7,12 +7,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import jax
 import pytest
 
 import faflow
 from faflow.cli import main
 from faflow.experiments.check import NETS
-from faflow.experiments.programs import _programs
+from faflow.flow import kept_programs, program_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -138,7 +139,7 @@ def test_programs_are_kept_on_disk(folder: Path) -> None:
         )  # fmt: skip
         code, hits = map(int, done.stdout.splitlines()[-1].split())
         assert code == 0
-        found.append((hits, len(list((folder / "cache" / "faflow").glob("jit_solve*-cache")))))
+        found.append((hits, len(list((folder / "cache" / "faflow").glob("jit_go_on*-cache")))))
     (_, first), (hits, second) = found
     assert first == second == 1 and hits > 0
 
@@ -152,4 +153,8 @@ def test_without_a_home_no_program_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    assert _programs() is None
+    with pytest.raises(RuntimeError):
+        program_folder()
+    monkeypatch.setattr("faflow.flow.programs.keeps_its_own", lambda: False)
+    with kept_programs():
+        assert jax.config.jax_compilation_cache_dir is None

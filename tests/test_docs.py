@@ -40,7 +40,8 @@ PAGES = (
 ELSEWHERE = {
     r"(pip|make)\b": "test_shipped.py installs a wheel; .ci/run calls make",
     r"(for|do|done|cp)\b|    cp ": "how a page's own figures were made",
-    r"faflow reproduce ": "minutes, by hand; reproduce/test_reproduce.py has single checks",
+    r"faflow (reproduce |report results/reproduce-)": "minutes, by hand; "
+    "reproduce/test_reproduce.py has single checks, report/test_report.py their page",
     r"faflow sweep sweep-theorem1": "576 flows; experiments/test_sweep.py has smaller ones",
     r"faflow sweep .*--on (slurm|dask)": "experiments/test_sweep_engines.py, without Slurm",
     r"faflow run .*flow.devices=4": "experiments/test_large.py, on two devices",

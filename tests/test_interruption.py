@@ -15,7 +15,8 @@ import pytest
 
 import faflow
 from faflow import leftovers
-from faflow.experiments.files import put_in_place, replace_text, temporary_sibling
+from faflow.experiments.exchange import put_in_place, temporary_for
+from faflow.experiments.files import replace_text
 from faflow.experiments.sweep.chunks import chunk_paths
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -248,7 +249,7 @@ def test_half_written_things_are_undone(fresh, tmp_path: Path, monkeypatch) -> N
         leftovers.leave_nothing(1.0)
         seen.append([path.name for path in tmp_path.iterdir()])
 
-    with temporary_sibling(tmp_path / "result") as temporary:
+    with temporary_for(tmp_path / "result") as temporary:
         (temporary / "half").write_text("x")
         end()
     with monkeypatch.context() as patch:
@@ -269,29 +270,8 @@ def test_the_end_waits_for_what_is_put_in_place(fresh, tmp_path: Path, monkeypat
         rename(*paths)
 
     monkeypatch.setattr(os, "rename", slowly)
-    with temporary_sibling(tmp_path / "result") as temporary:
+    with temporary_for(tmp_path / "result") as temporary:
         (temporary / "file").write_text("x")
         put_in_place(temporary, tmp_path / "result", replace=False)
         threads[0].join()
     assert [path.name for path in tmp_path.rglob("*")] == ["result", "file"]
-
-
-def test_interrupted_while_it_replaces(tmp_path: Path, monkeypatch) -> None:
-    """The old result is back."""
-    rename, calls = os.rename, []
-
-    def interrupted(*paths: Path) -> None:
-        calls.append(paths)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        rename(*paths)
-
-    monkeypatch.setattr(os, "rename", interrupted)
-    old, new = tmp_path / "result", tmp_path / "new"
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "name").write_text(folder.name)
-    with pytest.raises(KeyboardInterrupt):
-        put_in_place(new, old, replace=True)
-    assert (old / "name").read_text() == "result"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "result"]

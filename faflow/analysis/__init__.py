@@ -2,6 +2,7 @@
 
 from .alignment import AlignmentCertificate as AlignmentCertificate
 from .alignment import alignment_certificate as alignment_certificate
+from .alignment import certificate_law as certificate_law
 from .duals import Dual as Dual
 from .duals import dual as dual
 from .exponent import ExponentFit as ExponentFit

@@ -1,11 +1,12 @@
 """Alignment certificates: what Theorem 1 guarantees about <W, F> before a flow is run."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
 
-from ..feedback import Feedback
+from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, Balance, FeedbackPotential
 from ..rules import AbstractLearningRule
@@ -21,8 +22,8 @@ class AlignmentCertificate(NamedTuple):
     (Robertson & Koyejo 2023, corollary of Theorem 1); under learning rates eta_l, times eta_{l+1};
     nan where no floor is known. `certified`:
     every floor is known and positive, so every layer is aligned at all times. `inner_minimum`:
-    smallest inner product recorded; `held`: none fell below its floor. It bounds the inner product,
-    not the cosine.
+    smallest inner product recorded; `held`: none fell below its floor, and all are numbers. It
+    bounds the inner product, not the cosine.
     """
 
     floor: np.ndarray
@@ -39,28 +40,23 @@ def alignment_certificate(
     reached,
     data: Data,
 ) -> AlignmentCertificate | None:
-    """The certificate from t = 0 and whether the record kept to it; None without such a law.
+    """The certificate from t = 0 and whether the record kept to it; None without such a law
+    (`certificate_law` says why). It takes the rule's word for the law: measure it (`law_rate`).
 
     `inner_over_time` (saves, feedback matrices): <W, F> as the alignment observable records it.
-    Direct feedback: a floor for the last hidden layer only, where D_{L-1} stands for F_L.
     """
-    law = certificate_law(rule, weights0)
+    law, _ = certificate_law(rule, weights0, feedback0.form)
     if law is None:
         return None
     inner = np.asarray(inner_over_time)[np.asarray(reached, bool)]
     balance = np.asarray(_values(law, weights0, feedback0, data))
     floor = np.full(inner.shape[1], np.nan)
-    # Direct feedback D_l stands for F_{l+1} itself in the last hidden layer only.
-    known = law.layers[-1:] if feedback0.form == "direct" else law.layers
     for layer, value in zip(law.layers, balance, strict=True):
-        if layer in known:
-            share = 1.0 if law.rates is None else float(law.rates[layer])
-            floor[layer - 1] = -value * share / law.degree
-    slack = SLACK * np.max(np.abs(inner), axis=0)
-    below = inner < (floor - slack)[None, :]  # never where no floor is known (nan)
-    return AlignmentCertificate(
-        floor, inner.min(axis=0), bool(np.all(floor > 0)), not bool(np.any(below))
-    )
+        share = 1.0 if law.rates is None else float(law.rates[layer])
+        floor[layer - 1] = -value * share / law.degree
+    slack, known = SLACK * np.max(np.abs(inner), axis=0), [layer - 1 for layer in law.layers]
+    held = np.all(inner[:, known] >= (floor - slack)[known])  # an inner product of nan holds none
+    return AlignmentCertificate(floor, inner.min(axis=0), bool(np.all(floor > 0)), bool(held))
 
 
 @eqx.filter_jit
@@ -68,9 +64,27 @@ def _values(law: AbstractConservationLaw, weights: AbstractNetwork, feedback: Fe
     return law(weights, feedback, data)
 
 
-def certificate_law(rule: AbstractLearningRule, weights: AbstractNetwork) -> Balance | None:
-    """The layer balance with psi = <W, F>, if the rule keeps it for this network."""
+def certificate_law(
+    rule: AbstractLearningRule, weights: AbstractNetwork, form: Form
+) -> tuple[Balance | None, str]:
+    """The layer balance of the inner products that the alignment observable records, on the layers
+    where it is theirs; or None, and why there is none.
+
+    psi must be <W_{l+1}, F_{l+1}> itself. Direct feedback D_l is compared with W_L ... W_{l+1}, of
+    which only the last, <W_L, D_{L-1}>, is a law's psi: below it linear nets keep the balance of
+    <W_{l+1}, D_{l+1}^+ D_l>, another inner product.
+    """
     law: AbstractConservationLaw | None = rule.laws(weights).get("layer-balance")
-    if isinstance(law, Balance) and isinstance(law.potential, FeedbackPotential):
-        return None if np.any(np.asarray(law.decay) != 0) else law
-    return None
+    # A class derived from the potential may be another psi.
+    if not isinstance(law, Balance) or type(law.potential) is not FeedbackPotential:
+        return None, "the rule names no layer balance of <W, F> for this network"
+    if np.any(np.asarray(law.decay) != 0):
+        return None, "the rule's layer balance decays"
+    if not law.degree > 0:
+        return None, f"phi is of degree {law.degree}, which is not above 0"
+    last = len(weights.weights) - 1
+    layers = tuple(l for l in law.layers if form == "layerwise" or l == last)
+    if not layers:
+        what = "<W_{l+1}, D_{l+1}^+ D_l>, not of <W_L ... W_{l+1}, D_l>"
+        return None, f"the rule's layer balances are of {what}"
+    return replace(law, layers=layers, decay=0.0), ""

@@ -4,13 +4,18 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-FitStatus = Literal["ok", "floor-reached", "too-few-points", "not-exponential", "not-decaying"]
+FitStatus = Literal[
+    "ok", "floor-reached", "too-few-points", "not-exponential", "not-decaying", "residual-stays"
+]
 
 FLOOR_MARGIN = 100.0  # points within this factor of the noise floor are not used
 SHARE = 1 / 3  # the window is this last share of the usable decay, in log residual
 POINTS = 8  # fewest points of a window
 SPAN = 2.0  # least decay over a window, in e-folds
 BENT = 0.05  # largest relative change of slope between the two halves of a window
+STILL = 0.05  # e-folds over a stretch: a residual that moves by less stands still
+PULLED = 0.5  # e-folds over it that the field alone would make of it: less is no pull
+MOVING = 5.0  # e-folds over the same stretch that the largest pull would have made of it
 
 
 class ExponentFit(NamedTuple):
@@ -19,7 +24,9 @@ class ExponentFit(NamedTuple):
     `stderr` joins the regression's standard error with half the difference of the slopes of the
     window's two halves (a bent curve is not noise). `status`: "ok", or why this is no exponent:
     "floor-reached" (solver noise came before the asymptotic decay), "too-few-points",
-    "not-exponential" (the slope changes by more than 5 % within the window), "not-decaying".
+    "not-exponential" (the slope changes by more than 5 % within the window), "not-decaying",
+    "residual-stays" (it tends to a constant, `floor`, which is no noise; `rate`, where a line was
+    fitted, is that of its decay before).
     `floor`: the noise floor assumed or found. Rates are in 1 / time; nan unless a line was fitted.
     """
 
@@ -37,6 +44,7 @@ def fit_exponent(
     *,
     window: tuple[float, float] | None = None,
     floor: float | None = None,
+    pull=None,
 ) -> ExponentFit:
     """Fit e^{-rate t} to the tail of a residual norm recorded at times ts.
 
@@ -44,9 +52,18 @@ def fit_exponent(
     dropped; of the decay that remains, from the first residual down, the last third (in log
     residual) is fitted. `floor`: default the larger of 10 eps times the largest residual and the
     level of a plateau at the end of the record.
+
+    `pull`: the instantaneous exponents -<e, e'> / ||e||^2 along the field at the same times, if
+    they are known. On noise the field goes on pulling the residual down; where it does not, the
+    plateau is the residual's own ("residual-stays").
     """
     ts, residual = np.asarray(ts, float), np.asarray(residual, float)
     usable = np.isfinite(ts) & np.isfinite(residual) & (residual > 0)
+    if pull is not None and window is None and floor is None:
+        level = _constant(ts[usable], residual[usable], np.asarray(pull, float)[usable])
+        if level > 0:
+            fit = fit_exponent(ts, residual, floor=level)
+            return fit._replace(status="residual-stays")
     ts, residual = ts[usable], residual[usable]
     if ts.size < POINTS:
         return _refusal("too-few-points", ts, 0.0)
@@ -111,6 +128,24 @@ def _plateau(ts: np.ndarray, residual: np.ndarray) -> float:
     late = np.log(residual[first + (residual.size - first) // 2 :])
     falling = np.mean(np.diff(late) < 0) > 0.9 and late[0] - late[-1] > 0.05
     return 0.0 if falling else float(residual[first:].max())
+
+
+def _constant(ts: np.ndarray, residual: np.ndarray, pull: np.ndarray) -> float:
+    """The constant that the residual tends to, 0.0 if it is not seen to tend to one.
+
+    Over the second half of the points within a factor 3 of the smallest the residual stands still
+    and the field, on average, hardly pulls at it, while at the largest pull met it would have
+    fallen by e^5.
+    """
+    if ts.size < POINTS:
+        return 0.0
+    first = int(np.argmax(residual <= 3 * residual.min()))
+    late = slice(first + (residual.size - first) // 2, None)
+    logs, span = np.log(residual[late]), ts[-1] - ts[late][0]
+    # Of a pull that is nan nothing is known: it is no sign of standing still.
+    still = logs.size >= 4 and np.ptp(logs) < STILL and abs(np.mean(pull[late])) * span < PULLED
+    moved = np.max(pull, initial=0.0, where=np.isfinite(pull)) * span > MOVING
+    return float(residual[late].max()) if still and moved else 0.0
 
 
 def _first_false(mask: np.ndarray) -> int:

@@ -19,7 +19,14 @@ from .._types import Array
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
-from ..rules import AbstractLearningRule, AbstractWeightRule, error_response
+from ..rules import (
+    AbstractLayerwiseRule,
+    AbstractLearningRule,
+    AbstractWeightRule,
+    error_response,
+    weight_velocity,
+    with_error,
+)
 from ..tasks import Data
 from ..tasks.losses import Squared
 
@@ -32,6 +39,8 @@ LARGEST = 400  # residuals up to this size have the space they can enter built i
 CUT = 60  # directions tried for larger ones before Arnoldi takes over, and Arnoldi's own
 ZERO = 1e-12  # a rate below this share of the largest is zero to rounding
 CLOSED = 1e-8  # a direction shorter than this share is rounding, not a new direction
+FORCED = 1e-12  # of residual or targets: what a field without error moves them by is no rounding
+LEFT = 0.1  # of the residual: more than this at the limit of the linearised flow stays
 STATES = 1500  # largest state whose Jacobian is formed, for rules with a state of their own
 
 
@@ -42,9 +51,11 @@ class ExponentPrediction(NamedTuple):
     wobbles as it decays, and a fit should cover whole periods.
 
     `status`: "ok"; "partial": the space did not close within CUT dimensions and the rate is a Ritz
-    value; "residual-stays": the residual does not vanish (more than 1e-3 of the first is left), so
-    no linearisation about e = 0 applies; "not-stable": the rate is not positive beyond rounding;
-    "unavailable": not the squared loss, a state too large, or a field that depends on time.
+    value; "residual-stays": the residual does not vanish, so no linearisation about e = 0 applies
+    (more than 1e-3 of the first is left; it has a part that the rule does not move, as of targets
+    out of reach; or e = 0 is no point of rest, as under weight decay); "not-stable": the rate is
+    negative beyond rounding; "unavailable": not the squared loss, a rule that hears more than the
+    error or is not linear in it, a state too large, or a field that depends on time.
     `method` names how.
     """
 
@@ -76,10 +87,16 @@ def predict_exponent(
     last = data.residual(data.outputs(weights))
     if not frobenius(first) > 0:
         return _none("unavailable", "the residual is zero")
+    if not np.isfinite(frobenius(last)):
+        return _none("unavailable", "the residual is not finite")
     if start is not None and frobenius(last) > 1e-3 * frobenius(first):
         return _none("residual-stays", "residual does not vanish")
     if not isinstance(rule, AbstractWeightRule):
-        return _from_state(rule, weights, feedback, data)
+        return _from_state(rule, weights, feedback, data, float(frobenius(first)))
+    if not isinstance(rule, AbstractLayerwiseRule) and not _is_linear(
+        rule, weights, feedback, data
+    ):
+        return _none("unavailable", "the rule hears more than the error, or is not linear in it")
     points = [(weights, feedback)] + ([] if start is None else [start])
     operators = [_on_vectors(rule, *point, data, first.shape) for point in points]
     basis = _closure(np.asarray(first).ravel(), operators)
@@ -174,9 +191,11 @@ def _smallest(apply: Operator, basis: np.ndarray, status: PredictionStatus, meth
 def _slowest(rates: np.ndarray, status: PredictionStatus, method: str) -> ExponentPrediction:
     if rates.size == 0:
         return _none("unavailable", "no mode moves the residual")
-    slowest = complex(rates[np.argmin(np.real(rates))])
-    if slowest.real <= ZERO * np.abs(rates).max():
+    slowest, zero = complex(rates[np.argmin(np.real(rates))]), ZERO * np.abs(rates).max()
+    if slowest.real < -zero:
         status = "not-stable"
+    elif slowest.real <= zero:
+        status, method = "residual-stays", f"{method}: the rule does not move a part of it"
     return ExponentPrediction(slowest.real, abs(slowest.imag), status, rates.size, method)
 
 
@@ -184,15 +203,31 @@ def _none(status: PredictionStatus, why: str, dimension: int = 0) -> ExponentPre
     return ExponentPrediction(float("nan"), float("nan"), status, dimension, why)
 
 
-def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
-    """Smallest decay rate among the modes of the state's linearised flow that move the residual."""
+@eqx.filter_jit
+def _is_linear(rule, weights, feedback, data) -> Array:
+    """Whether the field is that of its error alone, and doubles with it."""
+    error = data.error(data.outputs(weights))
+
+    def field(some):
+        return ravel_pytree(weight_velocity(rule, weights, feedback, some)[0])[0]
+
+    heard, once, twice = (
+        field(some) for some in (data, with_error(data, error), with_error(data, 2 * error))
+    )
+    off = jnp.maximum(frobenius(once - heard), frobenius(twice - 2 * once))
+    return off <= CLOSED * frobenius(heard)
+
+
+def _from_state(rule, weights, feedback, data, first: float) -> ExponentPrediction:
+    """Smallest decay rate among the modes of the state's linearised flow that move the residual,
+    whose size was `first` at the start."""
     state = rule.init(weights, feedback, data)
     flat, unravel = ravel_pytree(state)
     if flat.size > STATES:
         return _none("unavailable", "state too large", flat.size)
 
-    def velocity(x, t=0.0):
-        moved = rule.velocity(jnp.asarray(t, flat.dtype), unravel(x), feedback, data)
+    def velocity(x, t=0.0, on=data):
+        moved = rule.velocity(jnp.asarray(t, flat.dtype), unravel(x), feedback, on)
         return ravel_pytree(moved)[0]
 
     beside = 1.1 * flat + 0.1  # at rest nothing would tell the times apart
@@ -202,7 +237,21 @@ def _from_state(rule, weights, feedback, data) -> ExponentPrediction:
     def residual(x):
         return data.residual(data.outputs(rule.read(unravel(x), feedback, data)[0])).ravel()
 
-    rates, modes = np.linalg.eig(-np.asarray(jax.jacfwd(velocity)(flat)))
-    response = np.linalg.norm(np.asarray(jax.jacfwd(residual)(flat)) @ modes, axis=0)
+    jacobian, slope = (np.asarray(jax.jacfwd(f)(flat)) for f in (velocity, residual))
+    rates, modes = np.linalg.eig(-jacobian)
+    # Where the flow goes from here, and from targets that are met here: steps of Newton's method
+    # that stay in the range of the Jacobian, as the flow does (docs/architecture.md).
+    resolvent = CLOSED * np.abs(rates).max() * np.eye(flat.size) - jacobian
+    met = eqx.tree_at(lambda d: d.targets, data, data.outputs(weights))
+    moves = np.stack([np.asarray(velocity(flat)), np.asarray(velocity(flat, on=met))], axis=1)
+    far, forced = (slope @ np.linalg.solve(resolvent, moves)).T
+    now = np.asarray(residual(flat))
+    left = np.linalg.norm(now + far)
+    rounding = FORCED * max(first, float(frobenius(data.targets)))
+    if np.linalg.norm(forced) > rounding and np.any(np.asarray(data.targets)):
+        return _none("residual-stays", "no point of rest where the residual is zero", flat.size)
+    if left > max(LEFT * np.linalg.norm(now), rounding):
+        return _none("residual-stays", "the flow's limit has a residual", flat.size)
+    response = np.linalg.norm(slope @ modes, axis=0)
     seen = (np.abs(rates) > CLOSED * np.abs(rates).max()) & (response > CLOSED * response.max())
     return _slowest(rates[seen], "ok", "spectrum of the state's flow")

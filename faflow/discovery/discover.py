@@ -14,33 +14,45 @@ from ..rules import AbstractLearningRule
 from .fields import Fields
 from .lie import Orbit, find_orbit, numerical_rank
 from .names import feedback_entries, variable_names, write_polynomial
+from .orthants import orbit_everywhere, sign_planes
 from .polynomials import PolynomialLaws, check_monomials, find_polynomials, gradients
 
 MOST_WEIGHTS = 400  # directions are matrices of this height, and several times as wide
 STATES = 2  # generic states that must agree
 CANDIDATES, MOST_STATES = 16, 8  # with kinks: each is the best of so many, and there are so many
 KEPT = 1e-9  # of a law's gradient, along directions of the orbit
+ACROSS = 1e-5  # the same, along tangents that were carried across orthants
 
 
 class KnownLaw(NamedTuple):
     """A law the rule names: the largest share of its gradient along the orbit (0: conserved), how
     many independent quantities it is, and whether the polynomials found hold it (None: not
-    searched, or it is no polynomial of that degree)."""
+    searched, or it is no polynomial of that degree). `elsewhere`: the share where orthants are
+    crossed, None if the rule looks at no signs."""
 
     name: str
     share: float
     independent: int
     found: bool | None
+    elsewhere: float | None = None
 
     @property
     def kept(self) -> bool:
         return self.share < KEPT
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether it is kept for all states, and not inside one orthant alone."""
+        return self.kept and (self.elsewhere is None or self.elsewhere < ACROSS)
+
 
 class Discovery(NamedTuple):
     """`independent` = D - rank laws, of which the known ones `explain` some and the polynomials
     `found` some; None where a rank has no clear gap. `state`: D; `orbits`: of two states that agree
-    (or of all that were looked at and don't)."""
+    (or of all that were looked at and don't).
+
+    A rule that looks at the signs of weights (`signs`: of which, "W2"; "" for none) has all that
+    inside one orthant of them; `across` is then the orbit of a state among all."""
 
     state: int
     orbits: tuple[Orbit, ...]
@@ -50,6 +62,15 @@ class Discovery(NamedTuple):
     polynomials: PolynomialLaws | None
     found: int
     texts: list[str]
+    signs: str = ""
+    across: Orbit | None = None
+
+    @property
+    def everywhere(self) -> int | None:
+        """The independent laws for all states; None where a rank has no clear gap."""
+        if self.across is None:
+            return self.independent
+        return self.state - self.across.rank.rank if self.across.closed else None
 
     @property
     def unexplained(self) -> int | None:
@@ -91,11 +112,15 @@ def discover_in(fields: Fields, *, degree: int | None = 2, seed: int = 0) -> Dis
     if degree is not None:
         check_monomials(size, degree)
     orbits = _orbits(fields, rng, weights.activation.kinked)
+    other = np.random.default_rng([seed, 1])
+    planes = sign_planes(fields, other)
+    across = orbit_everywhere(fields, orbits[0], planes, other) if planes else None
     laws = None if degree is None else find_polynomials(fields, orbits[0].point, rng, degree)
-    known, explained = _known(fields, orbits[0], laws)
+    known, explained = _known(fields, orbits[0], laws, across)
     found, texts = _written(fields, orbits[0], laws)
     return Discovery(
-        size, orbits, _independent(size, orbits), known, explained, laws, found, texts
+        size, orbits, _independent(size, orbits), known, explained, laws, found, texts,
+        _signs(fields, planes), across,
     )  # fmt: skip
 
 
@@ -119,21 +144,35 @@ def _independent(size: int, orbits: tuple[Orbit, ...]) -> int | None:
     return size - ranks.pop() if clear and len(ranks) == 1 else None
 
 
-def _known(fields: Fields, orbit: Orbit, laws: PolynomialLaws | None) -> tuple[list[KnownLaw], int]:
+def _signs(fields: Fields, planes: tuple[int, ...]) -> str:
+    """The arrays that these counted entries are of, by name."""
+    names = variable_names(fields)
+    return ", ".join(dict.fromkeys(names[plane].split("[")[0] for plane in planes))
+
+
+def _known(
+    fields: Fields, orbit: Orbit, laws: PolynomialLaws | None, across: Orbit | None
+) -> tuple[list[KnownLaw], int]:
     known, kept = [], np.zeros((0, len(fields.counted)))
     for name, law in fields.rule.laws(fields.weights).items():
         if np.any(np.asarray(law.decay) != 0):
             continue  # it decays at a known rate: no conservation law
-        slopes = _slopes(fields, law, orbit.point)
-        sizes = np.linalg.norm(slopes, axis=1, keepdims=True)
-        slopes = slopes / np.where(sizes > 0, sizes, 1.0)
-        share = float(np.max(np.linalg.norm(slopes @ orbit.frame, axis=1), initial=0.0))
+        slopes, share = _share(fields, law, orbit)
+        elsewhere = None if across is None else _share(fields, law, across)[1]
         independent = numerical_rank(np.linalg.svd(slopes)[1]).rank
-        known.append(KnownLaw(name, share, independent, _holds(fields, law, laws)))
+        known.append(KnownLaw(name, share, independent, _holds(fields, law, laws), elsewhere))
         if known[-1].kept:
             kept = np.vstack([kept, slopes])
     explained = numerical_rank(np.linalg.svd(kept)[1]).rank if len(kept) else 0
     return known, explained
+
+
+def _share(fields: Fields, law: AbstractConservationLaw, orbit: Orbit) -> tuple[np.ndarray, float]:
+    """A law's unit gradients at the orbit's state, and the largest share of one along the orbit."""
+    slopes = _slopes(fields, law, orbit.point)
+    sizes = np.linalg.norm(slopes, axis=1, keepdims=True)
+    slopes = slopes / np.where(sizes > 0, sizes, 1.0)
+    return slopes, float(np.max(np.linalg.norm(slopes @ orbit.frame, axis=1), initial=0.0))
 
 
 def _values(fields: Fields, law: AbstractConservationLaw):

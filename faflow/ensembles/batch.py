@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -90,7 +89,7 @@ def _solve_one(flow: Flow) -> FlowSolution:
 
 
 def _solution(flow: Flow) -> FlowSolution:
-    return solve(*flow, diffrax.NoProgressMeter())
+    return solve(*flow)
 
 
 def _limited(numerics: Numerics, budget: int) -> Numerics:

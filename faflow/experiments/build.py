@@ -1,11 +1,9 @@
 """From a resolved config to what the flow needs: data, W(0), feedback, times, observables."""
 
 import dataclasses
-import inspect
 import itertools
 from typing import Any, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -29,23 +27,33 @@ from ..networks import MLP, AbstractNetwork, GatedMLP
 from ..networks.initialise import initial_network
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..population import AbstractPopulationRule, PopulationLoss
-from ..rules import AbstractLearningRule, FAStar, forecast
+from ..rules import AbstractLearningRule, FAStar, check_sum, forecast
 from ..solvers import SOLVERS, Method
-from ..tasks import Squared, Task, load_npz, make_task
+from ..tasks import Squared, Task
 from . import observe
 from .asked import asked_laws
 from .blame import blaming
+from .data import draw_task, key_of
 from .errors import ConfigError, shown
-from .given import FeedbackFromFile, WeightsFromFile, given_feedback, given_network
+from .given import (
+    FeedbackFromFile,
+    WeightsFromFile,
+    from_file,
+    given_feedback,
+    given_network,
+)
 from .kept import KEPT, are_kept, rates_near
 from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
 from .large import check_split, split_of
+from .places import located
 from .resolve import Resolved, make, save_times
+from .schema import INPUTS, OUTPUTS
 from .start import check_network, check_shapes, check_start
+from .unread import unread_arrays
 
-# Numbers folded into a section's seed, so that one seed draws independent sections. Fixed for good:
-# other numbers would be other data.
-TASK, INIT, FEEDBACK, DISCRETE, SIMULATE = 1, 2, 3, 4, 5
+# Numbers folded into a section's seed, so that one seed draws independent sections (1 is the
+# task's, data.py). Fixed for good: other numbers would be other data.
+INIT, FEEDBACK, DISCRETE, SIMULATE = 2, 3, 4, 5
 
 TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
 POPULATION_LOSS = "population-loss"  # the record by which it is compared with simulations
@@ -54,7 +62,8 @@ MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
 
 class Experiment(NamedTuple):
-    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims."""
+    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims,
+    `notes` what has to be told of the input."""
 
     task: Task
     problem: FlowProblem
@@ -62,6 +71,7 @@ class Experiment(NamedTuple):
     observables: dict[str, AbstractObservable]
     laws: dict[str, tuple[AbstractConservationLaw, bool]]
     numerics: Numerics
+    notes: tuple[str, ...] = ()
 
 
 def build(resolved: Resolved, trusted: bool = False) -> Experiment:
@@ -79,7 +89,11 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     weights = _network(resolved, weights)
     rule = _taught(resolved, rule, task, weights)
     data = task.data.in_blocks(resolved.flow.block)
-    problem = FlowProblem(_modified(resolved, rule, weights), weights, feedback, data)
+    modified, split = _modified(resolved, rule, weights), split_of(resolved)
+    with blaming(split or "network", resolved.suspects):
+        problem = FlowProblem(modified, weights, feedback, data)
+        if split is not None:
+            check_sum(modified, weights, feedback)
     if not trusted:
         check_network(resolved, problem)
         check_shapes(resolved, problem)
@@ -88,7 +102,8 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     laws = _laws(resolved, problem, trusted)
     ts = jnp.asarray(save_times(resolved.flow, resolved.config.precision), float)
     observables = _observables(resolved, problem, laws)
-    experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved))
+    notes = tuple(unread_arrays(resolved))
+    experiment = Experiment(task, problem, ts, observables, laws, _numerics(resolved), notes)
     _check_kinks(resolved, experiment)
     _check_implicit(resolved, experiment)
     if resolved.flow.polish:
@@ -102,37 +117,22 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
 
 
 def section_key(resolved: Resolved, section: Any, number: int) -> Array:
-    return jax.random.fold_in(jax.random.key(resolved.config.seed_of(section)), number)
+    return key_of(resolved.config, section, number)
 
 
 def _task(resolved: Resolved) -> Task:
-    section, choice = resolved.config.task, resolved.task
-    options = dict(choice.options)
-    if isinstance(options.get("file"), str):
-        options["file"] = str(resolved.base / options["file"])
-    known = inspect.signature(make_task).parameters
-    with blaming("task", resolved.suspects, "task.kind"):
-        if clash := (set(options) & set(known)) - {"options"}:
-            raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
-        return make_task(
-            choice.kind if ":" not in choice.kind else choice.entry,
-            key=section_key(resolved, section, TASK),
-            loss=make("task.loss", resolved.loss),
-            reduction=section.reduction,
-            standardise=section.standardise,
-            whiten=section.whiten,
-            scale=section.scale,
-            **options,
-        )
+    loss = make("task.loss", resolved.loss)
+    return draw_task(resolved.config, resolved.task, loss, resolved.base, resolved.suspects)
 
 
 def _check_widths(resolved: Resolved, task: Task) -> None:
-    widths = resolved.config.network.widths
+    widths = resolved.widths
     features, outputs = task.data.inputs.shape[1], task.data.targets.shape[1]
-    for index, name, needed in ((0, "inputs", features), (len(widths) - 1, "outputs", outputs)):
+    for index, name, needed in ((0, INPUTS, features), (len(widths) - 1, OUTPUTS, outputs)):
         if widths[index] != needed:
-            what = f"is {widths[index]}, but the task has {needed} {name}; set it to {needed}"
-            raise ConfigError(f"network.widths.{index}", what)
+            kind = f"task.kind = '{resolved.task.kind}'"
+            what = f"is {widths[index]}, but the task ({kind}) has {needed} {name}; "
+            raise ConfigError(f"network.widths.{index}", f"{what}set it to {needed} or '{name}'")
     count = sum(out * into for into, out in itertools.pairwise(widths))
     if count > MOST_WEIGHTS:
         raise ConfigError(
@@ -144,7 +144,7 @@ def _check_rule(resolved: Resolved, rule: AbstractLearningRule, task: Task) -> N
     if isinstance(rule, FAStar) and not isinstance(task.data.loss, Squared):
         what = f"is '{resolved.config.task.loss}', but the rule fa-star needs 'squared'"
         raise ConfigError("task.loss", what)
-    if isinstance(rule, FAStar) and len(resolved.config.network.widths) < 3:
+    if isinstance(rule, FAStar) and len(resolved.widths) < 3:
         raise ConfigError("network.widths", "lists no hidden layer, but the rule fa-star needs one")
 
 
@@ -214,7 +214,7 @@ def _drawn_network(
         return initial_network(
             init,
             section_key(resolved, resolved.config.init, INIT),
-            network.widths,
+            resolved.widths,
             make("network.activation", resolved.activation),
             bias=network.bias,
             bias_scale=network.bias_scale,
@@ -227,22 +227,16 @@ def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
     network = resolved.config.network
     phi = make("network.activation", resolved.activation)
     with blaming("init.file", {}):
-        arrays = load_npz(resolved.base / init.file)
-        try:
-            return given_network(arrays, network.widths, phi, network.bias)
-        except ValueError as error:
-            raise ValueError(f"File {resolved.base / init.file} {error}") from None
+        pick = lambda arrays: given_network(arrays, resolved.widths, phi, network.bias)  # noqa: E731
+        return from_file(located(resolved.base, init.file), pick)
 
 
 def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -> Feedback:
-    draw, widths = make("feedback", resolved.feedback), resolved.config.network.widths
+    draw, widths = make("feedback", resolved.feedback), resolved.widths
     if isinstance(draw, FeedbackFromFile):
         with blaming("feedback.file", {}):
-            arrays = load_npz(resolved.base / draw.file)
-            try:
-                return given_feedback(arrays, widths, form)
-            except ValueError as error:
-                raise ValueError(f"File {resolved.base / draw.file} {error}") from None
+            pick = lambda arrays: given_feedback(arrays, widths, form)  # noqa: E731
+            return from_file(located(resolved.base, draw.file), pick)
     if draw.needs_weights and weights is None:
         what = (
             f"is {shown(resolved.feedback.kind)}, tied to W(0), but init "
@@ -302,10 +296,9 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
     key = next(key for key, choice in resolved.suspects.items() if choice.foreign)
     if resolved.suspects["flow.solver"].foreign:
         key = "flow.solver"
-    _, problem, ts, observables, _, numerics = experiment
+    _, problem, ts, observables, _, numerics, _ = experiment
     with blaming(key, resolved.suspects):
-        meter = diffrax.NoProgressMeter()
-        eqx.filter_eval_shape(solve, problem, ts, observables, numerics, meter)
+        eqx.filter_eval_shape(solve, problem, ts, observables, numerics)
 
 
 def _laws(
@@ -348,7 +341,8 @@ def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, Ab
 def _numerics(resolved: Resolved) -> Numerics:
     flow, stop = resolved.flow, resolved.flow.stop
     given = {k: v for k, v in stop.model_dump().items() if v is not None}
-    numbers: dict[str, Any] = {name: getattr(flow, name) for name in ("rtol", "atol", "step")}
+    names = ("rtol", "atol", "atol_scales", "step")
+    numbers: dict[str, Any] = {name: getattr(flow, name) for name in names}
     return Numerics(
         **numbers,
         solver=_solver(resolved),

@@ -22,6 +22,7 @@ from .errors import ConfigError
 from .groups import as_tree
 from .large import mesh_of
 from .lazily import xr
+from .loose import why_loose
 from .resolve import REACH, Resolved, resolve_config
 from .run import Note, Result, compute, integrate_timed
 from .summary import plain
@@ -45,6 +46,7 @@ def second_opinion(resolved: Resolved, solver: str | None = None) -> Resolved:
     flow, config = resolved.flow, resolved.config
     if solver is None:
         changed: dict[str, Any] = {"rtol": _tenth(flow.rtol), "atol": _tenth(flow.atol)}
+        changed["atol_scales"] = flow.atol_scales
         if flow.step is not None:
             changed = {"step": _tenth(flow.step)}
         elif changed["rtol"] < REACH[config.precision]:
@@ -54,7 +56,8 @@ def second_opinion(resolved: Resolved, solver: str | None = None) -> Resolved:
         if solver == flow.solver:
             what = f"is '{solver}', the flow's own solver; give another, or use --certify"
             raise ConfigError("--certify-with", what)
-        changed = {"rtol": flow.rtol, "atol": flow.atol, "solver": solver}
+        changed = {name: getattr(flow, name) for name in ("rtol", "atol", "atol_scales")}
+        changed["solver"] = solver
     section = config.flow.model_copy(update=changed)
     try:
         return resolve_config(config.model_copy(update={"flow": section}), resolved.base)
@@ -74,7 +77,8 @@ def certify(
     relative Frobenius distance of the final weights, and its digits. `records`: of every recorded
     series the fewest digits (by its norm at a save), when, and the median. `figures`: per figure of
     the summary both values, and `digits`, or `ratio`, the first over the second, where it is itself
-    an error.
+    an error. `none`: why no digits are claimed: atol is no small part of the weights, so that both
+    runs may take the same steps, however wrong.
     """
     other = second_opinion(resolved, solver)
     by = "tolerance" if solver is None else "solver"
@@ -83,13 +87,18 @@ def certify(
         return result
     note("certifying: the same flow once more")
     with np.errstate(all="ignore"):
+        experiment = build(other)
         summary, groups = compute(
-            other, build(other), note, meter, partial(integrate_timed, mesh=mesh_of(other))
+            other, experiment, note, meter, partial(integrate_timed, mesh=mesh_of(other))
         )
     most, tree = MOST[resolved.config.precision], as_tree(groups)
+    norms = result.records["records"].to_dataset().get("norms")
+    none = why_loose(resolved, experiment.problem, None if norms is None else norms.values)
+    most = 0 if none else most
     certificate = {
         **wanted,
         "status": summary["status"],
+        **({"none": none} if none else {}),
         "weights": _weights(result.records, tree, most),
         "records": _records(result.records, tree, most),
         "figures": _figures(result.summary, summary, most),
@@ -123,7 +132,8 @@ def _weights(one: xr.DataTree, two: xr.DataTree, most: int) -> dict[str, Any]:
     first, second = (tree["final"].to_dataset() for tree in (one, two))
     pairs = [(first[name].values.ravel(), second[name].values.ravel()) for name in first]
     flat, other = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    distance = float(np.linalg.norm(flat - other) / np.linalg.norm(other))
+    gap, size = float(np.linalg.norm(flat - other)), float(np.linalg.norm(other))
+    distance = gap / size if size > 0 else 0.0 if gap == 0 else math.inf
     return {"distance": distance, "digits": digits(flat, other, most)}
 
 

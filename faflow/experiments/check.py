@@ -1,5 +1,6 @@
 """`faflow check module:Rule`: what a rule does and keeps on small random networks."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._generator import drawing, seeded
 from ..analysis import law_rate
 from ..feedback import FEEDBACKS as DRAWS
 from ..feedback import Feedback, Form, counterparts, draw_feedback
@@ -28,6 +30,7 @@ from ..rules import AbstractLearningRule, Speed, weight_velocity
 from ..tasks import make_data
 from . import field
 from .errors import ConfigError, told
+from .imports import read_anew
 from .kept import perturbed
 from .options import check_options
 from .registries import resolve
@@ -61,7 +64,8 @@ class Claim(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One network: whether the shapes fit, whether the field is -gradient at feedback = weights.
+    """One network: whether the shapes fit and the field is `finite`, whether it is -gradient at
+    feedback = weights.
 
     `is_gradient` is None where no feedback would make backprop of it (direct feedback in nets that
     are not linear). `problem` says why nothing else could be found out: it is no fault (`fits`)
@@ -73,11 +77,12 @@ class Case(NamedTuple):
     is_gradient: bool | None
     claims: list[Claim]
     problem: str = ""
+    finite: bool = True
 
     @property
     def ok(self) -> bool:
         claimed = [claim for claim in self.claims if claim.claimed and claim.moving]
-        return self.fits and all(claim.kept for claim in claimed)
+        return self.fits and self.finite and all(claim.kept for claim in claimed)
 
 
 class Check(NamedTuple):
@@ -106,6 +111,9 @@ class Check(NamedTuple):
     @property
     def verdict(self) -> str:
         """The check in a few words."""
+        if bad := [case.net for case in self.cases if not case.finite]:
+            what = f"the velocity is not finite on {len(bad)} networks (first: {bad[0]})"
+            return f"NOT as claimed: {what}"
         if not self.measured and all(case.fits for case in self.cases):
             return "NOT checked: no network could be tried"
         if not self.measurable:
@@ -115,7 +123,8 @@ class Check(NamedTuple):
 
 def check_rule(kind: str) -> Check:
     """Check a rule by its registry name or `module:Rule`, with default options."""
-    entry = resolve("rule", "rules", kind)
+    read_anew()
+    entry = resolve("rule", "rules", kind, Path())
     options = check_options("rule", entry, {})
     try:
         rule = entry(**options)
@@ -151,7 +160,8 @@ def _problem(rule, widths: tuple[int, ...], activation: str, bias: bool) -> Flow
     rng = np.random.default_rng(0)
     data = make_data(rng.normal(size=(SAMPLES, widths[0])), rng.normal(size=(SAMPLES, widths[-1])))
     phi = ACTIVATIONS[activation]()
-    keys = jax.random.split(jax.random.key(0))
+    with drawing():
+        keys = jax.random.split(seeded(0))
     init = INITIALISATIONS["gaussian"]()
     weights = initial_network(init, keys[0], widths, phi, bias=bias, bias_scale=0.5)
     feedback = draw_feedback(DRAWS["gaussian"](), keys[1], widths, rule.form)
@@ -165,7 +175,9 @@ def _measured(name: str, problem: FlowProblem) -> Case:
     if form != "direct" or is_linear(problem.weights):
         tied = Feedback(counterparts(problem.weights, form), form)
     rates, mismatch, speed = _numbers(laws, problem, tied)
-    moving = float(speed) != 0  # nan moves, and keeps nothing
+    if not np.isfinite(speed):
+        return Case(name, True, None, [], f"velocity is not finite: {float(speed)}", finite=False)
+    moving = float(speed) != 0
     claims = [Claim(law, law in claimed, float(rates[law]), moving) for law in laws]
     return Case(name, True, None if tied is None else bool(mismatch < KEPT), claims)
 

@@ -6,7 +6,6 @@ file is one leg of the flow (`auto` may have two; a companion flow is another), 
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ..flow import begin, carry_like, conclude, go_on, row_like
+from ..flow import Underway, begin
 from ..leftovers import undone_at_the_end
-from .digest import digest
+from .digest import Digest, digest
 from .errors import ConfigError
+from .exchange import real
 from .files import LOCK, alone, replace_arrays
 from .resolve import Resolved
 from .summary import Seconds, environment
@@ -42,10 +42,12 @@ def checkpoints(
     replace: bool,
     note: Callable[[str], None],
     mesh: Mesh | None = None,
+    known: Digest | None = None,
 ) -> Iterator["Checkpoints | None"]:
     """What keeps the checkpoints of a flow whose result goes to `folder`; None if that was not
     asked for and nothing is there of an interrupted run. `replace`: those of another config or
-    faflow, and damaged ones, give way. ConfigError if there can be none."""
+    faflow, and damaged ones, give way. `known`: the run's digest, if that is known already.
+    ConfigError if there can be none."""
     if every is not None:
         _check(folder, every, mesh)
     if folder is None or mesh is not None:
@@ -56,8 +58,9 @@ def checkpoints(
         yield None
         return
     with _held(place), undone_at_the_end(partial(_remove_unless_begun, place)):
+        every = EVERY if every is None else every
         try:
-            yield Checkpoints(resolved, place, EVERY if every is None else every, replace, note)
+            yield Checkpoints(known or digest(resolved), place, every, replace, note)
         except BaseException:
             _remove_unless_begun(place)
             raise
@@ -99,7 +102,7 @@ def _remove_unless_begun(place: Path) -> None:
 
 
 def _place_of(folder: Path) -> Path:
-    folder = Path(os.path.abspath(folder))
+    folder = real(folder)
     return folder.with_name(f".{folder.name}.checkpoint")
 
 
@@ -114,124 +117,108 @@ def _check(folder: Path | None, every: float, mesh: Mesh | None) -> None:
 
 
 class Checkpoints:
-    """Runs legs of a flow save by save, as `solve_leg`, and goes on from what `place` holds of
-    them. ConfigError if that is of another config or faflow, is damaged, or can't be written."""
+    """Where the legs of a flow are kept, one file each, and what they have to share with who reads
+    them."""
 
     def __init__(
         self,
-        resolved: Resolved,
+        run: Digest,
         place: Path,
         every: float,
         replace: bool,
         note: Callable[[str], None],
     ):
-        found = {**environment(), **digest(resolved)._asdict()}
+        found = {**environment(), **run._asdict()}
         self._about = {name: found[name] for name in _FOR}
         self._place, self._every, self._replace, self._note = place, every, replace, note
         self._legs = 0
-        self.seconds = Seconds(0.0, 0.0)
 
-    def __call__(self, *flow: Any) -> Any:
-        return self._run(flow, timed=True)
-
-    def again(self, same_program: bool, *flow: Any) -> Any:
-        """Another flow, not timed."""
-        del same_program
-        return self._run(flow, timed=False)
-
-    def _run(self, flow: tuple[Any, ...], timed: bool) -> Any:
+    def leg(self, flow: tuple[Any, ...]) -> "KeptLeg":
+        """Of the next leg. `flow`: the arguments of `solve_leg`."""
         path = self._place / f"leg{self._legs}.npz"
         self._legs += 1
-        ts = flow[1]
-        clock = _Clock()
-        stored = self._read(path, flow)
-        if stored is None:
-            carry, rows = clock.run(clock.compiled(begin, *flow), *flow), []
-        else:
-            carry, rows, clock.seconds = stored
-            self._note(f"going on from t = {float(ts[len(rows) - 1]):.6g}")
-        step = clock.compiled(go_on, carry, ts[0], *flow)
-        written = time.perf_counter()
-        for target in ts[len(rows) :]:
-            carry, row = clock.run(step, carry, target, *flow)
-            rows.append(jax.tree.map(np.asarray, row))
-            if len(rows) == len(ts) or time.perf_counter() - written >= self._every:
-                self._write(path, carry, rows, clock.seconds)
-                self._note(f"checkpoint at t = {float(target):.6g}, {len(rows)} of {len(ts)} saves")
-                written = time.perf_counter()
-        whole = jax.tree.map(lambda *column: np.stack(column), *rows)
-        last = clock.compiled(conclude, carry, whole, *flow)
-        found = clock.run(last, carry, whole, *flow)
-        if timed:
-            before = self.seconds
-            self.seconds = Seconds(
-                before.compile + clock.seconds.compile, before.run + clock.seconds.run
-            )
-        return found
+        return KeptLeg(path, flow, self._about, self._every, self._replace, self._note)
 
-    def _read(self, path: Path, flow: tuple[Any, ...]) -> tuple[Any, list[Any], Seconds] | None:
-        if not path.exists():
+
+class KeptLeg:
+    """One leg on disk. ConfigError if that is of another config or faflow, is damaged, or can't be
+    written."""
+
+    def __init__(
+        self,
+        path: Path,
+        flow: tuple[Any, ...],
+        about: dict[str, Any],
+        every: float,
+        replace: bool,
+        note: Callable[[str], None],
+    ):
+        self._path, self._flow, self._about = path, flow, about
+        self._every, self._replace, self._note = every, replace, note
+        self._written = time.perf_counter()
+
+    def stored(self) -> tuple[Underway, Seconds] | None:
+        """What is there of the leg, and what it has cost; None if nothing is."""
+        if not self._path.exists():
             return None
-        like, row = carry_like(*flow), row_like(*flow)
+        like = eqx.filter_eval_shape(begin, self._flow)
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            with self._path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             meta = json.loads(arrays[_META].tobytes().decode())
             differs = [
                 what for name, what in _FOR.items() if meta["about"][name] != self._about[name]
             ]
             if not differs:
-                carry = _filled(like, [arrays[f"c{i}"] for i in range(meta["carry"])])
-                kept = [arrays[f"r{i}"] for i in range(meta["row"])]
-                rows = [_filled(row, [np.asarray(c[k]) for c in kept]) for k in range(meta["rows"])]
-                return jax.tree.map(jnp.asarray, carry), rows, Seconds(*meta["seconds"])
+                carry = [arrays[f"c{i}"] for i in range(meta["carry"])]
+                rows = [arrays[f"r{i}"] for i in range(meta["row"])]
+                carry, held = _filled((like.carry, like.held), carry)
+                rows = _filled(like.rows, [_whole(column, self._flow[1].size) for column in rows])
+                found = Underway(carry, held, rows, jnp.asarray(meta["saves"], like.saves.dtype))
+                self._note(f"going on from t = {meta['t']:.6g}")
+                return jax.tree.map(jnp.asarray, found), Seconds(*meta["seconds"])
             why = f"is of another {differs[0]}"
         except Exception as error:  # whatever is left of it
             why = f"is damaged ({type(error).__name__}: {error})"
         if not self._replace:
-            what = f"found {self._place}, which {why}; --replace begins anew, or remove it"
+            place = self._path.parent
+            what = f"found {place}, which {why}; --replace begins anew, or remove it"
             raise ConfigError("--checkpoint", what)
-        path.unlink()
+        self._path.unlink()
         return None
 
-    def _write(self, path: Path, carry: Any, rows: list[Any], seconds: Seconds) -> None:
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(carry)]
-        columns = [np.stack(column) for column in zip(*map(jax.tree.leaves, rows), strict=True)]
+    def offer(self, underway: Underway, t: Any, seconds: Seconds, over: bool) -> None:
+        """What the leg knows at time t, written if it is time for that, or if it is `over`."""
+        if not over and time.perf_counter() - self._written < self._every:
+            return
+        self._write(underway, float(t), seconds)
+        saves = f"{int(underway.saves)} of {self._flow[1].size} saves"
+        self._note(f"checkpoint at t = {float(t):.6g}, {saves}")
+        self._written = time.perf_counter()
+
+    def _write(self, underway: Underway, t: float, seconds: Seconds) -> None:
+        saves = int(underway.saves)
+        carry = [np.asarray(leaf) for leaf in jax.tree.leaves((underway.carry, underway.held))]
+        columns = [np.asarray(leaf)[:saves] for leaf in jax.tree.leaves(underway.rows)]
         meta = {
-            "about": self._about, "rows": len(rows), "carry": len(leaves), "row": len(columns),
-            "seconds": list(seconds),
+            "about": self._about, "saves": saves, "carry": len(carry), "row": len(columns),
+            "seconds": list(seconds), "t": t,
         }  # fmt: skip
-        arrays = {f"c{i}": leaf for i, leaf in enumerate(leaves)}
+        arrays = {f"c{i}": leaf for i, leaf in enumerate(carry)}
         arrays |= {f"r{i}": column for i, column in enumerate(columns)}
         arrays[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         try:
-            replace_arrays(path, arrays)
+            replace_arrays(self._path, arrays)
         except OSError as error:
-            reason = error.strerror or str(error)
-            what = f"can't be written to {self._place} ({reason}); free space, and the same command"
+            reason, place = error.strerror or str(error), self._path.parent
+            what = f"can't be written to {place} ({reason}); free space, and the same command"
             raise ConfigError("--checkpoint", f"{what} goes on from the last one") from error
 
 
-class _Clock:
-    """Compiles and runs, and knows how long each took."""
-
-    def __init__(self):
-        self.seconds = Seconds(0.0, 0.0)
-
-    def compiled(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        started = time.perf_counter()
-        jitted: Any = eqx.filter_jit(function)
-        found = jitted.lower(*arguments).compile()
-        taken = time.perf_counter() - started
-        self.seconds = self.seconds._replace(compile=self.seconds.compile + taken)
-        return found
-
-    def run(self, program: Any, *arguments: Any) -> Any:
-        started = time.perf_counter()
-        found = jax.block_until_ready(program(*arguments))
-        taken = time.perf_counter() - started
-        self.seconds = self.seconds._replace(run=self.seconds.run + taken)
-        return found
+def _whole(column: np.ndarray, saves: int) -> np.ndarray:
+    """A column with room for all saves."""
+    rest = np.zeros((saves - len(column), *column.shape[1:]), column.dtype)
+    return np.concatenate([column, rest])
 
 
 def _filled(like: Any, arrays: list[np.ndarray]) -> Any:

@@ -1,4 +1,4 @@
-"""The content hashes of a run: its config with the files it reads, the code that computes it."""
+"""The content hashes of a run: its config with what it reads, the code that computes it."""
 
 import hashlib
 from functools import cache
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .dump import config_text
 from .errors import ConfigError
+from .fingerprint import fingerprint
 from .resolve import Resolved
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -20,12 +21,14 @@ _NO_NUMBERS = (
     "interruption.py",
     "printing.py",
     "surroundings.py",
+    "verdict.py",
 )  # what only draws, judges and prints
 
 
 class Digest(NamedTuple):
     """sha256 of what is asked (`config`: resolved, without [expect], with the content of every file
-    it reads, not their paths) and of faflow's sources (`source`)."""
+    it reads, not their paths, and what code of the user's own computes) and of faflow's sources
+    (`source`)."""
 
     config: str
     source: str
@@ -35,16 +38,19 @@ def digest(resolved: Resolved) -> Digest:
     """The content hashes of a run; results with the same are the same.
 
     `flow.block` and `flow.devices` are left out: they change the order of sums, and with it what
-    rounding does, as another machine would, and that is no part of what is asked either.
+    rounding does, as another machine would, and that is no part of what is asked either. With code
+    of the user's own the experiment is built, to see what it computes.
     """
     text = config_text(resolved, paths=False, expect=False, split=False)
     found = hashlib.sha256(text.encode())
-    for key, file in sorted((resolved.files() | resolved.code()).items()):
+    for key, file in sorted(resolved.files().items()):
         try:
             found.update(key.encode() + hashlib.sha256(file.read_bytes()).digest())
         except OSError as error:
             what = f"is {file}, which can't be read ({error.strerror}); check the path"
             raise ConfigError(key, what) from None
+    if resolved.has_own_code:
+        found.update(fingerprint(resolved))
     return Digest(found.hexdigest(), sources())
 
 

@@ -49,7 +49,7 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
         "schema": 1,
         "name": resolved.config.name,
         "rule": resolved.rule.kind,
-        "widths": list(resolved.config.network.widths),
+        "widths": list(resolved.widths),
         "activation": resolved.activation.kind,
         "weights": weights,
         "state": found.state,
@@ -74,6 +74,8 @@ def _report(found: Discovery, degree: int) -> dict[str, Any]:
     report: dict[str, Any] = {
         "status": "undecided" if found.independent is None else "decided",
         "independent_laws": found.independent,
+        "states": f"inside one orthant of sign({found.signs})" if found.signs else "all",
+        "independent_laws_for_all_states": found.everywhere,
         "explained": found.explained,
         "unexplained": found.unexplained,
         "ranks": [[rank.rank for rank in orbit.ranks] for orbit in found.orbits],
@@ -83,6 +85,7 @@ def _report(found: Discovery, degree: int) -> dict[str, Any]:
             {
                 "name": law.name,
                 "kept": law.kept,
+                "for_all_states": law.everywhere,
                 "share_along_orbit": law.share,
                 "independent": law.independent,
                 "found": law.found,
@@ -109,7 +112,11 @@ def law_lines(report: dict[str, Any]) -> list[str]:
     what = "directions" if size == report["weights"] else "directions of the rule's state"
     lines = [_count_line(report, what)]
     for law in known:
-        verdict = "kept" if law["kept"] else f"NOT kept ({law['share_along_orbit']:.2g})"
+        verdict = (
+            _kept(law, report["states"])
+            if law["kept"]
+            else f"NOT kept ({law['share_along_orbit']:.2g})"
+        )
         extra = {True: "; found as a polynomial", False: "; NOT found", None: ""}[law["found"]]
         lines.append(f"  {law['name']}: {law['independent']} independent, {verdict}{extra}")
     if not known:
@@ -124,6 +131,12 @@ def law_lines(report: dict[str, Any]) -> list[str]:
     return [*lines, *(f"  {entry['law']}" for entry in search["laws"])]
 
 
+def _kept(law: dict[str, Any], states: str) -> str:
+    if states == "all":
+        return "kept"
+    return "kept for all states" if law["for_all_states"] else f"kept {states} only"
+
+
 def _count_line(report: dict[str, Any], what: str) -> str:
     ranks = " and ".join(" -> ".join(map(str, ranks)) for ranks in report["ranks"])
     gap = f"fields and their flows span {ranks} directions, gap {report['rank_gap']:.1e}"
@@ -131,8 +144,13 @@ def _count_line(report: dict[str, Any], what: str) -> str:
         gap += ", and longer chains of flows may add more"
     if report["independent_laws"] is None:
         return f"UNDECIDED how many of {report['state']} {what} are conserved: {gap}"
+    where = ""
+    if report["states"] != "all":
+        count = report["independent_laws_for_all_states"]
+        where = f" {report['states']}, {'UNDECIDED how many' if count is None else count} of them "
+        where += "for all states"
     return (
         f"{report['independent_laws']} of {report['state']} {what} are conserved over all data "
-        f"and losses; the rule's laws explain {report['explained']}; "
+        f"and losses{where}; the rule's laws explain {report['explained']}; "
         f"{report['unexplained']} unexplained ({gap})"
     )

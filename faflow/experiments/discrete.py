@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,10 +21,13 @@ from .lazily import xr
 from .observe import WeightsNow
 from .resolve import Resolved
 
+MANY_STEPS = 10**6  # that are told beforehand: seconds, and more for large nets
+MOST_STEPS = 10**9  # of some microseconds each, at the least: hours
+
 
 class Twin(NamedTuple):
     """One eta: the discrete run, and (saves,) the relative distance of its weights to the flow's;
-    nan where either was no number or had ended."""
+    nan where either was no number or had ended, inf from zero weights."""
 
     eta: float
     solution: TwinSolution
@@ -38,20 +42,31 @@ def etas(resolved: Resolved) -> tuple[float, ...]:
     return tuple(sorted(set(section.eta), reverse=True))
 
 
-def check_discrete(resolved: Resolved, experiment: Experiment) -> None:
-    """ConfigError if the steps or the mini-batches can't be taken."""
+def count_steps(resolved: Resolved) -> int:
+    """All steps of all etas."""
+    return sum(math.ceil(resolved.flow.t1 / eta) for eta in etas(resolved))
+
+
+def check_discrete(resolved: Resolved, experiment: Experiment) -> str:
+    """How many steps it will be, if these are many. ConfigError if the steps or the mini-batches
+    can't be taken."""
     section, samples = resolved.config.discrete, experiment.problem.data.inputs.shape[0]
     if section is None:
-        return
+        return ""
     if max(etas(resolved)) > resolved.flow.t1:
         what = f"is {max(etas(resolved))}; it must be at most flow.t1 = {resolved.flow.t1}"
         raise ConfigError("discrete.eta", what)
+    steps, t1 = count_steps(resolved), resolved.flow.t1
+    if steps > MOST_STEPS:
+        what = f"is {min(etas(resolved))}, which makes {steps:.3g} steps up to flow.t1 = {t1}, of"
+        raise ConfigError("discrete.eta", f"{what} {MOST_STEPS:.0e} at most; raise it or lower t1")
     if section.batch is not None and section.batch > samples:
         what = f"is {section.batch}, but there are {samples} samples; lower it"
         raise ConfigError("discrete.batch", what)
     if section.batch is not None and isinstance(experiment.problem.rule, FAStar):
         what = f"is {section.batch}, but fa-star solves for its read-out on all samples; remove it"
         raise ConfigError("discrete.batch", what)
+    return f"the discrete rule will take {steps} steps" if steps > MANY_STEPS else ""
 
 
 def run_twins(
@@ -79,7 +94,8 @@ def run_twins(
 def _distance(twin: TwinSolution, solution: FlowSolution) -> np.ndarray:
     ours, theirs = (_flat(records[TWIN]) for records in (twin.records, solution.records))
     with np.errstate(all="ignore"):
-        relative = np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
+        apart = np.linalg.norm(ours - theirs, axis=1)
+        relative = np.where(apart == 0, 0.0, apart / np.linalg.norm(theirs, axis=1))
     both = np.asarray(twin.reached) & np.asarray(solution.reached)
     return np.where(both, relative, np.nan)
 
@@ -130,17 +146,25 @@ def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, flo
     scales = jax.tree.leaves(law.scale(problem.weights, problem.feedback, problem.data))
     found = [np.asarray(leaf)[reached] for leaf in jax.tree.leaves(twin.laws[name])]
     sizes = [
-        max(float(np.max(np.abs(scale))), float(np.max(np.abs(values))))
+        float(np.maximum(np.max(np.abs(scale)), np.max(np.abs(values))))
         for scale, values in zip(scales, found, strict=True)
     ]
 
     def worst(against: list[np.ndarray]) -> float:
         misses = map(lambda values, told: np.max(np.abs(values - told)), found, against)
-        return max(float(miss) / size for miss, size in zip(misses, sizes, strict=True))
+        shares = [_share(float(miss), size) for miss, size in zip(misses, sizes, strict=True)]
+        return float(np.max(shares))
 
     told = [np.asarray(leaf)[reached] for leaf in jax.tree.leaves(twin.predicted.get(name, []))]
     moved = worst([values[:1] for values in found])
     return {"relative_change": moved, "identity": worst(told) if told else None}
+
+
+def _share(part: float, whole: float) -> float:
+    """part / whole, 0 where there is no part: a law of zero weights has no scale."""
+    if part == 0:
+        return 0.0
+    return part / whole if whole > 0 else math.inf
 
 
 def discrete_group(

@@ -1,12 +1,13 @@
 """A resolved config as TOML: every default written out, ready to be run again."""
 
-import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from .places import moved, placeless
 from .resolve import Choice, Resolved
 
 _OUTSIDE = (
@@ -26,7 +27,7 @@ def config_text(
 ) -> str:
     """TOML of a resolved config.
 
-    `into`: the folder it will lie in, which `file` options are then relative to; `paths` = False
+    `into`: the folder it will lie in, which files and code are then relative to; `paths` = False
     leaves them out (their content counts, not their place), `expect` = False the bounds, `split` =
     False how sums over samples are split over blocks and devices.
     """
@@ -36,12 +37,10 @@ def config_text(
     if not split:
         for key in ("block", "devices"):
             table["flow"].pop(key, None)
-    for section in ("task", "init", "feedback"):
-        file = table[section].get("file")
-        if isinstance(file, str) and not paths:
-            table[section]["file"] = ""
-        elif isinstance(file, str) and into is not None:
-            table[section]["file"] = os.path.relpath(resolved.base / file, into)
+    if not paths:
+        table = placeless(table)
+    elif into is not None:
+        table = moved(table, resolved.base, into)
     if provenance:
         table["provenance"] = dict(provenance)
     return tomli_w.dumps(table)
@@ -63,8 +62,9 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
         table["discrete"] = config.discrete.model_dump()
     if config.simulate is not None:
         table["simulate"] = config.simulate.model_dump()
-    observe = config.observe.model_dump() | {"names": resolved.names}
-    table["observe"] = observe
+    table["observe"] = config.observe.model_dump()
+    if not resolved.unread:
+        table["observe"]["names"] = resolved.names
     if config.expect:
         table["expect"] = dict(config.bounds)
     ordered = {k: v for k, v in table.items() if k not in _OUTSIDE}
@@ -92,3 +92,21 @@ def _toml(value: Any) -> Any:
         items = {key: _toml(item) for key, item in value.items() if item is not None}
         return {key: item for key, item in items.items() if item != {}}
     return [_toml(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def without_folders(text: str) -> str:
+    """The TOML of a config with names in place of paths out of its folder, as a page for others
+    has it; the same text if there are none."""
+    table = tomllib.loads(text)
+    named = _named(table)
+    return text if named == table else tomli_w.dumps(named)
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _named(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_named(item) for item in value]
+    if isinstance(value, str) and (os.path.isabs(value) or ".." in value.split("/")):
+        return os.path.basename(value)
+    return value

@@ -1,7 +1,8 @@
 """Bad input: one line that names the key, the value and the remedy."""
 
-import difflib
 from collections.abc import Iterable
+
+from .._names import closest
 
 _FEW = 20
 _SHOWN = 80
@@ -31,7 +32,7 @@ def told(error: BaseException) -> str:
 def nearest(name: str, names: Iterable[str]) -> str:
     """The remedy for a wrong name: the nearest valid one, and all of them if they are few."""
     valid = list(dict.fromkeys(names))
-    close = difflib.get_close_matches(str(name), valid, n=1)
-    guess = f"did you mean '{close[0]}'?" if close else ""
+    close = closest(str(name), valid)
+    guess = "" if close is None else f"did you mean '{close}'?"
     listing = f"valid: {', '.join(valid)}" if 0 < len(valid) <= _FEW else ""
     return " ".join(part for part in (guess, listing) if part) or "remove it"

@@ -12,30 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..leftovers import in_one_piece, undone_at_the_end
+from ..leftovers import undone_at_the_end
 from .errors import ConfigError
 
 LOCK, TEMPORARY = ".lock", ".tmp"
 _TAKEN = {errno.EAGAIN, errno.EACCES}  # how a system says that another process has the lock
 
 
-def is_empty(folder: Path) -> bool:
-    """Whether it is a folder with nothing in it, not even hidden."""
-    try:
-        return folder.is_dir() and not any(folder.iterdir())
-    except OSError:
-        return False
-
-
 @contextmanager
-def temporary_sibling(folder: Path) -> Iterator[Path]:
-    """A new hidden folder on the same disk, so that it can be renamed; gone afterwards."""
-    temporary = _beside(folder)
-    remove = partial(shutil.rmtree, temporary, ignore_errors=True)
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A new folder, gone afterwards."""
+    remove = partial(shutil.rmtree, path, ignore_errors=True)
     with undone_at_the_end(remove):
         try:
-            temporary.mkdir()
-            yield temporary
+            path.mkdir()
+            yield path
         finally:
             remove()
 
@@ -58,7 +49,7 @@ def whole_or_absent(folder: Path) -> Iterator[None]:
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
     """A name beside a file, for what is to replace it; what is left there is gone afterwards."""
-    temporary = _beside(path)
+    temporary = beside(path)
     remove = partial(temporary.unlink, missing_ok=True)
     with undone_at_the_end(remove):
         try:
@@ -67,16 +58,17 @@ def _temporary_file(path: Path) -> Iterator[Path]:
             remove()
 
 
-def remove_temporaries(folder: Path) -> None:
-    """What processes that were killed had begun to write into a folder."""
-    for path in folder.glob(f".*{TEMPORARY}"):
+def remove_temporaries(folder: Path, of: str) -> None:
+    """What processes that were killed had begun to write into a folder, to be files called `of`."""
+    for path in folder.glob(f".{of}.*{TEMPORARY}"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """A hidden name on the same disk, for what is to be renamed."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
 
 
@@ -106,6 +98,15 @@ def replace_bytes(path: Path, content: bytes | memoryview) -> None:
         write_bytes(temporary, content)
         os.replace(temporary, path)
         sync(path.parent)
+
+
+def try_replacing(path: Path) -> None:
+    """OSError if no file could be put there; leaves nothing behind."""
+    temporary = beside(path)
+    try:
+        temporary.touch(exist_ok=False)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def replace_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -150,29 +151,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
-    """Rename, which fails if another run put a result there meanwhile."""
-    with in_one_piece():
-        _put_in_place(temporary, folder, replace)
-
-
-def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
-    if not replace or not folder.is_dir() or is_empty(folder):
-        try:
-            os.rename(temporary, folder)
-        except OSError as error:
-            if folder.exists():
-                what = f"is {folder}, which another run has just written; use --out or --replace"
-                raise ConfigError("--out", what) from error
-            raise
-        return
-    with temporary_sibling(folder) as aside:
-        old = aside / "old"
-        try:
-            os.rename(folder, old)
-            os.rename(temporary, folder)
-        finally:  # the first may have succeeded alone, also where Ctrl-C came between them
-            if old.exists() and not folder.exists():
-                os.rename(old, folder)

@@ -1,8 +1,10 @@
 """Initial weights and feedback from the user's own `.npz` file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,9 @@ import numpy as np
 from .._types import Array
 from ..feedback import Feedback, Form, feedback_shapes
 from ..networks import MLP, AbstractActivation
+from ..tasks import load_npz, unknown_arrays
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,17 @@ class FeedbackFromFile:
     """F2..FL, or D1..D(L-1) for direct feedback, from `file`, an .npz relative to the config."""
 
     file: str
+
+
+def from_file(file: Path, pick: Callable[[Mapping[str, np.ndarray]], Given]) -> Given:
+    """What is picked from a file's arrays. ValueError, with names that may have been meant."""
+    arrays = load_npz(file)
+    try:
+        return pick(arrays)
+    except ValueError as error:
+        near = {name: known for name, known in unknown_arrays(file).items() if known}
+        meant = [f"is {name} meant for {known}?" for name, known in near.items()]
+        raise ValueError("; ".join([f"File {file} {error}", *meant])) from None
 
 
 def given_network(

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._generator import drawing, seeded
 from .._types import Outputs
 from ..flow import FlowProblem
 from ..rules import (
@@ -55,7 +56,8 @@ def _gaps(problem: FlowProblem):
     rule, weights, feedback, data = _parts(problem)
     state = rule.init(weights, feedback, data)
     error = data.error(data.outputs(weights))
-    one, two = (jax.random.normal(jax.random.key(seed), error.shape) for seed in (1, 2))
+    with drawing():
+        one, two = (jax.random.normal(seeded(seed), error.shape) for seed in (1, 2))
 
     def field(heard: Outputs):
         return weight_velocity(rule, weights, feedback, with_error(data, heard), state)[0]

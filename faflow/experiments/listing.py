@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .._generator import seeded
 from ..networks import ACTIVATIONS
 from ..networks import INITIALISATIONS as DRAWN
 from ..networks.initialise import initial_network
@@ -81,9 +82,7 @@ def _kept(rule: Any) -> str:
 
 
 def _no_key() -> Any:
-    import jax
-
-    return jax.random.key(0)
+    return seeded(0)
 
 
 def _solvers() -> list[dict[str, str]]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
+import numpy as np
 import pydantic
 
 from ..shipped import is_name, name_of, shipped_configs
@@ -28,7 +30,7 @@ def locate(given: str | os.PathLike[str]) -> Path:
 
     ConfigError if it can only be a name, and is none.
     """
-    name = os.fspath(given)
+    name = os.path.expanduser(os.fspath(given))
     if not is_name(name) or (os.path.exists(name) and not os.path.isdir(name)):
         return Path(name)
     shipped = shipped_configs()
@@ -111,6 +113,7 @@ Section = TypeVar("Section", bound=AbstractSection)
 
 
 def _validated(model: type[Section], given: Table, loc: tuple[str, ...]) -> Section:
+    given = _as_toml(given)
     _check_leaves(given, loc)
     try:
         return model.model_validate_json(json.dumps(given), strict=True)
@@ -151,6 +154,17 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
     except RecursionError:
         what = f"is {shown(text)}, whose value is nested too deeply; flatten it"
         raise ConfigError("--set", what) from None
+
+
+def _as_toml(value: Any) -> Any:
+    """What Python has for TOML's values: paths are text, numpy's numbers and arrays are lists."""
+    if isinstance(value, Mapping):
+        return {key: _as_toml(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_toml(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.tolist() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
 
 
 def _check_leaves(value: Any, parts: tuple[str, ...] = ()) -> None:

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ..flow import PREPARING, Memory, estimate, machine, room
+from ..flow import PREPARING, RECORDED, Memory, estimate, machine, room, saves_that_fit
 from ..rules import sums_over_samples
 from .build import Experiment
+from .discrete import etas
 from .errors import ConfigError
 from .resolve import Resolved
 
@@ -24,10 +25,12 @@ def check_memory(resolved: Resolved, experiment: Experiment, mesh: Mesh | None) 
         experiment.problem, len(experiment.ts), experiment.observables, experiment.numerics,
         devices, processes,
     )  # fmt: skip
+    if beside := _beside(resolved, experiment):
+        found = found._replace(records=found.records + beside * len(experiment.ts))
     parts = {name: size for name, size in found._asdict().items() if size >= SMALL / 10}
     listed = ", ".join(f"{name} {_gigabytes(size)}" for name, size in parts.items())
     if found.total > room():
-        key, remedy = _remedy(resolved, found)
+        key, remedy = _remedy(resolved, experiment, found)
         what = f"needs {_gigabytes(found.total)} of memory ({listed})"
         raise ConfigError(key, f"{what}, and there are {_gigabytes(room())}; {remedy}")
     if found.total < SMALL:
@@ -37,7 +40,7 @@ def check_memory(resolved: Resolved, experiment: Experiment, mesh: Mesh | None) 
 
 def check_data(resolved: Resolved) -> None:
     """ConfigError if the data alone won't fit, before they are drawn, where the config tells."""
-    samples, widths = resolved.task.options.get("samples"), resolved.config.network.widths
+    samples, widths = resolved.task.options.get("samples"), resolved.widths
     if not isinstance(samples, int):
         return
     number = np.dtype(resolved.config.precision).itemsize
@@ -47,14 +50,30 @@ def check_data(resolved: Resolved) -> None:
         raise ConfigError("task.samples", f"{what}, and there are {_gigabytes(there)}; lower it")
 
 
-def _remedy(resolved: Resolved, found: Memory) -> tuple[str, str]:
+def _beside(resolved: Resolved, experiment: Experiment) -> int:
+    """Bytes per save of what is recorded beside the flow: weights of discrete twins, once more
+    while they are compared, and losses of simulations."""
+    number, config = np.dtype(resolved.config.precision).itemsize, resolved.config
+    found = 0
+    if config.discrete is not None:
+        weights = sum(leaf.size for leaf in jax.tree.leaves(experiment.problem.weights))
+        found += (len(etas(resolved)) * RECORDED + 2) * weights * number
+    if config.simulate is not None:
+        found += RECORDED * config.simulate.seeds * number
+    return found
+
+
+def _remedy(resolved: Resolved, experiment: Experiment, found: Memory) -> tuple[str, str]:
     largest = max(found._asdict().items(), key=lambda item: item[1])[0]
+    saves = len(experiment.ts)
+    if largest in ("records", "counters") and (fit := saves_that_fit(found, saves, room())) > 1:
+        return "flow.saves", f"{fit} saves would do, or observe less"
     if largest == "activations" and sums_over_samples(resolved.rule.entry):
         held = resolved.flow.block
         at_most = "say 1000" if held is None else f"below {held}"
         return "flow.block", f"take fewer samples at once ({at_most})"
     keys = {
-        "records": ("flow.saves", "lower it, or observe less"),
+        "records": ("observe.names", "observe less"),
         "state": ("network.widths", "lower it, or use a solver of fewer stages (heun)"),
         "jacobian": ("flow.solver", "use bdf-krylov, which stores no matrix"),
     }

@@ -37,6 +37,8 @@ from .kernels import kernel_observable
 
 Observed = dict[str, AbstractObservable]
 
+FITTED = "fitted-exponent"
+
 
 class Entry(NamedTuple):
     """What a name records, in a sentence, and how to make it; `build` raises ValueError."""
@@ -65,12 +67,17 @@ def named_arrays(weights, feedback: Feedback) -> dict[str, Any]:
     return found | {f"{letter}{i}": array for i, array in enumerate(feedback.matrices, start=first)}
 
 
-def default_names(form: str, layers: int) -> tuple[str, ...]:
-    """What is observed where a config doesn't say."""
+def default_names(rule: Any, layers: int, loss: str) -> tuple[str, ...]:
+    """What is observed where a config doesn't say: what there is of this rule, network and loss,
+    and compiles to little."""
     names = ("loss", "residual", "norms")
     if layers > 1:
         names = (*names, "laws")
-    return (*names, "alignment") if layers > 1 and form != "none" else names
+    if layers > 1 and rule.form != "none":
+        names = (*names, "alignment")
+    if issubclass(rule, AbstractPopulationRule):
+        return (*names, "population-loss")  # it does not fit these samples
+    return (*names, FITTED) if loss == "squared" else names
 
 
 def feedback_moves(problem: FlowProblem) -> bool:
@@ -115,6 +122,10 @@ def _population(make: Callable[..., AbstractObservable]):
         return {name: make(rule.known())} if isinstance(rule, AbstractPopulationRule) else {}
 
     return build
+
+
+def _fitted(name: str, problem: FlowProblem) -> Observed:
+    return {"residual": Residual()}
 
 
 def _exponent(name: str, problem: FlowProblem) -> Observed:
@@ -165,7 +176,8 @@ OBSERVABLES: dict[str, Entry] = {
     ),
     "overlaps": Entry("covariance of the fields (population rules)", _population(Overlaps)),
     "speed": Entry("||dW/dt||", _speed),
-    "exponent": Entry("-d/dt log ||e||, and its late value fitted", _exponent),
+    FITTED: Entry("the late value of -d/dt log ||e||, fitted to the residual", _fitted),
+    "exponent": Entry("that, at every save too, and its late value predicted", _exponent),
     "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _kernel),
     "kinks": Entry("sign changes of pre-activations (kinked phi)", lambda name, problem: {}),
 }

@@ -35,8 +35,9 @@ class Option(NamedTuple):
 
 def options_of(entry: Callable[..., Any]) -> dict[str, Option]:
     """The options of a registry entry by name."""
-    found = _fields(entry) if dataclasses.is_dataclass(entry) else _parameters(entry)
-    return {name: option for name, option in found.items() if name not in FACTS | _SUPPLIED}
+    of_class = dataclasses.is_dataclass(entry)
+    found, rest = (_fields(entry), FACTS) if of_class else (_parameters(entry), frozenset())
+    return {name: option for name, option in found.items() if name not in rest | _SUPPLIED}
 
 
 def _fields(entry: Any) -> dict[str, Option]:

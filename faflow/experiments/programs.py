@@ -1,39 +1,56 @@
-"""JAX as a config wants it, with compiled programs kept on disk from one process to the next."""
+"""JAX as a config wants it, and in words what is wrong with the compiled programs on disk."""
 
-import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import jax
+
+from ..flow import keeps_its_own, kept_programs, program_folder
+
+_TROUBLE = r"Error (reading|writing) persistent compilation cache"  # how JAX's words about it begin
 
 
 @contextmanager
 def in_precision(precision: str) -> Iterator[None]:
     """JAX in float64 or float32 for as long as one config runs, compiled programs kept on disk."""
-    wanted = {"jax_enable_x64": precision == "float64"}
-    folder = _programs()
-    if getattr(jax.config, "jax_compilation_cache_dir", None) is None and folder is not None:
-        wanted |= {
-            "jax_compilation_cache_dir": str(folder),
-            "jax_persistent_cache_min_compile_time_secs": 0.02,
-        }
-    before = {name: getattr(jax.config, name) for name in wanted}
-    for name, value in wanted.items():
-        jax.config.update(name, value)
+    before = jax.config.read("jax_enable_x64")
+    jax.config.update("jax_enable_x64", precision == "float64")
     try:
-        yield
+        with kept_programs():
+            yield
     finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
+        jax.config.update("jax_enable_x64", before)
 
 
-def _programs() -> Path | None:
-    """The folder of compiled programs, where JAX finds its own by their content; None if there can
-    be none. JAX_COMPILATION_CACHE_DIR names another, JAX_ENABLE_COMPILATION_CACHE=false none."""
+@contextmanager
+def telling_programs(tell: Callable[[str], None]) -> Iterator[None]:
+    """Compiled programs kept on disk; one sentence for `tell` where that can't be done. Nothing
+    else depends on it: what can't be read is compiled, what can't be written is not kept."""
+    said: list[str] = []
+
+    def say(why: str) -> None:
+        if not said:
+            said.append(why)
+            tell(f"compiled programs are not kept, or not found again: {why}")
+
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "faflow"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: there is no home directory
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+        if not keeps_its_own():
+            program_folder()
+    except (OSError, RuntimeError) as error:
+        say(str(error))
+    with kept_programs(), warnings.catch_warnings():
+        warnings.filterwarnings("always", message=_TROUBLE)
+        show = warnings.showwarning
+
+        def heard(message: Any, *about: Any, **more: Any) -> None:
+            text = " ".join(str(message).split())
+            if text.startswith(("Error reading persistent", "Error writing persistent")):
+                folder = jax.config.read("jax_compilation_cache_dir")
+                say(f"{text.rpartition(': ')[2]}; remove {folder}, or free space there")
+            else:
+                show(message, *about, **more)
+
+        warnings.showwarning = heard
+        yield

@@ -7,16 +7,18 @@ from typing import Any
 import diffrax
 import numpy as np
 
-from ..population import AbstractPopulationRule
 from ..solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from .blame import blaming
 from .choice import Choice
+from .data import draw_task
 from .errors import ConfigError, nearest, shown
 from .kinks import DEFAULTS, Method, method_of, tables_of
 from .observe import OBSERVABLES, default_names
 from .options import check_options
-from .registries import MODIFIERS, resolve, source_file
+from .places import located
+from .registries import MODIFIERS, resolve
 from .schema import AbstractKindSection, ActivationSection, Config, FlowSection, ModifierSection
+from .sizes import settle
 
 SINGLE = 1e-4  # relative tolerance in float32
 # The smallest relative tolerance that rounding leaves any meaning.
@@ -41,11 +43,12 @@ class Resolved:
     flow: FlowSection
     names: tuple[str, ...]
     method: Method
+    unread: tuple[str, ...] = ()
 
     @property
     def suspects(self) -> dict[str, Choice]:
         """What may come from outside faflow, by the key that names it."""
-        entry = resolve("flow.solver", "solvers", self.flow.solver)
+        entry = resolve("flow.solver", "solvers", self.flow.solver, self.base)
         return {
             "network.activation": self.activation,
             "init.kind": self.init,
@@ -57,40 +60,45 @@ class Resolved:
             "flow.solver": Choice(self.flow.solver, entry, {}),
         }
 
+    @property
+    def has_own_code(self) -> bool:
+        """Whether a kind comes from outside faflow."""
+        return any(choice.foreign for choice in self.suspects.values())
+
+    def widths(self) -> tuple[int, ...]:
+        """The network's, as whole numbers."""
+        return tuple(width for width in self.config.network.widths if isinstance(width, int))
+
     def files(self) -> dict[str, Path]:
         """The data files that the config reads, by dotted key."""
         sections = {"task": self.task, "init": self.init, "feedback": self.feedback}
         return {
-            f"{name}.file": self.base / choice.options["file"]
+            f"{name}.file": located(self.base, choice.options["file"])
             for name, choice in sections.items()
             if isinstance(choice.options.get("file"), str)
         }
 
-    def code(self) -> dict[str, Path]:
-        """The source files of kinds that come from outside faflow, by the key that names them."""
-        chosen = {key: choice for key, choice in self.suspects.items() if choice.foreign}
-        found = {key: source_file(choice.entry) for key, choice in chosen.items()}
-        return {name: file for name, file in found.items() if file is not None}
-
 
 def resolve_config(config: Config, base: Path) -> Resolved:
     """Look up every kind, validate its options, fill in the defaults. ConfigError if it can't."""
-    activation = _choose("network.activation", _activation_section(config))
-    rule = _choose("rule", config.rule)
-    modifiers = tuple(_modifier(i, table) for i, table in enumerate(config.rule.modifiers))
+    entry = resolve("task.kind", "tasks", config.task.kind, base)
+    config = settle(config, entry, lambda: _drawn_sizes(config, base))
+    activation = _choose("network.activation", _activation_section(config), base)
+    rule = _choose("rule", config.rule, base)
+    modifiers = tuple(_modifier(i, table, base) for i, table in enumerate(config.rule.modifiers))
     phi = make("network.activation", activation)
     method = method_of(config, phi, modifiers[-1].entry if modifiers else rule.entry)
     resolved = Resolved(
         config=config,
         base=base,
         activation=activation,
-        init=_choose("init", config.init),
-        task=_choose("task", config.task),
+        init=_choose("init", config.init, base),
+        task=_choose("task", config.task, base),
         rule=rule,
         modifiers=modifiers,
-        feedback=_choose("feedback", config.feedback),
-        loss=Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss), {}),
-        flow=_resolve_flow(config, method),
+        feedback=_choose("feedback", config.feedback, base),
+        loss=_loss(config, base),
+        flow=_resolve_flow(config, method, base),
         names=_observed(config, rule),
         method=method,
     )
@@ -99,6 +107,50 @@ def resolve_config(config: Config, base: Path) -> Resolved:
     if config.network.seed is not None and config.network.kind != "gated":
         raise ConfigError("network.seed", "needs network.kind = 'gated'; remove it or change that")
     return resolved
+
+
+def unread_config(config: Config, base: Path) -> Resolved:
+    """The same, to be shown, without running code: kinds of the user's own (`unread`) stand as they
+    are, and what depends on them (the solver, its tolerance, what is recorded) as the config gives
+    it. A config without any is resolved."""
+    unread = tuple(kind for kind in _kinds(config) if ":" in kind)
+    if not unread:
+        return resolve_config(config, base)
+    read = lambda path, section: (  # noqa: E731
+        Choice(section.kind, None, section.options)
+        if ":" in section.kind
+        else _choose(path, section, base)
+    )
+    modifiers = [_modifier_section(i, table) for i, table in enumerate(config.rule.modifiers)]
+    return Resolved(
+        config=config,
+        base=base,
+        activation=read("network.activation", _activation_section(config)),
+        init=read("init", config.init),
+        task=read("task", config.task),
+        rule=read("rule", config.rule),
+        modifiers=tuple(read(f"rule.modifiers.{i}", one) for i, one in enumerate(modifiers)),
+        feedback=read("feedback", config.feedback),
+        loss=Choice(config.task.loss, None, {}),
+        flow=config.flow,
+        names=config.observe.names or (),
+        method="none",
+        unread=unread,
+    )
+
+
+def _kinds(config: Config) -> list[str]:
+    sections = [config.init, config.task, config.rule, config.feedback, _activation_section(config)]
+    modifiers = [str(table.get("kind", "")) for table in config.rule.modifiers]
+    return [*(s.kind for s in sections), *modifiers, config.task.loss, config.flow.solver]
+
+
+def _drawn_sizes(config: Config, base: Path) -> tuple[int, int]:
+    """Inputs and outputs of data that have to be looked at."""
+    choice, loss = _choose("task", config.task, base), _loss(config, base)
+    suspects = {"task.kind": choice, "task.loss": loss}
+    data = draw_task(config, choice, make("task.loss", loss), base, suspects).data
+    return data.inputs.shape[1], data.targets.shape[1]
 
 
 def _check_richness(resolved: Resolved) -> None:
@@ -138,29 +190,34 @@ def _activation_section(config: Config) -> ActivationSection:
     return ActivationSection(**table)
 
 
-def _choose(path: str, section: AbstractKindSection) -> Choice:
+def _loss(config: Config, base: Path) -> Choice:
+    return Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss, base), {})
+
+
+def _choose(path: str, section: AbstractKindSection, base: Path) -> Choice:
     inline = isinstance(section, ActivationSection)
     where = path if inline else f"{path}.kind"
-    entry = resolve(where, section.registry, section.kind)
+    entry = resolve(where, section.registry, section.kind, base)
     own = list(type(section).model_fields)
     return Choice(section.kind, entry, check_options(path, entry, section.options, own))
 
 
-def _modifier(index: int, table: dict[str, Any]) -> Choice:
-    path = f"rule.modifiers.{index}"
+def _modifier(index: int, table: dict[str, Any], base: Path) -> Choice:
+    return _choose(f"rule.modifiers.{index}", _modifier_section(index, table), base)
+
+
+def _modifier_section(index: int, table: dict[str, Any]) -> ModifierSection:
     kind = table.get("kind")
     if not isinstance(kind, str):
         what = f"is {shown(kind)}" if "kind" in table else "is missing"
-        raise ConfigError(f"{path}.kind", f"{what}; {nearest('', MODIFIERS)}")
-    return _choose(path, ModifierSection(**table))
+        raise ConfigError(f"rule.modifiers.{index}.kind", f"{what}; {nearest('', MODIFIERS)}")
+    return ModifierSection(**table)
 
 
 def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     names = config.observe.names
     if names is None:
-        names = default_names(rule.entry.form, len(config.network.widths) - 1)
-        if issubclass(rule.entry, AbstractPopulationRule):
-            names = (*names, "population-loss")
+        names = default_names(rule.entry, len(config.network.widths) - 1, config.task.loss)
     for index, name in enumerate(names):
         if name not in OBSERVABLES:
             raise ConfigError(
@@ -173,7 +230,7 @@ def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _resolve_flow(config: Config, method: Method) -> FlowSection:
+def _resolve_flow(config: Config, method: Method, base: Path) -> FlowSection:
     flow, defaults = config.flow, DEFAULTS[method]
     solver = defaults.solver if flow.solver == "auto" else flow.solver
     if solver == "auto" and (flow.step is not None or flow.project):
@@ -182,10 +239,12 @@ def _resolve_flow(config: Config, method: Method) -> FlowSection:
     if rtol is None:
         rtol = SINGLE if config.precision == "float32" else defaults.rtol
     atol = float(f"{rtol / 100:g}") if flow.atol is None else flow.atol
+    scales = flow.atol is None if flow.atol_scales is None else flow.atol_scales
     chosen = {"rtol": rtol, "atol": atol, "solver": solver, "first": _first_save(flow)}
+    chosen["atol_scales"] = scales
     flow = flow.model_copy(update=chosen | tables_of(flow, method))
     _check_tolerance(config.precision, flow)
-    _check_solver(flow)
+    _check_solver(flow, base)
     save_times(flow, config.precision)
     return flow
 
@@ -209,8 +268,8 @@ def _check_tolerance(precision: str, flow: FlowSection) -> None:
         raise ConfigError("flow.rtol", what)
 
 
-def _check_solver(flow: FlowSection) -> None:
-    entry = resolve("flow.solver", "solvers", flow.solver)
+def _check_solver(flow: FlowSection, base: Path) -> None:
+    entry = resolve("flow.solver", "solvers", flow.solver, base)
     own = flow.solver not in SOLVERS
     fixed = flow.solver in FIXED_STEP_ONLY
     if own and not issubclass(entry, diffrax.AbstractAdaptiveSolver):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import diffrax
-import equinox as eqx
 import jax
 import numpy as np
 from jax.sharding import Mesh
@@ -20,40 +18,40 @@ from ..flow import (
     SKETCH,
     FlowSolution,
     KinkError,
-    at_home,
+    Meter,
     beside,
     check_times,
     choose_on_the_way,
     companion,
     compare_flows,
-    everywhere,
     is_automatic,
-    solve_leg,
-    spread,
-    the_same_everywhere,
 )
 from . import load, processes, store, tables
 from .blame import blaming
 from .build import Experiment, build
 from .checkpoint import Checkpoints, checkpoints, discard
-from .digest import digest
-from .discrete import check_discrete, run_twins
+from .digest import Digest, digest
+from .discrete import check_discrete, count_steps, run_twins
 from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
 from .groups import Group, as_tree
+from .imports import read_anew
 from .large import mesh_of
 from .lazily import xr
+from .legs import Legs
 from .memory import check_data, check_memory
 from .polished import polish_end
-from .resolve import Resolved, resolve_config
+from .programs import telling_programs
+from .resolve import Resolved, resolve_config, unread_config
 from .simulate import check_simulation, run_simulation
 from .summary import Beside, Seconds, plain, summarise
 from .tree import result_groups
 
 Note = Callable[[str], None]
-Meter = diffrax.AbstractProgressMeter | None
-Integrate = Callable[[Experiment, Note, Meter], tuple[FlowSolution, Seconds, KinkError | None]]
+Integrate = Callable[
+    [Experiment, Note, Meter | None], tuple[FlowSolution, Seconds, KinkError | None]
+]
 
 
 class Result(NamedTuple):
@@ -81,19 +79,24 @@ def exit_code(summary: Mapping[str, Any]) -> int:
     return 0 if all(verdict["ok"] for verdict in summary.get("expect", {}).values()) else 1
 
 
-def resolve_path(config: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Resolved:
+def resolve_path(
+    config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, unread: bool = False
+) -> Resolved:
     """A config (a file, a shipped one's name, or tables as `tomllib` gives them) resolved.
 
-    ConfigError if it is bad.
+    ConfigError if it is bad. Code of the user's own that it names is run, unless `unread`: then it
+    stands as it is.
     """
     if isinstance(config, Mapping):
         table, base, name = dict(config), Path(), "run"
     else:
         path = load.locate(config)
         table, base, name = load.read_table(path), path.parent, path.stem
+    read_anew()
     if "sweep" in table:
         raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
-    return resolve_config(load.parse(load.apply_overrides(table, overrides), name), base)
+    parsed = load.parse(load.apply_overrides(table, overrides), name)
+    return (unread_config if unread else resolve_config)(parsed, base)
 
 
 def run(
@@ -106,7 +109,7 @@ def run(
     checkpoint: float | None = None,
     note: Note = lambda text: None,
     tell: Note = lambda text: None,
-    meter: Meter = None,
+    meter: Meter | None = None,
 ) -> Result:
     """Run a config (a path, a shipped one's name, tables or a resolved one) and store the result.
 
@@ -114,9 +117,10 @@ def run(
     different one is an error unless `replace`. `checkpoint`: seconds after which what the flow
     knows is kept on disk, beside the result; a flow that was interrupted goes on from there. `note`
     hears what is being done, `tell` what has to be known before the flow starts: the memory that it
-    needs, if that is much. JAX must be in the config's precision before any array is made:
-    `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad input; a flow that
-    ends early is a result like others (`status`).
+    needs, if that is much, and that compiled programs can't be kept. `meter` is told how much of
+    the flow is done, 0 to 1 (`faflow.Bar` shows it). JAX must be in the config's precision before
+    any array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
+    input; a flow that ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
@@ -125,29 +129,31 @@ def run(
     )
     mesh = mesh_of(resolved)
     check_data(resolved)
-    stored: list[Result] = []
-    state = processes.decided(lambda: _state(resolved, folder, stored), STATES)
+    found = _Found()
+    state = processes.decided(lambda: _state(resolved, folder, found), STATES)
     if state == "same":
         if processes.is_first():
             discard(folder)
-        return stored[0] if stored else _elsewhere()
+        return _elsewhere() if found.result is None else found.result
     replacing, replace = replace, replace or state == "damaged"
-    with np.errstate(all="ignore"), beside(mesh):  # what is not finite is said in words
+    # What is not finite is said in words.
+    with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
         experiment = build(resolved)
-        check_discrete(resolved, experiment)
+        steps = check_discrete(resolved, experiment)
         check_simulation(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
             raise ConfigError("--out", what)
-        if memory := check_memory(resolved, experiment, mesh):
-            tell(memory)
-        with checkpoints(resolved, folder, checkpoint, replacing, note, mesh) as kept:
+        for told in (steps, check_memory(resolved, experiment, mesh)):
+            if told:
+                tell(told)
+        with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
             ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
             summary, groups = compute(resolved, experiment, note, meter, ready)
             tree = as_tree(groups)
             folder = folder if processes.is_first() else None
-            if folder is not None:
-                store.write(resolved, summary, tree, folder, replace)
+            if folder is not None and found.digest is not None:
+                store.write(resolved, summary, tree, folder, replace, found.digest)
     return Result(summary, tree, folder, fresh=True)
 
 
@@ -163,14 +169,30 @@ def _elsewhere() -> Result:
     return Result({"status": str(Outcome.COMPLETED)}, xr.DataTree(), None, fresh=False)
 
 
-def _state(resolved: Resolved, folder: Path | None, stored: list[Result]) -> str:
-    """What lies in the folder, one of STATES; the same result is put into `stored`."""
-    state = "absent" if folder is None else store.standing(folder, digest(resolved))
-    if folder is not None and state == "same":
+@dataclasses.dataclass
+class _Found:
+    """What a run is, and the result that its folder holds if that is the same."""
+
+    digest: Digest | None = None
+    result: Result | None = None
+
+
+def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:
+    """What lies in the folder, one of STATES. ConfigError if it can't be read or written."""
+    if folder is None:
+        return "absent"
+    found.digest = digest(resolved)
+    state = store.standing(folder, found.digest)
+    if state == "same":
+        store.check_readable(folder)
         try:
-            stored.append(_judged_afresh(resolved, open_result(folder)))
+            result = open_result(folder)
         except ConfigError:
-            return "damaged"  # the same run once more
+            state = "damaged"  # the same run once more
+        else:
+            found.result = _judged_afresh(resolved, result)
+            return state
+    store.try_out(folder)
     return state
 
 
@@ -178,7 +200,7 @@ def compute(
     resolved: Resolved,
     experiment: Experiment,
     note: Note,
-    meter: Meter,
+    meter: Meter | None,
     integrate: Integrate | None = None,
 ) -> tuple[dict[str, Any], dict[str, Group]]:
     """The flow of a built experiment and all that belongs to it: summary and groups of records."""
@@ -187,7 +209,7 @@ def compute(
         solution, seconds, error = (integrate or integrate_timed)(experiment, note, meter)
         solution = with_distances(experiment.observables, solution)
         if resolved.config.discrete is not None:
-            note("running the discrete rule")
+            note(f"running the discrete rule, {count_steps(resolved)} steps")
         twins = run_twins(resolved, experiment, solution)
         if resolved.config.simulate is not None:
             note("simulating")
@@ -213,9 +235,10 @@ def _judged_afresh(resolved: Resolved, result: Result) -> Result:
 
 def open_result(folder: str | Path) -> Result:
     """A stored result. ConfigError if the folder holds none, or a damaged one."""
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if "\0" in str(folder):
         raise ConfigError("RESULT", "has a NUL character in its path; take it out")
+    store.complete(folder)
     result = Result(store.read_summary(folder), store.read_tree(folder), folder, fresh=False)
     try:
         tables.summary_rows(result.summary)
@@ -238,61 +261,19 @@ def check_precision(resolved: Resolved) -> None:
         raise ConfigError("precision", what)
 
 
-class _Timed:
-    """A jitted function of a problem and more, compiled anew in every call, and timed. With a mesh
-    it runs there, on the problem's samples spread over the devices, and what it finds comes back.
-    """
-
-    def __init__(self, function: Callable[..., Any], note: Note, mesh: Mesh | None):
-        self._mesh = mesh
-        self.jitted: Any = eqx.filter_jit(
-            function if mesh is None else the_same_everywhere(function, mesh)
-        )
-        self.compiled: Any = None
-        self.seconds = Seconds(0.0, 0.0)
-        self._note = note
-
-    def __call__(self, *arguments: Any) -> Any:
-        arguments = self._placed(arguments)
-        self._note("compiling")
-        started = time.perf_counter()
-        self.compiled = self.jitted.lower(*arguments).compile()
-        ready = time.perf_counter()
-        self._note("running")
-        found = jax.block_until_ready(self.compiled(*arguments))
-        before, done = self.seconds, time.perf_counter()
-        self.seconds = Seconds(before.compile + ready - started, before.run + done - ready)
-        return found if self._mesh is None else at_home(found)
-
-    def again(self, same_program: bool, *arguments: Any) -> Any:
-        """Another call, not timed."""
-        follow = self.compiled if same_program else self.jitted
-        found = follow(*self._placed(arguments))
-        return found if self._mesh is None else at_home(found)
-
-    def _placed(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        if self._mesh is None:
-            return arguments
-        problem, *rest = arguments
-        return spread(problem, self._mesh), *everywhere(rest, self._mesh)
-
-
 def integrate_timed(
     experiment: Experiment,
     note: Note,
-    meter: Meter,
+    meter: Meter | None,
     mesh: Mesh | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
-    # Every device would show its own.
-    if meter is None or mesh is not None or checkpoints is not None:
-        meter = diffrax.NoProgressMeter()
     observables = experiment.observables
-    arguments = (experiment.problem, experiment.ts, observables, experiment.numerics, meter)
-    flow = _Timed(solve_leg, note, mesh) if checkpoints is None else checkpoints
+    arguments = (experiment.problem, experiment.ts, observables, experiment.numerics)
+    flow = Legs(note, meter, mesh, checkpoints)
     if is_automatic(experiment.numerics):
         return choose_on_the_way(*arguments, run_leg=flow), flow.seconds, None
     solution, _ = flow(*arguments)
@@ -300,6 +281,6 @@ def integrate_timed(
         return solution, flow.seconds, None
     note("running a coarser companion, for the error made at kinks")
     coarser = companion(experiment.problem, experiment.ts, experiment.numerics)
-    coarse = (coarser.problem, coarser.ts, observables, coarser.numerics, meter)
+    coarse = (coarser.problem, coarser.ts, observables, coarser.numerics)
     other, _ = flow.again(coarser.same_program, *coarse)
     return solution, flow.seconds, compare_flows(solution, other, coarser)

@@ -41,21 +41,45 @@ class AbstractKindSection(AbstractSection):
         return dict(self.__pydantic_extra__ or {})
 
 
-def _at_least_two(widths: tuple[int, ...]) -> tuple[int, ...]:
+INPUTS, OUTPUTS = "inputs", "outputs"
+MOST = 2**31 - 1
+
+
+def _width(value: Any) -> Any:
+    if value in (INPUTS, OUTPUTS):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        named = "'inputs' may stand first and 'outputs' last, for the task's"
+        raise ValueError(f"it must be a whole number ({named})")
+    if not 1 <= value <= MOST:
+        bound = "greater than or equal to 1" if value < 1 else f"less than or equal to {MOST}"
+        raise ValueError(f"it must be {bound}")
+    return value
+
+
+def _layers(widths: tuple[int | str, ...]) -> tuple[int | str, ...]:
     if len(widths) < 2:
         raise ValueError("it must list at least two widths, input first and output last")
+    if INPUTS in widths[1:] or OUTPUTS in widths[:-1]:
+        raise ValueError("it must have 'inputs' first and 'outputs' last, if at all")
     return widths
+
+
+Width = Annotated[int | Literal["inputs", "outputs"], BeforeValidator(_width)]
 
 
 class NetworkSection(AbstractSection):
     """[network]: widths (input first, output last), activation (name or inline table), biases.
+
+    "inputs" and "outputs" among the widths are the task's (sizes.py); in a resolved config they are
+    whole numbers.
 
     `kind = "gated"`: a gated linear network, whose gates are the activation's slopes at random
     projections of the inputs, drawn from `seed`.
     """
 
     kind: Literal["mlp", "gated"] = "mlp"
-    widths: Annotated[tuple[Count, ...], AfterValidator(_at_least_two)]
+    widths: Annotated[tuple[Width, ...], AfterValidator(_layers)]
     activation: Any = "linear"
     bias: bool = False
     bias_scale: Annotated[float, Field(ge=0)] = 0.0
@@ -142,7 +166,8 @@ class FlowSection(AbstractSection):
     """[flow]: how far, how densely recorded, how accurately.
 
     `kinks`: how a kinked activation is integrated (experiments/kinks.py). `exact` and `smooth` are
-    for these values of it only. `atol` is rtol / 100 unless given. `polish`: look for the fixed
+    for these values of it only. `atol` is rtol / 100 unless given; `atol_scales`: less where the
+    weights start small (flow/tolerance.py), unless atol is given. `polish`: look for the fixed
     point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
     put the weights back onto the rule's laws after every step, so that their drift says nothing.
     `block`: samples whose activations are there at once (absent: all). `devices`: of every process,
@@ -156,6 +181,7 @@ class FlowSection(AbstractSection):
     solver: str = "auto"
     rtol: Tolerance | None = None
     atol: Positive | None = None
+    atol_scales: bool | None = None
     step: Positive | None = None
     max_steps: Count = 1_000_000
     kinks: Literal["auto", "exact", "plain", "smooth"] = "auto"
@@ -214,14 +240,16 @@ class ObserveSection(AbstractSection):
 
 class SweepSection(AbstractSection):
     """[sweep]: `product`, `zip`: config keys and the values that members of a sweep take
-    (sweep/axes.py); `weights`: every member's final weights are stored; `neurons`: so are records
-    that have an entry per neuron or pair of neurons, as some laws do, at every save; `zarr`: the
-    data set is stored as Zarr, in compressed pieces, instead of netCDF; `batch`: members that are
-    integrated at once, by vmap, over all devices there are: one on CPUs, measured on
-    accelerators, unless given."""
+    (sweep/axes.py); `order`: all these keys in the order of the axes, where that is not the one
+    they are written in (stored sweeps say it: TOML moves tables about); `weights`: every member's
+    final weights are stored; `neurons`: so are records that have an entry per neuron or pair of
+    neurons, as some laws do, at every save; `zarr`: the data set is stored as Zarr, in compressed
+    pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap, over all
+    devices there are: one on CPUs, measured on accelerators, unless given."""
 
     product: Table = {}
     zip: Table = {}
+    order: tuple[str, ...] | None = None
     weights: bool = False
     neurons: bool = False
     zarr: bool = False

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._generator import drawing
 from ..flow import FlowSolution
 from ..population import AbstractPopulationRule, PopulationLoss, simulate
 from .build import POPULATION_LOSS, SIMULATE, Experiment, section_key
@@ -68,12 +69,12 @@ def check_simulation(resolved: Resolved, experiment: Experiment) -> None:
 
 
 def _inputs(resolved: Resolved) -> int:
-    section, widths = resolved.config.simulate, resolved.config.network.widths
+    section, widths = resolved.config.simulate, resolved.widths
     return widths[0] if section is None or section.inputs is None else section.inputs
 
 
 def _width(resolved: Resolved) -> int:
-    return resolved.config.network.widths[1]
+    return resolved.widths[1]
 
 
 def run_simulation(
@@ -84,7 +85,8 @@ def run_simulation(
     if section is None or not isinstance(problem.rule, AbstractPopulationRule):
         return None
     inputs = _inputs(resolved)
-    keys = jax.random.split(section_key(resolved, section, SIMULATE), section.seeds)
+    with drawing():
+        keys = jax.random.split(section_key(resolved, section, SIMULATE), section.seeds)
     start = problem.rule.init(problem.weights, problem.feedback, problem.data)
     run = eqx.filter_jit(simulate)
     losses = run(problem.rule, start, problem.feedback, experiment.ts, keys, inputs)

@@ -55,7 +55,7 @@ def _are_laws(laws: object) -> bool:
 
 
 def _check_draws(resolved: Resolved, problem: FlowProblem) -> None:
-    widths, form = resolved.config.network.widths, problem.feedback.form
+    widths, form = resolved.widths, problem.feedback.form
     shapes = [(out, into) for into, out in itertools.pairwise(widths)]
     draws = {
         "init": (problem.weights.weights, shapes, (problem.weights.biases,)),

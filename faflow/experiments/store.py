@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
 
-from .digest import Digest, digest
+from .digest import Digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
-from .files import (
+from .exchange import (
+    RESULT,
+    check_writable,
     is_empty,
     put_in_place,
-    replace_text,
-    sync,
-    temporary_sibling,
-    write_bytes,
-    write_text,
+    real,
+    settle,
+    temporary_for,
 )
+from .files import replace_text, sync, write_bytes, write_text
 from .lazily import xr
 from .resolve import Resolved
 from .summary import SCHEMA, environment
@@ -33,7 +36,7 @@ from .summary import SCHEMA, environment
 Standing = Literal["absent", "same", "other-code", "different"]
 
 ROOT = Path("results")
-CONFIG, RECORDS, SUMMARY, FIGURES = "config.toml", "result.nc", "summary.json", "figures"
+CONFIG, RECORDS, SUMMARY = RESULT
 # For xarray. Files are renamed into place whole, so nobody has to be locked out of one, and some
 # file systems have no locks.
 READING: dict[str, Any] = {"engine": "h5netcdf", "driver_kwds": {"locking": False}}
@@ -43,7 +46,7 @@ def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
     """Where a result goes: `out` itself, or results/<name>."""
     if out is not None and "\0" in str(out):
         raise ConfigError("--out", f"is {shown(str(out))}; take out the NUL character")
-    return ROOT / resolved.config.name if out is None else Path(out)
+    return ROOT / resolved.config.name if out is None else Path(out).expanduser()
 
 
 def standing(folder: Path, wanted: Digest) -> Standing:
@@ -53,6 +56,8 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     """
     if not os.path.lexists(folder):
         return "absent"
+    with _writing(folder):
+        settle(folder)
     if is_empty(folder):
         return "absent"
     found = _stored_digest(folder)
@@ -64,34 +69,54 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     return "other-code" if found.config == wanted.config else "different"
 
 
+def try_out(folder: Path) -> None:
+    """ConfigError if a result could not be written there; leaves nothing behind."""
+    with _giving_up(folder):
+        check_writable(folder)
+
+
 def write(
-    resolved: Resolved, summary: dict[str, Any], tree: xr.DataTree, folder: Path, replace: bool
+    resolved: Resolved,
+    summary: dict[str, Any],
+    tree: xr.DataTree,
+    folder: Path,
+    replace: bool,
+    wanted: Digest,
 ) -> None:
-    """The result folder, complete or absent. ConfigError if it can't be written."""
-    folder = Path(os.path.abspath(folder))
-    try:
+    """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
+    digest as the run began. ConfigError if it can't be written; the result is then kept elsewhere,
+    if there is room."""
+    folder = real(folder)
+    fill = partial(_fill, resolved=resolved, summary=summary, tree=tree, wanted=wanted)
+    with _giving_up(folder, lambda: _kept_elsewhere(summary["name"], fill)):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_sibling(folder) as temporary:
-            _fill(temporary, folder, resolved, summary, tree)
+        with temporary_for(folder) as temporary:
+            fill(temporary, folder)
             put_in_place(temporary, folder, replace)
             sync(folder.parent)
+
+
+@contextmanager
+def _giving_up(folder: Path, keep: Callable[[], Path | None] = lambda: None) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
-        kept = _kept_elsewhere(resolved, summary, tree)
+        kept = keep()
         remedy = "free space or choose another" if kept is None else f"the result is in {kept}"
         what = f"is {folder}, which can't be written ({reason}); {remedy}"
         raise ConfigError("--out", what) from error
 
 
-def _kept_elsewhere(resolved: Resolved, summary: dict[str, Any], tree: xr.DataTree) -> Path | None:
+def _kept_elsewhere(name: str, fill: Callable[[Path, Path], None]) -> Path | None:
     """The folder of a result that its own folder does not take, in the system's place for temporary
     files; None if that does not take it either."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f"faflow-{resolved.config.name}-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"faflow-{name}-"))
     except OSError:
         return None
     try:
-        _fill(folder, folder, resolved, summary, tree)
+        fill(folder, folder)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         return None
@@ -99,10 +124,15 @@ def _kept_elsewhere(resolved: Resolved, summary: dict[str, Any], tree: xr.DataTr
 
 
 def _fill(
-    folder: Path, into: Path, resolved: Resolved, summary: dict[str, Any], tree: xr.DataTree
+    folder: Path,
+    into: Path,
+    resolved: Resolved,
+    summary: dict[str, Any],
+    tree: xr.DataTree,
+    wanted: Digest,
 ) -> None:
     """A result's files, in a `folder` that is to be `into`."""
-    provenance = {**environment(), **digest(resolved)._asdict()}
+    provenance = {**environment(), **wanted._asdict()}
     write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
     write_text(folder / SUMMARY, summary_text(summary))
     _write_tree(folder / RECORDS, tree)
@@ -140,6 +170,12 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ConfigError(str(folder), f"can't be written ({reason})") from error
 
 
+def complete(folder: Path) -> None:
+    """Put in place what a run had written whole when it was killed."""
+    with contextlib.suppress(OSError):  # a reader need not be able to write
+        settle(folder)
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """The stored summary. ConfigError if `folder` holds no result."""
     try:
@@ -161,6 +197,24 @@ def read_tree(folder: Path) -> xr.DataTree:
             return loaded
     except Exception:  # h5netcdf, HDF5 and xarray each have their own
         raise ConfigError(str(folder), f"holds no readable {RECORDS}; run it again") from None
+
+
+def is_stored(folder: Path) -> bool:
+    """Whether the folder's config is one that faflow has put there."""
+    return _stored_digest(folder) is not None
+
+
+def check_readable(folder: Path) -> None:
+    """ConfigError if what lies there can't be read, which is no damage."""
+    for name in RESULT:
+        try:
+            with (folder / name).open("rb") as file:
+                file.read(1)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            what = f"is {folder}, whose {name} can't be read ({error.strerror}); see to that first"
+            raise ConfigError("--out", what) from error
 
 
 def _stored_digest(folder: Path) -> Digest | None:

@@ -14,8 +14,10 @@ import numpy as np
 
 from .._results import Outcome
 from ..analysis import (
+    ExponentFit,
     ExponentPrediction,
     alignment_certificate,
+    certificate_law,
     factorisation_report,
     fit_exponent,
     forecast_error,
@@ -24,7 +26,7 @@ from ..analysis import (
     minimum_norm_report,
     predict_exponent,
 )
-from ..flow import FlowSolution, ImplicitCounts, KinkError, Leg, Polished
+from ..flow import FlowProblem, FlowSolution, ImplicitCounts, KinkError, Leg, Polished
 from ..networks import AbstractNetwork
 from ..population import AbstractPopulationRule
 from ..rules import Momentum, bare
@@ -37,11 +39,15 @@ from .exact import exact_section
 from .expect import judge
 from .kept import KEPT, are_kept, knows_velocity, rates_near
 from .kink_report import about_end, kink_section, kink_warnings
+from .loose import follows, loose_warnings, size_at_start
+from .not_finite import about_not_finite
+from .observe import FITTED
 from .polished import polish_warnings, polished_section
 from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
 
 SCHEMA = 1
+PLATEAU = 1e-13  # of the largest residual: a floor above this was found, not assumed
 MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
 
 
@@ -78,9 +84,10 @@ def summarise(
         "loss": _loss(experiment, solution),
         "solver": _solver(resolved, experiment, solution, seconds),
     }
+    laws = _laws(resolved, experiment, solution)
     sections = {
-        "laws": _laws(resolved, experiment, solution),
-        "alignment": _alignment(experiment, solution),
+        "laws": laws,
+        "alignment": _alignment(resolved, experiment, solution, laws),
         "exponent": _exponent(resolved, experiment, solution),
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
@@ -95,9 +102,14 @@ def summarise(
     summary |= {name: section for name, section in sections.items() if section}
     summary["facts"] = experiment.task.facts
     summary["environment"] = environment()
-    summary = plain(summary)
+    summary, lost = (
+        plain(summary),
+        about_not_finite(resolved, experiment.problem, solution, outcome),
+    )
     summary["warnings"] = [
-        *_warnings(resolved, outcome, summary, _left_out(resolved, solution)),
+        *_warnings(resolved, outcome, summary, _left_out(resolved, solution), lost),
+        *experiment.notes,
+        *loose_warnings(resolved, experiment.problem, solution),
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
         *_about_exponent(summary.get("exponent")),
         *simulation_warnings(summary.get("order_parameters")),
@@ -162,6 +174,7 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         "name": flow.solver,
         "rtol": flow.rtol if adaptive else None,
         "atol": flow.atol if adaptive else None,
+        **_followed(resolved, experiment),
         "step": flow.step,
         "steps": int(counts.accepted),
         "rejected": int(counts.rejected),
@@ -171,6 +184,12 @@ def _solver(resolved, experiment: Experiment, solution: FlowSolution, seconds: S
         "compile_seconds": seconds.compile,
         **({"chosen": [_chosen(leg) for leg in solution.legs]} if solution.legs else {}),
     }
+
+
+def _followed(resolved: Resolved, experiment: Experiment) -> dict[str, float]:
+    """The size of the weights that tolerances followed from the start, if they did."""
+    problem = experiment.problem
+    return {"follows": size_at_start(problem.weights)} if follows(resolved, problem) else {}
 
 
 def _chosen(leg: Leg) -> dict[str, Any]:
@@ -227,7 +246,9 @@ def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) ->
     return found
 
 
-def _alignment(experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
+def _alignment(
+    resolved: Resolved, experiment: Experiment, solution: FlowSolution, laws: Mapping[str, Any]
+) -> dict[str, Any] | None:
     record = solution.records.get("alignment")
     if record is None:
         return None
@@ -238,37 +259,46 @@ def _alignment(experiment: Experiment, solution: FlowSolution) -> dict[str, Any]
         "inner_minimum": inner[reached].min(axis=0),
         "certified": False,
     }
+    law, why = certificate_law(problem.rule, problem.weights, problem.feedback.form)
+    if law is not None and not _is_kept(law, resolved, problem, laws):
+        why = "the rule claims a layer balance that its field breaks"
+    if why:
+        return section | {"no_floor": why}
     certificate = alignment_certificate(
         problem.rule, problem.weights, problem.feedback,
         inner_over_time=inner, reached=reached, data=problem.data,
     )  # fmt: skip
-    if certificate is not None:
-        section |= {
-            "floor": certificate.floor,
-            "certified": bool(certificate.certified),
-            "held": bool(certificate.held),
-        }
-    return section
+    assert certificate is not None  # there is a law
+    return section | {
+        "floor": certificate.floor,
+        "certified": certificate.certified,
+        "held": certificate.held,
+    }
+
+
+def _is_kept(law, resolved: Resolved, problem: FlowProblem, laws: Mapping[str, Any]) -> bool:
+    """Whether the rule's layer balance is kept: as found among the laws recorded, or measured."""
+    told = laws.get("layer-balance", {})
+    if told.get("claimed"):
+        return told["kept"]
+    near = rates_near({"law": law}, problem)
+    return are_kept(near, KEPT[resolved.config.precision])["law"]
 
 
 def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
-    if "exponent" not in resolved.names:
+    asked = "exponent" in resolved.names
+    if not asked and FITTED not in resolved.names:
         return None
-    problem, reached = experiment.problem, np.asarray(solution.reached)
+    reached = np.asarray(solution.reached)
     residual = np.asarray(solution.records["residual"])[reached]
-    fit = fit_exponent(np.asarray(solution.ts)[reached], residual)
-    start = (problem.weights, problem.feedback)
-    end = (solution.weights, solution.feedback)
-    rule = bare(problem.rule)
-    # Momentum ends at rest, so that its state is known again; other memories are not.
-    if knows_velocity(problem) or isinstance(rule, Momentum):
-        predicted = predict_exponent(rule, *end, problem.data, start)
-    else:
-        what = "the velocity is not known from the weights alone"
-        predicted = ExponentPrediction(math.nan, math.nan, "unavailable", 0, what)
-    rate = float(predicted.rate)
-    both = fit.status == "ok" and predicted.status == "ok"
     instantaneous = solution.records.get("exponent")
+    pull = None if instantaneous is None else np.asarray(instantaneous)[reached]
+    fit = fit_exponent(np.asarray(solution.ts)[reached], residual, pull=pull)
+    predicted = _prediction(experiment, solution) if asked else None
+    if predicted is not None and predicted.status == "residual-stays":
+        # The pull may not have been recorded (momentum); the field says that it is no noise.
+        if fit.floor > PLATEAU * np.max(residual):
+            fit = fit._replace(status="residual-stays")
     section = {
         "observable": "residual",
         "rate": fit.rate,
@@ -276,11 +306,36 @@ def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[
         "window": list(fit.window),
         "points": fit.points,
         "status": fit.status,
+    }
+    if predicted is None:
+        return section
+    return section | {
+        **_beside(fit, predicted),
+        "instantaneous": None if pull is None else pull[-1],
+    }
+
+
+def _prediction(experiment: Experiment, solution: FlowSolution) -> ExponentPrediction:
+    problem = experiment.problem
+    start = (problem.weights, problem.feedback)
+    end = (solution.weights, solution.feedback)
+    rule = bare(problem.rule)
+    # Momentum ends at rest, so that its state is known again; other memories are not.
+    if knows_velocity(problem) or isinstance(rule, Momentum):
+        return predict_exponent(rule, *end, problem.data, start)
+    what = "the velocity is not known from the weights alone"
+    return ExponentPrediction(math.nan, math.nan, "unavailable", 0, what)
+
+
+def _beside(fit: ExponentFit, predicted: ExponentPrediction) -> dict[str, Any]:
+    """What is predicted, and how far the fit is from it."""
+    rate = float(predicted.rate)
+    both = fit.status == "ok" and predicted.status == "ok"
+    section = {
         "predicted": rate,
         "predicted_status": predicted.status,
         "predicted_by": predicted.method,
         "relative_error": abs(fit.rate - rate) / rate if both else math.nan,
-        "instantaneous": None if instantaneous is None else np.asarray(instantaneous)[reached][-1],
     }
     return section | ({"frequency": predicted.frequency} if predicted.frequency > 0 else {})
 
@@ -311,16 +366,20 @@ def _kernel(solution: FlowSolution) -> dict[str, Any] | None:
 
 
 def _left_out(resolved: Resolved, solution: FlowSolution) -> list[str]:
-    names = resolved.config.observe.names or ()
-    return [n for n in names if n not in solution.records and n not in ("laws", "kinks")]
+    names, apart = resolved.config.observe.names or (), ("laws", "kinks", FITTED)
+    return [n for n in names if n not in solution.records and n not in apart]
 
 
 def _warnings(
-    resolved: Resolved, outcome: Outcome, summary: Mapping[str, Any], left_out: list[str]
+    resolved: Resolved,
+    outcome: Outcome,
+    summary: Mapping[str, Any],
+    left_out: list[str],
+    lost: str,
 ) -> list[str]:
     found = []
     if outcome.early:
-        more = about_end(resolved, outcome, summary.get("kinks"))
+        more = about_end(resolved, outcome, summary.get("kinks")) + lost
         found.append(f"the flow ended early: it {outcome.message}{more}")
     if resolved.config.precision == "float32":
         found.append("float32: laws and exponents are known to about six digits only")
@@ -343,8 +402,8 @@ def _warnings(
 
 
 def _about_exponent(exponent: Mapping[str, Any] | None) -> list[str]:
-    if exponent is None:
-        return []
+    if exponent is None or "predicted" not in exponent:
+        return []  # nobody asked: its status is in the table
     found = []
     if exponent["status"] != "ok":
         found.append(f"no exponent was fitted: {exponent['status']}")

@@ -1,5 +1,6 @@
 """Summaries, drifts, fits and checks as rows of text, for whoever prints them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def _law_line(law: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
     start = f"rate at start {number(_max(law['rate_at_start']))}"
     if law.get("projected"):
         return f"projected onto: its drift is no check; {start}"
-    worst = law["relative_drift"].index(max(law["relative_drift"], key=lambda d: d or 0.0))
+    worst = law["relative_drift"].index(max(law["relative_drift"], key=_size))
     drift, scale, relative, when, layer = (
         number(law[key][worst])
         for key in ("drift", "scale", "relative_drift", "worst_time", "layers")
@@ -72,6 +73,8 @@ def _tolerance(solver: Mapping[str, Any]) -> str:
 def _solver_line(solver: Mapping[str, Any]) -> str:
     evaluations = solver["field_evaluations"]
     absolute = "" if solver["step"] is not None else f", atol {number(solver['atol'])}"
+    if "follows" in solver:
+        absolute = f", both following weights that start at {number(solver['follows'])}"
     work = "" if evaluations is None else f", {evaluations} field evaluations"
     return (
         f"{solver['name']} ({_tolerance(solver)}{absolute}): "
@@ -91,13 +94,17 @@ def _alignment_line(alignment: Mapping[str, Any]) -> str:
         word = "certified" if alignment["certified"] else "no certificate"
         held = "held" if alignment["held"] else "NOT HELD"
         text += f"; floor {number(alignment['floor'])} ({word}, {held})"
+    if "no_floor" in alignment:
+        text += f"; no floor: {alignment['no_floor']}"
     return text
 
 
 def _exponent_line(exponent: Mapping[str, Any]) -> str:
     text = f"{exponent['status']}: rate {number(exponent['rate'])} +- {number(exponent['stderr'])}"
-    text += f" over t = {number(exponent['window'])}; predicted {number(exponent['predicted'])}"
-    return f"{text} ({exponent['predicted_status']})"
+    text += f" over t = {number(exponent['window'])}"
+    if "predicted" not in exponent:
+        return text
+    return f"{text}; predicted {number(exponent['predicted'])} ({exponent['predicted_status']})"
 
 
 def _minimum_norm_line(report: Mapping[str, Any]) -> str:
@@ -140,7 +147,8 @@ def _discrete_line(discrete: Mapping[str, Any]) -> str:
     text = f"{discrete['method']}: distance to the flow {ends}"
     if discrete["order"] is not None:
         text += f" (order {number(discrete['order'])})"
-    missed = _max([law["identity"] for run in runs for law in run["laws"].values()])
+    told = [law["identity"] for run in runs for law in run["laws"].values()]
+    missed = _max([value for value in told if value is not None])
     return text + ("" if missed is None else f"; law identity holds to {number(missed)}")
 
 
@@ -203,8 +211,12 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
 
 
 def _max(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return max(known, default=None)
+    """The largest; None, no number, where one of them is none."""
+    return max(values, key=_size, default=None)
+
+
+def _size(value: float | None) -> float:
+    return math.inf if value is None else value
 
 
 def certificate_title(certificate: Mapping[str, Any]) -> str:
@@ -218,7 +230,9 @@ def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
     """The digits that survive: of the weights, of every recorded series, of every figure. Figures
     that are errors have none: of them the first is given over the second."""
     weights = certificate["weights"]
-    rows = [
+    none = certificate.get("none")
+    rows = [("nothing is certified", "", "", none)] if none else []
+    rows += [
         ("final weights", "", "", f"{weights['digits']} (apart by {number(weights['distance'])})")
     ]
     for name, found in certificate["records"].items():
@@ -269,7 +283,8 @@ def fit_rows(result: Any, window: Sequence[float] | None = None) -> Rows:
     if window is not None and not window[0] < window[1]:
         raise ConfigError("--window", f"is {window[0]} {window[1]}; give two times, earlier first")
     bounds = None if window is None else (float(window[0]), float(window[1]))
-    fit = fit_exponent(records["time"].values, records["residual"].values, window=bounds)
+    pull = records["exponent"].values if "exponent" in records else None
+    fit = fit_exponent(records["time"].values, records["residual"].values, window=bounds, pull=pull)
     predicted = result.summary.get("exponent", {}).get("predicted")
     found = {
         "status": fit.status,

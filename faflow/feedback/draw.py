@@ -8,6 +8,7 @@ from typing import ClassVar, get_args
 import equinox as eqx
 import jax.numpy as jnp
 
+from .._generator import drawn
 from .._types import Array, Matrix
 from ..networks import AbstractNetwork
 from ..networks.draws import (
@@ -172,6 +173,7 @@ def draw_feedback(
 ) -> Feedback:
     """Feedback for a network of these widths.
 
+    Drawn in float64 and rounded to JAX's precision, so that one seed is one feedback.
     Raises ValueError if the draw needs W(0) and `network` is None, or if `scale` lists the wrong
     number of values.
     """
@@ -184,7 +186,8 @@ def draw_feedback(
     weights = [jnp.zeros((0, 0))] * len(shapes)
     if draw.needs_weights and network is not None:
         weights = counterparts(network, form)
-    return Feedback(draw.matrices(key, shapes, weights, form), form)
+    matrices = drawn(lambda *of: draw.matrices(of[0], shapes, of[1], form), key, weights)
+    return Feedback(matrices, form)
 
 
 FEEDBACKS = {

@@ -28,7 +28,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,10 +38,10 @@ from ..observables import AbstractObservable
 from ..solvers import Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
+from .carry import STIFF, Counts, ImplicitCounts, Standing
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
 from .solution import FlowSolution, Leg
-from .stepping import STIFF, Counts, ImplicitCounts, Standing
 
 FIRST, THEN = "tsit5", "bdf"  # the first is what the registry builds for "auto"
 EARLY, LATE = 1.5, 0.5  # shares of the BDF's way
@@ -72,20 +71,19 @@ def choose_on_the_way(
     ts: Times,
     observables: dict[str, AbstractObservable],
     numerics: Numerics,
-    meter: diffrax.AbstractProgressMeter,
     run_leg: RunLeg,
 ) -> FlowSolution:
     """The flow, by one solver or two; `legs` tells which and why. `run_leg`: as `solve_leg`."""
     why_not = why_unwatched(problem, numerics, (problem, ts, numerics))
     demand = None if why_not else demand_of(problem, numerics)
-    first, left = run_leg(problem, ts, observables, numerics, meter, None, demand)
+    first, left = run_leg(problem, ts, observables, numerics, None, demand)
     begin = float(np.asarray(ts)[0])  # an index of JAX's would be a program of its own
     if why_not or int(first.outcome) != STIFF:
         reason = why_not or "to the end: not stiff, or not for long enough to change"
         return first._replace(legs=(_leg(FIRST, begin, None, first.counts, reason),))
     assert left is not None and left.demanded is not None
     implicit = dataclasses.replace(numerics, solver=THEN)
-    second, _ = run_leg(problem, ts, observables, implicit, meter, left, None)
+    second, _ = run_leg(problem, ts, observables, implicit, left, None)
     reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {FIRST}"
     legs = (
         _leg(FIRST, begin, None, first.counts, "to begin with"),

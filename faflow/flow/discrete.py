@@ -19,6 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._generator import drawing
 from .._types import Array, Flag, Integer, Scalar, Times
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, AbstractObservable
@@ -191,7 +192,8 @@ def _shuffled(carry: _Carry, discrete: Discrete, samples: int) -> Array:
     epoch, first = jnp.divmod(carry.step, samples // discrete.batch)
     key = jax.random.fold_in(discrete.key, epoch)
     fresh = lambda _: jax.random.permutation(key, samples).astype(carry.order.dtype)  # noqa: E731
-    return jax.lax.cond(first == 0, fresh, lambda _: carry.order, None)
+    with drawing():
+        return jax.lax.cond(first == 0, fresh, lambda _: carry.order, None)
 
 
 def _batch(data: Data, order: Array, step: Integer, batch: int | None) -> Data:

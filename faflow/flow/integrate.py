@@ -1,26 +1,24 @@
 """Integrate a learning flow and evaluate observables on the way."""
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
-import diffrax
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from .._results import Outcome
-from .._types import Times
 from ..observables import AbstractObservable
-from ..solvers import BDF, Demand
 from .automatic import choose_on_the_way, is_automatic
-from .multistep import MultistepStepper
-from .piecewise import check_exact, exact_course
+from .course import solve_leg
+from .piecewise import check_exact
 from .problem import FlowProblem, Numerics
+from .programs import kept_programs
 from .projection import check_projection
-from .recording import Course, Row, ended, to_next_save
 from .served import check_implicit
+from .slices import Meter, in_slices, is_traced, telling
 from .solution import FlowError, FlowSolution
-from .stepping import Carry, Standing, Stepper, standing
 
 Observables = Mapping[str, AbstractObservable]
 
@@ -32,7 +30,7 @@ def integrate(
     numerics: Numerics | None = None,
     *,
     throw: bool = True,
-    meter: diffrax.AbstractProgressMeter | None = None,
+    meter: Meter | None = None,
 ) -> FlowSolution:
     """Integrate d(weights)/dt from ts[0] to ts[-1] and record the observables at every ts.
 
@@ -44,6 +42,9 @@ def integrate(
     "exact"` ValueError too if the rule, activation or solver is not served. A rule with forecasts
     (`faflow.rules.forecast`) records them too, as `<law>_forecast`. With `solver = "auto"` it
     is chosen on the way (`faflow.flow.automatic`), and `legs` tells which and why.
+
+    `meter` is told from time to time how much of the flow is done, 0 to 1 (`faflow.Bar` shows it);
+    under jit or vmap it is not. Compiled programs are kept on disk (`faflow.flow.programs`).
     """
     numerics = Numerics() if numerics is None else numerics
     check_times(ts)
@@ -53,12 +54,13 @@ def integrate(
         check_implicit(problem, numerics, numerics.build_solver())
     if numerics.project:
         check_projection(problem, numerics)
-    meter = diffrax.NoProgressMeter() if meter is None else meter
-    arguments = (problem, jnp.asarray(ts, float), dict(observables), numerics, meter)
-    if is_automatic(numerics):
-        solution = choose_on_the_way(*arguments, run_leg=compiled_leg)
-    else:
-        solution = compiled_solve(*arguments)
+    flow = (problem, jnp.asarray(ts, float), dict(observables), numerics)
+    run_leg = solve_leg if is_traced(flow) else partial(_in_slices, meter=meter)
+    with kept_programs():
+        if is_automatic(numerics):
+            solution = choose_on_the_way(*flow, run_leg=run_leg)
+        else:
+            solution, _ = run_leg(*flow)
     if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
         raise FlowError(solution)
     return solution
@@ -73,86 +75,5 @@ def check_times(ts: ArrayLike) -> None:
         raise ValueError("Argument `ts` must increase strictly, but does not; sort it.")
 
 
-def solve(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-    meter: diffrax.AbstractProgressMeter,
-) -> FlowSolution:
-    """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered.
-
-    Of `solver = "auto"` it knows the beginning only: one program can't switch, so it is tsit5.
-    """
-    return solve_leg(problem, ts, observables, numerics, meter)[0]
-
-
-def solve_leg(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-    meter: diffrax.AbstractProgressMeter,
-    since: Standing | None = None,
-    demand: Demand | None = None,
-) -> tuple[FlowSolution, Standing | None]:
-    """`solve` from where another solver left the flow, or up to where another one should go on.
-
-    `since`, `demand` as in `Stepper`. Slots of saves up to `since` are empty; the outcome is STIFF
-    (none of `Outcome`) where it ended to be handed over.
-    """
-    return course(problem, ts, observables, numerics, meter, since, demand).whole(ts)
-
-
-def course(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-    meter: diffrax.AbstractProgressMeter,
-    since: Standing | None = None,
-    demand: Demand | None = None,
-) -> Course:
-    """`solve_leg` in parts, by `Course`."""
-    if numerics.kinks == "exact":
-        return exact_course(problem, ts, observables, numerics, meter)
-    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], meter, since, demand)
-    if isinstance(method := numerics.build_solver(), BDF):
-        stepper = MultistepStepper(flow, method)
-
-    def observe(carry: Carry):
-        weights, feedback = flow.read(carry.state)
-        seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
-        return seen | flow.forecasts(carry.state)
-
-    segment = to_next_save(
-        advance=stepper.advance,
-        clock=lambda carry: (carry.t, carry.outcome),
-        observe=observe,
-        watch=lambda carry: carry.counts,
-        since=None if since is None else since.t,
-    )
-
-    def finish(end: Carry, rows: Row) -> tuple[FlowSolution, Standing]:
-        meter.close(end.meter)
-        weights, feedback = flow.read(end.state)
-        solution = FlowSolution(
-            ts=rows.time,
-            reached=rows.reached,
-            records=rows.records,
-            weights=weights,
-            feedback=feedback,
-            t_final=end.t,
-            counts=end.counts,
-            counts_at=rows.watched,
-            kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
-            outcome=ended(end.outcome),
-            corrected=end.solver_state.corrected if numerics.project else None,
-        )
-        return solution, standing(end)
-
-    return Course(stepper.init, segment, finish)
-
-
-compiled_solve = eqx.filter_jit(solve)
-compiled_leg = eqx.filter_jit(solve_leg)
+def _in_slices(*flow: Any, meter: Meter | None) -> Any:
+    return in_slices(flow, telling(meter, flow))

@@ -11,18 +11,18 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .._generator import drawing, seeded
 from .._results import Outcome
 from .._types import Array, Times
 from ..networks import GatedReLU
 from ..observables import AbstractObservable
-from .integrate import compiled_solve
 from .problem import FlowProblem, Numerics
+from .slices import in_slices
 from .solution import FlowSolution
 
 SKETCH = "weight-sketch"
@@ -53,9 +53,10 @@ class WeightSketch(AbstractObservable):
         flat = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(weights)])
         if flat.size <= _BUCKETS:
             return flat
-        deal, toss = jax.random.split(jax.random.key(_SEED))
-        buckets = jax.random.randint(deal, flat.shape, 0, _BUCKETS)
-        signs = jax.random.rademacher(toss, flat.shape, flat.dtype)
+        with drawing():
+            deal, toss = jax.random.split(seeded(_SEED))
+            buckets = jax.random.randint(deal, flat.shape, 0, _BUCKETS)
+            signs = jax.random.rademacher(toss, flat.shape, flat.dtype)
         return jax.ops.segment_sum(signs * flat, buckets, _BUCKETS)
 
 
@@ -138,10 +139,9 @@ def estimate_kink_error(problem: FlowProblem, ts: ArrayLike, numerics: Numerics)
     """
     times = jnp.asarray(ts, float)
     see: dict[str, AbstractObservable] = {SKETCH: WeightSketch()}
-    meter = diffrax.NoProgressMeter()
     coarser = companion(problem, times, numerics)
-    flow = compiled_solve(problem, times, see, numerics, meter)
-    other = compiled_solve(coarser.problem, coarser.ts, see, coarser.numerics, meter)
+    flow, _ = in_slices((problem, times, see, numerics))
+    other, _ = in_slices((coarser.problem, coarser.ts, see, coarser.numerics))
     return compare_flows(flow, other, coarser)
 
 

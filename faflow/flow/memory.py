@@ -8,14 +8,17 @@ PREPARING and PER_PAIR (from 3 and 13), and are no test of these two.
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
 
 from ..observables import AbstractObservable
+from ..rules import Forecast
 from ..solvers import BDF, GaussLegendre, Method
+from .carry import Counts, ImplicitCounts
+from .events import EventCounts
 from .problem import FlowProblem, Numerics
 
 JACOBIANS = 5  # copies of a dense Jacobian that are alive at once
@@ -24,13 +27,17 @@ BESIDE_STAGES = 6  # copies of the state that an explicit method has beside its 
 STABILISED, PER_GAUSS_STAGE, MULTISTEP = 15, 23, 140  # copies of the state of other methods
 PER_UNIT = 2  # numbers alive per unit and sample of a field: its activation, its delta
 PER_PAIR = 20  # bytes per pair (hidden unit, sample) whose sign changes are counted
+# Of records, once the flow is over: as the program left them, as they are gathered, and as they are
+# written; after a change of solver what either recorded, and both joined.
+RECORDED = 3
 PER_OUTPUT = 2  # numbers per output and sample: the outputs and their residual
 
 
 class Memory(NamedTuple):
     """Bytes, of one process: `preparing` the data, before the flow and instead of it; the `data`;
     the `state` in all the copies that the solver keeps; the `activations` of the samples taken at
-    once, with what is counted per sample; the `records`; a dense `jacobian`."""
+    once, with what is counted per sample; the `records` of observables in all their copies; a dense
+    `jacobian`; the times and `counters` of every save."""
 
     preparing: int
     data: int
@@ -38,6 +45,7 @@ class Memory(NamedTuple):
     activations: int
     records: int
     jacobian: int
+    counters: int = 0
 
     @property
     def total(self) -> int:
@@ -74,8 +82,9 @@ def estimate(
         data=whole if devices * processes == 1 else whole + shares,
         state=size * number * _copies(method, size) * devices,
         activations=(at_once * per_sample * number + rows * per_row) * devices,
-        records=saves * _record_bytes(problem, observables),
+        records=RECORDED * saves * _record_bytes(problem, observables),
         jacobian=jacobian_bytes(problem, method) * devices,
+        counters=RECORDED * saves * _counter_bytes(problem, numerics),
     )
 
 
@@ -123,6 +132,32 @@ def _together(method: Method) -> int:
 
 
 def _record_bytes(problem: FlowProblem, observables: Mapping[str, AbstractObservable]) -> int:
+    """Of one save: observables, and what a rule forecasts of its laws."""
     given = (problem.weights, problem.feedback, problem.data)
     shapes = jax.eval_shape(lambda *p: [see(*p) for see in observables.values()], *given)
+    found = _bytes(shapes)
+    if isinstance(rule := problem.rule, Forecast) and observables:
+        found += _bytes(jax.eval_shape(lambda *p: rule.predicted(rule.init(*p)), *given))
+    return found
+
+
+def _counter_bytes(problem: FlowProblem, numerics: Numerics) -> int:
+    """Of one save: its time, whether it was reached, and the work up to it; of an exact flow the
+    events, and the pairs that slide with their gates."""
+    number, count = problem.data.inputs.dtype.itemsize, jnp.asarray(0, int).dtype.itemsize
+    found = number + 1 + (len(Counts._fields) - 1 + len(ImplicitCounts._fields)) * count
+    if numerics.kinks == "exact":
+        found += (len(EventCounts._fields) + len(problem.weights.weights)) * count
+        found += numerics.exact.slots * (count + number)
+    return found
+
+
+def _bytes(shapes: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def saves_that_fit(memory: Memory, saves: int, there: int) -> int:
+    """How many saves of a flow that needs `memory` with so many of them would fit; 0: none."""
+    each = (memory.records + memory.counters) / saves
+    fixed = memory.total - memory.records - memory.counters
+    return max(0, int((there - fixed) / each)) if each else saves

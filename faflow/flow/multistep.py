@@ -7,7 +7,6 @@ is its own interpolating polynomial, of the order of the step.
 
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -28,8 +27,11 @@ from ..solvers import (
     norm,
     try_step,
 )
+from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
 from .problem import FlowProblem, Numerics
-from .stepping import RUNNING, Carry, Counts, ImplicitCounts, Stepper
+from .stepping import Stepper
+from .stops import locate
+from .tolerance import Tolerance
 
 AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps
@@ -50,7 +52,8 @@ class Ahead(NamedTuple):
     """The solver's own place, at or beyond the save that is shown, and the outcome met there.
 
     `rate`: at which Newton corrections shrink. `strain`: products per linear system lately.
-    `factors`: whether systems are solved by `dense`. `stale`: it has to be renewed first.
+    `factors`: whether systems are solved by `dense`. `stale`: it has to be renewed first. `stop`:
+    where a stop was met within the last step (inf: none was).
     """
 
     history: History
@@ -59,6 +62,7 @@ class Ahead(NamedTuple):
     factors: Flag
     stale: Flag
     outcome: Integer
+    stop: Scalar
     dense: Dense | None
 
 
@@ -71,7 +75,7 @@ class MultistepStepper(eqx.Module):
     def init(self) -> Carry:
         flow = self.flow
         y = flow.start()
-        first, _ = flow.numerics.controller().init(
+        first, _ = flow.numerics.controller(flow.tolerance.to_begin()).init(
             flow.term, flow.begin, flow.t1, y, None, None, _call, 2
         )
         h = jnp.asarray(first) - flow.begin
@@ -83,19 +87,21 @@ class MultistepStepper(eqx.Module):
         counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, zero, zero))
         at_once = jnp.asarray(self.method.starts_dense(y.size))
         one = jnp.ones_like(h)
-        ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, dense)
+        none = jnp.full_like(h, jnp.inf)
+        ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense)
         return flow.at_rest(y, h, counts, ahead)
 
-    def advance(self, carry: Carry, target: Scalar) -> Carry:
-        """Step until t >= target or until an outcome is met, and show the state at the target."""
+    def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
+        """Step until t >= target, until an outcome is met or until `limit` steps were tried, and
+        show the state at the target."""
         ahead: Ahead = carry.solver_state
-        flow = self.flow
-        rms = carry.size / carry.state.size**0.5
-        tolerances = flow.numerics.tolerances(flow.tolerance_scale(carry), rms)
-        now = self._at(carry, ahead.history)._replace(outcome=ahead.outcome)
+        unfinished, tolerance = heading_for(target, limit), self.flow.tolerance
 
-        def unfinished(now: Carry) -> Flag:
-            return (now.t < target) & (now.outcome == RUNNING)
+        def step(now: Carry, factors: bool) -> Carry:
+            tolerances = tolerance.at(now.state, now.pace, *held)
+            return self._step(now, tolerance, tolerances, factors)
+
+        now = self._at(carry, ahead)._replace(outcome=ahead.outcome)
 
         def multiplies(now: Carry) -> Flag:
             return unfinished(now) & ~now.solver_state.factors
@@ -105,13 +111,13 @@ class MultistepStepper(eqx.Module):
 
         def stretch(now: Carry) -> Carry:
             # A loop of its own, through which the matrices pass untouched.
-            now = jax.lax.while_loop(factors, lambda now: self._step(now, tolerances, True), now)
+            now = jax.lax.while_loop(factors, lambda now: step(now, True), now)
             return jax.lax.cond(unfinished(now), lambda x: self._refresh(x), lambda x: x, now)
 
         size = ahead.history.differences.shape[1]
         if not self.method.starts_dense(size):
             now = jax.lax.while_loop(
-                multiplies, lambda now: self._step(now, tolerances, False), now
+                multiplies, lambda now: step(now, False), now
             )  # fmt: skip
         if self.method.may_be_dense(size):
             now = jax.lax.while_loop(unfinished, stretch, now)
@@ -121,7 +127,7 @@ class MultistepStepper(eqx.Module):
         """At the target if the solver is beyond it; what it met out there is not known yet."""
         history = end.solver_state.history
         beyond = end.t > target
-        place = jnp.where(beyond, bdf.interpolate(history, target), history.differences[0])
+        place = jnp.where(beyond, bdf.interpolate(history, target), end.state)
         ahead = end.solver_state._replace(outcome=end.outcome)
         return end._replace(
             t=jnp.where(beyond, target, end.t),
@@ -131,7 +137,9 @@ class MultistepStepper(eqx.Module):
             solver_state=ahead,
         )
 
-    def _step(self, now: Carry, tolerances: tuple[Scalar, Scalar], factors: bool) -> Carry:
+    def _step(
+        self, now: Carry, tolerance: Tolerance, tolerances: tuple[Scalar, Scalar], factors: bool
+    ) -> Carry:
         ahead: Ahead = now.solver_state
         history, grid = ahead.history, bdf.on_grid(ahead.history)
         dense = ahead.dense if factors else None
@@ -147,11 +155,41 @@ class MultistepStepper(eqx.Module):
         ahead = ahead._replace(history=tried, rate=trial.rate)
         ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
         counts, flow = _counted(now.counts, trial, too_far), self.flow
-        done = jnp.clip((tried.t - flow.t0) / (flow.t1 - flow.t0), 0, 1)
-        now = self._at(now, tried)._replace(
-            solver_state=ahead, counts=counts, meter=flow.meter.step(now.meter, done)
+        later = self._at(now, ahead)._replace(
+            solver_state=ahead,
+            counts=counts,
+            pace=tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
+            broken=~trial.finite,
         )
-        return flow.judge(now)
+        return flow.judge(self._hunted(now, later, trial.kept))
+
+    def _hunted(self, before: Carry, after: Carry, kept: Flag) -> Carry:
+        """After a step; at the place in it where a stop was met, on the method's polynomial."""
+        hunt, flow = before.hunt, self.flow
+        if hunt is None:
+            return after
+        history = after.solver_state.history
+        gaps, peak = flow.gaps(after.t, after.state, after.peak_speed)
+
+        def within(t: Scalar) -> Array:
+            return flow.gaps(t, bdf.interpolate(history, t), peak)[0]
+
+        def seek() -> tuple[Scalar, Array]:
+            return locate(within, before.t, after.t, hunt.gaps, gaps)
+
+        passed = kept & (jnp.min(gaps) <= 0) & (jnp.min(hunt.gaps) > 0)
+        t, gaps = jax.lax.cond(passed, seek, lambda: (after.t, gaps))
+        more = after.counts.evaluations + (0 if flow.numerics.stops.steady is None else 1)
+        state = jnp.where(passed, bdf.interpolate(history, t), after.state)
+        return after._replace(
+            t=t,
+            state=state,
+            size=norm(state),
+            peak_speed=peak,
+            counts=after.counts._replace(evaluations=more),
+            hunt=hunt._replace(gaps=gaps),
+            solver_state=after.solver_state._replace(stop=jnp.where(passed, t, jnp.inf)),
+        )
 
     def _start(self, grid: tuple[History, Array], dense: Dense | None):
         """f at the predictor, and the solver of the corrector's equation."""
@@ -201,10 +239,14 @@ class MultistepStepper(eqx.Module):
         _, c = bdf.next_step(history)
         return Dense(jacobian, factor(jacobian, c), c, age)
 
-    def _at(self, carry: Carry, history: History) -> Carry:
-        state = history.differences[0]
+    def _at(self, carry: Carry, ahead: Ahead) -> Carry:
+        history = ahead.history
+        t, state = history.t, history.differences[0]
         dt = history.h * history.factor
-        return carry._replace(t=history.t, dt=dt, state=state, size=norm(state))
+        if carry.hunt is not None:
+            t = jnp.minimum(t, ahead.stop)
+            state = jnp.where(ahead.stop < history.t, bdf.interpolate(history, t), state)
+        return carry._replace(t=t, dt=dt, state=state, size=norm(state))
 
     def _field(self, t: Scalar, y: Array) -> Array:
         return self.flow.term.vf(t, y, None)
@@ -220,7 +262,7 @@ class MultistepStepper(eqx.Module):
 def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
     """(f, J, y): the field of the rule's state as one vector, its dense Jacobian, and the start."""
     numerics, now = Numerics(solver="bdf-dense"), jnp.zeros(())
-    flow = Stepper(problem, numerics, now, now, diffrax.NoProgressMeter())
+    flow = Stepper(problem, numerics, now, now)
     stepper = MultistepStepper(flow, BDF("dense"))
     return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), flow.start()
 

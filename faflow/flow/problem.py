@@ -7,29 +7,44 @@ import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._types import Integer, Scalar
+from .._types import Flag, Integer, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
-from ..rules import AbstractLearningRule
+from ..rules import AbstractLearningRule, check_chain, check_sum
 from ..solvers import Method, make_solver, norm
 from ..tasks import Data
 
 Branch = Literal["stop", "nearest", "other"]
 
+ATOL = 1e-11  # unless given
+
 _number = partial(eqx.field, converter=lambda value: jnp.asarray(value, float))
 _optional = partial(
     eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, float)
 )
+_flag = partial(
+    eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, bool)
+)
 
 
 class FlowProblem(eqx.Module):
-    """d(weights)/dt = rule(weights, feedback, data) from `weights` at t = ts[0]."""
+    """d(weights)/dt = rule(weights, feedback, data) from `weights` at t = ts[0].
+
+    ValueError for a network of the user's that is no chain of layers, as rules take it for
+    (`rules.check_chain`), and for blocks or devices under a rule of the user's that is no sum over
+    samples (`rules.check_sum`).
+    """
 
     rule: AbstractLearningRule
     weights: AbstractNetwork
     feedback: Feedback
     data: Data
+
+    def __check_init__(self):
+        check_chain(self.rule, self.weights, self.data)
+        if self.data.block is not None or self.data.mesh is not None:
+            check_sum(self.rule, self.weights, self.feedback)
 
 
 class Stops(eqx.Module):
@@ -65,8 +80,9 @@ class Numerics(eqx.Module):
 
     `solver`: a name of `faflow.solvers.SOLVERS` or such a solver itself; "auto" chooses on the way
     (`flow.automatic`). `rtol`, `atol`: local error per step is held below atol + rtol |w| (root
-    mean square over all weights). `step`: a fixed step instead of adaptive ones. `max_steps`:
-    budget of accepted plus rejected steps.
+    mean square over all weights). `atol_scales`: less than that, where the weights are small
+    (`flow.tolerance`); so it is for the default atol, 1e-11, and not for one that is given. `step`:
+    a fixed step instead of adaptive ones. `max_steps`: budget of accepted plus rejected steps.
     `tail`: multiply both tolerances by residual / initial residual (at most 1), renewed at every
     save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
     for exponent fits. `kinks`: "plain" steps over the kinks of the activation, "exact" integrates
@@ -77,7 +93,7 @@ class Numerics(eqx.Module):
 
     solver: str | Method = eqx.field(default="tsit5")
     rtol: Scalar = _number(default=1e-9)
-    atol: Scalar = _number(default=1e-11)
+    atol: Scalar = _optional(default=None)
     step: Scalar | None = _optional(default=None)
     max_steps: Integer = eqx.field(converter=lambda n: jnp.asarray(n, int), default=1_000_000)
     tail: bool = eqx.field(static=True, default=False)
@@ -85,34 +101,44 @@ class Numerics(eqx.Module):
     kinks: Literal["plain", "exact"] = eqx.field(static=True, default="plain")
     exact: Exact = eqx.field(default_factory=Exact)
     project: bool = eqx.field(static=True, default=False)
+    atol_scales: Flag = _flag(default=None)
 
-    def build_solver(self) -> Method:
+    def __post_init__(self) -> None:
+        if self.atol_scales is None:
+            self.atol_scales = jnp.asarray(self.atol is None)
+        if self.atol is None:
+            self.atol = jnp.asarray(ATOL, float)
+
+    def build_solver(self, rtol: Scalar | None = None, atol: Scalar | None = None) -> Method:
+        """The method; an implicit one solves its stages to (rtol, atol), or to the flow's own."""
         if isinstance(self.solver, str):
-            return make_solver(self.solver, self.rtol, self.atol)
+            rtol, atol = (self.rtol, self.atol) if rtol is None else (rtol, atol)
+            return make_solver(self.solver, rtol, atol)
         return self.solver
 
-    def controller(
-        self, scale: Scalar | float = 1.0, size: Scalar | float = 0.0
-    ) -> diffrax.AbstractStepSizeController:
-        """The step-size controller, both tolerances multiplied by `scale`.
+    def tolerances(
+        self,
+        scale: Scalar | float = 1.0,
+        size: Scalar | float = 0.0,
+        atol: Scalar | None = None,
+    ) -> tuple[Scalar, Scalar]:
+        """(rtol, atol), both multiplied by `scale`; `atol`: in place of the flow's own.
 
         `size` is the root mean square of the state: no tolerance asks for less than 16 units in
         its last place, where errors are rounding and smaller steps do not help.
         """
-        if self.step is not None:
-            return diffrax.ConstantStepSize()
-        rtol, atol = self.tolerances(scale, size)
-        return diffrax.PIDController(rtol=rtol, atol=atol)
-
-    def tolerances(
-        self, scale: Scalar | float = 1.0, size: Scalar | float = 0.0
-    ) -> tuple[Scalar, Scalar]:
-        """(rtol, atol) of `controller`."""
         rounding = 16 * jnp.finfo(self.rtol.dtype).eps
         return (
             jnp.maximum(self.rtol * scale, rounding),
-            jnp.maximum(self.atol * scale, rounding * size),
+            jnp.maximum((self.atol if atol is None else atol) * scale, rounding * size),
         )
+
+    def controller(self, tolerances: tuple[Scalar, Scalar]) -> diffrax.AbstractStepSizeController:
+        """The step-size controller with these (rtol, atol)."""
+        if self.step is not None:
+            return diffrax.ConstantStepSize()
+        rtol, atol = tolerances
+        return diffrax.PIDController(rtol=rtol, atol=atol)
 
 
 def residual_share(problem: FlowProblem, weights: AbstractNetwork) -> Scalar:

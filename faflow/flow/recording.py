@@ -7,9 +7,30 @@ import jax
 import jax.numpy as jnp
 
 from .._results import Outcome
-from .._types import Array, Integer, Scalar, Times
-from .solution import unreached
-from .stepping import RUNNING
+from .._types import Array, Flag, Integer, Scalar, Times
+from .carry import RUNNING, Counts
+from .solution import FlowSolution, unreached
+
+
+class Clock(NamedTuple):
+    """Where a carry stands: time, outcome, the steps tried so far, and whether it can be recorded
+    there (an exact flow has to decide first how it goes on)."""
+
+    t: Scalar
+    outcome: Integer
+    steps: Integer
+    settled: Flag | bool = True
+
+
+class Watched(NamedTuple):
+    """What is kept of every save, reached or not. Of exact flows too: events, sliding pairs per
+    layer, who they are and their gates."""
+
+    counts: Counts
+    events: Any = None
+    sliding: Any = None
+    pairs: Any = None
+    gates: Any = None
 
 
 class Row(NamedTuple):
@@ -23,42 +44,70 @@ class Row(NamedTuple):
 
 
 class Course(NamedTuple):
-    """A flow in three parts: its first carry, the way to the next save, and what comes of the last
-    carry and all rows. Run at once it is one program; save by save it can be interrupted."""
+    """A flow in parts, of which `solve` makes one loop and `slices` one that can be left anywhere.
 
-    start: Callable[[], Any]
-    segment: Callable[[Any, Scalar], tuple[Any, Row]]
-    finish: Callable[[Any, Row], Any]
-
-    def whole(self, ts: Times) -> Any:
-        return self.finish(*jax.lax.scan(self.segment, self.start(), ts))
-
-
-def to_next_save(
-    advance: Callable[[Any, Scalar], Any],
-    clock: Callable[[Any], tuple[Scalar, Integer]],
-    observe: Callable[[Any], dict[str, Any]],
-    watch: Callable[[Any], Any],
-    since: Scalar | None = None,
-) -> Callable[[Any, Scalar], tuple[Any, Row]]:
-    """`advance` a carry to a save. `clock`: (t, outcome) of a carry; `observe` is evaluated once
-    per save that the flow reaches (nan elsewhere), `watch` at every save.
-
-    Saves up to `since`, where the start stands, are somebody else's and are not recorded.
+    `start` makes the first carry. `hold`: what the steps to the next save go by, made of the carry
+    at the save before. `advance`: steps until a time, an outcome or a number of steps (None: any).
+    `observe` is evaluated once per save that the flow reaches (nan elsewhere), `watch` at every
+    save. `finish`: what comes of the last carry, but for the rows. Saves up to `since`, where the
+    start stands, are somebody else's and are not recorded.
     """
 
-    def segment(carry: Any, target: Scalar) -> tuple[Any, Row]:
-        running = clock(carry)[1] == RUNNING
-        if since is not None:
-            running = running & (target > since)
-            target = jnp.maximum(target, since)
-        carry = advance(carry, target)
-        shapes = jax.eval_shape(observe, carry)
-        records = jax.lax.cond(running, observe, lambda _: unreached(shapes), carry)
-        when = jnp.where(running, clock(carry)[0], jnp.nan)
-        return carry, Row(when, running, records, watch(carry))
+    start: Callable[[], Any]
+    hold: Callable[[Any], Any]
+    advance: Callable[[Any, Any, Scalar, Integer | None], Any]
+    clock: Callable[[Any], Clock]
+    observe: Callable[[Any], dict[str, Any]]
+    watch: Callable[[Any], Watched]
+    finish: Callable[[Any], tuple[FlowSolution, Any]]
+    since: Scalar | None = None
 
-    return segment
+    def whole(self, ts: Times) -> tuple[FlowSolution, Any]:
+        """All of it at once: what one program can hold, also under vmap."""
+        start = self.start()
+        shapes = jax.eval_shape(self.observe, start)
+
+        def segment(carry: Any, save: Scalar) -> tuple[Any, Row]:
+            carry, _, row = self.towards(carry, self.hold(carry), save, None, shapes)
+            return carry, row
+
+        end, rows = jax.lax.scan(segment, start, ts)
+        solution, standing = self.finish(end)
+        return with_rows(solution, rows), standing
+
+    def towards(
+        self, carry: Any, held: Any, save: Scalar, limit: Integer | None, shapes: Any
+    ) -> tuple[Any, Flag, Row]:
+        """On to a save: the carry, whether it is there or has met an outcome, and the save's row.
+
+        `shapes`: of the records.
+        """
+        running = self.clock(carry).outcome == RUNNING
+        target = save
+        if self.since is not None:
+            running = running & (save > self.since)
+            target = jnp.maximum(save, self.since)
+        carry = self.advance(carry, held, target, limit)
+        now = self.clock(carry)
+        arrived = ((now.t >= target) & now.settled) | (now.outcome != RUNNING)
+        reached = running & arrived
+        records = jax.lax.cond(reached, self.observe, lambda _: unreached(shapes), carry)
+        when = jnp.where(reached, now.t, jnp.nan)
+        return carry, arrived, Row(when, reached, records, self.watch(carry))
+
+
+def with_rows(solution: FlowSolution, rows: Row) -> FlowSolution:
+    """The solution with what was recorded at the saves."""
+    seen: Watched = rows.watched
+    solution = solution._replace(
+        ts=rows.time, reached=rows.reached, records=rows.records, counts_at=seen.counts
+    )
+    if solution.events is None:
+        return solution
+    events = solution.events._replace(
+        counts_at=seen.events, sliding_at=seen.sliding, pairs_at=seen.pairs, gates_at=seen.gates
+    )
+    return solution._replace(events=events)
 
 
 def ended(outcome: Integer) -> Integer:

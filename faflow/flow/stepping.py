@@ -6,7 +6,7 @@ save times exactly and counts steps, field evaluations and kinks up to each of t
 """
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -18,13 +18,11 @@ from .._results import Outcome
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
-from ..networks.draws import frobenius
 from ..observables import KinkCount, KinkCounter
 from ..rules import Forecast
 from ..solvers import (
     AbstractCountingSolver,
     Demand,
-    StiffnessWatch,
     evaluations_per_step,
     keeps_last,
     norm,
@@ -33,72 +31,16 @@ from ..solvers import (
     watched,
 )
 from ..tasks import Data
+from .carry import RUNNING, STIFF, Carry, Counts, Held, Standing, added, heading_for
 from .problem import FlowProblem, Numerics, blow_up_size, residual_share
 from .projection import projected
+from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
+from .tolerance import Pace, Tolerance, tolerance
 
-RUNNING = -1
 LOOK = 5  # steps between looks for stiffness, until one speaks for it
-STIFF = -2  # ended here for another solver to go on
 CUT = 0.2  # what the controller does at most to a step, too
+GROWN = 10  # times as large as at the start: weights that are growing
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
-
-
-class ImplicitCounts(NamedTuple):
-    """What a method with a Jacobian did besides: Newton iterations, products with the Jacobian,
-    dense Jacobians and their factorisations."""
-
-    iterations: Integer
-    products: Integer
-    jacobians: Integer
-    factorisations: Integer
-
-
-class Counts(NamedTuple):
-    """Work done so far; `evaluations` of the field count the solver's, the first step's choice and
-    the steady-state watch (0 where the solver can't say: implicit Runge-Kutta methods).
-    `implicit`: of multistep methods only."""
-
-    accepted: Integer
-    rejected: Integer
-    evaluations: Integer
-    implicit: ImplicitCounts | None = None
-
-
-class Carry(NamedTuple):
-    """Everything a flow needs to go on from time t. `state`: the leaves of the rule's state in one
-    vector, whose entries a step combines at once; `size`: its norm."""
-
-    t: Scalar
-    dt: Scalar
-    state: Array
-    size: Scalar
-    solver_state: PyTree
-    controller_state: PyTree
-    made_jump: Flag
-    counts: Counts
-    kinks: KinkCount | None
-    first_dt: Scalar
-    peak_speed: Scalar
-    outcome: Integer
-    meter: PyTree
-    watch: StiffnessWatch | None = None
-
-
-class Standing(NamedTuple):
-    """Where a flow stands, in terms that every solver understands: enough to go on from there.
-    `demanded`: the steps from here to the end that stability would demand of the last solver, if it
-    was watched."""
-
-    t: Scalar
-    state: Array
-    peak_speed: Scalar
-    counts: Counts
-    demanded: Scalar | None
-
-
-def standing(carry: Carry) -> Standing:
-    demanded = None if carry.watch is None else carry.watch.demanded
-    return Standing(carry.t, carry.state, carry.peak_speed, carry.counts, demanded)
 
 
 class Stepper(eqx.Module):
@@ -112,13 +54,13 @@ class Stepper(eqx.Module):
     numerics: Numerics
     t0: Scalar
     t1: Scalar
-    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
     since: Standing | None = None
     demand: Demand | None = None
 
     def init(self) -> Carry:
-        controller, solver = self.numerics.controller(), self._solver()
         state = self.start()
+        tolerances = self.tolerance.to_begin()
+        controller, solver = self.numerics.controller(tolerances), self._solver()
         first, controller_state = controller.init(
             self.term, self.begin, self.t1, state, self.numerics.step, None, solver.func,
             solver.error_order(self.term),
@@ -137,7 +79,19 @@ class Stepper(eqx.Module):
         """The rule's state to begin with, in one vector."""
         if self.since is not None:
             return self.since.state
+        return self._first()
+
+    def _first(self) -> Array:
         return ravel_pytree(self.problem.rule.init(self.problem.weights, *self._given))[0]
+
+    @property
+    def tolerance(self) -> Tolerance:
+        return tolerance(self.problem, self.numerics, self._first())
+
+    @property
+    def pace(self) -> Pace:
+        """At the beginning."""
+        return self.tolerance.at_rest() if self.since is None else self.since.pace
 
     @property
     def begin(self) -> Scalar:
@@ -154,7 +108,10 @@ class Stepper(eqx.Module):
         """Where the flow begins, before the first step, which is to have size dt."""
         problem, peak = self.problem, jnp.zeros_like(self.t0)
         if self.since is not None:
-            counts, peak = _added(counts, self.since.counts), self.since.peak_speed
+            counts, peak = added(counts, self.since.counts), self.since.peak_speed
+        hunt, peak = self._hunt(state, peak)
+        if self.numerics.stops.steady is not None:
+            counts = counts._replace(evaluations=counts.evaluations + 1)
         return Carry(
             t=self.begin,
             dt=dt,
@@ -168,27 +125,37 @@ class Stepper(eqx.Module):
             first_dt=dt,
             peak_speed=peak,
             outcome=jnp.asarray(RUNNING),
-            meter=self.meter.init(),
+            pace=self.pace,
+            broken=jnp.asarray(False),
+            hunt=hunt,
             watch=None if self.demand is None else watch_stiffness(),
         )
 
-    def advance(self, carry: Carry, target: Scalar) -> Carry:
-        """Step until t = target or until an outcome is met."""
-        size = carry.size / carry.state.size**0.5
-        controller = self.numerics.controller(self.tolerance_scale(carry), size)
-        solver = self._solver()
+    def hold(self, carry: Carry) -> Held:
+        """What the steps from here to the next save go by."""
+        return Held(self.tolerance_scale(carry), carry.size / carry.state.size**0.5)
 
-        def unfinished(now: Carry) -> Flag:
-            return (now.t < target) & (now.outcome == RUNNING)
+    def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
+        """Step until t = target, until an outcome is met, or until `limit` steps have been tried
+        since the flow began (None: no limit)."""
+        unfinished, tolerance = heading_for(target, limit), self.tolerance
 
         def body(now: Carry) -> Carry:
-            return self._handed(self.judge(self._step(now, target, controller, solver)))
+            tolerances = tolerance.at(now.state, now.pace, *held)
+            controller, solver = self.numerics.controller(tolerances), self._solver(tolerances)
+            later = self._step(now, target, controller, solver)
+            step = later.t - now.t
+            pace = tolerance.moved(now.pace, later.state - now.state, step, step > 0)
+            later = self.hunted(now, later._replace(pace=pace))
+            return self._handed(self.judge(later))
 
         return jax.lax.while_loop(unfinished, body, carry)
 
     def _step(self, now: Carry, target, controller, solver) -> Carry:
         # A step that would end within 1 % of the target is stretched onto it; when a step is cut
         # short, the size it would have had is remembered for the next one.
+        if now.hunt is not None:
+            target = jnp.minimum(target, now.hunt.bracket.aim())
         cut = now.t + 1.01 * now.dt >= target
         end = jnp.where(cut, target, now.t + now.dt)
         candidate, error, inside, solver_state, result = solver.step(
@@ -218,8 +185,7 @@ class Stepper(eqx.Module):
         outcome = now.outcome
         if self.numerics.step is not None:
             dt = self.numerics.step
-            stuck = jnp.where(finite, Outcome.SOLVER_FAILED.value, Outcome.BLOW_UP.value)
-            outcome = jnp.where(failed, stuck.astype(outcome.dtype), outcome)
+            outcome = jnp.where(failed, self._why_stuck(now, finite).astype(outcome.dtype), outcome)
         retry = _to_retry(solver, now.solver_state, error, failed)
         state = _where(keep, candidate, now.state)
         counts = Counts(
@@ -227,9 +193,6 @@ class Stepper(eqx.Module):
             now.counts.rejected + (~keep).astype(int),
             now.counts.evaluations + self._cost(solver, now.solver_state, solver_state),
         )
-        kinks = now.kinks
-        if kinks is not None:
-            kinks = self.kink_counter.update(kinks, self.weights_of(state), self.problem.data)
         after = now._replace(
             t=t,
             dt=dt,
@@ -239,14 +202,19 @@ class Stepper(eqx.Module):
             controller_state=controller_state,
             made_jump=jnp.asarray(made_jump) & ~failed,
             counts=counts,
-            kinks=kinks,
+            kinks=self._kinks(now, state),
             outcome=outcome,
-            meter=self.meter.step(now.meter, (t - self.t0) / (self.t1 - self.t0)),
+            broken=~finite,
         )
         return after._replace(watch=self._watched(after, solver, inside, end - now.t, keep))
 
-    def _solver(self) -> diffrax.AbstractSolver:
-        solver = self.numerics.build_solver()
+    def _kinks(self, now: Carry, state: Array) -> KinkCount | None:
+        if now.kinks is None:
+            return None
+        return self.kink_counter.update(now.kinks, self.weights_of(state), self.problem.data)
+
+    def _solver(self, tolerances: tuple[Scalar, ...] = ()) -> diffrax.AbstractSolver:
+        solver = self.numerics.build_solver(*tolerances)
         assert isinstance(solver, diffrax.AbstractSolver)  # multistep.py steps the others
         return projected(self.problem, solver) if self.numerics.project else solver
 
@@ -277,34 +245,65 @@ class Stepper(eqx.Module):
             return (solver.evaluations(after) - solver.evaluations(before)).astype(int)
         return evaluations_per_step(solver) or 0
 
-    def judge(self, now: Carry) -> Carry:
-        """The outcome after a step, most serious first."""
-        stops, problem = self.numerics.stops, self.problem
-        verdict = now.outcome
-
-        def decide(condition, outcome: Outcome):
-            return jnp.where(condition, jnp.asarray(outcome.value, verdict.dtype), verdict)
-
-        peak, counts = now.peak_speed, now.counts
-        weights = self.weights_of(now.state)
+    def gaps(self, t: Scalar, state: Array, peak: Scalar) -> tuple[Array, Scalar]:
+        """How far the flow is from its stops, and its largest speed so far, if that is watched."""
+        stops, speed = self.numerics.stops, peak
         if stops.steady is not None:
-            speed = norm(self.term.vf(now.t, now.state, None))
+            speed = norm(self.term.vf(t, state, None))
             peak = jnp.maximum(peak, speed)
-            counts = counts._replace(evaluations=counts.evaluations + 1)
-            verdict = decide(speed <= stops.steady * peak, Outcome.STEADY_STATE)
-        if stops.loss is not None:
-            loss = problem.data.value(problem.data.outputs(weights))
-            verdict = decide(loss <= stops.loss, Outcome.TARGET_REACHED)
-        if stops.residual is not None:
-            residual = frobenius(problem.data.residual(problem.data.outputs(weights)))
-            verdict = decide(residual <= stops.residual, Outcome.TARGET_REACHED)
+        return gaps_at(stops, self.problem.data, self.weights_of(state), speed, peak), peak
+
+    def _hunt(self, state: Array, peak: Scalar) -> tuple[Hunt | None, Scalar]:
+        """Before the first step; and the largest speed so far."""
+        if not watched_stops(self.numerics.stops):
+            return None, peak
+        gaps, peak = self.gaps(self.begin, state, peak)
+        return begin_hunt(gaps, self.begin), peak
+
+    def hunted(self, before: Carry, after: Carry) -> Carry:
+        """After a step, or back where it began with a bracket to step into: a stop was passed."""
+        hunt, stops = before.hunt, self.numerics.stops
+        if hunt is None:
+            return after
+        gaps, peak = self.gaps(after.t, after.state, after.peak_speed)
+        more = after.counts.evaluations + (0 if stops.steady is None else 1)
+        counts = after.counts._replace(evaluations=more)
+        gap, bracket, kept = jnp.min(gaps), hunt.bracket, after.t > before.t
+        after = after._replace(counts=counts, peak_speed=peak)
+        if self.numerics.step is not None:
+            return after._replace(hunt=Hunt(gaps, bracket))
+        passed = kept & (gap <= 0) & (bracket.gap_low > 0) & ~bracket.found(after.t, gap)
+        looked = bracket.moved(after.t, gap)
+        after = after._replace(hunt=Hunt(gaps, _where(kept, looked, bracket)))
+        # The look cost a step, which is not kept.
+        counts = counts._replace(accepted=before.counts.accepted, rejected=counts.rejected + 1)
+        back = before._replace(counts=counts, hunt=Hunt(hunt.gaps, looked))
+        return _where(passed, back, after)
+
+    def judge(self, now: Carry) -> Carry:
+        """The outcome after a step, most serious last."""
+        outcome, counts = now.outcome, now.counts
+        if now.hunt is not None:
+            outcome = verdict(outcome, self.numerics.stops, now.hunt.gaps)
+
+        def decide(condition, found: Outcome | Array):
+            return jnp.where(condition, jnp.asarray(found, outcome.dtype), outcome)
+
         unfinished = now.t < self.t1
         steps = counts.accepted + counts.rejected
-        verdict = decide(unfinished & (steps >= self.numerics.max_steps), Outcome.MAX_STEPS)
+        outcome = decide(unfinished & (steps >= self.numerics.max_steps), Outcome.MAX_STEPS)
         floor = UNDERFLOW * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
-        verdict = decide(unfinished & ~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
-        verdict = decide(self._escaping(now, floor), Outcome.BLOW_UP)
-        return now._replace(outcome=verdict, peak_speed=peak, counts=counts)
+        outcome = decide(unfinished & ~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
+        outcome = decide((outcome == Outcome.STEP_UNDERFLOW) & now.broken, Outcome.NOT_FINITE)
+        outcome = decide(self._escaping(now, floor), Outcome.BLOW_UP)
+        return now._replace(outcome=outcome)
+
+    def _why_stuck(self, now: Carry, finite: Flag) -> Array:
+        """Of a fixed step that failed. Weights that were growing have gone on to do so; others have
+        met a field that is no number."""
+        growing = now.size > GROWN * (1 + norm(self.problem.weights))
+        lost = jnp.where(growing, Outcome.BLOW_UP.value, Outcome.NOT_FINITE.value)
+        return jnp.where(finite, Outcome.SOLVER_FAILED.value, lost)
 
     def _escaping(self, now: Carry, floor: Scalar) -> Flag:
         # Escape at a finite time T goes like (T - t)^{-p}; with small p (deep nets) the weights are
@@ -376,14 +375,6 @@ def _to_retry(solver, before: PyTree, error: Array | None, failed: Flag) -> PyTr
         return before
     return solver.after_rejection(
         before, None if error is None else jnp.where(failed, jnp.inf, error)
-    )
-
-
-def _added(counts: Counts, before: Counts) -> Counts:
-    return counts._replace(
-        accepted=counts.accepted + before.accepted,
-        rejected=counts.rejected + before.rejected,
-        evaluations=counts.evaluations + before.evaluations,
     )
 
 

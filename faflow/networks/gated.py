@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._generator import drawn, in_float64, seeded
 from .._types import Array, Inputs, Outputs
 from .activations import AbstractActivation
 from .mlp import AbstractNetwork, Trace
@@ -55,11 +56,11 @@ class GatedMLP(AbstractNetwork):
 
     def gates(self, inputs: Inputs) -> tuple[Array, ...]:
         """(g_1, ..., g_{L-1}), g_l (samples, n_l)."""
-        key, features = jax.random.key(self.seed), inputs.shape[1]
+        key, features = seeded(self.seed), inputs.shape[1]
         found = []
         for layer, weight in enumerate(self.weights[:-1], start=1):
             shape = (features, weight.shape[0])
-            mix = jax.random.normal(jax.random.fold_in(key, layer), shape, inputs.dtype)
+            mix = _mix(key, layer, shape).astype(inputs.dtype)
             found.append(
                 self.gate.derivative(inputs @ mix / jnp.sqrt(jnp.asarray(features, inputs.dtype)))
             )
@@ -77,6 +78,15 @@ class GatedMLP(AbstractNetwork):
 
     def __call__(self, inputs: Inputs) -> Outputs:
         return self.trace(inputs).outputs
+
+
+def _mix(key: Array, layer: int, shape: tuple[int, int]) -> Array:
+    """M_l^T, the same in every program and precision: the seed is static."""
+    draw = lambda of: jax.random.normal(jax.random.fold_in(of, layer), shape)  # noqa: E731
+    if in_float64():
+        return drawn(draw, key)
+    with jax.ensure_compile_time_eval():  # float64 is not to be had inside a float32 program
+        return drawn(draw, key)
 
 
 def backward_activation(network: AbstractNetwork) -> AbstractActivation:

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._generator import drawn
 from .._types import Array, Matrix
 from .activations import AbstractActivation
 from .draws import (
@@ -228,7 +229,8 @@ def initial_network(
 ) -> MLP:
     """An MLP of widths (n_0, ..., n_L) at W(0); biases, if any, are N(0, bias_scale^2).
 
-    Raises ValueError if the initialisation needs feedback matrices that are not given.
+    Drawn in float64 and rounded to JAX's precision, so that one seed is one network. Raises
+    ValueError if the initialisation needs feedback matrices that are not given.
     """
     shapes = [(out, into) for into, out in itertools.pairwise(widths)]
     if initialisation.needs_feedback and [f.shape for f in feedback] != shapes[1:]:
@@ -237,13 +239,15 @@ def initial_network(
             f"got {[f.shape for f in feedback]}; use a rule with layerwise feedback."
         )
     given = jnp.zeros((0, widths[0])) if inputs is None else inputs
-    weights = initialisation(key, shapes, feedback, given)
-    biases = ()
-    if bias:
-        keys = keys_for(jax.random.fold_in(key, 10_000), len(shapes))
-        draws = zip(keys, shapes, strict=True)
-        biases = tuple(bias_scale * jax.random.normal(k, (shape[0],)) for k, shape in draws)
+    weights = drawn(lambda *of: initialisation(of[0], shapes, *of[1:]), key, feedback, given)
+    biases = drawn(lambda of: _biases(of, shapes, bias_scale), key) if bias else ()
     return MLP(weights, biases, activation)
+
+
+def _biases(key: Array, shapes: Shapes, scale: float) -> tuple[Array, ...]:
+    keys = keys_for(jax.random.fold_in(key, 10_000), len(shapes))
+    draws = zip(keys, shapes, strict=True)
+    return tuple(scale * jax.random.normal(k, (shape[0],)) for k, shape in draws)
 
 
 INITIALISATIONS = {

@@ -1,5 +1,6 @@
 """The logged changes of pairs (neuron, sample), layer by layer: who crossed, who slid how long."""
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -116,3 +117,15 @@ def _start_above(
     skip, width = samples * sum(widths[: layer - 1]), widths[layer - 1]
     values: Any = events["start_above"].values[skip : skip + samples * width]
     return values.reshape(samples, width).T.reshape(-1).astype(bool)
+
+
+def named(units: np.ndarray, most: int) -> np.ndarray:
+    """Which of the neurons `units` are named on an axis, `most` at most: every one, or those whose
+    number 2, 5, 10, 20, ... divides."""
+    step, factors = 1, itertools.cycle((2.0, 2.5, 2.0))
+    while np.sum(units % step == 0) > most:
+        step = round(step * next(factors))
+    chosen = np.flatnonzero(units % step == 0)
+    if chosen.size > 1 or units.size < 2:
+        return chosen
+    return np.arange(units.size)[:: -(-units.size // most)]  # rows of a few neurons, of any numbers

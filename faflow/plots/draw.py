@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ..experiments.exchange import note_drawn
 from .alignment import alignment_panels
 from .decay import exponent_panels, loss_panels, residual_panels
 from .discrete import discrete_panels
@@ -97,6 +98,7 @@ def write(
     for path, kind in zip(paths[:2], _METADATA, strict=True):
         figure.savefig(path, format=kind, metadata=_METADATA[kind])
     paths[2].write_text(table(name, panels, stored), "utf-8", newline="\n")
+    note_drawn(figures, [path.name for path in paths])
     return paths
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from .changes import Changes, changes_of, dropped, log_end
+from .changes import Changes, changes_of, dropped, log_end, named
 from .panel import Bars, Listing, Marks, Panel, number
 from .stored import Stored
 from .style import BLACK, BLUE, ORANGE, VERMILION
@@ -114,8 +114,7 @@ def _neurons(rows: _Rows) -> tuple[tuple[float, ...], tuple[str, ...], tuple[flo
     names, first = np.unique(units, return_index=True)
     edges = np.append(first, len(units)) - 0.5
     middles = (edges[1:] + edges[:-1]) / 2
-    every = -(-len(names) // TICKS)
-    chosen = slice(None, None, every)
+    chosen = named(names, TICKS)
     labels = tuple(str(name) for name in names[chosen])
     return tuple(middles[chosen].tolist()), labels, tuple(edges[1:-1].tolist())
 

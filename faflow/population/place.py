@@ -7,6 +7,7 @@ all of them:  W = R T^+ W~ + S^{1/2} E,  S = Q - R T^+ R^T,  E (K, N) orthonorma
 import jax
 import jax.numpy as jnp
 
+from .._generator import drawing, seeded
 from .._types import Array, Matrix
 from ..networks.draws import frobenius
 from .order_parameters import KnownTeacher, OrderParameters
@@ -32,7 +33,8 @@ def frame_of(weights: Matrix, teacher: Matrix) -> Matrix:
         outside(weights, also=jnp.zeros_like(weights)), full_matrices=False
     )
     known = (sizes > _CUT * frobenius(weights))[:, None]
-    random = jax.random.normal(jax.random.key(0), weights.shape, weights.dtype)
+    with drawing():
+        random = jax.random.normal(seeded(0), weights.shape, weights.dtype)
     more = outside(random, also=jnp.where(known, right, 0.0))
     # Rows wanted come last; columns that are not wanted must not come before them.
     fresh, _ = jnp.linalg.qr(jnp.where(known, 0.0, more)[::-1].T)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._generator import drawing
 from .._types import Array, Integer, Matrix, Scalar, Times
 from ..feedback import Feedback
 from .order_parameters import KnownTeacher, OrderParameters, population_loss
@@ -54,7 +55,8 @@ def _step(
 ) -> _Student:
     teacher, inputs = rule.known(), other.shape[1]
     phi = teacher.activation
-    drawn = jax.random.normal(jax.random.fold_in(key, now.step), (inputs + 1,), other.dtype)
+    with drawing():
+        drawn = jax.random.normal(jax.random.fold_in(key, now.step), (inputs + 1,), other.dtype)
     x, noise = drawn[:-1], teacher.noise * drawn[-1]
     h = now.hidden @ x
     delta = teacher.readout @ phi(other @ x) + noise - now.readout @ phi(h)

@@ -33,6 +33,15 @@ class LawRow:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """A bound of [expect]: `ok` or broken, and what was found."""
+
+    bound: str
+    ok: bool
+    found: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """What stands at the top of the page for one result."""
 
@@ -43,6 +52,7 @@ class Answer:
     rows: list[LawRow]
     warnings: list[str]
     swept: bool
+    verdicts: list[Verdict]
 
 
 def answer_of(source: Source) -> Answer:
@@ -61,8 +71,19 @@ def answer_of(source: Source) -> Answer:
     warnings = [str(warning) for warning in source.summary.get("warnings", ())]
     return Answer(
         source.name, source.path, status, [*sentences, *_certified(source)], rows, warnings,
-        source.members is not None,
+        source.members is not None, list(_verdicts(source)),
     )  # fmt: skip
+
+
+def _verdicts(source: Source) -> Iterator[Verdict]:
+    for path, verdict in source.summary.get("expect", {}).items():
+        bound = verdict["bound"]
+        words = number(bound) if isinstance(bound, Mapping) else f"is {number(bound)}"
+        if "value" in verdict:
+            found = f"found {number(verdict['value'])}"
+        else:
+            found = f"broken by {verdict['broken']} of {source.summary['members']} members"
+        yield Verdict(f"{path}: {words}", bool(verdict["ok"]), found)
 
 
 def _sentence(source: Source, law: str, told: Mapping[str, Any]) -> str:
@@ -72,7 +93,7 @@ def _sentence(source: Source, law: str, told: Mapping[str, Any]) -> str:
             f"{law}: {_word(told)}; the flow was projected onto it, so that its drift is no check. "
             f"Its relative rate along the field at the start is {rate}."
         )
-    worst = int(np.argmax([value or 0.0 for value in told["relative_drift"]]))
+    worst = int(np.argmax([_size(value) for value in told["relative_drift"]]))
     said = "" if told["claimed"] == told["kept"] else f" (the rule {_claim(told)})"
     return (
         f"{law}: {_word(told)}{said}. Its relative rate along the field, which needs no "
@@ -191,7 +212,12 @@ def _tolerance(solver: Mapping[str, Any]) -> str:
 
 
 def _largest(values: Sequence[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+    """The largest; None, no number, where one of them is none."""
+    return max(values, key=_size, default=None)
+
+
+def _size(value: float | None) -> float:
+    return np.inf if value is None else value
 
 
 def method(sources: Sequence[Source]) -> str:

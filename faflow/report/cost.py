@@ -36,7 +36,8 @@ def _swept(members: Members, at) -> dict[str, str]:
     found = {"solver": "-" if names is None else ", ".join(sorted({*names[at]} - {""}))}
     for key, told in _COLUMNS.items():
         values = members.figure(f"solver.{key}")
-        if values is None or not np.any(np.isfinite(values[at])):
+        # Members share their programs: what compiling took is in the seconds of the first.
+        if values is None or key == "compile_seconds" or not np.any(np.isfinite(values[at])):
             found[told] = "-"
             continue
         over = spread(values[at], 0)

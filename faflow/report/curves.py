@@ -8,7 +8,7 @@ import numpy as np
 from ..experiments import Members, spread
 from ..plots.drift import law_drifts
 from ..plots.stored import Stored
-from ..plots.sweep.series import layer_drifts, on_common_times
+from ..plots.sweep.series import layer_drifts, on_all_times
 from .source import Source
 
 WORK = ("steps", "rejected", "field_evaluations")
@@ -154,24 +154,42 @@ def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[Panel],
     for panel, rows in found:
         panel.notes += [note] if note else []
         for layer, entry, law, values in rows:
-            panel.curves += _member_curves(members, places, (layer, entry, law), values, shown)
+            what = (layer, entry, law)
+            panel.curves += _medians(panel, members, places, what, values)
+            panel.curves += _singles(members, places, what, values, shown)
         _join(panels, panel)
     return list(panels.values()), total * shown // max(seeds, 1)
 
 
-def _member_curves(members: Members, places, what, values, shown: int) -> Iterator[Curve]:
-    """A median with its band per case, then the members themselves."""
+def _medians(panel: Panel, members: Members, places, what, values) -> Iterator[Curve]:
+    """A median with its band per case, at every time over the members that have not ended."""
+    common = on_all_times(members, values) if members.seeded else None
+    if common is None:
+        return
     layer, entry, law = what
-    common, own = on_common_times(members, values), members.times
     since = slice(1 if law else 0, None)  # Q(0) - Q(0) says nothing
     for case, at in places:
-        if common is not None and members.seeded:
-            over, times = spread(common.values[at][:, since], 0), common.times[since]
-            if np.any(over.known):
-                band = (over.lower, over.upper)
-                yield Curve(case, layer, law, MEDIAN, times, over.median, entry, *band)
-        if own is None:
+        over, times = spread(common.values[at][:, since], 0), common.times[since]
+        there = over.known > 0
+        if not np.any(there):
             continue
+        first, last = over.known[there][[0, -1]]
+        if last < first:
+            left = f"{last} of {first} at the end"
+            panel.notes.append(f"medians are of the members that last: {left}")
+        parts = (part[there] for part in (times, over.median, over.lower, over.upper))
+        times, median, *band = parts
+        yield Curve(case, layer, law, MEDIAN, times, median, entry, *band)
+
+
+def _singles(members: Members, places, what, values, shown: int) -> Iterator[Curve]:
+    """The members themselves."""
+    own = members.times
+    if own is None:
+        return
+    layer, entry, law = what
+    since = slice(1 if law else 0, None)
+    for case, at in places:
         for i, seed in enumerate(members.seed_labels[:shown]):
             times, mine = own[at][i][since], values[at][i][since]
             known = np.isfinite(times) & np.isfinite(mine)

@@ -5,9 +5,10 @@ import io
 import re
 import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from .source import Source
+from .source import CONFIG, Source
 
 FILES = ("config.toml", "summary.json", "result.nc")
 MOST = 2_000_000  # bytes of the zip file; base64 makes them a third more
@@ -27,21 +28,27 @@ def bundle(sources: Sequence[Source]) -> Bundle:
     and so does what a sweep under way has not written yet."""
     left, out, buffer = MOST, [], io.BytesIO()
     files = [
-        (f"{i}-{_safe(source.name)}/{name}", source.folder / name)
+        (f"{i}-{_safe(source.name)}/{name}", source, source.folder / name)
         for name in FILES
         for i, source in enumerate(sources, 1)
         if (source.folder / name).is_file()
     ]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for inside, path in files:
-            if path.stat().st_size > 20 * MOST or (size := _packed(path.read_bytes())) > left:
+        for inside, source, path in files:
+            content = _content(source, path) if path.stat().st_size <= 20 * MOST else None
+            if content is None or (size := _packed(content)) > left:
                 out.append(inside)
                 continue
             left -= size
             entry = zipfile.ZipInfo(inside, _DATE)
-            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     packed = buffer.getvalue()
     return Bundle(base64.b64encode(packed).decode("ascii"), len(packed), out)
+
+
+def _content(source: Source, path: Path) -> bytes:
+    """A file as the page has it: a config without folders of the machine that it was made on."""
+    return source.config.encode() if path.name == CONFIG else path.read_bytes()
 
 
 def _packed(content: bytes) -> int:

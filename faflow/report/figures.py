@@ -76,6 +76,8 @@ def panel_figure(panel: Panel, choices: Choices) -> Figure:
     ]  # fmt: skip
     layout = base_layout(panel.ylabel, log)
     layout["showlegend"] = False  # the readings below the figure are one
+    if not log and _counts_few(panel):
+        layout["yaxis"]["dtick"] = 1
     if len(panel.curves) > FEW:
         layout["hovermode"] = "closest"
     notes = list(dict.fromkeys(panel.notes))
@@ -187,3 +189,9 @@ def _is_log(panel: Panel) -> bool:
     if not finite.size or finite.min() <= 0:
         return False
     return bool(finite.max() > WIDE * finite.min())
+
+
+def _counts_few(panel: Panel) -> bool:
+    """Whether a panel shows whole numbers, and few, between which plotly would put ticks."""
+    values = np.concatenate([np.zeros(0), *(curve.values for curve in panel.curves)])
+    return bool(values.size and np.all(values == np.round(values)) and np.ptp(values) <= FEW)

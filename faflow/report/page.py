@@ -12,7 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ..experiments import ConfigError, certificate_rows, sweep_rows
-from ..experiments.files import replace_text
+from ..experiments.files import replace_text, try_replacing
 from ..experiments.summary import own_version
 from ..experiments.tables import certificate_title, summary_rows
 from .answer import answer_of, method
@@ -22,12 +22,13 @@ from .download import bundle
 from .figures import Figure, choices_of, panel_figure
 from .members import member_figures
 from .raster import raster_figures, raster_layers
-from .source import Source, open_sources, readable
+from .source import Claims, Source, claims_of, open_sources, readable
 
 MARK = '<meta name="generator" content="faflow report">'
 HEAD = 4096  # bytes in which a report says that it is one
 TIMES = 1000  # places of the slider
 CASES = 6  # ticked at first
+NAMED = 6  # results in the title
 PARTS = ("page.css", "page.js")
 
 
@@ -35,16 +36,16 @@ def write_report(folders: Sequence[str], out: str | Path) -> Path:
     """The report of the results in `folders`, written to `out`. ConfigError if a folder holds no
     result, or if `out` can't be written or holds something else than a report."""
     target = _target(out)
-    text = page(open_sources(folders))
     try:
-        replace_text(target, text)
+        try_replacing(target)
+        replace_text(target, page(open_sources(folders), claims_of(folders)))
     except OSError as error:
         what = f"is {readable(str(out))}, which can't be written ({error.strerror or error}); "
         raise ConfigError("--out", what + "choose another file") from error
     return target
 
 
-def page(sources: Sequence[Source]) -> str:
+def page(sources: Sequence[Source], claims: Sequence[Claims] = ()) -> str:
     """The HTML of a report. What comes from results is escaped by the template."""
     sources = list(sources)
     panels = panels_of(sources)
@@ -65,7 +66,7 @@ def page(sources: Sequence[Source]) -> str:
     css, script = (Markup(_part(environment, name)) for name in PARTS)
     return environment.get_template("page.html.j2").render(
         mark=Markup(MARK), css=css, script=script, plotly_js=Markup(get_plotlyjs()),
-        title=", ".join(source.name for source in sources),
+        title=_title(sources, claims), claims=claims,
         answers=[answer_of(source) for source in sources], method=method(sources),
         choices=choices, shown_cases=cases[:CASES],
         figures=figures, times=len(_slider(figures)), payload=_payload(figures, data.encoded),
@@ -73,6 +74,13 @@ def page(sources: Sequence[Source]) -> str:
         details=[_details(source) for source in sources], data=data,
         versions={"faflow": own_version(), "plotly": plotly.__version__},
     )  # fmt: skip
+
+
+def _title(sources: Sequence[Source], claims: Sequence[Claims]) -> str:
+    """What the page is about: papers by their titles, results by their names, if these are few."""
+    names = [claim.title for claim in claims] or [source.name for source in sources]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _part(environment: jinja2.Environment, name: str) -> str:
@@ -113,7 +121,7 @@ def _details(source: Source) -> dict[str, Any]:
     return {
         "name": source.name,
         "path": source.path,
-        "rows": [tuple(row.values()) for row in rows],
+        "rows": [(what, "; ".join(filter(None, rest))) for what, *rest in map(dict.values, rows)],
         "certificate": [] if certificate is None else certificate_rows(certificate),
         "certificate_title": "" if certificate is None else certificate_title(certificate),
         "config": source.config,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..plots.changes import Changes, changes_of, dropped
+from ..plots.changes import Changes, changes_of, dropped, named
 from ..plots.style import BLUE, GREEN, ORANGE, VERMILION
 from .figures import Figure, base_layout, numbers, text
 from .source import Source
@@ -58,8 +58,8 @@ def _neurons(units: np.ndarray) -> dict[str, Any]:
     """Ticks amid the rows of a neuron."""
     names, first = np.unique(units, return_index=True)
     edges = np.append(first, len(units)) - 0.5
-    middles, every = (edges[1:] + edges[:-1]) / 2, -(-len(names) // TICKS)
-    ticks = {"tickvals": middles[::every].tolist(), "ticktext": list(map(str, names[::every]))}
+    middles, use = (edges[1:] + edges[:-1]) / 2, named(names, TICKS)
+    ticks = {"tickvals": middles[use].tolist(), "ticktext": list(map(str, names[use]))}
     return {**ticks, "tickmode": "array", "showgrid": False, "zeroline": False}
 
 

@@ -6,3 +6,6 @@ from .papers import PAPERS as PAPERS
 from .report import Report as Report
 from .report import reproduce as reproduce
 from .report import rows as rows
+from .stored import is_reproduction as is_reproduction
+from .stored import open_report as open_report
+from .stored import runs_in as runs_in

@@ -105,7 +105,7 @@ def separation(session: Session) -> Found:
         ends.append(float(f.excess[-1] ** 2))
         measures.append(Measure(f"r = {rank}: ‖ZW − Y P_BY‖ / ‖Y‖", f.to_limit[-1], {"max": 1e-6}))
     means, formula = average_gap()
-    away = max(abs(a / b - 1) for a, b in zip(means, formula, strict=True))
+    away = float(np.max([abs(a / b - 1) for a, b in zip(means, formula, strict=True)]))
     growth = means[-1] / means[0]
     rough = [1 + (rank / ENERGY) ** 0.5 for rank in MANY]
     rank = RANKS[-1]
@@ -179,11 +179,11 @@ def orthogonal(session: Session) -> Found:
         overlaps.append(series[-1])
         over_time[f"draw {seed + 1}"] = series
         apart.append(abs(f.error[-1] / g.error[-1] - 1))
-        best.append(max(f.excess[-1], g.excess[-1]) - 1)
+        best.append(np.maximum(f.excess[-1], g.excess[-1]) - 1)
         axis, again = f.run.stored, by_hand.overlap(f.w[-1], f.z[-1].T @ f.y)
     measures = [
-        Measure("error of FA over that of GD, − 1, largest", max(apart), {"max": EQUAL}),
-        Measure("error over the optimum − 1, either rule, largest", max(best), {"max": EQUAL}),
+        Measure("error of FA over that of GD, − 1, largest", np.max(apart), {"max": EQUAL}),
+        Measure("error over the optimum − 1, either rule, largest", np.max(best), {"max": EQUAL}),
         Measure("overlap of their row spaces, mean of 4 (1: the same)", float(np.mean(overlaps)),
                 {"max": 0.1}),
         Measure("that mean over r / n, by chance", float(np.mean(overlaps)) * SIZE / WIDTH,
@@ -194,7 +194,7 @@ def orthogonal(session: Session) -> Found:
     chance = Level(WIDTH / SIZE, "r / n", GREY, DASHED)
     mean = number(float(np.mean(overlaps)), 2)
     panel = Panel(
-        [f"errors differ by {number(max(apart), 2)}, overlap {mean}"],
+        [f"errors differ by {number(np.max(apart), 2)}, overlap {mean}"],
         "overlap ‖P_GD P_FA‖² / r", curves(over_time), limits=(0.0, 1.0), scale="linear",
         levels=[chance],
     )  # fmt: skip

@@ -1,14 +1,17 @@
 """All checks of a paper, one after the other, into one folder with one report."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from .. import experiments
 from ..experiments.errors import nearest
+from ..experiments.exchange import check_writable
 from ..plots.panel import number
 from .check import Check
 from .papers import PAPERS, Claim, Paper
@@ -16,6 +19,7 @@ from .session import FIGURES, INPUTS, RUNS, EndedEarly, Session, Unavailable
 
 CHECKS = "checks.json"
 SCHEMA = 1
+LAYOUT = frozenset({RUNS, FIGURES, INPUTS, CHECKS})  # what a reproduction's folder holds
 ROOT = Path("results")
 
 
@@ -59,16 +63,26 @@ def reproduce(
     """Check a paper's claims, all or those named in `only`, and write `checks.json`.
 
     ConfigError for an unknown paper or check, or a folder that holds something else. A check whose
-    data set is not installed is reported as not run; one whose flow ends early fails.
+    data set is not installed is reported as not run; one whose flow ends early fails. `note` hears
+    which check is run and which flow, of how many, and how long all have taken so far.
     """
     chosen = _chosen(paper, only)
     folder = ROOT / f"reproduce-{paper}" if out is None else Path(out)
     _check_folder(folder)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)  # before any flow is run for nothing
-    session, found = Session(folder, replace_runs, note), []
+        check_writable(folder)
+    found: list[Check] = []
+    started = time.perf_counter()
+
+    def said(text: str) -> None:
+        now = timedelta(seconds=int(time.perf_counter() - started))
+        note(f"check {len(found) + 1} of {len(chosen)}, {now} so far: {text}")
+
+    session = Session(folder, replace_runs, said)
     with experiments.in_precision("float64"):
         for claim in chosen:
+            said(claim.name)
             found.append(judged(claim, session))
     report = Report(paper, folder, tuple(found))
     with _writing(folder):
@@ -131,7 +145,7 @@ def _check_folder(folder: Path) -> None:
         if not folder.exists():
             return
         inside = {path.name for path in folder.iterdir()}
-    if not inside <= {RUNS, FIGURES, INPUTS, CHECKS}:
+    if not inside <= LAYOUT:
         what = f"is {folder}, which holds something else; choose another folder"
         raise experiments.ConfigError("--out", what)
 

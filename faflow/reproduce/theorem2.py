@@ -152,10 +152,8 @@ def minimum_norm(session: Session) -> Found:
     direct = {"kind": "direct-feedback-alignment"}
     table = {**GAUSSIAN, "rule": direct, "task": arrays, "init": arrays, "feedback": arrays}
     other = session.run("theorem2-direct", table)
-    apart = max(
-        float(np.max(np.abs(mine - theirs)))
-        for mine, theirs in zip(s.run.over_time("W"), other.over_time("W"), strict=True)
-    )
+    pairs = zip(s.run.over_time("W"), other.over_time("W"), strict=True)
+    apart = float(np.max([np.max(np.abs(mine - theirs)) for mine, theirs in pairs]))
     measures = norm_measures(s, "gaussian")
     measures.append(
         Measure("direct feedback, D_1 = B_2: weights apart, largest", apart, {"max": 1e-9})

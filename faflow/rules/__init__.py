@@ -9,6 +9,7 @@ from .abstract import direct_sweep as direct_sweep
 from .abstract import outer_products as outer_products
 from .abstract import slopes as slopes
 from .abstract import weight_velocity as weight_velocity
+from .chain import check_chain as check_chain
 from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
 from .fa_star import FAStar as FAStar
@@ -44,6 +45,7 @@ from .observables import Exponent as Exponent
 from .observables import Speed as Speed
 from .potential_feedback import MixedFeedbackAlignment as MixedFeedbackAlignment
 from .potential_feedback import PotentialFeedback as PotentialFeedback
+from .sampled import check_sum as check_sum
 from .sampled import sums_over_samples as sums_over_samples
 from .sign_symmetry import FixedMagnitudeSignSymmetry as FixedMagnitudeSignSymmetry
 from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry

@@ -140,4 +140,6 @@ class TangentKernel(AbstractObservable):
 
 
 def _share(part: Scalar, whole: Scalar) -> Scalar:
-    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1.0), 0.0)
+    """part / whole; of nothing 0 if there is no part either, else no number."""
+    without = jnp.where(part == 0, 0.0, jnp.nan)
+    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1.0), without)

@@ -26,7 +26,8 @@ class Momentum(AbstractForecastingRule):
 
     A quadratic law of g moves as m Q'' + gamma Q' = m D^2 Q[W', W']: for feedback alignment
     m ||W_l'||^2 >= 0, so that momentum makes every balance rise, monotonically; for the gradient
-    m (||W_l'||^2 - k ||W_{l+1}'||^2). Steps of size eta with momentum beta,
+    m (||W_l'||^2 - k ||W_{l+1}'||^2). Kept, but not named: linear laws of g, and in linear nets the
+    antisymmetric ones, 0 from rest (docs/laws.md). Steps of size eta with momentum beta,
     W_{n+1} - W_n = beta (W_n - W_{n-1}) + eta g, are this flow in t = eta n with
     m = eta (1 + beta) / 2 and gamma = 1 - beta, to first order in eta.
     """

@@ -27,12 +27,13 @@ LinearSolve = Callable[[Array, Array, Scalar], tuple[Array, Flag, Integer]]
 
 class Trial(NamedTuple):
     """What came of a step: `kept`, or not, because Newton failed (`solved` is False) or the error
-    was too large. `history` is ready for what comes next. Every iteration but the first evaluated
-    the field once; `products` are those with the Jacobian."""
+    was too large. `finite`: it was a number. `history` is ready for what comes next. Every
+    iteration but the first evaluated the field once; `products` are those with the Jacobian."""
 
     history: History
     kept: Flag
     solved: Flag
+    finite: Flag
     rate: Scalar
     iterations: Integer
     products: Integer
@@ -82,6 +83,7 @@ def try_step(
         history=jax.tree.map(lambda yes, no: jnp.where(kept, yes, no), passed, failed),
         kept=kept,
         solved=end.solved,
+        finite=jnp.isfinite(end.last),
         rate=end.rate,
         iterations=end.tries,
         products=end.products,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .._generator import drawing, seeded
 from .._types import Flag, Integer, PyTree, Scalar
 from .chebyshev import Spectrum
 from .vectors import dot, norm
@@ -100,8 +101,10 @@ def with_a_little_of_everything(a: PyTree) -> PyTree:
     """a / ||a|| plus a random vector of size 0.03: a start in an invariant subspace (symmetric
     weights, a rule that leaves a layer alone) would hide the rest of the spectrum."""
     leaves, structure = jax.tree.flatten(a)
-    keys = jax.random.split(jax.random.key(0), len(leaves))
-    pairs = zip(keys, leaves, strict=True)
-    noise = unit_vector([jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in pairs])
+    with drawing():
+        keys = jax.random.split(seeded(0), len(leaves))
+        pairs = zip(keys, leaves, strict=True)
+        drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in pairs]
+    noise = unit_vector(drawn)
     mixed = [b + 0.03 * c for b, c in zip(unit_vector(leaves), noise, strict=True)]
     return jax.tree.unflatten(structure, mixed)

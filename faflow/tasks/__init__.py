@@ -5,7 +5,9 @@ from .answers import feedback_limit as feedback_limit
 from .answers import minimum_norm_map as minimum_norm_map
 from .answers import pseudo_inverse as pseudo_inverse
 from .answers import row_space_projector as row_space_projector
+from .arrays import array_names as array_names
 from .arrays import load_npz as load_npz
+from .arrays import unknown_arrays as unknown_arrays
 from .blocks import SAMPLES as SAMPLES
 from .data import REDUCTIONS as REDUCTIONS
 from .data import Data as Data

@@ -4,7 +4,6 @@ Tasks are drawn and prepared in numpy float64 whatever JAX's precision is, so th
 the same data in float32 and in float64.
 """
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
+
+from .._names import closest
 
 Real = float | int
 Key = PRNGKeyArray | int
@@ -50,8 +51,8 @@ def lookup(argument: str, name: str, registry: Mapping[str, Entry]) -> Entry:
 def one_of(name: str, names: Iterable[str]) -> str:
     """The end of an error message: the valid names, the wrong one, the nearest."""
     valid = list(names)
-    close = difflib.get_close_matches(name, valid, n=1)
-    guess = f"; did you mean '{close[0]}'?" if close else ""
+    close = closest(name, valid)
+    guess = "" if close is None else f"; did you mean '{close}'?"
     return f"one of {', '.join(valid)}, but is '{name}'{guess}"
 
 

@@ -5,31 +5,38 @@ import re
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from .._names import closest
 from ._host import Key, Raw, check_within
 from .data import check_arrays
 
 # X, y: the data; W1.., b1..: initial weights and biases; F2..: feedback; D1..: direct feedback.
 _KNOWN_NAME = re.compile(r"X|y|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*")
+_NAMES = ("X", "y", "W1", "b1", "D1", *(f"{letter}{i}" for i in range(2, 10) for letter in "WbFD"))
 _BROKEN_FILE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def arrays(*, key: Key, file: str | os.PathLike[str]) -> Raw:
     """X (samples, inputs) and y (samples, outputs) or (samples,) from the .npz `file`.
 
-    Nothing is random: `key` is taken for the common signature only. Initial weights W1.., b1.. and
-    feedback F2.., D1.. may lie in the same file; this task ignores them. Errors as in `load_npz`.
+    Labels of classes, whole numbers in one column, become one-hot rows where the network has
+    several outputs (`make_task`). Nothing is random: `key` is taken for the common signature only.
+    Initial weights W1.., b1.. and feedback F2.., D1.. may lie in the same file; this task ignores
+    them. Errors as in `load_npz`.
     """
     del key
     loaded = load_npz(file)
     for name in ("X", "y"):
         if name not in loaded:
+            found = ", ".join(array_names(file)) or "nothing"
             raise ValueError(
                 f"File {file} must hold the arrays X and y, but has no {name} "
-                f"(found: {', '.join(loaded) or 'nothing'}); save it with np.savez(file, X=X, y=y)."
+                f"(found: {found}); save it with np.savez(file, X=X, y=y)."
             )
     try:
         return check_arrays(loaded["X"], loaded["y"])
@@ -38,12 +45,41 @@ def arrays(*, key: Key, file: str | os.PathLike[str]) -> Raw:
 
 
 def load_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file by name, as float64.
+    """All arrays of an .npz file that faflow knows by name, as float64.
 
-    Names: X, y, W1.., b1.., F2.., D1... ValueError in one line if the file is missing or is not an
-    .npz, if an array has an unknown name, is pickled, complex or not numeric, or has a NaN or inf.
+    Names: X, y, W1.., b1.., F2.., D1..; `unknown_arrays` has the others. ValueError in one line if
+    the file is missing or is not an .npz, if an array is pickled, complex or not numeric, or has a
+    NaN or inf.
     """
     where = Path(path)
+    with _opened(where) as archive:
+        names = [name for name in archive.files if _KNOWN_NAME.fullmatch(name)]
+        return {name: _checked(where, name, _read(where, archive, name)) for name in names}
+
+
+def array_names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of all arrays of an .npz file. ValueError if it is none."""
+    with _opened(Path(path)) as archive:
+        return list(archive.files)
+
+
+def unknown_arrays(path: str | os.PathLike[str]) -> dict[str, str | None]:
+    """The arrays of an .npz file that `load_npz` leaves out, each with the name that may have been
+    meant."""
+    names = [name for name in array_names(path) if not _KNOWN_NAME.fullmatch(name)]
+    return {name: _meant(name) for name in names}
+
+
+def _meant(name: str) -> str | None:
+    """F2 for F1, though D1 is as near."""
+    alike = [known for known in _NAMES if known.lower()[:1] == name.lower()[:1]]
+    if alike and re.fullmatch(r"\w\d*", name):
+        return closest(name, alike) or alike[0]
+    return closest(name, _NAMES)
+
+
+@contextmanager
+def _opened(where: Path) -> Iterator[np.lib.npyio.NpzFile]:
     if not where.is_file():
         raise ValueError(f"File {where} does not exist or is not a file; check the path.")
     if not zipfile.is_zipfile(where):
@@ -52,20 +88,9 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         )
     try:
         with np.load(where, allow_pickle=False) as archive:
-            names = list(archive.files)
-            _check_names(where, names)
-            return {name: _checked(where, name, _read(where, archive, name)) for name in names}
+            yield archive
     except zipfile.BadZipFile:
         raise ValueError(f"File {where} is not a readable .npz file; save it again.") from None
-
-
-def _check_names(where: Path, names: list[str]) -> None:
-    for name in names:
-        if not _KNOWN_NAME.fullmatch(name):
-            raise ValueError(
-                f"File {where} holds an unknown array '{name}'; valid names are X, y, "
-                "W1.., b1.., F2.., D1..: rename or remove it."
-            )
 
 
 def _read(where: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:

@@ -93,7 +93,8 @@ def _check_signs(targets: np.ndarray) -> None:
     if wrong.size:
         raise ValueError(
             "Argument `targets` must be -1 or +1 for cross-entropy with one output, "
-            f"but holds {wrong[0]}; map the labels to -1 and +1."
+            f"but holds {wrong[0]}; map two labels to -1 and +1, or give several classes an output "
+            "each."
         )
 
 

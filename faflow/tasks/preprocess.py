@@ -27,6 +27,9 @@ def preprocess(
 
 
 def _standardise(inputs: np.ndarray) -> np.ndarray:
+    largest = np.abs(inputs).max(axis=0)
+    # Sums and squares of numbers far from 1 overflow or vanish. Powers of two round nothing.
+    inputs = np.ldexp(inputs, -np.frexp(largest)[1])
     centred = inputs - inputs.mean(axis=0)
     deviation = np.sqrt(np.mean(centred**2, axis=0))
     moving = deviation > 1e-12 * np.abs(inputs).max(axis=0)

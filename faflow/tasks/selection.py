@@ -73,6 +73,28 @@ def _draw_balanced(
     return np.concatenate(draws)
 
 
+def are_labels(targets: np.ndarray) -> bool:
+    """Whether targets (samples, outputs) are one column of whole numbers."""
+    return targets.shape[1] == 1 and bool(np.all(targets == np.round(targets)))
+
+
+def one_hot(labels: np.ndarray, outputs: int) -> tuple[np.ndarray, list[int]]:
+    """One-hot rows (samples, outputs), and the label of every column: 0, 1, ... if the labels are
+    among these, else the labels that there are, in order.
+
+    ValueError if there are more or fewer of them than `outputs`.
+    """
+    found = sorted({int(label) for label in labels})
+    classes = list(range(outputs)) if set(found) <= set(range(outputs)) else found
+    if len(classes) != outputs:
+        listed = ", ".join(map(str, found[:10])) + (", ..." if len(found) > 10 else "")
+        raise ValueError(
+            f"Argument `targets` holds {len(found)} labels ({listed}), but the network has "
+            f"{outputs} outputs; give it one per class, or number the labels from 0."
+        )
+    return _one_hot(labels.astype(int), classes), classes
+
+
 def _one_hot(labels: np.ndarray, classes: list[int]) -> np.ndarray:
     return (labels[:, None] == np.array(classes)[None, :]).astype(np.float64)
 

@@ -20,6 +20,7 @@ from .gaussian import gaussian
 from .losses import AbstractLoss
 from .mnist import mnist
 from .preprocess import preprocess
+from .selection import are_labels, one_hot
 from .teacher import Teacher, TeacherLabels, teacher
 
 TASKS: dict[str, Callable[..., Raw]] = {
@@ -42,8 +43,9 @@ class Task(NamedTuple):
 
     `facts`: samples, features, outputs; rank, singular_largest, singular_smallest (of the
     min(samples, features) singular values of X), condition (largest over smallest non-zero, absent
-    for X = 0); target_rank and target_spectrum (the largest singular values of Y);
-    dropped_features if standardised. `teacher`: what labelled the inputs, if a network did.
+    for X = 0); target_rank and target_spectrum (the largest singular values of Y); labels (of the
+    one-hot columns, where Y was labels); dropped_features if standardised. `teacher`: what labelled
+    the inputs, if a network did.
     """
 
     data: Data
@@ -61,13 +63,16 @@ def make_task(
     standardise: bool = False,
     whiten: str = "none",
     scale: Real = 1.0,
+    labels_for: int | None = None,
     **options: Any,
 ) -> Task:
     """Draw a task and prepare it: X -> scale * whiten(standardise(X)), in numpy float64.
 
     `kind` is a name in TASKS or a function `kind(*, key, **options) -> (X, Y)` of numpy arrays,
-    where Y may be a function of the prepared X. The rest: `make_data`, `preprocess`, and the
-    kind's own docstring for `options`. ValueError in one line for a bad name or value.
+    where Y may be a function of the prepared X. `labels_for`: how many outputs the network has; if
+    they are several and Y is one column of whole numbers, these are labels and become one-hot rows.
+    The rest: `make_data`, `preprocess`, and the kind's own docstring for `options`. ValueError in
+    one line for a bad name or value.
     """
     draw = lookup("kind", kind, TASKS) if isinstance(kind, str) else kind
     name = kind if isinstance(kind, str) else _name_of(kind)
@@ -77,6 +82,9 @@ def make_task(
     x, dropped = preprocess(x, standardise=standardise, whiten=whiten, scale=scale)
     known = targets.teacher if isinstance(targets, TeacherLabels) else None
     x, y = check_arrays(x, targets(x) if callable(targets) else targets)
+    if labels_for is not None and labels_for > 1 and are_labels(y):
+        y, classes = one_hot(y[:, 0], labels_for)
+        dropped |= {"labels": ", ".join(map(str, classes))}
     data = make_data(x, y, loss, reduction)
     return Task(data, name, {**describe(x, y), **dropped}, known)
 

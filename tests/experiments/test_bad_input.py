@@ -43,7 +43,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("network.widths=[3]", "network.widths:", "at least two"),
         ("network.widths=[3,0,1]", "network.widths.1:", "greater"),
         ("network.widths=[4,2,1]", "network.widths.0:", "3 inputs"),
-        ("network.widths=[3,2,2]", "network.widths.2:", "1 outputs"),
+        ('task={kind="gaussian",samples=2,outputs=2}', "network.widths.2:", "2 outputs"),
         ("network.widths=[3,2000000000,1]", "network.widths:", "weights"),
         ("network.bias=True", "network.bias:", "true or false"),
         ("network.activation=relux", "network.activation:", "'relu'"),
@@ -53,6 +53,9 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         ("rule.kind=nolab.rules:Rule", "rule.kind:", "nolab"),
         ("rule.kind=json:JSONEncoder", "rule.kind:", "AbstractLearningRule"),
         ("rule.kind=faflow.rules:AbstractLayerwiseRule", "rule.kind:", "lacks"),
+        ("rule.kind=fa", "rule.kind:", "did you mean 'feedback-alignment'?"),
+        ("network.activation=ReLU", "network.activation:", "did you mean 'relu'?"),
+        ("task.loss=mse", "task.loss:", "did you mean 'squared'?"),
         ("rule.decay=1", "rule.decay:", "option"),
         ("flow.t1=0", "flow.t1:", "greater than 0"),
         ("flow.t1=nan", "flow.t1:", "finite"),
@@ -294,6 +297,8 @@ def test_bad_initial_weights(config: Path, capsys) -> None:
     assert "W1" in complaint(capsys, "run", str(config), *initial)
     arrays_config(config, X=x, y=y, W1=w, W2=np.ones((1, 2)), b1=np.ones(2))
     assert "b1" in complaint(capsys, "run", str(config), *initial)
+    arrays_config(config, X=x, y=y, w1=w, W2=np.ones((1, 2)))
+    assert "is w1 meant for W1?" in complaint(capsys, "run", str(config), *initial)
     given = ["--set", "feedback.kind=arrays", "feedback.file=mine.npz"]
     assert "F2" in complaint(capsys, "run", str(config), *given)
 

@@ -21,6 +21,7 @@ from faflow.experiments import checkpoint
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.files import alone
 from faflow.experiments.run import resolve_path
+from faflow.flow import slices
 
 LONG = """
 name = "long"
@@ -69,7 +70,7 @@ def written(kind: str, folder: Path) -> Path:
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Every run stops after so many checkpoints, as if it were killed just then."""
-    write, seen = checkpoint.Checkpoints._write, []
+    write, seen = checkpoint.KeptLeg._write, []
 
     def counted(self: Any, *arguments: Any) -> None:
         write(self, *arguments)
@@ -77,7 +78,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         if len(seen) == after:
             raise Interrupted
 
-    monkeypatch.setattr(checkpoint.Checkpoints, "_write", counted)
+    monkeypatch.setattr(checkpoint.KeptLeg, "_write", counted)
 
 
 def differing(one: faflow.Result, other: faflow.Result) -> list[str]:
@@ -107,6 +108,25 @@ def test_interrupted_twice_it_ends_the_same(kind: str, tmp_path: Path, monkeypat
     assert differing(plain, resumed) == []
     for key in ("steps", "rejected", "field_evaluations", "chosen"):
         assert plain.summary["solver"].get(key) == resumed.summary["solver"].get(key)
+
+
+@pytest.mark.parametrize("solver", ["tsit5", "bdf"])
+def test_on_the_way_to_a_save(solver: str, tmp_path: Path, monkeypatch) -> None:
+    """Few saves and long ways between them: it is kept and taken up there, too, tolerances that are
+    renewed at saves and all."""
+    config = written("gauss4, tail", tmp_path)
+    more = [f"flow.solver={solver}", "flow.saves=3", "flow.t1=50"]
+    plain = faflow.run(config, out=tmp_path / "plain", overrides=more)
+    monkeypatch.setattr(slices, "first_budget", lambda flow: 5)
+    monkeypatch.setattr(slices, "next_budget", lambda *_: 5)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        interrupt(patch, 4)
+        faflow.run(config, out=tmp_path / "long", overrides=more, checkpoint=0.0)
+    told: list[str] = []
+    resumed = faflow.run(config, out=tmp_path / "long", overrides=more, note=told.append)
+    (since,) = (float(text.split(" = ")[1]) for text in told if text.startswith("going on"))
+    assert since not in np.linspace(0, 50, 3)
+    assert differing(plain, resumed) == []
 
 
 def test_killed_by_the_system(tmp_path: Path) -> None:

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
+import xarray as xr
 
 import faflow
 from faflow.cli import main
 from faflow.experiments import Result
+from faflow.experiments.certify import _weights
+from faflow.experiments.observe import OBSERVABLES
+from faflow.experiments.tables import summary_rows
 
 ETAS = [0.05, 0.025]
 
@@ -120,6 +124,7 @@ def test_a_blow_up_is_an_outcome(tmp_path: Path):
         ({"eta": 2.0}, "discrete.eta: is 2.0; it must be at most flow.t1 = 1.0"),
         ({}, "discrete.eta: is missing"),
         ({"eta": 0.1, "batch": 7}, "discrete.batch: is 7, but there are 6 samples; lower it"),
+        ({"eta": 1e-12}, "discrete.eta: is 1e-12, which makes 1e+12 steps up to flow.t1 = 1.0"),
         ({"eta": 0.1, "bach": 7}, "did you mean 'batch'?"),
         ({"eta": 0.1, "method": "huen"}, "discrete.method: is 'huen'; did you mean 'heun'?"),
     ],
@@ -130,6 +135,56 @@ def test_what_is_refused(discrete, words, tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().err
     assert code == 2 and words in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_many_steps_are_told_beforehand(monkeypatch):
+    monkeypatch.setattr("faflow.experiments.discrete.MANY_STEPS", 55)
+    told: list[str] = []
+    config = table(eta=[0.05, 0.025])  # 20 and 40 steps
+    config["observe"]["names"] = ["loss"]
+    faflow.run(config, store_result=False, tell=told.append)
+    assert told == ["the discrete rule will take 60 steps"]
+
+
+NOTHING = np.zeros((3, 3))
+SOME = np.diag([1.0, 2.0, 3.0]) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("targets", "moves"), [(NOTHING, False), (SOME, True)], ids=["nothing moves", "W(0) = 0"]
+)
+def test_every_observable_from_zero_weights(tmp_path: Path, monkeypatch, targets, moves: bool):
+    """Nothing divides by the size of what is zero, and the result is stored."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("zero.npz", X=np.eye(3), y=targets, F2=SOME[:, :2] if moves else NOTHING[:, :2])
+    config = table(eta=[0.1, 0.05])
+    config |= {"init": {"kind": "zero"}, "task": {"kind": "arrays", "file": "zero.npz"}}
+    config["feedback"] = {"kind": "arrays", "file": "zero.npz"}
+    config["network"] = {"widths": ["inputs", 2, "outputs"]}
+    config["flow"] |= {"saves": 12, "polish": not moves}
+    config["observe"] = {"names": [name for name in OBSERVABLES if name not in NEEDING_MORE]}
+    code, result = stored(tmp_path, config, "--no-figures")
+    assert code == 0 and result.summary["status"] == "completed"
+    names = {str(name).split("_")[0] for name in result.records["records"].data_vars}
+    assert set(config["observe"]["names"]) - set(APART) <= names
+    # K(0) = 0: what has moved since is no multiple of it.
+    assert result.summary["kernel"]["final"]["change"] == (None if moves else 0.0)
+    assert summary_rows(result.summary)
+    for run in result.summary["discrete"]["runs"]:
+        changes = {law["relative_change"] for law in run["laws"].values()}
+        assert (run["distance"] > 0) == moves and (changes == {0.0}) == (not moves)
+
+
+# A population, a solved problem; and what has no record of its own name.
+NEEDING_MORE = ("population-loss", "overlaps", "exact-solution")
+APART = ("laws", "kinks", "fitted-exponent")
+
+
+def test_the_certificate_of_zero_weights():
+    zero = xr.DataTree.from_dict({"final": xr.Dataset({"W1": ("i", np.zeros(2))})})
+    assert _weights(zero, zero, 15) == {"distance": 0.0, "digits": 15}
+    one = xr.DataTree.from_dict({"final": xr.Dataset({"W1": ("i", np.ones(2))})})
+    assert _weights(one, zero, 15) == {"distance": np.inf, "digits": 0}
 
 
 def test_near_a_graze_a_step_decides(tmp_path: Path):

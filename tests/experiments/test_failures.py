@@ -159,7 +159,8 @@ def test_what_killed_workers_leave(tmp_path: Path) -> None:
     (tmp_path / ".00000000-1.npz.ab.tmp").write_text("x")
     (tmp_path / ".result.zarr.ab.tmp").mkdir()
     (tmp_path / "00000000-1.npz").write_text("x")
-    remove_temporaries(tmp_path)
+    remove_temporaries(tmp_path, "*.npz")
+    remove_temporaries(tmp_path, "result.zarr")
     assert [path.name for path in tmp_path.iterdir()] == ["00000000-1.npz"]
 
 

@@ -55,11 +55,26 @@ class Boastful(AbstractLayerwiseRule):
 )
 def test_claim_and_finding(rule: str, claimed: bool, kept: bool, warning: str) -> None:
     table = tomllib.loads(VALID) | {"rule": {"kind": f"{__name__}:{rule}"}, "expect": {}}
+    table["observe"] = {"names": ["laws", "alignment"]}
     summary = faflow.run(table, store_result=False).summary
     law = summary["laws"]["layer-balance"]
     assert (law["claimed"], law["kept"]) == (claimed, kept)
     assert any(warning in text for text in summary["warnings"])
     assert any("is not kept" in text for text in summary["warnings"]) is not kept
+    # Floors come from kept laws alone, and an unnamed one gives none.
+    alignment = summary["alignment"]
+    assert "floor" not in alignment and not alignment["certified"]
+    assert ("its field breaks" in alignment["no_floor"]) is claimed
+
+
+def test_a_floor_needs_no_recorded_law() -> None:
+    """The law behind it is measured where it was not recorded."""
+    for rule, there in (("Boastful", False), ("feedback-alignment", True)):
+        kind = rule if there else f"{__name__}:{rule}"
+        table = tomllib.loads(VALID) | {"rule": {"kind": kind}, "expect": {}}
+        table["observe"] = {"names": ["alignment"]}
+        alignment = faflow.run(table, store_result=False).summary["alignment"]
+        assert ("floor" in alignment) is there
 
 
 def test_zero_weights_prove_nothing() -> None:

@@ -1,6 +1,7 @@
 """Large single flows: blocks by config, memory said and refused, two devices, two processes."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from faflow.cli import main
 from faflow.experiments import ConfigError, memory, resolve_path, run
 from faflow.experiments.build import build
 from faflow.experiments.digest import digest
+from faflow.experiments.schema import SweepSection
+from faflow.experiments.sweep.member import compute_member
 from faflow.flow import estimate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +142,41 @@ def test_what_the_estimate_counts() -> None:
     built = build(resolve_path(tomllib.loads(table), dense))
     found = estimate(built.problem, 2, {}, built.numerics)
     assert found.jacobian == 5 * 26**2 * 8 and found.records == 0
+
+
+def test_records_that_do_not_fit_are_refused_with_saves_that_do(
+    large: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2,400 weights at a million saves are 19.2 GB once, and more while they are gathered and
+    written: more than 32 GB. Weights of discrete twins count as well."""
+    monkeypatch.setattr(memory, "room", lambda: 32_000_000_000)
+    large.write_text(CONFIG.replace("step = 0.05\n", ""))
+    wide = ["network.widths=[3, 480, 2]", "observe.save_weights=true", "flow.solver=auto"]
+
+    def refused(*more: str) -> int:
+        assert main(["run", str(large), "--no-figures", "--set", *wide, *more]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        found = re.fullmatch(r"faflow: flow\.saves: needs .* GB .*; (\d+) saves would do, .*", line)
+        assert found, line
+        return int(found[1])
+
+    saves = refused("flow.saves=1000000")
+    assert 32e9 / (2400 * 8) / 5 < saves < 32e9 / (2400 * 8)
+
+    def fits(saves: int, *more: str) -> bool:
+        resolved = resolve_path(large, [*wide, f"flow.saves={saves}", *more])
+        try:
+            memory.check_memory(resolved, build(resolved), None)
+        except ConfigError:
+            return False
+        return True
+
+    assert fits(saves) and not fits(saves + 1000)
+    twins = "discrete.eta=[0.01, 0.005]"
+    fewer = refused("flow.saves=1000000", twins)
+    assert fewer < saves / 2 and fits(fewer, twins)
+    member = compute_member(resolve_path(large, [*wide, "flow.saves=1000000"]), SweepSection())
+    assert member.summary["status"] == "refused" and "saves would do" in member.summary["message"]
 
 
 def test_it_is_said_and_refused_before_the_run(

@@ -13,6 +13,7 @@ import faflow
 from faflow.cli import main
 from faflow.experiments import Result, resolve_path
 from faflow.experiments.digest import digest
+from faflow.experiments.tables import summary_rows
 
 USER_RULE = """
 import jax.numpy as jnp
@@ -200,3 +201,57 @@ def test_what_a_rule_lacks_is_left_out_and_said(config: Path, capsys) -> None:
     summary = json.loads(capsys.readouterr().out)
     assert "alignment" not in summary
     assert any("alignment was not recorded" in warning for warning in summary["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({}, {"loss", "residual", "norms", "laws", "alignment", "fitted-exponent"}),
+        ({"rule": {"kind": "gradient"}}, {"loss", "residual", "norms", "laws", "fitted-exponent"}),
+        ({"network": {"widths": [3, 1]}}, {"loss", "residual", "norms", "fitted-exponent"}),
+        ({"task": {"kind": "gaussian", "samples": 2, "loss": "logcosh"}},
+         {"loss", "residual", "norms", "laws", "alignment"}),
+        ({"observe": {"names": ["loss"]}}, {"loss"}),
+    ],
+)  # fmt: skip
+def test_what_is_recorded_unless_a_config_says(more: dict, names: set[str]) -> None:
+    table = {
+        "network": {"widths": [3, 2, 1]}, "task": {"kind": "gaussian", "samples": 2},
+        "rule": {"kind": "feedback-alignment"}, "flow": {"t1": 1.0},
+    }  # fmt: skip
+    assert set(resolve_path({**table, **more}).names) == names
+
+
+def test_an_exponent_is_fitted_unless_a_config_says() -> None:
+    """One sample, no hidden layer: e' = -||x||^2 e."""
+    flow = {"t1": 6.0, "saves": 31, "rtol": 1e-10}
+    table = {
+        "network": {"widths": [3, 1]}, "task": {"kind": "gaussian", "samples": 1, "scale": 0.7},
+        "rule": {"kind": "gradient"}, "flow": flow,
+    }  # fmt: skip
+    summary = faflow.run(table, store_result=False).summary
+    rate = summary["facts"]["singular_largest"] ** 2
+    assert summary["exponent"]["status"] == "ok" and "predicted" not in summary["exponent"]
+    assert summary["exponent"]["rate"] == pytest.approx(rate, rel=1e-4)
+    assert not any("exponent" in warning for warning in summary["warnings"])
+    assert "predicted" not in dict(map(dict.values, summary_rows(summary)))["exponent"]
+
+
+def test_arrays_that_nothing_reads_are_told(config: Path) -> None:
+    arrays = {"X": np.eye(3)[:2], "y": np.array([0, 1]), "W1": np.ones((2, 3)), "F_2": np.eye(2)}
+    np.savez("mine.npz", **arrays, W2=np.ones((2, 2)), names=np.array(["a", "b"]))
+    table = {
+        "network": {"widths": [3, 2, 2]}, "task": {"kind": "arrays", "file": "mine.npz"},
+        "rule": {"kind": "gradient"}, "flow": {"t1": 0.1, "saves": 2},
+        "observe": {"names": ["loss"]},
+    }  # fmt: skip
+    summary = faflow.run(table, store_result=False).summary
+    said = "mine.npz holds F_2 (did you mean F2?), names, W1, W2, which nothing here reads"
+    assert said in summary["warnings"] and summary["facts"]["labels"] == "0, 1"
+    table["init"] = {"kind": "arrays", "file": "mine.npz"}
+    summary = faflow.run(table, store_result=False).summary
+    assert said.replace(", W1, W2", "") in summary["warnings"]
+    arrays.pop("F_2")
+    np.savez("mine.npz", **arrays, W2=np.ones((2, 2)))
+    summary = faflow.run(table, store_result=False).summary
+    assert not any("mine.npz" in warning for warning in summary["warnings"])

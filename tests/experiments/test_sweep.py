@@ -1,7 +1,6 @@
 """`faflow sweep` as a user meets it: members are single runs, nothing finished is lost, bad input
 is one line and harms nothing."""
 
-import importlib
 import json
 import os
 import shutil
@@ -25,8 +24,7 @@ from faflow.experiments.sweep.axes import grid_of
 from faflow.experiments.sweep.batches import fastest, measured_batch
 from faflow.experiments.sweep.chunks import chunk_paths
 from faflow.experiments.sweep.records import write_records
-
-integrate_module = importlib.import_module("faflow.flow.integrate")
+from faflow.flow import slices
 
 SWEEP = """
 [sweep.product]
@@ -134,13 +132,16 @@ def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
     grid += "seed = {count = 2}\n"
     config.write_text(config.read_text() + grid)
     jax.clear_caches()
-    guarded = eqx.filter_jit(eqx.debug.assert_max_traces(integrate_module.solve_leg, max_traces=1))
+    begin, go_on = (
+        eqx.filter_jit(eqx.debug.assert_max_traces(part, max_traces=1))
+        for part in (slices.begin, slices.go_on)
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(integrate_module, "compiled_leg", guarded)
+        patch.setattr(slices, "PROGRAMS", (begin, go_on))
         assert run(config, out=tmp_path / "all").summary["programs"] == 1
     # The control: another width is another program.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(integrate_module, "compiled_leg", guarded)
+        patch.setattr(slices, "PROGRAMS", (begin, go_on))
         with pytest.raises(Exception, match="trace"):
             run_sweep(plan_of(config, ["network.widths=[3,4,1]"]), workers=1, out=tmp_path / "wide")
 
@@ -378,7 +379,8 @@ BAD = {
     "[sweep.product]\nseed = { count = 9_000_000_000 }\n": "count = 9000000000",
     '[sweep.product]\n"flow.saves" = [3, 4]\n': "flow.saves: can't be varied",
     '[sweep.product]\n"name" = ["a", "b"]\n': "can't be varied",
-    '[sweep.product]\n"network.widths" = [[3, 2, 1], [4, 2, 1]]\n': None,
+    '[sweep.product]\n"network.widths" = [[3, 2, 1], [4, 2, 1]]\n': "task.features says 3 inputs",
+    '[sweep.product]\n"task.samples" = [2, 0]\n': None,
     '[sweep.product]\n"rule.kind" = ["gradient", "gradiant"]\n': "did you mean 'gradient'",
     "[sweep.product]\nseed = 3\n": "give a list of values",
     "[sweep.zip]\nseed = [1, 2]\n\"feedback.scale\" = [1.0]\n": "lists of one length",

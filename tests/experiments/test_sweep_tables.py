@@ -5,7 +5,14 @@ import pytest
 import swept
 
 from faflow.analysis import fit_exponent
-from faflow.experiments import ConfigError, Members, drift_distribution, fit_distribution, spread
+from faflow.experiments import (
+    ConfigError,
+    Members,
+    drift_distribution,
+    fit_distribution,
+    spread,
+    sweep_rows,
+)
 
 AXES = {
     "network.widths": ["4-3-1", "4-8-1"],
@@ -125,3 +132,76 @@ def test_an_axis_of_words_has_its_own_name(tmp_path) -> None:
     made.records["figures"] = type(made.records)(figures)
     (parameter,) = Members(made.records).parameters
     assert (parameter.short, parameter.labels) == ("activation", ("linear", "relu"))
+
+
+TWELVE = {"rule.kind": ["a", "b"], "init.scale": [0.1, 1.0, 10.0], "seed": [0, 1]}
+
+
+def report(made) -> dict[str, dict[str, str]]:
+    """The rows of a sweep's table by their names."""
+    made.summary["statuses"] = {"completed": 12}
+    return {row[""]: row for row in sweep_rows(made)}
+
+
+def test_one_of_twelve_is_no_distribution(tmp_path) -> None:
+    """It read "3.439 (3.439 to 3.439)", and nothing of the others."""
+    made = swept.sweep(tmp_path, TWELVE)
+    figures = made.records["figures"]
+    rate = figures["exponent.rate"].values[1, 2, 0]
+    figures["exponent.status"].values[:] = "too-few-points"
+    figures["exponent.status"].values[1, 2, 0] = "ok"
+    row = report(made)["exponent.rate"]
+    assert (row["value"], row["of"]) == (f"{rate:.4g}", "1 of 12")
+    assert row["the others"] == (
+        "11 too-few-points at rule a (6 of 6), b (5 of 6); scale 0.1 (4 of 4), 1 (4 of 4), "
+        "10 (3 of 4): raise flow.saves"
+    )
+    fits = fit_distribution(made)
+    assert [row["fitted"] for row in fits] == ["0"] * 5 + ["1"]
+    assert fits[0]["not fitted"] == "2 too-few-points"
+    assert fits[0]["would help"] == "too-few-points: raise flow.saves"
+
+
+def test_a_fit_that_was_refused_is_no_rate(tmp_path) -> None:
+    """A slope that is bent is a number, and no exponent."""
+    made = swept.sweep(tmp_path, TWELVE)
+    figures = made.records["figures"]
+    figures["exponent.status"].values[0] = "not-exponential"
+    figures["exponent.rate"].values[0] = 1e6
+    row = report(made)["exponent.rate"]
+    assert row["of"] == "6 of 12" and "1e+06" not in row["value"]
+    assert "6 not-exponential at rule a (6 of 6): run longer" in row["the others"]
+
+
+def test_a_broken_law_is_marked(tmp_path) -> None:
+    made = swept.sweep(tmp_path, TWELVE, statuses={(1, 0, 0): "pending"})
+    figures = made.records["figures"]
+    figures[f"laws.{swept.LAW}.kept"].values[0] = 0.0
+    figures[f"laws.{swept.LAW}.relative_drift"].values[0] = 0.25
+    row = report(made)[f"laws.{swept.LAW}.relative_drift"]
+    kept, broken = row["value"].split("; ")
+    assert "NOT KEPT by 6, drift 0.25  (0.25 to 0.25), at rule a (6 of 6)" in broken
+    assert "largest of 2 layers" in broken and "NOT" not in kept
+    assert float(kept.split()[0]) < 1e-7
+    assert row["of"] == "11 of 12" and "1 pending" in row["the others"]
+    rows = drift_distribution(made)
+    assert [row["verdict"] for row in rows] == ["NOT KEPT"] * 3 + ["kept"] * 3
+    assert all(row["over"] == "largest of 2 layers" for row in rows)
+    assert rows[3]["not measured"] == "1 pending"
+    figures[f"laws.{swept.LAW}.kept"].values[1, 1, 0] = 0.0
+    assert drift_distribution(made)[4]["verdict"] == "NOT KEPT by 1"
+
+
+def test_nothing_is_said_of_others_where_there_are_none(tmp_path) -> None:
+    made = swept.sweep(tmp_path, TWELVE)
+    assert all(not row.get("the others") for row in report(made).values())
+    assert all(
+        "would help" not in row for row in [*fit_distribution(made), *drift_distribution(made)]
+    )
+
+
+def test_labels_have_the_digits_that_tell_them_apart(tmp_path) -> None:
+    axes = {"init.scale": [1.0, 1.00001, 2.0], "seed": [12345, 12346]}
+    members = Members(swept.sweep(tmp_path, axes).records)
+    assert members.parameters[0].labels == ("1", "1.00001", "2")
+    assert members.seed_labels == ("12345", "12346")

@@ -4,14 +4,20 @@ from typing import Literal
 
 import pytest
 
+from faflow import arguments
+from faflow._names import ALIASES
+from faflow.cli import COMMANDS
 from faflow.experiments import ConfigError, check_rule, config_text, resolve_path
 from faflow.experiments.check import NETS
+from faflow.experiments.completion import complete_override
 from faflow.experiments.errors import nearest
 from faflow.experiments.expect import judge, parse_bounds, satisfies
 from faflow.experiments.listing import TOPICS, listing
 from faflow.experiments.load import apply_overrides
+from faflow.experiments.observe import OBSERVABLES
 from faflow.experiments.options import check_options, check_value
 from faflow.experiments.registries import REGISTRIES
+from faflow.reproduce import PAPERS
 
 
 @pytest.mark.parametrize(
@@ -91,6 +97,39 @@ def test_nearest_names_the_closest_and_lists_few() -> None:
     assert "valid" not in nearest("x", map(str, range(100)))
 
 
+TYPED = {
+    "rules": {
+        "fa": "feedback-alignment", "DFA": "direct-feedback-alignment", "backprop": "gradient",
+        "bp": "gradient", "gd": "gradient", "SGD": "gradient", "Gradient": "gradient",
+        "feedback_alignment": "feedback-alignment", "KP": "kolen-pollack",
+    },
+    "losses": {
+        "mse": "squared", "MSE": "squared", "ce": "cross-entropy", "cross_entropy": "cross-entropy",
+        "CrossEntropy": "cross-entropy", "BCE": "cross-entropy",
+    },
+    "activations": {
+        "ReLU": "relu", "lin": "linear", "identity": "linear", "LeakyReLU": "leaky-relu",
+        "leaky_relu": "leaky-relu", "Tanh": "tanh",
+    },
+    "tasks": {"npz": "arrays", "MNIST": "mnist", "matrix_factorization": "matrix-factorisation"},
+    "inits": {"normal": "gaussian", "zeros": "zero"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("topic", TYPED)
+def test_nearest_names_what_people_type(topic: str) -> None:
+    for typed, meant in TYPED[topic].items():
+        assert nearest(typed, REGISTRIES[topic]).startswith(f"did you mean '{meant}'?"), typed
+
+
+def test_every_alias_stands_for_names_that_there_are() -> None:
+    names = {name for registry in REGISTRIES.values() for name in registry} | set(OBSERVABLES)
+    keys = {"float32", "float64", "mean", "none", "t1", "rtol", "solver", "eta", "step", "kind"}
+    keys |= {"network", "task", "rule", "init", "widths", "activation", "scale"}
+    for alias, meant in ALIASES.items():
+        assert set(meant) <= names | keys | {"samples", "features", "X", "y"}, alias
+
+
 @pytest.mark.parametrize("topic", TOPICS)
 def test_every_entry_is_listed_with_a_word_about_it(topic: str) -> None:
     rows = listing(topic)
@@ -137,3 +176,48 @@ def test_check_finds_the_gradient_and_the_laws(monkeypatch: pytest.MonkeyPatch) 
     assert {c.law for c in linear.claims if c.kept} == set(REGISTRIES["laws"])
     tanh = next(case for case in check.cases if "tanh" in case.net)
     assert not any(claim.kept for claim in tanh.claims)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "not_offered"),
+    [
+        ("", ["flow.t1=", "seed=", "flow.stop.loss=", "rule.kind=", "task.samples="], ["flow="]),
+        (
+            "rule.kind=",
+            ["rule.kind=feedback-alignment", "rule.kind=gradient"],
+            ["rule.kind=linear"],
+        ),
+        ("network.activation=", ["network.activation=relu"], []),
+        ("flow.solver=ts", ["flow.solver=tsit5"], []),
+        ("flow.kinks=", ["flow.kinks=exact"], []),
+        ("network.bias=", ["network.bias=true", "network.bias=false"], []),
+        ("precision=", ["precision=float32"], []),
+        ("task.loss=", ["task.loss=squared"], []),
+        ("task.whiten=", ["task.whiten=rows"], []),
+        ("observe.names=", ['observe.names=["loss"]'], []),
+        ("flow.t1=", [], ["flow.t1="]),
+        ("no.such.key=", [], []),
+    ],
+)
+def test_what_a_shell_is_offered(typed: str, offered: list[str], not_offered: list[str]) -> None:
+    found = complete_override(typed, "theorem2-gaussian")
+    assert set(offered) <= set(found) and not set(not_offered) & set(found)
+
+
+def test_without_a_config_keys_are_offered_all_the_same() -> None:
+    assert "flow.t1=" in complete_override("fl", "no-such-config")
+    assert "flow.t1=" in complete_override("fl", None)
+
+
+def test_papers_and_checks_are_offered() -> None:
+    assert set(arguments.PAPERS) == set(PAPERS)
+    parser = arguments.make_parser(dict.fromkeys(COMMANDS, lambda _: 0), "")
+    (commands,) = (a.choices for a in parser._actions if a.dest not in ("help", "version"))
+    assert isinstance(commands, dict)
+    completers = {
+        action.dest: action.completer
+        for action in commands["reproduce"]._actions
+        if hasattr(action, "completer")
+    }
+    assert completers["paper"](prefix="") == arguments.PAPERS
+    assert "separation" in completers["only"](prefix="")

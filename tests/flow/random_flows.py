@@ -16,6 +16,7 @@ import numpy as np
 from faflow.feedback import Feedback
 from faflow.flow import Exact, FlowProblem, Numerics, Stops
 from faflow.networks import ACTIVATIONS, MLP
+from faflow.networks.activations import LeakyReLU
 from faflow.rules import DirectFeedbackAlignment, FeedbackAlignment, Gradient
 from faflow.tasks import make_data
 
@@ -25,7 +26,8 @@ COARSE, FINE = (4e-3, 2e-3, 1e-3), (3e-4, 1e-4)
 
 
 class Kind(NamedTuple):
-    """A family of problems; the seed draws one of them."""
+    """A family of problems; the seed draws one of them. The second half of the samples are the
+    first half times `copies` in turn, if any are given: their surfaces coincide."""
 
     rule: str
     widths: tuple[int, ...]
@@ -34,6 +36,8 @@ class Kind(NamedTuple):
     activation: str = "relu"
     bias: bool = False
     loss: str = "squared"
+    slope: float | None = None
+    copies: tuple[float, ...] = ()
 
 
 KINDS = {
@@ -49,6 +53,19 @@ KINDS = {
     "gradient-softmax-bias": Kind(
         "gradient", (3, 6, 6, 3), 10, "random", bias=True, loss="cross-entropy"
     ),
+}
+
+COINCIDING = {
+    "fa-mirrored": Kind("fa", (3, 6, 1), 12, "random", copies=(-1.0,)),
+    "fa-duplicates": Kind("fa", (3, 6, 1), 12, "random", copies=(1.0,)),
+    "fa-scaled": Kind("fa", (3, 6, 1), 12, "random", copies=(0.5, -2.0, 1.5)),
+    "fa-mixed-zeros": Kind("fa", (3, 6, 1), 12, "random", copies=(0.0, -1.0, 1.0, 0.3)),
+    "fa-line": Kind("fa", (1, 6, 1), 12, "random", copies=(1.0,)),
+    "gradient-line-bias": Kind("gradient", (1, 6, 1), 12, "random", bias=True, copies=(1.0, -1.0)),
+    "gradient-mirrored": Kind("gradient", (3, 6, 1), 12, "random", copies=(-1.0, -0.7)),
+    "gradient-steep": Kind("gradient", (3, 6, 1), 12, "random", slope=2.0, copies=(-1.0, 1.0, 0.0)),
+    "fa-deep-mixed": Kind("fa", (3, 5, 5, 1), 12, "random", copies=(1.0, 0.5, -1.0, 0.0, 2.0)),
+    "dfa-deep-steep": Kind("dfa", (3, 5, 5, 1), 12, "random", slope=1.5, copies=(-1.0, 0.5, 0.0)),
 }
 
 
@@ -68,6 +85,9 @@ def random_flow(kind: Kind, seed: int) -> FlowProblem:
     if kind.bias:
         biases = tuple(jnp.asarray(0.1 * rng.standard_normal(n)) for n in kind.widths[1:])
     inputs = rng.standard_normal((kind.samples, kind.widths[0]))
+    if kind.copies:
+        half = kind.samples // 2
+        inputs[half:] = np.resize(kind.copies, half)[:, None] * inputs[:half]
     if kind.labels == "teacher":
         targets = np.asarray(MLP(teacher, (), ACTIVATIONS["relu"]())(jnp.asarray(inputs)))
     else:
@@ -83,9 +103,12 @@ def random_flow(kind: Kind, seed: int) -> FlowProblem:
             "direct": [(kind.widths[-1], width) for width in kind.widths[1:-1]],
         }[rule.form]
     )
+    activation = ACTIVATIONS[kind.activation]()
+    if kind.slope is not None:
+        activation = LeakyReLU(kind.slope)
     return FlowProblem(
         rule,
-        MLP(weights, biases, ACTIVATIONS[kind.activation]()),
+        MLP(weights, biases, activation),
         Feedback(matrices, rule.form),
         make_data(inputs, targets, kind.loss, "mean"),
     )

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from diffrax import NoProgressMeter
 from scipy.integrate import solve_ivp
 
 from faflow._results import Outcome
@@ -301,7 +300,7 @@ def test_inside_another_program_it_is_tsit5():
         def one(scale):
             moved = dataclasses.replace(start, weights=MLP((scale * start.weights.weights[0],)))
             ts = jnp.asarray([0.0, 2e3])
-            return solve(moved, ts, {}, numerics, NoProgressMeter()).weights.weights[0]
+            return solve(moved, ts, {}, numerics).weights.weights[0]
 
         return jax.jit(jax.vmap(one))(jnp.array([1.0, 2.0]))
 

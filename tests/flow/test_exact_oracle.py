@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from diffrax import NoProgressMeter
 from random_flows import (
     KINDS,
     T_END,
@@ -148,7 +147,7 @@ def test_members_of_a_vmap_are_the_single_runs(net):
     def batch(stacked):
         def one(arrays):
             problem = eqx.combine(arrays, static)
-            return solve(problem, ENDS, {}, numerics, NoProgressMeter())
+            return solve(problem, ENDS, {}, numerics)
 
         return jax.vmap(one)(stacked)
 

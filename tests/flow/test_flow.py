@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from diffrax import NoProgressMeter
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
@@ -129,17 +128,38 @@ def test_steady_state():
     assert np.log(1e3) <= float(solution.t_final) + 0.02 <= np.log(1e3) + 0.04
 
 
-@pytest.mark.parametrize("solver", ["tsit5", "bosh3", "dopri8"])
-def test_a_wall_ends_in_step_underflow(solver):
+@pytest.mark.parametrize("solver", ["tsit5", "bosh3", "dopri8", "gauss4", "auto"])
+def test_a_wall_of_nan_ends_as_not_finite(solver):
     """w' = 1 up to w = 2, undefined beyond: steps into nan are rejected and shrink until t can
     resolve no smaller one, in tens of steps, not in max_steps."""
     problem = scalar(lambda w: jnp.where(w < 2, 1.0, jnp.nan))
     solution = integrate(
         problem, TIMES, OBSERVABLES, Numerics(solver=solver, max_steps=5000), throw=False
     )
-    assert outcome(solution) is Outcome.STEP_UNDERFLOW
+    assert outcome(solution) is Outcome.NOT_FINITE and outcome(solution).early
     assert float(solution.t_final) == pytest.approx(1.0, abs=1e-9)
     assert int(solution.counts.rejected) < 500
+
+
+def test_a_wall_of_nan_at_fixed_steps_and_in_the_exact_flow():
+    """The same at steps of 0.03; and a rule whose deltas are nan beyond W_2 = 1.2, exactly."""
+    problem = scalar(lambda w: jnp.where(w < 2, 1.0, jnp.nan))
+    fixed = integrate(problem, TIMES, OBSERVABLES, Numerics(step=0.03), throw=False)
+    assert outcome(fixed) is Outcome.NOT_FINITE
+    assert 0.95 < float(fixed.t_final) <= 1.0
+
+    class Wall(Gradient):
+        def deltas(self, weights, feedback, trace, error):
+            lost = jnp.where(weights.weights[1][0, 0] > 1.2, jnp.nan, 1.0)
+            return tuple(lost * delta for delta in super().deltas(weights, feedback, trace, error))
+
+    net = MLP((jnp.ones((1, 1)), jnp.ones((1, 1))), (), ACTIVATIONS["relu"]())
+    walled = FlowProblem(Wall(), net, Feedback(), make_data([[1.0]], [[2.0]]))
+    exact = integrate(walled, TIMES, {}, Numerics(kinks="exact"), throw=False)
+    assert outcome(exact) is Outcome.NOT_FINITE
+    # W_1 = W_2 = w, w' = w (2 - w^2): w^2 = 2 / (1 + e^{-4t}).
+    assert float(exact.t_final) == pytest.approx(0.25 * np.log(1.44 / 0.56), abs=1e-8)
+    assert float(exact.weights.weights[1][0, 0]) == pytest.approx(1.2, abs=1e-8)
 
 
 @pytest.mark.parametrize("beyond", [np.nan, np.inf])
@@ -237,9 +257,7 @@ def test_vmap_over_seeds_with_different_outcomes():
     starts = jnp.array([0.1, 1.0, -1.0])
 
     def one(start):
-        return solve(
-            scalar(lambda w: w * w, start), TIMES, OBSERVABLES, Numerics(), NoProgressMeter()
-        )
+        return solve(scalar(lambda w: w * w, start), TIMES, OBSERVABLES, Numerics())
 
     solution = jax.jit(jax.vmap(one))(starts)
     assert [Outcome(int(code)) for code in solution.outcome] == [

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from diffrax import NoProgressMeter
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
@@ -121,9 +120,11 @@ def test_order_rises_to_five_on_a_smooth_flow_and_stays_low_at_loose_tolerance()
     @jax.jit
     def order(rtol):
         numerics = Numerics(solver="bdf", rtol=rtol, atol=rtol)
-        flow = Stepper(problem, numerics, ts[0], ts[1], NoProgressMeter())
+        flow = Stepper(problem, numerics, ts[0], ts[1])
         stepper = MultistepStepper(flow, BDF())
-        return stepper.advance(stepper.init(), jnp.asarray(2.0)).solver_state.history.order
+        carry = stepper.init()
+        carry = stepper.advance(carry, flow.hold(carry), jnp.asarray(2.0), None)
+        return carry.solver_state.history.order
 
     assert int(order(1e-10)) == 5
     assert int(order(1e-2)) < 4
@@ -143,7 +144,7 @@ def test_outcomes():
     assert np.all(np.isnan(np.asarray(escaped.records["w"])[~reached]))
 
     wall = run(system(lambda w: jnp.where(w < 2, 1.0, jnp.nan), [1.0]), [0.0, 2.0], max_steps=5000)
-    assert outcome(wall) is Outcome.STEP_UNDERFLOW
+    assert outcome(wall) is Outcome.NOT_FINITE
     assert float(wall.t_final) == pytest.approx(1.0, abs=1e-6)
 
     limited = run(system(lambda w: -w, [1.0]), ts, max_steps=7)
@@ -162,7 +163,7 @@ def test_stops_between_saves_are_shown_where_they_were_met():
     for stops, when in ((Stops(loss=0.05), np.log(10) / 2), (Stops(steady=1e-3), np.log(1e3))):
         solution = run(problem, ts, rtol=1e-9, stops=stops)
         assert not outcome(solution).early and outcome(solution) is not Outcome.COMPLETED
-        assert when <= float(solution.t_final) <= when + 0.5
+        assert float(solution.t_final) == pytest.approx(when, abs=1e-5)
         reached = np.asarray(solution.reached)
         t, w = np.asarray(solution.ts)[reached], np.asarray(solution.records["w"])[reached, 0, 0]
         np.testing.assert_allclose(w, np.exp(-t), rtol=1e-6)
@@ -208,9 +209,7 @@ def test_tolerances_do_not_retrace_and_flows_can_be_batched():
 
     def one(start):
         moved = eqx.tree_at(lambda p: p.weights.weights[0], problem, start[None, None])
-        solution = solve(
-            moved, jnp.array([0.0, 1.0]), {}, Numerics(solver="bdf"), NoProgressMeter()
-        )
+        solution = solve(moved, jnp.array([0.0, 1.0]), {}, Numerics(solver="bdf"))
         return solution.weights.weights[0][0, 0]
 
     starts = jnp.array([0.5, 1.0, 2.0])

@@ -4,7 +4,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,7 +81,7 @@ def test_batches():
     def alone(scale):
         data = replace(one.data, inputs=scale * one.data.inputs)
         flow = FlowProblem(FeedbackAlignment(), one.weights, one.feedback, data)
-        found = solve(flow, TS / 10, {}, numerics(1e-4), diffrax.NoProgressMeter())
+        found = solve(flow, TS / 10, {}, numerics(1e-4))
         return found.weights, found.counts.evaluations
 
     weights, counts = jax.jit(jax.vmap(alone))(scales)

@@ -5,33 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from page_text import Parsed, reported
+from page_text import CONFIG, Parsed, reported
 
 from faflow.cli import main
 
-CONFIG = """
-name = "reported"
-
-[network]
-widths = [3, 3, 2, 1]
-
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-
-[rule]
-kind = "feedback-alignment"
-
-[flow]
-t1 = 2.0
-saves = 41
-solver = "tsit5"
-rtol = 1e-6
-
-[observe]
-names = ["loss", "laws"]
-"""
 SWEEP = """
 [sweep.product]
 "feedback.scale" = [0.5, 1.0]

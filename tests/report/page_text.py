@@ -9,6 +9,30 @@ import pytest
 from faflow.report.page import page
 from faflow.report.source import open_sources
 
+CONFIG = """
+name = "reported"
+
+[network]
+widths = [3, 3, 2, 1]
+
+[task]
+kind = "gaussian"
+samples = 2
+features = 3
+
+[rule]
+kind = "feedback-alignment"
+
+[flow]
+t1 = 2.0
+saves = 41
+solver = "tsit5"
+rtol = 1e-6
+
+[observe]
+names = ["loss", "laws"]
+"""
+
 VOID = {"meta", "input"}
 
 

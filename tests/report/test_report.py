@@ -22,15 +22,17 @@ import pytest
 import tomli_w
 import xarray as xr
 from matplotlib import rc_context
-from page_text import Parsed, reported, traces
+from page_text import CONFIG, Parsed, reported, traces
 
 import faflow
 from faflow.cli import main
 from faflow.experiments import config_text, resolve_path
 from faflow.plots import FIGURES, draw
+from faflow.plots.changes import named
 from faflow.plots.draw import compose
 from faflow.plots.stored import read
 from faflow.plots.style import house_style
+from faflow.reproduce import Check, Measure, Report, open_report
 
 # What HTML, scripts, plotly's own markup, TeX, templates and TOML take for more than letters.
 NASTY = st.text(st.sampled_from("<>&\"'`/=\\{}%$;#-_ abäß漢й🙂\u2028"), min_size=1, max_size=24)
@@ -90,9 +92,9 @@ def test_runs_and_sweeps_share_a_page(
 ) -> None:
     parsed = parsed_both
     assert {trace["meta"]["case"] for trace in traces(parsed, "loss")} == {
-        f"reported ({run_folder})",
-        f"reported ({sweep_folder}): scale = 0.5",
-        f"reported ({sweep_folder}): scale = 1",
+        "reported (run)",
+        "reported (sweep): scale = 0.5",
+        "reported (sweep): scale = 1",
     }
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(parsed.payload["zip"]))) as archive:
         assert archive.testzip() is None and len(archive.namelist()) == 6
@@ -111,6 +113,120 @@ def test_plotly_knows_every_property(parsed_both: Parsed) -> None:
     assert kinds == {"scatter", "box"}
     with pytest.raises(ValueError, match="colour"):
         go.Figure([{"type": "scatter", "colour": "red"}])
+
+
+STOPPING = """
+[flow.stop]
+loss = 0.02
+[expect]
+"loss.final" = { max = 1e-9 }
+status = "completed"
+[sweep.product]
+seed = { count = 6 }
+"""
+
+
+@pytest.fixture(scope="module")
+def stopping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep whose members end at different times, breaking its bounds."""
+    folder = tmp_path_factory.mktemp("stopping")
+    config = CONFIG.replace('names = ["loss", "laws"]', 'names = ["loss"]')
+    (folder / "s.toml").write_text(config.replace("t1 = 2.0", "t1 = 8.0") + STOPPING)
+    arguments = ["sweep", str(folder / "s.toml"), "--out", str(folder / "mine")]
+    assert main([*arguments, "--workers", "1", "--no-figures"]) == 1
+    return folder / "mine"
+
+
+def test_a_median_is_of_the_members_that_last(stopping: Path) -> None:
+    records = faflow.open(stopping).records["records"]
+    ends = np.nanmax(np.where(np.isfinite(records["loss"]), records["times"], np.nan), axis=-1)
+    assert len(set(ends)) > 2
+    parsed = reported(stopping)
+    (median,) = (
+        t for t in traces(parsed, "loss") if t["meta"]["seed"] == "median" and "read" in t["meta"]
+    )
+    times = parsed.payload["axes"][median["x"]]
+    last = int(np.argmax(ends))
+    assert times[-1] == ends[last] and None not in median["y"]
+    assert median["y"][-1] == pytest.approx(float(np.nanmin(records["loss"][last])), rel=1e-6)
+    longest = int(np.sum(ends == ends[last]))
+    said = [text for text in parsed.texts["p"] if "members that last" in text]
+    assert set(said) == {f"medians are of the members that last: {longest} of 6 at the end"}
+
+
+def test_bounds_are_on_the_page_and_broken_ones_marked(stopping: Path, run_folder: Path) -> None:
+    parsed = reported(stopping)
+    broken = [text.split() for text in parsed.texts["li"] if "found" in text or "members" in text]
+    verdicts = json.loads((stopping / "summary.json").read_text())["expect"]
+    marks = [attrs.get("class") for tag, attrs in parsed.tags if tag == "span"]
+    assert marks.count("broken") == sum(not v["ok"] for v in verdicts.values()) == 2
+    assert len(broken) == 2 and "seconds compiling" not in parsed.texts["th"]
+
+
+def test_no_folder_of_this_machine_is_on_the_page(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "copy")
+    config = tomllib.loads((run_folder / "config.toml").read_text())
+    config["task"] = {"kind": f"{tmp_path}/deep/task.py:task", "file": "../../home/me/mine.npz"}
+    (tmp_path / "copy" / "config.toml").write_text(tomli_w.dumps(config))
+    parsed = reported(tmp_path / "copy", run_folder)
+    text = json.dumps(parsed.texts) + json.dumps(parsed.payload)
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(parsed.payload["zip"]))) as archive:
+        text += "".join(
+            archive.read(n).decode() for n in archive.namelist() if not n.endswith(".nc")
+        )
+    assert str(tmp_path) not in text and str(run_folder.parent) not in text
+    assert "home/me" not in text and "mine.npz" in text and "task.py:task" in text
+
+
+def test_a_reproduction_is_reported_with_its_claims(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "reproduce"
+    (folder / "runs").mkdir(parents=True)
+    for name in ("one", "two"):
+        nasty_result(run_folder, folder / "runs" / name, "reported", "law", kinks=False)
+    out = str(tmp_path / "report.html")
+    assert main(["report", str(folder), "--out", out]) == 0  # interrupted: no claims yet
+    check = Check(
+        "factors", "It <b>holds</b>", "Theorem 1", "as stated", "",
+        measures=(Measure("a drift", 1e-12, {"max": 1e-9}), Measure("a rate", 2.0, {"max": 1.0})),
+        runs=("runs/one",),
+    )  # fmt: skip
+    report = Report("garg-vempala-2022", folder, (check,))
+    (folder / "checks.json").write_text(json.dumps(report.as_table()))
+    assert open_report(folder) == report
+    assert main(["report", str(folder), "--out", out]) == 0
+    text = Path(out).read_text("utf-8")
+    for words in ("factors", "fails", "a drift", "  (!)", "at most 1e-09", "reported (one)"):
+        assert words in text, words
+    capsys.readouterr()
+    assert main(["plot", str(folder)]) == 0
+    drawn = capsys.readouterr().out
+    assert str(folder / "runs" / "one") in drawn and str(folder / "runs" / "two") in drawn
+    (folder / "checks.json").write_text("{}")
+    assert "checks.json" in complaint(capsys, str(folder))
+    shutil.rmtree(folder / "runs" / "one")
+    shutil.rmtree(folder / "runs" / "two")
+    assert "without runs" in complaint(capsys, str(folder))
+
+
+@pytest.mark.parametrize(
+    ("units", "most", "shown"),
+    [
+        (range(4), 12, [0, 1, 2, 3]),
+        (range(14), 12, [0, 2, 4, 6, 8, 10, 12]),
+        (range(100), 12, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]),
+        ([0, 1, 3, 4, 5, 7, 8, 9, 10], 5, [0, 4, 8, 10]),
+        ([0, 1, 3, 4, 5, 7, 8, 9, 10], 3, [0, 5, 10]),
+        ([1, 3, 5, 7], 3, [1, 5]),
+        ([7], 3, [7]),
+    ],
+)
+def test_neurons_named_on_an_axis(units, most: int, shown: list[int]) -> None:
+    """Steps of 1, 2, 5, 10, ..., whatever neurons have rows."""
+    units = np.array(units)
+    found = units[named(units, most)].tolist()
+    assert found == shown
 
 
 def test_flow_that_ended_early_and_one_without_laws(run_folder: Path, tmp_path: Path) -> None:
@@ -160,8 +276,13 @@ def test_names_and_paths_are_escaped_and_intact(
     assert Counter(tag for tag, _ in parsed.tags) == Counter(tag for tag, _ in plain.tags)
     assert [sorted(attrs) for _, attrs in parsed.tags] == [sorted(a) for _, a in plain.tags]
     assert parsed.texts["h1"] == [name]
-    assert any(str(folder) in text for text in parsed.texts["p"])
-    assert f"\n{(folder / 'config.toml').read_text()}" in "\n" + "".join(parsed.texts["pre"])
+    assert any(folder.name in text for text in parsed.texts["p"])
+    config = (folder / "config.toml").read_text()
+    if name.startswith("/") or ".." in name.split("/"):  # a path out of the folder: its name alone
+        table = tomllib.loads(config)
+        table["task"]["file"] = name.rsplit("/", 1)[-1]
+        config = tomli_w.dumps(table)
+    assert f"\n{config}" in "\n" + "".join(parsed.texts["pre"])
     drift = traces(parsed, "drift")
     assert {trace["meta"]["law"] for trace in drift} >= {label}
     for trace in drift:  # plotly reads tags and entities in names, and nothing in `meta`

@@ -5,6 +5,7 @@ Flows are run in one cheap check and its control; the papers' own checks take mi
 """
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from faflow.reproduce import PAPERS, Check, Measure, by_hand, garg_vempala, repr
 from faflow.reproduce.claim import Claim, Found, Paper
 from faflow.reproduce.report import judged
 from faflow.reproduce.robertson_koyejo import EXACT, LINEAR, TANH, conservation, law_panes
-from faflow.reproduce.session import EndedEarly, Session, needs
+from faflow.reproduce.session import EndedEarly, Session, Unavailable, needs
 
 
 def claim(name, test):
@@ -199,6 +200,21 @@ def test_the_table(tmp_path: Path, paper):
     assert [row["verdict"] for row in found] == ["holds", "fails"]
     assert "(!)" not in found[0]["value"] and "(!)" in found[1]["value"]
     assert found[0]["tolerance"] == "at most 1e-09"
+
+
+def test_how_far_it_is_and_how_long_it_has_taken(tmp_path: Path, paper):
+    told = []
+
+    def one_flow(session):
+        network = {"widths": [4, 3, 1], "activation": "linear"}
+        session.run("tiny", {**LINEAR, **SMALL, "network": network})
+        raise Unavailable("enough")
+
+    name = paper(HOLDING, claim("flowing", one_flow))
+    reproduce(name, tmp_path, note=told.append)
+    pattern = r"check (\d) of 2, \d+:\d\d:\d\d so far: (.*)"
+    found = [re.fullmatch(pattern, text).groups() for text in told]
+    assert found == [("1", "holding"), ("2", "flowing"), ("2", "tiny")]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from faflow.tasks import load_npz, make_task
+from faflow.tasks import array_names, load_npz, make_task, unknown_arrays
 
 X = np.arange(6).reshape(3, 2)
 Y = np.array([1.0, 2.0, 3.0])
@@ -34,10 +34,59 @@ def test_reads_data_and_keeps_the_rest(tmp_path):
     np.testing.assert_array_equal(task.data.targets, Y[:, None])
 
 
-@pytest.mark.parametrize("name", ["Z", "W0", "W", "F1", "w1", "x", "arr_0", "W1a"])
-def test_unknown_name(tmp_path, name):
-    path = save(tmp_path, X=X, y=Y, **{name: X})
-    assert f"'{name}'" in complaint(lambda: load_npz(path))
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("Z", None), ("W0", "W"), ("W", "W"), ("F1", "F"), ("w1", "W1"), ("x", "X"), ("arr_0", None),
+     ("W1a", "W1"), ("labels", "y"), ("features", "X")],
+)  # fmt: skip
+def test_unknown_name_is_left_out_and_told(tmp_path, name, near):
+    path = save(tmp_path, X=X, y=Y, **{name: np.array(["any", "thing"])})
+    assert set(load_npz(path)) == {"X", "y"} and array_names(path) == ["X", "y", name]
+    told = unknown_arrays(path)
+    assert set(told) == {name}
+    assert told[name] is None if near is None else (told[name] or "").startswith(near)
+
+
+def test_a_name_that_is_nearly_right(tmp_path):
+    path = save(tmp_path, x=X, y=Y)
+    assert "no X (found: x, y)" in complaint(lambda: make_task("arrays", key=0, file=path))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("dtype", [int, np.uint8, float])
+def test_labels_become_one_hot_rows_where_the_outputs_are_several(tmp_path, shape, dtype):
+    labels = np.array([2, 0, 1, 2], dtype).reshape(shape)
+    path = save(tmp_path, X=np.eye(4), y=labels)
+    task = make_task("arrays", key=0, file=path, labels_for=3, loss="cross-entropy")
+    np.testing.assert_array_equal(task.data.targets, np.eye(3)[[2, 0, 1, 2]])
+    assert task.facts["labels"] == "0, 1, 2" and task.facts["outputs"] == 3
+    plain = make_task("arrays", key=0, file=path, labels_for=1)
+    np.testing.assert_array_equal(plain.data.targets[:, 0], [2, 0, 1, 2])
+
+
+def test_labels_that_are_not_0_1_2(tmp_path):
+    path = save(tmp_path, X=np.eye(4), y=np.array([-1, 7, 3, 7]))
+    task = make_task("arrays", key=0, file=path, labels_for=3)
+    np.testing.assert_array_equal(task.data.targets, np.eye(3)[[0, 2, 1, 2]])
+    assert task.facts["labels"] == "-1, 3, 7"
+    path = save(tmp_path, X=np.eye(4), y=np.array([0, 1, 0, 1]))  # a class that is not there
+    task = make_task("arrays", key=0, file=path, labels_for=3)
+    np.testing.assert_array_equal(task.data.targets, np.eye(3)[[0, 1, 0, 1]])
+
+
+def test_labels_that_do_not_fit_the_outputs(tmp_path):
+    path = save(tmp_path, X=np.eye(4), y=np.array([0, 1, 2, 5]))
+    message = complaint(lambda: make_task("arrays", key=0, file=path, labels_for=3))
+    assert "4 labels (0, 1, 2, 5)" in message and "3 outputs" in message
+
+
+def test_what_is_no_label_stays(tmp_path):
+    path = save(tmp_path, X=np.eye(4), y=np.array([0.5, 1, 2, 3]))
+    assert make_task("arrays", key=0, file=path, labels_for=3).facts["outputs"] == 1
+    path = save(tmp_path, X=np.eye(4), y=np.eye(4, dtype=int))
+    np.testing.assert_array_equal(
+        make_task("arrays", key=0, file=path, labels_for=4).data.targets, np.eye(4)
+    )
 
 
 @pytest.mark.parametrize(

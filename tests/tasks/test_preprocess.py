@@ -22,6 +22,16 @@ def test_standardised_features_have_mean_0_and_variance_1(sizes):
     np.testing.assert_allclose((x**2).mean(axis=0), 1, atol=1e-10)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e100, 1e154, 1e200, 1.7e308])
+def test_standardised_features_have_no_unit(size):
+    """(x - mean) / std is the same in any unit, also where x^2 or a sum is no float64."""
+    x = np.array([[1.0, 0.3], [-0.5, 0.1], [0.2, -1.0]])
+    y, facts = preprocess(x * [size, 1.0], standardise=True)
+    expected = (x - x.mean(axis=0)) / x.std(axis=0)
+    assert facts == {"dropped_features": 0}
+    np.testing.assert_allclose(y, expected, rtol=1e-12)
+
+
 def test_constant_features_are_dropped_and_counted():
     x = draw(6, 4, 0)
     x[:, 1], x[:, 3] = 0.1, 0.0

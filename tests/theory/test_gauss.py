@@ -5,7 +5,6 @@ Laws and reference trajectories are those of the numpy flows of tests/theory/ora
 
 import dataclasses
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -82,11 +81,11 @@ def test_one_program_for_all_tolerances_and_a_batch():
     flow = flow_of("linear")
     problem = oracles.to_problem(flow)
     counted = eqx.filter_jit(eqx.debug.assert_max_traces(solve, max_traces=1))
-    times, meter = jnp.array([0.0, flow.t1]), diffrax.NoProgressMeter()
+    times = jnp.array([0.0, flow.t1])
 
     def run(rtol: float):
         numerics = Numerics(solver="gauss4", rtol=jnp.asarray(rtol), atol=jnp.asarray(rtol / 100))
-        return counted(problem, times, {}, numerics, meter)
+        return counted(problem, times, {}, numerics)
 
     accepted = [int(run(rtol).counts.accepted) for rtol in TOLERANCES]
     assert accepted[0] < accepted[2]
@@ -95,7 +94,7 @@ def test_one_program_for_all_tolerances_and_a_batch():
         weights = jax.tree.map(lambda weight: factor * weight, problem.weights)
         moved = dataclasses.replace(problem, weights=weights)
         numerics = Numerics(solver="gauss4", rtol=jnp.asarray(1e-8), atol=jnp.asarray(1e-10))
-        return solve(moved, times, {}, numerics, meter)
+        return solve(moved, times, {}, numerics)
 
     batch = jax.vmap(end)(jnp.array([1.0, 0.5]))
     for i, factor in enumerate((1.0, 0.5)):

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from diffrax import NoProgressMeter
 from scipy.integrate import solve_ivp
 
 from faflow.analysis import lazy_kernel
@@ -209,11 +208,11 @@ class OrderParameters(AbstractObservable):
 @eqx.filter_jit
 def flows(rule, nets, feedbacks, data):
     """Records (seeds, TIMES and LATE, 3), sum loss, integrated to 1e-8."""
-    numerics, meter = Numerics(rtol=1e-8, atol=1e-10), NoProgressMeter()
+    numerics = Numerics(rtol=1e-8, atol=1e-10)
     ts, see = jnp.asarray([*TIMES, LATE]), {"order": OrderParameters()}
 
     def flow(net, feedback):
-        return solve(FlowProblem(rule, net, feedback, data), ts, see, numerics, meter).records
+        return solve(FlowProblem(rule, net, feedback, data), ts, see, numerics).records
 
     return jax.vmap(flow)(nets, feedbacks)["order"]
 

@@ -8,7 +8,6 @@ with probability 0.995 at least (Student's t, Bonferroni).
 
 import itertools
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -126,7 +125,7 @@ SEEDS, MANY, ETA, NOISE = 24, 1000, 0.5, 0.2
 def flow_loss(rule, student, fed):
     problem = FlowProblem(rule, student, fed, NOTHING)
     see = {"loss": PopulationLoss(rule.known())}
-    return solve(problem, TIMES, see, Numerics(), diffrax.NoProgressMeter()).records["loss"]
+    return solve(problem, TIMES, see, Numerics()).records["loss"]
 
 
 @eqx.filter_jit
@@ -199,7 +198,7 @@ def test_drift_of_the_law_is_proportional_to_eta(measured):
     def drift(eta):
         one = eqx.tree_at(lambda r: r.eta, rule, eta)
         problem = FlowProblem(one, student, FIXED, NOTHING)
-        end = solve(problem, TIMES, {}, Numerics(), diffrax.NoProgressMeter()).weights
+        end = solve(problem, TIMES, {}, Numerics()).weights
         return law(end) - law(student)
 
     still, *moved = (np.asarray(drift(jnp.asarray(eta))) for eta in (0.0, 0.1, 0.05, 0.025))
@@ -256,7 +255,7 @@ def test_signs_that_relu_recovers(measured):
         problem = FlowProblem(rule, student, Feedback((sign[None, :],), "direct"), NOTHING)
         numerics = Numerics(rtol=1e-6, atol=1e-8)
         ts, see = jnp.array([0.0, 100.0]), {"loss": PopulationLoss(rule.known())}
-        end = solve(problem, ts, see, numerics, diffrax.NoProgressMeter())
+        end = solve(problem, ts, see, numerics)
         return end.records["loss"][-1], end.weights.weights[1][0]
 
     loss, readout = map(np.asarray, run(jnp.asarray(signs), jnp.asarray(weights)))

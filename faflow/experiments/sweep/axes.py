@@ -8,11 +8,15 @@ is dotted, as in --set, and has a list of values, or a range:
 
 Axes have the names of their keys; that of [sweep.zip] has the name of its first key whose values
 are all different, or "zip" where none is.
+
+Members are numbered along the axes, so the axes have one order: that of the config, [sweep.zip]
+first, or of `[sweep] order`. What is stored has an `order`, since a TOML writer moves tables behind
+lists, and with them the axes.
 """
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,7 @@ from ..load import assign, copied
 from ..schema import SweepSection
 
 ZIP = "zip"
+KINDS = ("product", ZIP)
 RANGE = ("from", "to", "count", "spacing")
 MOST = 10_000_000  # members; more can't be meant
 FIXED = {
@@ -37,19 +42,22 @@ FIXED = {
 
 def grid_of(section: SweepSection) -> Grid:
     """The grid of a [sweep] section. ConfigError for one that is empty, absurd or can't be."""
-    columns = {kind: _columns(f"sweep.{kind}", getattr(section, kind)) for kind in ("product", ZIP)}
-    both = set(columns["product"]) & set(columns[ZIP])
+    product, zipped = (_columns(f"sweep.{kind}", getattr(section, kind)) for kind in KINDS)
+    both = set(product) & set(zipped)
     if both:
         raise ConfigError(f"sweep.zip.{min(both)}", "is in sweep.product too; remove one of them")
-    axes = [Axis(key, {key: values}) for key, values in columns["product"].items()]
-    if columns[ZIP]:
-        lengths = {key: len(values) for key, values in columns[ZIP].items()}
+    _check_inside([*zipped, *product])
+    place = _order(section, [*zipped, *product])
+    axes = [Axis(key, {key: values}) for key, values in product.items()]
+    if zipped:
+        lengths = {key: len(values) for key, values in zipped.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{key} has {length}" for key, length in lengths.items())
             raise ConfigError(
                 "sweep.zip", f"needs lists of one length, but {listed}; even them out"
             )
-        axes.insert(0, _zipped(columns[ZIP]))
+        axes.append(_zipped({key: zipped[key] for key in sorted(zipped, key=place.index)}))
+    axes.sort(key=lambda axis: min(map(place.index, axis.columns)))
     if not axes:
         what = "has no axis; give one, for instance [sweep.product] seed = {count = 64}"
         raise ConfigError("sweep", what)
@@ -57,6 +65,24 @@ def grid_of(section: SweepSection) -> Grid:
     if grid.size > MOST:
         raise ConfigError("sweep", f"has {grid.size} members; lower it ({MOST} at most)")
     return grid
+
+
+def _order(section: SweepSection, keys: Sequence[str]) -> Sequence[str]:
+    """The keys in their one order."""
+    if section.order is None:
+        return keys
+    if sorted(section.order) != sorted(keys):
+        what = f"lists {', '.join(section.order)}; list every key once: {', '.join(keys)}"
+        raise ConfigError("sweep.order", what)
+    return section.order
+
+
+def _check_inside(keys: Collection[str]) -> None:
+    """ConfigError if a table is varied whole and a key inside it too: one would undo the other."""
+    for outer, inner in itertools.permutations(keys, 2):
+        if inner.startswith(f"{outer}."):
+            what = f"is inside {outer}, which is varied too; vary {outer} alone, or its keys alone"
+            raise ConfigError(f"sweep: {inner}", what)
 
 
 def _zipped(columns: dict[str, tuple[Any, ...]]) -> Axis:
@@ -90,8 +116,24 @@ def with_values(table: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
     result = copied(dict(table))
     result.pop("sweep", None)
     for key, value in values.items():
-        assign(result, key.split("."), value, f"make it one, since {key} is varied")
+        assign(result, key.split("."), copied(value), f"make it one, since {key} is varied")
     return result
+
+
+def coordinates_in(table: Mapping[str, Any], grid: Grid) -> dict[str, Any]:
+    """What a member's tables say of all that is varied: where it belongs in the grid."""
+    found: dict[str, Any] = {}
+    for key in grid.names():
+        value: Any = table
+        for part in key.split("."):
+            value = value[part]
+        found[key] = value
+    return found
+
+
+def same_values(one: Any, other: Any) -> bool:
+    """Whether two values are the same to a config: 1 is not 1.0, and no order of keys counts."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def label(value: Any) -> str | int | float:
@@ -106,6 +148,15 @@ def label(value: Any) -> str | int | float:
     return json.dumps(value)
 
 
+def labels(values: Sequence[Any]) -> list[Any]:
+    """Values as coordinates that tell them apart: all numbers or all text."""
+    found = [label(value) for value in values]
+    if len({isinstance(item, str) for item in found}) > 1:
+        found = [str(item) for item in found]
+    exact = [json.dumps(value, sort_keys=True) for value in values]
+    return found if len(set(found)) == len(set(exact)) else exact  # 1 and 1.0, "3-4" and [3, 4]
+
+
 def _numbers(key: str, values: tuple[Any, ...]) -> bool:
     if key.split(".")[-1] == "seed":
         return True
@@ -118,21 +169,38 @@ def _columns(path: str, table: Mapping[str, Any], parents: str = "") -> dict[str
     found: dict[str, tuple[Any, ...]] = {}
     for name, given in table.items():
         key = f"{parents}.{name}" if parents else name
-        where = f"{path}.{key}"
         if isinstance(given, Mapping) and given and not set(given) <= set(RANGE):
-            found |= _columns(path, given, key)
-            continue
-        _check_key(where, key)
-        values = _range(where, key, given) if isinstance(given, Mapping) else given
-        if not isinstance(values, list | tuple):
-            what = f"is {shown(given)}; give a list of values, or {{count = n}} for seeds"
-            raise ConfigError(where, what)
-        if not values:
-            raise ConfigError(where, "is an empty list; give at least one value")
-        if path != f"sweep.{ZIP}" and (twice := _twice(values)):
-            raise ConfigError(where, f"lists {twice} twice; remove one")
-        found[key] = tuple(values)
+            new = _columns(path, given, key)
+        else:
+            new = {key: _values(path, key, given)}
+        if twice := new.keys() & found.keys():
+            what = "is given twice, as a table's key and as a dotted one; remove one"
+            raise ConfigError(f"{path}.{min(twice)}", what)
+        found |= new
     return found
+
+
+def _values(path: str, key: str, given: Any) -> tuple[Any, ...]:
+    where = f"{path}.{key}"
+    _check_key(where, key)
+    values = _range(where, key, given) if isinstance(given, Mapping) else given
+    if not isinstance(values, list | tuple):
+        what = f"is {shown(given)}; give a list of values, or {{count = n}} for seeds"
+        raise ConfigError(where, what)
+    if not values:
+        raise ConfigError(where, "is an empty list; give at least one value")
+    for inside in (inside for value in values for inside in _keys_inside(value)):
+        _check_key(where, f"{key}.{inside}")
+    if path != f"sweep.{ZIP}" and (twice := _twice(values)):
+        raise ConfigError(where, f"lists {twice} twice; remove one")
+    return tuple(values)
+
+
+def _keys_inside(value: Any) -> Iterator[str]:
+    """Dotted keys of all that a table sets."""
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        yield key
+        yield from (f"{key}.{rest}" for rest in _keys_inside(item))
 
 
 def _check_key(where: str, key: str) -> None:

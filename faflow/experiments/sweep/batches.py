@@ -52,7 +52,7 @@ def stored_batches(folder: Path) -> dict[int, int]:
     """What was measured before, by program: a sweep that goes on keeps to it."""
     try:
         return {int(k): int(v) for k, v in json.loads((folder / _FILE).read_text("utf-8")).items()}
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, AttributeError):  # whatever lies there
         return {}
 
 

@@ -1,13 +1,14 @@
 """Chunks: finished members on disk, one file each, durable before anyone is told.
 
 A file's name is that of its first member; its zip directory has a checksum of every array, so that
-a damaged one is known. Members are numbered as in the plan's grid, and a member that two files
-hold is the same in both.
+a damaged one is known. Members are numbered as in the plan's grid, carry what their own configs
+vary, by which `gather` checks that they are where they belong, and one that two files hold is the
+same in both.
 """
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,33 +23,39 @@ _META = "meta"
 
 
 class Chunk(NamedTuple):
-    """Members that have run: `summaries` in their order, `variables` with them as first axis (nan
-    for a member without), `coordinates` of the other axes."""
+    """Members that have run: their `places` (every varied key and its value) and `summaries` in
+    their order, `variables` with them as first axis, `coordinates` of the other axes."""
 
     members: list[int]
+    places: list[dict[str, Any]]
     summaries: list[dict[str, Any]]
     variables: dict[str, Variable]
     coordinates: dict[str, list[Any]]
 
 
-def stack(members: Sequence[int], found: Sequence[Member]) -> Chunk:
-    """One chunk of members that one program ran: their variables have the same shapes."""
-    full = next((member for member in found if member.variables), found[0])
-    variables = {}
-    for name, (dims, values, attrs) in full.variables.items():
-        rows = [
-            member.variables[name].values if name in member.variables else _blank(values)
-            for member in found
-        ]
-        variables[name] = Variable(("member", *dims), np.stack(rows), attrs)
-    summaries = [member.summary for member in found]
-    return Chunk(list(members), summaries, variables, full.coordinates)
+def stack(found: Mapping[int, Member], places: Mapping[int, dict[str, Any]]) -> Iterator[Chunk]:
+    """Members by number, one chunk for all that have the same variables of the same shapes."""
+    alike: dict[str, list[int]] = {}
+    for number, member in found.items():
+        shapes = {k: (v.dims, v.values.shape, v.attrs) for k, v in member.variables.items()}
+        alike.setdefault(json.dumps([shapes, member.coordinates]), []).append(number)
+    for numbers in alike.values():
+        members = [found[number] for number in numbers]
+        variables = {
+            name: Variable(("member", *dims), np.stack([m.variables[name].values for m in members]),
+                           attrs)
+            for name, (dims, _, attrs) in members[0].variables.items()
+        }  # fmt: skip
+        summaries = [member.summary for member in members]
+        own = [places[number] for number in numbers]
+        yield Chunk(numbers, own, summaries, variables, members[0].coordinates)
 
 
 def write_chunk(folder: Path, chunk: Chunk) -> None:
     """The chunk's file, whole or absent. OSError if the disk does not take it."""
     meta = {
         "members": chunk.members,
+        "places": chunk.places,
         "summaries": chunk.summaries,
         "coordinates": chunk.coordinates,
         "variables": {name: [v.dims, v.attrs] for name, v in chunk.variables.items()},
@@ -68,7 +75,8 @@ def read_chunk(path: Path) -> Chunk:
                 name: Variable(tuple(dims), file[f"v{i}"], attrs)
                 for i, (name, (dims, attrs)) in enumerate(meta["variables"].items())
             }
-        return Chunk(meta["members"], meta["summaries"], variables, meta["coordinates"])
+        named = (meta[name] for name in ("members", "places", "summaries"))
+        return Chunk(*named, variables, meta["coordinates"])
     except Exception as error:  # zipfile and numpy each have their own
         what = f"is a damaged chunk ({type(error).__name__}); --repair computes its members again"
         raise ConfigError(str(path), what) from error
@@ -88,7 +96,3 @@ def read_chunks(folder: Path, repair: bool = False) -> Iterator[Chunk]:
             if not repair:
                 raise
             path.unlink()
-
-
-def _blank(values: np.ndarray) -> np.ndarray:
-    return np.full(values.shape, np.nan) if values.dtype.kind == "f" else np.zeros_like(values)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -95,10 +95,10 @@ class Members:
             else range(self._figures.sizes[dim]) for dim in self._seeds
         ]  # fmt: skip
         if len(names) == 1:
-            return tuple(map(_text, values[0]))
-        rows = itertools.product(*values)
+            return _texts(values[0])
+        rows = itertools.product(*map(_texts, values))
         return tuple(
-            ", ".join(f"{name} {_text(value)}" for name, value in zip(names, row, strict=True))
+            ", ".join(f"{name} {text}" for name, text in zip(names, row, strict=True))
             for row in rows
         )
 
@@ -128,6 +128,10 @@ class Members:
                 if self._figures["status"].dims[0] in variable.dims:
                     return self._in_order(self._records[name])
         return None
+
+    def has(self, name: str) -> bool:
+        """Whether any member's summary has a figure, known or not."""
+        return name in self._figures
 
     def words(self, name: str) -> np.ndarray | None:
         """A figure in words, as `figure`."""
@@ -170,8 +174,9 @@ class Members:
         return itertools.product(*map(range, self.shape))
 
     def _projected(self, law: str) -> bool:
+        """Whether all that have it were projected onto it."""
         told = self.figure(f"laws.{law}.projected")
-        return told is not None and bool(np.any(told == 1))
+        return told is not None and bool(np.any(told == 1)) and self.drift(law) is None
 
     def _finite(self, dataset: xr.Dataset, name: str) -> np.ndarray | None:
         if name not in dataset or dataset[name].dtype.kind not in "fiub":
@@ -206,11 +211,11 @@ def _parameter(figures: xr.Dataset, dim: str) -> Parameter:
     for key, values in columns.items():
         numbers = _numbers(list(values))
         if numbers is not None:
-            return Parameter(dim, key, tuple(map(_text, values)), numbers)
+            return Parameter(dim, key, _texts(values), numbers)
     if dim in figures.coords:
-        return Parameter(dim, dim, tuple(map(_text, columns[dim])), None)
-    rows = zip(*columns.values(), strict=True)
-    labels = tuple(", ".join(map(_text, row)) for row in rows)
+        return Parameter(dim, dim, _texts(columns[dim]), None)
+    rows = zip(*map(_texts, columns.values()), strict=True)
+    labels = tuple(map(", ".join, rows))
     return Parameter(dim, ", ".join(keys), labels, None)
 
 
@@ -236,5 +241,16 @@ def _numbers(values: list[Any]) -> np.ndarray | None:
     return np.asarray(layers[0], np.float64) if len(set(layers)) == 1 else None
 
 
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, str) else f"{value:.4g}"
+def _texts(values: Iterable[Any]) -> tuple[str, ...]:
+    """Values as text: numbers in four digits, or in as many as tell them apart."""
+    values = list(values)
+    for digits in (4, 6, 9, 12, 17):
+        texts = tuple(_text(value, digits) for value in values)
+        if len(set(texts)) == len(set(values)):
+            break
+    return texts
+
+
+def _text(value: Any, digits: int) -> str:
+    whole = isinstance(value, str | int | np.integer)
+    return str(value) if whole else f"{value:.{digits}g}"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +12,49 @@ import tomli_w
 
 from ..digest import Digest, digest, sources
 from ..errors import ConfigError, shown
-from ..files import is_empty, put_in_place, sync, temporary_sibling, write_text
-from ..store import CONFIG, SUMMARY
+from ..exchange import is_empty, put_in_place, real, settle, temporary_for
+from ..files import alone, sync, write_text
+from ..places import moved, placeless
+from ..store import CONFIG, SUMMARY, is_stored
 from ..summary import environment
 from .axes import ZIP
 from .chunks import CHUNKS
 from .plan import Plan
 from .records import are_there
 
-_FILES = ("task", "init", "feedback")  # sections with a `file`
+_OLDER = (
+    "a sweep by an older faflow, which may have mixed up its members (their axes had two orders)"
+)
 
 
 def open_folder(plan: Plan, folder: Path, replace: bool) -> None:
     """Make the folder of a sweep, or find it there. ConfigError, with what differs, if it holds
     something else."""
-    folder = Path(os.path.abspath(folder))
-    if os.path.lexists(folder) and not is_empty(folder):
-        difference = _difference(plan, folder)
-        if difference is None:
-            return
-        if not (replace and (folder / CONFIG).is_file()):
-            raise ConfigError("--out", f"is {folder}, which holds {difference}")
+    folder, wanted = real(folder), sweep_digest(plan)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_sibling(folder) as temporary:
-            provenance = {**environment(), **sweep_digest(plan)._asdict()}
-            table = {**_rebased(plan, folder), "provenance": provenance}
-            write_text(temporary / CONFIG, tomli_w.dumps(table))
-            (temporary / CHUNKS).mkdir()
-            sync(temporary)
-            put_in_place(temporary, folder, replace)
-            sync(folder.parent)
+        if os.path.lexists(folder):
+            settle(folder)
+        if not os.path.lexists(folder) or is_empty(folder):
+            _make(plan, folder, wanted, replace)
+        elif (difference := _difference(plan, folder, wanted)) is not None:
+            if not (replace and is_stored(folder)):
+                raise ConfigError("--out", f"is {folder}, which holds {difference}")
+            with alone(folder):
+                _make(plan, folder, wanted, replace)
+        (folder / CHUNKS).mkdir(exist_ok=True)
     except OSError as error:
         raise full(folder, error) from error
+
+
+def _make(plan: Plan, folder: Path, wanted: Digest, replace: bool) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_for(folder) as temporary:
+        provenance = {**environment(), **wanted._asdict()}
+        table = {**_rebased(plan, folder), "provenance": provenance}
+        write_text(temporary / CONFIG, tomli_w.dumps(table))
+        sync(temporary)
+        put_in_place(temporary, folder, replace)
+        sync(folder.parent)
 
 
 def full(folder: Path, error: OSError) -> ConfigError:
@@ -64,9 +75,44 @@ def stored_table(folder: Path) -> dict[str, Any]:
         table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         table = {}
-    if "sweep" not in table:
+    if "sweep" not in table or not isinstance(table.get("provenance", {}), dict):
         raise ConfigError(str(folder), "holds no faflow sweep; give the folder of one")
     return table
+
+
+def stored_plan(folder: Path) -> Plan:
+    """The plan of a stored sweep, by which workers number its members and all else finds them.
+    ConfigError if the folder holds none, or one that an older faflow wrote."""
+    table = stored_table(folder)
+    table.pop("provenance", None)
+    if _is_older(table):
+        raise _mixed_up(folder)
+    return Plan(table, folder, folder.resolve().name)
+
+
+def check_names(folder: Path, dims: Sequence[str]) -> None:
+    """ConfigError for a finished sweep of an older faflow whose members bear wrong names: its data
+    have the axes `dims`, in this order, and its members were numbered by the folder's config."""
+    table = stored_table(folder)
+    if not _is_older(table):
+        return
+    try:
+        axes = Plan(table, folder, "").grid.axes
+    except ConfigError:
+        raise _mixed_up(folder) from None
+    names = [{axis.name, ZIP, *axis.columns} for axis in axes]
+    if len(dims) != len(names) or not all(map(set.__contains__, names, dims)):
+        raise _mixed_up(folder)
+
+
+def _is_older(table: dict[str, Any]) -> bool:
+    """Whether nothing says the order of the axes."""
+    return not (isinstance(table["sweep"], dict) and "order" in table["sweep"])
+
+
+def _mixed_up(folder: Path) -> ConfigError:
+    again = f"faflow sweep {folder / CONFIG} --out {folder} --replace"
+    return ConfigError(str(folder), f"holds {_OLDER}; run it again: {again}")
 
 
 def sweep_digest(plan: Plan) -> Digest:
@@ -74,22 +120,21 @@ def sweep_digest(plan: Plan) -> Digest:
     found = hashlib.sha256(_text(plan.table).encode())
     for members in plan.programs:
         resolved = plan.resolve(members[0])
-        if resolved.files() or resolved.code():
+        if resolved.files() or resolved.has_own_code:
             found.update(digest(resolved).config.encode())
     return Digest(found.hexdigest(), sources())
 
 
-def _difference(plan: Plan, folder: Path) -> str | None:
+def _difference(plan: Plan, folder: Path, wanted: Digest) -> str | None:
     """What a folder holds that is not this sweep; None if it is this sweep."""
     try:
         stored = stored_table(folder)
     except ConfigError:
         return "no sweep; choose another folder"
+    if _is_older(stored):
+        return f"{_OLDER}; use another --out or --replace"
     provenance = stored.pop("provenance", {})
-    wanted, found = (
-        sweep_digest(plan),
-        Digest(provenance.get("config", ""), provenance.get("source", "")),
-    )
+    found = Digest(provenance.get("config", ""), provenance.get("source", ""))
     if found.config != wanted.config:
         mine, theirs = _leaves(_plain(_rebased(plan, folder))), _leaves(_plain(stored))
         keys = [k for k in {**mine, **theirs} if mine.get(k) != theirs.get(k)]
@@ -110,11 +155,7 @@ def _plain(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(table: dict[str, Any]) -> str:
-    return json.dumps({k: v for k, v in _leaves(_plain(table)).items() if not _is_file(k)})
-
-
-def _is_file(key: str) -> bool:
-    return key.split(".")[-1] == "file"
+    return json.dumps(_leaves(placeless(_plain(table))))
 
 
 def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -126,19 +167,5 @@ def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _rebased(plan: Plan, folder: Path) -> dict[str, Any]:
-    """The plan's tables with their files as seen from `folder`."""
-    move = lambda file: os.path.relpath(plan.base / file, folder)  # noqa: E731
-    table = json.loads(json.dumps(plan.table))
-    for section in _FILES:
-        here = table.get(section)
-        if isinstance(here, dict) and isinstance(here.get("file"), str):
-            here["file"] = move(here["file"])
-        for kind in ("product", ZIP):
-            _move_axis(table["sweep"].get(kind, {}), section, move)
-    return table
-
-
-def _move_axis(axes: dict[str, Any], section: str, move) -> None:
-    for holder, key in ((axes, f"{section}.file"), (axes.get(section), "file")):
-        if isinstance(holder, dict) and isinstance(holder.get(key), list):
-            holder[key] = [move(file) for file in holder[key]]
+    """The plan's tables with their files and code as seen from `folder`."""
+    return moved(plan.table, plan.base, folder)

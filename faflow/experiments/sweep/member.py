@@ -5,22 +5,24 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import diffrax
 import jax
 import numpy as np
 
 from ...ensembles import Flow, solve_batch
-from ...flow import SKETCH, FlowSolution, KinkError, companion, compare_flows, integrate
+from ...flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
 from ..build import Experiment, build
+from ..discrete import check_discrete
 from ..errors import ConfigError
 from ..groups import Group
+from ..memory import check_memory
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
 from ..schema import SweepSection
+from ..simulate import check_simulation
 from ..summary import Seconds
+from .missing import REFUSED
 
 BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
-REFUSED = "refused"  # the status of a member whose config turns out not to fit
 GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
 NEURON = "neuron"  # what dimensions of records are called that have an entry per neuron
 ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member
@@ -36,7 +38,7 @@ class Variable(NamedTuple):
 
 class Member(NamedTuple):
     """`summary` as of a single run; `variables` by group/name, as long in time as all saves;
-    `coordinates` of their other axes."""
+    `coordinates` of their other axes by group/axis."""
 
     summary: dict[str, Any]
     variables: dict[str, Variable]
@@ -80,7 +82,12 @@ def compute_batch(
 def _built(resolved: Resolved, trusted: bool) -> Experiment | Member:
     try:
         with np.errstate(all="ignore"):
-            return build(resolved, trusted)
+            experiment = build(resolved, trusted)
+            if not trusted:
+                check_memory(resolved, experiment, None)
+            check_discrete(resolved, experiment)
+            check_simulation(resolved, experiment)
+            return experiment
     except ConfigError as error:
         return _refused(error)
 
@@ -115,12 +122,12 @@ def _finished(
                 for name, variable in _variables(found[group], saves).items()
                 if section.neurons or not any(dim.startswith(NEURON) for dim in variable.dims)
             }
-            coordinates |= _coordinates(found[group])
+            coordinates |= {f"{group}/{dim}": at for dim, at in _coordinates(found[group]).items()}
     return Member(kept, variables, coordinates)
 
 
 def integrate_again(
-    experiment: Experiment, note: Note, meter: diffrax.AbstractProgressMeter | None
+    experiment: Experiment, note: Note, meter: Meter | None
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Like `integrate_timed`, with the programs that this process has compiled already."""
     del note, meter

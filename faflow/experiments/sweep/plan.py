@@ -10,34 +10,44 @@ from typing import Any
 from ...ensembles import Grid
 from .. import load
 from ..errors import ConfigError
+from ..imports import read_anew
 from ..resolve import Resolved, resolve_config
-from .axes import grid_of, label, structural, with_values
+from .axes import coordinates_in, grid_of, label, structural, with_values
 
 TRIED = 2_000  # combinations of values that are resolved before anything runs
 ASK = 20_000  # members above which a sweep has to be confirmed
 
 
 class Plan:
-    """A sweep's config (`table`, with its [sweep]) and all that follows from it alone.
+    """A sweep's config (`table`, with its [sweep]) and all that follows from it alone: making one
+    looks nothing up and imports no code that the config names.
 
-    `programs`: members by the program that runs them. Numbers and seeds are arrays to JAX, all
-    other values are compiled in.
+    `table` says the order of the axes. `programs`: members by the program that runs them. Numbers
+    and seeds are arrays to JAX, all other values are compiled in.
     """
 
     def __init__(self, table: dict[str, Any], base: Path, name: str):
-        self.table = {"name": name, **table}
         self.base = base
         self.trusted: set[int] = set()  # programs that this process has run a member of
-        self.section = load.parse_sweep(self.table)
+        self.section = load.parse_sweep(table)
         self.grid: Grid = grid_of(self.section)
-        first = self.resolve(0).config
-        self.name, self.precision = first.name, first.precision
+        axes = {**table["sweep"], "order": list(self.grid.names())}
+        self.table = {"name": name, **table, "sweep": axes}
+        self.name = str(self.table["name"])
+        self.precision = str(table.get("precision", "float64"))
+
+    def config(self, member: int) -> dict[str, Any]:
+        """The tables of a member's own config."""
+        return with_values(self.table, self.grid.values(member))
+
+    def coordinates(self, member: int) -> dict[str, Any]:
+        """Where a member belongs, as its own config says it."""
+        return coordinates_in(self.config(member), self.grid)
 
     def resolve(self, member: int) -> Resolved:
         """A member's config. ConfigError, which names the member, if it is none."""
-        values = self.grid.values(member)
         try:
-            resolved = resolve_config(load.parse(with_values(self.table, values)), self.base)
+            resolved = resolve_config(load.parse(self.config(member)), self.base)
         except ConfigError as error:
             # The key of the error alone tells where one value is at fault, but not which of them.
             raise ConfigError(error.key, f"{error.what} ({self.described(member)})") from error
@@ -78,7 +88,10 @@ def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     path = load.locate(path)
     table = load.apply_overrides(load.read_table(path), overrides)
     table.pop("provenance", None)
-    return Plan(table, path.parent, path.stem)
+    read_anew()
+    plan = Plan(table, path.parent, path.stem)
+    plan.resolve(0)
+    return plan
 
 
 def _axis_text(axis: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..files import remove_temporaries, replace_bytes, replace_text, sync, temporary_sibling
+from ..files import beside, remove_temporaries, replace_bytes, replace_text, sync, temporary_folder
 from ..lazily import xr
 from ..store import READING, RECORDS, as_netcdf
 
@@ -30,11 +30,11 @@ def are_there(folder: Path) -> bool:
 
 def write_records(tree: xr.DataTree, folder: Path, zarr: bool) -> None:
     """The data set, whole or absent, on the disk when this returns. OSError if it is full."""
-    remove_temporaries(folder)
     if not zarr:
         replace_bytes(folder / RECORDS, as_netcdf(tree))
         return
-    with temporary_sibling(folder / ZARR) as temporary:
+    remove_temporaries(folder, ZARR)
+    with temporary_folder(beside(folder / ZARR)) as temporary:
         # Format 3 has no settled type for words yet.
         tree.to_zarr(temporary, zarr_format=2, consolidated=False)
         replace_text(folder / _DIGEST, _digest(temporary))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,25 +12,27 @@ from typing import Any, NamedTuple
 from ..._results import Outcome
 from ...leftovers import undone_at_the_end
 from ..errors import ConfigError
+from ..exchange import remove
 from ..expect import parse_bounds
 from ..files import alone, remove_temporaries, replace_text, sync
 from ..lazily import xr
 from ..run import Result, open_result
-from ..store import ROOT, SUMMARY, read_summary, summary_text
+from ..store import ROOT, SUMMARY, complete, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .batches import forget_batches, store_batches, stored_batches
 from .chunks import CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
+from .distribution import Members
 from .drive import Driver
 from .engines import cores, one_thread_each
-from .folder import full, is_done, open_folder, stored_table
-from .gather import PENDING, attributes, gather
-from .member import REFUSED
+from .figures import PENDING, variable_name
+from .folder import check_names, full, is_done, open_folder, stored_plan, stored_table
+from .gather import attributes, check_places, gather
+from .missing import LOST, REFUSED, refusals
 from .plan import ASK, Plan
 from .queue import Queue
 from .records import check_zarr, read_records, write_records
 
-LOST = "worker-lost"  # the status of a member whose worker died whenever it was tried
 _UNLOCKED = "use another --out, or --no-lock if nobody else is at work there"
 _EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 
@@ -91,13 +92,14 @@ def run_sweep(
         raise ConfigError("sweep", what)
     check_zarr(plan.section.zarr)
     plan.check()
-    folder = ROOT / plan.name if out is None else Path(out)
+    folder = ROOT / plan.name if out is None else Path(out).expanduser()
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
-    tidy = partial(remove_temporaries, folder / CHUNKS)  # of workers that were killed
+    tidy = partial(remove_temporaries, folder / CHUNKS, "*.npz")  # of workers that were killed
     with alone(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
         if is_done(folder):
             return open_sweep(folder)
+        plan = stored_plan(folder)  # the workers' own: what numbers members also labels them
         try:
             lost = _run(plan, folder, repair, workers or cores(), crew, tell)
             return _finish(plan, folder, lost)
@@ -109,13 +111,16 @@ def run_sweep(
 
 
 def open_sweep(folder: str | Path) -> Sweep:
-    """A stored sweep, as far as it has run. ConfigError if the folder holds none."""
-    folder = Path(folder)
-    table = stored_table(folder)
-    provenance = table.pop("provenance", {})
+    """A stored sweep, as far as it has run; no code is run that its config names. ConfigError if
+    the folder holds none, or one whose members an older faflow mixed up."""
+    folder = Path(folder).expanduser()
+    complete(folder)
+    provenance = stored_table(folder).get("provenance", {})
     if is_done(folder):
-        return Sweep(read_summary(folder), read_records(folder), folder, fresh=False)
-    plan = Plan(table, folder, table["name"])
+        records = read_records(folder)
+        check_names(folder, [str(dim) for dim in records["figures"]["status"].dims])
+        return Sweep(read_summary(folder), records, folder, fresh=False)
+    plan = stored_plan(folder)
     tree = gather(plan, read_chunks(folder), attributes(plan, provenance))
     return Sweep(_summary(plan, tree), tree, folder, fresh=False)
 
@@ -134,11 +139,11 @@ def _run(
     tell: Tell,
 ) -> list[int]:
     """Run all members that no chunk holds; those that could not be run are returned."""
-    statuses = {
-        member: summary["status"]
-        for chunk in read_chunks(folder, repair)
-        for member, summary in zip(chunk.members, chunk.summaries, strict=True)
-    }
+    statuses: dict[int, str] = {}
+    for chunk in read_chunks(folder, repair):
+        check_places(plan.grid, chunk)
+        told = zip(chunk.members, chunk.summaries, strict=True)
+        statuses |= {member: summary["status"] for member, summary in told}
     known, given = stored_batches(folder), plan.section.batch
     batches = [known.get(i) if given == "auto" else given for i in range(len(plan.programs))]
     left = [_left(*each, statuses) for each in zip(plan.programs, batches, strict=True)]
@@ -151,7 +156,9 @@ def _run(
                 store_batches(folder, known := {**known, report.task.program: report.batch})
                 continue
             statuses |= dict(zip(report.task.members, report.statuses, strict=True))
-            tell(_progress(plan, statuses, queue))
+            tell(_progress(plan, statuses, queue, len(driver.lost)))
+    if driver.lost:
+        tell(_progress(plan, statuses, queue, len(driver.lost)))
     return driver.lost
 
 
@@ -162,22 +169,24 @@ def _left(members: Sequence[int], size: int | None, statuses: Mapping[int, str])
     return [m for batch in batches if not all(n in statuses for n in batch) for m in batch]
 
 
-def _progress(plan: Plan, statuses: dict[int, str], queue: Queue) -> Progress:
-    failed = sum(status in _EARLY for status in statuses.values())
+def _progress(plan: Plan, statuses: dict[int, str], queue: Queue, lost: int = 0) -> Progress:
+    failed = lost + sum(status in _EARLY for status in statuses.values())
     return Progress(len(statuses), failed, plan.grid.size, queue.seconds_left())
 
 
 def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
     """The data set on disk; then the chunks, which it holds all of, are gone."""
     provenance = stored_table(folder).get("provenance", environment())
-    without = Chunk(lost, [{"status": LOST}] * len(lost), {}, {})
+    places = [plan.grid.values(member) for member in lost]
+    without = Chunk(lost, places, [{"status": LOST}] * len(lost), {}, {})
     tree = gather(plan, [*read_chunks(folder), without], attributes(plan, provenance))
     summary = _summary(plan, tree)
     if not lost:
         write_records(tree, folder, plan.section.zarr)
         replace_text(folder / SUMMARY, summary_text(summary))
         sync(folder)
-        shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+        with suppress(OSError):
+            remove(folder, CHUNKS)
         forget_batches(folder)
     return Sweep(summary, tree, folder, fresh=True)
 
@@ -194,10 +203,12 @@ def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
         "axes": {axis.name: axis.size for axis in plan.grid.axes},
         "statuses": dict(sorted(statuses.items())),
     }
+    if told := refusals(Members(tree)):
+        summary["refused"] = [refusal._asdict() for refusal in told]
     bounds = parse_bounds(plan.table.get("expect", {}))
     verdicts = {}
     for path, bound in bounds.items():
-        name = f"expect.{path}.ok"
+        name = variable_name(f"expect.{path}.ok")
         kept = figures[name].values == 1 if name in figures else None
         broken = plan.grid.size if kept is None else int((~kept).sum())
         verdicts[path] = {"bound": bound, "broken": broken, "ok": broken == 0}
@@ -209,7 +220,8 @@ def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
 def is_sweep(folder: str | Path) -> bool:
     """Whether a folder holds a sweep (rather than the result of one run)."""
     try:
-        stored_table(Path(folder))
+        complete(Path(folder))
+        stored_table(Path(folder).expanduser())
     except ConfigError:
         return False
     return True

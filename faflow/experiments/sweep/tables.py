@@ -9,6 +9,7 @@ import numpy as np
 from ...analysis import fit_exponent
 from ..errors import ConfigError
 from .distribution import BAND, Combination, Members, spread
+from .missing import FEW, HELP, reasons, refusals, the_others, where
 from .sweep import Sweep
 
 Row = dict[str, str]
@@ -16,19 +17,74 @@ SHOWN = ("exponent.rate", "exponent.relative_error", "minimum_norm.relative_dist
 
 
 def sweep_rows(sweep: Sweep) -> list[Row]:
-    """What became of the members, the bounds, and medians with the smallest and largest."""
-    summary = sweep.summary
-    rows = [{"": "members", "value": _counts(summary["statuses"])}]
-    figures = sweep.records["figures"].to_dataset()
-    laws = [n for n in map(str, figures) if n.startswith("laws.") and n.endswith(".relative_drift")]
-    for name in ("loss.final", *laws, *SHOWN):
-        if name in figures and figures[name].dtype.kind == "f":
-            values = figures[name].values
-            rows.append({"": name, "value": _spread(values[np.isfinite(values)])})
+    """What became of the members, the bounds, and medians with the smallest and largest: over how
+    many members, and what is to be said of the others."""
+    summary, members = sweep.summary, Members(sweep.records)
+    rows = [{"": "members", "value": _counts(summary["statuses"]), "of": "", "the others": ""}]
+    told = refusals(members)
+    for message, count, place in told[:FEW]:
+        text = f"{count}{' at ' if place else ''}{place}: {message}"
+        rows.append({"": "refused", "value": text})
+    if len(told) > FEW:
+        rows.append({"": "refused", "value": f"for {len(told) - FEW} reasons more: `message`"})
+    rows += _figure_row(members, "loss.final")
+    rows += [_law_row(members, law) for law in members.laws]
+    fits = members.words("exponent.status")
+    for name in SHOWN:
+        rows += _figure_row(members, name, fits if name.startswith("exponent.") else None)
     for path, verdict in summary.get("expect", {}).items():
         told = "holds for all" if verdict["ok"] else f"BROKEN by {verdict['broken']} members"
         rows.append({"": f"expect {path}", "value": told})
     return rows
+
+
+def _figure_row(members: Members, name: str, fits: np.ndarray | None = None) -> list[Row]:
+    if not members.has(name):
+        return []
+    values = members.figure(name)
+    if values is None:
+        values = np.full(members.statuses.shape, np.nan)
+    known = np.isfinite(values)
+    if fits is not None:
+        known &= fits == "ok"
+        fits = np.where((fits == "ok") & ~known, "no prediction", fits)
+    others = the_others(members, known, reasons(members, fits))
+    return [{"": name, "value": _spread(values[known])} | _of(known) | {"the others": others}]
+
+
+def _law_row(members: Members, law: str) -> Row:
+    """Every member by the largest of its layers; members that break the law are no spread of a
+    drift."""
+    drift, kept = members.drift(law), members.figure(f"laws.{law}.kept")
+    drift = np.full(members.statuses.shape, np.nan) if drift is None else drift
+    known = np.isfinite(drift)
+    broken = known if kept is None else known & (kept != 1)
+    holds = known & ~broken
+    parts = [_spread(drift[holds])] if holds.any() or not known.any() else []
+    if broken.any():
+        place = where(members, broken)
+        text = f"NOT KEPT by {broken.sum()}, drift {_spread(drift[broken])}"
+        parts.append(text + (f", at {place}" if place else ""))
+    others = the_others(members, known, reasons(members))
+    told = f"{'; '.join(parts)} ({_layers(members, law)})"
+    return {"": f"laws.{law}.relative_drift", "value": told} | _of(known) | {"the others": others}
+
+
+def _layers(members: Members, law: str, place: Combination = ()) -> str:
+    """Over what a member's drift is the largest, for the members there are at a place."""
+    values = members.figure(f"laws.{law}.relative_drift")
+    if values is None or values.ndim == members.statuses.ndim:
+        return "one layer"
+    counts = np.isfinite(values[place]).sum(axis=-1)
+    most = counts.max()
+    if most < 2:
+        return "one layer" if most else "-"
+    least = counts[counts > 0].min()
+    return f"largest of {most} layers" if least == most else f"largest of {least} to {most} layers"
+
+
+def _of(known: np.ndarray) -> Row:
+    return {"of": f"{known.sum()} of {known.size}"}
 
 
 def _counts(statuses: Mapping[str, int]) -> str:
@@ -39,7 +95,7 @@ def _spread(values: Any) -> str:
     if not values.size:
         return "not known for any member"
     low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
-    return f"{middle:.4g}  ({low:.4g} to {high:.4g})"
+    return f"{middle:.4g}" + (f"  ({low:.4g} to {high:.4g})" if values.size > 1 else "")
 
 
 def fit_distribution(sweep: Sweep, window: Sequence[float] | None = None) -> list[Row]:
@@ -61,33 +117,48 @@ def fit_distribution(sweep: Sweep, window: Sequence[float] | None = None) -> lis
     if predicted is None:
         predicted = np.full(fitted.shape, np.nan)
     away = np.abs(fitted - predicted) / np.where(predicted == 0, np.nan, np.abs(predicted))
-    return [
+    why = reasons(members, statuses)
+    rows = [
         _head(members, place)
         | {"members": str(fitted[place].size), "fitted": str(np.sum(np.isfinite(fitted[place])))}
         | _quantiles(fitted[place])
         | {
             "predicted": _told(spread(predicted[place], 0).median),
             "relative error": _told(spread(away[place], 0).median),
-            "not fitted": _refusals(statuses[place]),
+            **_missing("not fitted", why[place], np.isfinite(fitted[place])),
         }
         for place in members.combinations()
     ]
+    return _helped(rows)
 
 
 def drift_distribution(sweep: Sweep) -> list[Row]:
     """Largest relative drift of every law, by combination of parameters: median and largest."""
     members = Members(sweep.records)
-    rows = []
+    rows, why = [], reasons(members)
     for place in members.combinations():
         for law in members.laws:
             drift, kept = members.drift(law), members.figure(f"laws.{law}.kept")
             mine = np.full(members.statuses[place].shape, np.nan) if drift is None else drift[place]
-            over, known = spread(mine, 0), np.sum(np.isfinite(mine))
-            keeping = 0 if kept is None else int(np.sum(kept[place] == 1))
-            counts = {"members": str(mine.size), "measured": str(known), "kept": str(keeping)}
-            told = {"median": _told(over.median), "largest": _told(over.largest)}
-            rows.append(_head(members, place) | {"law": law} | counts | told)
-    return rows
+            known = np.isfinite(mine)
+            keeping = 0 if kept is None else int(np.sum(kept[place][known] == 1))
+            over = spread(mine, 0)
+            rows.append(
+                _head(members, place)
+                | {"law": law, "over": _layers(members, law, place), "members": str(mine.size)}
+                | {"measured": str(known.sum()), "kept": str(keeping)}
+                | {"verdict": _verdict(int(known.sum()), keeping)}
+                | {"median": _told(over.median), "largest": _told(over.largest)}
+                | _missing("not measured", why[place], known)
+            )
+    return _helped(rows)
+
+
+def _verdict(measured: int, keeping: int) -> str:
+    if not measured:
+        return "-"
+    broken = f"NOT KEPT by {measured - keeping}" if keeping else "NOT KEPT"
+    return "kept" if keeping == measured else broken
 
 
 def _refitted(sweep: Sweep, members: Members, window: Sequence[float] | None) -> Any:
@@ -95,10 +166,12 @@ def _refitted(sweep: Sweep, members: Members, window: Sequence[float] | None) ->
     if residual is None or times is None:
         raise ConfigError(str(sweep.folder), "has no residual; add it to observe.names and rerun")
     bounds = None if window is None else (float(window[0]), float(window[1]))
+    pulls = members.record("exponent")
     rates = np.full(members.statuses.shape, np.nan)
     statuses = np.full(rates.shape, "", dtype=object)
     for place in np.ndindex(rates.shape):
-        fit = fit_exponent(times[place], residual[place], window=bounds)
+        pull = None if pulls is None else pulls[place]
+        fit = fit_exponent(times[place], residual[place], window=bounds, pull=pull)
         rates[place], statuses[place] = fit.rate, fit.status
     return rates, statuses
 
@@ -118,10 +191,18 @@ def _quantiles(values: np.ndarray) -> Row:
     }
 
 
-def _refusals(statuses: np.ndarray) -> str:
-    """Why members have no exponent; those that never ran, or recorded none, have no status."""
-    found = Counter(str(status) or "not measured" for status in statuses if status != "ok")
-    return _counts(found)
+def _missing(name: str, why: np.ndarray, known: np.ndarray) -> Row:
+    """Why members lack a figure, counted, and what would help."""
+    found = Counter(why[~known].tolist())
+    remedies = [f"{reason}: {HELP[reason]}" for reason in found if reason in HELP]
+    return {name: _counts(found), "would help": "; ".join(remedies)}
+
+
+def _helped(rows: list[Row]) -> list[Row]:
+    """Without a column of remedies where there is nothing to remedy."""
+    if not any(row["would help"] for row in rows):
+        rows = [{key: text for key, text in row.items() if key != "would help"} for row in rows]
+    return rows
 
 
 def _told(value: Any) -> str:

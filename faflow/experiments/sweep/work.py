@@ -10,7 +10,7 @@ from ..programs import in_precision
 from ..store import CONFIG
 from .batches import measured_batch
 from .chunks import stack, write_chunk
-from .folder import stored_table
+from .folder import stored_plan
 from .member import Member, compute_batch, compute_member
 from .plan import Plan
 
@@ -43,7 +43,7 @@ def run_task(task: Task) -> Report:
     however often a sweep was interrupted: a result does not depend on what shared its task.
     """
     folder, statuses, seconds = Path(task.folder), [], []
-    plan = _stored_plan(task.folder, (folder / CONFIG).stat().st_mtime_ns)
+    plan = _plan(task.folder, (folder / CONFIG).stat().st_mtime_ns)
     waiting: dict[int, Member] = {}
     written = time.perf_counter()
     with in_precision(plan.precision):
@@ -57,10 +57,10 @@ def run_task(task: Task) -> Report:
             now = time.perf_counter()
             seconds += [(now - started) / len(found)] * len(found)
             if now - written > KEPT:
-                _write(folder, waiting)
+                _write(folder, plan, waiting)
                 written = now
         if waiting:
-            _write(folder, waiting)
+            _write(folder, plan, waiting)
     return Report(task, tuple(statuses), tuple(seconds))
 
 
@@ -81,14 +81,13 @@ def _batches(members: Sequence[int], size: int) -> Iterator[Sequence[int]]:
         yield members[i : i + size]
 
 
-def _write(folder: Path, waiting: dict[int, Member]) -> None:
-    write_chunk(folder, stack(list(waiting), list(waiting.values())))
+def _write(folder: Path, plan: Plan, waiting: dict[int, Member]) -> None:
+    for chunk in stack(waiting, {number: plan.coordinates(number) for number in waiting}):
+        write_chunk(folder, chunk)
     waiting.clear()
 
 
 @lru_cache(maxsize=4)
-def _stored_plan(folder: str, changed: int) -> Plan:
+def _plan(folder: str, changed: int) -> Plan:
     del changed
-    table = stored_table(Path(folder))
-    table.pop("provenance", None)
-    return Plan(table, Path(folder), table["name"])
+    return stored_plan(Path(folder))

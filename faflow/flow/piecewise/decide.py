@@ -13,13 +13,16 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from ..._generator import drawing
 from ..._types import Array, Flag, Scalar
 from .dead import Sides
 from .field import Motion
 from .mode import Mode, change, codes, first_of, no_sliding, spread
 from .state import Here, Plan
+from .ties import Surfaces, alone
 
 Settle = Callable[[Array, Array], Sides]
+Group = Callable[[Array, Mode, Array], Surfaces]
 
 BLOCK_PIVOTS = 6  # rounds that move everyone who disagrees; after them one at random a time
 PIVOTS = 40
@@ -32,9 +35,10 @@ def new_plan(mode: Mode) -> Plan:
     zero = jnp.zeros((), jnp.int32)
     slots = mode.slots.size
     return Plan(
-        guess=mode, dead=none, torn=zero - 1, surface=none, crossed=none, causes=none, rounds=zero,
-        chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32), sums=jnp.zeros(slots),
-        flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none, opinion=zero,
+        guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none,
+        causes=none, rounds=zero, chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32),
+        sums=jnp.zeros(slots), flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none,
+        waiting=none, opinion=zero,
     )  # fmt: skip
 
 
@@ -56,7 +60,7 @@ def disagreeing(plan: Plan, old: Mode, motion: Motion, slack: Scalar, beside: Ar
     left = plan.causes & old.sliding
     idle = beside & (jnp.abs(motion.speed) <= scale) & ~left
     wrong = jnp.where(mode.sliding, outside, (inward < -scale) | idle)
-    wrong = wrong & plan.surface & ~plan.dead
+    wrong = wrong[plan.one.leader] & plan.surface & ~plan.dead
     return jnp.where(jnp.all(jnp.isfinite(motion.velocity)), wrong, plan.surface & ~plan.dead)
 
 
@@ -65,8 +69,10 @@ def opens(mode: Mode, place: Motion | Here) -> Array:
     return spread(mode, place.low - place.high, 0.0) > 0
 
 
-def guessing(plan: Plan, sides: Sides) -> Plan:
-    """The plan with another guess."""
+def guessing(plan: Plan, above: Array, sliding: Array, fix: Settle) -> Plan:
+    """The plan with another guess. Pairs on one surface go where their leader goes; then
+    `fix(above, sliding)` settles pairs that have no say."""
+    sides = fix(*plan.one.follow(above, sliding))
     guess = change(plan.guess, sides.above, sides.sliding)
     torn = jnp.where(jnp.any(sides.torn), jnp.argmax(sides.torn).astype(jnp.int32), -1)
     return plan._replace(guess=guess, dead=sides.dead, torn=torn)
@@ -75,10 +81,7 @@ def guessing(plan: Plan, sides: Sides) -> Plan:
 def move(
     plan: Plan, motion: Motion, wrong: Array, beside: Array, key: Array, fix: Settle
 ) -> Plan:  # fmt: skip
-    """The next guess: first across, then onto the surface, then off it on the side its gate says.
-
-    `fix(above, sliding)` settles pairs that have no say.
-    """
+    """The next guess: first across, then onto the surface, then off it where its gate says."""
     mode = plan.guess
     # Where several modes are consistent the flow takes the one nearest to where it comes from:
     # those that brought the event about settle before anyone else is asked.
@@ -86,8 +89,10 @@ def move(
     moves = jnp.where(jnp.any(first), first, wrong)
 
     def one(_) -> Array:
-        draw = jax.random.uniform(jax.random.fold_in(key, plan.rounds), wrong.shape)
-        return jnp.zeros_like(wrong).at[jnp.argmax(jnp.where(wrong, draw, -1.0))].set(True)
+        with drawing():
+            draw = jax.random.uniform(jax.random.fold_in(key, plan.rounds), wrong.shape)
+        drawn = jnp.argmax(jnp.where(wrong & plan.one.leads, draw, -1.0))
+        return jnp.zeros_like(wrong).at[drawn].set(True)[plan.one.leader]
 
     moves = jax.lax.cond(plan.rounds < BLOCK_PIVOTS, lambda _: moves, one, None)
     leaves = moves & mode.sliding
@@ -96,7 +101,7 @@ def move(
     # Towards the bound that is near, or beyond which it is.
     rises = opens(mode, motion)
     above = jnp.where(leaves, rises, jnp.where(crosses, ~mode.above, mode.above))
-    return guessing(plan, fix(above, (mode.sliding & ~leaves) | lands))._replace(
+    return guessing(plan, above, (mode.sliding & ~leaves) | lands, fix)._replace(
         crossed=plan.crossed | crosses | leaves,
         rounds=plan.rounds + 1,
     )
@@ -109,7 +114,7 @@ def start_chatter(plan: Plan, motion: Motion) -> Plan:
     return plan._replace(
         guess=no_sliding(above, mode.slots.size), rounds=jnp.zeros_like(plan.rounds),
         chattered=jnp.asarray(True), sums=jnp.zeros_like(plan.sums),
-        who=first_of(plan.surface & ~plan.dead, plan.who.size),
+        who=first_of(plan.surface & ~plan.dead & plan.one.leads, plan.who.size),
         flipped=jnp.zeros_like(plan.flipped),
     )  # fmt: skip
 
@@ -125,7 +130,7 @@ def stroke(plan: Plan, motion: Motion) -> tuple[Plan, Flag]:
     over = plan.rounds + 1 >= STROKES
     sliding = jnp.zeros_like(sides).at[who].set(flipped & over, mode="drop")
     return plan._replace(
-        guess=change(plan.guess, above, sliding), sums=sums, flipped=flipped,
+        guess=change(plan.guess, *plan.one.follow(above, sliding)), sums=sums, flipped=flipped,
         crossed=plan.surface, rounds=jnp.where(over, 0, plan.rounds + 1),
     ), over  # fmt: skip
 
@@ -140,21 +145,49 @@ def doubtful(plan: Plan, old: Mode, here: Here, motion: Motion) -> Array:
     return plan.surface & (thrown | repelled | (released & ~plan.guess.sliding & ~plan.dead))
 
 
-def second_opinion(plan: Plan, motion: Motion, doubted: Array, fix) -> Plan:
+def together(plan: Plan, old: Mode) -> Array:
+    """Pairs that cross at one time with others: one may be able to stay where the other crosses."""
+    arrived = arrivals(plan, old)
+    crossing = arrived & ~plan.guess.sliding & (plan.guess.above != old.above)
+    return crossing & (jnp.sum(arrived & plan.one.leads) > 1)
+
+
+def arrivals(plan: Plan, old: Mode) -> Array:
+    """Pairs that have come to a surface."""
+    return plan.causes & ~old.sliding & ~plan.dead
+
+
+def next_doubt(plan: Plan, old: Mode, doubted: Array) -> tuple[Array, Array]:
+    """Whom a second opinion is asked about now, and who is `waiting`. Those that cross together
+    are asked about one by one, the others all at once."""
+    waiting = jnp.where(plan.opinion == 0, together(plan, old), plan.waiting)
+    doubted = doubted & (plan.opinion == 0)
+    first = plan.one.leader == plan.one.leader[jnp.argmax(waiting)]
+    doubted = jnp.where(jnp.any(doubted), doubted, first & waiting)
+    return doubted, waiting & ~doubted
+
+
+def second_opinion(plan: Plan, motion: Motion, doubted: Array, waiting: Array, fix: Settle) -> Plan:
     """Look for another consistent mode, with the doubted pairs on the other side."""
-    mode = plan.guess
-    leans = opens(mode, motion)
-    above = jnp.where(doubted, jnp.where(mode.sliding, leans, ~mode.above), mode.above)
-    return guessing(plan, fix(above, mode.sliding & ~doubted))._replace(
-        first=codes(mode), doubted=doubted,
+    mode, asked = plan.guess, plan.opinion > 0
+    first = jnp.where(asked, plan.first, codes(mode))
+    slides = first == 0
+    sides = jnp.where(slides & ~asked, opens(mode, motion), first < 0)
+    above = jnp.where(doubted, sides, jnp.where(slides, mode.above, first > 0))
+    return guessing(plan, above, slides & ~doubted, fix)._replace(
+        first=first, doubted=doubted, waiting=waiting,
         crossed=plan.crossed | doubted, opinion=jnp.ones_like(plan.opinion),
         rounds=jnp.zeros_like(plan.rounds),
     )  # fmt: skip
 
 
-def differs(plan: Plan) -> Flag:
-    """Whether the second opinion is another mode, for pairs that have a say."""
-    return jnp.any((codes(plan.guess) != plan.first) & ~plan.dead)
+def differing(plan: Plan, old: Mode, motion: Motion, slack: Scalar) -> Array:
+    """Pairs with a say that the second opinion has elsewhere. One that has arrived and slides with
+    the gate of the side it was to go to is there."""
+    closed, open_ = (spread(plan.guess, bound, 1.0) <= slack for bound in (motion.low, motion.high))
+    there = jnp.where(plan.first > 0, open_, closed) & plan.guess.sliding & (plan.first != 0)
+    elsewhere = (codes(plan.guess) != plan.first) & ~(there & arrivals(plan, old))
+    return elsewhere & ~plan.dead
 
 
 def return_to_first(plan: Plan) -> Plan:
@@ -163,11 +196,18 @@ def return_to_first(plan: Plan) -> Plan:
     return plan._replace(guess=guess, opinion=plan.opinion + 1)
 
 
-def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle) -> Plan:
-    """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached."""
+def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, group: Group) -> Plan:
+    """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached.
+
+    `group(flat, mode, surface)`: which of the pairs on their surfaces have the same one.
+    """
+    surface = here.near | mode.sliding | arrives
+    # Pairs at rest on 0 stay as they are, for phi'(0) = 0: a row of zeros moves nothing.
+    moving = mode.sliding | arrives | (here.speed != 0)
+    one = group(here.flat, mode, surface & moving)
+    arrives, leaves = one.whole(arrives), one.whole(leaves)
     above = jnp.where(arrives, ~mode.above, mode.above)
     above = jnp.where(leaves, opens(mode, here), above)
     causes = arrives | leaves
-    return guessing(new_plan(mode), fix(above, mode.sliding & ~leaves))._replace(
-        surface=here.near | mode.sliding | arrives, crossed=causes, causes=causes
-    )
+    plan = new_plan(mode)._replace(surface=surface, one=one, crossed=causes, causes=causes)
+    return guessing(plan, above, mode.sliding & ~leaves, fix)

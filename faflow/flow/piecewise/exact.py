@@ -1,6 +1,5 @@
 """The exact flow of a network with kinks: Filippov's solution, event by event."""
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,10 +9,10 @@ from ...observables import AbstractObservable
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
 from ..problem import FlowProblem, Numerics, blow_up_size, residual_share
-from ..recording import Course, Row, ended, to_next_save
+from ..recording import Course, Watched, ended
 from ..solution import FlowSolution
 from .field import Field, Motion
-from .march import advance, first_state, sliding_pairs
+from .march import advance, clock, first_state, sliding_pairs
 from .mode import no_sliding
 from .pairs import Layout, layout_of, slopes_of
 from .runge_kutta import tableau_of
@@ -58,21 +57,22 @@ def exact_course(
     ts: Times,
     observables: dict[str, AbstractObservable],
     numerics: Numerics,
-    meter: diffrax.AbstractProgressMeter,
 ) -> Course:
     """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts."""
     field = _field(problem, numerics)
     table = tableau_of(numerics.build_solver())
-    setting = Setting(field, numerics, ts[0], ts[-1], blow_up_size(problem, numerics), table, meter)
+    setting = Setting(field, numerics, ts[0], ts[-1], blow_up_size(problem, numerics), table)
 
     def weights_of(carry: Carry):
         return field.network(carry[0].here.flat)
 
-    def onwards(carry: Carry, target) -> Carry:
-        share = jnp.ones_like(target)
+    def hold(carry: Carry) -> Array:
         if numerics.tail:
-            share = residual_share(problem, weights_of(carry))
-        return advance(setting, *carry, target, share)
+            return residual_share(problem, weights_of(carry))
+        return jnp.ones_like(carry[0].t)
+
+    def onwards(carry: Carry, tail, target, limit) -> Carry:
+        return advance(setting, *carry, target, tail, limit)
 
     def observe(carry: Carry):
         weights = weights_of(carry)
@@ -80,34 +80,26 @@ def exact_course(
             name: see(weights, problem.feedback, problem.data) for name, see in observables.items()
         }
 
-    segment = to_next_save(
-        advance=onwards,
-        clock=lambda carry: (carry[0].t, carry[0].outcome),
-        observe=observe,
-        watch=lambda carry: (carry[0].counts, carry[0].events, *sliding_pairs(setting, carry[0])),
-    )
-
-    def finish(last: Carry, rows: Row) -> tuple[FlowSolution, None]:
+    def finish(last: Carry) -> tuple[FlowSolution, None]:
         end, log = last
-        meter.close(end.meter)
-        counts_at, events_at, sliding_at, pairs_at, gates_at = rows.watched
+        none = ts[:0]
         solution = FlowSolution(
-            ts=rows.time,
-            reached=rows.reached,
-            records=rows.records,
+            ts=none,
+            reached=none,
+            records={},
             weights=field.network(end.here.flat),
             feedback=problem.feedback,
             t_final=end.t,
             counts=end.counts,
-            counts_at=counts_at,
+            counts_at=end.counts,
             kinks=None,
             outcome=ended(end.outcome),
             events=EventRecord(
                 counts=end.events,
-                counts_at=events_at,
-                sliding_at=sliding_at,
-                pairs_at=pairs_at,
-                gates_at=gates_at,
+                counts_at=end.events,
+                sliding_at=none,
+                pairs_at=none,
+                gates_at=none,
                 above=end.mode.above,
                 sliding=end.mode.sliding,
                 log=_log(field.layout, log, numerics.exact.events),
@@ -116,7 +108,17 @@ def exact_course(
         )
         return solution, None
 
-    return Course(lambda: first_state(setting), segment, finish)
+    return Course(
+        start=lambda: first_state(setting),
+        hold=hold,
+        advance=onwards,
+        clock=lambda carry: clock(carry[0]),
+        observe=observe,
+        watch=lambda carry: Watched(
+            carry[0].counts, carry[0].events, *sliding_pairs(setting, carry[0])
+        ),
+        finish=finish,
+    )
 
 
 def _log(layout: Layout, log, size: int) -> EventLog:

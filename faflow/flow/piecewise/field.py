@@ -16,10 +16,11 @@ from ...rules import AbstractLayerwiseRule, outer_products
 from ..problem import FlowProblem
 from .dead import Sides, settle_dead
 from .gates import Backward, backward
-from .hold import Grip, grip_of, hold, margins, moved_by
-from .mode import Mode
+from .hold import Grip, grip_of, hold, margins, meet, moved_by
+from .mode import Mode, first_of
 from .pairs import Layout, Slopes, gated_trace
 from .runge_kutta import Tableau, inner_stages
+from .ties import Surfaces, alone
 
 
 class Motion(NamedTuple):
@@ -30,7 +31,7 @@ class Motion(NamedTuple):
     float64 knows h; `noise`: how well it knows the error signal, relative. On the slots `low` and
     `high`, in units of the usual size of g: how far the averaged delta is from that of a closed
     and of an open gate. Both are positive while the pair may slide, the gate is
-    low / (low + high), and low + high = -sign(G_pp) g_p > 0 says that the surface attracts. (The
+    low / (low + high), and low + high > 0 says that the surface attracts. (The
     gate itself is a quotient of small numbers where g is small.)
     """
 
@@ -80,9 +81,24 @@ class Field(eqx.Module):
         side = jnp.where(mode.above, self.slopes.above, self.slopes.below)
         return self.layout.split(jnp.where(mode.sliding, 0.0, side))
 
-    def settled(self, flat: Array, above: Array, sliding: Array) -> Sides:
+    def settled(self, flat: Array, near: Array, above: Array, sliding: Array) -> Sides:
         """The sides with the pairs of dead samples settled."""
-        return settle_dead(self.layout, self.slopes, self.network(flat), above, sliding)
+        layout, slopes, network = self.layout, self.slopes, self.network(flat)
+        inputs = self.problem.data.inputs
+        return settle_dead(layout, slopes, network, inputs, near, above, sliding)
+
+    def surfaces(self, flat: Array, mode: Mode, on: Array) -> Surfaces:
+        """Which of the pairs that are `on` h = 0 have the same surface."""
+        layout, weights, slots = self.layout, self.network(flat), self.tiers[-1]
+        several = [jnp.any(jnp.sum(part, axis=0) > 1) for part in layout.split(on)]
+
+        def found(_) -> Surfaces:
+            gates = self.slope(mode._replace(sliding=mode.sliding | on))
+            trace = gated_trace(weights, self.problem.data.inputs, gates)
+            return meet(layout, weights, trace, grip_of(layout, first_of(on, slots), gates))
+
+        nobody = alone(layout.pairs)
+        return jax.lax.cond(jnp.any(jnp.stack(several)), found, lambda _: nobody, None)
 
     def beside(self, sliding: Array) -> Array:
         """Pairs of neurons that slide on some sample."""
@@ -96,7 +112,7 @@ class Field(eqx.Module):
         gates = self.slope(mode)
 
         def step(slots: int):
-            grip = grip_of(self.layout, mode, gates, slots) if slots else None
+            grip = grip_of(self.layout, mode.slots[:slots], gates) if slots else None
             end, ks = inner_stages(
                 table, lambda point: self._velocity(point, gates, grip), flat, first, dt
             )
@@ -128,7 +144,9 @@ class Field(eqx.Module):
     def _hold(self, now: _Samples, grip: Grip, held: Array | None):
         rule, feedback = self.problem.rule, self.problem.feedback
         assert isinstance(rule, AbstractLayerwiseRule)
-        return hold(rule, now.weights, feedback, grip, now.trace, now.back, now.move, held)
+        return hold(
+            rule, now.weights, feedback, self.slopes, grip, now.trace, now.back, now.move, held
+        )
 
     def _velocity(self, flat: Array, gates: tuple[Array, ...], grip: Grip | None) -> Array:
         now = self._samples(flat, gates)
@@ -144,7 +162,7 @@ class Field(eqx.Module):
         velocity, correction = self.flat(now.move), jnp.zeros_like(flat)
         low = high = jnp.full(self.tiers[-1], 0.5, flat.dtype)
         if slots:
-            grip = grip_of(self.layout, mode, gates, slots)
+            grip = grip_of(self.layout, mode.slots[:slots], gates)
             held = self._hold(now, grip, h[jnp.minimum(grip.pairs, self.layout.pairs - 1)])
             assert held.lift is not None
             velocity = velocity + self.flat(moved_by(now.weights, held, held.average))

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 
 from ..._types import Array
 from ...networks import AbstractNetwork
+from .ties import Ties
 
 RIDGE = 1e-11  # relative to the largest diagonal entry
-PARALLEL = 1e-12  # sin^2 of the angle below which two surfaces are one
 
 
 def forward_rates(weights: AbstractNetwork, gates, marks) -> list[Array]:
@@ -33,7 +33,10 @@ def forward_rates(weights: AbstractNetwork, gates, marks) -> list[Array]:
 
 def couplings(weights: AbstractNetwork, rates, inputs, deltas) -> Array:
     """G (slots, slots): the rate of each slot's pre-activation that a unit of each one's averaged
-    delta gives, which has these `deltas`. `inputs`: per layer the slots' (slots, n_{k-1})."""
+    delta gives, which has these `deltas`. `inputs`: per layer the slots' (slots, n_{k-1}).
+
+    With `rates` for deltas, minus the inner products of the gradients of the slots' h.
+    """
     total: Any = 0.0
     for rate, a, delta in zip(rates, inputs, deltas, strict=True):
         inner = a @ a.T + (1.0 if weights.biases else 0.0)
@@ -52,58 +55,21 @@ def pull(rates, inputs, move: AbstractNetwork) -> Array:
     return total
 
 
-def find_ties(matrix: Array, place: Array, used: Array) -> Array:
-    """(slots, slots): who is tied to whom (and to oneself). Samples whose inputs to a neuron are
-    parallel have the same surface (h_p is a multiple of h_q), so that their gates open and close
-    together, and G is a block u u^T.
+class Answer(NamedTuple):
+    """`unknown` (slots, columns): of each slot's surface. `weight` (slots,): how much of its
+    leader's rate one unit takes away, over |G|."""
 
-    `place`: the neuron of each slot.
-    """
-    size = jnp.abs(jnp.diagonal(matrix))
-    parallel = matrix**2 >= (1 - PARALLEL) * size[:, None] * size[None, :]
-    tied = (place[:, None] == place[None, :]) & used[:, None] & used[None, :]
-    return (tied & parallel & (size > 0)[:, None]) | jnp.eye(used.size, dtype=bool)
-
-
-class Ties(NamedTuple):
-    """Slots whose surfaces coincide: `leader` (slots,) is the first of each slot's group; a slot's
-    averaged delta is `share` times its leader's unknown. `total`: the unknown of an open gate;
-    `weight`: how much of the leader's rate one unit of it takes away, over |G|."""
-
-    leader: Array
-    share: Array
-    total: Array
+    unknown: Array
     weight: Array
 
 
-def tie(tied: Array, matrix: Array, signal: Array) -> Ties:
-    """The groups, each slot's share being in proportion to its signal. A slot on its own has its
-    averaged delta for its unknown."""
-    size, slots = jnp.abs(jnp.diagonal(matrix)), signal.size
-    alone = jnp.sum(tied, axis=1, dtype=jnp.int32) == 1
-    largest = jnp.max(jnp.where(tied, jnp.abs(signal)[None, :], 0.0), axis=1)
-    share = jnp.where(alone, 1.0, signal / jnp.where(largest > 0, largest, 1.0))
-    taken = -jnp.sum(jnp.where(tied, matrix * share[None, :], 0.0), axis=1)
-    weight = taken / jnp.where(size > 0, size, 1.0)
-    number = jnp.arange(slots, dtype=jnp.int32)
-    leader = jnp.min(jnp.where(tied, number[None, :], slots), axis=1)
-    return Ties(leader, share, jnp.where(alone, signal, largest), weight[leader])
-
-
-def solve_held(matrix: Array, wanted: Array, ties: Ties, used: Array) -> Array:
+def solve_held(matrix: Array, wanted: Array, ties: Ties, share: Array, used: Array) -> Answer:
     """The leaders' unknowns x (slots, columns) with matrix (share x) = wanted.
 
     A small ridge makes the matrix regular; two refinements take its effect away where it was.
     """
-    slots = jnp.arange(used.size, dtype=jnp.int32)
-    leads = used & (ties.leader == slots)
-
-    def gathered(_) -> Array:
-        to = ties.leader[:, None] == slots[None, :]
-        return matrix @ jnp.where(to, ties.share[:, None], 0.0)
-
-    tied = jnp.any(used & ~leads)
-    columns = jax.lax.cond(tied, gathered, lambda _: matrix, None)
+    leads = used & (jnp.diagonal(ties.to) > 0)
+    columns = matrix @ (ties.to * share[:, None])
     system = jnp.where(leads[:, None] & leads[None, :], columns, jnp.eye(used.size))
     size = jnp.max(jnp.where(leads, jnp.abs(jnp.diagonal(system)), 0.0))
     ridge = jnp.where(leads, RIDGE * jnp.where(size > 0, size, 1.0), 0.0)
@@ -112,4 +78,6 @@ def solve_held(matrix: Array, wanted: Array, ties: Ties, used: Array) -> Array:
     answer = jax.scipy.linalg.lu_solve(factors, wanted)
     for _ in range(2):
         answer = answer + jax.scipy.linalg.lu_solve(factors, wanted - system @ answer)
-    return answer
+    own = jnp.abs(jnp.diagonal(matrix))
+    weight = -jnp.diagonal(columns) / jnp.where(own > 0, own, 1.0)
+    return Answer(ties.to @ answer, ties.to @ weight)

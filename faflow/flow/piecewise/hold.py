@@ -2,16 +2,19 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from ..._types import Array
+from ..._types import Array, Integer, Scalar
 from ...feedback import Feedback
 from ...networks import AbstractNetwork, Trace
 from ...rules import AbstractLayerwiseRule, outer_products
 from .gates import Backward, backward
-from .gram import Ties, couplings, find_ties, forward_rates, pull, solve_held, tie
-from .mode import Mode
+from .gram import Answer, couplings, forward_rates, pull, solve_held
 from .pairs import Layout, Slopes
+from .ties import Shares, Surfaces, Ties, find_ties, shares_of, surfaces_of
+
+ROUNDS = 30
 
 
 class Grip(NamedTuple):
@@ -28,25 +31,32 @@ class Grip(NamedTuple):
     gates: tuple[Array, ...]
 
 
+class Round(NamedTuple):
+    """What one solve has found, the `change` to the one before, and their `count`."""
+
+    average: Array
+    share: Array
+    answer: Answer
+    count: Integer
+    change: Scalar
+
+
 class Hold(NamedTuple):
-    """Every slot's `inputs` a_{l-1}, the `deltas` of a unit of its averaged delta, and `signals`;
-    `here`: the slots' own signals; the `matrix` of dh/dt by averaged deltas, and who is `tied`;
-    `unknown`, `average` (slots,): the answer, per group of tied slots and per slot; `lift`: what
-    brings h back to 0, likewise (None unless asked for)."""
+    """Every slot's `inputs` a_{l-1} and the `deltas` of a unit of its averaged delta; `ties`:
+    who shares a surface; `shares`, `answer`: the unknowns of the surfaces and what they stand for;
+    `average` (slots,): the averaged deltas; `lift`: what brings h back to 0, likewise (None unless
+    asked for)."""
 
     inputs: tuple[Array, ...]
     deltas: tuple[Array, ...]
-    signals: tuple[Array, ...]
-    here: Array
-    matrix: Array
-    tied: Array
-    unknown: Array
+    ties: Ties
+    shares: Shares
+    answer: Answer
     average: Array
     lift: Array | None
 
 
-def grip_of(layout: Layout, mode: Mode, gates: tuple[Array, ...], slots: int) -> Grip:
-    index = mode.slots[:slots]
+def grip_of(layout: Layout, index: Array, gates: tuple[Array, ...]) -> Grip:
     rows = jnp.asarray(layout.sample)[index]
     return Grip(
         pairs=index,
@@ -63,6 +73,7 @@ def hold(
     rule: AbstractLayerwiseRule,
     weights: AbstractNetwork,
     feedback: Feedback,
+    slopes: Slopes,
     grip: Grip,
     trace: Trace,
     back: Backward,
@@ -79,20 +90,53 @@ def hold(
     unit = backward(rule, weights, feedback, own, silent, grip.gates, grip.marks)
     rates, inputs = forward_rates(weights, grip.gates, grip.marks), own.post[:-1]
     matrix = couplings(weights, rates, inputs[:-1], unit.deltas[:-1])
+    ties = find_ties(-couplings(weights, rates, inputs[:-1], rates), grip.neuron, grip.used)
+    # The signals of the slots of one sample depend on each other.
     here: Any = sum(
         jnp.sum(s[rows] * m, axis=1) for s, m in zip(back.signals, grip.marks, strict=True)
     )
-    wanted = -pull(rates, inputs[:-1], move)[:, None]
-    if held is not None:
-        wanted = jnp.concatenate([wanted, -held[:, None]], axis=1)
-    tied = find_ties(matrix, grip.neuron, grip.used)
-    ties = tie(tied, matrix, here)
-    answer = solve_held(matrix, wanted, ties, grip.used)
-    average, lift = (ties.share * answer[ties.leader, column] for column in (0, -1))
-    return Hold(
-        inputs, unit.deltas, unit.signals, here, matrix, tied, answer[:, 0], average,
-        None if held is None else lift,
-    )  # fmt: skip
+    same = rows[:, None] == rows[None, :]
+    across: Any = sum(s @ m.T for s, m in zip(unit.signals, grip.marks, strict=True))  # [q, p]
+    across = jnp.where(same, across, 0.0)
+    pulled = -pull(rates, inputs[:-1], move)
+
+    def shared(average: Array) -> Shares:
+        return shares_of(ties, here + average @ across, grip.layer, slopes)
+
+    def solved(now: Round) -> Round:
+        shares = shared(now.average)
+        wanted = (pulled - matrix @ shares.offset)[:, None]
+        if held is not None:
+            wanted = jnp.concatenate([wanted, -held[:, None]], axis=1)
+        answer = solve_held(matrix, wanted, ties, shares.share, grip.used)
+        average = shares.offset + shares.share * answer.unknown[:, 0]
+        change = jnp.max(jnp.abs(average - now.average)) / jnp.max(jnp.abs(average))
+        return Round(average, shares.share, answer, now.count + 1, change)
+
+    columns, nothing = jnp.zeros((rows.size, 1 if held is None else 2)), jnp.zeros_like(here)
+    start = Round(nothing, nothing, Answer(columns, nothing), jnp.zeros((), int), jnp.inf + here[0])
+    if len(grip.marks) == 1:
+        last = solved(start)
+    else:
+        # Shares go by the signals, which averaged deltas further up add to: round and round, but
+        # only for surfaces above the first layer that are several pairs'.
+        passed = jnp.any((jnp.diagonal(ties.to) == 0) & (grip.layer > 0))
+
+        def unlike(now: Round):
+            return (now.count == 0) | (passed & (now.change > 1e-14) & (now.count < ROUNDS))
+
+        last = jax.lax.while_loop(unlike, solved, start)
+    lift = None if held is None else last.share * last.answer.unknown[:, 1]
+    shares = shared(last.average)
+    return Hold(inputs, unit.deltas, ties, shares, last.answer, last.average, lift)
+
+
+def meet(layout: Layout, weights: AbstractNetwork, trace: Trace, grip: Grip) -> Surfaces:
+    """Which of the pairs in `grip`, all on h = 0, have the same surface."""
+    rates = forward_rates(weights, grip.gates, grip.marks)
+    inputs = tuple(a[grip.rows] for a in trace.post[: len(rates)])
+    gram = -couplings(weights, rates, inputs, rates)
+    return surfaces_of(layout.pairs, grip.pairs, gram, grip.neuron)
 
 
 def moved_by(weights: AbstractNetwork, held: Hold, average: Array) -> AbstractNetwork:
@@ -102,15 +146,13 @@ def moved_by(weights: AbstractNetwork, held: Hold, average: Array) -> AbstractNe
 
 
 def margins(slopes: Slopes, back: Backward, grip: Grip, held: Hold) -> tuple[Array, Array]:
-    """`low` and `high` of the slots (see `Motion`), the same for all that are tied."""
-    # The signals of the slots of one sample depend on each other.
-    same = grip.rows[:, None] == grip.rows[None, :]
-    across: Any = sum(s @ m.T for s, m in zip(held.signals, grip.marks, strict=True))  # [q, p]
-    signal = held.here + held.average @ jnp.where(same, across, 0.0)
-    ties: Ties = tie(held.tied, held.matrix, signal)
+    """`low` and `high` of the slots (see `Motion`): on one surface the same, or interchanged."""
+    shares, unknown = held.shares, held.answer.unknown[:, 0] - held.shares.rest
     usual = jnp.stack([jnp.sqrt(jnp.mean(s**2)) for s in back.signals])[grip.layer]
-    below, above = slopes
-    unit = ties.weight / (jnp.where(usual > 0, usual, 1.0) * (above - below))
-    low = ((held.unknown - below * ties.total) * unit)[ties.leader]
-    high = ((above * ties.total - held.unknown) * unit)[ties.leader]
+    jump = abs(slopes.above - slopes.below) or 1.0
+    unit = held.answer.weight / (jnp.where(usual > 0, usual, 1.0) * jump)
+    low = (unknown - slopes.below * shares.total) * unit
+    high = (slopes.above * shares.total - unknown) * unit
+    away = held.ties.factor < 0
+    low, high = jnp.where(away, high, low), jnp.where(away, low, high)
     return jnp.where(grip.used, low, 0.5), jnp.where(grip.used, high, 0.5)

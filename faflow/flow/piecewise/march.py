@@ -8,8 +8,9 @@ might go on from there. What the look was for is the `phase`; what it showed dec
 import jax
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Scalar
-from ..stepping import RUNNING
+from ..._types import Array, Flag, Integer, Scalar
+from ..carry import RUNNING
+from ..recording import Clock
 from .decide import begin
 from .land import place
 from .pivot import after_pivot, after_stroke
@@ -28,18 +29,21 @@ def first_state(setting: Setting) -> tuple[State, Log]:
     """The state at t0, the mode there still to be decided, and an empty log."""
     fresh, log = start(setting)
     nobody = jnp.zeros_like(fresh.here.near)
-    plan = begin(fresh.mode, fresh.here, nobody, nobody, setting.settle_at(fresh.here.flat))
+    fix = setting.settle_at(fresh.here.flat, fresh.here.near)
+    plan = begin(fresh.mode, fresh.here, nobody, nobody, fix, setting.field.surfaces)
     return fresh._replace(plan=plan, phase=jnp.full_like(fresh.phase, PIVOT)), log
 
 
 def advance(
-    setting: Setting, state: State, log: Log, target: Scalar, tail: Scalar
+    setting: Setting, state: State, log: Log, target: Scalar, tail: Scalar, limit: Integer | None
 ) -> tuple[State, Log]:
-    """Look after look until t = target or until an outcome is met; tolerances times `tail`."""
+    """Look after look until t = target, until an outcome is met or until there were `limit` looks
+    (None: no limit); tolerances times `tail`."""
 
     def unfinished(carry) -> Flag:
-        now = carry[0]
-        return ((now.t < target) | (now.phase != STEP)) & (now.outcome == RUNNING)
+        there = clock(carry[0])
+        onwards = ((there.t < target) | ~there.settled) & (there.outcome == RUNNING)
+        return onwards if limit is None else onwards & (there.steps < limit)
 
     def round_of(carry):
         now, log = carry
@@ -48,13 +52,22 @@ def advance(
         branches = [lambda n, l, f=f: f(setting, n, l) for f in follow]
         later = jax.lax.switch(now.phase, branches, now, look)
         # The log is long: it stays outside the branches, which copy what they return.
-        return judge(setting, now, later), write(log, now.t, now.mode, later.mode)
+        later = judge(setting, now, later, look.motion)
+        return later, write(log, now.t, now.mode, later.mode)
 
     return jax.lax.while_loop(unfinished, round_of, (state, log))
 
 
+def clock(state: State) -> Clock:
+    """Where the flow stands; its steps are looks at the field, of which every round has one."""
+    looks = state.counts.evaluations.astype(int)
+    return Clock(state.t, state.outcome, looks, state.phase == STEP)
+
+
 def _look(setting: Setting, now: State, target: Scalar, tail: Scalar) -> Look:
     here, mode = now.here, now.mode
+    if now.hunt is not None:
+        target = jnp.minimum(target, now.hunt.bracket.aim())
     ahead, _ = next_crossing(mode.above, here.h, here.speed, ~(mode.sliding | here.near))
     wanted = jnp.where(now.cap < jnp.inf, now.cap, jnp.minimum(now.dt, REACH * ahead))
     last = now.t + 1.0001 * wanted >= target

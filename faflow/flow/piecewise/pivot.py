@@ -3,14 +3,16 @@
 import jax
 import jax.numpy as jnp
 
+from ..._generator import seeded
 from ..._results import Outcome
 from ..._types import Array, Flag
 from .decide import (
     PIVOTS,
-    differs,
+    differing,
     disagreeing,
     doubtful,
     move,
+    next_doubt,
     return_to_first,
     second_opinion,
     start_chatter,
@@ -28,11 +30,14 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     wrong = disagreeing(plan, now.mode, motion, setting.slack(motion), beside)
     solved, lost = ~jnp.any(wrong), plan.rounds >= PIVOTS
     room = plan.guess.held <= plan.guess.slots.size
-    doubted = doubtful(plan, now.mode, now.here, motion)
-    asks = solved & (plan.opinion == 0) & jnp.any(doubted)
-    twofold = solved & (plan.opinion == 1) & differs(plan)
+    other = differing(plan, now.mode, motion, setting.slack(motion))
+    twofold = solved & (plan.opinion == 1) & jnp.any(other)
     alone = ~solved & lost & (plan.opinion == 1)
-    back = (twofold & (branch != "other")) | alone
+    doubted = doubtful(plan, now.mode, now.here, motion)
+    doubted, waiting = next_doubt(plan, now.mode, doubted)
+    agreed = (solved & (plan.opinion < 2) & ~twofold) | alone
+    asks = agreed & jnp.any(doubted)
+    back = ((twofold & (branch != "other")) | alone) & ~asks
     hopeless = ~solved & lost & plan.chattered & (plan.opinion != 1)
     # Whoever goes back to the first mode found it consistent before.
     accepted = (solved & ~asks & ~back) | (plan.opinion == 2)
@@ -40,18 +45,21 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     open_gate = accepted & (plan.torn >= 0) & (setting.field.problem.rule.form != "direct")
     forked = twofold | open_gate
     asks_rule = ~solved & lost & ~hopeless & ~alone
-    key = jax.random.fold_in(jax.random.key(0), now.events.events)
-    fix = setting.settle_at(now.here.flat)
+    key = jax.random.fold_in(seeded(0), now.events.events)
+    fix = setting.settle_at(now.here.flat, now.here.near)
     follow = (
         lambda _: move(plan, motion, wrong, beside, key, fix),
-        lambda _: second_opinion(plan, motion, doubted, fix),
+        lambda _: second_opinion(plan, motion, doubted, waiting, fix),
         lambda _: start_chatter(plan, motion),
         lambda _: return_to_first(plan),
         lambda _: plan,
     )
     over = accepted | hopeless | ~room
     choice = jnp.select([over, asks, back, asks_rule], [4, 1, 3, 2], 0)
-    place = jnp.where(twofold, jnp.argmax(plan.doubted).astype(plan.torn.dtype), plan.torn)
+    # A pair that was doubted, and rightly; else one of those that were.
+    rightly = plan.doubted & other
+    doubts = jnp.argmax(jnp.where(jnp.any(rightly), rightly, plan.doubted)).astype(plan.torn.dtype)
+    place = jnp.where(twofold, doubts, plan.torn)
     is_first = forked & (now.events.forks == 0)
     chosen = settle(now, motion, accepted & room)
     return chosen._replace(

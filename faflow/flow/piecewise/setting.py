@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, Scalar
 from ..problem import Numerics
+from ..tolerance import tolerance
 from .dead import Sides
 from .field import Field, Motion
 from .runge_kutta import Tableau
@@ -23,7 +23,6 @@ class Setting(eqx.Module):
     t1: Scalar
     limit: Scalar
     table: Tableau = eqx.field(static=True)
-    meter: diffrax.AbstractProgressMeter = eqx.field(static=True)
 
     def slack(self, motion: Motion) -> Scalar:
         """How far outside its bounds a sliding pair may be found. The field is continuous where a
@@ -31,17 +30,25 @@ class Setting(eqx.Module):
         least = jnp.clip(0.01 * jnp.sqrt(self.numerics.rtol), 1e-9, 1e-5)
         return jnp.minimum(jnp.maximum(least, 50 * motion.noise), 1e-2)
 
-    def settle_at(self, flat: Array) -> Callable[[Array, Array], Sides]:
+    def settle_at(self, flat: Array, near: Array) -> Callable[[Array, Array], Sides]:
         """(above, sliding) to the sides with dead samples settled, at these weights."""
-        return lambda above, sliding: self.field.settled(flat, above, sliding)
+        return lambda above, sliding: self.field.settled(flat, near, above, sliding)
 
     def error_scale(self, start: Array, end: Array, tail: Scalar) -> Array:
         """The local error allowed in each weight, tolerances times `tail`; never below rounding."""
         most, size = jnp.maximum(jnp.abs(start), jnp.abs(end)), jnp.maximum(rms(start), rms(end))
         rounding = 16 * jnp.finfo(start.dtype).eps
-        atol = jnp.maximum(self.numerics.atol * tail, rounding * size)
+        atol = self._atol(size)
+        atol = jnp.maximum(atol * tail, rounding * size)
         rtol = jnp.maximum(self.numerics.rtol * tail, rounding)
         return atol + rtol * jnp.maximum(most, 1e-3 * size)
+
+    def _atol(self, size: Scalar) -> Scalar:
+        """atol, at most rtol times the size of the weights if the flow starts from small ones."""
+        numerics, field = self.numerics, self.field
+        first = field.flat(field.problem.weights)
+        follows = tolerance(field.problem, numerics, first).follows()
+        return jnp.where(follows, jnp.minimum(numerics.atol, numerics.rtol * size), numerics.atol)
 
 
 class Look(NamedTuple):

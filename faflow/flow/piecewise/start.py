@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from ...networks.draws import frobenius
+from ..carry import RUNNING, Counts
 from ..events import EventCounts
-from ..stepping import RUNNING, Counts
 from .decide import new_plan
 from .mode import no_sliding
 from .setting import Setting, rms
 from .state import STEP, Log, State, Trial, here_of
+from .watch import first_hunt
 
 
 def start(setting: Setting) -> tuple[State, Log]:
@@ -28,14 +30,16 @@ def start(setting: Setting) -> tuple[State, Log]:
     dt = jnp.where(jnp.isfinite(dt) & (dt > 0), jnp.minimum(dt, t1 - t0), t1 - t0)
     zero, one, nothing = jnp.zeros((), jnp.int32), jnp.ones_like(t0), jnp.zeros_like(flat)
     inf, nan = jnp.full_like(t0, jnp.inf), jnp.full_like(t0, jnp.nan)
+    speed = frobenius(motion.velocity)
     looks = zero + len(field.layout.hidden) + 1
     state = State(
         t=t0, dt=dt, first_dt=dt, cap=inf, moved=dt, here=here_of(flat, motion), mode=mode,
         phase=zero + STEP,
         trial=Trial(nothing, nothing, one, one, zero, nothing, *([one] * 5), zero),
         plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
-        stalled=zero, missed=zero, outcome=zero + RUNNING, peak_speed=jnp.zeros_like(t0),
-        fork_time=nan, fork_pair=zero + pairs, meter=setting.meter.init(),
+        stalled=zero, missed=zero, outcome=zero + RUNNING, peak_speed=speed,
+        fork_time=nan, fork_pair=zero + pairs,
+        hunt=first_hunt(setting, flat, speed),
     )  # fmt: skip
     size = setting.numerics.exact.events
     times, became = jnp.full(size, jnp.nan), jnp.zeros(size, jnp.int8)

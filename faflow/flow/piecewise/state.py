@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ..._types import Array, Flag, Integer, PyTree, Scalar
+from ..._types import Array, Flag, Integer, Scalar
+from ..carry import Counts
 from ..events import EventCounts
-from ..stepping import Counts
+from ..stops import Hunt
 from .field import Motion
 from .mode import Mode
+from .ties import Surfaces
 
 # Phases: what the next look at the field is for.
 STEP, LOOK, PIVOT, CHATTER = range(4)
@@ -57,18 +59,20 @@ class Plan(NamedTuple):
     """A decision under way.
 
     `guess`: the mode looked at next, `dead`: pairs that have no say in it, `torn`: one of them
-    that could be on either side, or -1; `surface`: pairs that may change; `crossed`: those whose
-    side in the guess is already the other one; `causes`: those that brought the event about;
-    `rounds` so far. `chattered`: the discrete rule has been asked: `who` (slots,) are the pairs it
-    was asked about, `sums` of their steps, `flipped` lately. `first` (pairs,): the mode found
-    (-1 below, 0 sliding, 1 above) when the guess is a second opinion on `doubted` pairs;
-    `opinion` counts them.
+    that could be on either side, or -1; `surface`: pairs that may change; `one`: those among them
+    that have one surface; `crossed`: those whose side in the guess is already the other one;
+    `causes`: those that brought the event about; `rounds` so far. `chattered`: the discrete rule
+    has been asked: `who` (slots,) are the pairs it was asked about, `sums` of their steps,
+    `flipped` lately. `first` (pairs,): the mode found (-1 below, 0 sliding, 1 above) when the guess
+    is a second opinion on `doubted` pairs, while others are `waiting` for one; `opinion`: 1 while
+    one is asked for, 2 after it.
     """
 
     guess: Mode
     dead: Array
     torn: Integer
     surface: Array
+    one: Surfaces
     crossed: Array
     causes: Array
     rounds: Integer
@@ -78,6 +82,7 @@ class Plan(NamedTuple):
     flipped: Array
     first: Array
     doubted: Array
+    waiting: Array
     opinion: Integer
 
 
@@ -95,7 +100,7 @@ class State(NamedTuple):
 
     `dt`: the step the error allows; `cap`: the longest next trial, cut at a root (inf: none);
     `moved`: time since the last decision; `stalled`: decisions in a row without progress; `missed`:
-    landings in a row that failed.
+    landings in a row that failed; `hunt`: for a stop, if one is watched.
     """
 
     t: Scalar
@@ -116,4 +121,4 @@ class State(NamedTuple):
     peak_speed: Scalar
     fork_time: Scalar
     fork_pair: Integer
-    meter: PyTree
+    hunt: Hunt | None = None

@@ -115,7 +115,6 @@ def _stand(setting: Setting, now: State, look: Look, t: Scalar, stands: Flag) ->
     """If it `stands`, the state at the place looked at, sliding pairs back on their surfaces."""
     motion = look.motion
     there = here_of(look.point + motion.correction, motion)
-    span = setting.t1 - setting.t0
     return now._replace(
         t=jnp.where(stands, t, now.t),
         here=jax.tree.map(lambda a, b: jnp.where(stands, a, b), there, now.here),
@@ -123,7 +122,6 @@ def _stand(setting: Setting, now: State, look: Look, t: Scalar, stands: Flag) ->
         moved=now.moved + jnp.where(stands, t - now.t, 0.0),
         cap=jnp.where(stands, jnp.inf, now.cap),
         counts=now.counts._replace(accepted=now.counts.accepted + one_if(stands)),
-        meter=setting.meter.step(now.meter, (jnp.where(stands, t, now.t) - setting.t0) / span),
     )
 
 
@@ -151,11 +149,11 @@ def _offenders(now: State, cross: Crossing, motion: Motion, stuck: Flag) -> tupl
 
 def _decide(setting: Setting, now: State, arrives: Array, leaves: Array, stuck: Flag) -> State:
     """Begin a decision if there is anything to decide."""
-    fix = setting.settle_at(now.here.flat)
+    fix = setting.settle_at(now.here.flat, now.here.near)
     pending = stuck | jnp.any(arrives | leaves)
     plan = jax.lax.cond(
         pending,
-        lambda _: begin(now.mode, now.here, arrives, leaves, fix),
+        lambda _: begin(now.mode, now.here, arrives, leaves, fix, setting.field.surfaces),
         lambda _: now.plan,
         None,
     )

@@ -46,11 +46,13 @@ def layer_drifts(members: Members, law: str) -> list[tuple[str, np.ndarray]]:
     if times is None:
         return []
     found, decay = [], members.figure(f"laws.{law}.decay")
-    for layer, (name, values, scales) in enumerate(_layers(members, law)):
+    projected = members.figure(f"laws.{law}.projected")
+    for name, values, scales in _layers(members, law):
         drift = np.full(times.shape, np.nan)
         for place in np.ndindex(times.shape[:-1]):
-            rate = 0.0 if decay is None else np.ravel(decay[place])
-            rate = 0.0 if np.size(rate) == 0 else np.nan_to_num(np.ravel(rate)[_at(rate, layer)])
+            if projected is not None and projected[place] == 1:
+                continue  # put back after every step: no measurement
+            rate = 0.0 if decay is None else np.nan_to_num(_of_layer(decay[place], name))
             factor = np.exp(-rate * (times[place] - times[place][0]))
             drift[place] = _relative(values[place], scales[place], factor)
         found.append((name, drift))
@@ -58,12 +60,24 @@ def layer_drifts(members: Members, law: str) -> list[tuple[str, np.ndarray]]:
 
 
 def on_common_times(members: Members, values: np.ndarray) -> Series | None:
-    """All members on the longest member's saves; elsewhere than at their own saves they are
-    interpolated, in the logarithm if they are positive.
+    """`on_all_times`, cut: a curve is over the same members all along. It goes as far as the first
+    of them that ran to its end (and over those that broke, as long as they last)."""
+    whole = on_all_times(members, values)
+    if whole is None:
+        return None
+    times, found, _ = whole
+    ends = np.max(np.where(np.isfinite(found), times, -np.inf), axis=-1)
+    orderly = np.where(members.orderly & np.isfinite(ends), ends, np.inf).min(axis=-1)
+    until = np.where(np.isfinite(orderly), orderly, ends.max(axis=-1))[..., None]
+    found = np.where(times > until[..., None], np.nan, found)
+    cut = bool(np.any(members.orderly & (ends > until)))
+    seen = times <= until.max()
+    return Series(times[seen], found[..., seen], cut)
 
-    A curve is over the same members all along: it goes as far as the first of them that ran to its
-    end (and over those that broke, as long as they last).
-    """
+
+def on_all_times(members: Members, values: np.ndarray) -> Series | None:
+    """All members on the longest member's saves; elsewhere than at their own saves they are
+    interpolated, in the logarithm if they are positive, and past their end they are nan."""
     own = members.times
     if own is None:
         return None
@@ -74,13 +88,7 @@ def on_common_times(members: Members, values: np.ndarray) -> Series | None:
     found = np.full((*own.shape[:-1], times.size), np.nan)
     for place in np.ndindex(own.shape[:-1]):
         found[place] = _interpolated(times, own[place], values[place])
-    ends = np.max(np.where(np.isfinite(found), times, -np.inf), axis=-1)
-    orderly = np.where(members.orderly & np.isfinite(ends), ends, np.inf).min(axis=-1)
-    until = np.where(np.isfinite(orderly), orderly, ends.max(axis=-1))[..., None]
-    found = np.where(times > until[..., None], np.nan, found)
-    cut = bool(np.any(members.orderly & (ends > until)))
-    seen = times <= until.max()
-    return Series(times[seen], found[..., seen], cut)
+    return Series(times, found, False)
 
 
 def _interpolated(times: np.ndarray, own: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -123,5 +131,7 @@ def _relative(values: np.ndarray, scales: np.ndarray, factor: np.ndarray) -> np.
     return np.where(known.any(axis=1), worst / (largest or 1.0), np.nan)
 
 
-def _at(rates, layer: int) -> int:
-    return min(layer, np.size(rates) - 1)
+def _of_layer(rates, name: str) -> float:
+    """A figure's entry for the hidden layer of this number; of figures of no layers, the one."""
+    rates = np.ravel(rates)
+    return float(rates[min(int(name or 1), rates.size) - 1])

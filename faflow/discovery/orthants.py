@@ -1,0 +1,229 @@
+"""Rules that are piecewise in the weights: which signs they look at, and what all states keep.
+
+A field that holds sign(W) jumps where an entry changes sign. Its brackets know one orthant, while a
+flow goes from one to the next. So tangents are carried along flows that do: across the plane
+x_k = 0 by the saltation matrix 1 + (v_+ - v_-) e_k^T / v_{-,k}, v_- and v_+ the field on its two
+sides (Filippov 1988; Aizerman & Gantmacher 1958). What the fields met on the way and all that was
+carried there span is the tangent space of the orbit among all states.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array
+from .fields import Fields, Lesson
+from .lie import Orbit, Rank
+
+BESIDE = 1e-9  # how far from a plane the field is looked at, in units of a weight
+JUMP = 1e-6  # of the field: a smooth one changes by BESIDE
+NEAR = 0.05  # of generic weights: where crossings start
+LESSONS = 32  # at every stop
+TRIES = 16  # of them, to get to a plane
+STEPS = 60  # on the way to a plane
+WRONG = 1e-11  # of the state: an error of one step above this is a kink inside it
+SMALL = 1e-6  # of the largest singular value: carried tangents are known to the steps' accuracy
+CLEAR = 1e4  # between the last singular value that counts and the first that does not
+
+
+class _Place(NamedTuple):
+    """A state (full), tangents there (full, count) and what separates counted ones from others."""
+
+    state: np.ndarray
+    frame: np.ndarray
+    gap: float
+
+
+def sign_planes(fields: Fields, rng: np.random.Generator) -> tuple[int, ...]:
+    """Places among `counted` of the entries at whose zero the field jumps; () for most rules."""
+    state, lessons = fields.random_states(rng, 1)[0], fields.lessons(rng, (LESSONS,))
+    jumps = np.asarray(_jumps(fields, jnp.asarray(state), lessons))
+    return tuple(np.flatnonzero(jumps > JUMP).tolist())
+
+
+@eqx.filter_jit
+def _jumps(fields: Fields, state: Array, lessons: Lesson) -> Array:
+    def one(entry: Array) -> Array:
+        sides = [_fields(fields, state.at[entry].set(side), lessons) for side in (BESIDE, -BESIDE)]
+        gap = jnp.linalg.norm(sides[0] - sides[1], axis=1)
+        size = jnp.linalg.norm(sides[0], axis=1)
+        return jnp.max(gap / jnp.where(size > 0, size, 1.0))
+
+    return jax.lax.map(one, jnp.asarray(fields.counted))
+
+
+def orbit_everywhere(
+    fields: Fields, orbit: Orbit, planes: tuple[int, ...], rng: np.random.Generator
+) -> Orbit:
+    """The orbit among all states of one near the planes: far from one a law may keep a state from
+    ever getting there (1/2 ||W_l[j]||^2 - ||W_{l+1}[:,j]||_1 < 0).
+
+    Every plane is crossed twice at least, and until that adds nothing; `closed` if every plane was
+    crossed and the rank is clear.
+    """
+    counted, start = list(fields.counted), orbit.point.copy()
+    entries = [fields.counted[plane] for plane in planes]
+    start[entries] *= NEAR
+    place = _joined(fields, _Place(start, np.zeros((start.size, 0)), np.inf), rng)
+    crossed, idle, legs, order = set(), 0, 0, list(rng.permutation(planes))
+    while idle < 2 * len(planes) and legs < 8 * len(planes) + 8:
+        plane = order[legs % len(order)]
+        rank = place.frame.shape[1]
+        moved = _cross(fields, place, entries, fields.counted[plane], rng)
+        legs, idle = legs + 1, idle + 1
+        if moved is not None:
+            place = _joined(fields, moved, rng)
+            crossed.add(plane)
+            idle = idle if place.frame.shape[1] == rank else 0
+    count = place.frame.shape[1]
+    directions = np.linalg.qr(place.frame[counted])[0]
+    clear = place.gap >= CLEAR and len(crossed) == len(planes)
+    return Orbit(place.state, directions, (*orbit.ranks, Rank(count, place.gap)), clear)
+
+
+def _cross(
+    fields: Fields, place: _Place, entries: list[int], target: int, rng: np.random.Generator
+) -> _Place | None:
+    """Along one field, forth or back, across the plane of the entry `target` and some way beyond;
+    None where none of them comes through."""
+    lessons = fields.lessons(rng, (LESSONS,))
+    moves = np.asarray(_all(fields, jnp.asarray(place.state), lessons))
+    # The shortest way first: a long one leads far off and loses digits.
+    slopes = np.abs(moves[:, target]) / (np.linalg.norm(moves, axis=1) + np.finfo(float).tiny)
+    for best in np.argsort(-slopes)[:TRIES]:
+        lesson = jax.tree.map(lambda leaf, best=best: leaf[best], lessons)
+        way = -np.sign(place.state[target] * moves[best, target])
+        here: _Place | None = place
+        for _ in range(len(entries)):  # other planes may lie on the way
+            here, crossed = _next_plane(fields, here, lesson, entries, way)
+            if here is None:
+                break
+            if crossed == target:
+                return _beyond(fields, here, lesson, entries, way)
+    return None
+
+
+def _times(move: np.ndarray, state: np.ndarray, entries: list[int], way: float) -> np.ndarray:
+    """When each of the entries would be zero, in the direction of time `way`, by Newton's step."""
+    speeds = way * move[entries]
+    ahead = speeds * state[entries] < 0
+    return np.where(ahead, -state[entries] / np.where(ahead, speeds, 1.0), np.inf)
+
+
+def _next_plane(
+    fields: Fields, place: _Place, lesson: Lesson, entries: list[int], way: float
+) -> tuple[_Place | None, int]:
+    """Through the first plane on the way, and which that was; None if there is none."""
+    share, before = 0.5, np.abs(place.state)
+    for _ in range(STEPS):
+        move = np.asarray(_one(fields, jnp.asarray(place.state), lesson))
+        times = _times(move, place.state, entries, way)
+        first = int(np.argmin(times))
+        if not np.isfinite(times[first]):
+            break  # they have all turned back
+        entry = entries[first]
+        value = place.state[entry]
+        if abs(value) < 1e-13 * before[entry]:
+            return _through(fields, place, lesson, entry), entry
+        # Close to the plane Newton's step lands on it, and a little less stays before it.
+        near = abs(value) < 1e-5 * before[entry]
+        step = (0.999 if near else share) * way * times[first]
+        moved = _advanced(fields, place, lesson, step)
+        if moved is not None and np.all(moved.state[entries] * place.state[entries] > 0):
+            place, share = moved, min(2 * share, 0.8)
+        elif near or share < 1e-3:
+            break
+        else:
+            share = share / 2
+    return None, -1
+
+
+def _through(fields: Fields, place: _Place, lesson: Lesson, entry: int) -> _Place | None:
+    """The saltation; None where the flow does not come through."""
+    beyond = place.state.copy()
+    beyond[entry] = -beyond[entry]
+    before, after = (
+        np.asarray(_one(fields, jnp.asarray(side), lesson)) for side in (place.state, beyond)
+    )
+    if not before[entry] * after[entry] > 0:
+        return None
+    jump = np.outer(after - before, place.frame[entry]) / before[entry]
+    return _Place(beyond, place.frame + jump, place.gap)
+
+
+def _beyond(
+    fields: Fields, place: _Place, lesson: Lesson, entries: list[int], way: float
+) -> _Place | None:
+    """A stretch on the other side, short of the next plane."""
+    move = np.asarray(_one(fields, jnp.asarray(place.state), lesson))
+    size = np.linalg.norm(place.state) / place.state.size**0.5
+    stretch = min(
+        0.2 * size / np.max(np.abs(move)), 0.5 * _times(move, place.state, entries, way).min()
+    )
+    for _ in range(10):
+        moved = _advanced(fields, place, lesson, way * stretch)
+        if moved is not None and np.all(moved.state[entries] * place.state[entries] > 0):
+            return moved
+        stretch = stretch / 2
+    return None
+
+
+def _joined(fields: Fields, place: _Place, rng: np.random.Generator) -> _Place:
+    """The carried tangents and the fields of this place, orthonormal."""
+    here = np.asarray(_all(fields, jnp.asarray(place.state), fields.lessons(rng, (LESSONS,)))).T
+    columns = np.concatenate([place.frame, here], axis=1)
+    sizes = np.linalg.norm(columns, axis=0)
+    left, values, _ = np.linalg.svd(columns / np.where(sizes > 0, sizes, 1.0), full_matrices=False)
+    count = int(np.sum(values > SMALL * values[0]))
+    after = values[count] if count < values.size else 0.0
+    gap = float(values[count - 1] / max(after, 1e-14 * values[0]))
+    return _Place(place.state, left[:, :count], min(gap, place.gap))
+
+
+def _advanced(fields: Fields, place: _Place, lesson: Lesson, step: float) -> _Place | None:
+    """One step of the flow and of the tangents; None if the field is not smooth in it."""
+    room = np.zeros((place.state.size, place.state.size))
+    count = place.frame.shape[1]
+    room[:, :count] = place.frame
+    start, tangents = jnp.asarray(place.state), jnp.asarray(room)
+    state, frame, error = _advance(fields, start, tangents, lesson, jnp.asarray(step))
+    if not float(error) <= WRONG * np.linalg.norm(place.state):
+        return None
+    return _Place(np.asarray(state), np.asarray(frame)[:, :count], place.gap)
+
+
+@eqx.filter_jit
+def _advance(fields: Fields, state: Array, frame: Array, lesson: Lesson, step: Array):
+    """A step of the classical Runge-Kutta method in two halves, and how far one whole one is."""
+
+    def classical(x: Array, h: Array) -> Array:
+        one = fields(x, lesson)
+        two = fields(x + h / 2 * one, lesson)
+        three = fields(x + h / 2 * two, lesson)
+        four = fields(x + h * three, lesson)
+        return x + h / 6 * (one + 2 * two + 2 * three + four)
+
+    def halves(x: Array) -> tuple[Array, Array]:
+        fine = classical(classical(x, step / 2), step / 2)
+        return fine, jnp.linalg.norm(fine - classical(x, step))
+
+    moved, push, error = jax.linearize(halves, state, has_aux=True)
+    return moved, jax.vmap(push, 1, 1)(frame), error
+
+
+@eqx.filter_jit
+def _one(fields: Fields, state: Array, lesson: Lesson) -> Array:
+    return fields(state, lesson)
+
+
+@eqx.filter_jit
+def _all(fields: Fields, state: Array, lessons: Lesson) -> Array:
+    return _fields(fields, state, lessons)
+
+
+def _fields(fields: Fields, state: Array, lessons: Lesson) -> Array:
+    """(lessons, state)."""
+    return jax.vmap(lambda lesson: fields(state, lesson))(lessons)

@@ -1,0 +1,161 @@
+"""A result put where another may lie: all of it or nothing, and nothing else in the folder touched.
+
+A folder that is not there yet is written beside its place and renamed. In one that is, files go in
+one by one, so that the folder itself, links to it and what others keep in it stay: the new files
+lie whole in NEW, whose name makes them the result, and whoever comes next puts in place what a kill
+left there.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..leftovers import in_one_piece
+from .errors import ConfigError
+from .files import replace_text, sync, temporary_folder, write_text
+
+MINE = ".faflow."  # how names begin of what is there only for a moment
+NEW = f"{MINE}new"
+_NAMES = "names"  # in NEW: all that the result consists of
+# What a result or a sweep may consist of; whatever else lies in a folder is the user's.
+RESULT = ("config.toml", "result.nc", "summary.json")
+SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks")
+_CHUNK = re.compile(r"\.?\d+-[0-9a-f]+\.npz(\..*\.tmp)?")
+FIGURES, DRAWN = "figures", ".drawn"  # DRAWN, in FIGURES: those that faflow drew
+_FIGURE = re.compile(r"[^/]+\.(png|pdf|csv)")
+
+
+def real(folder: str | os.PathLike[str]) -> Path:
+    """The folder itself, behind links."""
+    return Path(os.path.realpath(folder))
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether it is a folder with nothing in it, not even hidden, that a result could harm."""
+    try:
+        return folder.is_dir() and all(p.name.startswith(MINE) for p in folder.iterdir())
+    except OSError:
+        return False
+
+
+@contextmanager
+def temporary_for(folder: Path) -> Iterator[Path]:
+    """A new hidden folder on the same disk: in `folder` if that is there, else beside it."""
+    mark = f"{uuid.uuid4().hex[:8]}.tmp"
+    inside = folder.is_dir()
+    temporary = folder / f"{MINE}{mark}" if inside else folder.parent / f".{folder.name}.{mark}"
+    with temporary_folder(temporary):
+        yield temporary
+
+
+def check_writable(folder: Path) -> None:
+    """OSError if no result can be put there. Leaves nothing behind."""
+    folder = real(folder)
+    there = folder
+    while not there.exists():
+        there = there.parent
+    with temporary_for(there if there == folder else there / folder.name):
+        pass
+
+
+def put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
+    """Make the files of `temporary` (of `temporary_for`) the result in `folder`. ConfigError if
+    another run put one there meanwhile, unless `replace`."""
+    with in_one_piece():
+        _put_in_place(temporary, folder, replace)
+
+
+def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
+    if temporary.parent != folder:
+        try:
+            os.rename(temporary, folder)
+        except OSError as error:
+            if folder.exists():
+                raise _taken(folder) from error
+            raise
+        return
+    settle(folder)
+    if not replace and any((folder / name).exists() for name in RESULT):
+        raise _taken(folder)
+    _remove_figures(folder)
+    write_text(temporary / _NAMES, json.dumps(sorted(p.name for p in temporary.iterdir())))
+    sync(temporary)
+    os.rename(temporary, folder / NEW)
+    sync(folder)
+    settle(folder)
+
+
+def settle(folder: Path) -> None:
+    """Put in place what was written whole and then interrupted; does nothing else."""
+    new = folder / NEW
+    if not new.is_dir():
+        return
+    try:
+        names = set(json.loads((new / _NAMES).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        names = None
+    if names is not None:
+        for name in (*RESULT, *SWEEP):
+            if name not in names:
+                remove(folder, name)
+            else:
+                with contextlib.suppress(FileNotFoundError):  # in place already
+                    os.replace(new / name, folder / name)
+        sync(folder)
+        (new / _NAMES).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        new.rmdir()
+
+
+def remove(folder: Path, name: str) -> None:
+    """A part of a result or a sweep; of the folder of chunks its own files alone."""
+    path = folder / name
+    if name == "chunks" and path.is_dir():
+        for file in path.iterdir():
+            if _CHUNK.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+        _remove_if_empty(path)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def drawn(figures: Path) -> list[str]:
+    """The names of the files in a folder of figures that faflow drew."""
+    try:
+        names = json.loads((figures / DRAWN).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    names = names if isinstance(names, list) else []
+    return [name for name in names if isinstance(name, str) and _FIGURE.fullmatch(name)]
+
+
+def note_drawn(figures: Path, names: Sequence[str]) -> None:
+    """That faflow drew these files in a folder of figures."""
+    known = sorted({*drawn(figures), *names})
+    replace_text(figures / DRAWN, json.dumps(known))
+
+
+def _remove_figures(folder: Path) -> None:
+    figures = folder / FIGURES
+    for name in drawn(figures):
+        (figures / name).unlink(missing_ok=True)
+    (figures / DRAWN).unlink(missing_ok=True)
+    _remove_if_empty(figures)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _taken(folder: Path) -> ConfigError:
+    what = f"is {folder}, which another run has just written; use --out or --replace"
+    return ConfigError("--out", what)

@@ -1,0 +1,90 @@
+"""A flow of any solver as a `Course`, and run in one piece."""
+
+from .._types import Times
+from ..observables import AbstractObservable
+from ..solvers import BDF, Demand
+from .carry import Carry, Standing, standing, steps_of
+from .multistep import MultistepStepper
+from .piecewise import exact_course
+from .problem import FlowProblem, Numerics
+from .recording import Clock, Course, Watched, ended
+from .solution import FlowSolution
+from .stepping import Stepper
+
+
+def solve(
+    problem: FlowProblem,
+    ts: Times,
+    observables: dict[str, AbstractObservable],
+    numerics: Numerics,
+) -> FlowSolution:
+    """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered.
+
+    Of `solver = "auto"` it knows the beginning only: one program can't switch, so it is tsit5.
+    """
+    return solve_leg(problem, ts, observables, numerics)[0]
+
+
+def solve_leg(
+    problem: FlowProblem,
+    ts: Times,
+    observables: dict[str, AbstractObservable],
+    numerics: Numerics,
+    since: Standing | None = None,
+    demand: Demand | None = None,
+) -> tuple[FlowSolution, Standing | None]:
+    """`solve` from where another solver left the flow, or up to where another one should go on.
+
+    `since`, `demand` as in `Stepper`. Slots of saves up to `since` are empty; the outcome is STIFF
+    (none of `Outcome`) where it ended to be handed over.
+    """
+    return course(problem, ts, observables, numerics, since, demand).whole(ts)
+
+
+def course(
+    problem: FlowProblem,
+    ts: Times,
+    observables: dict[str, AbstractObservable],
+    numerics: Numerics,
+    since: Standing | None = None,
+    demand: Demand | None = None,
+) -> Course:
+    """`solve_leg` in parts."""
+    if numerics.kinks == "exact":
+        return exact_course(problem, ts, observables, numerics)
+    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], since, demand)
+    if isinstance(method := numerics.build_solver(), BDF):
+        stepper = MultistepStepper(flow, method)
+
+    def observe(carry: Carry):
+        weights, feedback = flow.read(carry.state)
+        seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
+        return seen | flow.forecasts(carry.state)
+
+    def finish(end: Carry) -> tuple[FlowSolution, Standing]:
+        weights, feedback = flow.read(end.state)
+        solution = FlowSolution(
+            ts=ts[:0],
+            reached=ts[:0],
+            records={},
+            weights=weights,
+            feedback=feedback,
+            t_final=end.t,
+            counts=end.counts,
+            counts_at=end.counts,
+            kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
+            outcome=ended(end.outcome),
+            corrected=end.solver_state.corrected if numerics.project else None,
+        )
+        return solution, standing(end)
+
+    return Course(
+        start=stepper.init,
+        hold=flow.hold,
+        advance=stepper.advance,
+        clock=lambda carry: Clock(carry.t, carry.outcome, steps_of(carry.counts)),
+        observe=observe,
+        watch=lambda carry: Watched(carry.counts),
+        finish=finish,
+        since=None if since is None else since.t,
+    )

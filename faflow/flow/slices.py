@@ -1,0 +1,173 @@
+"""A flow in slices: one program, called again and again, that goes on for some steps at a time.
+
+What is passed from one slice to the next is everything that the flow knows, and a slice may end
+anywhere, so that a flow which was cut, reported on, or stored and taken up again ends in the same
+bits as one that nobody interrupted. Progress is told between slices, outside the program: with or
+without it that is the same one. How many steps the next slice may take goes by the clock, so that
+an interruption is noticed soon; it is an array, and changes nothing but where the flow is cut.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from .._types import Flag, Integer
+from .automatic import field_effort
+from .course import course
+from .recording import Course, Row, with_rows
+from .solution import FlowSolution
+
+Meter = Callable[[float], Any]
+Programs = tuple[Callable[..., Any], Callable[..., Any]]
+
+FIRST = 500  # steps of a tiny field in the first slice: some 25 ms
+LONGER = 16  # times as many in the next one, at most
+SECONDS = 0.25  # that a slice should take
+MOST = 2**30  # steps in a slice
+
+
+class Underway(NamedTuple):
+    """A flow between two slices: its carry, what the steps to the next save go by, the rows of all
+    saves, and how many of these are done."""
+
+    carry: Any
+    held: Any
+    rows: Row
+    saves: Integer
+
+
+# Told of a flow after a slice: where it is, what it would return if it ended there (but for the
+# rows), and whether it is over. All of it is gone once the next slice runs.
+Heard = Callable[[Underway, FlowSolution, bool], None]
+
+
+def begin(flow: tuple[Any, ...]) -> Underway:
+    """A flow at the first of its times. `flow`: the arguments of `solve_leg`."""
+    parts, saves = course(*flow), flow[1].size
+    carry = _arrays(parts.start())
+    shapes = jax.eval_shape(lambda carry: (parts.observe(carry), parts.watch(carry)), carry)
+    records, watched = jax.tree.map(lambda s: jnp.zeros((saves, *s.shape), s.dtype), shapes)
+    t = parts.clock(carry).t
+    rows = Row(jnp.zeros(saves, t.dtype), jnp.zeros(saves, bool), records, watched)
+    found = Underway(carry, _arrays(parts.hold(carry)), rows, jnp.zeros((), int))
+    # What is handed in must not be handed out: the next slice overwrites its input.
+    return jax.lax.optimization_barrier(found)
+
+
+def go_on(
+    flow: tuple[Any, ...], underway: Underway, budget: Integer, until: Integer
+) -> tuple[Underway, tuple[FlowSolution, Any]]:
+    """The flow some steps and saves later, `budget` together, or at the save number `until`; and
+    what `solve_leg` would return if it ended here, but for the rows."""
+    parts, ts = course(*flow), flow[1]
+    shapes = jax.tree.map(
+        lambda all_rows: jax.ShapeDtypeStruct(all_rows.shape[1:], all_rows.dtype),
+        underway.rows.records,
+    )
+    limit = _done(parts, underway) + budget
+
+    def unfinished(now: Underway) -> Flag:
+        return (now.saves < until) & (_done(parts, now) < limit)
+
+    def onwards(now: Underway) -> Underway:
+        save = jax.lax.dynamic_index_in_dim(ts, now.saves, keepdims=False)
+        carry, arrived, row = parts.towards(now.carry, now.held, save, limit - now.saves, shapes)
+        # The row of a save on the way to which the slice ends is written once more by the next.
+        rows = jax.tree.map(
+            lambda column, entry: jax.lax.dynamic_update_index_in_dim(column, entry, now.saves, 0),
+            now.rows, row,
+        )  # fmt: skip
+        held = jax.tree.map(
+            lambda new, old: jnp.where(arrived, new, old), parts.hold(carry), now.held
+        )
+        return Underway(_arrays(carry), _arrays(held), rows, now.saves + arrived.astype(int))
+
+    end = jax.lax.while_loop(unfinished, onwards, underway)
+    return end, parts.finish(end.carry)
+
+
+def _arrays(tree: Any) -> Any:
+    """All leaves as arrays of a type of their own, none that adapts to what it meets (a weak one
+    in what the first slice gets would make a second program)."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), tree)
+
+
+def _done(parts: Course, now: Underway) -> Integer:
+    return parts.clock(now.carry).steps.astype(int) + now.saves
+
+
+# An input that is overwritten in place: records may be large.
+PROGRAMS: Programs = (
+    eqx.filter_jit(begin),
+    eqx.filter_jit(go_on, donate="all-except-first"),
+)
+
+
+def first_budget(flow: tuple[Any, ...]) -> int:
+    """Steps of the first slice."""
+    # Several processes wait for each other in every step, so their clocks may not decide.
+    return MOST if jax.process_count() > 1 else max(1, int(FIRST / field_effort(flow[0])))
+
+
+def next_budget(budget: int, seconds: float) -> int:
+    """Steps of a slice after one of `budget` steps that took so long."""
+    if jax.process_count() > 1:
+        return MOST
+    fitting = budget * min(SECONDS / max(seconds, 1e-9), LONGER)
+    return int(min(max(fitting, 1), MOST))
+
+
+def in_slices(
+    flow: tuple[Any, ...],
+    heard: Heard | None = None,
+    programs: Programs | None = None,
+    start: Underway | None = None,
+    by_save: bool = False,
+) -> tuple[FlowSolution, Any]:
+    """`solve_leg`, slice by slice: `heard` is told after each.
+
+    `flow`: the arguments of `solve_leg`. `programs`: `begin` and `go_on`, compiled. `start`: from
+    there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
+    """
+    first, program = PROGRAMS if programs is None else programs
+    saves, budget = flow[1].size, first_budget(flow)
+    underway = first(flow) if start is None else start
+    done, over = int(underway.saves), False
+    solution: Any = None
+    standing: Any = None
+    while not over:
+        started = time.perf_counter()
+        until = min(done + 1, saves) if by_save else saves
+        underway, ending = program(flow, underway, np.asarray(budget), np.asarray(until))
+        solution, standing = ending
+        done = int(underway.saves)
+        over = done == saves
+        budget = next_budget(budget, time.perf_counter() - started)
+        if heard is not None:
+            heard(underway, solution, over)
+    return with_rows(solution, underway.rows), standing
+
+
+def telling(meter: Meter | None, flow: tuple[Any, ...]) -> Heard | None:
+    """Tells a meter how much of the flow's time lies behind it; 1 when it is over, wherever."""
+    if meter is None:
+        return None
+    first, last = np.asarray(flow[1])[[0, -1]].tolist()  # an index of JAX's would be a program
+
+    def tell(underway: Underway, solution: FlowSolution, over: bool) -> None:
+        del underway
+        meter(1.0 if over else (float(solution.t_final) - first) / (last - first))
+
+    return tell
+
+
+def is_traced(values: Any) -> bool:
+    """Whether this runs inside another program, where nothing can be told or decided."""
+    leaves = [jnp.zeros(()), *jax.tree.leaves(values)]
+    return any(isinstance(leaf, Tracer) for leaf in leaves)

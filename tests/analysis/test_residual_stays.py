@@ -1,0 +1,146 @@
+"""A residual that tends to a constant is told from one that dies out, by fit and prediction.
+
+Flows are SciPy's (DOP853, rtol 1e-10) of the rules' own fields; their residuals at the end, and at
+twice that time, are the answer.
+"""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from scipy.integrate import solve_ivp
+
+from faflow.analysis import fit_exponent, predict_exponent
+from faflow.feedback import FEEDBACKS, draw_feedback
+from faflow.networks import MLP, Linear
+from faflow.rules import (
+    RULES,
+    FeedbackAlignment,
+    Gradient,
+    KolenPollack,
+    LearningRates,
+    Momentum,
+    WeightDecay,
+    WeightMirror,
+    weight_velocity,
+)
+from faflow.tasks import make_data
+
+WIDTHS, DECAY = (6, 5, 1), 3e-6
+
+
+def setting(rule, samples=4, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = tuple(
+        jnp.asarray(rng.normal(size=(out, into)) / into**0.5) for into, out in pairwise(WIDTHS)
+    )
+    feedback = draw_feedback(FEEDBACKS["gaussian"](), jax.random.key(seed), WIDTHS, rule.form)
+    inputs = rng.normal(size=(samples, WIDTHS[0]))
+    return MLP(weights, (), Linear()), feedback, inputs, rng
+
+
+def flowed(rule, net, feedback, data, t1):
+    """Weights and feedback, residuals and pulls at 401 times."""
+    start, unravel = ravel_pytree(rule.init(net, feedback, data))
+    velocity = jax.jit(lambda t, x: ravel_pytree(rule.velocity(t, unravel(x), feedback, data))[0])
+    ts = np.linspace(0.0, t1, 401)
+    flow = solve_ivp(
+        lambda t, x: np.asarray(velocity(jnp.asarray(t), x)), (0.0, t1), np.asarray(start),
+        "DOP853", ts, rtol=1e-10, atol=1e-13,
+    )  # fmt: skip
+
+    @jax.jit
+    def seen(x):
+        state = unravel(x)
+        weights, back = rule.read(state, feedback, data)
+        moves = weight_velocity(rule, weights, back, data, state)[0]
+        residual = lambda n: data.residual(data.outputs(n))  # noqa: E731
+        e, change = jax.jvp(residual, (weights,), (moves,))
+        return jnp.linalg.norm(e), -jnp.sum(e * change) / jnp.sum(e**2)
+
+    norms, pulls = np.array([seen(jnp.asarray(x)) for x in flow.y.T]).T
+    return rule.read(unravel(jnp.asarray(flow.y[:, -1])), feedback, data), ts, norms, pulls
+
+
+FORCED = {
+    "decay": WeightDecay(FeedbackAlignment(), rates=DECAY),
+    "decay of the gradient": WeightDecay(Gradient(), rates=DECAY),
+    "decay, then momentum": Momentum(WeightDecay(Gradient(), rates=DECAY), mass=0.1),
+    "kolen-pollack": KolenPollack(DECAY),
+}
+FREE = {
+    "rates": LearningRates(FeedbackAlignment(), rates=[1.0, 2.0]),
+    "momentum": Momentum(Gradient(), mass=0.1),
+    "kolen-pollack": KolenPollack(0.0),
+    "weight mirror": WeightMirror(),
+}
+
+
+@pytest.mark.parametrize("name", FORCED)
+def test_under_decay_the_residual_stays(name: str) -> None:
+    rule = FORCED[name]
+    net, feedback, inputs, rng = setting(rule)
+    data = make_data(inputs, rng.normal(size=(len(inputs), 1)))
+    end, ts, norms, pulls = flowed(rule, net, feedback, data, 60.0)
+    assert norms[-1] > 1e-9 * norms[0] and abs(norms[-1] / norms[-100] - 1) < 1e-2  # it stays
+    assert norms[-1] < 1e-3 * norms[0]  # where the first criterion would see nothing
+    found = predict_exponent(rule, *end, data, (net, feedback))
+    assert found.status == "residual-stays" and np.isnan(found.rate)
+    assert fit_exponent(ts, norms, pull=pulls).status == "residual-stays"
+    assert fit_exponent(ts, norms).status != "residual-stays"  # the pull is what tells
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_without_it_the_residual_dies_out(name: str) -> None:
+    """The control: the same rules have an exponent, and the fit finds it."""
+    rule = FREE[name]
+    net, feedback, inputs, rng = setting(rule)
+    data = make_data(inputs, rng.normal(size=(len(inputs), 1)))
+    end, ts, norms, pulls = flowed(rule, net, feedback, data, 30.0)
+    found = predict_exponent(rule, *end, data, (net, feedback))
+    fit = fit_exponent(ts, norms, pull=pulls)
+    assert found.status == "ok" and fit.status in ("ok", "not-exponential", "floor-reached")
+    if fit.status == "ok" and found.frequency == 0:
+        assert fit.rate == pytest.approx(found.rate, rel=0.1)
+
+
+@pytest.mark.parametrize("rule", [Gradient(), LearningRates(Gradient(), rates=[1.0, 2.0])])
+def test_targets_out_of_reach(rule) -> None:
+    """Label noise of 1e-5 on more samples than inputs: what no weights fit stays."""
+    net, feedback, inputs, rng = setting(rule, samples=9)
+    teacher = inputs @ rng.normal(size=(WIDTHS[0], 1))
+    noisy = make_data(inputs, teacher + 1e-5 * rng.normal(size=teacher.shape))
+    end, ts, norms, pulls = flowed(rule, net, feedback, noisy, 30.0)
+    assert 1e-7 < norms[-1] / norms[0] < 1e-3
+    assert predict_exponent(rule, *end, noisy, (net, feedback)).status == "residual-stays"
+    fit = fit_exponent(ts, norms, pull=pulls)
+    assert fit.status == "residual-stays" and fit.floor == pytest.approx(norms[-1], rel=1e-3)
+    clean = make_data(inputs, teacher)  # the control
+    end, ts, norms, pulls = flowed(rule, net, feedback, clean, 30.0)
+    assert norms[-1] < 1e-9 and fit_exponent(ts, norms, pull=pulls).status != "residual-stays"
+
+
+def test_a_constant_that_comes_early_is_no_noise() -> None:
+    ts = np.linspace(0.0, 10.0, 201)
+    residual = np.sqrt(np.exp(-6 * ts) + 0.02**2)
+    pull = 3 * np.exp(-6 * ts) / residual**2
+    assert fit_exponent(ts, residual, pull=pull).status == "residual-stays"
+    assert fit_exponent(ts, residual, pull=3 + 0 * ts).status == "floor-reached"  # noise is pulled
+    slow = np.exp(-20.0 * ts) + 0.05 * np.exp(-0.5 * ts)
+    slope = (20 * np.exp(-20.0 * ts) + 0.025 * np.exp(-0.5 * ts)) / slow
+    assert fit_exponent(ts, slow, pull=slope).status == "ok"
+    nothing = fit_exponent(ts, residual, pull=np.full(201, np.nan))
+    assert nothing.status == "floor-reached"
+
+
+@pytest.mark.parametrize("name", ["direct-random-target-projection", "sign-error-direct-feedback"])
+def test_rules_that_hear_more_than_the_error_have_no_prediction(name: str) -> None:
+    """Their field is not -G e: a spectrum of K would be some other rule's."""
+    rule = RULES[name]()
+    net, feedback, inputs, _ = setting(rule)
+    data = make_data(inputs, net(jnp.asarray(inputs)) + 1e-5)
+    start = (jax.tree.map(lambda w: 2 * w, net), feedback)
+    assert predict_exponent(rule, net, feedback, data, start).status == "unavailable"
