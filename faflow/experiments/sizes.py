@@ -13,17 +13,17 @@ Options = dict[str, Any]
 
 
 class Size(NamedTuple):
-    """Where a task's options say a size: the sum of `options`, or entry `index` of a list."""
+    """Where a task's options say a size: the sum of `options`, or entry `place` of a list."""
 
     options: tuple[str, ...]
-    index: int | None = None
+    place: int | None = None
 
     def key(self, options: Mapping[str, Any]) -> str:
         """Where that is, for an error."""
-        listed = options[self.options[0]] if self.index is not None else None
-        if self.index is None or not isinstance(listed, list | tuple) or not listed:
+        listed = options[self.options[0]] if self.place is not None else None
+        if self.place is None or not isinstance(listed, list | tuple) or not listed:
             return " + ".join(f"task.{name}" for name in self.options)
-        return f"task.{self.options[0]}.{self.index % len(listed)}"
+        return f"task.{self.options[0]}.{self.place % len(listed)}"
 
 
 class Sizes(NamedTuple):
@@ -113,9 +113,9 @@ def _said(size: Size, options: Mapping[str, Any]) -> int | None:
     """The size that the options say; None where they don't, or not rightly (which is told when they
     are checked)."""
     values = [options.get(option) for option in size.options]
-    if size.index is not None:
+    if size.place is not None:
         listed = values[0]
-        values = [listed[size.index] if isinstance(listed, list | tuple) and listed else None]
+        values = [listed[size.place] if isinstance(listed, list | tuple) and listed else None]
     if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         return None
     return sum(value for value in values if isinstance(value, int))
@@ -123,12 +123,12 @@ def _said(size: Size, options: Mapping[str, Any]) -> int | None:
 
 def _told(width: int, size: Size, options: Options, name: str) -> Options:
     """The options with the width in the one place that leaves it open, if there is one."""
-    if size.index is not None:
+    if size.place is not None:
         listed = options.get(size.options[0])
-        if not isinstance(listed, list | tuple) or not listed or listed[size.index] != name:
+        if not isinstance(listed, list | tuple) or not listed or listed[size.place] != name:
             return options
         entries = list(listed)
-        entries[size.index] = width
+        entries[size.place] = width
         return {**options, size.options[0]: entries}
     missing = [option for option in size.options if option not in options]
     rest = [options[option] for option in size.options if option in options]
