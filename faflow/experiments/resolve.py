@@ -65,6 +65,7 @@ class Resolved:
         """Whether a kind comes from outside faflow."""
         return any(choice.foreign for choice in self.suspects.values())
 
+    @property
     def widths(self) -> tuple[int, ...]:
         """The network's, as whole numbers."""
         return tuple(width for width in self.config.network.widths if isinstance(width, int))
