@@ -1,5 +1,6 @@
 """A resolved config as TOML: every default written out, ready to be run again."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
