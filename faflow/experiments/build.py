@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._generator import seeded
 from .._types import Array
 from ..feedback import Feedback, Form, draw_feedback
 from ..flow import (
