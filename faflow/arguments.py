@@ -33,7 +33,7 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
         prog="faflow", allow_abbrev=False,
         description="Learning in continuous time: gradient flow, feedback alignment, their laws.",
         epilog="exit codes: 0 done; 1 an [expect] bound or a check failed; 2 bad input; "
-        "3 a flow ended early and its partial result is stored",
+        "3 a flow ended early and its partial result is stored; 130 interrupted",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=version)
     added = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -141,6 +141,10 @@ def _add_sweep_arguments(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("--repair", action="store_true", help="run members of damaged chunks again")
     sweep.add_argument("--no-figures", action="store_true", help="draw nothing")
     sweep.add_argument("--yes", action="store_true", help="confirm a very large sweep")
+    sweep.add_argument(
+        "--no-lock", action="store_true", help="where the file system has no locks; then see to it "
+        "that no other process is at work in the folder",
+    )  # fmt: skip
     sweep.add_argument("--workers", type=int, metavar="N", help="at a time (default: one a core)")
     sweep.add_argument(
         "--on",

@@ -1,7 +1,6 @@
 # PYTHON_ARGCOMPLETE_OK
 """The command line. Everything heavy is imported inside the commands: --help answers at once."""
 
-import io
 import json
 import os
 import sys
@@ -11,30 +10,49 @@ from pathlib import Path
 from typing import Any
 
 from .arguments import TOPICS, UsageError, complete, make_parser
-from .printing import Bar, in_words, print_beside_bars, print_entries, print_rows, print_summary
-
-BAD_INPUT, EARLY, BROKEN, DONE = 2, 3, 1, 0
-PRIORITY = (BAD_INPUT, EARLY, BROKEN, DONE)
-INTERRUPTED = 130
+from .interruption import interruptible
+from .printing import (
+    Bar,
+    Unsaid,
+    all_said,
+    in_words,
+    print_beside_bars,
+    print_entries,
+    print_rows,
+    print_summary,
+    say,
+    say_toml,
+    tell,
+)
+from .surroundings import join_others, settle
+from .verdict import BROKEN, DONE, INTERRUPTED, PRIORITY, complain, reporting_errors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 done, 1 a bound or check failed, 2 bad input,
-    3 a flow ended early)."""
+    3 a flow ended early). Without `argv` it is the process's own command line: then a signal ends
+    the process (130 after Ctrl-C), whatever it is doing."""
+    if argv is None:
+        settle(tell)
+        return interruptible(lambda: _command(sys.argv[1:]))
     try:
-        code = _dispatch(sys.argv[1:] if argv is None else list(argv))
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        # The reader has gone (`| head`). Nothing more can be said on stdout, at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return INTERRUPTED
+        return _command(list(argv))
     except KeyboardInterrupt:
+        tell("interrupted")
         return INTERRUPTED
-    except OSError as error:
-        # /dev/full and the like. What could not be flushed must not be tried again at exit.
+
+
+def _command(argv: list[str]) -> int:
+    try:
+        code = _dispatch(argv)
+        all_said()
+        return code
+    except Unsaid as error:
+        # What could not be written must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _complain(f"stdout: can't be written ({error.strerror or error})")
+        if isinstance(error.cause, BrokenPipeError):  # the reader has gone (`| head`)
+            return INTERRUPTED
+        return complain(f"stdout: can't be written ({error.cause.strerror or error})")
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -43,7 +61,7 @@ def _dispatch(argv: list[str]) -> int:
         complete(parser)
         arguments = parser.parse_args(argv)
     except UsageError as error:
-        return _complain(f"{error}; see faflow --help")
+        return complain(f"{error}; see faflow --help")
     except SystemExit as done:  # --help, --version
         return int(done.code or 0)
     return arguments.command(arguments)
@@ -53,73 +71,61 @@ def _version() -> str:
     return f"faflow {sys.modules['faflow'].__version__}"
 
 
-def _complain(text: str) -> int:
-    print("faflow: " + " ".join(text.split()), file=sys.stderr)
-    return BAD_INPUT
-
-
 # ---- commands -----------------------------------------------------------------------------------
 
 
 def _run(arguments: Any) -> int:
     codes, summaries = [], []
-    if arguments.distributed and (code := _reporting_errors(lambda: _join(arguments))[0]) != DONE:
+    if arguments.distributed and (code := reporting_errors(lambda: _join(arguments))[0]) != DONE:
         return code
     several = len(arguments.configs) > 1
+    ready = []  # all of them are looked at before the first one runs, which may take hours
     for config in arguments.configs:
-        code, summary = _reporting_errors(lambda c=config: _run_one(c, arguments, several))
+        code, resolved = reporting_errors(lambda c=config: (DONE, _resolved(c, arguments)))
+        codes.append(code)
+        ready += [] if resolved is None else [resolved]
+    for resolved in ready:
+        code, summary = reporting_errors(lambda r=resolved: _run_one(r, arguments, several))
         codes.append(code)
         if summary is not None:
             summaries.append(summary)
     if arguments.json and (several or summaries):
         found = summaries if several else summaries[0]
-        print(json.dumps(found, indent=2, allow_nan=False))
+        say(json.dumps(found, indent=2, allow_nan=False))
     return next(code for code in PRIORITY if code in codes)
 
 
 def _join(arguments: Any) -> tuple[int, None]:
-    from .experiments import ConfigError, processes
+    from .experiments import ConfigError
 
     if arguments.certify or arguments.certify_with is not None:
         raise ConfigError("--distributed", "certifies nothing; leave out --certify")
-    sys.stdout.flush()
-    own = os.dup(1)
-    os.dup2(2, 1)  # gloo says there that it is connected, and stdout may have to be JSON alone
-    try:
-        processes.join()
-    finally:
-        os.dup2(own, 1)
-        os.close(own)
-    if not processes.is_first():
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    join_others()
     return DONE, None
 
 
-def _reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
-    """What `act` returns; a ConfigError is one line on stderr and exit code 2."""
-    from .experiments.errors import ConfigError
-
-    try:
-        return act()
-    except ConfigError as error:
-        return _complain(str(error)), None
-
-
-def _run_one(config: str, arguments: Any, several: bool) -> tuple[int, dict[str, Any] | None]:
+def _resolved(config: str, arguments: Any) -> Any:
+    """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
     from . import experiments
 
     resolved = experiments.resolve_path(config, arguments.overrides)
+    if arguments.certify or arguments.certify_with is not None:
+        experiments.second_opinion(resolved, arguments.certify_with)
+    return resolved
+
+
+def _run_one(resolved: Any, arguments: Any, several: bool) -> tuple[int, dict[str, Any] | None]:
+    from . import experiments
+
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None and several:
         out = out / resolved.config.name
     certified = arguments.certify or arguments.certify_with is not None
-    if certified:
-        experiments.second_opinion(resolved, arguments.certify_with)  # bad input is told first
     with experiments.in_precision(resolved.config.precision):
         meter = _meter(arguments.json)
         result = experiments.run(
             resolved, out=out, replace=arguments.replace, checkpoint=arguments.checkpoint,
-            note=_note, tell=_tell, meter=meter,
+            note=_note, tell=tell, meter=meter,
         )  # fmt: skip
         if certified:
             result = experiments.certify(
@@ -144,24 +150,25 @@ def _sweep(arguments: Any) -> int:
             raise experiments.ConfigError("--workers", f"is {arguments.workers}; give at least 1")
         plan = experiments.plan_of(arguments.config, arguments.overrides)
         if not arguments.json:
-            print(f"{plan.name}: {plan.text()}", flush=True)
+            say(f"{plan.name}: {plan.text()}")
+            all_said()
         with _bar(plan.name, plan.grid.size, arguments.json) as tell:
             found = experiments.run_sweep(
                 plan, out=arguments.out, replace=arguments.replace, repair=arguments.repair,
                 workers=arguments.workers, confirmed=arguments.yes, tell=tell, on=arguments.on,
-                options=experiments.apply_overrides({}, arguments.job),
+                options=experiments.apply_overrides({}, arguments.job), lock=not arguments.no_lock,
             )  # fmt: skip
         missing = found.fresh or not (found.folder / "figures").exists()
         if missing and not arguments.no_figures:
             _draw(found.folder, found)
         if arguments.json:
-            print(json.dumps(found.summary, indent=2, allow_nan=False))
+            say(json.dumps(found.summary, indent=2, allow_nan=False))
         else:
             state = "" if found.fresh else "  (already there)"
             print_rows(f"{plan.name}  ->  {found.folder}{state}", experiments.sweep_rows(found))
         return found.exit_code, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 @contextmanager
@@ -206,10 +213,6 @@ def _note(text: str) -> None:
         print_beside_bars(f"faflow: {text} ...")
 
 
-def _tell(text: str) -> None:
-    print_beside_bars(f"faflow: {text}")
-
-
 def _meter(quiet: bool) -> Bar | None:
     """The bar of a flow; nothing under --json and where nobody watches."""
     return None if quiet or not sys.stderr.isatty() else Bar()
@@ -217,11 +220,13 @@ def _meter(quiet: bool) -> Bar | None:
 
 def _draw(folder: Path, sweep: Any = None) -> list[Path]:
     from .experiments.errors import ConfigError
+    from .experiments.files import whole_or_absent
     from .plots import draw
     from .plots.sweep import draw_sweep
 
     try:
-        return draw(folder) if sweep is None else draw_sweep(sweep)
+        with whole_or_absent(folder / "figures"):
+            return draw(folder) if sweep is None else draw_sweep(sweep)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
@@ -234,11 +239,11 @@ def _show(arguments: Any) -> int:
         resolved = experiments.resolve_path(arguments.config, arguments.overrides, unread=True)
         if resolved.unread:
             told = ", ".join(resolved.unread)
-            print(f"# Not run to be shown: {told}. What depends on it stands as the config has it.")
-        print(experiments.config_text(resolved), end="")
+            say(f"# Not run to be shown: {told}. What depends on it stands as the config has it.")
+        say_toml(experiments.config_text(resolved))
         return DONE, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _laws(arguments: Any) -> int:
@@ -249,12 +254,12 @@ def _laws(arguments: Any) -> int:
         with experiments.in_precision("float64"):
             report = experiments.find_laws(resolved, arguments.degree)
         if arguments.json:
-            print(json.dumps(report, indent=2, allow_nan=False))
+            say(json.dumps(report, indent=2, allow_nan=False))
         else:
-            print("\n".join([report["name"], *experiments.law_lines(report)]))
+            say("\n".join([report["name"], *experiments.law_lines(report)]))
         return DONE if report["independent_laws"] is not None else BROKEN, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _drift(arguments: Any) -> int:
@@ -278,7 +283,7 @@ def _fit(arguments: Any) -> int:
 def _plot(arguments: Any) -> int:
     def act(experiments: Any, result: Any) -> None:
         for path in _draw(result.folder, result if isinstance(result, experiments.Sweep) else None):
-            print(path)
+            say(str(path))
 
     return _on_result(arguments, act)
 
@@ -293,13 +298,13 @@ def _report(arguments: Any) -> int:
             what = f"needs {error.name}, which is not installed; pip install 'faflow[report]'"
             raise ConfigError("report", what) from error
         try:
-            print(write_report(arguments.results, arguments.out))
+            say(str(write_report(arguments.results, arguments.out)))
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             what = f"a damaged result ({type(error).__name__}: {error}); run it again"
             raise ConfigError("report", what) from error
         return DONE, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
@@ -314,7 +319,7 @@ def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
                 raise experiments.ConfigError(str(result.folder), what) from error
         return DONE, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _opened(experiments: Any, folder: str) -> list[Any]:
@@ -346,10 +351,10 @@ def _check(arguments: Any) -> int:
         with experiments.in_precision("float64"):
             check = experiments.check_rule(arguments.rule)
         print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
-        print(check.verdict)
+        say(check.verdict)
         return DONE if check.ok else BROKEN, None
 
-    return _reporting_errors(act)[0]
+    return reporting_errors(act)[0]
 
 
 def _reproduce(arguments: Any) -> int:
@@ -361,20 +366,13 @@ def _reproduce(arguments: Any) -> int:
             note=_note,
         )  # fmt: skip
         if arguments.json:
-            print(json.dumps(report.as_table(), indent=2, allow_nan=False))
+            say(json.dumps(report.as_table(), indent=2, allow_nan=False))
         else:
-            _say_what_it_can()
             title = f"{reproduce.PAPERS[report.paper].title}  ->  {report.folder}"
             print_rows(title, reproduce.rows(report))
         return DONE if report.ok else BROKEN, None
 
-    return _reporting_errors(act)[0]
-
-
-def _say_what_it_can() -> None:
-    """Mathematical signs that stdout's encoding lacks become `?`, rather than an error."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    return reporting_errors(act)[0]
 
 
 COMMANDS = {

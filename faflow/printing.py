@@ -2,8 +2,53 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+
+class Unsaid(Exception):
+    """stdout can't be written; `cause` says why."""
+
+    def __init__(self, cause: OSError):
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def say(text: str = "", *, end: str = "\n") -> None:
+    """Text on stdout. Unsaid if that can't be written."""
+    try:
+        print(text, end=end)
+    except OSError as error:
+        raise Unsaid(error) from error
+
+
+def say_toml(text: str) -> None:
+    """Text that is to be read again: signs that stdout's encoding lacks are TOML's escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+
+    def sayable(sign: str) -> str:
+        try:
+            sign.encode(encoding)
+        except UnicodeEncodeError:
+            return f"\\U{ord(sign):08X}"
+        return sign
+
+    say("".join(map(sayable, text)), end="")
+
+
+def all_said() -> None:
+    """Nothing is kept back. Unsaid if stdout can't be written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise Unsaid(error) from error
+
+
+def tell(text: str) -> None:
+    """A line on stderr, which may lead nowhere."""
+    with suppress(OSError, ValueError):
+        print("faflow: " + " ".join(text.split()), file=sys.stderr, flush=True)
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
@@ -13,7 +58,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
     from rich.text import Text
 
     if not rows:
-        print(f"{title}: nothing recorded")
+        say(f"{title}: nothing recorded")
         return
     table = Table(
         title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False
@@ -26,17 +71,17 @@ def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     with console.capture() as captured:
         console.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_entries(topic: str, rows: Sequence[Mapping[str, str]]) -> None:
-    print(topic)
+    say(topic)
     for row in rows:
-        print(f"  {row['name']}")
+        say(f"  {row['name']}")
         for key, text in row.items():
             if key != "name":
-                print(f"      {text}" if key == "about" else f"      {key}: {text}")
-    print()
+                say(f"      {text}" if key == "about" else f"      {key}: {text}")
+    say()
 
 
 def print_summary(
@@ -47,11 +92,11 @@ def print_summary(
     place = "" if folder is None else f"  ->  {folder}" + ("" if fresh else "  (already there)")
     print_rows(f"{summary['name']}{place}", summary_rows(summary))
     for warning in summary.get("warnings", ()):
-        print(f"note: {warning}")
+        say(f"note: {warning}")
     if certified:
         title = certificate_title(summary["certificate"])
         print_rows(title, certificate_rows(summary["certificate"]))
-    print()
+    say()
 
 
 def in_words(seconds: float) -> str:

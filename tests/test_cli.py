@@ -81,7 +81,7 @@ def test_check_of_a_false_claim(monkeypatch, capsys) -> None:
     assert "'Liar'" in capsys.readouterr().err
 
 
-def test_interruption_is_quiet(folder: Path, monkeypatch, capsys) -> None:
+def test_interruption_is_one_line(folder: Path, monkeypatch, capsys) -> None:
     from faflow import experiments
 
     def interrupted(*arguments, **options):
@@ -89,7 +89,7 @@ def test_interruption_is_quiet(folder: Path, monkeypatch, capsys) -> None:
 
     monkeypatch.setattr(experiments, "run", interrupted)
     assert main(["run", str(folder / "one.toml")]) == 130
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "faflow: interrupted\n")
 
 
 def test_reader_that_leaves_is_no_error() -> None:

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-import jax
-
 from .choice import Choice
-from .errors import ConfigError
+from .errors import ConfigError, told
+from .failure import no_device, out_of_memory
 
 Suspects = Mapping[str, Choice]  # by the key that names them
 
@@ -27,28 +26,25 @@ def blaming(key: str, suspects: Suspects, default: str | None = None) -> Iterato
         yield
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raised, chosen = _culprit(error, suspects), suspects.get(default or key)
+        if isinstance(error, RuntimeError | AssertionError) and (missing := no_device()):
+            raise missing from error
         if raised is not None:
-            what = f"is '{suspects[raised].kind}', which raised {_reason(error)}"
+            what = f"is '{suspects[raised].kind}', which raised {told(error)}"
             raise ConfigError(raised, what) from error
         if isinstance(error, ValueError | ModuleNotFoundError):
             raise ConfigError(key, str(error)) from error
-        if isinstance(error, MemoryError | jax.errors.JaxRuntimeError):
+        if out_of_memory(error):
             what = f"asks for more memory than there is ({error}); lower it"
             raise ConfigError(key, what) from error
         if chosen is not None and chosen.foreign:
-            what = f"is '{chosen.kind}', which does not fit here ({_reason(error)})"
+            what = f"is '{chosen.kind}', which does not fit here ({told(error)})"
             raise ConfigError(default or key, what) from error
         raise
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return type(error).__name__ + (f": {text[:300]}" if text else "")
-
-
-def _culprit(error: Exception, suspects: Suspects) -> str | None:
+def _culprit(error: BaseException, suspects: Suspects) -> str | None:
     found = None
     for frame in _frames(error.__traceback__):
         for key, choice in suspects.items():

@@ -29,7 +29,7 @@ from ..observables import (
 from ..rules import AbstractLearningRule, Speed, weight_velocity
 from ..tasks import make_data
 from . import field
-from .errors import ConfigError
+from .errors import ConfigError, told
 from .imports import read_anew
 from .kept import perturbed
 from .options import check_options
@@ -128,8 +128,8 @@ def check_rule(kind: str) -> Check:
     options = check_options("rule", entry, {})
     try:
         rule = entry(**options)
-    except Exception as error:  # a user's constructor may raise anything
-        raise ConfigError("rule", f"is '{kind}', which can't be made: {error}") from error
+    except (Exception, SystemExit) as error:  # a user's constructor may raise anything
+        raise ConfigError("rule", f"is '{kind}', which can't be made: {told(error)}") from error
     cases = [
         _case(rule, widths, activation, bias)
         for widths in NETS
@@ -146,13 +146,13 @@ def _case(rule: AbstractLearningRule, widths: tuple[int, ...], activation: str, 
         jax.eval_shape(rule.init, problem.weights, problem.feedback, problem.data)
     except ValueError as error:  # a rule that says what it can't do (FA* and biases)
         return Case(name, True, None, [], str(error) or "ValueError")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Case(name, False, None, [], f"{type(error).__name__}: {error}")
     try:
         if not field.fits(problem):
             return Case(name, False, None, [], field.MISFIT)
         return _measured(name, problem)
-    except Exception as error:  # a user's rule may raise anything
+    except (Exception, SystemExit) as error:  # a user's rule may raise anything
         return Case(name, False, None, [], f"{type(error).__name__}: {error}")
 
 

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ..flow import Underway, begin
+from ..leftovers import undone_at_the_end
 from .digest import Digest, digest
 from .errors import ConfigError
 from .exchange import real
@@ -55,9 +57,13 @@ def checkpoints(
     if every is None and not any(place.glob(_LEGS)):
         yield None
         return
-    with _held(place):
+    with _held(place), undone_at_the_end(partial(_remove_unless_begun, place)):
         every = EVERY if every is None else every
-        yield Checkpoints(known or digest(resolved), place, every, replace, note)
+        try:
+            yield Checkpoints(known or digest(resolved), place, every, replace, note)
+        except BaseException:
+            _remove_unless_begun(place)
+            raise
         _remove(place)
 
 
@@ -88,6 +94,11 @@ def _remove(place: Path) -> None:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         place.rmdir()
+
+
+def _remove_unless_begun(place: Path) -> None:
+    if not any(place.glob(_LEGS)):
+        _remove(place)
 
 
 def _place_of(folder: Path) -> Path:

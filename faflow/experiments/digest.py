@@ -15,9 +15,13 @@ _NO_NUMBERS = (
     "plots",
     "report",
     "reproduce",
+    "__main__.py",
     "arguments.py",
     "cli.py",
+    "interruption.py",
     "printing.py",
+    "surroundings.py",
+    "verdict.py",
 )  # what only draws, judges and prints
 
 

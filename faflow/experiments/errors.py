@@ -6,6 +6,7 @@ from .._names import closest
 
 _FEW = 20
 _SHOWN = 80
+_TOLD = 300
 
 
 class ConfigError(ValueError):
@@ -20,6 +21,12 @@ def shown(value: object) -> str:
     """A value as an error prints it: TOML's spelling where there is one, and not too long."""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 4] + " ..."
+
+
+def told(error: BaseException) -> str:
+    """An error of somebody else's in a line: its name and what it says, if not too long."""
+    text = " ".join(str(error).split())
+    return type(error).__name__ + (f": {text[:_TOLD]}" if text else "")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

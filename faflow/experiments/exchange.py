@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..leftovers import in_one_piece
 from .errors import ConfigError
-from .files import replace_text, sync, write_text
+from .files import replace_text, sync, temporary_folder, write_text
 
 MINE = ".faflow."  # how names begin of what is there only for a moment
 NEW = f"{MINE}new"
@@ -49,11 +50,8 @@ def temporary_for(folder: Path) -> Iterator[Path]:
     mark = f"{uuid.uuid4().hex[:8]}.tmp"
     inside = folder.is_dir()
     temporary = folder / f"{MINE}{mark}" if inside else folder.parent / f".{folder.name}.{mark}"
-    temporary.mkdir()
-    try:
+    with temporary_folder(temporary):
         yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -69,6 +67,11 @@ def check_writable(folder: Path) -> None:
 def put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
     """Make the files of `temporary` (of `temporary_for`) the result in `folder`. ConfigError if
     another run put one there meanwhile, unless `replace`."""
+    with in_one_piece():
+        _put_in_place(temporary, folder, replace)
+
+
+def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
     if temporary.parent != folder:
         try:
             os.rename(temporary, folder)

@@ -159,6 +159,6 @@ def _is_served(resolved: Resolved, problem: FlowProblem) -> bool:
     weights = dataclasses.replace(problem.weights, activation=phi)
     try:
         check_exact(dataclasses.replace(problem, weights=weights), Numerics(kinks="exact"))
-    except Exception:  # ValueError where it says so; a user's rule may raise anything
+    except (Exception, SystemExit):  # ValueError where it says so; a user's rule may raise anything
         return False
     return True

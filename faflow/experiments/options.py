@@ -80,7 +80,10 @@ def check_options(
     """
     try:
         known = options_of(entry)
-    except Exception as error:  # annotations of a user's class that can't be evaluated
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # annotations of a user's class that can't be evaluated
         what = f"has options that can't be read ({type(error).__name__}: {error})"
         raise ConfigError(path, what) from error
     for name in given:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +28,7 @@ from .exchange import (
     settle,
     temporary_for,
 )
-from .files import replace_text, sync, write_text
+from .files import replace_text, sync, write_bytes, write_text
 from .lazily import xr
 from .resolve import Resolved
 from .summary import SCHEMA, environment
@@ -81,29 +84,59 @@ def write(
     wanted: Digest,
 ) -> None:
     """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
-    digest as the run began. ConfigError if it can't be written."""
+    digest as the run began. ConfigError if it can't be written; the result is then kept elsewhere,
+    if there is room."""
     folder = real(folder)
-    provenance = {**environment(), **wanted._asdict()}
-    with _giving_up(folder):
+    fill = partial(_fill, resolved=resolved, summary=summary, tree=tree, wanted=wanted)
+    with _giving_up(folder, lambda: _kept_elsewhere(summary["name"], fill)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_for(folder) as temporary:
-            text = config_text(resolved, into=folder, provenance=provenance)
-            write_text(temporary / CONFIG, text)
-            write_text(temporary / SUMMARY, summary_text(summary))
-            _write_tree(temporary / RECORDS, tree)
-            sync(temporary)
+            fill(temporary, folder)
             put_in_place(temporary, folder, replace)
             sync(folder.parent)
 
 
 @contextmanager
-def _giving_up(folder: Path) -> Iterator[None]:
+def _giving_up(folder: Path, keep: Callable[[], Path | None] = lambda: None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        what = f"is {folder}, which can't be written ({reason}); free space or choose another"
+        kept = keep()
+        remedy = "free space or choose another" if kept is None else f"the result is in {kept}"
+        what = f"is {folder}, which can't be written ({reason}); {remedy}"
         raise ConfigError("--out", what) from error
+
+
+def _kept_elsewhere(name: str, fill: Callable[[Path, Path], None]) -> Path | None:
+    """The folder of a result that its own folder does not take, in the system's place for temporary
+    files; None if that does not take it either."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"faflow-{name}-"))
+    except OSError:
+        return None
+    try:
+        fill(folder, folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return folder
+
+
+def _fill(
+    folder: Path,
+    into: Path,
+    resolved: Resolved,
+    summary: dict[str, Any],
+    tree: xr.DataTree,
+    wanted: Digest,
+) -> None:
+    """A result's files, in a `folder` that is to be `into`."""
+    provenance = {**environment(), **wanted._asdict()}
+    write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
+    write_text(folder / SUMMARY, summary_text(summary))
+    _write_tree(folder / RECORDS, tree)
+    sync(folder)
 
 
 def summary_text(summary: dict[str, Any]) -> str:
@@ -196,8 +229,11 @@ def _stored_digest(folder: Path) -> Digest | None:
 
 
 def _write_tree(path: Path, tree: xr.DataTree) -> None:
-    try:
-        tree.to_netcdf(path, engine="h5netcdf")
-    except RuntimeError as error:  # how HDF5 reports a full disk on closing
-        raise OSError(str(error)) from error
-    sync(path)
+    write_bytes(path, as_netcdf(tree))
+
+
+def as_netcdf(tree: xr.DataTree) -> memoryview:
+    """The file's content. HDF5 makes it in memory: writing to a disk that is full, it crashes."""
+    content = tree.to_netcdf(engine="h5netcdf")
+    assert isinstance(content, memoryview)
+    return content

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .._results import Outcome
+from ..experiments.store import READING
 
 _GROUPS = ("records", "events", "discrete", "simulation")
 _ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
@@ -86,7 +87,7 @@ class Stored:
 def read(folder: Path) -> Stored:
     """The result stored in `folder`; FileNotFoundError if it has no summary or records."""
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    with xr.open_datatree(folder / "result.nc", engine="h5netcdf", decode_times=False) as tree:
+    with xr.open_datatree(folder / "result.nc", decode_times=False, **READING) as tree:
         groups = {name: tree[name].to_dataset().load() for name in _GROUPS if name in tree.children}
     records = groups["records"].isel(time=_reached(groups["records"]))
     events = groups.get("events")

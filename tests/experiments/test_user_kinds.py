@@ -9,6 +9,7 @@ from faflow.cli import main
 from .test_bad_input import complaint
 
 MINE = """
+import sys
 import jax.numpy as jnp
 import numpy as np
 from faflow.feedback import AbstractFeedbackDraw
@@ -40,6 +41,20 @@ class ListOfLaws(AbstractMine):
 class RaisingLaws(AbstractMine):
     def laws(self, weights):
         raise KeyError("mine")
+
+class QuittingRule(AbstractMine):
+    def __init__(self):
+        sys.exit(0)
+
+    def laws(self, weights):
+        return {}
+
+class QuittingField(AbstractMine):
+    def deltas(self, weights, feedback, trace, error):
+        sys.exit(0)
+
+    def laws(self, weights):
+        return {}
 
 class RaisingRule(AbstractMine):
     def __init__(self):
@@ -165,6 +180,8 @@ def mine(config: Path) -> Path:
         ("rule.kind=mine.py:RaisingLaws", "KeyError"),
         ("rule.kind=mine.py:RaisingRule", "OSError: mine"),
         ("rule.kind=mine.py:Picky", "not today"),
+        ("rule.kind=mine.py:QuittingRule", "SystemExit: 0"),
+        ("rule.kind=mine.py:QuittingField", "SystemExit: 0"),
         ("rule.kind=mine.py:Misspelt", "'layerwise'"),
         ("rule.kind=mine.py:Nan", "finite"),
         ("task.kind=mine.py:raising_task", "RuntimeError: mine"),
@@ -189,6 +206,16 @@ def test_fault_is_named(mine: Path, capsys, override: str, hint: str) -> None:
         sets.append("flow.step=0.05")
     line = complaint(capsys, "run", str(mine), "--set", *sets)
     assert line.startswith(f"faflow: {key}: is '") and hint in line, line
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "laws", "show"])
+def test_a_module_that_ends_the_process(config: Path, capsys, verb: str) -> None:
+    """It is no success."""
+    (config.parent / "quits.py").write_text("import sys\nsys.exit(0)\n")
+    kind = "quits.py:Rule"
+    argv = (kind,) if verb == "check" else (str(config), "--set", f"rule.kind={kind}")
+    line = complaint(capsys, verb, *argv)
+    assert kind in line and "SystemExit: 0" in line
 
 
 def test_innermost_of_several_is_named(mine: Path, capsys) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 
+from ..failure import out_of_memory
 from ..files import replace_text
 from .member import compute_batch, compute_member
 from .plan import Plan
@@ -37,7 +38,9 @@ def fastest(seconds: Callable[[int], float], most: int) -> int:
     for size in (size for size in SIZES if size <= most):
         try:
             each = seconds(size) / size
-        except jax.errors.JaxRuntimeError:  # the device's memory is full
+        except jax.errors.JaxRuntimeError as error:
+            if not out_of_memory(error):
+                raise
             break
         if each > GAIN * least:
             break

@@ -4,17 +4,19 @@ Workers need the sweep's folder on a disk that they share with the driver, and t
 write the chunks themselves; the driver only hears what is done. So it may die and be started again.
 """
 
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, nearest, shown
 from .drive import Start
-from .engines import Here, cores, process
+from .engines import Here, cores, deaf_to_interruption, process
 
 JOBS = "jobs"  # where submitit keeps scripts and logs, in the sweep's folder
 EVERY = 0.5  # seconds between looks at Slurm's jobs
@@ -66,11 +68,14 @@ def _dask(name: str, workers: int) -> Start:
     def start() -> Executor:
         try:
             if address is None:
-                cluster = distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=":0"
-                )
-                return _Dask(distributed.Client(cluster), cluster)
-            return _Dask(distributed.Client(address, timeout="10s"), None)
+                before = multiprocessing.active_children()
+                with deaf_to_interruption():
+                    cluster = distributed.LocalCluster(
+                        n_workers=workers, threads_per_worker=1, dashboard_address=":0"
+                    )
+                own = [child for child in multiprocessing.active_children() if child not in before]
+                return _Dask(distributed.Client(cluster), cluster, own)
+            return _Dask(distributed.Client(address, timeout="10s"), None, [])
         except OSError as error:
             what = f"is {name}, where no scheduler answers ({error}); start one"
             raise ConfigError("--on", what) from error
@@ -82,8 +87,8 @@ class _Dask(Executor):
     """A dask client as an executor. A task whose worker dies is tried again by dask (three times,
     `distributed.scheduler.allowed-failures`) before it counts as broken."""
 
-    def __init__(self, client: Any, cluster: Any):
-        self._client, self._cluster = client, cluster
+    def __init__(self, client: Any, cluster: Any, workers: list[BaseProcess]):
+        self._client, self._cluster, self._workers = client, cluster, workers
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         found: Future[Any] = Future()
@@ -91,6 +96,11 @@ class _Dask(Executor):
         asked.add_done_callback(lambda done: _settle(found, done.result))
         found.asked = asked  # type: ignore[attr-defined]  # dask forgets what nobody holds
         return found
+
+    def stop(self) -> None:
+        """The workers at once; the rest goes with the process, or by `shutdown`."""
+        for worker in self._workers:
+            worker.kill()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         del wait, cancel_futures

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 
+from ...leftovers import undone_at_the_end
 from .queue import Queue
 from .work import Report, Task, run_task
 
@@ -40,6 +41,10 @@ class _Place:
     def close(self) -> None:
         self.engine.shutdown(wait=False, cancel_futures=True)
 
+    def stop(self) -> None:
+        """At once: what is under way there comes to nothing."""
+        getattr(self.engine, "stop", self.close)()
+
 
 class Driver:
     """Runs a queue's tasks on engines that `starts` make, `ahead` at a time on each.
@@ -58,18 +63,22 @@ class Driver:
     def run(self, queue: Queue) -> Iterator[Report]:
         """Reports as they come; their members are durable. What a task raises is raised."""
         places: list[_Place] = []
-        try:
-            places += map(_Place, self._starts)
-            while True:
-                self._launch(places, queue)
-                ready, _ = wait(_flying(places), return_when=FIRST_COMPLETED)
-                if not ready:
-                    return
+        with undone_at_the_end(lambda: _stop(places)):
+            try:
+                places += map(_Place, self._starts)
+                while True:
+                    self._launch(places, queue)
+                    ready, _ = wait(_flying(places), return_when=FIRST_COMPLETED)
+                    if not ready:
+                        break
+                    for place in places:
+                        yield from self._land(place, ready, queue)
+            except KeyboardInterrupt:
+                _stop(places)
+                raise
+            finally:
                 for place in places:
-                    yield from self._land(place, ready, queue)
-        finally:
-            for place in places:
-                place.close()
+                    place.close()
 
     def _land(self, place: _Place, ready: set[Future[Report]], queue: Queue) -> Iterator[Report]:
         broken = []
@@ -111,6 +120,11 @@ class Driver:
                     self.lost.append(member)
                 else:
                     self._suspects.append(task._replace(members=(member,)))
+
+
+def _stop(places: Sequence[_Place]) -> None:
+    for place in places:
+        place.stop()
 
 
 def _flying(places: Sequence[_Place]) -> list[Future[Report]]:

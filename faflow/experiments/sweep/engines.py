@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import jax
@@ -24,6 +25,9 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }
+
+
+STOPPED = 0.5  # seconds until a process that was killed has ended
 
 
 class Here(Executor):
@@ -49,9 +53,34 @@ class Worker(ProcessPoolExecutor):
         script = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            return super().submit(fn, *args, **kwargs)  # starts the process
+            with deaf_to_interruption():
+                return super().submit(fn, *args, **kwargs)  # starts the process
         finally:
             sys.modules["__main__"] = script
+
+    def stop(self) -> None:
+        """End the process at once, whatever it does."""
+        processes = list((self._processes or {}).values())
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(STOPPED)
+
+
+@contextmanager
+def deaf_to_interruption() -> Iterator[None]:
+    """Processes that are started inside, by this thread or by threads started inside, don't hear of
+    Ctrl-C, from their first moment: it is the driver's."""
+    # Python's helper comes first: starting it, multiprocessing would unblock the signal again. It
+    # removes the semaphores of a driver that has been killed, and would say so.
+    with _environment({"PYTHONWARNINGS": "ignore"}):
+        resource_tracker.ensure_running()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def process(number: int) -> Executor:
@@ -63,9 +92,15 @@ def process(number: int) -> Executor:
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """The environment that workers started inside inherit."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    flags = f"{before['XLA_FLAGS'] or ''} {ONE_THREAD['XLA_FLAGS']}".strip()
-    os.environ.update({**ONE_THREAD, "XLA_FLAGS": flags})
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD['XLA_FLAGS']}".strip()
+    with _environment({**ONE_THREAD, "XLA_FLAGS": flags}):
+        yield
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
@@ -89,8 +124,7 @@ def _begin(number: int) -> None:
         os.sched_setaffinity(0, {mine[number % len(mine)]})
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     gc.set_threshold(50_000, 10, 10)  # traced programs are many objects, and looked through often
-    # Ctrl-C is the driver's; and a driver that was killed can't tell its workers to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A driver that was killed can't tell its workers to stop.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

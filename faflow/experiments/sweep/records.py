@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..files import replace_text, sync
+from ..files import beside, remove_temporaries, replace_bytes, replace_text, sync, temporary_folder
 from ..lazily import xr
-from ..store import RECORDS
+from ..store import READING, RECORDS, as_netcdf
 
 ZARR = "result.zarr"
 _DIGEST = f"{ZARR}.sha256"  # of all pieces: a lost one would be read as nan
@@ -30,29 +30,26 @@ def are_there(folder: Path) -> bool:
 
 def write_records(tree: xr.DataTree, folder: Path, zarr: bool) -> None:
     """The data set, whole or absent, on the disk when this returns. OSError if it is full."""
-    name = ZARR if zarr else RECORDS
-    temporary = folder / f".{name}.tmp"
-    if zarr:
-        shutil.rmtree(temporary, ignore_errors=True)
+    if not zarr:
+        replace_bytes(folder / RECORDS, as_netcdf(tree))
+        return
+    remove_temporaries(folder, ZARR)
+    with temporary_folder(beside(folder / ZARR)) as temporary:
         # Format 3 has no settled type for words yet.
         tree.to_zarr(temporary, zarr_format=2, consolidated=False)
         replace_text(folder / _DIGEST, _digest(temporary))
         for path in temporary.rglob("*"):
             sync(path)
-        shutil.rmtree(folder / name, ignore_errors=True)  # of a run that was killed just then
-    else:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-    sync(temporary)
-    temporary.replace(folder / name)
+        shutil.rmtree(folder / ZARR, ignore_errors=True)  # of a run that was killed just then
+        sync(temporary)
+        temporary.replace(folder / ZARR)
 
 
 def read_records(folder: Path) -> xr.DataTree:
     """The stored data set, in memory. ConfigError if it is damaged."""
     netcdf = (folder / RECORDS).is_file()
     path = folder / (RECORDS if netcdf else ZARR)
-    how: dict[str, Any] = (
-        {"engine": "h5netcdf"} if netcdf else {"engine": "zarr", "consolidated": False}
-    )
+    how: dict[str, Any] = READING if netcdf else {"engine": "zarr", "consolidated": False}
     check_zarr(not netcdf)
     try:
         if not netcdf and (folder / _DIGEST).read_text() != _digest(path):

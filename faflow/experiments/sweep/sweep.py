@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..._results import Outcome
+from ...leftovers import undone_at_the_end
 from ..errors import ConfigError
 from ..exchange import remove
 from ..expect import parse_bounds
-from ..files import alone, replace_text, sync
+from ..files import alone, remove_temporaries, replace_text, sync
 from ..lazily import xr
 from ..run import Result, open_result
 from ..store import ROOT, SUMMARY, complete, read_summary, summary_text
@@ -31,6 +33,7 @@ from .plan import ASK, Plan
 from .queue import Queue
 from .records import check_zarr, read_records, write_records
 
+_UNLOCKED = "use another --out, or --no-lock if nobody else is at work there"
 _EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 
 
@@ -72,6 +75,7 @@ def run_sweep(
     confirmed: bool = False,
     on: str = "local",
     options: Mapping[str, Any] | None = None,
+    lock: bool = True,
     tell: Tell = lambda progress: None,
 ) -> Sweep:
     """Run what has not run yet of a sweep, and gather it.
@@ -79,7 +83,8 @@ def run_sweep(
     `on`: where (`clusters.engine`, with its `options`); `workers`: how many at a time (as many as
     there are cores, unless given; 1: this process and no other). Interrupted at any moment, the
     same call goes on with the members that are not durable yet. `repair`: members of damaged chunks
-    run again. ConfigError for bad input, a changed config, or a folder where another process is at
+    run again. `lock`: False where the file system has none; then nobody else may be at work in the
+    folder. ConfigError for bad input, a changed config, or a folder where another process is at
     work.
     """
     if plan.grid.size > ASK and not confirmed:
@@ -90,7 +95,8 @@ def run_sweep(
     folder = ROOT / plan.name if out is None else Path(out).expanduser()
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
-    with alone(folder):
+    tidy = partial(remove_temporaries, folder / CHUNKS, "*.npz")  # of workers that were killed
+    with alone(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
         if is_done(folder):
             return open_sweep(folder)
         plan = stored_plan(folder)  # the workers' own: what numbers members also labels them
@@ -99,6 +105,9 @@ def run_sweep(
             return _finish(plan, folder, lost)
         except OSError as error:
             raise full(folder, error) from error
+        except KeyboardInterrupt:
+            tidy()
+            raise
 
 
 def open_sweep(folder: str | Path) -> Sweep:
@@ -176,7 +185,7 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
         write_records(tree, folder, plan.section.zarr)
         replace_text(folder / SUMMARY, summary_text(summary))
         sync(folder)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             remove(folder, CHUNKS)
         forget_batches(folder)
     return Sweep(summary, tree, folder, fresh=True)

@@ -1,0 +1,277 @@
+"""Interrupted at any moment: one line, 128 + the signal's number, nothing half-made and no process
+left. Signals go to processes of the command's own; no test waits for a compiler."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import faflow
+from faflow import leftovers
+from faflow.experiments.exchange import put_in_place, temporary_for
+from faflow.experiments.files import replace_text
+from faflow.experiments.sweep.chunks import chunk_paths
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 300.0  # seconds that nothing of this takes, on however busy a machine
+WORD = "faflow: interrupted\n"
+
+CONFIG = """
+name = "small"
+[network]
+widths = [3, 2, 1]
+[task]
+kind = "gaussian"
+samples = 2
+features = 3
+[rule]
+kind = "feedback-alignment"
+[flow]
+t1 = 0.5
+saves = 3
+"""
+SWEEP = '[sweep.product]\nseed = { count = 5000 }\n"network.activation" = ["linear", "tanh"]\n'
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+
+# What a rule's constructor does here stands for what is not Python: a compiler, a library that
+# catches everything.
+RULE = """
+from hashlib import pbkdf2_hmac
+from pathlib import Path
+from time import sleep
+from faflow.rules import RULES
+
+class Busy(RULES["gradient"]):
+    def __post_init__(self):
+        Path("begun").touch()
+        pbkdf2_hmac("sha256", b"", b"", 2 * 10**9)
+
+class Deaf(RULES["gradient"]):
+    def __post_init__(self):
+        Path("begun").touch()
+        for _ in range(600):
+            try:
+                sleep(0.1)
+            except BaseException:
+                pass
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "small.toml").write_text(CONFIG)
+    (tmp_path / "grid.toml").write_text(CONFIG + SWEEP)
+    (tmp_path / "mine.py").write_text(RULE)
+    return tmp_path
+
+
+def start(place: Path, *argv: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "faflow", *argv], cwd=place, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    last = time.monotonic() + PATIENCE
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < last
+        time.sleep(0.01)
+
+
+def is_listening(process: subprocess.Popen[str]) -> bool:
+    """Whether SIGTERM has a handler in a process, which it has from the command's first moment."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(status.split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def alive(session: int) -> list[str]:
+    """The processes of a session that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, own = stat.read_text().rsplit(")", 1)[1].split()[:4]
+        except OSError:  # gone meanwhile
+            continue
+        if int(own) == session and state != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
+def ended(process: subprocess.Popen[str], number: int) -> str:
+    """What stdout got of a process that ended as it should; nothing of it is left."""
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (128 + number, WORD)
+    last = time.monotonic() + PATIENCE  # Python's own helper ends a moment later
+    while alive(process.pid):
+        assert time.monotonic() < last, alive(process.pid)
+        time.sleep(0.01)
+    return out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("run", "small.toml"),
+        ("sweep", "grid.toml"),
+        ("laws", "small.toml"),
+        ("check", "gradient"),
+        ("report", "nothing"),
+        ("reproduce", "garg-vempala-2022"),
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_while_it_imports(place: Path, argv: tuple[str, ...]) -> None:
+    process = start(place, *argv)
+    until(lambda: is_listening(process), process)
+    process.send_signal(signal.SIGINT)
+    assert ended(process, signal.SIGINT) == ""
+    assert not (place / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "rule", "number"),
+    [
+        (("run", "small.toml", "--set", "rule.kind=RULE"), "Busy", signal.SIGINT),
+        (("run", "small.toml", "--set", "rule.kind=RULE"), "Deaf", signal.SIGINT),
+        (("check", "RULE"), "Busy", signal.SIGTERM),
+        (("laws", "small.toml", "--set", "rule.kind=RULE"), "Busy", signal.SIGHUP),
+    ],
+)
+def test_while_python_is_not_asked(place: Path, argv, rule: str, number: int) -> None:
+    """In the midst of compiled code, and of code that catches everything."""
+    process = start(place, *(word.replace("RULE", f"mine.py:{rule}") for word in argv))
+    until((place / "begun").exists, process)
+    process.send_signal(number)
+    assert ended(process, number) == ""
+    assert not (place / "results").exists()
+
+
+def test_twice_is_at_once(place: Path) -> None:
+    process = start(place, "run", "small.toml", "--set", "rule.kind=mine.py:Deaf")
+    until((place / "begun").exists, process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (130, 143) and (out, err) == ("", WORD)
+
+
+@pytest.mark.parametrize(
+    ("step", "argv"),
+    [
+        ("compiling ...", ("theorem1-relu",)),
+        ("running ...", ("small.toml", "--set", "flow.solver=heun", "flow.step=1e-9",
+                         "flow.max_steps=1000000000")),
+    ],
+)  # fmt: skip
+def test_while_it_compiles_and_runs(place: Path, step: str, argv: tuple[str, ...]) -> None:
+    """On a terminal, which is where the steps are told."""
+    ours, theirs = pty.openpty()
+    arguments = ("run", *argv, "--out", "out")
+    process = start(place, *arguments, stderr=theirs)
+    os.close(theirs)
+    told = ""
+    while step not in told:
+        assert process.poll() is None
+        told += os.read(ours, 1024).decode()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=PATIENCE)
+    while WORD.strip() not in told:
+        told += os.read(ours, 1024).decode()
+    os.close(ours)
+    assert process.returncode == 130 and out == "" and "Traceback" not in told
+    assert told.replace("\r", "").endswith("\n" + WORD)
+    assert {path.name for path in place.iterdir()} == {"small.toml", "grid.toml", "mine.py"}
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("--workers", "1"),
+        ("--workers", "2"),
+        pytest.param(("--on", "dask", "--workers", "2"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_a_sweep_keeps_what_is_done(place: Path, where: tuple[str, ...]) -> None:
+    """Ctrl-C goes to all processes of a terminal."""
+    if "dask" in where:
+        pytest.importorskip("distributed")
+    folder = place / "grid"
+    process = start(place, "sweep", "grid.toml", "--out", "grid", *where)
+    until(lambda: bool(chunk_paths(folder)), process)
+    os.killpg(process.pid, signal.SIGINT)
+    ended(process, signal.SIGINT)
+    assert list(folder.rglob("*.tmp")) == []
+    statuses = faflow.open(folder).summary["statuses"]
+    assert 0 < statuses["pending"] < 10_000
+
+
+def test_nohup_is_respected(place: Path) -> None:
+    """A signal that the process was started to ignore."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start(place, "run", "small.toml", "--set", "rule.kind=mine.py:Deaf")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    until((place / "begun").exists, process)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    ended(process, signal.SIGINT)
+
+
+# ---- what is left -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the process, which these tests survive."""
+    monkeypatch.setattr(leftovers, "_held", threading.RLock())
+    monkeypatch.setattr(leftovers, "_undo", {})
+
+
+def test_half_written_things_are_undone(fresh, tmp_path: Path, monkeypatch) -> None:
+    seen: list[list[str]] = []
+
+    def end(*_: object) -> None:
+        seen.append([path.name for path in tmp_path.iterdir()])
+        leftovers.leave_nothing(1.0)
+        seen.append([path.name for path in tmp_path.iterdir()])
+
+    with temporary_for(tmp_path / "result") as temporary:
+        (temporary / "half").write_text("x")
+        end()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", end)
+        with pytest.raises(FileNotFoundError):
+            replace_text(tmp_path / "text", "x")
+    assert [len(names) for names in seen] == [1, 0, 1, 0]
+
+
+def test_the_end_waits_for_what_is_put_in_place(fresh, tmp_path: Path, monkeypatch) -> None:
+    """And then it stays."""
+    rename, threads = os.rename, []
+
+    def slowly(*paths: Path) -> None:
+        threads.append(threading.Thread(target=leftovers.leave_nothing, args=(PATIENCE,)))
+        threads[0].start()
+        time.sleep(0.05)
+        rename(*paths)
+
+    monkeypatch.setattr(os, "rename", slowly)
+    with temporary_for(tmp_path / "result") as temporary:
+        (temporary / "file").write_text("x")
+        put_in_place(temporary, tmp_path / "result", replace=False)
+        threads[0].join()
+    assert [path.name for path in tmp_path.rglob("*")] == ["result", "file"]
