@@ -14,30 +14,25 @@ import numpy as np
 
 from .._results import Outcome
 from ..analysis import (
-    ExponentFit,
-    ExponentPrediction,
-    alignment_certificate,
-    certificate_law,
     factorisation_report,
-    fit_exponent,
     forecast_error,
     law_drift,
     law_rates,
     minimum_norm_report,
-    predict_exponent,
 )
-from ..flow import FlowProblem, FlowSolution, ImplicitCounts, KinkError, Leg, Polished
+from ..flow import FlowSolution, ImplicitCounts, KinkError, Leg, Polished
 from ..networks import AbstractNetwork
 from ..population import AbstractPopulationRule
-from ..rules import Momentum, bare
 from ..rules.forecast import SUFFIX
 from ..solvers import counts_evaluations
 from ..tasks import Data
+from .alignments import alignment_section
 from .build import Experiment
 from .discrete import Twin, discrete_section
 from .exact import exact_section
 from .expect import judge
-from .kept import KEPT, are_kept, knows_velocity, rates_near
+from .exponents import exponent_section, exponent_warnings
+from .kept import KEPT, are_kept, rates_near
 from .kink_report import about_end, kink_section, kink_warnings
 from .loose import follows, loose_warnings, size_at_start
 from .not_finite import about_not_finite
@@ -47,8 +42,6 @@ from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
 
 SCHEMA = 1
-PLATEAU = 1e-13  # of the largest residual: a floor above this was found, not assumed
-MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
 
 
 class Seconds(NamedTuple):
@@ -87,8 +80,8 @@ def summarise(
     laws = _laws(resolved, experiment, solution)
     sections = {
         "laws": laws,
-        "alignment": _alignment(resolved, experiment, solution, laws),
-        "exponent": _exponent(resolved, experiment, solution),
+        "alignment": alignment_section(resolved, experiment, solution, laws),
+        "exponent": exponent_section(resolved, experiment, solution),
         "minimum_norm": _report(_minimum_norm(experiment, solution)),
         "factorisation": _report(_factorisation(experiment, solution)),
         "exact_solution": exact_section(experiment.observables, solution),
@@ -111,7 +104,7 @@ def summarise(
         *experiment.notes,
         *loose_warnings(resolved, experiment.problem, solution),
         *kink_warnings(resolved, experiment.problem, summary.get("kinks")),
-        *_about_exponent(summary.get("exponent")),
+        *exponent_warnings(summary.get("exponent")),
         *simulation_warnings(summary.get("order_parameters")),
         *polish_warnings(summary.get("polished")),
     ]
@@ -246,100 +239,6 @@ def _laws(resolved: Resolved, experiment: Experiment, solution: FlowSolution) ->
     return found
 
 
-def _alignment(
-    resolved: Resolved, experiment: Experiment, solution: FlowSolution, laws: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    record = solution.records.get("alignment")
-    if record is None:
-        return None
-    problem, reached = experiment.problem, np.asarray(solution.reached)
-    inner = np.asarray(record["inner"])
-    section: dict[str, Any] = {
-        "degrees": np.asarray(record["degrees"])[reached][-1],
-        "inner_minimum": inner[reached].min(axis=0),
-        "certified": False,
-    }
-    law, why = certificate_law(problem.rule, problem.weights, problem.feedback.form)
-    if law is not None and not _is_kept(law, resolved, problem, laws):
-        why = "the rule claims a layer balance that its field breaks"
-    if why:
-        return section | {"no_floor": why}
-    certificate = alignment_certificate(
-        problem.rule, problem.weights, problem.feedback,
-        inner_over_time=inner, reached=reached, data=problem.data,
-    )  # fmt: skip
-    assert certificate is not None  # there is a law
-    return section | {
-        "floor": certificate.floor,
-        "certified": certificate.certified,
-        "held": certificate.held,
-    }
-
-
-def _is_kept(law, resolved: Resolved, problem: FlowProblem, laws: Mapping[str, Any]) -> bool:
-    """Whether the rule's layer balance is kept: as found among the laws recorded, or measured."""
-    told = laws.get("layer-balance", {})
-    if told.get("claimed"):
-        return told["kept"]
-    near = rates_near({"law": law}, problem)
-    return are_kept(near, KEPT[resolved.config.precision])["law"]
-
-
-def _exponent(resolved, experiment: Experiment, solution: FlowSolution) -> dict[str, Any] | None:
-    asked = "exponent" in resolved.names
-    if not asked and FITTED not in resolved.names:
-        return None
-    reached = np.asarray(solution.reached)
-    residual = np.asarray(solution.records["residual"])[reached]
-    instantaneous = solution.records.get("exponent")
-    pull = None if instantaneous is None else np.asarray(instantaneous)[reached]
-    fit = fit_exponent(np.asarray(solution.ts)[reached], residual, pull=pull)
-    predicted = _prediction(experiment, solution) if asked else None
-    stays = predicted is not None and predicted.status == "residual-stays"
-    if stays and fit.floor > PLATEAU * np.max(residual):
-        # The pull may not have been recorded (momentum); the field says that it is no noise.
-        fit = fit._replace(status="residual-stays")
-    section = {
-        "observable": "residual",
-        "rate": fit.rate,
-        "stderr": fit.stderr,
-        "window": list(fit.window),
-        "points": fit.points,
-        "status": fit.status,
-    }
-    if predicted is None:
-        return section
-    return section | {
-        **_beside(fit, predicted),
-        "instantaneous": None if pull is None else pull[-1],
-    }
-
-
-def _prediction(experiment: Experiment, solution: FlowSolution) -> ExponentPrediction:
-    problem = experiment.problem
-    start = (problem.weights, problem.feedback)
-    end = (solution.weights, solution.feedback)
-    rule = bare(problem.rule)
-    # Momentum ends at rest, so that its state is known again; other memories are not.
-    if knows_velocity(problem) or isinstance(rule, Momentum):
-        return predict_exponent(rule, *end, problem.data, start)
-    what = "the velocity is not known from the weights alone"
-    return ExponentPrediction(math.nan, math.nan, "unavailable", 0, what)
-
-
-def _beside(fit: ExponentFit, predicted: ExponentPrediction) -> dict[str, Any]:
-    """What is predicted, and how far the fit is from it."""
-    rate = float(predicted.rate)
-    both = fit.status == "ok" and predicted.status == "ok"
-    section = {
-        "predicted": rate,
-        "predicted_status": predicted.status,
-        "predicted_by": predicted.method,
-        "relative_error": abs(fit.rate - rate) / rate if both else math.nan,
-    }
-    return section | ({"frequency": predicted.frequency} if predicted.frequency > 0 else {})
-
-
 def _minimum_norm(experiment: Experiment, solution: FlowSolution) -> Any:
     problem = experiment.problem
     if isinstance(problem.rule, AbstractPopulationRule):
@@ -398,19 +297,4 @@ def _warnings(
             found.append(f"{name} is not claimed by the rule, but kept by its field")
     for name in left_out:
         found.append(f"{name} was not recorded: it is not known for this rule or network")
-    return found
-
-
-def _about_exponent(exponent: Mapping[str, Any] | None) -> list[str]:
-    if exponent is None or "predicted" not in exponent:
-        return []  # nobody asked: its status is in the table
-    found = []
-    if exponent["status"] != "ok":
-        found.append(f"no exponent was fitted: {exponent['status']}")
-    if exponent["predicted_status"] != "ok":
-        how = f"{exponent['predicted_status']} ({exponent['predicted_by']})"
-        found.append(f"the predicted exponent is none to compare with: {how}")
-    error = exponent["relative_error"]
-    if error is not None and error > max(3 * exponent["stderr"] / exponent["rate"], MISSED):
-        found.append(f"the fitted exponent is {100 * error:.2g} % away from the predicted one")
     return found

@@ -8,9 +8,9 @@ import pytest
 
 import faflow
 from faflow.experiments.build import build
+from faflow.experiments.exponents import exponent_warnings
 from faflow.experiments.kept import are_kept, perturbed, rates_near
 from faflow.experiments.run import resolve_path
-from faflow.experiments.summary import _about_exponent
 from faflow.flow import FlowProblem
 from faflow.observables import FeedbackPotential, balance_laws
 from faflow.rules import AbstractLayerwiseRule, FeedbackAlignment, backward_sweep
@@ -91,11 +91,11 @@ def test_zero_weights_prove_nothing() -> None:
 def test_exponents_are_compared_only_where_both_are() -> None:
     fine = {"status": "ok", "predicted_status": "ok", "predicted_by": "x", "rate": 1.0,
             "stderr": 1e-3, "relative_error": 0.01}  # fmt: skip
-    assert _about_exponent(None) == _about_exponent(fine) == []
-    (off,) = _about_exponent(fine | {"relative_error": 0.05})
+    assert exponent_warnings(None) == exponent_warnings(fine) == []
+    (off,) = exponent_warnings(fine | {"relative_error": 0.05})
     assert "5 % away" in off
-    assert _about_exponent(fine | {"relative_error": 0.05, "stderr": 0.1}) == []
-    (none,) = _about_exponent(fine | {"predicted_status": "partial", "relative_error": None})
+    assert exponent_warnings(fine | {"relative_error": 0.05, "stderr": 0.1}) == []
+    (none,) = exponent_warnings(fine | {"predicted_status": "partial", "relative_error": None})
     assert "partial" in none
 
 
