@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ import pydantic
 from ..shipped import is_name, name_of, shipped_configs
 from .errors import ConfigError, nearest, shown
 from .options import describe
+from .places import moved
 from .schema import NAME, AbstractSection, Config, SweepSection
 
 Table = dict[str, Any]
@@ -40,6 +41,25 @@ def locate(given: str | os.PathLike[str]) -> Path:
         raise ConfigError(shown(name), "is a folder; give a TOML file, or a shipped config's name")
     guess = nearest(name, shipped).replace("remove it", "see `faflow list configs`")
     raise ConfigError(shown(name), f"is neither a file nor a shipped config; {guess}")
+
+
+class Given(NamedTuple):
+    """A config as its author gives it: its tables, the folder that its files lie relative to, and
+    the name that it has unless it says another."""
+
+    table: Table
+    base: Path
+    name: str
+
+
+def read(given: str | os.PathLike[str]) -> Given:
+    """The config that is meant. Of one that comes with faflow nobody has files beside it: asked for
+    by name, it stands as if it lay in the shell's folder. ConfigError if it can't be read."""
+    path = locate(given)
+    table = read_table(path)
+    if path not in shipped_configs().values():
+        return Given(table, path.parent, path.stem)
+    return Given(moved(table, path.parent, Path()), Path(), path.stem)
 
 
 def read_table(path: Path) -> Table:

@@ -90,8 +90,7 @@ def resolve_path(
     if isinstance(config, Mapping):
         table, base, name = dict(config), Path(), "run"
     else:
-        path = load.locate(config)
-        table, base, name = load.read_table(path), path.parent, path.stem
+        table, base, name = load.read(config)
     read_anew()
     if "sweep" in table:
         raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")

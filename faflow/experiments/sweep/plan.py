@@ -85,11 +85,11 @@ class Plan:
 
 def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
     """The plan of a config with a [sweep], a file or a shipped one. ConfigError if it is bad."""
-    path = load.locate(path)
-    table = load.apply_overrides(load.read_table(path), overrides)
+    given = load.read(path)
+    table = load.apply_overrides(given.table, overrides)
     table.pop("provenance", None)
     read_anew()
-    plan = Plan(table, path.parent, path.stem)
+    plan = Plan(table, given.base, given.name)
     plan.resolve(0)
     return plan
 
