@@ -79,7 +79,7 @@ def _beside(fit: ExponentFit, predicted: ExponentPrediction) -> dict[str, Any]:
 
 def exponent_warnings(exponent: Mapping[str, Any] | None) -> list[str]:
     """Where the fit and the prediction are none, or disagree."""
-    if exponent is None or "predicted" not in exponent:
+    if exponent is None or "predicted_status" not in exponent:
         return []  # nobody asked: its status is in the table
     found = []
     if exponent["status"] != "ok":
