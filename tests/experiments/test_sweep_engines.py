@@ -13,7 +13,8 @@ from faflow.experiments import plan_of, run_sweep
 from faflow.experiments.sweep.drive import TRIES
 from faflow.experiments.sweep.engines import process
 
-# A task that kills the process that draws it: `once` kills the first, `always` every one.
+# A task that kills the worker that draws it: 1 the first, 2 every one. (The driver
+# draws it too, to know what a user's code computes.)
 DEADLY = """
 import os
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 
 def draw(*, key, dies: float = 0.0):
     mark = Path({folder!r}) / "died"
-    if dies == 2.0 or (dies == 1.0 and not mark.exists()):
+    if os.getpid() != {driver} and (dies == 2.0 or (dies == 1.0 and not mark.exists())):
         mark.write_text("")
         os.kill(os.getpid(), 9)
     one, two = (np.asarray(jax.random.normal(k, s)) for k, s in zip(jax.random.split(key), ((2, 3), (2, 1))))
@@ -35,7 +36,7 @@ GRID = '\n[sweep.product]\n"task.dies" = [{dies}]\nseed = {{ count = 2 }}\n'
 @pytest.fixture
 def deadly(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A sweep of 2 seeds for every value of `dies`."""
-    (tmp_path / "deadly.py").write_text(DEADLY.format(folder=str(tmp_path)))
+    (tmp_path / "deadly.py").write_text(DEADLY.format(folder=str(tmp_path), driver=os.getpid()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     text = config.read_text().split("[expect]")[0]
     text = text.replace('kind = "gaussian"\nsamples = 2\nfeatures = 3', 'kind = "deadly.py:draw"')
