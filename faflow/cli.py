@@ -25,7 +25,7 @@ from .printing import (
     tell,
 )
 from .surroundings import join_others, settle
-from .verdict import BROKEN, DONE, INTERRUPTED, PRIORITY, complain, reporting_errors
+from .verdict import BAD_INPUT, BROKEN, DONE, INTERRUPTED, PRIORITY, complain, reporting_errors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,11 +79,13 @@ def _run(arguments: Any) -> int:
     if arguments.distributed and (code := reporting_errors(lambda: _join(arguments))[0]) != DONE:
         return code
     several = len(arguments.configs) > 1
-    ready = []  # all of them are looked at before the first one runs, which may take hours
+    ready = []  # none is run, which may take hours, if one of them can't be
     for config in arguments.configs:
         code, resolved = reporting_errors(lambda c=config: (DONE, _resolved(c, arguments)))
         codes.append(code)
-        ready += [] if resolved is None else [resolved]
+        ready.append(resolved)
+    if BAD_INPUT in codes:
+        return BAD_INPUT
     for resolved in ready:
         code, summary = reporting_errors(lambda r=resolved: _run_one(r, arguments, several))
         codes.append(code)
@@ -263,25 +265,26 @@ def _laws(arguments: Any) -> int:
 
 
 def _drift(arguments: Any) -> int:
-    def act(experiments: Any, result: Any) -> None:
+    def act(experiments: Any, result: Any, of: str) -> None:
         swept = isinstance(result, experiments.Sweep)
         rows = experiments.drift_distribution if swept else experiments.drift_rows
-        print_rows("drift", rows(result))
+        print_rows(f"{of}drift", rows(result))
 
     return _on_result(arguments, act)
 
 
 def _fit(arguments: Any) -> int:
-    def act(experiments: Any, result: Any) -> None:
+    def act(experiments: Any, result: Any, of: str) -> None:
         swept = isinstance(result, experiments.Sweep)
         rows = experiments.fit_distribution if swept else experiments.fit_rows
-        print_rows("exponent", rows(result, arguments.window))
+        print_rows(f"{of}exponent", rows(result, arguments.window))
 
     return _on_result(arguments, act)
 
 
 def _plot(arguments: Any) -> int:
-    def act(experiments: Any, result: Any) -> None:
+    def act(experiments: Any, result: Any, of: str) -> None:
+        del of
         for path in _draw(result.folder, result if isinstance(result, experiments.Sweep) else None):
             say(str(path))
 
@@ -307,13 +310,17 @@ def _report(arguments: Any) -> int:
     return reporting_errors(act)[0]
 
 
-def _on_result(arguments: Any, show: Callable[[Any, Any], None]) -> int:
+def _on_result(arguments: Any, show: Callable[[Any, Any, str], None]) -> int:
+    """`show` each of the results in a folder; of several it is told which one it is."""
+
     def act() -> tuple[int, None]:
         from . import experiments
 
-        for result in _opened(experiments, arguments.result):
+        results = _opened(experiments, arguments.result)
+        for result in results:
+            of = f"{result.folder.name}: " if len(results) > 1 else ""
             try:
-                show(experiments, result)
+                show(experiments, result, of)
             except (KeyError, TypeError, IndexError, AttributeError) as error:
                 what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
                 raise experiments.ConfigError(str(result.folder), what) from error

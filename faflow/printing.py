@@ -133,7 +133,9 @@ class Bar:
         if self._bar is None:
             form = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go"
             # A terminal that doesn't know its size shows it all the same.
-            self._bar = tqdm(total=1.0, initial=share, bar_format=form, ncols=60, nrows=20)
+            # What ran before says nothing of the pace; a flow that is over has nothing to go.
+            begun = share if share < 1 else 0.0
+            self._bar = tqdm(total=1.0, initial=begun, bar_format=form, ncols=60, nrows=20)
         self._bar.n = share
         self._bar.refresh()
         if share >= 1:

@@ -1,5 +1,6 @@
 """The command line beyond `run`: what it prints, its exit codes, its lightness."""
 
+import io
 import os
 import pwd
 import subprocess
@@ -14,6 +15,7 @@ import faflow
 from faflow.cli import main
 from faflow.experiments.check import NETS
 from faflow.flow import kept_programs, program_folder
+from faflow.printing import Bar
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -99,6 +101,19 @@ def test_reader_that_leaves_is_no_error() -> None:
     assert (done.stdout, done.stderr) == ("rules\n", "")
     full = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert "Traceback" not in full.stdout and "code 2" in full.stdout
+
+
+def test_the_bar_of_a_flow(monkeypatch) -> None:
+    """Of a short flow that is over at once, and of one that goes on from a checkpoint."""
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    bar = Bar()
+    bar(1.0)
+    last = said.getvalue().rsplit("\r", 1)[1]
+    assert last.startswith("100%") and "?" not in last
+    bar(0.5)
+    assert " 50%" in said.getvalue() and "? to go" in said.getvalue()
+    bar(1.0)
 
 
 def test_version_is_that_of_the_package(capsys) -> None:

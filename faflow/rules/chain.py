@@ -13,7 +13,7 @@ import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback
-from ..networks import MLP, AbstractNetwork, GatedMLP
+from ..networks import MLP, AbstractNetwork, GatedMLP, Trace
 from ..tasks import Data
 from .abstract import AbstractLayerwiseRule, AbstractLearningRule, outer_products
 from .kernel import GivenError
@@ -29,9 +29,10 @@ def check_chain(rule: AbstractLearningRule, network: AbstractNetwork, data: Data
     """Raise ValueError unless the rule can go back through this network.
 
     Nothing is done for faflow's own networks, nor for a rule of the user's that has a field of its
-    own. Of others: weights are matrices that fit, `trace` ends in what a call returns, and the
-    backward sweep with M = W is minus `jax.grad` (with a surrogate derivative, which has no
-    gradient: every h_l is W_l a_{l-1} + beta_l, every a_l phi(h_l)).
+    own. Of others: weights are matrices that fit, `trace` ends in what a call returns, the backward
+    sweep with M = W is minus `jax.grad` (but of surrogate derivatives, which have none), and every
+    h_l is W_l a_{l-1} + beta_l, every a_l phi(h_l): linear nets are multiplied out, and laws and
+    limits rely on it, also where an offset leaves the gradient right.
     """
     if type(network) in KNOWN or not _sweeps(unmodified(rule)):
         return
@@ -65,16 +66,23 @@ def _fault(network: AbstractNetwork, features: int) -> str:
     trace = drawn.trace(inputs)
     if np.shape(trace.outputs) != error.shape or _apart([trace.outputs], [drawn(inputs)]):
         return "its trace does not end in what a call returns"
-    if not network.activation.exact:
-        return _misfit(drawn, trace)
+    off = _gradient_off(drawn, trace, inputs, error) if network.activation.exact else 0.0
+    if off:
+        return f"the gradient's backward sweep is {100 * off:.0f} % off jax.grad"
+    return _misfit(drawn, trace)
+
+
+def _gradient_off(drawn: AbstractNetwork, trace: Trace, inputs: Array, error: Array) -> float:
+    """The relative distance of the backward sweep with M = W from autodiff."""
     sweep = outer_products(drawn, trace, Gradient().deltas(drawn, Feedback(), trace, error))
     data = Data(inputs, error, GivenError(), jnp.ones((), inputs.dtype))
     gradient = jax.grad(lambda net: data.value(net(inputs)))(drawn)
-    off = _apart(*(jax.tree.leaves(tree) for tree in (sweep, jax.tree.map(jnp.negative, gradient))))
-    return f"the gradient's backward sweep is {100 * off:.0f} % off jax.grad" if off else ""
+    return _apart(
+        *(jax.tree.leaves(tree) for tree in (sweep, jax.tree.map(jnp.negative, gradient)))
+    )
 
 
-def _misfit(network: AbstractNetwork, trace) -> str:
+def _misfit(network: AbstractNetwork, trace: Trace) -> str:
     for layer, weight in enumerate(network.weights, start=1):
         pre = trace.post[layer - 1] @ weight.T
         if network.biases:

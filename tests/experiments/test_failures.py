@@ -226,13 +226,11 @@ def test_sys_exit_is_no_success(config: Path, capsys, monkeypatch) -> None:
     assert "called sys.exit(0)" in line and "test_failures.py" in line
 
 
-def test_all_configs_are_looked_at_before_one_is_run(config: Path, capsys, monkeypatch) -> None:
-    told: list[str] = []
-
-    def run(*_: object, **__: object) -> None:
-        told.append(capsys.readouterr().err)
-        raise ConfigError("flow", "is not run here")
-
-    monkeypatch.setattr(experiments, "run", run)
-    assert main(["run", str(config), "nothing.toml", str(config)]) == 2
-    assert len(told) == 2 and told[0].startswith("faflow: nothing.toml: does not exist")
+def test_none_is_run_if_one_config_is_bad(config: Path, capsys, monkeypatch) -> None:
+    """And all that are bad are named."""
+    monkeypatch.setattr(experiments, "run", lambda *_, **__: pytest.fail("run"))
+    assert main(["run", str(config), "nothing.toml", str(config), "none.toml", "--json"]) == 2
+    out, err = capsys.readouterr()
+    first, second = err.splitlines()
+    assert out == "" and first.startswith("faflow: nothing.toml: does not exist")
+    assert second.startswith("faflow: none.toml: does not exist")

@@ -203,6 +203,9 @@ def test_a_reproduction_is_reported_with_its_claims(
     assert main(["plot", str(folder)]) == 0
     drawn = capsys.readouterr().out
     assert str(folder / "runs" / "one") in drawn and str(folder / "runs" / "two") in drawn
+    assert main(["drift", str(folder)]) == 0
+    drifts = capsys.readouterr().out
+    assert "one: drift\n" in drifts and "two: drift\n" in drifts
     (folder / "checks.json").write_text("{}")
     assert "checks.json" in complaint(capsys, str(folder))
     shutil.rmtree(folder / "runs" / "one")

@@ -60,6 +60,14 @@ class Skip(Layered):
         return Trace((h1, h2, h3), (inputs, a1, a2, h3))
 
 
+class Offset(Layered):
+    """A linear net and a fixed skip: the gradient is right, W_2 W_1 X is not the output."""
+
+    def trace(self, inputs):
+        h1 = inputs @ self.weights[0].T
+        return Trace((h1, h2 := h1 @ self.weights[1].T + inputs[:, :2]), (inputs, h1, h2))
+
+
 class Scaled(MLP):
     """An MLP whose call is not its trace."""
 
@@ -112,6 +120,16 @@ def test_a_chain_in_disguise_passes() -> None:
     skip = drawn(Skip, activation=surrogate())
     with pytest.raises(ValueError, match="h_2 or a_2 is another function of a_1"):
         FlowProblem(Gradient(), skip, Feedback(), DATA)
+
+
+def test_an_offset_is_refused() -> None:
+    """Linear nets are multiplied out (`linear_field`), which knows of no offset."""
+    net = drawn(Offset, ((4, 3), (2, 4)), activation=ACTIVATIONS["linear"]())
+    velocity = Gradient().vector_field(net, Feedback(), DATA).weights[0]
+    gradient = jax.grad(lambda n: DATA.value(n(DATA.inputs)))(net).weights[0]
+    assert jnp.linalg.norm(velocity + gradient) > 0.1 * jnp.linalg.norm(gradient)  # the control
+    with pytest.raises(ValueError, match="h_2 or a_2 is another function of a_1"):
+        FlowProblem(Gradient(), net, Feedback(), DATA)
 
 
 def test_a_convolution_is_told_its_shapes() -> None:
