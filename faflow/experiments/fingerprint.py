@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,8 +30,7 @@ def fingerprint(resolved: Resolved) -> bytes:
         problem, observables = experiment.problem, experiment.observables
         texts = [_program(_evaluated, problem, observables)]
         if resolved.suspects["flow.solver"].foreign:
-            meter = diffrax.NoProgressMeter()
-            rest = (experiment.ts, observables, experiment.numerics, meter)
+            rest = (experiment.ts, observables, experiment.numerics)
             texts.append(_program(solve, problem, *rest))
     found = hashlib.sha256()
     laws = sorted((name, claimed) for name, (_, claimed) in experiment.laws.items())
