@@ -145,6 +145,17 @@ def test_shown_as_it_stands(own: Path, capsys) -> None:
     assert "samples" in complaint(capsys, "show", str(own), "--set", "task.sample=3")
 
 
+def test_sizes_of_what_is_shown_are_settled_where_no_code_tells(own: Path, capsys) -> None:
+    own.write_text(own.read_text().replace("features = 3\n", ""))
+    assert main(["show", str(own)]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["task"]["features"] == 3
+    assert "task.features says 4" in complaint(capsys, "show", str(own), "--set", "task.features=4")
+    np.savez(own.parent / "data.npz", X=np.eye(3), y=np.eye(3))
+    sets = ["network.widths=['inputs', 2, 'outputs']", "task={kind = 'arrays', file = 'data.npz'}"]
+    assert main(["show", str(own), "--set", *sets]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["network"]["widths"] == ["inputs", 2, "outputs"]
+
+
 # ---- the config's folder ------------------------------------------------------------------------
 
 
