@@ -118,7 +118,7 @@ def settle(folder: Path) -> None:
 
 
 def _holds_sweep(folder: Path) -> bool:
-    """Whether what is replaced is a sweep. Files by the names of its parts are the user's if not."""
+    """Whether what is replaced is a sweep; if not, files by the names of its parts are theirs."""
     try:
         return "sweep" in tomllib.loads((folder / "config.toml").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -74,6 +74,11 @@ class Resolved:
         return any(choice.foreign for choice in self.suspects.values())
 
     @property
+    def draws_by_own_code(self) -> bool:
+        """Whether data, first weights or feedback come from outside faflow."""
+        return any(choice.foreign for choice in (self.task, self.init, self.feedback))
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """The network's, as whole numbers."""
         return tuple(width for width in self.config.network.widths if isinstance(width, int))
