@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import tomllib
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from .files import replace_text, sync, temporary_folder, write_text
 
 MINE = ".faflow."  # how names begin of what is there only for a moment
 NEW = f"{MINE}new"
-_NAMES = "names"  # in NEW: all that the result consists of
+_NAMES = "names"  # in NEW: what is put in place, and what goes: the old result has more
 # What a result or a sweep may consist of; whatever else lies in a folder is the user's.
 RESULT = ("config.toml", "result.nc", "summary.json")
 SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks")
@@ -84,7 +85,10 @@ def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
     if not replace and any((folder / name).exists() for name in RESULT):
         raise _taken(folder)
     _remove_figures(folder)
-    write_text(temporary / _NAMES, json.dumps(sorted(p.name for p in temporary.iterdir())))
+    put = sorted(path.name for path in temporary.iterdir())
+    old = (*RESULT, *SWEEP) if _holds_sweep(folder) else RESULT
+    gone = [name for name in old if name not in put]
+    write_text(temporary / _NAMES, json.dumps({"put": put, "gone": gone}))
     sync(temporary)
     os.rename(temporary, folder / NEW)
     sync(folder)
@@ -97,20 +101,28 @@ def settle(folder: Path) -> None:
     if not new.is_dir():
         return
     try:
-        names = set(json.loads((new / _NAMES).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        names = None
-    if names is not None:
-        for name in (*RESULT, *SWEEP):
-            if name not in names:
-                remove(folder, name)
-            else:
-                with contextlib.suppress(FileNotFoundError):  # in place already
-                    os.replace(new / name, folder / name)
+        names = json.loads((new / _NAMES).read_text("utf-8"))
+        put, gone = ({*names[key]} & {*RESULT, *SWEEP} for key in ("put", "gone"))
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    else:
+        for name in sorted(put):
+            with contextlib.suppress(FileNotFoundError):  # in place already
+                os.replace(new / name, folder / name)
+        for name in sorted(gone):
+            remove(folder, name)
         sync(folder)
         (new / _NAMES).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         new.rmdir()
+
+
+def _holds_sweep(folder: Path) -> bool:
+    """Whether what is replaced is a sweep; if not, files by the names of its parts are theirs."""
+    try:
+        return "sweep" in tomllib.loads((folder / "config.toml").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def remove(folder: Path, name: str) -> None:

@@ -16,6 +16,7 @@ from ..leftovers import undone_at_the_end
 from .errors import ConfigError
 
 LOCK, TEMPORARY = ".lock", ".tmp"
+MARK = "[0-9a-f]" * 8  # by which names that are there only for a moment differ
 _TAKEN = {errno.EAGAIN, errno.EACCES}  # how a system says that another process has the lock
 
 
@@ -59,8 +60,9 @@ def _temporary_file(path: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path, of: str) -> None:
-    """What processes that were killed had begun to write into a folder, to be files called `of`."""
-    for path in folder.glob(f".{of}.*{TEMPORARY}"):
+    """What processes that were killed had begun to write into a folder, to be files called `of` (a
+    pattern), as `beside` names it; another hidden file there is the user's."""
+    for path in folder.glob(f".{of}.{MARK}{TEMPORARY}"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

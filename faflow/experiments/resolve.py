@@ -17,7 +17,15 @@ from .observe import OBSERVABLES, default_names
 from .options import check_options
 from .places import located
 from .registries import MODIFIERS, resolve
-from .schema import AbstractKindSection, ActivationSection, Config, FlowSection, ModifierSection
+from .schema import (
+    INPUTS,
+    OUTPUTS,
+    AbstractKindSection,
+    ActivationSection,
+    Config,
+    FlowSection,
+    ModifierSection,
+)
 from .sizes import settle
 
 SINGLE = 1e-4  # relative tolerance in float32
@@ -66,6 +74,11 @@ class Resolved:
         return any(choice.foreign for choice in self.suspects.values())
 
     @property
+    def draws_by_own_code(self) -> bool:
+        """Whether data, first weights or feedback come from outside faflow."""
+        return any(choice.foreign for choice in (self.task, self.init, self.feedback))
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """The network's, as whole numbers."""
         return tuple(width for width in self.config.network.widths if isinstance(width, int))
@@ -112,11 +125,14 @@ def resolve_config(config: Config, base: Path) -> Resolved:
 
 def unread_config(config: Config, base: Path) -> Resolved:
     """The same, to be shown, without running code: kinds of the user's own (`unread`) stand as they
-    are, and what depends on them (the solver, its tolerance, what is recorded) as the config gives
-    it. A config without any is resolved."""
+    are, and what depends on them (the solver, its tolerance, what is recorded), and sizes that only
+    data tell, as the config gives it. A config without any is resolved."""
     unread = tuple(kind for kind in _kinds(config) if ":" in kind)
     if not unread:
         return resolve_config(config, base)
+    if ":" not in config.task.kind:
+        entry = resolve("task.kind", "tasks", config.task.kind, base)
+        config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
     read = lambda path, section: (  # noqa: E731
         Choice(section.kind, None, section.options)
         if ":" in section.kind

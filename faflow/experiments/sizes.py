@@ -42,11 +42,12 @@ SIZES: dict[str, Sizes] = {
 }
 
 
-def settle(config: Config, entry: Any, drawn: Callable[[], tuple[int, int]]) -> Config:
+def settle(config: Config, entry: Any, drawn: Callable[[], tuple[int | str, int | str]]) -> Config:
     """The config with whole numbers for widths and with the task's sizes filled in.
 
     `entry`: the task's. `drawn`: inputs and outputs of its data, asked only where nothing else says
-    what the widths leave open. ConfigError where both say a size and disagree, or neither says it.
+    what the widths leave open; 'inputs' and 'outputs' themselves if nobody may look. ConfigError
+    where both say a size and disagree, or neither says it.
     """
     kind, widths = config.task.kind, list(config.network.widths)
     sizes = SIZES.get(kind) or _required(entry)

@@ -24,8 +24,9 @@ from faflow.experiments.blame import blaming
 from faflow.experiments.checkpoint import checkpoints
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.failure import reason_of
-from faflow.experiments.files import alone, remove_temporaries
+from faflow.experiments.files import alone, beside, remove_temporaries
 from faflow.experiments.sweep.batches import fastest
+from faflow.experiments.sweep.chunks import CHUNK
 from faflow.experiments.sweep.records import write_records
 
 from .test_bad_input import complaint
@@ -162,12 +163,18 @@ def test_an_interrupted_flow_that_had_not_begun_leaves_no_folder(config: Path) -
 
 
 def test_what_killed_workers_leave(tmp_path: Path) -> None:
-    (tmp_path / ".00000000-1.npz.ab.tmp").write_text("x")
-    (tmp_path / ".result.zarr.ab.tmp").mkdir()
-    (tmp_path / "00000000-1.npz").write_text("x")
-    remove_temporaries(tmp_path, "*.npz")
+    """What is hidden there and theirs stays."""
+    chunk, theirs = (
+        tmp_path / "00000000-0123abcd.npz",
+        (".x.tmp", ".x.npz.y.tmp", ".x.0123abcd.tmp"),
+    )
+    beside(chunk).write_text("x")
+    beside(tmp_path / "result.zarr").mkdir()
+    for path in (chunk, *(tmp_path / name for name in theirs)):
+        path.write_text("x")
+    remove_temporaries(tmp_path, CHUNK)
     remove_temporaries(tmp_path, "result.zarr")
-    assert [path.name for path in tmp_path.iterdir()] == ["00000000-1.npz"]
+    assert {path.name for path in tmp_path.iterdir()} == {chunk.name, *theirs}
 
 
 # ---- whose fault --------------------------------------------------------------------------------

@@ -148,6 +148,17 @@ def test_replacing_takes_only_what_faflow_wrote(config: Path) -> None:
     assert names(figures) == sorted([*drawn, "mine.png"])
 
 
+def test_a_run_that_replaces_a_run_takes_no_parts_of_a_sweep(stored: Path, config: Path) -> None:
+    """There is none: what has such a name is the user's."""
+    (stored / "batches.json").write_text("mine")
+    for name in ("chunks", "result.zarr"):
+        (stored / name).mkdir()
+        (stored / name / "00000000-0123abcd.npz").write_text("mine")
+    mine = sorted(stored.rglob("*.npz"))
+    assert main(["run", str(config), "--replace", *QUIET, "--set", "seed=1"]) == 0
+    assert (stored / "batches.json").is_file() and sorted(stored.rglob("*.npz")) == mine
+
+
 def test_a_list_of_figures_reaches_no_further_than_their_folder(stored: Path, config: Path) -> None:
     (stored / "figures").mkdir()
     (config.parent / "mine.png").write_bytes(b"mine")

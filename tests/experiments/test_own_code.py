@@ -17,6 +17,7 @@ from faflow.cli import main
 from faflow.experiments import in_precision, plan_of, resolve_path, run_sweep
 from faflow.experiments.digest import digest
 from faflow.experiments.errors import ConfigError
+from faflow.experiments.sweep.folder import sweep_digest
 
 from .test_bad_input import complaint
 
@@ -143,6 +144,17 @@ def test_shown_as_it_stands(own: Path, capsys) -> None:
     assert table["rule"] == {"kind": "nowhere.py:Mine", "power": 3}
     assert table["task"]["noise"] == 0.0 and table["observe"]["names"] == ["loss", "laws"]
     assert "samples" in complaint(capsys, "show", str(own), "--set", "task.sample=3")
+
+
+def test_sizes_of_what_is_shown_are_settled_where_no_code_tells(own: Path, capsys) -> None:
+    own.write_text(own.read_text().replace("features = 3\n", ""))
+    assert main(["show", str(own)]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["task"]["features"] == 3
+    assert "task.features says 4" in complaint(capsys, "show", str(own), "--set", "task.features=4")
+    np.savez(own.parent / "data.npz", X=np.eye(3), y=np.eye(3))
+    sets = ["network.widths=['inputs', 2, 'outputs']", "task={kind = 'arrays', file = 'data.npz'}"]
+    assert main(["show", str(own), "--set", *sets]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["network"]["widths"] == ["inputs", 2, "outputs"]
 
 
 # ---- the config's folder ------------------------------------------------------------------------
@@ -289,6 +301,36 @@ def test_a_sweep_whose_code_has_changed_is_refused(own: Path) -> None:
     (own.parent / "lab" / "helper.py").write_text("GAIN = 5.0\n")
     with pytest.raises(ConfigError, match="another config"):
         run_sweep(plan_of(own), out="swept", workers=1)
+
+
+def with_task(own: Path, task: str) -> str:
+    """The config's text with a task of its own in place of the data."""
+    (own.parent / "lab" / "task.py").write_text("import jax\nimport numpy as np\n" + task)
+    text = own.read_text().replace("samples = 2\nfeatures = 3\n", "")
+    return text.replace('kind = "gaussian"', 'kind = "lab/task.py:mine"')
+
+
+def test_a_sweep_looks_at_the_data_of_every_member(own: Path) -> None:
+    """Another seed may draw other rows of a file."""
+    data = own.parent / "data.npy"
+    task = (
+        "def mine(*, key):\n"
+        "    row = np.random.default_rng(np.asarray(jax.random.key_data(key))).integers(2)\n"
+        f"    return np.load({str(data)!r})[[row]], np.ones((1, 1))\n"
+    )
+    own.write_text(with_task(own, task) + "\n[sweep.product]\nseed = { count = 6 }\n")
+    rows = np.arange(6.0).reshape(2, 3)
+    seen = set()
+    for row in (0, 1, 2, 2):  # 2 is none of the two
+        np.save(data, rows + (np.arange(2) == row)[:, None])
+        seen.add(sweep_digest(plan_of(own)).config)
+    assert len(seen) == 3
+
+
+def test_a_first_member_that_its_own_data_refuse(own: Path) -> None:
+    task = "def mine(*, key, wide):\n    return np.ones((2, wide)), np.ones((2, 1))\n"
+    own.write_text(with_task(own, task) + '\n[sweep.product]\n"task.wide" = [4, 3]\n')
+    assert sweep_digest(plan_of(own)).config  # and no error: the other member can run
 
 
 def test_a_rule_that_changes_while_it_runs_is_stored_as_it_was(own: Path, monkeypatch) -> None:

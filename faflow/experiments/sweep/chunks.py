@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError
-from ..files import replace_arrays
+from ..files import MARK, replace_arrays
 from .member import Member, Variable
 
 CHUNKS = "chunks"
+CHUNK = f"{'[0-9]' * 8}-{MARK}.npz"  # how `write_chunk` names one, as a pattern
 _META = "meta"
 
 

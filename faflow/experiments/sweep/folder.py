@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from ..digest import Digest, digest, sources
 from ..errors import ConfigError, shown
 from ..exchange import is_empty, put_in_place, real, settle, temporary_for
 from ..files import alone, sync, write_text
+from ..fingerprint import start_print
 from ..places import moved, placeless
+from ..resolve import Resolved
 from ..store import CONFIG, SUMMARY, is_stored
 from ..summary import environment
 from .axes import ZIP
@@ -116,13 +118,25 @@ def _mixed_up(folder: Path) -> ConfigError:
 
 
 def sweep_digest(plan: Plan) -> Digest:
-    """The hash of a sweep's config, with the content of the files that its members read."""
+    """The hash of a sweep's config, with the content of the files that its members read, and what
+    code of the user's own computes."""
     found = hashlib.sha256(_text(plan.table).encode())
     for members in plan.programs:
         resolved = plan.resolve(members[0])
         if resolved.files() or resolved.has_own_code:
-            found.update(digest(resolved).config.encode())
+            found.update(_looked_at(resolved, lambda one: digest(one).config.encode()))
+        if resolved.draws_by_own_code:  # which may draw anything from another seed
+            for member in members[1:]:
+                found.update(_looked_at(plan.resolve(member), start_print))
     return Digest(found.hexdigest(), sources())
+
+
+def _looked_at(resolved: Resolved, look: Callable[[Resolved], bytes]) -> bytes:
+    """What is seen of a member; of one that its own data refuse, why."""
+    try:
+        return look(resolved)
+    except ConfigError as error:
+        return str(error).encode()
 
 
 def _difference(plan: Plan, folder: Path, wanted: Digest) -> str | None:

@@ -20,7 +20,7 @@ from ..run import Result, open_result
 from ..store import ROOT, SUMMARY, complete, read_summary, summary_text
 from ..summary import SCHEMA, environment
 from .batches import forget_batches, store_batches, stored_batches
-from .chunks import CHUNKS, Chunk, read_chunks
+from .chunks import CHUNK, CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
 from .distribution import Members
 from .drive import Driver
@@ -95,7 +95,7 @@ def run_sweep(
     folder = ROOT / plan.name if out is None else Path(out).expanduser()
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
-    tidy = partial(remove_temporaries, folder / CHUNKS, "*.npz")  # of workers that were killed
+    tidy = partial(remove_temporaries, folder / CHUNKS, CHUNK)  # of workers that were killed
     with alone(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
         if is_done(folder):
             return open_sweep(folder)
