@@ -89,7 +89,8 @@ class MultistepStepper(eqx.Module):
         one = jnp.ones_like(h)
         none = jnp.full_like(h, jnp.inf)
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense)
-        return flow.at_rest(y, h, counts, ahead)
+        start = flow.at_rest(y, h, counts, ahead)
+        return start._replace(solver_state=ahead._replace(outcome=start.outcome))
 
     def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
         """Step until t >= target, until an outcome is met or until `limit` steps were tried, and

@@ -82,7 +82,9 @@ class Course(NamedTuple):
 
         `shapes`: of the records.
         """
-        running = self.clock(carry).outcome == RUNNING
+        now = self.clock(carry)
+        # A flow may have ended at its start, which is a save.
+        running = (now.outcome == RUNNING) | (now.t >= save)
         target = save
         if self.since is not None:
             running = running & (save > self.since)

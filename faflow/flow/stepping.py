@@ -105,11 +105,15 @@ class Stepper(eqx.Module):
         solver_state: PyTree,
         controller_state: PyTree = None,
     ) -> Carry:
-        """Where the flow begins, before the first step, which is to have size dt."""
+        """Where the flow begins, before the first step, which is to have size dt; it has ended if
+        it meets a stop there."""
         problem, peak = self.problem, jnp.zeros_like(self.t0)
         if self.since is not None:
             counts, peak = added(counts, self.since.counts), self.since.peak_speed
         hunt, peak = self._hunt(state, peak)
+        outcome = jnp.asarray(RUNNING)
+        if hunt is not None:
+            outcome = verdict(outcome, self.numerics.stops, hunt.gaps)
         if self.numerics.stops.steady is not None:
             counts = counts._replace(evaluations=counts.evaluations + 1)
         return Carry(
@@ -124,7 +128,7 @@ class Stepper(eqx.Module):
             kinks=self.kink_counter.init(problem.weights, problem.data) if self.kinked else None,
             first_dt=dt,
             peak_speed=peak,
-            outcome=jnp.asarray(RUNNING),
+            outcome=outcome,
             pace=self.pace,
             broken=jnp.asarray(False),
             hunt=hunt,

@@ -17,10 +17,12 @@ import jax.numpy as jnp
 
 from .._types import Array, Flag, Scalar
 from ..rules import Forecast
-from ..solvers import norm
+from ..solvers import RKC2, norm
 from .problem import FlowProblem, Numerics
 
 SMALL = 0.1  # of atol: weights are small if rtol times their size at the start is less
+
+ADDING = 100  # (rtol times ADDING^(2/3) rtol^(1/3)) x rtol^(-1/3) steps are some tens of rtol
 
 
 class Pace(NamedTuple):
@@ -88,8 +90,15 @@ class Tolerance(eqx.Module):
         numerics = self.numerics
         least = self.begun * numerics.rtol / numerics.atol
         foldings = jnp.maximum(-jnp.log(least), 1)
-        moving = jnp.minimum(share, jnp.clip(moving, least, 1) / foldings)
+        moving = jnp.minimum(share, self._portion() * jnp.clip(moving, least, 1) / foldings)
         return numerics.tolerances(moving, now, jnp.minimum(numerics.atol, numerics.rtol * now))
+
+    def _portion(self) -> Scalar | float:
+        """What a step may err of what it may by other methods: errors of RKC2 are as large as they
+        are estimated, and add up over rtol^(-1/3) steps an e-folding."""
+        if not isinstance(self.numerics.build_solver(), RKC2):
+            return 1.0
+        return jnp.minimum(ADDING * jnp.sqrt(self.numerics.rtol), 1)
 
 
 def tolerance(problem: FlowProblem, numerics: Numerics, first: Array) -> Tolerance:

@@ -100,9 +100,7 @@ def test_through_saddles_by_every_other_solver(solver, saves):
 @pytest.mark.parametrize("saves", [2, 50])
 @pytest.mark.parametrize("solver", LOOSE)
 def test_through_saddles_by_solvers_of_low_order_and_implicit_ones(solver, saves):
-    """rkc2 takes rtol^(-1/3) steps an e-folding, each of which is wrong by rtol at most: it is for
-    a few digits."""
-    check(solver, saves, 1e-4 if solver == "rkc2" else 1e-6)
+    check(solver, saves, 1e-6)
 
 
 def test_one_layer_of_ordinary_size_before_two_small_ones():

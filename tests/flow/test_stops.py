@@ -111,3 +111,22 @@ def test_a_fixed_step_stops_at_its_end():
     found = stopped("linear", "loss", 0.3, solver="euler", step=0.01)
     assert abs(float(found.t_final) / 0.01 - round(float(found.t_final) / 0.01)) < 1e-9
     assert t - 0.05 < float(found.t_final) < t + 0.05
+
+
+@pytest.mark.parametrize(
+    ("slope", "more"),
+    [
+        ("linear", {"solver": "tsit5", "rtol": 1e-8}),
+        ("linear", {"solver": "bdf", "rtol": 1e-8}),
+        ("linear", {"solver": "euler", "step": 0.01}),
+        ("relu", {"solver": "tsit5", "rtol": 1e-8, "kinks": "exact"}),
+    ],
+)
+def test_a_flow_that_is_there_already_ends_at_its_start(slope, more):
+    for name in ("loss", "residual"):
+        found = stopped(slope, name, 100.0, **more)
+        assert Outcome(int(found.outcome)) is Outcome.TARGET_REACHED
+        assert float(found.t_final) == 0 and int(found.counts.accepted) == 0
+        np.testing.assert_array_equal(found.reached, [True, False, False])
+        loss = measured(slope, "loss", np.concatenate([w.ravel() for w in START]))
+        np.testing.assert_allclose(found.records["loss"][0], loss)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._results import Outcome
-from ..._types import Array, Integer, Scalar
+from ..._types import Array, Flag, Integer, Scalar
 from ...networks.draws import frobenius
 from ..carry import RUNNING
 from ..stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
@@ -17,14 +17,13 @@ STALLED = 500  # decisions in a row without progress
 
 def judge(setting: Setting, before: State, now: State, motion: Motion) -> State:
     """The outcome after a look at the field, which showed `motion`, most serious last; stops are
-    watched after steps."""
+    watched after steps, and where the flow starts once it is decided how."""
     numerics, now = setting.numerics, _hunted(setting, before, now)
     outcome = now.outcome
     running = outcome == RUNNING
     if now.hunt is not None:
-        moved = now.counts.accepted > before.counts.accepted
         met = verdict(outcome, numerics.stops, now.hunt.gaps)
-        outcome = jnp.where(running & moved, met, outcome)
+        outcome = jnp.where(running & _arrived(before, now), met, outcome)
 
     def rule(condition, found: Outcome) -> Integer:
         return jnp.where(condition & running, jnp.asarray(found.value, outcome.dtype), outcome)
@@ -50,12 +49,18 @@ def first_hunt(setting: Setting, flat: Array, speed: Scalar) -> Hunt | None:
     return begin_hunt(gaps, setting.t0)
 
 
+def _arrived(before: State, now: State) -> Flag:
+    """After a step, or before the first one and settled."""
+    starting = (now.counts.accepted == 0) & (now.phase == STEP)
+    return (now.counts.accepted > before.counts.accepted) | starting
+
+
 def _hunted(setting: Setting, before: State, now: State) -> State:
     """After a step, or back where it began with a bracket to step into: a stop was passed."""
     hunt, stops, field = before.hunt, setting.numerics.stops, setting.field
     if hunt is None:
         return now
-    moved = now.counts.accepted > before.counts.accepted
+    moved = _arrived(before, now)
     speed = frobenius(now.here.velocity)
     peak = now.peak_speed if stops.steady is None else jnp.maximum(now.peak_speed, speed)
 
