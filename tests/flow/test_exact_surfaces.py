@@ -5,6 +5,7 @@ Oracles: one neuron event by event (`one_neuron`), and the discrete rule (`rando
 of one shape and rule share a program.
 """
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -193,6 +194,23 @@ def test_deep_nets_whose_surfaces_coincide_agree_with_the_discrete_rule(kind):
     for seed in range(4):
         landed += int(agrees(random_flow(COINCIDING[kind], seed)).events.counts.landed)
     assert landed >= 3
+
+
+@pytest.mark.slow
+def test_what_is_above_a_single_leaky_unit_crosses_with_it():
+    """Four units of the first layer rest on weights and feedback that are 0: with the fifth, all
+    that is above it passes 0. The shape is that of "dfa-deep-steep"."""
+    crossed = 0
+    for seed in range(3):
+        problem = random_flow(COINCIDING["dfa-deep-steep"], seed)
+        first, back = problem.weights.weights[0], problem.feedback.matrices[0]
+        problem = eqx.tree_at(
+            lambda p: (p.weights.weights[0], p.feedback.matrices[0]),
+            problem,
+            (first.at[1:].set(0.0), back.at[:, 1:].set(0.0)),
+        )
+        crossed += int(agrees(problem).events.counts.crossed)
+    assert crossed >= 12
 
 
 def test_a_sample_that_is_zero_decides_nothing():

@@ -37,8 +37,8 @@ def new_plan(mode: Mode) -> Plan:
     return Plan(
         guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none,
         causes=none, rounds=zero, chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32),
-        sums=jnp.zeros(slots), flipped=jnp.zeros(slots, bool), first=codes(mode), doubted=none,
-        waiting=none, opinion=zero,
+        sums=jnp.zeros(slots), flipped=jnp.zeros(slots, bool), first=codes(mode),
+        first_side=codes(mode), doubted=none, waiting=none, opinion=zero,
     )  # fmt: skip
 
 
@@ -167,27 +167,37 @@ def next_doubt(plan: Plan, old: Mode, doubted: Array) -> tuple[Array, Array]:
     return doubted, waiting & ~doubted
 
 
-def second_opinion(plan: Plan, motion: Motion, doubted: Array, waiting: Array, fix: Settle) -> Plan:
-    """Look for another consistent mode, with the doubted pairs on the other side."""
+def gate_sides(mode: Mode, motion: Motion, slack: Scalar) -> Array:
+    """`codes`, but pairs that slide with the gate of one side are taken to be there."""
+    closed, open_ = (spread(mode, bound, 1.0) <= slack for bound in (motion.low, motion.high))
+    return codes(mode) + (open_ & ~closed).astype(jnp.int8) - (closed & ~open_).astype(jnp.int8)
+
+
+def second_opinion(
+    plan: Plan, motion: Motion, sides: Array, doubted: Array, waiting: Array, fix: Settle
+) -> Plan:
+    """Look for another consistent mode, with the doubted pairs on the other side; `sides`:
+    `gate_sides` in this one."""
     mode, asked = plan.guess, plan.opinion > 0
-    first = jnp.where(asked, plan.first, codes(mode))
+    first, first_side = (
+        jnp.where(asked, a, b) for a, b in ((plan.first, codes(mode)), (plan.first_side, sides))
+    )
     slides = first == 0
-    sides = jnp.where(slides & ~asked, opens(mode, motion), first < 0)
-    above = jnp.where(doubted, sides, jnp.where(slides, mode.above, first > 0))
+    other = jnp.where(slides & ~asked, opens(mode, motion), first < 0)
+    above = jnp.where(doubted, other, jnp.where(slides, mode.above, first > 0))
     return guessing(plan, above, slides & ~doubted, fix)._replace(
-        first=first, doubted=doubted, waiting=waiting,
+        first=first, first_side=first_side, doubted=doubted, waiting=waiting,
         crossed=plan.crossed | doubted, opinion=jnp.ones_like(plan.opinion),
         rounds=jnp.zeros_like(plan.rounds),
     )  # fmt: skip
 
 
-def differing(plan: Plan, old: Mode, motion: Motion, slack: Scalar) -> Array:
-    """Pairs with a say that the second opinion has elsewhere. One that has arrived and slides with
-    the gate of the side it was to go to is there."""
-    closed, open_ = (spread(plan.guess, bound, 1.0) <= slack for bound in (motion.low, motion.high))
-    there = jnp.where(plan.first > 0, open_, closed) & plan.guess.sliding & (plan.first != 0)
-    elsewhere = (codes(plan.guess) != plan.first) & ~(there & arrivals(plan, old))
-    return elsewhere & ~plan.dead
+def differing(plan: Plan, old: Mode, sides: Array) -> Array:
+    """Pairs with a say that the second opinion, with its `gate_sides`, has elsewhere. For one that
+    has arrived it is all the same whether it goes to a side or slides with the gate of that side.
+    """
+    same = arrivals(plan, old) & (sides == plan.first_side)
+    return (codes(plan.guess) != plan.first) & ~same & ~plan.dead
 
 
 def return_to_first(plan: Plan) -> Plan:

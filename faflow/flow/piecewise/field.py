@@ -92,10 +92,16 @@ class Field(eqx.Module):
         layout, weights, slots = self.layout, self.network(flat), self.tiers[-1]
         several = [jnp.any(jnp.sum(part, axis=0) > 1) for part in layout.split(on)]
 
-        def found(_) -> Surfaces:
-            gates = self.slope(mode._replace(sliding=mode.sliding | on))
+        def passing(share: Scalar) -> Surfaces:
+            side = jnp.where(mode.above, self.slopes.above, self.slopes.below)
+            side = jnp.where(mode.sliding, 0.0, side)
+            gates = layout.split(jnp.where(on, share * self.slopes.above, side))
             trace = gated_trace(weights, self.problem.data.inputs, gates)
             return meet(layout, weights, trace, grip_of(layout, first_of(on, slots), gates))
+
+        def found(_) -> Surfaces:
+            # Those `on` h = 0 may pass something on or nothing: the same surface either way.
+            return jax.vmap(passing)(jnp.arange(2.0)).throughout()
 
         nobody = alone(layout.pairs)
         return jax.lax.cond(jnp.any(jnp.stack(several)), found, lambda _: nobody, None)

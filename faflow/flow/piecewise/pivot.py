@@ -11,6 +11,7 @@ from .decide import (
     differing,
     disagreeing,
     doubtful,
+    gate_sides,
     move,
     next_doubt,
     return_to_first,
@@ -27,10 +28,12 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     """The field in the guessed mode has been looked at."""
     plan, motion, branch = now.plan, look.motion, setting.numerics.exact.branch
     beside = setting.field.beside(plan.guess.sliding)
-    wrong = disagreeing(plan, now.mode, motion, setting.slack(motion), beside)
+    slack = setting.slack(motion)
+    wrong = disagreeing(plan, now.mode, motion, slack, beside)
     solved, lost = ~jnp.any(wrong), plan.rounds >= PIVOTS
     room = plan.guess.held <= plan.guess.slots.size
-    other = differing(plan, now.mode, motion, setting.slack(motion))
+    sides = gate_sides(plan.guess, motion, slack)
+    other = differing(plan, now.mode, sides)
     twofold = solved & (plan.opinion == 1) & jnp.any(other)
     alone = ~solved & lost & (plan.opinion == 1)
     doubted = doubtful(plan, now.mode, now.here, motion)
@@ -49,7 +52,7 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     fix = setting.settle_at(now.here.flat, now.here.near)
     follow = (
         lambda _: move(plan, motion, wrong, beside, key, fix),
-        lambda _: second_opinion(plan, motion, doubted, waiting, fix),
+        lambda _: second_opinion(plan, motion, sides, doubted, waiting, fix),
         lambda _: start_chatter(plan, motion),
         lambda _: return_to_first(plan),
         lambda _: plan,

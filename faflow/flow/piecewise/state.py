@@ -64,8 +64,8 @@ class Plan(NamedTuple):
     `causes`: those that brought the event about; `rounds` so far. `chattered`: the discrete rule
     has been asked: `who` (slots,) are the pairs it was asked about, `sums` of their steps,
     `flipped` lately. `first` (pairs,): the mode found (-1 below, 0 sliding, 1 above) when the guess
-    is a second opinion on `doubted` pairs, while others are `waiting` for one; `opinion`: 1 while
-    one is asked for, 2 after it.
+    is a second opinion on `doubted` pairs, `first_side` its gates' sides, while others are
+    `waiting` for one; `opinion`: 1 while one is asked for, 2 after it.
     """
 
     guess: Mode
@@ -81,6 +81,7 @@ class Plan(NamedTuple):
     sums: Array
     flipped: Array
     first: Array
+    first_side: Array
     doubted: Array
     waiting: Array
     opinion: Integer

@@ -49,6 +49,14 @@ class Surfaces(NamedTuple):
         """The sides with all pairs where their leaders have them."""
         return above[self.leader] ^ self.opposite, sliding[self.leader]
 
+    def throughout(self) -> "Surfaces":
+        """Of two groupings, stacked, the pairs that are together in both."""
+        leader, second = self.leader
+        alike = self.opposite[0] == self.opposite[1] ^ self.opposite[1][leader]
+        same = (second == second[leader]) & alike
+        own = jnp.arange(leader.size, dtype=leader.dtype)
+        return Surfaces(jnp.where(same, leader, own), same & self.opposite[0])
+
 
 def alone(pairs: int) -> Surfaces:
     return Surfaces(jnp.arange(pairs, dtype=jnp.int32), jnp.zeros(pairs, bool))
