@@ -327,15 +327,15 @@ def test_no_dimension_is_called_as_an_axis_is(tmp_path: Path) -> None:
 
 
 def test_refused_members_say_why(here: Path, capsys: pytest.CaptureFixture) -> None:
-    grid = '[sweep.product]\n"network.widths" = [[2, 2, 1], [3, 2, 1]]\nseed = {count = 2}\n'
+    grid = '[sweep.product]\n"task.samples" = [2, 0]\nseed = {count = 2}\n'
     Path("sweep.toml").write_text(PLAIN + grid)
     assert main(["sweep", "sweep.toml", "--workers", "1", "--out", "out", "--no-figures"]) == 3
     text = " ".join(capsys.readouterr().out.split())
     assert "2 completed, 2 refused" in text
     (told,) = faflow.open("out").summary["refused"]
-    assert told["members"] == 2 and told["where"] == "widths 3-2-1 (2 of 2)"
-    assert f"2 at widths 3-2-1 (2 of 2): {told['message']}" in text
-    assert "network.widths" in told["message"] or "task.features" in told["message"]
+    assert told["members"] == 2 and told["where"] == "samples 0 (2 of 2)"
+    assert f"2 at samples 0 (2 of 2): {told['message']}" in text
+    assert "samples" in told["message"]
 
 
 class Screen:
