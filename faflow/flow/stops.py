@@ -38,6 +38,7 @@ class Bracket(NamedTuple):
         share = self.gap_low / (self.gap_low - self.gap_high)
         aim = self.low + jnp.clip(share, 0.0, 1.0) * (self.high - self.low)
         middle = self.low + 0.5 * (self.high - self.low)
+        middle = jnp.where(middle > self.low, middle, self.high)
         inside = (aim > self.low) & (aim < self.high)
         return jnp.where(jnp.isfinite(self.high), jnp.where(inside, aim, middle), jnp.inf)
 
@@ -47,13 +48,15 @@ class Bracket(NamedTuple):
         return (gap >= -NEAR) | (t - self.low <= resolution)
 
     def moved(self, t: Scalar, gap: Scalar) -> "Bracket":
-        """After a look at t."""
+        """After a look at t. Where the other end was reached and the gap is still open (events came
+        between, or the speed is known no better), no stop is known of any more."""
         met = ~(gap > 0)
+        high = jnp.where(t >= self.high, jnp.inf, self.high)
         side = jnp.where(met, 1, -1).astype(self.side.dtype)
         again = jnp.where(side == self.side, 0.5, 1.0)
         return Bracket(
             low=jnp.where(met, self.low, t),
-            high=jnp.where(met, t, self.high),
+            high=jnp.where(met, t, high),
             gap_low=jnp.where(met, again * self.gap_low, gap),
             gap_high=jnp.where(met, gap, again * self.gap_high),
             side=side,

@@ -208,7 +208,7 @@ def test_fault_is_named(mine: Path, capsys, override: str, hint: str) -> None:
     assert line.startswith(f"faflow: {key}: is '") and hint in line, line
 
 
-@pytest.mark.parametrize("verb", ["run", "check", "laws", "show"])
+@pytest.mark.parametrize("verb", ["run", "check", "laws"])
 def test_a_module_that_ends_the_process(config: Path, capsys, verb: str) -> None:
     """It is no success."""
     (config.parent / "quits.py").write_text("import sys\nsys.exit(0)\n")

@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, Stops, integrate
+from faflow.flow.stops import Bracket
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Loss
 from faflow.rules import Gradient
@@ -130,3 +131,14 @@ def test_a_flow_that_is_there_already_ends_at_its_start(slope, more):
         np.testing.assert_array_equal(found.reached, [True, False, False])
         loss = measured(slope, "loss", np.concatenate([w.ravel() for w in START]))
         np.testing.assert_allclose(found.records["loss"][0], loss)
+
+
+def test_a_bracket_whose_stop_is_not_met_again_lets_go():
+    """A flow that comes to the far end by another way (an event between) must not wait there."""
+    start, end, gap = jnp.array(1.0), jnp.array(2.0), jnp.array(1.0)
+    bracket = Bracket(start, end, gap, -gap, jnp.array(0))
+    assert float(bracket.aim()) == 1.5
+    assert float(bracket.moved(end, jnp.array(0.5)).aim()) == np.inf
+    assert float(bracket.moved(jnp.array(1.5), jnp.array(0.5)).aim()) > 1.5
+    closest = Bracket(start, jnp.nextafter(start, end), gap, -gap, jnp.array(0))
+    assert float(closest.aim()) > 1.0
