@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -192,7 +193,8 @@ def _bar(name: str, total: int, quiet: bool) -> Iterator[Callable[[Any], None]]:
 
     # tqdm's own rate and time to go know nothing of compiling, workers and what ran before.
     look = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} flows [{elapsed}{postfix}]"
-    with tqdm(desc=name, total=total, bar_format=look) as bar:
+    wide = shutil.get_terminal_size().columns  # 80 where a terminal doesn't know its size
+    with tqdm(desc=name, total=total, bar_format=look, ncols=wide, nrows=20) as bar:
 
         def tell(progress: Any) -> None:
             about(progress)

@@ -101,8 +101,7 @@ def predict_exponent(
     operators = [_on_vectors(rule, *point, data, first.shape) for point in points]
     basis = _closure(np.asarray(first).ravel(), operators)
     if basis is None:
-        basis = _krylov(np.asarray(last).ravel(), operators[0])
-        return _smallest(operators[0], basis, "partial", "Arnoldi from the last residual")
+        return _from_last(operators[0], np.asarray(last), float(frobenius(data.targets)))
     return _smallest(operators[0], basis, "ok", "spectrum where e can enter")
 
 
@@ -173,6 +172,19 @@ def _krylov(last: np.ndarray, apply: Operator) -> np.ndarray:
             break
         basis = np.vstack([basis, direction])
     return basis
+
+
+def _from_last(apply: Operator, last: np.ndarray, targets: float) -> ExponentPrediction:
+    size = np.linalg.norm(last)
+    if not size > 0:
+        return _none("unavailable", "the last residual is zero, the space too large to be searched")
+    basis = _krylov(last.ravel(), apply)
+    found = _smallest(apply, basis, "partial", "Arnoldi from the last residual")
+    if found.status in ("residual-stays", "not-stable") and size <= FORCED * targets:
+        # It has parts that no residual has which decays.
+        why = "the last residual is rounding, the space too large to be searched"
+        return _none("unavailable", why, found.dimension)
+    return found
 
 
 def _new_direction(vector: np.ndarray, basis: np.ndarray) -> np.ndarray | None:

@@ -13,8 +13,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 
-from faflow.analysis import fit_exponent, predict_exponent
-from faflow.feedback import FEEDBACKS, draw_feedback
+from faflow.analysis import fit_exponent, predict_exponent, prediction
+from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.networks import MLP, Linear
 from faflow.rules import (
     RULES,
@@ -144,3 +144,23 @@ def test_rules_that_hear_more_than_the_error_have_no_prediction(name: str) -> No
     data = make_data(inputs, net(jnp.asarray(inputs)) + 1e-5)
     start = (jax.tree.map(lambda w: 2 * w, net), feedback)
     assert predict_exponent(rule, net, feedback, data, start).status == "unavailable"
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-15, 1e-4])
+def test_rounding_is_no_residual_that_stays(size: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the space that a residual can enter is too large to be searched in full, what is left
+    is asked; what rounding has of parts that the rule does not move says nothing."""
+    monkeypatch.setattr(prediction, "LARGEST", 0)
+    monkeypatch.setattr(prediction, "CUT", 10)
+    rng = np.random.default_rng(5)
+    weights, first = (
+        tuple(jnp.asarray(rng.normal(size=shape)) for shape in ((2, 4), (3, 2))) for _ in range(2)
+    )
+    outputs = (weights[1] @ weights[0]).T
+    kernel = np.linalg.svd(weights[1])[0][:, -1:] @ np.linalg.svd(weights[0])[2][-1:]  # unmoved
+    data = make_data(np.eye(4), outputs + size * jnp.asarray(kernel.T))
+    nets = [MLP(matrices, (), Linear()) for matrices in (weights, first)]
+    back = Feedback()
+    found = predict_exponent(Gradient(), nets[0], back, data, (nets[1], back))
+    assert found.status == ("residual-stays" if size > 1e-12 else "unavailable")
+    assert (found.method.find("rounding" if size else "zero") >= 0) is (size < 1e-12)

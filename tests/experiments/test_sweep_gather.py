@@ -2,6 +2,8 @@
 any type, and folders whose labels can't be trusted."""
 
 import json
+import os
+import pty
 import tomllib
 from pathlib import Path
 
@@ -366,3 +368,18 @@ def test_a_bar_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "-" not in screen.text.replace("name-", "")
     for text in ("0/40 flows", "10/40", "75 s to go, 1 failed", "40/40", "38/40", "4 failed"):
         assert text in screen.text
+
+
+def test_a_bar_where_a_terminal_does_not_know_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 rows of 0 columns, as under `script` and in some containers."""
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as screen:
+        monkeypatch.setattr("sys.stderr", screen)
+        with _bar("name", 40, False) as tell:
+            tell(Progress(3, 0, 40, None))
+        print("end", file=screen, flush=True)
+        text = b""
+        while b"end" not in text:
+            text += os.read(ours, 65536)
+    os.close(ours)
+    assert b"3/40 flows" in text
