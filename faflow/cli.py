@@ -339,9 +339,10 @@ def _opened(experiments: Any, folder: str) -> list[Any]:
     except experiments.ConfigError:
         from .reproduce import is_reproduction, runs_in
 
-        if "\0" in folder or not is_reproduction(Path(folder)):
+        place = Path(folder if "\0" in folder else os.path.expanduser(folder))
+        if "\0" in folder or not is_reproduction(place):
             raise
-        return [experiments.open_result(run) for run in runs_in(Path(folder))]
+        return [experiments.open_result(run) for run in runs_in(place)]
 
 
 def _list(arguments: Any) -> int:

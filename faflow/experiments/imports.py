@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import site
 import sys
 import sysconfig
@@ -61,7 +62,7 @@ def load_object(path: str, kind: str, base: Path) -> Any:
 def place_of(source: str, base: Path) -> tuple[Path, str]:
     """The folder that a kind's source lies in, and its name there."""
     folder, _, name = source.rpartition("/")
-    return base / Path(folder or ("/" if source.startswith("/") else "")).expanduser(), name
+    return base / os.path.expanduser(folder or ("/" if source.startswith("/") else "")), name
 
 
 def is_installed(name: str) -> bool:

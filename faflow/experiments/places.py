@@ -21,7 +21,7 @@ _AXES = ("sweep.product.", "sweep.zip.")  # before the keys of a sweep's axes
 
 def located(base: Path, file: str | os.PathLike[str]) -> Path:
     """Where a file is that a config in `base` names; `~` is the user's home."""
-    return base / Path(file).expanduser()
+    return base / os.path.expanduser(file)
 
 
 def moved(table: Mapping[str, Any], base: Path, into: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -234,7 +235,7 @@ def _judged_afresh(resolved: Resolved, result: Result) -> Result:
 
 def open_result(folder: str | Path) -> Result:
     """A stored result. ConfigError if the folder holds none, or a damaged one."""
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if "\0" in str(folder):
         raise ConfigError("RESULT", "has a NUL character in its path; take it out")
     store.complete(folder)

@@ -46,7 +46,7 @@ def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
     """Where a result goes: `out` itself, or results/<name>."""
     if out is not None and "\0" in str(out):
         raise ConfigError("--out", f"is {shown(str(out))}; take out the NUL character")
-    return ROOT / resolved.config.name if out is None else Path(out).expanduser()
+    return ROOT / resolved.config.name if out is None else Path(os.path.expanduser(out))
 
 
 def standing(folder: Path, wanted: Digest) -> Standing:

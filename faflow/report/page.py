@@ -140,7 +140,7 @@ def _target(out: str | Path) -> Path:
     """Where the report goes. ConfigError if a file lies there that is no report."""
     if "\0" in str(out):
         raise ConfigError("--out", f"is {str(out)!r}; take out the NUL character")
-    target = Path(out)
+    target = Path(os.path.expanduser(out))
     said = f"is {readable(str(out))}, which"
     if target.is_dir():
         raise ConfigError("--out", f"{said} is a folder; give a file, such as report.html")

@@ -56,6 +56,7 @@ def open_sources(folders: Sequence[str]) -> list[Source]:
     for folder in folders:
         if "\0" in folder:
             raise ConfigError("RESULT", f"is {folder!r}; take out the NUL character")
+    folders = [os.path.expanduser(folder) for folder in folders]
     real = [os.path.realpath(folder) for folder in folders]
     for folder, count in zip(folders, map(real.count, real), strict=True):
         if count > 1:
@@ -78,7 +79,7 @@ def open_sources(folders: Sequence[str]) -> list[Source]:
 def claims_of(folders: Sequence[str]) -> list[Claims]:
     """The judged claims of those folders that are a reproduction's."""
     found = []
-    for folder in map(Path, folders):
+    for folder in (Path(os.path.expanduser(one)) for one in folders):
         if (folder / "summary.json").exists():
             continue
         from ..reproduce import PAPERS, is_reproduction, open_report, rows

@@ -1,6 +1,7 @@
 """All checks of a paper, one after the other, into one folder with one report."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def reproduce(
     which check is run and which flow, of how many, and how long all have taken so far.
     """
     chosen = _chosen(paper, only)
-    folder = ROOT / f"reproduce-{paper}" if out is None else Path(out)
+    folder = ROOT / f"reproduce-{paper}" if out is None else Path(os.path.expanduser(out))
     _check_folder(folder)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)  # before any flow is run for nothing

@@ -239,6 +239,11 @@ def test_home_and_paths_and_numpy_in_a_config(config: Path, monkeypatch) -> None
     assert found == [digest(resolve_path(plain))] * 4
     result = faflow.run(table, out="~/out")
     assert result.folder == config.parent / "out" and faflow.open("~/out").summary
+    assert main(["report", "~/out", "--out", "~/page.html"]) == 0
+    assert (config.parent / "page.html").is_file()
+    assert main(["drift", "~/out"]) == 0
+    # Nobody's home: a name like others.
+    assert faflow.run(table, out="~no-one/out").folder == Path("~no-one/out")
     with pytest.raises(ConfigError, match=r"network.widths.0: is \[3, 2\]"):
         resolve_path({**table, "network": {"widths": np.array([[3, 2], [1, 1]])}})
 

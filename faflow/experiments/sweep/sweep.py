@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -92,7 +93,7 @@ def run_sweep(
         raise ConfigError("sweep", what)
     check_zarr(plan.section.zarr)
     plan.check()
-    folder = ROOT / plan.name if out is None else Path(out).expanduser()
+    folder = ROOT / plan.name if out is None else Path(os.path.expanduser(out))
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
     tidy = partial(remove_temporaries, folder / CHUNKS, CHUNK)  # of workers that were killed
@@ -113,7 +114,7 @@ def run_sweep(
 def open_sweep(folder: str | Path) -> Sweep:
     """A stored sweep, as far as it has run; no code is run that its config names. ConfigError if
     the folder holds none, or one whose members an older faflow mixed up."""
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     complete(folder)
     provenance = stored_table(folder).get("provenance", {})
     if is_done(folder):
@@ -220,8 +221,9 @@ def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
 def is_sweep(folder: str | Path) -> bool:
     """Whether a folder holds a sweep (rather than the result of one run)."""
     try:
-        complete(Path(folder))
-        stored_table(Path(folder).expanduser())
+        folder = Path(os.path.expanduser(folder))
+        complete(folder)
+        stored_table(folder)
     except ConfigError:
         return False
     return True
