@@ -235,8 +235,9 @@ def test_python_s_own_helper_says_nothing() -> None:
     words = (
         "from multiprocessing import resource_tracker as tracker; from pathlib import Path; "
         "from faflow.experiments.sweep.engines import process; process(0); "
-        "told = Path(f'/proc/{tracker._resource_tracker._pid}/environ').read_bytes(); "
-        "assert b'PYTHONWARNINGS=ignore' in told.split(bytes(1))"
+        "place = Path(f'/proc/{tracker._resource_tracker._pid}')\n"
+        "while b'resource_tracker' not in (place / 'cmdline').read_bytes(): pass\n"
+        "assert b'PYTHONWARNINGS=ignore' in (place / 'environ').read_bytes().split(bytes(1))"
     )
     subprocess.run([sys.executable, "-c", words], check=True, timeout=PATIENCE, cwd=ROOT)
 
