@@ -11,7 +11,7 @@ from pathlib import Path
 CLAIMS = {
     1: "Feedback alignment keeps 1/2 \\|W_l[j]\\|² − k ⟨W_{l+1}[:,j], F_{l+1}[:,j]⟩ of every "
     "hidden neuron: any depth, several outputs, linear, ReLU, leaky ReLU",
-    2: "So it does for softmax cross-entropy and log cosh; tanh keeps nothing",
+    2: "So it does for softmax cross-entropy and log cosh; tanh keeps no balance",
     3: "Squared ReLU and h² have degree k = 2",
     4: "Hidden biases enter as 1/2 β_l²",
     5: "Linear nets keep the matrix W_l W_lᵀ − FᵀW − WᵀF; ReLU its diagonal",

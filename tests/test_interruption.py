@@ -229,6 +229,19 @@ def test_a_sweep_keeps_what_is_done(place: Path, where: tuple[str, ...]) -> None
     assert 0 < statuses["pending"] < 10_000
 
 
+def test_python_s_own_helper_says_nothing() -> None:
+    """It starts with the first semaphore, which an engine has before it has a process; of a driver
+    that was killed by then it told the user about leaked semaphores."""
+    words = (
+        "from multiprocessing import resource_tracker as tracker; from pathlib import Path; "
+        "from faflow.experiments.sweep.engines import process; process(0); "
+        "place = Path(f'/proc/{tracker._resource_tracker._pid}')\n"
+        "while b'resource_tracker' not in (place / 'cmdline').read_bytes(): pass\n"
+        "assert b'PYTHONWARNINGS=ignore' in (place / 'environ').read_bytes().split(bytes(1))"
+    )
+    subprocess.run([sys.executable, "-c", words], check=True, timeout=PATIENCE, cwd=ROOT)
+
+
 def test_nohup_is_respected(place: Path) -> None:
     """A signal that the process was started to ignore."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -26,10 +26,9 @@ from .fields import Fields, Lesson
 MOST_FLOWS = 12  # of a chain
 REACH = 0.3  # every flow moves the state by about this share of its size ...
 STEPS = 16  # ... in so many steps of order 8
-ASTRAY = (
-    1e-13  # of its size: a chain that comes back this far from where it left has met a kink, or
-)
-# flows that part so fast that rounding shows
+# Of the state's size: a chain that comes back this far from where it left has met a kink, or flows
+# that part so fast that rounding shows.
+ASTRAY = 1e-13
 SPARE = 8  # directions beyond the rank that have to come back, for it to be the rank
 LEAST_GAP = 1e4  # between the last singular value that counts and the first that does not
 BATCH = 32  # of hundreds of small factorisations at once XLA has hung on CPUs

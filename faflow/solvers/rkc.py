@@ -69,7 +69,8 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
     Pure rotation lies in no such ellipse: it is followed accurately (|h lambda| < 1), not damped,
     and a spectrum dominated by rotation costs up to twice what Tsit5 does.
     A step of more than `most_stages` stages, or with too wide a spectrum for damping 8, is made of
-    equal pieces, whose cost grows like h rho; a step whose spectrum is not finite fails.
+    equal pieces, whose cost grows like h rho; a step whose spectrum is not finite fails, and its
+    error is nan.
     `most_stages` is lowered to sqrt(rtol / (10 u)), u the unit round-off, so that rounding, which
     grows like s^2 u, stays below the tolerance (the paper's bound).
     """
@@ -131,12 +132,13 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
         )
         k = jax.tree.map(lambda a, b: (t1 - t0) * jnp.stack([a, b]), state.slope, end.slope)
         dense = {"y0": y0, "y1": end.y, "k": k}
+        known = jnp.isfinite(state.spectrum.radius)
+        # Not by the result alone, which has no word for a field that is no number.
+        error = jax.tree.map(lambda e: jnp.where(known, e, jnp.nan), end.error)
         result = diffrax.RESULTS.where(
-            jnp.isfinite(state.spectrum.radius),
-            diffrax.RESULTS.successful,
-            diffrax.RESULTS.internal_error,
+            known, diffrax.RESULTS.successful, diffrax.RESULTS.internal_error
         )
-        return end.y, end.error, dense, done, result
+        return end.y, error, dense, done, result
 
     def _looked(self, state: RKCState, field, y: PyTree) -> RKCState:
         """The state with a spectrum that is at most `REFRESH` steps old."""

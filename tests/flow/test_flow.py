@@ -141,6 +141,15 @@ def test_a_wall_of_nan_ends_as_not_finite(solver):
     assert int(solution.counts.rejected) < 500
 
 
+def test_a_wall_of_nan_before_the_power_method():
+    """rkc2 looks 1.5e-8 of the weights ahead of every step: it stops as far before the wall."""
+    problem = scalar(lambda w: jnp.where(w < 2, 1.0, jnp.nan))
+    numerics = Numerics(solver="rkc2", max_steps=5000)
+    solution = integrate(problem, TIMES, OBSERVABLES, numerics, throw=False)
+    assert outcome(solution) is Outcome.NOT_FINITE
+    assert float(solution.t_final) == pytest.approx(1.0, abs=1e-7)
+
+
 def test_a_wall_of_nan_at_fixed_steps_and_in_the_exact_flow():
     """The same at steps of 0.03; and a rule whose deltas are nan beyond W_2 = 1.2, exactly."""
     problem = scalar(lambda w: jnp.where(w < 2, 1.0, jnp.nan))

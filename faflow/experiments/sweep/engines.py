@@ -72,10 +72,7 @@ class Worker(ProcessPoolExecutor):
 def deaf_to_interruption() -> Iterator[None]:
     """Processes that are started inside, by this thread or by threads started inside, don't hear of
     Ctrl-C, from their first moment: it is the driver's."""
-    # Python's helper comes first: starting it, multiprocessing would unblock the signal again. It
-    # removes the semaphores of a driver that has been killed, and would say so.
-    with _environment({"PYTHONWARNINGS": "ignore"}):
-        resource_tracker.ensure_running()
+    _start_helper()  # first: starting it, multiprocessing would unblock the signal again
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -83,8 +80,16 @@ def deaf_to_interruption() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
+def _start_helper() -> None:
+    """Python's own, which comes with the first semaphore: it removes those of a driver that has
+    been killed, and would say so."""
+    with _environment({"PYTHONWARNINGS": "ignore"}):
+        resource_tracker.ensure_running()
+
+
 def process(number: int) -> Executor:
     """A worker process of this machine, which ends when this one does, however it ends."""
+    _start_helper()
     context = multiprocessing.get_context("spawn")
     return Worker(1, mp_context=context, initializer=_begin, initargs=(number,))
 

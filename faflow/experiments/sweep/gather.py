@@ -178,7 +178,7 @@ def _filled(
     for piece in alike:
         places = [
             range(length)
-            if dim not in merged
+            if dim not in merged or names == merged[dim]
             else [merged[dim].index(name) for name in names or ()]
             for dim, length, names in zip(dims, piece.values.shape[1:], piece.names, strict=True)
         ]
