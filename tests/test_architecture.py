@@ -30,6 +30,8 @@ ROOMS = {
     "_names": (0, "names"),
     "shipped": (0, "shipped"),
     "leftovers": (0, "leftovers"),
+    "drawn": (0, "drawn"),
+    "netcdf": (0, "netcdf"),
     "networks": (1, "networks"),
     "solvers": (1, "solvers"),
     "tasks": (2, "tasks"),

@@ -13,13 +13,14 @@ import re
 import shutil
 import tomllib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..drawn import remove_drawn
 from ..leftovers import in_one_piece
 from .errors import ConfigError
-from .files import replace_text, sync, temporary_folder, write_text
+from .files import sync, temporary_folder, write_text
 
 MINE = ".faflow."  # how names begin of what is there only for a moment
 NEW = f"{MINE}new"
@@ -28,8 +29,7 @@ _NAMES = "names"  # in NEW: what is put in place, and what goes: the old result 
 RESULT = ("config.toml", "result.nc", "summary.json")
 SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks")
 _CHUNK = re.compile(r"\.?\d+-[0-9a-f]+\.npz(\..*\.tmp)?")
-FIGURES, DRAWN = "figures", ".drawn"  # DRAWN, in FIGURES: those that faflow drew
-_FIGURE = re.compile(r"[^/]+\.(png|pdf|csv)")
+FIGURES = "figures"
 
 
 def real(folder: str | os.PathLike[str]) -> Path:
@@ -139,27 +139,9 @@ def remove(folder: Path, name: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def drawn(figures: Path) -> list[str]:
-    """The names of the files in a folder of figures that faflow drew."""
-    try:
-        names = json.loads((figures / DRAWN).read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
-    names = names if isinstance(names, list) else []
-    return [name for name in names if isinstance(name, str) and _FIGURE.fullmatch(name)]
-
-
-def note_drawn(figures: Path, names: Sequence[str]) -> None:
-    """That faflow drew these files in a folder of figures."""
-    known = sorted({*drawn(figures), *names})
-    replace_text(figures / DRAWN, json.dumps(known))
-
-
 def _remove_figures(folder: Path) -> None:
     figures = folder / FIGURES
-    for name in drawn(figures):
-        (figures / name).unlink(missing_ok=True)
-    (figures / DRAWN).unlink(missing_ok=True)
+    remove_drawn(figures)
     _remove_if_empty(figures)
 
 

@@ -47,7 +47,7 @@ def telling_programs(tell: Callable[[str], None]) -> Iterator[None]:
         def heard(message: Any, *about: Any, **more: Any) -> None:
             text = " ".join(str(message).split())
             if text.startswith(("Error reading persistent", "Error writing persistent")):
-                folder = jax.config.read("jax_compilation_cache_dir")
+                folder = getattr(jax.config, "jax_compilation_cache_dir", "its folder")
                 say(f"{text.rpartition(': ')[2]}; remove {folder}, or free space there")
             else:
                 show(message, *about, **more)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from .errors import ConfigError
 from .options import MISSING, options_of
-from .schema import INPUTS, OUTPUTS, Config
+from .schema import INPUTS, OUTPUTS, Config, Width
 
 Widths = tuple[int, ...]
 Options = dict[str, Any]
@@ -42,7 +42,7 @@ SIZES: dict[str, Sizes] = {
 }
 
 
-def settle(config: Config, entry: Any, drawn: Callable[[], tuple[int | str, int | str]]) -> Config:
+def settle(config: Config, entry: Any, drawn: Callable[[], tuple[Width, Width]]) -> Config:
     """The config with whole numbers for widths and with the task's sizes filled in.
 
     `entry`: the task's. `drawn`: inputs and outputs of its data, asked only where nothing else says
@@ -64,7 +64,7 @@ def settle(config: Config, entry: Any, drawn: Callable[[], tuple[int | str, int 
             widths[place] = _taken(key, size, {**_defaults(entry), **options}, name)
     if any(isinstance(width, str) for width in widths):
         found = drawn()
-        for place, width in ((0, found[0]), (-1, found[1])):
+        for place, width in zip((0, -1), found, strict=True):
             widths[place] = width if isinstance(widths[place], str) else widths[place]
     network = config.network.model_copy(update={"widths": tuple(widths)})
     task = config.task.model_copy(update=options)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import tomli_w
 
+from ..netcdf import READING
 from .digest import Digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
@@ -37,9 +38,6 @@ Standing = Literal["absent", "same", "other-code", "different"]
 
 ROOT = Path("results")
 CONFIG, RECORDS, SUMMARY = RESULT
-# For xarray. Files are renamed into place whole, so nobody has to be locked out of one, and some
-# file systems have no locks.
-READING: dict[str, Any] = {"engine": "h5netcdf", "driver_kwds": {"locking": False}}
 
 
 def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..experiments.exchange import note_drawn
+from ..drawn import note_drawn
 from .alignment import alignment_panels
 from .decay import exponent_panels, loss_panels, residual_panels
 from .discrete import discrete_panels

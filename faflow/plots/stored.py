@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .._results import Outcome
-from ..experiments.store import READING
+from ..netcdf import READING
 
 _GROUPS = ("records", "events", "discrete", "simulation")
 _ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import faflow
+from faflow import drawn
 from faflow.cli import main
 from faflow.experiments import exchange, plan_of, run_sweep, store
 from faflow.experiments.errors import ConfigError
@@ -163,7 +164,7 @@ def test_a_list_of_figures_reaches_no_further_than_their_folder(stored: Path, co
     (stored / "figures").mkdir()
     (config.parent / "mine.png").write_bytes(b"mine")
     listed = ["../../../mine.png", "../summary.json", "sub/x.png", 3]
-    (stored / "figures" / exchange.DRAWN).write_text(json.dumps(listed))
+    (stored / "figures" / drawn.LIST).write_text(json.dumps(listed))
     assert main(["run", str(config), "--replace", *QUIET, "--set", "seed=1"]) == 0
     assert (config.parent / "mine.png").exists()
 
@@ -261,7 +262,7 @@ def test_killed_while_it_replaces(stored: Path, config: Path, tmp_path: Path) ->
     fresh = {name: (other / name).read_bytes() for name in OWN}
     (stored / "NOTES.md").write_text("mine")
     (stored / "figures").mkdir()
-    for name in ("drift.png", exchange.DRAWN):
+    for name in ("drift.png", drawn.LIST):
         (stored / "figures" / name).write_text('["drift.png"]')
     old, new = contents(stored), contents(other)
     seen, at, ended = [], 0, False

@@ -8,10 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ...netcdf import READING
 from ..errors import ConfigError
 from ..files import beside, remove_temporaries, replace_bytes, replace_text, sync, temporary_folder
 from ..lazily import xr
-from ..store import READING, RECORDS, as_netcdf
+from ..store import RECORDS, as_netcdf
 
 ZARR = "result.zarr"
 _DIGEST = f"{ZARR}.sha256"  # of all pieces: a lost one would be read as nan
