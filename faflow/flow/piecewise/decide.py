@@ -194,9 +194,9 @@ def second_opinion(
 
 def differing(plan: Plan, old: Mode, sides: Array) -> Array:
     """Pairs with a say that the second opinion, with its `gate_sides`, has elsewhere. For one that
-    has arrived it is all the same whether it goes to a side or slides with the gate of that side.
+    has not slid it is all the same whether it goes to a side or slides with the gate of that side.
     """
-    same = arrivals(plan, old) & (sides == plan.first_side)
+    same = ~old.sliding & (sides == plan.first_side)
     return (codes(plan.guess) != plan.first) & ~same & ~plan.dead
 
 
