@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from one_neuron import Neuron, event_by_event
-from random_flows import COINCIDING, distance, euler, exact_numerics, judge, random_flow
+from random_flows import COINCIDING, KINDS, distance, euler, exact_numerics, judge, random_flow
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, integrate
+from faflow.flow.piecewise.ties import Surfaces
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.networks.activations import LeakyReLU
 from faflow.rules import DirectFeedbackAlignment, FeedbackAlignment, Gradient
@@ -211,6 +212,22 @@ def test_what_is_above_a_single_leaky_unit_crosses_with_it():
         )
         crossed += int(agrees(problem).events.counts.crossed)
     assert crossed >= 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [5, 15])
+def test_pairs_that_come_to_zero_through_a_unit_below(seed):
+    """5: a unit closes, and above it two pairs come to slide with gates that are closed. 15: a
+    pair leaves that held two samples on one surface above it."""
+    assert int(agrees(random_flow(KINDS["dfa-deep"], seed)).events.counts.landed) >= 3
+
+
+def test_pairs_are_one_where_two_groupings_say_so():
+    leader = jnp.asarray([[0, 0, 0, 3, 3, 5], [0, 0, 2, 4, 4, 5]], jnp.int32)
+    opposite = jnp.asarray([[0, 1, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], bool)
+    one = Surfaces(leader, opposite).throughout()
+    np.testing.assert_array_equal(one.leader, [0, 0, 2, 3, 3, 5])
+    np.testing.assert_array_equal(one.opposite, [0, 1, 0, 0, 1, 0])
 
 
 def test_a_sample_that_is_zero_decides_nothing():

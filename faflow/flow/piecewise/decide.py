@@ -145,11 +145,14 @@ def doubtful(plan: Plan, old: Mode, here: Here, motion: Motion) -> Array:
     return plan.surface & (thrown | repelled | (released & ~plan.guess.sliding & ~plan.dead))
 
 
-def together(plan: Plan, old: Mode) -> Array:
-    """Pairs that cross at one time with others: one may be able to stay where the other crosses."""
+def together(plan: Plan, old: Mode, rows: Array) -> Array:
+    """Pairs that cross at one time with others: one may be able to stay where the other crosses.
+    (Not those of one of the `rows`, a sample in a layer: they all go where what is left of the
+    layer below goes.)"""
     arrived = arrivals(plan, old)
     crossing = arrived & ~plan.guess.sliding & (plan.guess.above != old.above)
-    return crossing & (jnp.sum(arrived & plan.one.leads) > 1)
+    leads = arrived & plan.one.leads
+    return crossing & jnp.any(leads & (rows != rows[jnp.argmax(leads)]))
 
 
 def arrivals(plan: Plan, old: Mode) -> Array:
@@ -157,10 +160,10 @@ def arrivals(plan: Plan, old: Mode) -> Array:
     return plan.causes & ~old.sliding & ~plan.dead
 
 
-def next_doubt(plan: Plan, old: Mode, doubted: Array) -> tuple[Array, Array]:
+def next_doubt(plan: Plan, old: Mode, doubted: Array, rows: Array) -> tuple[Array, Array]:
     """Whom a second opinion is asked about now, and who is `waiting`. Those that cross together
     are asked about one by one, the others all at once."""
-    waiting = jnp.where(plan.opinion == 0, together(plan, old), plan.waiting)
+    waiting = jnp.where(plan.opinion == 0, together(plan, old, rows), plan.waiting)
     doubted = doubted & (plan.opinion == 0)
     first = plan.one.leader == plan.one.leader[jnp.argmax(waiting)]
     doubted = jnp.where(jnp.any(doubted), doubted, first & waiting)
@@ -194,9 +197,9 @@ def second_opinion(
 
 def differing(plan: Plan, old: Mode, sides: Array) -> Array:
     """Pairs with a say that the second opinion, with its `gate_sides`, has elsewhere. For one that
-    has arrived it is all the same whether it goes to a side or slides with the gate of that side.
+    has not slid it is all the same whether it goes to a side or slides with the gate of that side.
     """
-    same = arrivals(plan, old) & (sides == plan.first_side)
+    same = ~old.sliding & (sides == plan.first_side)
     return (codes(plan.guess) != plan.first) & ~same & ~plan.dead
 
 

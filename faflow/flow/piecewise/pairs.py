@@ -69,6 +69,11 @@ class Layout(eqx.Module):
         """A number for each neuron, the same for all samples."""
         return self.layer * max(self.hidden) + self.unit
 
+    @property
+    def rows(self) -> Array:
+        """A number for each layer and sample of a pair (pairs,)."""
+        return jnp.asarray((self.layer * self.samples + self.sample)[:-1])
+
     def split(self, flat: Array) -> tuple[Array, ...]:
         """(pairs,) to one (samples, n_l) per hidden layer."""
         ends = np.cumsum([self.samples * n for n in self.hidden])[:-1]

@@ -37,7 +37,7 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     twofold = solved & (plan.opinion == 1) & jnp.any(other)
     alone = ~solved & lost & (plan.opinion == 1)
     doubted = doubtful(plan, now.mode, now.here, motion)
-    doubted, waiting = next_doubt(plan, now.mode, doubted)
+    doubted, waiting = next_doubt(plan, now.mode, doubted, setting.field.layout.rows)
     agreed = (solved & (plan.opinion < 2) & ~twofold) | alone
     asks = agreed & jnp.any(doubted)
     back = ((twofold & (branch != "other")) | alone) & ~asks
