@@ -182,12 +182,12 @@ def test_twice_is_at_once(place: Path) -> None:
     ("step", "argv"),
     [
         ("compiling ...", ("theorem1-relu",)),
-        ("running ...", ("small.toml", "--set", "flow.solver=heun", "flow.step=1e-9",
-                         "flow.max_steps=1000000000")),
+        ("to go", ("small.toml", "--set", "flow.solver=heun", "flow.step=1e-9",
+                   "flow.max_steps=1000000000")),
     ],
 )  # fmt: skip
 def test_while_it_compiles_and_runs(place: Path, step: str, argv: tuple[str, ...]) -> None:
-    """On a terminal, which is where the steps are told."""
+    """On a terminal, which is where the steps are told, and where the flow's bar is."""
     ours, theirs = pty.openpty()
     arguments = ("run", *argv, "--out", "out")
     process = start(place, *arguments, stderr=theirs)
