@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, Literal
 
 import equinox as eqx
@@ -9,6 +10,8 @@ import jax
 from jax.sharding import Mesh
 
 from ..flow import (
+    LOOP,
+    ONCE,
     FlowSolution,
     Meter,
     Underway,
@@ -17,10 +20,13 @@ from ..flow import (
     everywhere,
     go_on,
     in_slices,
+    observed,
+    options,
     spread,
     telling,
     the_same_everywhere,
 )
+from ..flow.options import Use
 from .checkpoint import Checkpoints
 from .summary import Seconds
 
@@ -43,7 +49,7 @@ class Legs:
         checkpoints: Checkpoints | None,
     ):
         self._note, self._meter, self._mesh, self._kept = note, meter, mesh, checkpoints
-        self._programs: tuple[_Program, _Program] | None = None
+        self._programs: _Programs | None = None
         self.seconds = Seconds(0.0, 0.0)
 
     def __call__(self, *flow: Any) -> Any:
@@ -55,16 +61,15 @@ class Legs:
         """Another flow, not timed."""
         return self._run(flow, self._programs if same_program else None)[0]
 
-    def _run(
-        self, flow: tuple[Any, ...], programs: "tuple[_Program, _Program] | None"
-    ) -> tuple[Any, Seconds]:
+    def _run(self, flow: tuple[Any, ...], programs: "_Programs | None") -> tuple[Any, Seconds]:
         if self._mesh is not None:
             flow = (spread(flow[0], self._mesh), *everywhere(flow[1:], self._mesh))
         if programs is None:
             self._note("compiling")
             programs = (
-                _Program(begin, "none", self._mesh),
-                _Program(go_on, "all-except-first", self._mesh),
+                _Program(begin, "none", self._mesh, ONCE),
+                _Program(go_on, "all-except-first", self._mesh, LOOP),
+                _Program(observed, "none", self._mesh, ONCE),
             )
         self._programs = programs
         kept = None if self._kept is None else self._kept.leg(flow)
@@ -89,10 +94,10 @@ class Legs:
 class _Program:
     """A function that is compiled in its first call, on a mesh if there is one, and timed."""
 
-    def __init__(self, function: Callable[..., Any], donate: Donated, mesh: Mesh | None):
+    def __init__(self, function: Callable[..., Any], donate: Donated, mesh: Mesh | None, use: Use):
         if mesh is not None:
             function = the_same_everywhere(function, mesh)
-        self._jitted: Any = eqx.filter_jit(function, donate=donate)
+        self._jitted: Any = eqx.filter_jit(function, donate=donate, compiler_options=options(use))
         self._compiled: Any = None
         self.seconds = Seconds(0.0, 0.0)
 
@@ -107,8 +112,11 @@ class _Program:
         return found
 
 
-def _spent(programs: tuple[_Program, _Program]) -> Seconds:
-    return _sum(*(program.seconds for program in programs))
+_Programs = tuple[_Program, _Program, _Program]
+
+
+def _spent(programs: _Programs) -> Seconds:
+    return reduce(_sum, (program.seconds for program in programs))
 
 
 def _sum(one: Seconds, two: Seconds) -> Seconds:

@@ -26,6 +26,7 @@ from ..flow import (
     companion,
     compare_flows,
     is_automatic,
+    settled,
 )
 from . import load, processes, store, tables
 from .blame import blaming
@@ -271,16 +272,17 @@ def integrate_timed(
     """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
-    observables = experiment.observables
-    arguments = (experiment.problem, experiment.ts, observables, experiment.numerics)
+    problem, observables = experiment.problem, experiment.observables
+    numerics = settled(problem, experiment.numerics)
+    arguments = (problem, experiment.ts, observables, numerics)
     flow = Legs(note, meter, mesh, checkpoints)
-    if is_automatic(experiment.numerics):
+    if is_automatic(numerics):
         return choose_on_the_way(*arguments, run_leg=flow), flow.seconds, None
     solution, _ = flow(*arguments)
     if SKETCH not in observables:
         return solution, flow.seconds, None
     note("running a coarser companion, for the error made at kinks")
-    coarser = companion(experiment.problem, experiment.ts, experiment.numerics)
+    coarser = companion(problem, experiment.ts, numerics)
     coarse = (coarser.problem, coarser.ts, observables, coarser.numerics)
     other, _ = flow.again(coarser.same_program, *coarse)
     return solution, flow.seconds, compare_flows(solution, other, coarser)

@@ -35,6 +35,9 @@ from .memory import estimate as estimate
 from .memory import machine as machine
 from .memory import room as room
 from .memory import saves_that_fit as saves_that_fit
+from .options import LOOP as LOOP
+from .options import ONCE as ONCE
+from .options import options as options
 from .piecewise import check_exact as check_exact
 from .polish import Polished as Polished
 from .polish import check_polish as check_polish
@@ -53,8 +56,10 @@ from .slices import Underway as Underway
 from .slices import begin as begin
 from .slices import go_on as go_on
 from .slices import in_slices as in_slices
+from .slices import observed as observed
 from .slices import telling as telling
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg
 from .tolerance import SMALL as SMALL
+from .tolerance import settled as settled

@@ -1,6 +1,6 @@
 """A flow of any solver as a `Course`, and run in one piece."""
 
-from .._types import Times
+from .._types import Array, Times
 from ..observables import AbstractObservable
 from ..solvers import BDF, Demand
 from .carry import Carry, Standing, standing, steps_of
@@ -56,10 +56,10 @@ def course(
     if isinstance(method := numerics.build_solver(), BDF):
         stepper = MultistepStepper(flow, method)
 
-    def observe(carry: Carry):
-        weights, feedback = flow.read(carry.state)
+    def observe(state: Array):
+        weights, feedback = flow.read(state)
         seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
-        return seen | flow.forecasts(carry.state)
+        return seen | flow.forecasts(state)
 
     def finish(end: Carry) -> tuple[FlowSolution, Standing]:
         weights, feedback = flow.read(end.state)
@@ -83,6 +83,7 @@ def course(
         hold=flow.hold,
         advance=stepper.advance,
         clock=lambda carry: Clock(carry.t, carry.outcome, steps_of(carry.counts)),
+        state=lambda carry: carry.state,
         observe=observe,
         watch=lambda carry: Watched(carry.counts),
         finish=finish,

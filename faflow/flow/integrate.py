@@ -19,6 +19,7 @@ from .projection import check_projection
 from .served import check_implicit
 from .slices import Meter, in_slices, is_traced, telling
 from .solution import FlowError, FlowSolution
+from .tolerance import settled
 
 Observables = Mapping[str, AbstractObservable]
 
@@ -55,7 +56,10 @@ def integrate(
     if numerics.project:
         check_projection(problem, numerics)
     flow = (problem, jnp.asarray(ts, float), dict(observables), numerics)
-    run_leg = solve_leg if is_traced(flow) else partial(_in_slices, meter=meter)
+    run_leg: Any = solve_leg
+    if not is_traced(flow):
+        flow = (*flow[:3], settled(problem, numerics))
+        run_leg = partial(_in_slices, meter=meter)
     with kept_programs():
         if is_automatic(numerics):
             solution = choose_on_the_way(*flow, run_leg=run_leg)

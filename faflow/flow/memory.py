@@ -30,6 +30,7 @@ PER_PAIR = 20  # bytes per pair (hidden unit, sample) whose sign changes are cou
 # Of records, once the flow is over: as the program left them, as they are gathered, and as they are
 # written; after a change of solver what either recorded, and both joined.
 RECORDED = 3
+STATES = 2**26  # the most that states at all saves may take, of which records are made afterwards
 PER_OUTPUT = 2  # numbers per output and sample: the outputs and their residual
 
 
@@ -82,7 +83,7 @@ def estimate(
         data=whole if devices * processes == 1 else whole + shares,
         state=size * number * _copies(method, size) * devices,
         activations=(at_once * per_sample * number + rows * per_row) * devices,
-        records=RECORDED * saves * _record_bytes(problem, observables),
+        records=RECORDED * saves * _record_bytes(problem, observables) + _kept(saves, size, number),
         jacobian=jacobian_bytes(problem, method) * devices,
         counters=RECORDED * saves * _counter_bytes(problem, numerics),
     )
@@ -129,6 +130,12 @@ def _copies(method: Method, size: int) -> int:
 def _together(method: Method) -> int:
     """Fields that are evaluated together."""
     return method.stages if isinstance(method, GaussLegendre) else 1
+
+
+def _kept(saves: int, size: int, number: int) -> int:
+    """Of the states at all saves, if these are kept until the flow is over."""
+    states = saves * size * number
+    return states if states <= STATES else 0
 
 
 def _record_bytes(problem: FlowProblem, observables: Mapping[str, AbstractObservable]) -> int:

@@ -7,7 +7,7 @@ import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._types import Flag, Integer, Scalar
+from .._types import Integer, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
@@ -22,9 +22,6 @@ ATOL = 1e-11  # unless given
 _number = partial(eqx.field, converter=lambda value: jnp.asarray(value, float))
 _optional = partial(
     eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, float)
-)
-_flag = partial(
-    eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, bool)
 )
 
 
@@ -101,11 +98,11 @@ class Numerics(eqx.Module):
     kinks: Literal["plain", "exact"] = eqx.field(static=True, default="plain")
     exact: Exact = eqx.field(default_factory=Exact)
     project: bool = eqx.field(static=True, default=False)
-    atol_scales: Flag = _flag(default=None)
+    atol_scales: bool | None = eqx.field(static=True, default=None)
 
     def __post_init__(self) -> None:
         if self.atol_scales is None:
-            self.atol_scales = jnp.asarray(self.atol is None)
+            self.atol_scales = self.atol is None
         if self.atol is None:
             self.atol = jnp.asarray(ATOL, float)
 

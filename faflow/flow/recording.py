@@ -11,6 +11,8 @@ from .._types import Array, Flag, Integer, Scalar, Times
 from .carry import RUNNING, Counts
 from .solution import FlowSolution, unreached
 
+Look = Callable[[Array], Any]
+
 
 class Clock(NamedTuple):
     """Where a carry stands: time, outcome, the steps tried so far, and whether it can be recorded
@@ -34,12 +36,13 @@ class Watched(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What is kept of a save: its time, whether the flow reached it, the records and what was
-    watched. Of all saves, each with leading axis `saves`."""
+    """What is kept of a save: its time, whether the flow reached it, what was `seen` (the records,
+    or the state of which they are made afterwards) and what was watched. Of all saves, each with
+    leading axis `saves`."""
 
     time: Scalar | Times
     reached: Array
-    records: dict[str, Any]
+    seen: Any
     watched: Any
 
 
@@ -48,16 +51,17 @@ class Course(NamedTuple):
 
     `start` makes the first carry. `hold`: what the steps to the next save go by, made of the carry
     at the save before. `advance`: steps until a time, an outcome or a number of steps (None: any).
-    `observe` is evaluated once per save that the flow reaches (nan elsewhere), `watch` at every
-    save. `finish`: what comes of the last carry, but for the rows. Saves up to `since`, where the
-    start stands, are somebody else's and are not recorded.
+    `observe` makes the records of the `state` of a carry, once per save that the flow reaches (nan
+    elsewhere); `watch` is evaluated at every save. `finish`: what comes of the last carry, but for
+    the rows. Saves up to `since`, where the start stands, are somebody else's and are not recorded.
     """
 
     start: Callable[[], Any]
     hold: Callable[[Any], Any]
     advance: Callable[[Any, Any, Scalar, Integer | None], Any]
     clock: Callable[[Any], Clock]
-    observe: Callable[[Any], dict[str, Any]]
+    state: Callable[[Any], Array]
+    observe: Callable[[Array], dict[str, Any]]
     watch: Callable[[Any], Watched]
     finish: Callable[[Any], tuple[FlowSolution, Any]]
     since: Scalar | None = None
@@ -65,22 +69,21 @@ class Course(NamedTuple):
     def whole(self, ts: Times) -> tuple[FlowSolution, Any]:
         """All of it at once: what one program can hold, also under vmap."""
         start = self.start()
-        shapes = jax.eval_shape(self.observe, start)
 
         def segment(carry: Any, save: Scalar) -> tuple[Any, Row]:
-            carry, _, row = self.towards(carry, self.hold(carry), save, None, shapes)
+            carry, _, row = self.towards(carry, self.hold(carry), save, None, self.observe)
             return carry, row
 
         end, rows = jax.lax.scan(segment, start, ts)
         solution, standing = self.finish(end)
-        return with_rows(solution, rows), standing
+        return with_rows(solution, rows, rows.seen), standing
 
     def towards(
-        self, carry: Any, held: Any, save: Scalar, limit: Integer | None, shapes: Any
+        self, carry: Any, held: Any, save: Scalar, limit: Integer | None, look: Look
     ) -> tuple[Any, Flag, Row]:
         """On to a save: the carry, whether it is there or has met an outcome, and the save's row.
 
-        `shapes`: of the records.
+        `look`: what is seen of the state there.
         """
         now = self.clock(carry)
         # A flow may have ended at its start, which is a save.
@@ -93,16 +96,29 @@ class Course(NamedTuple):
         now = self.clock(carry)
         arrived = ((now.t >= target) & now.settled) | (now.outcome != RUNNING)
         reached = running & arrived
-        records = jax.lax.cond(reached, self.observe, lambda _: unreached(shapes), carry)
+        seen = seen_if(reached, look, self.state(carry))
         when = jnp.where(reached, now.t, jnp.nan)
-        return carry, arrived, Row(when, reached, records, self.watch(carry))
+        return carry, arrived, Row(when, reached, seen, self.watch(carry))
 
 
-def with_rows(solution: FlowSolution, rows: Row) -> FlowSolution:
+def seen_if(reached: Flag, look: Look, state: Array) -> Any:
+    """What `look` makes of a state; nan if no flow came there."""
+    if look is itself:
+        return jnp.where(reached, state, jnp.nan)
+    shapes = jax.eval_shape(look, state)
+    return jax.lax.cond(reached, look, lambda _: unreached(shapes), state)
+
+
+def itself(state: Array) -> Array:
+    """The state is what is seen of it."""
+    return state
+
+
+def with_rows(solution: FlowSolution, rows: Row, records: dict[str, Any]) -> FlowSolution:
     """The solution with what was recorded at the saves."""
     seen: Watched = rows.watched
     solution = solution._replace(
-        ts=rows.time, reached=rows.reached, records=rows.records, counts_at=seen.counts
+        ts=rows.time, reached=rows.reached, records=records, counts_at=seen.counts
     )
     if solution.events is None:
         return solution

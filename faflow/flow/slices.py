@@ -1,4 +1,6 @@
 """A flow in slices: one program, called again and again, that goes on for some steps at a time.
+What is observed at the saves is computed by a program of its own when the flow is over, from the
+states that were kept there; on the way where these would be too large.
 
 What is passed from one slice to the next is everything that the flow knows, and a slice may end
 anywhere, so that a flow which was cut, reported on, or stored and taken up again ends in the same
@@ -9,6 +11,7 @@ an interruption is noticed soon; it is an array, and changes nothing but where t
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,11 +23,13 @@ from jax.core import Tracer
 from .._types import Flag, Integer
 from .automatic import field_effort
 from .course import course
-from .recording import Course, Row, with_rows
+from .memory import STATES
+from .options import LOOP, ONCE, options
+from .recording import Course, Look, Row, itself, seen_if, with_rows
 from .solution import FlowSolution
 
 Meter = Callable[[float], Any]
-Programs = tuple[Callable[..., Any], Callable[..., Any]]
+Programs = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 
 FIRST = 500  # steps of a tiny field in the first slice: some 25 ms
 LONGER = 16  # times as many in the next one, at most
@@ -51,10 +56,11 @@ def begin(flow: tuple[Any, ...]) -> Underway:
     """A flow at the first of its times. `flow`: the arguments of `solve_leg`."""
     parts, saves = course(*flow), flow[1].size
     carry = _arrays(parts.start())
-    shapes = jax.eval_shape(lambda carry: (parts.observe(carry), parts.watch(carry)), carry)
-    records, watched = jax.tree.map(lambda s: jnp.zeros((saves, *s.shape), s.dtype), shapes)
+    look = _look(parts, carry, saves)
+    shapes = jax.eval_shape(lambda carry: (look(parts.state(carry)), parts.watch(carry)), carry)
+    seen, watched = jax.tree.map(lambda s: jnp.zeros((saves, *s.shape), s.dtype), shapes)
     t = parts.clock(carry).t
-    rows = Row(jnp.zeros(saves, t.dtype), jnp.zeros(saves, bool), records, watched)
+    rows = Row(jnp.zeros(saves, t.dtype), jnp.zeros(saves, bool), seen, watched)
     found = Underway(carry, _arrays(parts.hold(carry)), rows, jnp.zeros((), int))
     # What is handed in must not be handed out: the next slice overwrites its input.
     return jax.lax.optimization_barrier(found)
@@ -66,10 +72,7 @@ def go_on(
     """The flow some steps and saves later, `budget` together, or at the save number `until`; and
     what `solve_leg` would return if it ended here, but for the rows."""
     parts, ts = course(*flow), flow[1]
-    shapes = jax.tree.map(
-        lambda all_rows: jax.ShapeDtypeStruct(all_rows.shape[1:], all_rows.dtype),
-        underway.rows.records,
-    )
+    look = _look(parts, underway.carry, ts.size)
     limit = _done(parts, underway) + budget
 
     def unfinished(now: Underway) -> Flag:
@@ -77,7 +80,7 @@ def go_on(
 
     def onwards(now: Underway) -> Underway:
         save = jax.lax.dynamic_index_in_dim(ts, now.saves, keepdims=False)
-        carry, arrived, row = parts.towards(now.carry, now.held, save, limit - now.saves, shapes)
+        carry, arrived, row = parts.towards(now.carry, now.held, save, limit - now.saves, look)
         # The row of a save on the way to which the slice ends is written once more by the next.
         rows = jax.tree.map(
             lambda column, entry: jax.lax.dynamic_update_index_in_dim(column, entry, now.saves, 0),
@@ -92,6 +95,22 @@ def go_on(
     return end, parts.finish(end.carry)
 
 
+def observed(flow: tuple[Any, ...], rows: Row, carry: Any) -> dict[str, Any]:
+    """The records of all saves, of a flow that is over."""
+    parts = course(*flow)
+    if _look(parts, carry, flow[1].size) is not itself:
+        return rows.seen
+    return jax.lax.map(
+        lambda row: seen_if(row[0], parts.observe, row[1]), (rows.reached, rows.seen)
+    )
+
+
+def _look(parts: Course, carry: Any, saves: int) -> Look:
+    """What is kept of the state at a save: itself, if those of all saves are small."""
+    state = jax.eval_shape(parts.state, carry)
+    return itself if saves * state.size * state.dtype.itemsize <= STATES else parts.observe
+
+
 def _arrays(tree: Any) -> Any:
     """All leaves as arrays of a type of their own, none that adapts to what it meets (a weak one
     in what the first slice gets would make a second program)."""
@@ -102,11 +121,15 @@ def _done(parts: Course, now: Underway) -> Integer:
     return parts.clock(now.carry).steps.astype(int) + now.saves
 
 
-# An input that is overwritten in place: records may be large.
-PROGRAMS: Programs = (
-    eqx.filter_jit(begin),
-    eqx.filter_jit(go_on, donate="all-except-first"),
-)
+@cache
+def programs_of_flows() -> Programs:
+    """`begin`, `go_on` and `observed`, compiled as they are called."""
+    return (
+        eqx.filter_jit(begin, compiler_options=options(ONCE)),
+        # An input that is overwritten in place: rows may be large.
+        eqx.filter_jit(go_on, donate="all-except-first", compiler_options=options(LOOP)),
+        eqx.filter_jit(observed, compiler_options=options(ONCE)),
+    )
 
 
 def first_budget(flow: tuple[Any, ...]) -> int:
@@ -132,10 +155,10 @@ def in_slices(
 ) -> tuple[FlowSolution, Any]:
     """`solve_leg`, slice by slice: `heard` is told after each.
 
-    `flow`: the arguments of `solve_leg`. `programs`: `begin` and `go_on`, compiled. `start`: from
-    there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
+    `flow`: the arguments of `solve_leg`. `programs`: `begin`, `go_on` and `observed`, compiled.
+    `start`: from there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
     """
-    first, program = PROGRAMS if programs is None else programs
+    first, program, last = programs_of_flows() if programs is None else programs
     saves, budget = flow[1].size, first_budget(flow)
     underway = first(flow) if start is None else start
     done, over = int(underway.saves), False
@@ -151,7 +174,8 @@ def in_slices(
         budget = next_budget(budget, time.perf_counter() - started)
         if heard is not None:
             heard(underway, solution, over)
-    return with_rows(solution, underway.rows), standing
+    records = last(flow, underway.rows, underway.carry)
+    return with_rows(solution, underway.rows, records), standing
 
 
 def telling(meter: Meter | None, flow: tuple[Any, ...]) -> Heard | None:

@@ -314,13 +314,10 @@ class Stepper(eqx.Module):
         # still moderate when t can resolve no smaller step. What tells escape from chatter then is
         # the time to change by its own size, ||W|| / ||W'||, falling with the step.
         limit, size = blow_up_size(self.problem, self.numerics), now.size
-
-        def stuck(_) -> Flag:
-            rushing = size < 1e4 * floor * norm(self.term.vf(now.t, now.state, None))
-            return rushing & (size > norm(self.problem.weights))
-
-        fast = jax.lax.cond(now.dt < floor, stuck, lambda _: jnp.asarray(False), None)
-        return (size > limit) | ~jnp.isfinite(size) | fast
+        rushing = (now.dt < floor) & (size < 1e4 * floor * now.pace.speed)
+        return (
+            (size > limit) | ~jnp.isfinite(size) | (rushing & (size > norm(self.problem.weights)))
+        )
 
     def tolerance_scale(self, carry: Carry) -> Scalar | float:
         if not self.numerics.tail:

@@ -9,13 +9,16 @@ escapes nothing but the hidden mode moves; down to what that mode was at the sta
 """
 
 import itertools
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._types import Array, Flag, Scalar
+from .._types import Array, Flag, PyTree, Scalar
 from ..rules import Forecast
 from ..solvers import RKC2, norm
 from .problem import FlowProblem, Numerics
@@ -26,11 +29,11 @@ ADDING = 100  # (rtol times ADDING^(2/3) rtol^(1/3)) x rtol^(-1/3) steps are som
 
 
 class Pace(NamedTuple):
-    """`speed`: ||dy|| / dt over the last step that was kept; `fastest`: the largest so far. Both 0
-    where tolerances do not follow."""
+    """`speed`: ||dy|| / dt over the last step that was kept; `fastest`: the largest so far (None
+    where tolerances can't follow)."""
 
     speed: Scalar
-    fastest: Scalar
+    fastest: Scalar | None
 
 
 class Tolerance(eqx.Module):
@@ -43,30 +46,33 @@ class Tolerance(eqx.Module):
     there: Array
     ends: tuple[int, ...] = eqx.field(static=True)
 
-    def follows(self) -> Flag:
+    def may_follow(self) -> bool:
+        """Whether a flow that starts from small weights is followed at all."""
+        return bool(self.numerics.atol_scales) and self.numerics.step is None
+
+    def follows(self) -> Flag | bool:
         """Whether the tolerances follow the flow: it starts from small weights."""
-        numerics = self.numerics
-        return numerics.atol_scales & (numerics.rtol * self.begun < SMALL * numerics.atol)
+        if not self.numerics.atol_scales:
+            return False
+        return self.numerics.rtol * self.begun < SMALL * self.numerics.atol
 
     def at_rest(self) -> Pace:
         zero = jnp.zeros_like(self.begun)
-        return Pace(zero, zero)
+        return Pace(zero, zero if self.may_follow() else None)
 
     def moved(self, pace: Pace, change: Array, dt: Scalar, kept: Flag) -> Pace:
         """After a step by `change`."""
         if self.numerics.step is not None:
             return pace
-
-        def look() -> Pace:
-            speed = norm(change) / dt
-            return Pace(speed, jnp.maximum(speed, pace.fastest))
-
-        return jax.lax.cond(self.follows() & kept, look, lambda: pace)
+        speed = jnp.where(kept, norm(change) / jnp.where(kept, dt, 1), pace.speed)
+        return Pace(speed, None if pace.fastest is None else jnp.maximum(speed, pace.fastest))
 
     def to_begin(self) -> tuple[Scalar, Scalar]:
         """(rtol, atol) of the first step."""
-        plain, small = self.numerics.tolerances(), self._followed(self.begun, 1.0)
-        follows = self.follows()
+        plain = self.numerics.tolerances()
+        if not self.numerics.atol_scales:
+            return plain
+        small, follows = self._followed(self.begun, 1.0), self.follows()
         return jnp.where(follows, small[0], plain[0]), jnp.where(follows, small[1], plain[1])
 
     def at(
@@ -75,12 +81,13 @@ class Tolerance(eqx.Module):
         """(rtol, atol) for a step from `state`. `share`: of both, that `tail` asks for; `size`: see
         `Numerics.tolerances`."""
         plain = self.numerics.tolerances(share, size)
-        if self.numerics.step is not None:
+        if pace.fastest is None:
             return plain
+        fastest = pace.fastest
 
         def follow() -> tuple[Scalar, Scalar]:
-            moving = pace.speed / jnp.where(pace.fastest > 0, pace.fastest, 1)
-            moving = jnp.where(pace.fastest > 0, moving, 1)
+            moving = pace.speed / jnp.where(fastest > 0, fastest, 1)
+            moving = jnp.where(fastest > 0, moving, 1)
             return self._followed(_smallest(state, self.ends, self.there), moving, share)
 
         return jax.lax.cond(self.follows(), follow, lambda: plain)
@@ -104,12 +111,30 @@ class Tolerance(eqx.Module):
 def tolerance(problem: FlowProblem, numerics: Numerics, first: Array) -> Tolerance:
     """Of a flow that starts, at t0, from the state `first`. What a rule predicts of its laws is not
     looked at."""
-    rule = problem.rule
-    state = jax.eval_shape(rule.init, problem.weights, problem.feedback, problem.data)
-    leaves = jax.tree.leaves(state[0] if isinstance(rule, Forecast) else state)
-    ends = tuple(itertools.accumulate(leaf.size for leaf in leaves))
+    if not numerics.atol_scales:
+        return Tolerance(numerics, jnp.zeros((), first.dtype), jnp.zeros(0, bool), ())
+    state = jax.eval_shape(partial(_moving, problem))
+    ends = tuple(itertools.accumulate(leaf.size for leaf in jax.tree.leaves(state)))
     there = jnp.stack([jnp.any(leaf != 0) for leaf in _parts(first, ends)])
     return Tolerance(numerics, _smallest(first, ends, there), there, ends)
+
+
+def settled(problem: FlowProblem, numerics: Numerics) -> Numerics:
+    """Numerics without `atol_scales` where the weights are not small, so that a program has no part
+    for what can't happen. Of numbers that are known: not inside another program."""
+    if not numerics.atol_scales:
+        return numerics
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(_moving(problem))]
+    sizes = [np.linalg.norm(leaf) / leaf.size**0.5 for leaf in leaves if np.any(leaf)]
+    small = float(numerics.rtol) * min(sizes, default=np.inf) < SMALL * float(numerics.atol)
+    return numerics if small else replace(numerics, atol_scales=False)
+
+
+def _moving(problem: FlowProblem) -> PyTree:
+    """The rule's state at the start, without what it predicts of its laws."""
+    rule = problem.rule
+    state = rule.init(problem.weights, problem.feedback, problem.data)
+    return state[0] if isinstance(rule, Forecast) else state
 
 
 def _smallest(state: Array, ends: tuple[int, ...], there: Array) -> Scalar:

@@ -132,16 +132,16 @@ def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
     grid += "seed = {count = 2}\n"
     config.write_text(config.read_text() + grid)
     jax.clear_caches()
-    begin, go_on = (
+    programs = tuple(
         eqx.filter_jit(eqx.debug.assert_max_traces(part, max_traces=1))
-        for part in (slices.begin, slices.go_on)
+        for part in (slices.begin, slices.go_on, slices.observed)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slices, "PROGRAMS", (begin, go_on))
+        patch.setattr(slices, "programs_of_flows", lambda: programs)
         assert run(config, out=tmp_path / "all").summary["programs"] == 1
     # The control: another width is another program.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slices, "PROGRAMS", (begin, go_on))
+        patch.setattr(slices, "programs_of_flows", lambda: programs)
         with pytest.raises(Exception, match="trace"):
             run_sweep(plan_of(config, ["network.widths=[3,4,1]"]), workers=1, out=tmp_path / "wide")
 

@@ -46,8 +46,9 @@ def test_cuts_change_no_bit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     activation, numerics = FLOWS[kind]
     flow, told = problem(activation), []
     program = eqx.debug.assert_max_traces(slices.go_on, max_traces=1)
-    programs = slices.PROGRAMS[0], eqx.filter_jit(program, donate="all-except-first")
-    monkeypatch.setattr(slices, "PROGRAMS", programs)
+    begin, _, observed = slices.programs_of_flows()
+    programs = begin, eqx.filter_jit(program, donate="all-except-first"), observed
+    monkeypatch.setattr(slices, "programs_of_flows", lambda: programs)
     monkeypatch.setattr(slices, "first_budget", lambda flow: slices.MOST)
     whole = integrate(flow, TS, {"loss": Loss()}, numerics, meter=told.append, throw=False)
     assert told == [1.0]
@@ -61,6 +62,25 @@ def test_cuts_change_no_bit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert told == sorted(told) and told[-1] == 1.0 and 0 < told[len(told) // 2] < 1
         for one, other in zip(leaves(whole), leaves(cut), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_too_large_to_keep_is_observed_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are the same whether they are made of kept states or on the way."""
+    activation, numerics = FLOWS["stopped"]
+    flow, found = problem(activation), []
+    for states in (slices.STATES, 0):
+        monkeypatch.setattr(slices, "STATES", states)
+        programs = [eqx.filter_jit(part) for part in (slices.begin, slices.go_on, slices.observed)]
+        arguments = (flow, TS, {"loss": Loss()}, numerics)
+        solution, _ = slices.in_slices(arguments, programs=tuple(programs))
+        found.append(solution)
+    kept, seen = found
+    assert 0 < int(np.sum(np.asarray(kept.reached))) < len(TS)
+    np.testing.assert_allclose(kept.records["loss"], seen.records["loss"], rtol=1e-14)
+    for one, other in zip(
+        leaves(kept._replace(records={})), leaves(seen._replace(records={})), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_what_was_given_is_left() -> None:

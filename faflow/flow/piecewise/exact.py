@@ -74,8 +74,8 @@ def exact_course(
     def onwards(carry: Carry, tail, target, limit) -> Carry:
         return advance(setting, *carry, target, tail, limit)
 
-    def observe(carry: Carry):
-        weights = weights_of(carry)
+    def observe(flat: Array):
+        weights = field.network(flat)
         return {
             name: see(weights, problem.feedback, problem.data) for name, see in observables.items()
         }
@@ -113,6 +113,7 @@ def exact_course(
         hold=hold,
         advance=onwards,
         clock=lambda carry: clock(carry[0]),
+        state=lambda carry: carry[0].here.flat,
         observe=observe,
         watch=lambda carry: Watched(
             carry[0].counts, carry[0].events, *sliding_pairs(setting, carry[0])
