@@ -83,7 +83,8 @@ def estimate(
         data=whole if devices * processes == 1 else whole + shares,
         state=size * number * _copies(method, size) * devices,
         activations=(at_once * per_sample * number + rows * per_row) * devices,
-        records=RECORDED * saves * _record_bytes(problem, observables) + _kept(saves, size, number),
+        records=RECORDED * saves * _record_bytes(problem, observables)
+        + (_kept(saves, size, number) if observables else 0),
         jacobian=jacobian_bytes(problem, method) * devices,
         counters=RECORDED * saves * _counter_bytes(problem, numerics),
     )

@@ -108,7 +108,9 @@ def observed(flow: tuple[Any, ...], rows: Row, carry: Any) -> dict[str, Any]:
 def _look(parts: Course, carry: Any, saves: int) -> Look:
     """What is kept of the state at a save: itself, if those of all saves are small."""
     state = jax.eval_shape(parts.state, carry)
-    return itself if saves * state.size * state.dtype.itemsize <= STATES else parts.observe
+    small = saves * state.size * state.dtype.itemsize <= STATES
+    some = jax.tree.leaves(jax.eval_shape(parts.observe, state))
+    return itself if some and small else parts.observe
 
 
 def _arrays(tree: Any) -> Any:

@@ -63,12 +63,9 @@ def exact_course(
     table = tableau_of(numerics.build_solver())
     setting = Setting(field, numerics, ts[0], ts[-1], blow_up_size(problem, numerics), table)
 
-    def weights_of(carry: Carry):
-        return field.network(carry[0].here.flat)
-
     def hold(carry: Carry) -> Array:
         if numerics.tail:
-            return residual_share(problem, weights_of(carry))
+            return residual_share(problem, field.network(carry[0].here.flat))
         return jnp.ones_like(carry[0].t)
 
     def onwards(carry: Carry, tail, target, limit) -> Carry:

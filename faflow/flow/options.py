@@ -1,0 +1,33 @@
+"""What XLA is asked for when it compiles a flow's programs for a CPU.
+
+A flow's programs are many small kernels, and by default XLA takes some 20 ms for each, most of it
+in emitters that make no measured difference to how fast a small field runs. Without them compiling
+takes half as long; what runs only once is not optimised either, and takes a quarter.
+"""
+
+from functools import cache
+from typing import Literal
+
+import jax
+import numpy as np
+
+Use = Literal["once", "loop"]
+ONCE: Use = "once"  # a program that is run a few times
+LOOP: Use = "loop"  # one in which a flow spends its time
+
+_PLAIN = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+_OPTIONS = {LOOP: _PLAIN, ONCE: _PLAIN | {"xla_backend_optimization_level": 0}}
+
+
+@cache
+def options(use: Use) -> dict[str, bool | int] | None:
+    """Options for `jax.jit`; None (the defaults) on accelerators, and where this version of XLA
+    does not know them."""
+    if jax.default_backend() != "cpu":
+        return None
+    found = _OPTIONS[use]
+    try:
+        jax.jit(lambda x: x, compiler_options=found).lower(np.zeros(())).compile()
+    except Exception:  # of whatever kind, in another version
+        return None
+    return found
