@@ -20,6 +20,7 @@ from ..tasks import Data
 from .problem import Stops
 
 NEAR = 1e-12  # a gap that is none; below it the loss of sums is rounding
+ROUNDINGS = 4  # of the outputs, each by eps of their size, in one look at them
 MOST = 100  # looks for one place
 
 
@@ -89,19 +90,26 @@ def watched_stops(stops: Stops) -> tuple[Outcome, ...]:
 def gaps_at(
     stops: Stops, data: Data, weights: AbstractNetwork, speed: Scalar, peak: Scalar
 ) -> Array:
-    """value / target - 1 of every condition. `speed`, over the `peak`, is `steady`'s."""
+    """value / target - 1 of every condition; none (0) if it is met by less than outputs are rounded
+    by, since no step can be told to lead to a place nearer. `speed`, over the `peak`, is
+    `steady`'s."""
+    outputs = data.outputs(weights)
+    residual, size = frobenius(data.residual(outputs)), frobenius(outputs)
+    # Of the residual, relative to it; of the loss, which is of second order in it, twice that.
+    noise = ROUNDINGS * jnp.finfo(size.dtype).eps * size / jnp.where(residual > 0, residual, 1)
     gaps = []
     if stops.steady is not None:
-        gaps.append(_gap(speed, stops.steady * peak))
+        gaps.append(_gap(speed, stops.steady * peak, noise))
     if stops.loss is not None:
-        gaps.append(_gap(data.value(data.outputs(weights)), stops.loss))
+        gaps.append(_gap(data.value(outputs), stops.loss, 2 * noise))
     if stops.residual is not None:
-        gaps.append(_gap(frobenius(data.residual(data.outputs(weights))), stops.residual))
+        gaps.append(_gap(residual, stops.residual, noise))
     return jnp.stack(gaps)
 
 
-def _gap(value: Scalar, target: Scalar) -> Scalar:
-    return (value - target) / jnp.where(target > 0, target, 1)
+def _gap(value: Scalar, target: Scalar, noise: Scalar) -> Scalar:
+    gap = (value - target) / jnp.where(target > 0, target, 1)
+    return jnp.where((gap < 0) & (gap >= -noise), 0.0, gap)
 
 
 def begin_hunt(gaps: Array, t: Scalar) -> Hunt:

@@ -96,6 +96,23 @@ def test_stops_are_located(solver):
     check("linear", solver, 1e-8)
 
 
+@pytest.mark.parametrize("solver", ["tsit5", "bdf"])
+@pytest.mark.parametrize("power", [9, 13])
+def test_a_stop_among_roundings_is_found(solver, power):
+    """Where the last digits of the outputs decide whether a target is met no step leads nearer:
+    the flow ends, after steps of the size that it had, at the residual that was asked for."""
+    net = MLP(tuple(jnp.asarray(w) for w in START), (), ACTIVATIONS["linear"]())
+    problem = FlowProblem(Gradient(), net, Feedback(), make_data(X, Y["linear"]))
+    stops = Stops(residual=10.0**-power)
+    numerics = Numerics(solver=solver, rtol=1e-9, tail=True, stops=stops)
+    found = integrate(problem, np.array([0.0, 1.0, 5.0, 20.0, 60.0]), {"loss": Loss()}, numerics)
+    assert Outcome(int(found.outcome)) is Outcome.TARGET_REACHED
+    w, v = (np.asarray(w) for w in found.weights.weights)
+    residual = np.linalg.norm(X @ w.T @ v.T - Y["linear"])
+    assert 0.9 * 10.0**-power - 1e-14 < residual < 1.1 * 10.0**-power + 1e-14
+    assert int(found.counts.accepted + found.counts.rejected) < 2000
+
+
 def test_stops_of_the_exact_flow_are_located():
     check("relu", "tsit5", 1e-8, kinks="exact")
 
