@@ -33,8 +33,11 @@ export XDG_CACHE_HOME := $(CACHE)/xdg
 export CUDA_CACHE_PATH := $(CACHE)/cuda
 
 # Two pytest workers, each with a single-threaded BLAS and XLA: more threads only fight for cores.
+# Programs of tests are small and run once: XLA, which would take most of the time, optimises none.
+QUICK := --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 \
+	--xla_cpu_parallel_codegen_split_count=1
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $${XLA_FLAGS:-}"
+	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $(QUICK) $${XLA_FLAGS:-}"
 
 run: $(RUN_STAMP)
 	@$(BIN)/faflow run --replace $(CONFIG)
