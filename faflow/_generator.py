@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ._compiling import ONCE, compiled
 from ._types import Array
 
 IMPLEMENTATION = "threefry2x32"
@@ -26,6 +27,12 @@ def drawing() -> Iterator[None]:
     """Bits are drawn, and keys split, as JAX comes, whatever JAX_THREEFRY_PARTITIONABLE says."""
     with jax.threefry_partitionable(True):
         yield
+
+
+@compiled(ONCE)
+def normal(key: Array, shape: tuple[int, ...]) -> Array:
+    """Numbers N(0, 1)."""
+    return jax.random.normal(key, shape)
 
 
 def in_float64() -> bool:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-import equinox as eqx
 import numpy as np
 
+from .._compiling import ONCE, compiled
 from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, Balance, FeedbackPotential
@@ -59,7 +59,7 @@ def alignment_certificate(
     return AlignmentCertificate(floor, inner.min(axis=0), bool(np.all(floor > 0)), bool(held))
 
 
-@eqx.filter_jit
+@compiled(ONCE)
 def _values(law: AbstractConservationLaw, weights: AbstractNetwork, feedback: Feedback, data: Data):
     return law(weights, feedback, data)
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import ONCE, compiled
 from .._types import Array, Record, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
@@ -59,7 +59,7 @@ def law_rate(
     return law_rates({"": law}, rule, weights, feedback, data, state, t)[""]
 
 
-@eqx.filter_jit
+@compiled(ONCE)
 def law_rates(
     laws: Mapping[str, AbstractConservationLaw],
     rule: AbstractLearningRule,

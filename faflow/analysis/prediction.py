@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from .._compiling import LOOP, compiled
 from .._types import Array
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
@@ -117,12 +118,12 @@ def residual_operator(
     return lambda u: _respond(u, rule, weights, feedback, data)
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _respond(u: Array, rule, weights, feedback, data) -> Array:
     return data.weight * error_response(rule, weights, feedback, data)(u)
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _respond_to_each(rule, weights, feedback, data, shape: tuple[int, ...]) -> Array:
     """K^T: its rows are K u for u = every residual of one entry."""
     units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
@@ -215,7 +216,7 @@ def _none(status: PredictionStatus, why: str, dimension: int = 0) -> ExponentPre
     return ExponentPrediction(float("nan"), float("nan"), status, dimension, why)
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _is_linear(rule, weights, feedback, data) -> Array:
     """Whether the field is that of its error alone, and doubles with it."""
     error = data.error(data.outputs(weights))

@@ -14,11 +14,11 @@ program doubles with every depth: a chain is a loop, whatever its length.
 from typing import NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import LOOP, compiled
 from .._types import Array, Integer
 from ..solvers.tableaus import as_tableau
 from .fields import Fields, Lesson
@@ -116,7 +116,7 @@ def _directions(fields: Fields, point: Array, rng: np.random.Generator, flows: i
     return values / np.where(sizes > 0, sizes, 1.0)
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _carried_back(
     fields: Fields, point: Array, lessons: Lesson, flows: Integer
 ) -> tuple[Array, Array]:

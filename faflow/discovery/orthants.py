@@ -9,11 +9,11 @@ carried there span is the tangent space of the orbit among all states.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import LOOP, compiled
 from .._types import Array
 from .fields import Fields, Lesson
 from .lie import Orbit, Rank
@@ -44,7 +44,7 @@ def sign_planes(fields: Fields, rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(np.flatnonzero(jumps > JUMP).tolist())
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _jumps(fields: Fields, state: Array, lessons: Lesson) -> Array:
     def one(entry: Array) -> Array:
         sides = [_fields(fields, state.at[entry].set(side), lessons) for side in (BESIDE, -BESIDE)]
@@ -195,7 +195,7 @@ def _advanced(fields: Fields, place: _Place, lesson: Lesson, step: float) -> _Pl
     return _Place(np.asarray(state), np.asarray(frame)[:, :count], place.gap)
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _advance(fields: Fields, state: Array, frame: Array, lesson: Lesson, step: Array):
     """A step of the classical Runge-Kutta method in two halves, and how far one whole one is."""
 
@@ -214,12 +214,12 @@ def _advance(fields: Fields, state: Array, frame: Array, lesson: Lesson, step: A
     return moved, jax.vmap(push, 1, 1)(frame), error
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _one(fields: Fields, state: Array, lesson: Lesson) -> Array:
     return fields(state, lesson)
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _all(fields: Fields, state: Array, lessons: Lesson) -> Array:
     return _fields(fields, state, lessons)
 

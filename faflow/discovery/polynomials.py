@@ -9,11 +9,11 @@ import itertools
 import math
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import LOOP, compiled
 from .._types import Array
 from .fields import Fields, Lesson
 from .lie import Rank, numerical_rank
@@ -80,7 +80,7 @@ def find_polynomials(
     return PolynomialLaws(monomials, found, degrees, space, rank)
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _system(fields: Fields, monomials: Array, states: Array, lessons: Lesson) -> Array:
     """(rows, count): the rate of every monomial, at one state and for one lesson per row."""
     places = jnp.asarray(fields.counted)

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import ONCE, compiled
 from .._generator import drawing, seeded
 from ..analysis import law_rate
 from ..feedback import FEEDBACKS as DRAWS
@@ -193,7 +193,7 @@ def _laws(problem: FlowProblem) -> tuple[dict[str, AbstractConservationLaw], set
     return {**claimed, **others}, set(claimed)
 
 
-@eqx.filter_jit
+@compiled(ONCE)
 def _numbers(laws: dict[str, AbstractConservationLaw], problem: FlowProblem, tied: Feedback | None):
     """Largest relative rate per law; distance of the velocity at `tied` from -gradient; speed."""
     rule, weights, data = problem.rule, problem.weights, problem.data

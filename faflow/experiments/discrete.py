@@ -6,10 +6,10 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 
+from .._compiling import LOOP, compiled
 from .._results import Outcome
 from ..flow import Discrete, FlowSolution, TwinSolution, run_twin
 from ..observables import Loss
@@ -82,7 +82,7 @@ def run_twins(
     observables = {"loss": Loss(), TWIN: WeightsNow(False)}
     problem = experiment.problem
     problem = dataclasses.replace(problem, rule=bare(problem.rule))  # forecasts are the flow's
-    run = eqx.filter_jit(run_twin)
+    run = compiled(LOOP)(run_twin)
     found = []
     for eta in etas(resolved):
         discrete = Discrete(eta, key, section.batch, section.method)

@@ -1,10 +1,10 @@
 """A rule's field at the start: its shape, and whether it is a number at all."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import ONCE, compiled
 from ..flow import FlowProblem
 from ..rules import weight_velocity
 
@@ -25,7 +25,7 @@ def fits(problem: FlowProblem) -> bool:
     return all(a.shape == b.shape for a, b in pairs)
 
 
-@eqx.filter_jit
+@compiled(ONCE)
 def start(problem: FlowProblem):
     """The loss and (d weights / dt, d feedback / dt) at t = 0."""
     weights, feedback, data = problem.weights, problem.feedback, problem.data

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import ONCE, compiled
 from ..analysis import LawRate, law_rates
 from ..flow import FlowProblem
 from ..observables import AbstractConservationLaw
@@ -57,7 +57,7 @@ def knows_velocity(problem: FlowProblem) -> bool:
     return bool(gap <= jnp.finfo(gap.dtype).eps ** 0.5 * size)
 
 
-@eqx.filter_jit
+@compiled(ONCE)
 def _gap_later(rule, weights, feedback, data):
     """The largest entries of dW/dt remembered minus dW/dt of the weights alone, and of both."""
     start = rule.init(weights, feedback, data)

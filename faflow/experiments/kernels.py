@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._compiling import LOOP, compiled
 from .._generator import drawing, seeded
 from .._types import Outputs
 from ..flow import FlowProblem
@@ -50,7 +51,7 @@ def _parts(problem: FlowProblem):
     return bare(problem.rule), problem.weights, problem.feedback, problem.data
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _gaps(problem: FlowProblem):
     """The largest difference of fields that ought to be equal, and the fields' size."""
     rule, weights, feedback, data = _parts(problem)

@@ -9,9 +9,8 @@ import equinox as eqx
 import jax
 from jax.sharding import Mesh
 
+from .._compiling import LOOP, ONCE, Use, options
 from ..flow import (
-    LOOP,
-    ONCE,
     FlowSolution,
     Meter,
     Underway,
@@ -21,12 +20,10 @@ from ..flow import (
     go_on,
     in_slices,
     observed,
-    options,
     spread,
     telling,
     the_same_everywhere,
 )
-from ..flow.options import Use
 from .checkpoint import Checkpoints
 from .summary import Seconds
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import LOOP, compiled
 from .._generator import drawing
 from ..flow import FlowSolution
 from ..population import AbstractPopulationRule, PopulationLoss, simulate
@@ -88,7 +88,7 @@ def run_simulation(
     with drawing():
         keys = jax.random.split(section_key(resolved, section, SIMULATE), section.seeds)
     start = problem.rule.init(problem.weights, problem.feedback, problem.data)
-    run = eqx.filter_jit(simulate)
+    run = compiled(LOOP)(simulate)
     losses = run(problem.rule, start, problem.feedback, experiment.ts, keys, inputs)
     return compared(inputs, np.asarray(losses), np.asarray(solution.records[POPULATION_LOSS]))
 

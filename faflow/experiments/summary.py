@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import ONCE, compiled
 from .._results import Outcome
 from ..analysis import (
     factorisation_report,
@@ -154,7 +154,7 @@ def _loss(experiment: Experiment, solution: FlowSolution) -> dict[str, float]:
     return {name: float(_value(net, data)) for name, net in ends.items()}
 
 
-@eqx.filter_jit
+@compiled(ONCE)
 def _value(weights: AbstractNetwork, data: Data) -> jax.Array:
     return data.value(data.outputs(weights))
 

@@ -35,9 +35,6 @@ from .memory import estimate as estimate
 from .memory import machine as machine
 from .memory import room as room
 from .memory import saves_that_fit as saves_that_fit
-from .options import LOOP as LOOP
-from .options import ONCE as ONCE
-from .options import options as options
 from .piecewise import check_exact as check_exact
 from .polish import Polished as Polished
 from .polish import check_polish as check_polish

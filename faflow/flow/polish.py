@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import gmres
 
+from .._compiling import LOOP, compiled
 from .._types import Array, Flag, Integer, Scalar
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
@@ -113,7 +114,7 @@ class _Round(NamedTuple):
     stuck: Flag
 
 
-@eqx.filter_jit
+@compiled(LOOP)
 def _polish(problem: FlowProblem, end: AbstractNetwork, horizon: Scalar) -> Polished:
     start, unravel = ravel_pytree(end)
     leaf = Leaf(problem)

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .._compiling import LOOP, ONCE, options
 from .._types import Flag, Integer
 from .automatic import field_effort
 from .course import course
 from .memory import STATES
-from .options import LOOP, ONCE, options
 from .recording import Course, Look, Row, itself, seen_if, with_rows
 from .solution import FlowSolution
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from .._generator import normal
 from .._types import Array, Matrix
 
 Scale = float | tuple[float, ...]
@@ -24,7 +25,7 @@ def per_matrix(scale: Scale, shapes: Sequence[tuple[int, int]]) -> tuple[float, 
 
 def gaussian_matrix(key: Array, shape: tuple[int, int], scale: float | Array = 1.0) -> Matrix:
     """Entries N(0, scale^2 / fan_in), fan_in = shape[1]."""
-    return scale * jax.random.normal(key, shape) / shape[1] ** 0.5
+    return scale * normal(key, shape) / shape[1] ** 0.5
 
 
 def mean_field_readout(richness: float, width: int) -> float:

@@ -103,11 +103,12 @@ class LambdaBalanced(AbstractSolvedProblem):
 
         With L = `pillars`, E = e^{rates tau}, D = int_0^tau e^{2 rates u} du (diagonal) and any
         diagonal S > 0, Q Q^T = (E L S^{-1}) [S^{-2} + S^{-1} L^T D L S^{-1}]^{-1} (E L S^{-1})^T.
-        S_j = the largest entry that column j of E L has (at least 1) leaves nothing to overflow.
+        S_j = the largest entry that column j of E L has (at least 1) leaves nothing to overflow; as
+        nothing depends on S, it has no derivative.
         """
         tau = self.pace * t
         grown = jnp.maximum(self.rates, 0.0)[:, None] * tau + jnp.log(jnp.abs(self.pillars))
-        shift = jnp.maximum(jnp.max(grown, axis=0), 0.0)
+        shift = jax.lax.stop_gradient(jnp.maximum(jnp.max(grown, axis=0), 0.0))
         held = jnp.sign(self.pillars) * jnp.exp(grown - shift[None, :])
         moved = jnp.exp(jnp.minimum(self.rates, 0.0) * tau)[:, None] * held
         weight = jnp.sqrt(decay_integral(2 * jnp.abs(self.rates), tau))
