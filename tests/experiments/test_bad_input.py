@@ -104,7 +104,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (".".join("a" * 3000) + "=1", "a.a.a.a.a.a.a.a:", "nested too deeply"),
         ('name="a\\u0000"', "name:", "NUL"),
         ('task={kind="arrays",file="a\\u0000b"}', "task.file:", "NUL"),
-        ("init.scale=1e200", "task:", "loss of inf"),
+        ("init.scale=1e150", "task:", "loss of inf"),
+        ("init.scale=1e200", "task:", "loss of"),
         ("feedback.scale=1e400", "feedback.scale:", "finite"),
     ],
 )

@@ -18,6 +18,7 @@ def faflow(place: Path, *argv: str, shell: str = "", **environment: str):
     """A command run in `place`; `shell`: redirections."""
     command = ["sh", "-c", f'exec "$@" {shell}', "sh", sys.executable, "-m", "faflow", *argv]
     found = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    found.pop("MPLCONFIGDIR", None)  # `make test` sets it
     return subprocess.run(command, cwd=place, capture_output=True, text=True, env=found)
 
 
