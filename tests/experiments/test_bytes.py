@@ -41,7 +41,7 @@ def swept(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("kind", ["run", "sweep"])
 def test_a_file_of_other_bytes(
     kind: str, file: str, content: str, computed: Path, swept: Path, tmp_path: Path, monkeypatch,
-    capsys,
+    capsys, unpainted,
 ) -> None:  # fmt: skip
     folder = tmp_path / "folder"
     shutil.copytree(computed if kind == "run" else swept, folder)

@@ -144,7 +144,7 @@ def test_a_lock_that_is_taken_is_another_matter(tmp_path: Path) -> None:
         pass
 
 
-def test_results_are_read_without_locks(stored: Path, capsys) -> None:
+def test_results_are_read_without_locks(stored: Path, capsys, unpainted) -> None:
     with (stored / "result.nc").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert main(["drift", str(stored)]) == 0
