@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small import NET
 
 import faflow
 from faflow import leftovers
@@ -23,19 +24,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0  # seconds that nothing of this takes, on however busy a machine
 WORD = "faflow: interrupted\n"
 
-CONFIG = """
+CONFIG = f"""
 name = "small"
-[network]
-widths = [3, 2, 1]
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-[rule]
-kind = "feedback-alignment"
+{NET}
 [flow]
 t1 = 0.5
 saves = 3
+solver = "tsit5"
+[observe]
+names = ["loss"]
 """
 MEMBERS = 2000  # more than are done by the time that the first are on disk
 SWEEP = f"[sweep.product]\nseed = {{ count = {MEMBERS} }}\n"

@@ -5,33 +5,9 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from small import VALID
 
 from faflow.cli import main
-
-VALID = """
-name = "small"
-
-[network]
-widths = [3, 2, 1]
-
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-
-[rule]
-kind = "feedback-alignment"
-
-[flow]
-t1 = 0.5
-saves = 3
-
-[observe]
-names = ["loss", "laws"]
-
-[expect]
-"laws.layer-balance.relative_drift" = { max = 1e-6 }
-"""
 
 
 @pytest.fixture

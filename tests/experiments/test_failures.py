@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from small import LIGHT
 
 import faflow
 from faflow import experiments
@@ -48,6 +49,7 @@ def test_a_result_that_the_disk_does_not_take(config: Path) -> None:
     """Writing to it itself, HDF5 ended in a signal."""
     # The shell sets the limit: a fork of this process, which JAX has made threads in, would warn.
     command = f"ulimit -f {LIMIT // 512}; exec {shlex.join([sys.executable, '-m', 'faflow'])} run"
+    config.write_text(LIGHT)
     done = subprocess.run(
         ["sh", "-c", f"{command} {shlex.quote(str(config))} --json"], cwd=config.parent,
         capture_output=True, text=True,

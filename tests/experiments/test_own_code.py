@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import LIGHT
 
 import faflow
 from faflow.cli import main
@@ -19,7 +20,6 @@ from faflow.experiments.digest import digest
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.sweep.folder import sweep_digest
 
-from .conftest import VALID
 from .test_bad_input import complaint
 
 QUIET = ("--no-figures", "--json")
@@ -47,15 +47,11 @@ AXIS = '\n[sweep.product]\n"init.scale" = [0.5, 1.0]\n'
 
 
 def with_own_rule(config: Path) -> Path:
-    """The valid config, with a rule of its own in lab/mine.py and a helper beside that. In Heun's
-    steps: every change of the rule is a program of its own."""
+    """The valid config, with a rule of its own in lab/mine.py and a helper beside that."""
     (config.parent / "lab").mkdir()
     (config.parent / "lab" / "mine.py").write_text("from helper import GAIN\n" + RULE)
     (config.parent / "lab" / "helper.py").write_text("GAIN = 1.0\n")
-    text = VALID.split("[expect]")[0].replace(
-        "saves = 3", 'saves = 3\nsolver = "heun"\nstep = 0.05'
-    )
-    config.write_text(text.replace('"feedback-alignment"', '"lab/mine.py:Mine"'))
+    config.write_text(LIGHT.replace('"feedback-alignment"', '"lab/mine.py:Mine"'))
     return config
 
 

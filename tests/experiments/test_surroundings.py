@@ -8,10 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from small import LIGHT
 
 from faflow.cli import main
-
-from .conftest import VALID
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +24,7 @@ def faflow(place: Path, *argv: str, shell: str = "", **environment: str):
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    (tmp_path / "small.toml").write_text(VALID)
+    (tmp_path / "small.toml").write_text(LIGHT)
     return tmp_path
 
 
@@ -47,7 +46,7 @@ def test_signs_that_stdout_lacks(place: Path) -> None:
     """They are replaced; a config, which may be read again, has them escaped."""
     folder = place / "dïr \U0001f600"
     folder.mkdir()
-    text = VALID.replace("samples = 2\nfeatures = 3\n", 'file = "ö.npz"\n').replace(
+    text = LIGHT.replace("samples = 2\nfeatures = 3\n", 'file = "ö.npz"\n').replace(
         '"gaussian"', '"arrays"'
     )
     (folder / "small.toml").write_text(text)

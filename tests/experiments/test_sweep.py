@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from small import VALID
 
 import faflow
 from faflow.cli import main
@@ -25,8 +26,6 @@ from faflow.experiments.sweep.batches import fastest, measured_batch
 from faflow.experiments.sweep.chunks import chunk_paths
 from faflow.experiments.sweep.records import write_records
 from faflow.flow import slices
-
-from .conftest import VALID
 
 SWEEP = """
 [sweep.product]

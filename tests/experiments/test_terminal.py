@@ -30,6 +30,7 @@ kind = "feedback-alignment"
 [flow]
 t1 = 2.0
 saves = 9
+solver = "tsit5"
 [observe]
 names = ["loss"]
 """
