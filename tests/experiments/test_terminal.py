@@ -116,7 +116,9 @@ def assert_same(one: Path, other: Path) -> None:
 def test_runs_checkpoints_and_sweeps_are_the_same(house: House) -> None:
     """One program and one result for each; a bar in the terminal, none through the pipe."""
     place = house.place
-    assert "%|" not in house.by_pipe("run", "one.toml", "other.toml", "--out", "pipe")
+    told = house.by_pipe("run", "one.toml", "other.toml", "--out", "pipe")
+    assert "%|" not in told
+    assert "pipe/one" in told and "pipe/other" in told
     programs = house.programs()
     assert sum(name.startswith("jit_go_on-") for name in programs) == 1
 
