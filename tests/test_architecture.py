@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,7 @@ def parse(path: str | Path, source: str) -> Module:
     return Module(Path(path), source, ast.parse(source))
 
 
+@cache
 def package_modules() -> list[Module]:
     paths = sorted(PACKAGE.rglob("*.py"))
     return [parse(path.relative_to(ROOT), path.read_text("utf-8")) for path in paths]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from small import NET
 
 import faflow
 from faflow.cli import main
@@ -19,19 +20,7 @@ from faflow.printing import Bar
 
 ROOT = Path(__file__).resolve().parents[1]
 
-CONFIG = """
-[network]
-widths = [3, 2, 1]
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-[rule]
-kind = "feedback-alignment"
-[flow]
-t1 = 0.5
-saves = 12
-"""
+CONFIG = f"{NET}[flow]\nt1 = 0.5\nsaves = 12\n"
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +136,8 @@ def test_programs_are_kept_on_disk(folder: Path) -> None:
     for number, scale in enumerate((1.0, 0.5)):
         arguments = ["run", "one.toml", "--no-figures", "--json", "--out", f"run{number}"]
         done = subprocess.run(
-            [sys.executable, "-c", COUNTED, *arguments, "--set", f"init.scale={scale}"],
+            [sys.executable, "-c", COUNTED, *arguments, "--set", f"init.scale={scale}",
+             "flow.solver=tsit5", "observe.names=['loss']"],
             cwd=folder, capture_output=True, text=True,
             env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT),
                  "JAX_ENABLE_COMPILATION_CACHE": "true"},

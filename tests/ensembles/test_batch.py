@@ -1,5 +1,6 @@
 """Batches of flows: each member as if it were alone, on one device and on two."""
 
+import os
 import re
 import subprocess
 import sys
@@ -92,10 +93,11 @@ total = jax.jit(jax.shard_map(lambda x: jax.lax.psum(x, "members"), mesh=mesh,
     in_specs=jax.sharding.PartitionSpec("members"), out_specs=jax.sharding.PartitionSpec()))
 print(total.lower(jax.numpy.ones(2)).compile().as_text())
 """
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     found = subprocess.run(
         [sys.executable, "-c", code + control], capture_output=True, text=True, timeout=300,
-        env={"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PATH": "/usr/bin:/bin",
-             "JAX_PLATFORMS": "cpu", "PYTHONPATH": ":".join(sys.path)}, check=False,
+        env={"XLA_FLAGS": flags, "PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu",
+             "PYTHONPATH": ":".join(sys.path)}, check=False,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     program, _, summed = found.stdout.partition("CONTROL")

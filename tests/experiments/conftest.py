@@ -4,33 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from small import VALID
 
 from faflow.cli import main
-
-VALID = """
-name = "small"
-
-[network]
-widths = [3, 2, 1]
-
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-
-[rule]
-kind = "feedback-alignment"
-
-[flow]
-t1 = 0.5
-saves = 3
-
-[observe]
-names = ["loss", "laws"]
-
-[expect]
-"laws.layer-balance.relative_drift" = { max = 1e-6 }
-"""
 
 
 @pytest.fixture
@@ -40,6 +17,15 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "small.toml"
     path.write_text(VALID)
     return path
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made, and their files are there, but nothing is painted, which is most of the
+    work: for tests that look at what is read and at names."""
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **how: Path(path).write_bytes(b"drawn"))
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)
+    monkeypatch.setattr("faflow.report.page.get_plotlyjs", lambda: "")
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import tomli_w
 import xarray as xr
+from small import VALID
 
 from faflow.cli import main
 from faflow.experiments import store
-
-from .conftest import VALID
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small import VALID
 
 import faflow
 from faflow.cli import main
@@ -28,8 +29,6 @@ AXIS = '\n[sweep.product]\n"feedback.scale" = [0.5, 1.0]\n'
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory) -> Path:
     """A finished sweep, and `half` beside it, of which the data set is missing."""
-    from .conftest import VALID
-
     place = tmp_path_factory.mktemp("swept")
     (place / "small.toml").write_text(VALID + AXIS)
     run_sweep(plan_of(place / "small.toml"), out=place / "done", workers=1)
@@ -41,7 +40,7 @@ def swept(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("kind", ["run", "sweep"])
 def test_a_file_of_other_bytes(
     kind: str, file: str, content: str, computed: Path, swept: Path, tmp_path: Path, monkeypatch,
-    capsys,
+    capsys, unpainted,
 ) -> None:  # fmt: skip
     folder = tmp_path / "folder"
     shutil.copytree(computed if kind == "run" else swept, folder)

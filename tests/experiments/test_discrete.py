@@ -15,6 +15,7 @@ from faflow.experiments import Result
 from faflow.experiments.certify import _weights
 from faflow.experiments.observe import OBSERVABLES
 from faflow.experiments.tables import summary_rows
+from faflow.plots import draw
 
 ETAS = [0.05, 0.025]
 
@@ -34,7 +35,8 @@ def table(**discrete: Any) -> dict[str, Any]:
 
 def stored(place: Path, config: dict[str, Any], *more: str) -> tuple[int, Result]:
     (place / "twin.toml").write_text(tomli_w.dumps(config))
-    code = main(["run", str(place / "twin.toml"), "--out", str(place / "out"), *more])
+    arguments = ["run", str(place / "twin.toml"), "--out", str(place / "out"), "--no-figures"]
+    code = main([*arguments, *more])
     return code, faflow.open(place / "out")
 
 
@@ -88,20 +90,20 @@ def test_the_law_rises_as_predicted(twins):
 
 
 def test_it_is_drawn(twins):
-    figures = twins[0] / "figures"
-    assert (figures / "discrete.png").stat().st_size > 5000
-    header = (figures / "discrete.csv").read_text()
+    picture, *_, rows = draw(twins[0], ["discrete"])
+    assert picture.name == "discrete.png" and picture.stat().st_size > 5000
+    header = rows.read_text()
     assert "distance at eta 0.05" in header and "layer-balance 1 predicted" in header
 
 
 def test_mini_batches_are_part_of_what_is_asked(tmp_path: Path):
     config = table(eta=0.05, batch=3)
-    code, first = stored(tmp_path, config, "--no-figures")
+    code, first = stored(tmp_path, config)
     assert code == 0 and first.summary["discrete"]["batch"] == 3
     assert "order" in first.summary["discrete"] and first.summary["discrete"]["order"] is None
     assert first.summary["discrete"]["runs"][0]["laws"]["layer-balance"]["identity"] < 1e-13
     config["discrete"]["seed"] = 1
-    code, other = stored(tmp_path, config, "--no-figures", "--replace")
+    code, other = stored(tmp_path, config, "--replace")
     runs = [result.summary["discrete"]["runs"][0]["distance"] for result in (first, other)]
     assert runs[0] != runs[1]
 
@@ -110,7 +112,7 @@ def test_a_blow_up_is_an_outcome(tmp_path: Path):
     config = table(eta=[0.5, 0.01])
     config["task"]["scale"] = 30.0
     config["flow"]["t1"] = 10.0
-    _, result = stored(tmp_path, config, "--no-figures")
+    _, result = stored(tmp_path, config)
     first = result.summary["discrete"]["runs"][0]
     assert first["status"] == "blow-up" and first["distance"] is None
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == result.summary
@@ -163,7 +165,7 @@ def test_every_observable_from_zero_weights(tmp_path: Path, monkeypatch, targets
     config["network"] = {"widths": ["inputs", 2, "outputs"]}
     config["flow"] |= {"saves": 12, "polish": not moves}
     config["observe"] = {"names": [name for name in OBSERVABLES if name not in NEEDING_MORE]}
-    code, result = stored(tmp_path, config, "--no-figures")
+    code, result = stored(tmp_path, config)
     assert code == 0 and result.summary["status"] == "completed"
     names = {str(name).split("_")[0] for name in result.records["records"].data_vars}
     assert set(config["observe"]["names"]) - set(APART) <= names
@@ -193,7 +195,7 @@ def test_near_a_graze_a_step_decides(tmp_path: Path):
     config = table(eta=[0.01, 0.001])
     config["network"]["activation"] = "relu"
     config["flow"] |= {"kinks": "plain", "rtol": 1e-6}
-    code, result = stored(tmp_path, config, "--no-figures")
+    code, result = stored(tmp_path, config)
     long, short = (run["distance"] for run in result.summary["discrete"]["runs"])
     assert code == 0 and long > 0.5 and short < 0.01
 
@@ -207,7 +209,7 @@ def test_layers_are_those_that_the_law_speaks_of(tmp_path: Path):
     assert code == 0
     discrete = result.records["discrete"].to_dataset()
     np.testing.assert_array_equal(discrete["layer_of_layer-balance"], [2])
-    header = (tmp_path / "out" / "figures" / "discrete.csv").read_text()
+    header = draw(tmp_path / "out", ["discrete"])[-1].read_text()
     assert "layer-balance 2 predicted" in header and "layer-balance 1" not in header
 
 
@@ -216,7 +218,7 @@ def test_heun_steps_and_a_law_without_an_identity(tmp_path: Path, capsys):
     """Second order in eta; the one-norm law of sign feedback is followed, not predicted."""
     config = table(eta=[0.004, 0.002], method="heun")
     config["network"]["activation"] = "linear"
-    code, result = stored(tmp_path, config, "--no-figures")
+    code, result = stored(tmp_path, config)
     section = result.summary["discrete"]
     assert code == 0 and section["method"] == "heun" and abs(section["order"] - 2) < 0.2
     assert section["runs"][0]["laws"]["matrix-balance"]["identity"] < 1e-13
@@ -227,6 +229,6 @@ def test_heun_steps_and_a_law_without_an_identity(tmp_path: Path, capsys):
     assert code == 0 and law["identity"] is None and law["relative_change"] > 1e-6
     dataset = result.records["discrete"].to_dataset()
     assert "layer-balance" in dataset and "layer-balance_predicted" not in dataset
-    header = (tmp_path / "out" / "figures" / "discrete.csv").read_text()
+    header = draw(tmp_path / "out", ["discrete"])[-1].read_text()
     assert "layer-balance 1" in header and "predicted" not in header
     assert "identity" not in capsys.readouterr().out

@@ -56,7 +56,7 @@ def settings(lines: str) -> list[str]:
     return [word for line in lines.strip().splitlines() for word in ("--set", line)]
 
 
-def test_gradient_flow_is_the_exact_one(gold: Path, capsys) -> None:
+def test_gradient_flow_is_the_exact_one(gold: Path, capsys, unpainted) -> None:
     """To the solver's tolerance; a bound below that is broken."""
     bound = "expect={exact_solution={relative_distance={max=1e-20}}}"
     assert main(["run", str(gold), "--set", bound]) == 1

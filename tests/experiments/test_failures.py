@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from small import LIGHT
 
 import faflow
 from faflow import experiments
@@ -48,6 +49,7 @@ def test_a_result_that_the_disk_does_not_take(config: Path) -> None:
     """Writing to it itself, HDF5 ended in a signal."""
     # The shell sets the limit: a fork of this process, which JAX has made threads in, would warn.
     command = f"ulimit -f {LIMIT // 512}; exec {shlex.join([sys.executable, '-m', 'faflow'])} run"
+    config.write_text(LIGHT)
     done = subprocess.run(
         ["sh", "-c", f"{command} {shlex.quote(str(config))} --json"], cwd=config.parent,
         capture_output=True, text=True,
@@ -144,7 +146,7 @@ def test_a_lock_that_is_taken_is_another_matter(tmp_path: Path) -> None:
         pass
 
 
-def test_results_are_read_without_locks(stored: Path, capsys) -> None:
+def test_results_are_read_without_locks(stored: Path, capsys, unpainted) -> None:
     with (stored / "result.nc").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert main(["drift", str(stored)]) == 0

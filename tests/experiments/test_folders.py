@@ -132,7 +132,7 @@ def test_notes_survive_another_schema(stored: Path, config: Path) -> None:
     assert json.loads((stored / "summary.json").read_text())["schema"] == 1
 
 
-def test_replacing_takes_only_what_faflow_wrote(config: Path) -> None:
+def test_replacing_takes_only_what_faflow_wrote(config: Path, unpainted) -> None:
     assert main(["run", str(config), "--json"]) == 0
     folder = config.parent / "results" / "small"
     figures = folder / "figures"

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import pytest
+from small import VALID
 
 import faflow
 from faflow.experiments.build import build
@@ -14,8 +15,6 @@ from faflow.experiments.run import resolve_path
 from faflow.flow import FlowProblem
 from faflow.observables import FeedbackPotential, balance_laws
 from faflow.rules import AbstractLayerwiseRule, FeedbackAlignment, backward_sweep
-
-from .conftest import VALID
 
 
 class Silent(AbstractLayerwiseRule):

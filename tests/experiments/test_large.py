@@ -253,7 +253,7 @@ for kind in ("gradient", "direct-feedback-alignment"):
 
 def test_two_devices() -> None:
     """Seven samples on two devices: same weights, loss and residual as on one, to rounding."""
-    flags = "--xla_force_host_platform_device_count=2"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     ((said, errors),) = ended([child(TWO_DEVICES, XLA_FLAGS=flags)])
     lines = said.splitlines()
     assert len(lines) == 8, errors[-2000:]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import LIGHT
 
 import faflow
 from faflow.cli import main
@@ -45,15 +46,18 @@ def mine(*, key):
 AXIS = '\n[sweep.product]\n"init.scale" = [0.5, 1.0]\n'
 
 
-@pytest.fixture
-def own(config: Path) -> Path:
+def with_own_rule(config: Path) -> Path:
     """The valid config, with a rule of its own in lab/mine.py and a helper beside that."""
     (config.parent / "lab").mkdir()
     (config.parent / "lab" / "mine.py").write_text("from helper import GAIN\n" + RULE)
     (config.parent / "lab" / "helper.py").write_text("GAIN = 1.0\n")
-    text = config.read_text().split("[expect]")[0]
-    config.write_text(text.replace('"feedback-alignment"', '"lab/mine.py:Mine"'))
+    config.write_text(LIGHT.replace('"feedback-alignment"', '"lab/mine.py:Mine"'))
     return config
+
+
+@pytest.fixture
+def own(config: Path) -> Path:
+    return with_own_rule(config)
 
 
 def final(folder: Path) -> float:
@@ -65,14 +69,15 @@ def final(folder: Path) -> float:
 MARK = "open({mark!r}, 'a').close()\n"
 
 
-@pytest.fixture
-def stranger(own: Path, tmp_path_factory) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory) -> tuple[Path, Path]:
     """A stranger's folder: a run, a sweep, one that was interrupted, the config they are of; and
     the mark that their code leaves wherever it is run from now on."""
+    own = with_own_rule(tmp_path_factory.mktemp("strange") / "small.toml")
     sweep = own.with_name("sweep.toml")
     sweep.write_text(own.read_text() + AXIS)
     out = own.parent / "results"
-    assert main(["run", str(own), *QUIET]) == 0
+    assert main(["run", str(own), "--out", str(out / "small"), *QUIET]) == 0
     run_sweep(plan_of(sweep), out=out / "done", workers=1)
     shutil.copytree(out / "done", out / "half")
     for name in ("result.nc", "summary.json"):
@@ -85,6 +90,15 @@ def stranger(own: Path, tmp_path_factory) -> tuple[Path, Path]:
     for name in ("helper", "matplotlib", "plotly", "scipy", "argcomplete", "tqdm", "h5netcdf"):
         (own.parent / f"{name}.py").write_text(MARK.format(mark=str(mark)))
     return own, mark
+
+
+@pytest.fixture
+def stranger(strange: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """It as the current directory; nothing of it has run yet."""
+    config, mark = strange
+    monkeypatch.chdir(config.parent)
+    mark.unlink(missing_ok=True)
+    return config, mark
 
 
 @pytest.mark.parametrize("folder", ["small", "done", "half"])

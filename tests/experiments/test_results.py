@@ -69,7 +69,7 @@ def test_stored_config_is_the_same_run(stored: Path, config: Path) -> None:
 
 def test_identical_rerun_is_skipped(stored: Path, config: Path, capsys) -> None:
     before = (stored / "result.nc").stat().st_mtime_ns
-    assert main(["run", str(config), "--json"]) == 0
+    assert main(["run", str(config), "--json", "--no-figures"]) == 0
     out, err = capsys.readouterr()
     assert err == "" and json.loads(out) == json.loads((stored / "summary.json").read_text())
     assert (stored / "result.nc").stat().st_mtime_ns == before
@@ -120,7 +120,7 @@ def test_implicit_solvers_count_no_evaluations(config: Path) -> None:
 
 
 def test_several_configs_print_a_list(stored: Path, config: Path, capsys) -> None:
-    assert main(["run", str(config), str(config), "--json"]) == 0
+    assert main(["run", str(config), str(config), "--json", "--no-figures"]) == 0
     assert [summary["name"] for summary in json.loads(capsys.readouterr().out)] == ["small"] * 2
 
 

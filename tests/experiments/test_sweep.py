@@ -14,10 +14,11 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from small import VALID
 
 import faflow
 from faflow.cli import main
-from faflow.experiments import plan_of, run_sweep
+from faflow.experiments import Sweep, plan_of, run_sweep
 from faflow.experiments.errors import ConfigError
 from faflow.experiments.schema import SweepSection
 from faflow.experiments.sweep.axes import grid_of
@@ -30,16 +31,37 @@ SWEEP = """
 [sweep.product]
 "network.activation" = ["linear", "tanh"]
 "feedback.scale" = [0.5, 1.0, 2.0]
-seed = { count = 4 }
+seed = { count = 2 }
 """
-MEMBERS = 24
+MEMBERS = 12
 
 
 @pytest.fixture
 def sweep(config: Path) -> Path:
-    """The valid config with a grid of 2 x 3 x 4 members, of which tanh breaks the bound."""
+    """The valid config with a grid of 2 x 3 x 2 members, of which tanh breaks the bound."""
     config.write_text(config.read_text() + SWEEP)
     return config
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """That sweep, run at one go; to be read, and copied before it is changed."""
+    place = tmp_path_factory.mktemp("whole")
+    (place / "small.toml").write_text(VALID + SWEEP)
+    return run(place / "small.toml", out=place / "whole")
+
+
+# Members of one program, eight at once.
+ONE_PROGRAM = ("flow.solver='tsit5'", "sweep.product={seed={count=8}}")
+
+
+@pytest.fixture(scope="module")
+def batched(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """They in batches of three, the last of which is a shorter one; to be read."""
+    place = tmp_path_factory.mktemp("batched")
+    (place / "small.toml").write_text(VALID + SWEEP)
+    plan = plan_of(place / "small.toml", [*ONE_PROGRAM, "sweep.batch=3"])
+    return run_sweep(plan, workers=1, out=place / "together")
 
 
 def run(path: Path, **options):
@@ -61,37 +83,33 @@ def same(one: xr.DataTree, other: xr.DataTree) -> bool:
     ) and set(one.children) == set(other.children)  # fmt: skip
 
 
-def test_members_are_single_runs(sweep: Path, tmp_path: Path) -> None:
-    found = run(sweep, out=tmp_path / "all")
-    assert found.summary["statuses"] == {"completed": MEMBERS}
-    data = found.records["figures"].to_dataset()
+def test_members_are_single_runs(whole: Sweep, config: Path) -> None:
+    assert whole.summary["statuses"] == {"completed": MEMBERS}
+    data = whole.records["figures"].to_dataset()
     assert data.sizes == {
         "network.activation": 2,
         "feedback.scale": 3,
-        "seed": 4,
+        "seed": 2,
         "hidden_layer": 1,
     }
-    table = sweep.read_text().split("[sweep.product]")[0]
-    sweep.with_name("one.toml").write_text(table)
-    for values in (("linear", 2.0, 3), ("tanh", 0.5, 0)):
+    for values in (("linear", 2.0, 1), ("tanh", 0.5, 0)):
         sets = dict(zip(("network.activation", "feedback.scale", "seed"), values, strict=True))
         overrides = [f"{key}={json.dumps(value)}" for key, value in sets.items()]
-        single = faflow.run(tmp_path / "one.toml", overrides=overrides, store_result=False)
+        single = faflow.run(config, overrides=overrides, store_result=False)
         here = data.sel(sets)
         assert float(here["loss.final"]) == pytest.approx(
             single.summary["loss"]["final"], rel=1e-12
         )
         name = "laws.layer-balance.drift"
         assert here[name].values == pytest.approx(single.summary["laws"]["layer-balance"]["drift"])
-        records = found.records["records"].to_dataset().sel(sets)
+        records = whole.records["records"].to_dataset().sel(sets)
         np.testing.assert_allclose(records["loss"], single.records["records"]["loss"], rtol=1e-12)
     # The control: another member is another flow.
     assert float(data["loss.final"].std()) > 0
 
 
-def test_the_data_set_has_names_and_provenance(sweep: Path, tmp_path: Path) -> None:
-    run(sweep, out=tmp_path / "all")
-    opened = faflow.open(tmp_path / "all")
+def test_the_data_set_has_names_and_provenance(whole: Sweep) -> None:
+    opened = faflow.open(whole.folder)
     records = opened.records["records"].to_dataset()
     assert records["loss"].dims == ("network.activation", "feedback.scale", "seed", "time")
     assert list(records["feedback.scale"].values) == [0.5, 1.0, 2.0]
@@ -103,8 +121,7 @@ def test_the_data_set_has_names_and_provenance(sweep: Path, tmp_path: Path) -> N
     assert opened.exit_code == 1  # tanh keeps no law
 
 
-def test_zarr_holds_the_same(sweep: Path, tmp_path: Path, monkeypatch) -> None:
-    whole = run(sweep, out=tmp_path / "netcdf")
+def test_zarr_holds_the_same(whole: Sweep, sweep: Path, tmp_path: Path, monkeypatch) -> None:
     sweep.write_text(
         sweep.read_text().replace("[sweep.product]", "[sweep]\nzarr = true\n[sweep.product]")
     )
@@ -146,9 +163,7 @@ def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
             run_sweep(plan_of(config, ["network.widths=[3,4,1]"]), workers=1, out=tmp_path / "wide")
 
 
-def test_interrupted_and_gone_on_with(sweep: Path, tmp_path: Path) -> None:
-    whole = run(sweep, out=tmp_path / "whole").records
-
+def test_interrupted_and_gone_on_with(whole: Sweep, sweep: Path, tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
@@ -159,24 +174,23 @@ def test_interrupted_and_gone_on_with(sweep: Path, tmp_path: Path) -> None:
 
         return tell
 
-    for count in (1, 4, 9):
+    for count in (1, 3, 5):
         with pytest.raises(Stop):
             run(sweep, out=tmp_path / "parts", tell=stop_at(count))
     opened = faflow.open(tmp_path / "parts")
-    assert 9 <= MEMBERS - opened.summary["statuses"]["pending"] < MEMBERS
+    assert 5 <= MEMBERS - opened.summary["statuses"]["pending"] < MEMBERS
     assert opened.exit_code == 3
     times = {path: path.stat().st_mtime_ns for path in chunk_paths(tmp_path / "parts")}
     assert times
     again = run(sweep, out=tmp_path / "parts")
-    assert same(again.records, whole)
+    assert same(again.records, whole.records)
     assert not (tmp_path / "parts" / "chunks").exists()
     # And once more it is found.
     assert not run(sweep, out=tmp_path / "parts").fresh
 
 
-def test_killed_at_any_moment(sweep: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment(whole: Sweep, sweep: Path, tmp_path: Path) -> None:
     """SIGKILL thrice, early and late; `benchmarks/kills.py` does it thirty times."""
-    whole = run(sweep, out=tmp_path / "whole").records
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "faflow.cli", "sweep", str(sweep), "--out", str(folder),
                "--workers", "1"]  # fmt: skip
@@ -198,16 +212,14 @@ def test_killed_at_any_moment(sweep: Path, tmp_path: Path) -> None:
         assert len(chunk_paths(folder)) > durable
         durable = len(chunk_paths(folder))
         faflow.open(folder)
-    assert same(run(sweep, out=folder).records, whole)
+    assert same(run(sweep, out=folder).records, whole.records)
 
 
-def test_batches_are_the_same_flows(sweep: Path, tmp_path: Path) -> None:
+def test_batches_are_the_same_flows(batched: Sweep, sweep: Path, tmp_path: Path) -> None:
     """Together or alone, interrupted or not; the last batch of a program is a shorter one."""
-    one_program = ["flow.solver='tsit5'", "sweep.product={seed={count=12}}"]
-    alone = run_sweep(plan_of(sweep, one_program), workers=1, out=tmp_path / "alone")
-    plan = plan_of(sweep, [*one_program, "sweep.batch=5"])
-    together = run_sweep(plan, workers=1, out=tmp_path / "together")
-    one, other = (s.records["records"].to_dataset() for s in (alone, together))
+    alone = run_sweep(plan_of(sweep, ONE_PROGRAM), workers=1, out=tmp_path / "alone")
+    plan = plan_of(sweep, [*ONE_PROGRAM, "sweep.batch=3"])
+    one, other = (s.records["records"].to_dataset() for s in (alone, batched))
     np.testing.assert_allclose(one["loss"], other["loss"], rtol=1e-9)
     np.testing.assert_array_equal(one["steps"], other["steps"])
 
@@ -217,28 +229,26 @@ def test_batches_are_the_same_flows(sweep: Path, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_sweep(plan, workers=1, out=tmp_path / "parts", tell=stop)
-    assert same(run_sweep(plan, workers=1, out=tmp_path / "parts").records, together.records)
+    assert same(run_sweep(plan, workers=1, out=tmp_path / "parts").records, batched.records)
 
 
-def test_a_measured_batch_is_kept_to(sweep: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_measured_batch_is_kept_to(
+    batched: Sweep, sweep: Path, tmp_path: Path, monkeypatch
+) -> None:
     """As on an accelerator; on this device it is one."""
-    one_program = ["flow.solver='tsit5'", "sweep.product={seed={count=12}}"]
-    plan = plan_of(sweep, one_program)
+    plan = plan_of(sweep, ONE_PROGRAM)
     assert measured_batch(plan, 0) == 1
-    given = run_sweep(
-        plan_of(sweep, [*one_program, "sweep.batch=5"]), workers=1, out=tmp_path / "given"
-    )
 
     def stop(progress) -> None:
         if progress.done:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("faflow.experiments.sweep.work.measured_batch", lambda *_: 5)
+        patch.setattr("faflow.experiments.sweep.work.measured_batch", lambda *_: 3)
         with pytest.raises(KeyboardInterrupt):
             run_sweep(plan, workers=1, out=tmp_path / "measured", tell=stop)
     # Not measured again: that would be one.
-    assert same(run_sweep(plan, workers=1, out=tmp_path / "measured").records, given.records)
+    assert same(run_sweep(plan, workers=1, out=tmp_path / "measured").records, batched.records)
 
 
 @pytest.mark.parametrize(
@@ -260,8 +270,7 @@ def test_the_fastest_batch(each, best) -> None:
     assert fastest(seconds, 31) == 1
 
 
-def test_a_damaged_chunk_is_named_and_mended(sweep: Path, tmp_path: Path) -> None:
-    whole = run(sweep, out=tmp_path / "whole").records
+def test_a_damaged_chunk_is_named_and_mended(whole: Sweep, sweep: Path, tmp_path: Path) -> None:
     folder = tmp_path / "parts"
 
     def tell(progress) -> None:
@@ -276,7 +285,7 @@ def test_a_damaged_chunk_is_named_and_mended(sweep: Path, tmp_path: Path) -> Non
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"damaged chunk .*--repair"):
         run(sweep, out=folder)
-    assert same(run(sweep, out=folder, repair=True).records, whole)
+    assert same(run(sweep, out=folder, repair=True).records, whole.records)
 
 
 def test_one_process_at_a_time(sweep: Path, tmp_path: Path) -> None:
@@ -292,8 +301,10 @@ def test_one_process_at_a_time(sweep: Path, tmp_path: Path) -> None:
         run(sweep, out=folder, tell=tell)
 
 
-def test_another_config_is_refused_with_the_difference(sweep: Path, tmp_path: Path) -> None:
-    run(sweep, out=tmp_path / "all")
+def test_another_config_is_refused_with_the_difference(
+    whole: Sweep, sweep: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole.folder, tmp_path / "all")
     before = (tmp_path / "all" / "result.nc").read_bytes()
     with pytest.raises(ConfigError, match=r"flow\.t1 0\.5, now 0\.25"):
         run_sweep(plan_of(sweep, ["flow.t1=0.25"]), workers=1, out=tmp_path / "all")
@@ -393,7 +404,7 @@ BAD = {
 @pytest.mark.parametrize("text", BAD)
 def test_bad_input_is_one_line(text: str, config: Path, capsys: pytest.CaptureFixture) -> None:
     config.write_text(config.read_text() + text)
-    code = main(["sweep", str(config), "--workers", "1", "--out", "bad"])
+    code = main(["sweep", str(config), "--workers", "1", "--out", "bad", "--no-figures"])
     err = capsys.readouterr().err
     if BAD[text] is None:  # found when the data are there: the member's own outcome
         assert code == 3

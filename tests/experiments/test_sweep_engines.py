@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import LIGHT
 
 from faflow.cli import main
 from faflow.experiments import plan_of, run_sweep
@@ -38,8 +39,7 @@ def deadly(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A sweep of 2 seeds for every value of `dies`."""
     (tmp_path / "deadly.py").write_text(DEADLY.format(folder=str(tmp_path), driver=os.getpid()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    text = config.read_text().split("[expect]")[0]
-    text = text.replace('kind = "gaussian"\nsamples = 2\nfeatures = 3', 'kind = "deadly.py:draw"')
+    text = LIGHT.replace('kind = "gaussian"\nsamples = 2\nfeatures = 3', 'kind = "deadly.py:draw"')
 
     def write(dies: str) -> Path:
         config.write_text(text + GRID.format(dies=dies))

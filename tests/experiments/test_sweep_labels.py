@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import faflow
-from faflow.experiments import dump, plan_of, run_sweep
+from faflow.experiments import Sweep, dump, plan_of, run_sweep
 from faflow.experiments.sweep import member, work
 from faflow.experiments.sweep.plan import Plan
 
@@ -44,6 +44,9 @@ RANGES = {
     "init.scale": "{from = 0.5, to = 1.0, count = 2}",
     "flow.t1": '{from = 0.5, to = 1.0, count = 2, spacing = "linear"}',
 }
+
+
+FIGURES = ("loss.initial", "loss.final", "t_final", "solver.steps")
 
 
 class Drawn(NamedTuple):
@@ -109,14 +112,24 @@ def told(key: str, value: Any) -> Any:
     return "-".join(map(str, value)) if key == "network.widths" else value
 
 
-def place(data: Any, values: dict[str, Any]) -> tuple[int, ...]:
-    """Where the labels of a data set say that a member is."""
-    here = np.ones(data["status"].shape, bool)
-    for key, value in values.items():
-        equal = (data[key] == told(key, value)).broadcast_like(data["status"])
-        here &= equal.transpose(*data["status"].dims).values
-    (at,) = np.argwhere(here)
-    return tuple(map(int, at))
+class Found:
+    """A sweep's data sets as arrays: xarray's own selection would be most of the test."""
+
+    def __init__(self, sweep: Sweep):
+        figures, records = (sweep.records[name].to_dataset() for name in ("figures", "records"))
+        self.figures = {name: figures[name].values for name in FIGURES}
+        self.loss = records["loss"].values
+        self._dims = figures["status"].dims
+        labels = {key: figures[key] for key in POOL if key in figures.coords}
+        self._labels = {key: (found.dims, found.values) for key, found in labels.items()}
+
+    def place(self, values: dict[str, Any]) -> tuple[int, ...]:
+        """Where the labels say that a member is."""
+        here = dict.fromkeys(self._dims, True)
+        for key, value in values.items():
+            (dim,), labels = self._labels[key]
+            here[dim] &= labels == told(key, value)
+        return tuple(int(np.flatnonzero(here[dim]).item()) for dim in self._dims)
 
 
 @pytest.fixture
@@ -135,7 +148,7 @@ def single(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     @cache
     def run(overrides: tuple[str, ...]):
         found = faflow.run("base.toml", overrides=overrides, store_result=False)
-        return found.summary, found.records["records"].to_dataset()
+        return found.summary, found.records["records"]["loss"].values
 
     def of(values: dict[str, Any]):
         return run(tuple(sorted(f"{key}={json.dumps(value)}" for key, value in values.items()
@@ -153,17 +166,17 @@ def single(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return of
 
 
-def agree(found: Any, at: tuple[int, ...], one: Any, values: dict[str, Any]) -> None:
-    summary, records = one
-    data, over_time = (found.records[group].to_dataset() for group in ("figures", "records"))
+def agree(found: Found, one: Any, values: dict[str, Any]) -> None:
+    summary, losses = one
+    at = found.place(values)
     wanted = {
         "loss.initial": summary["loss"]["initial"],
         "loss.final": summary["loss"]["final"],
         "t_final": summary["t_final"],
         "solver.steps": summary["solver"]["steps"],
     }
-    assert {name: float(data[name].values[at]) for name in wanted} == wanted, values
-    np.testing.assert_array_equal(over_time["loss"].values[at], records["loss"].values)
+    assert {name: float(found.figures[name][at]) for name in wanted} == wanted, values
+    np.testing.assert_array_equal(found.loss[at], losses)
 
 
 def test_every_member_is_the_run_of_its_own_config(single, tmp_path: Path) -> None:
@@ -172,11 +185,11 @@ def test_every_member_is_the_run_of_its_own_config(single, tmp_path: Path) -> No
         grid = drawn(rng)
         Path("drawn.toml").write_text(BASE + grid.text)
         plan = plan_of("drawn.toml")
-        found = run_sweep(plan, on="here", out=tmp_path / f"out{i}")
-        wanted = members(grid)
-        assert found.summary["members"] == len(wanted)
+        sweep = run_sweep(plan, on="here", out=tmp_path / f"out{i}")
+        wanted, found = members(grid), Found(sweep)
+        assert sweep.summary["members"] == len(wanted)
         for values in wanted:
-            agree(found, place(found.records["figures"], values), single(values), values)
+            agree(found, single(values), values)
         seen += len(wanted)
         again = plan_of(tmp_path / f"out{i}" / "config.toml")
         assert [axis.columns for axis in again.grid.axes] == [a.columns for a in plan.grid.axes]

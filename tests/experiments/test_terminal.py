@@ -30,6 +30,7 @@ kind = "feedback-alignment"
 [flow]
 t1 = 2.0
 saves = 9
+solver = "tsit5"
 [observe]
 names = ["loss"]
 """
@@ -41,6 +42,9 @@ class House:
     def __init__(self, place: Path):
         self.place = place
         (place / "one.toml").write_text(CONFIG)
+        (place / "other.toml").write_text(
+            CONFIG.replace('name = "one"', 'name = "other"\nseed = 1')
+        )
         (place / "both.toml").write_text(CONFIG + "[sweep.product]\nseed = [0, 1]\n")
         self.env = {
             **os.environ,
@@ -112,22 +116,21 @@ def assert_same(one: Path, other: Path) -> None:
 def test_runs_checkpoints_and_sweeps_are_the_same(house: House) -> None:
     """One program and one result for each; a bar in the terminal, none through the pipe."""
     place = house.place
-    assert "%|" not in house.by_pipe("run", "one.toml", "--out", "pipe")
+    told = house.by_pipe("run", "one.toml", "other.toml", "--out", "pipe")
+    assert "%|" not in told
+    assert "pipe/one" in told and "pipe/other" in told
     programs = house.programs()
     assert sum(name.startswith("jit_go_on-") for name in programs) == 1
 
     screen = house.by_terminal("run", "one.toml", "--out", "screen")
     assert "100%|" in screen and "to go" in screen and "%/s" not in screen
     assert house.programs() == programs
-    assert_same(place / "screen", place / "pipe")
+    assert_same(place / "screen", place / "pipe" / "one")
 
-    more = ["--checkpoint", "0", "--set", "seed=1"]
-    screen = house.by_terminal("run", "one.toml", "--out", "kept", *more)
+    screen = house.by_terminal("run", "other.toml", "--out", "kept", "--checkpoint", "0")
     assert "checkpoint at t = 2, 9 of 9 saves" in screen and " 50%|" in screen
     assert house.programs() == programs
-    assert "%|" not in house.by_pipe("run", "one.toml", "--out", "other", "--set", "seed=1")
-    assert house.programs() == programs
-    assert_same(place / "kept", place / "other")
+    assert_same(place / "kept", place / "pipe" / "other")
 
     screen = house.by_terminal("sweep", "both.toml", "--out", "swept", "--workers", "1")
     assert "|" in screen
@@ -138,6 +141,6 @@ def test_runs_checkpoints_and_sweeps_are_the_same(house: House) -> None:
     assert house.programs() == with_sweep
     for name in ("swept", "again"):
         loss = faflow.open(place / name).records["records"].to_dataset()["loss"]
-        for seed, run in enumerate(("pipe", "other")):
-            alone = faflow.open(place / run).records["records"].to_dataset()["loss"]
+        for seed, run in enumerate(("one", "other")):
+            alone = faflow.open(place / "pipe" / run).records["records"].to_dataset()["loss"]
             np.testing.assert_array_equal(loss.sel(seed=seed).values.ravel(), alone.values)
