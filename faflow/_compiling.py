@@ -16,12 +16,14 @@ import numpy as np
 from jax.core import Tracer
 
 F = TypeVar("F", bound=Callable[..., Any])
-Use = Literal["once", "loop"]
+Use = Literal["once", "loop", "long"]
 ONCE: Use = "once"  # a program that is run a few times
 LOOP: Use = "loop"  # one in which a flow spends its time
+LONG: Use = "long"  # the same, where that is much at once, even if XLA_FLAGS ask for less
 
+_LEVEL = "xla_backend_optimization_level"
 _PLAIN = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-_OPTIONS = {LOOP: _PLAIN, ONCE: _PLAIN | {"xla_backend_optimization_level": 0}}
+_OPTIONS = {LOOP: _PLAIN, ONCE: _PLAIN | {_LEVEL: 0}, LONG: _PLAIN | {_LEVEL: 3}}
 
 
 @cache

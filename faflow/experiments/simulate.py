@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compiling import LOOP, compiled
+from .._compiling import LONG, compiled
 from .._generator import drawing
 from ..flow import FlowSolution
 from ..population import AbstractPopulationRule, PopulationLoss, simulate
@@ -88,7 +88,7 @@ def run_simulation(
     with drawing():
         keys = jax.random.split(section_key(resolved, section, SIMULATE), section.seeds)
     start = problem.rule.init(problem.weights, problem.feedback, problem.data)
-    run = compiled(LOOP)(simulate)
+    run = compiled(LONG)(simulate)
     losses = run(problem.rule, start, problem.feedback, experiment.ts, keys, inputs)
     return compared(inputs, np.asarray(losses), np.asarray(solution.records[POPULATION_LOSS]))
 
