@@ -52,7 +52,7 @@ FLOWS = {
     "auto": ("tanh", "t1 = 2e4", (3, 14)),
     "tsit5": ("tanh", 'solver = "tsit5"\nt1 = 20.0', (3, 5)),
     "gauss4, tail": ("linear", 'solver = "gauss4"\ntail = true\nt1 = 20.0', (3, 5)),
-    "exact": ("relu", 'kinks = "exact"\nt1 = 10.0', (3, 5)),
+    "exact": ("relu", 'kinks = "exact"\nt1 = 10.0\nexact = { slots = 16 }', (3, 5)),
     "relu, plain": ("relu", 'kinks = "plain"\nt1 = 5.0', (3, 14)),
 }
 
