@@ -3,13 +3,13 @@ the infinite-width kernels at t = 0, and against the closed equations of two-lay
 
 from functools import cache
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from faflow._compiling import LONG, compiled
 from faflow.analysis import lazy_kernel
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.flow import FlowProblem, Numerics, solve
@@ -48,7 +48,7 @@ INPUTS = RNG.standard_normal((4, 10))
 DEPTH = 2  # hidden layers
 
 
-@eqx.filter_jit
+@compiled(LONG)
 def finite_kernel(rule, net, feedback, data):
     return as_matrix(effective_kernel(rule, net, feedback, data))
 
@@ -210,7 +210,7 @@ class OrderParameters(AbstractObservable):
         return jnp.stack([-error, hidden @ hidden / width, gradient])
 
 
-@eqx.filter_jit
+@compiled(LONG)
 def flows(rule, nets, feedbacks, data):
     """Records (seeds, TIMES and LATE, 3), sum loss, integrated to 1e-8."""
     numerics = Numerics(rtol=1e-8, atol=1e-10)
