@@ -31,7 +31,8 @@ class Fields(eqx.Module):
 
     A law of a rule, whatever is learned, is a function that none of these fields changes. Errors
     that depend on the outputs are combinations, with coefficients that depend on the state, of
-    constant ones, and so is what they carry one another to: linear and squared loss stand for all.
+    constant ones, and so is what they carry one another to: the linear loss stands for all. Rules
+    that are not layerwise may hear more than the error; they are taught the squared loss as well.
 
     Lessons have one sample; for rules that are not layerwise enough for every layer to have full
     rank. ValueError if the rule takes neither loss.
@@ -54,7 +55,7 @@ class Fields(eqx.Module):
         self.rule, self.weights, self.feedback = rule, weights, feedback
         layerwise = isinstance(rule, AbstractLayerwiseRule)
         self.samples = 1 if layerwise else 2 * max(widths(weights))
-        self.losses = _served(self, (GivenError(), Squared()))
+        self.losses = _served(self, (GivenError(),) if layerwise else (GivenError(), Squared()))
         self.counted = _counted(self)
 
     def data(self, lesson: Lesson, loss: AbstractLoss) -> Data:
@@ -108,7 +109,7 @@ class Fields(eqx.Module):
             ravel_pytree(self.rule.velocity(t, state, self.feedback, self.data(lesson, loss)))[0]
             for loss in self.losses
         ]
-        return jnp.where(lesson.linear, moves[0], moves[-1])
+        return moves[0] if len(moves) == 1 else jnp.where(lesson.linear, *moves)
 
 
 def _counted(fields: Fields) -> tuple[int, ...]:

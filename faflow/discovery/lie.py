@@ -105,15 +105,25 @@ def numerical_rank(values: np.ndarray) -> Rank:
 
 def _directions(fields: Fields, point: Array, rng: np.random.Generator, flows: int) -> np.ndarray:
     """(D, count), of unit length: fields at the far end of chains of so many `flows`, carried
-    back."""
-    count = -(-(4 * len(fields.counted) + 16) // BATCH) * BATCH
-    lessons = fields.lessons(rng, (count, MOST_FLOWS + 1))
-    values, astray = map(np.asarray, _carried_back(fields, point, lessons, jnp.asarray(flows)))
-    if flows == 0 and not np.all(np.isfinite(values)):
-        raise ValueError("The rule's field is not finite at a random state, so nothing is counted.")
-    values = values[astray < ASTRAY][:, list(fields.counted)].T
-    sizes = np.linalg.norm(values, axis=0)
-    return values / np.where(sizes > 0, sizes, 1.0)
+    back. Chains that meet no kink are generic: as many as there can be directions, and SPARE, span
+    all. Where some come back astray other kinks may turn up, and many are looked at."""
+    size = len(fields.counted)
+    most, enough = 4 * size + 16, 4 * size + 16 if flows == 0 else size + SPARE
+    found, far = np.zeros((size, 0)), 0
+    for done in range(0, most, BATCH):
+        lessons = fields.lessons(rng, (BATCH, MOST_FLOWS + 1))
+        values, astray = map(np.asarray, _carried_back(fields, point, lessons, jnp.asarray(flows)))
+        if flows == 0 and not np.all(np.isfinite(values)):
+            raise ValueError(
+                "The rule's field is not finite at a random state, so nothing is counted."
+            )
+        back = astray < ASTRAY
+        far += np.sum(~back)
+        found = np.concatenate([found, values[back][:, list(fields.counted)].T], axis=1)
+        if not far and done + BATCH >= enough:
+            break
+    sizes = np.linalg.norm(found, axis=0)
+    return found / np.where(sizes > 0, sizes, 1.0)
 
 
 @compiled(LOOP)
@@ -140,22 +150,21 @@ def _carried_back(
             return both + h * jnp.tensordot(b, slopes, 1)
 
         def leg(n: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            """There: flows 0, 1, ...; back: the same in reverse, with the last lesson's field."""
+            """There: flows 0, 1, ...; a stop, for the last lesson's field; back in reverse."""
             both, steps = now
-            back = n >= flows
-            i = jnp.where(back, 2 * flows - 1 - n, n)
-            move = fields(both[0], lesson(jnp.where(n == flows, flows, i)))
+            i = jnp.where(n > flows, 2 * flows - n, n)
+            move = fields(both[0], lesson(i))
             both = both.at[1].set(jnp.where(n == flows, move, both[1]))
             speed, size = jnp.linalg.norm(move), jnp.linalg.norm(both[0])
             h = REACH / STEPS * size / jnp.where(speed > 0, speed, 1.0)
-            steps = steps.at[i].set(jnp.where(back, steps[i], h))
-            signed = jnp.where(back, -steps[i], steps[i])
-            both = jax.lax.fori_loop(0, STEPS, lambda _, both: step(both, i, signed), both)
+            steps = steps.at[i].set(jnp.where(n > flows, steps[i], h))
+            signed = jnp.where(n > flows, -steps[i], steps[i])
+            count = jnp.where(n == flows, 0, STEPS)
+            both = jax.lax.fori_loop(0, count, lambda _, both: step(both, i, signed), both)
             return both, steps
 
         start = jnp.stack([point, jnp.zeros_like(point)])
-        both, _ = jax.lax.fori_loop(0, 2 * flows, leg, (start, jnp.zeros(MOST_FLOWS)))
-        move = jnp.where(flows == 0, fields(point, lesson(0)), both[1])
-        return move, jnp.linalg.norm(both[0] - point) / jnp.linalg.norm(point)
+        both, _ = jax.lax.fori_loop(0, 2 * flows + 1, leg, (start, jnp.zeros(MOST_FLOWS + 1)))
+        return both[1], jnp.linalg.norm(both[0] - point) / jnp.linalg.norm(point)
 
-    return jax.lax.map(chain, lessons, batch_size=BATCH)
+    return jax.vmap(chain)(lessons)

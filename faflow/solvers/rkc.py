@@ -143,11 +143,15 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
     def _looked(self, state: RKCState, field, y: PyTree) -> RKCState:
         """The state with a spectrum that is at most `REFRESH` steps old."""
         current = state.age < REFRESH
-        look = lambda start, skip, most: estimate_spectrum(  # noqa: E731
-            field, y, state.slope, start, skip, most
+        # One program for both looks: along the vector of the last one, and along a suspect.
+        starts = jax.tree.map(lambda a, b: jnp.stack([a, b]), state.vector, state.suspect)
+        skips = jnp.stack([current, current | ~state.suspected])
+        looks, vectors, counts = jax.lax.map(
+            lambda given: estimate_spectrum(field, y, state.slope, *given),
+            (starts, skips, jnp.array([ITERATIONS, PROBE], jnp.int32)),
         )
-        found, vector, count = look(state.vector, current, ITERATIONS)
-        probed, _, more = look(state.suspect, current | ~state.suspected, PROBE)
+        found, vector = jax.tree.map(lambda both: both[0], (looks, vectors))
+        probed = jax.tree.map(lambda both: both[1], looks)
         bend = jnp.maximum(found.bend, FORGET * state.spectrum.bend)
         found = found._replace(
             radius=jnp.maximum(found.radius, probed.radius), bend=jnp.maximum(bend, probed.bend)
@@ -157,7 +161,7 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
             spectrum=jax.tree.map(keep, state.spectrum, found),
             vector=jax.tree.map(keep, state.vector, vector),
             age=jnp.where(current, state.age, 0),
-            spent=state.spent + count + more,
+            spent=state.spent + counts[0] + counts[1],
             suspected=state.suspected & current,
         )
 

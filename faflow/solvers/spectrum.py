@@ -34,7 +34,7 @@ def estimate_spectrum(
     slope: PyTree,
     start: PyTree,
     skip: Flag,
-    most: int = ITERATIONS,
+    most: Integer | int = ITERATIONS,
 ) -> tuple[Spectrum, PyTree, Integer]:
     """(spectrum, vector of the largest |lambda|, field evaluations) of the Jacobian at y.
 

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -56,13 +57,14 @@ def test_jacobian(rule, widths, activation, bias, loss, monkeypatch):
     given = (problem.rule, problem.weights, problem.feedback, problem.data)
     exact = differences(flow)
     size = np.abs(exact).max()
-    whole = np.asarray(rule_jacobian(*given))
+    whole = np.asarray(eqx.filter_jit(rule_jacobian)(*given))
     np.testing.assert_allclose(whole, exact, atol=1e-8 * size)
     assert np.abs(whole - whole.T).max() < 1e-12 * size or rule != "gradient"
     if rule != "gradient":  # control: feedback makes it unsymmetric
         assert np.abs(whole - whole.T).max() > 1e-3 * size
     monkeypatch.setattr(jacobian, "CHUNK", 200)  # several chunks, the last one filled up
-    np.testing.assert_allclose(rule_jacobian(*given), whole, atol=1e-13 * size)
+    in_chunks = eqx.filter_jit(lambda *given: rule_jacobian(*given))(*given)
+    np.testing.assert_allclose(in_chunks, whole, atol=1e-13 * size)
 
 
 def test_whom_it_serves():

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from faflow.analysis import law_rate
+from faflow.analysis import law_rates
 from faflow.feedback import Feedback, feedback_shapes
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.networks import ACTIVATIONS, MLP
@@ -214,8 +214,8 @@ def test_velocity_is_that_of_the_equations(name, widths, bias, activation):
 
 def largest_rates(laws, rule, net):
     """Per law the largest relative rate; smallest over layers for controls."""
-    arguments = (rule, net.network(), net.feedback(), net.data())
-    return {name: np.asarray(law_rate(law, *arguments).relative) for name, law in laws.items()}
+    rates = law_rates(laws, rule, net.network(), net.feedback(), net.data())
+    return {name: np.asarray(rate.relative) for name, rate in rates.items()}
 
 
 # ---- sign symmetry ------------------------------------------------------------------------------

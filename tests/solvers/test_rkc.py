@@ -2,6 +2,7 @@
 counts of field evaluations, failures. `test_solvers.py` has its order."""
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 from faflow.solvers import RKC2
 from faflow.solvers.chebyshev import Plan, Spectrum, plan
-from faflow.solvers.rkc import REFRESH
+from faflow.solvers.rkc import MOST_STAGES, REFRESH
 from faflow.solvers.spectrum import estimate_spectrum
 
 STRETCH = np.array([-1.0, -30.0, -1000.0])
@@ -40,14 +41,25 @@ def spectrum_of(matrix):
 
 def one_step(field, y, h, solver=None, spectrum=None):
     """(y1, state) after one step; with `spectrum` given, nothing is estimated."""
-    solver = RKC2(1e-6) if solver is None else solver
-    term = diffrax.ODETerm(lambda t, y, args: field(y))
-    state = solver.init(term, 0.0, h, y, None)
-    if spectrum is not None:
-        state = state._replace(spectrum=spectrum, age=jnp.zeros((), jnp.int32))
-    y1, _, _, state, result = solver.step(term, 0.0, h, y, None, state, False)
+    solver = RKC2(jnp.asarray(1e-6)) if solver is None else solver
+    y1, state, result = _one_step(field, y, jnp.asarray(h), solver, spectrum)
     assert result == diffrax.RESULTS.successful
     return np.asarray(y1), state
+
+
+@eqx.filter_jit
+def _one_step(field, y, h, solver, spectrum):
+    term = diffrax.ODETerm(lambda t, y, args: field(y))
+    h = h.astype(y.dtype)
+    state = solver.init(term, jnp.zeros_like(h), h, y, None)
+    if spectrum is not None:
+        state = state._replace(spectrum=spectrum, age=jnp.zeros((), jnp.int32))
+    y1, _, _, state, result = solver.step(term, jnp.zeros_like(h), h, y, None, state, False)
+    return y1, state, result
+
+
+def stretch(y):
+    return jnp.asarray(STRETCH) * y
 
 
 def blocks(values, seed=0):
@@ -69,7 +81,7 @@ def blocks(values, seed=0):
 def test_a_step_is_its_polynomial(h):
     """On y' = lambda y, every stage of the recurrence included; it is exp to order 2 and stable."""
     spectrum = spectrum_of(np.diag(STRETCH))
-    y1, state = one_step(lambda y: jnp.asarray(STRETCH) * y, jnp.ones(3), h, spectrum=spectrum)
+    y1, state = one_step(stretch, jnp.ones(3), h, spectrum=spectrum)
     stages = int(state.stages)
     x = float(plan(jnp.asarray(h), spectrum, jnp.asarray(500, jnp.int32)).damping)
     np.testing.assert_allclose(y1, polynomial(stages, x, h * STRETCH).real, atol=1e-11)
@@ -127,7 +139,12 @@ def march(matrix, rtol, t1):
     """y' = A (y - b cos t) - b sin t, y = b cos t exactly, from a start off it; (error, state,
     rejected) by the bare interface, as the step loop uses it."""
     b = np.random.default_rng(1).standard_normal(len(matrix))
-    a, b = jnp.asarray(matrix), jnp.asarray(b)
+    t, y, state, rejected = _march(*map(jnp.asarray, (matrix, b, rtol, t1)))
+    return float(jnp.max(jnp.abs(y - jnp.cos(t) * b))), state, int(rejected)
+
+
+@jax.jit
+def _march(a, b, rtol, t1):
     term = diffrax.ODETerm(lambda t, y, args: a @ (y - jnp.cos(t) * b) - jnp.sin(t) * b)
     solver, control = RKC2(rtol), diffrax.PIDController(rtol=rtol, atol=rtol)
 
@@ -151,16 +168,13 @@ def march(matrix, rtol, t1):
             rejected + (~keep).astype(int),
         )
 
-    @jax.jit
-    def go():
-        start = b * 1.01
-        first, memory = control.init(term, 0.0, t1, start, None, None, solver.func, 3)
-        state = solver.init(term, 0.0, first, start, None)
-        begin = (jnp.zeros(()), first, start, state, memory, jnp.zeros((), int))
-        return jax.lax.while_loop(lambda c: (c[0] < t1) & (c[-1] < 5000), body, begin)
-
-    t, _, y, state, _, rejected = go()
-    return float(jnp.max(jnp.abs(y - jnp.cos(t) * b))), state, int(rejected)
+    start = b * 1.01
+    first, memory = control.init(term, 0.0, t1, start, None, None, solver.func, 3)
+    state = solver.init(term, 0.0, first, start, None)
+    begin = (jnp.zeros(()), first, start, state, memory, jnp.zeros((), int))
+    end = jax.lax.while_loop(lambda c: (c[0] < t1) & (c[-1] < 5000), body, begin)
+    t, _, y, state, _, rejected = end
+    return t, y, state, rejected
 
 
 @pytest.mark.parametrize(
@@ -225,9 +239,11 @@ def test_counts_are_the_calls_of_the_field():
 def test_long_steps_are_made_of_pieces():
     """h rho = 2e6, beyond 0.65 s_max^2 with s_max = 500: stable still, at more evaluations."""
     values = jnp.asarray(np.array([-1e5, -1.0]))
-    y1, state = one_step(lambda y: values * y, jnp.ones(2), 20.0, RKC2(1e-2))
+    field = lambda y: values * y  # noqa: E731
+    solver = lambda most: RKC2(jnp.asarray(1e-2), jnp.asarray(most))  # noqa: E731
+    y1, state = one_step(field, jnp.ones(2), 20.0, solver(MOST_STAGES))
     assert int(state.stages) > 500 and np.abs(y1).max() < 1
-    few, state = one_step(lambda y: values * y, jnp.ones(2), 20.0, RKC2(1e-2, most_stages=50))
+    few, state = one_step(field, jnp.ones(2), 20.0, solver(50))
     assert int(state.stages) > 20_000 and np.abs(few).max() < 1
 
 
@@ -236,12 +252,13 @@ def test_float32_keeps_its_rounding_below_the_tolerance():
     the same in float64 with as many stages; 500 stages are the control."""
     values = np.array([-3e4, -1.0])
     field = lambda y: jnp.asarray(values, y.dtype) * y  # noqa: E731
-    single, state = one_step(field, jnp.ones(2, jnp.float32), 1.0, RKC2(1e-3))
-    double, _ = one_step(field, jnp.ones(2), 1.0, RKC2(1e-3, most_stages=40))
+    solver = lambda rtol, most: RKC2(jnp.asarray(rtol), jnp.asarray(most))  # noqa: E731
+    single, state = one_step(field, jnp.ones(2, jnp.float32), 1.0, solver(1e-3, MOST_STAGES))
+    double, _ = one_step(field, jnp.ones(2), 1.0, solver(1e-3, 40))
     assert single.dtype == np.float32 and int(state.stages) > 41
     assert np.abs(single - double).max() < 5e-5
-    careless, _ = one_step(field, jnp.ones(2, jnp.float32), 1.0, RKC2(1e3))
-    double, _ = one_step(field, jnp.ones(2), 1.0, RKC2(1e3))
+    careless, _ = one_step(field, jnp.ones(2, jnp.float32), 1.0, solver(1e3, MOST_STAGES))
+    double, _ = one_step(field, jnp.ones(2), 1.0, solver(1e3, MOST_STAGES))
     assert np.abs(careless - double).max() > 2e-4
 
 

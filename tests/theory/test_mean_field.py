@@ -3,13 +3,13 @@ the infinite-width kernels at t = 0, and against the closed equations of two-lay
 
 from functools import cache
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from faflow._compiling import LONG, compiled
 from faflow.analysis import lazy_kernel
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.flow import FlowProblem, Numerics, solve
@@ -48,17 +48,23 @@ INPUTS = RNG.standard_normal((4, 10))
 DEPTH = 2  # hidden layers
 
 
-@eqx.filter_jit
+@compiled(LONG)
 def finite_kernel(rule, net, feedback, data):
     return as_matrix(effective_kernel(rule, net, feedback, data))
 
 
-def square_error(name, width, seed, expected, activation="relu", rho=0.6, richness=1.0):
+@cache
+def kernel_of(name, width, seed, activation, rho):
+    """The kernel of one finite network, which several expectations are compared with."""
     rule = RULES[name]()
     widths = (INPUTS.shape[1], *(width,) * DEPTH, 1)
-    net, feedback = start(seed, widths, activation, rule, rho, richness)
+    net, feedback = start(seed, widths, activation, rule, rho)
     data = make_data(INPUTS, np.zeros(len(INPUTS)))
-    kernel = finite_kernel(MeanFieldRates(rule, richness), net, feedback, data)
+    return np.asarray(finite_kernel(MeanFieldRates(rule), net, feedback, data))
+
+
+def square_error(name, width, seed, expected, activation="relu", rho=0.6):
+    kernel = kernel_of(name, width, seed, activation, rho)
     return float(np.sum((kernel - expected) ** 2) / np.sum(np.square(expected)))
 
 
@@ -102,9 +108,8 @@ def test_prediction_33(measured):
 )
 def test_other_rules_have_their_lazy_kernels(name, activation, measured):
     """At N = 900 within what 1 / N leaves; and further from the others' than from their own."""
-    own = [
-        square_error(name, 900, s, lazy(name, 0.0, activation), activation, 0.0) for s in range(4)
-    ]
+    expected = lazy(name, 0.0, activation)
+    own = [square_error(name, 900, s, expected, activation, 0.0) for s in range(4)]
     measured(33, f"{name}, {activation}, N = 900: square error * N", 900 * np.mean(own), below=30)
     other = "gradient" if name != "gradient" else "last-layer-only"
     off = square_error(name, 900, 0, lazy(other, 0.0, activation), activation, 0.0)
@@ -205,7 +210,7 @@ class OrderParameters(AbstractObservable):
         return jnp.stack([-error, hidden @ hidden / width, gradient])
 
 
-@eqx.filter_jit
+@compiled(LONG)
 def flows(rule, nets, feedbacks, data):
     """Records (seeds, TIMES and LATE, 3), sum loss, integrated to 1e-8."""
     numerics = Numerics(rtol=1e-8, atol=1e-10)

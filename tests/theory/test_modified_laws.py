@@ -15,7 +15,7 @@ import pytest
 from oracles import neuron_balance, random_flow, to_problem
 from scipy.integrate import cumulative_simpson, solve_ivp
 
-from faflow.analysis import law_rate
+from faflow.analysis import law_rate, law_rates
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.rules import (
     Forecast,
@@ -200,8 +200,9 @@ def test_learning_rates_of_constant_ratio(name, activation, measured):
     where = (problem.weights, problem.feedback, problem.data)
     for rates, kind in (([2.0], "common eta(t)"), ([0.5, 2.0, 1.0], "constant ratios")):
         rule = LearningRates(problem.rule, rates, 0.3)
-        for law in rule.laws(problem.weights).values():
-            rate = np.max(law_rate(law, rule, *where, None, jnp.asarray(0.7)).relative)
+        laws = rule.laws(problem.weights)
+        for found in law_rates(laws, rule, *where, None, jnp.asarray(0.7)).values():
+            rate = np.max(found.relative)
             measured(12, f"{kind}, {name}, {activation}: rate of the law", rate, below=1e-12)
     if name == "gradient" or activation == "linear":
         return  # one flow is enough

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from quadrature import FUNCTIONS, root
 
+from faflow._compiling import LONG, compiled
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, solve
 from faflow.networks import ACTIVATIONS, MLP
@@ -128,7 +129,7 @@ def flow_loss(rule, student, fed):
     return solve(problem, TIMES, see, Numerics()).records["loss"]
 
 
-@eqx.filter_jit
+@compiled(LONG)
 def simulated(rule, student, fed, seeds, inputs):
     start = rule.init(student, fed, NOTHING)
     keys = jax.random.split(jax.random.key(7), seeds)
