@@ -17,8 +17,8 @@ from ..._generator import drawing
 from ..._types import Array, Flag, Scalar
 from .dead import Sides
 from .field import Motion
-from .mode import Mode, change, codes, first_of, no_sliding, spread
-from .state import Here, Plan
+from .mode import Mode, change, codes, first_of, spread
+from .state import BEGIN, FOLLOW, GUESS, STAY, TAKE, Here, Plan
 from .ties import Surfaces, alone
 
 Settle = Callable[[Array, Array], Sides]
@@ -35,7 +35,7 @@ def new_plan(mode: Mode) -> Plan:
     zero = jnp.zeros((), jnp.int32)
     slots = mode.slots.size
     return Plan(
-        guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none,
+        turn=zero, above=mode.above, sliding=mode.sliding, guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none,
         causes=none, rounds=zero, chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32),
         sums=jnp.zeros(slots), flipped=jnp.zeros(slots, bool), first=codes(mode),
         first_side=codes(mode), doubted=none, waiting=none, opinion=zero,
@@ -69,18 +69,42 @@ def opens(mode: Mode, place: Motion | Here) -> Array:
     return spread(mode, place.low - place.high, 0.0) > 0
 
 
-def guessing(plan: Plan, above: Array, sliding: Array, fix: Settle) -> Plan:
-    """The plan with another guess. Pairs on one surface go where their leader goes; then
-    `fix(above, sliding)` settles pairs that have no say."""
-    sides = fix(*plan.one.follow(above, sliding))
-    guess = change(plan.guess, sides.above, sides.sliding)
-    torn = jnp.where(jnp.any(sides.torn), jnp.argmax(sides.torn).astype(jnp.int32), -1)
-    return plan._replace(guess=guess, dead=sides.dead, torn=torn)
+def to_guess(plan: Plan, above: Array, sliding: Array, turn: int = GUESS) -> Plan:
+    """The plan with another guess to be made."""
+    return plan._replace(above=above, sliding=sliding, turn=jnp.full_like(plan.turn, turn))
 
 
-def move(
-    plan: Plan, motion: Motion, wrong: Array, beside: Array, key: Array, fix: Settle
-) -> Plan:  # fmt: skip
+def turned(plan: Plan, mode: Mode, here: Here, fix: Settle, group: Group) -> Plan:
+    """The plan when its turn has come: begun in `mode`, and with its next guess. Pairs on one
+    surface go where their leader goes; then `fix(above, sliding)` settles pairs that have no say.
+
+    `group(flat, mode, surface)`: which of the pairs on their surfaces have the same one.
+    """
+
+    def begun(_) -> Plan:
+        return begin(plan, mode, here, group)
+
+    plan = jax.lax.cond(plan.turn == BEGIN, begun, lambda _: plan, None)
+    led, wanted = plan.one.follow(plan.above, plan.sliding), (plan.above, plan.sliding)
+    above, sliding = (
+        jnp.where(plan.turn == TAKE, one, other) for one, other in zip(wanted, led, strict=True)
+    )
+
+    def settled(_):
+        sides = fix(above, sliding)
+        first = jnp.argmax(sides.torn).astype(plan.torn.dtype)
+        torn = jnp.where(jnp.any(sides.torn), first, jnp.full_like(first, -1))
+        return sides.above, sides.sliding, sides.dead, torn
+
+    above, sliding, dead, torn = jax.lax.cond(
+        plan.turn == GUESS, settled, lambda _: (above, sliding, plan.dead, plan.torn), None
+    )
+    guess = change(plan.guess, above, sliding)
+    turn = jnp.full_like(plan.turn, STAY)
+    return plan._replace(turn=turn, guess=guess, dead=dead, torn=torn)
+
+
+def move(plan: Plan, motion: Motion, wrong: Array, beside: Array, key: Array) -> Plan:
     """The next guess: first across, then onto the surface, then off it where its gate says."""
     mode = plan.guess
     # Where several modes are consistent the flow takes the one nearest to where it comes from:
@@ -101,7 +125,7 @@ def move(
     # Towards the bound that is near, or beyond which it is.
     rises = opens(mode, motion)
     above = jnp.where(leaves, rises, jnp.where(crosses, ~mode.above, mode.above))
-    return guessing(plan, above, (mode.sliding & ~leaves) | lands, fix)._replace(
+    return to_guess(plan, above, (mode.sliding & ~leaves) | lands)._replace(
         crossed=plan.crossed | crosses | leaves,
         rounds=plan.rounds + 1,
     )
@@ -111,8 +135,8 @@ def start_chatter(plan: Plan, motion: Motion) -> Plan:
     """Ask the discrete rule from here on."""
     mode = plan.guess
     above = jnp.where(mode.sliding, opens(mode, motion), mode.above)
-    return plan._replace(
-        guess=no_sliding(above, mode.slots.size), rounds=jnp.zeros_like(plan.rounds),
+    return to_guess(plan, above, jnp.zeros_like(above), TAKE)._replace(
+        rounds=jnp.zeros_like(plan.rounds),
         chattered=jnp.asarray(True), sums=jnp.zeros_like(plan.sums),
         who=first_of(plan.surface & ~plan.dead & plan.one.leads, plan.who.size),
         flipped=jnp.zeros_like(plan.flipped),
@@ -129,8 +153,8 @@ def stroke(plan: Plan, motion: Motion) -> tuple[Plan, Flag]:
     above = sides.at[who].set(sums > 0, mode="drop")
     over = plan.rounds + 1 >= STROKES
     sliding = jnp.zeros_like(sides).at[who].set(flipped & over, mode="drop")
-    return plan._replace(
-        guess=change(plan.guess, *plan.one.follow(above, sliding)), sums=sums, flipped=flipped,
+    return to_guess(plan, above, sliding, FOLLOW)._replace(
+        sums=sums, flipped=flipped,
         crossed=plan.surface, rounds=jnp.where(over, 0, plan.rounds + 1),
     ), over  # fmt: skip
 
@@ -177,8 +201,8 @@ def gate_sides(mode: Mode, motion: Motion, slack: Scalar) -> Array:
 
 
 def second_opinion(
-    plan: Plan, motion: Motion, sides: Array, doubted: Array, waiting: Array, fix: Settle
-) -> Plan:
+    plan: Plan, motion: Motion, sides: Array, doubted: Array, waiting: Array
+) -> Plan:  # fmt: skip
     """Look for another consistent mode, with the doubted pairs on the other side; `sides`:
     `gate_sides` in this one."""
     mode, asked = plan.guess, plan.opinion > 0
@@ -188,7 +212,7 @@ def second_opinion(
     slides = first == 0
     other = jnp.where(slides & ~asked, opens(mode, motion), first < 0)
     above = jnp.where(doubted, other, jnp.where(slides, mode.above, first > 0))
-    return guessing(plan, above, slides & ~doubted, fix)._replace(
+    return to_guess(plan, above, slides & ~doubted)._replace(
         first=first, first_side=first_side, doubted=doubted, waiting=waiting,
         crossed=plan.crossed | doubted, opinion=jnp.ones_like(plan.opinion),
         rounds=jnp.zeros_like(plan.rounds),
@@ -205,15 +229,19 @@ def differing(plan: Plan, old: Mode, sides: Array) -> Array:
 
 def return_to_first(plan: Plan) -> Plan:
     """The first mode after all."""
-    guess = change(plan.guess, plan.first > 0, plan.first == 0)
-    return plan._replace(guess=guess, opinion=plan.opinion + 1)
+    plan = to_guess(plan, plan.first > 0, plan.first == 0, TAKE)
+    return plan._replace(opinion=plan.opinion + 1)
 
 
-def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, group: Group) -> Plan:
-    """A new decision: arriving pairs cross, leaving ones go to the side their gate has reached.
+def to_begin(plan: Plan, causes: Array) -> Plan:
+    """The plan that a new decision is to be made of, brought about by these pairs."""
+    return plan._replace(causes=causes, turn=jnp.full_like(plan.turn, BEGIN))
 
-    `group(flat, mode, surface)`: which of the pairs on their surfaces have the same one.
-    """
+
+def begin(plan: Plan, mode: Mode, here: Here, group: Group) -> Plan:
+    """A new decision: of those that brought it about, arriving pairs cross, leaving ones, which
+    slide, go to the side their gate has reached."""
+    arrives, leaves = plan.causes & ~mode.sliding, plan.causes & mode.sliding
     surface = here.near | mode.sliding | arrives
     # Pairs at rest on 0 stay as they are, for phi'(0) = 0: a row of zeros moves nothing.
     moving = mode.sliding | arrives | (here.speed != 0)
@@ -223,4 +251,4 @@ def begin(mode: Mode, here: Here, arrives: Array, leaves: Array, fix: Settle, gr
     above = jnp.where(leaves, opens(mode, here), above)
     causes = arrives | leaves
     plan = new_plan(mode)._replace(surface=surface, one=one, crossed=causes, causes=causes)
-    return guessing(plan, above, mode.sliding & ~leaves, fix)
+    return to_guess(plan, above, mode.sliding & ~leaves)

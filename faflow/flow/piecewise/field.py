@@ -10,16 +10,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..._types import Array, Scalar
+from ..._types import Array, Flag, Scalar
 from ...networks import AbstractNetwork, Trace
 from ...rules import AbstractLayerwiseRule, outer_products
 from ..problem import FlowProblem
 from .dead import Sides, settle_dead
-from .gates import Backward, backward
-from .hold import Grip, grip_of, hold, margins, meet, moved_by
+from .gates import backward
+from .hold import Grip, Hold, grip_of, hold, margins, meet, moved_by
 from .mode import Mode, first_of
 from .pairs import Layout, Slopes, gated_trace
-from .runge_kutta import Tableau, inner_stages
+from .runge_kutta import Tableau, looks
 from .ties import Surfaces, alone
 
 
@@ -45,13 +45,27 @@ class Motion(NamedTuple):
     high: Array
 
 
-class _Samples(NamedTuple):
-    """The passes of the samples, and dW/dt of theirs alone."""
+class _Seen(NamedTuple):
+    """What a look at a point leaves besides dW/dt: `pre` (h_1, ..., h_L) of the samples, their
+    `signals` and the `error` signal, and how the sliding pairs are held (None: there are none)."""
 
-    weights: AbstractNetwork
-    trace: Trace
-    back: Backward
-    move: AbstractNetwork
+    pre: tuple[Array, ...]
+    signals: tuple[Array, ...]
+    error: Array
+    held: Hold | None
+
+
+class _Ends(NamedTuple):
+    """Of the last look, what takes the sliding pairs to tell; `partial` as in `Field.look`."""
+
+    point: Array
+    partial: Array
+    pre: tuple[Array, ...]
+    error: Array
+    velocity: Array
+    correction: Array
+    low: Array
+    high: Array
 
 
 class Field(eqx.Module):
@@ -111,79 +125,73 @@ class Field(eqx.Module):
         parts = self.layout.split(sliding)
         return self.layout.join([jnp.broadcast_to(jnp.any(s, axis=0), s.shape) for s in parts])
 
-    def stages(
-        self, table: Tableau, flat: Array, first: Array, mode: Mode, dt: Scalar
-    ) -> tuple[Array, Array]:
-        """A Runge-Kutta step without its last stage: the end, and its part of the error."""
+    def look(
+        self, table: Tableau, start: Array, first: Array, mode: Mode, dt: Scalar, place: Array, stepping: Flag
+    ) -> tuple[Array, Array, Motion]:
+        """A Runge-Kutta step from `start`, or, unless `stepping`, a look at `place`: the point looked
+        at last, everything about it, and the part of the step's error that the stages before the
+        last one make. One call site of the field: programs are short."""
         gates = self.slope(mode)
 
-        def step(slots: int):
+        def ends(slots: int) -> _Ends:
             grip = grip_of(self.layout, mode.slots[:slots], gates) if slots else None
-            end, ks = inner_stages(
-                table, lambda point: self._velocity(point, gates, grip), flat, first, dt
-            )
-            return end, dt * (jnp.asarray(table.error[:-1]) @ ks)
+            point, slopes, (velocity, seen) = looks(
+                table, lambda at: self._see(at, gates, grip), start, first, dt, place,
+                stepping,
+            )  # fmt: skip
+            partial = dt * (jnp.asarray(table.error[:-1]) @ slopes)
+            low = high = jnp.full(self.tiers[-1], 0.5, point.dtype)
+            correction, held = jnp.zeros_like(point), seen.held
+            if grip is not None and held is not None:
+                correction = self.flat(moved_by(self.network(point), held, held.lift))
+                below, above = margins(self.slopes, seen.signals, grip, held)
+                low, high = low.at[:slots].set(below), high.at[:slots].set(above)
+            return _Ends(point, partial, seen.pre, seen.error, velocity, correction, low, high)
 
-        return self._by_tier(mode, step)
-
-    def motion(self, flat: Array, mode: Mode) -> Motion:
-        """Everything about one point."""
-        return self._by_tier(mode, lambda slots: self._motion(flat, mode, slots))
-
-    def motion_at_rest(self, flat: Array, mode: Mode) -> Motion:
-        """`motion` for a mode known to have no sliding pair."""
-        return self._motion(flat, mode, 0)
-
-    def _by_tier(self, mode: Mode, branch):
         # The cost follows the number of sliding pairs, not the largest number allowed.
         tier = jnp.sum(mode.held > jnp.asarray(self.tiers[:-1], mode.held.dtype))
-        return jax.lax.switch(tier, [lambda k=k: branch(k) for k in self.tiers])
+        end = jax.lax.switch(tier, [lambda k=k: ends(k) for k in self.tiers])
+        return end.point, end.partial, self._motion(end, gates)
 
-    def _samples(self, flat: Array, gates: tuple[Array, ...]) -> _Samples:
+    def motion_at_rest(self, flat: Array, mode: Mode) -> Motion:
+        """Everything about one point in a mode known to have no sliding pair."""
+        gates, nothing = self.slope(mode), jnp.zeros_like(flat)
+        velocity, seen = self._see(flat, gates, None)
+        half = jnp.full(self.tiers[-1], 0.5, flat.dtype)
+        ends = _Ends(flat, nothing, seen.pre, seen.error, velocity, nothing, half, half)
+        return self._motion(ends, gates)
+
+    def _see(
+        self, flat: Array, gates: tuple[Array, ...], grip: Grip | None
+    ) -> tuple[Array, _Seen]:
+        """dW/dt at a point, and what else is seen there."""
         problem, weights = self.problem, self.network(flat)
-        assert isinstance(problem.rule, AbstractLayerwiseRule)  # `check_exact` sees to it
+        rule, feedback = problem.rule, problem.feedback
+        assert isinstance(rule, AbstractLayerwiseRule)  # `check_exact` sees to it
         trace = gated_trace(weights, problem.data.inputs, gates)
         error = problem.data.error(trace.outputs)
-        back = backward(problem.rule, weights, problem.feedback, trace, error, gates)
-        return _Samples(weights, trace, back, outer_products(weights, trace, back.deltas))
+        back = backward(rule, weights, feedback, trace, error, gates)
+        move = outer_products(weights, trace, back.deltas)
+        velocity, held = self.flat(move), None
+        if grip is not None:
+            h = self.layout.join(trace.pre[:-1])[jnp.minimum(grip.pairs, self.layout.pairs - 1)]
+            held = hold(rule, weights, feedback, self.slopes, grip, trace, back, move, h)
+            velocity = velocity + self.flat(moved_by(weights, held, held.average))
+        return velocity, _Seen(trace.pre, back.signals, back.deltas[-1], held)
 
-    def _hold(self, now: _Samples, grip: Grip, held: Array | None):
-        rule, feedback = self.problem.rule, self.problem.feedback
-        assert isinstance(rule, AbstractLayerwiseRule)
-        return hold(
-            rule, now.weights, feedback, self.slopes, grip, now.trace, now.back, now.move, held
-        )
-
-    def _velocity(self, flat: Array, gates: tuple[Array, ...], grip: Grip | None) -> Array:
-        now = self._samples(flat, gates)
-        if grip is None:
-            return self.flat(now.move)
-        held = self._hold(now, grip, None)
-        return self.flat(now.move) + self.flat(moved_by(now.weights, held, held.average))
-
-    def _motion(self, flat: Array, mode: Mode, slots: int) -> Motion:
-        gates = self.slope(mode)
-        now = self._samples(flat, gates)
-        h = self.layout.join(now.trace.pre[:-1])
-        velocity, correction = self.flat(now.move), jnp.zeros_like(flat)
-        low = high = jnp.full(self.tiers[-1], 0.5, flat.dtype)
-        if slots:
-            grip = grip_of(self.layout, mode.slots[:slots], gates)
-            held = self._hold(now, grip, h[jnp.minimum(grip.pairs, self.layout.pairs - 1)])
-            assert held.lift is not None
-            velocity = velocity + self.flat(moved_by(now.weights, held, held.average))
-            correction = self.flat(moved_by(now.weights, held, held.lift))
-            below, above = margins(self.slopes, now.back, grip, held)
-            low, high = low.at[:slots].set(below), high.at[:slots].set(above)
+    def _motion(self, ends: _Ends, gates: tuple[Array, ...]) -> Motion:
+        weights, pre = self.network(ends.point), ends.pre
+        passed = [gate * h for gate, h in zip(gates, pre[:-1], strict=True)]
+        trace = Trace(pre, (self.problem.data.inputs, *passed, pre[-1]))
         return Motion(
-            velocity,
-            correction,
-            h,
-            self._speed(now.weights, self.network(velocity), now.trace, gates),
-            self._rounding(now.weights, now.trace, gates),
-            self._noise(now),
-            low,
-            high,
+            ends.velocity,
+            ends.correction,
+            self.layout.join(pre[:-1]),
+            self._speed(weights, self.network(ends.velocity), trace, gates),
+            self._rounding(weights, trace, gates),
+            self._noise(trace.outputs, ends.error),
+            ends.low,
+            ends.high,
         )
 
     def _speed(self, weights, move, trace: Trace, gates) -> Array:
@@ -220,10 +228,10 @@ class Field(eqx.Module):
             below = gate * part
         return self.layout.join(parts)
 
-    def _noise(self, now: _Samples) -> Scalar:
+    def _noise(self, outputs: Array, error_signal: Array) -> Scalar:
         """The error signal is a difference of numbers of the outputs' size."""
-        data, outputs = self.problem.data, now.trace.outputs
-        error = jnp.max(jnp.abs(now.back.deltas[-1]))
+        data = self.problem.data
+        error = jnp.max(jnp.abs(error_signal))
         size = jnp.max(jnp.abs(outputs)) + jnp.max(jnp.abs(data.targets))
         scale, eps = error / data.weight, jnp.finfo(error.dtype).eps
         return jnp.where(error > 0, eps * (1 + size / jnp.where(error > 0, scale, 1.0)), eps)

@@ -75,9 +75,11 @@ def solve_held(matrix: Array, wanted: Array, ties: Ties, share: Array, used: Arr
     ridge = jnp.where(leads, RIDGE * jnp.where(size > 0, size, 1.0), 0.0)
     wanted = jnp.where(leads[:, None], wanted, 0.0)
     factors = jax.scipy.linalg.lu_factor(system - jnp.diag(ridge))
-    answer = jax.scipy.linalg.lu_solve(factors, wanted)
-    for _ in range(2):
-        answer = answer + jax.scipy.linalg.lu_solve(factors, wanted - system @ answer)
+
+    def refined(_, answer: Array) -> Array:
+        return answer + jax.scipy.linalg.lu_solve(factors, wanted - system @ answer)
+
+    answer = jax.lax.fori_loop(0, 3, refined, jnp.zeros_like(wanted))
     own = jnp.abs(jnp.diagonal(matrix))
     weight = -jnp.diagonal(columns) / jnp.where(own > 0, own, 1.0)
     return Answer(ties.to @ answer, ties.to @ weight)

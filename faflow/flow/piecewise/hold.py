@@ -44,8 +44,7 @@ class Round(NamedTuple):
 class Hold(NamedTuple):
     """Every slot's `inputs` a_{l-1} and the `deltas` of a unit of its averaged delta; `ties`:
     who shares a surface; `shares`, `answer`: the unknowns of the surfaces and what they stand for;
-    `average` (slots,): the averaged deltas; `lift`: what brings h back to 0, likewise (None unless
-    asked for)."""
+    `average` (slots,): the averaged deltas; `lift`: what brings h back to 0, likewise."""
 
     inputs: tuple[Array, ...]
     deltas: tuple[Array, ...]
@@ -53,7 +52,7 @@ class Hold(NamedTuple):
     shares: Shares
     answer: Answer
     average: Array
-    lift: Array | None
+    lift: Array
 
 
 def grip_of(layout: Layout, index: Array, gates: tuple[Array, ...]) -> Grip:
@@ -78,11 +77,11 @@ def hold(
     trace: Trace,
     back: Backward,
     move: AbstractNetwork,
-    held: Array | None,
+    held: Array,
 ) -> Hold:
     """The averaged deltas with dh/dt = 0 on the slots, `move` being dW/dt without them.
 
-    `trace`, `back`: of the samples; `held` (slots,): the slots' h, if the `lift` is wanted.
+    `trace`, `back`: of the samples; `held` (slots,): the slots' h.
     """
     rows, outputs = grip.rows, trace.outputs
     own = Trace(tuple(h[rows] for h in trace.pre), tuple(a[rows] for a in trace.post))
@@ -105,15 +104,13 @@ def hold(
 
     def solved(now: Round) -> Round:
         shares = shared(now.average)
-        wanted = (pulled - matrix @ shares.offset)[:, None]
-        if held is not None:
-            wanted = jnp.concatenate([wanted, -held[:, None]], axis=1)
+        wanted = jnp.stack([pulled - matrix @ shares.offset, -held], axis=1)
         answer = solve_held(matrix, wanted, ties, shares.share, grip.used)
         average = shares.offset + shares.share * answer.unknown[:, 0]
         change = jnp.max(jnp.abs(average - now.average)) / jnp.max(jnp.abs(average))
         return Round(average, shares.share, answer, now.number + 1, change)
 
-    columns, nothing = jnp.zeros((rows.size, 1 if held is None else 2)), jnp.zeros_like(here)
+    columns, nothing = jnp.zeros((rows.size, 2)), jnp.zeros_like(here)
     start = Round(nothing, nothing, Answer(columns, nothing), jnp.zeros((), int), jnp.inf + here[0])
     if len(grip.marks) == 1:
         last = solved(start)
@@ -126,7 +123,7 @@ def hold(
             return (now.number == 0) | (passed & (now.change > 1e-14) & (now.number < ROUNDS))
 
         last = jax.lax.while_loop(unlike, solved, start)
-    lift = None if held is None else last.share * last.answer.unknown[:, 1]
+    lift = last.share * last.answer.unknown[:, 1]
     shares = shared(last.average)
     return Hold(inputs, unit.deltas, ties, shares, last.answer, last.average, lift)
 
@@ -145,10 +142,13 @@ def moved_by(weights: AbstractNetwork, held: Hold, average: Array) -> AbstractNe
     return outer_products(weights, Trace((), (*held.inputs, deltas[-1])), deltas)
 
 
-def margins(slopes: Slopes, back: Backward, grip: Grip, held: Hold) -> tuple[Array, Array]:
-    """`low` and `high` of the slots (see `Motion`): on one surface the same, or interchanged."""
+def margins(
+    slopes: Slopes, signals: tuple[Array, ...], grip: Grip, held: Hold
+) -> tuple[Array, Array]:
+    """`low` and `high` of the slots (see `Motion`): on one surface the same, or interchanged.
+    `signals`: of the samples."""
     shares, unknown = held.shares, held.answer.unknown[:, 0] - held.shares.rest
-    usual = jnp.stack([jnp.sqrt(jnp.mean(s**2)) for s in back.signals])[grip.layer]
+    usual = jnp.stack([jnp.sqrt(jnp.mean(s**2)) for s in signals])[grip.layer]
     jump = abs(slopes.above - slopes.below) or 1.0
     unit = held.answer.weight / (jnp.where(usual > 0, usual, 1.0) * jump)
     low = (unknown - slopes.below * shares.total) * unit

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from ..._types import Array, Flag, Integer, Scalar
 from ..carry import RUNNING
 from ..recording import Clock
-from .decide import begin
+from .decide import to_begin, turned
 from .land import place
 from .pivot import after_pivot, after_stroke
 from .screen import next_crossing
 from .setting import Look, Setting
 from .settle import write
 from .start import start
-from .state import PIVOT, STEP, Log, State
+from .state import LOOK, PIVOT, STAY, STEP, Log, Plan, State
 from .stride import after_look, after_step
 from .watch import judge
 
@@ -28,9 +28,7 @@ REACH = 1.02  # a trial step ends this much beyond the first crossing, if all pa
 def first_state(setting: Setting) -> tuple[State, Log]:
     """The state at t0, the mode there still to be decided, and an empty log."""
     fresh, log = start(setting)
-    nobody = jnp.zeros_like(fresh.here.near)
-    fix = setting.settle_at(fresh.here.flat, fresh.here.near)
-    plan = begin(fresh.mode, fresh.here, nobody, nobody, fix, setting.field.surfaces)
+    plan = to_begin(fresh.plan, jnp.zeros_like(fresh.here.near))
     return fresh._replace(plan=plan, phase=jnp.full_like(fresh.phase, PIVOT)), log
 
 
@@ -47,6 +45,7 @@ def advance(
 
     def round_of(carry):
         now, log = carry
+        now = now._replace(plan=_planned(setting, now))
         look = _look(setting, now, target, tail)
         follow = (after_step, after_look, after_pivot, after_stroke)
         branches = [lambda n, l, f=f: f(setting, n, l) for f in follow]
@@ -64,6 +63,17 @@ def clock(state: State) -> Clock:
     return Clock(state.t, state.outcome, looks, state.phase == STEP)
 
 
+def _planned(setting: Setting, now: State) -> Plan:
+    """The plan, and if a guess is to be made the one with that guess."""
+    fix = setting.settle_at(now.here.flat, now.here.near)
+    return jax.lax.cond(
+        now.plan.turn == STAY,
+        lambda _: now.plan,
+        lambda _: turned(now.plan, now.mode, now.here, fix, setting.field.surfaces),
+        None,
+    )
+
+
 def _look(setting: Setting, now: State, target: Scalar, tail: Scalar) -> Look:
     here, mode = now.here, now.mode
     if now.hunt is not None:
@@ -72,21 +82,12 @@ def _look(setting: Setting, now: State, target: Scalar, tail: Scalar) -> Look:
     wanted = jnp.where(now.cap < jnp.inf, now.cap, jnp.minimum(now.dt, REACH * ahead))
     last = now.t + 1.0001 * wanted >= target
     dt = jnp.where(last, target - now.t, wanted)
-    none = jnp.zeros_like(here.flat)
-
-    def step(_):
-        return setting.field.stages(setting.table, here.flat, here.velocity, mode, dt)
-
-    def seek(_):
-        return place(here, now.trial), none
-
-    def stand(_):
-        return here.flat, none
-
-    point, partial = jax.lax.switch(jnp.minimum(now.phase, PIVOT), [step, seek, stand], None)
-    deciding = now.phase >= PIVOT
+    stepping, deciding = now.phase == STEP, now.phase >= PIVOT
+    spot = jnp.where(now.phase == LOOK, place(here, now.trial), here.flat)
     mode = jax.tree.map(lambda a, b: jnp.where(deciding, a, b), now.plan.guess, mode)
-    motion = setting.field.motion(point, mode)
+    point, partial, motion = setting.field.look(
+        setting.table, here.flat, here.velocity, mode, dt, spot, stepping
+    )
     return Look(point, motion, partial, dt, last, target, tail)
 
 

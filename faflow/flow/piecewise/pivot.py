@@ -49,10 +49,9 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     forked = twofold | open_gate
     asks_rule = ~solved & lost & ~hopeless & ~alone
     key = jax.random.fold_in(seeded(0), now.events.events)
-    fix = setting.settle_at(now.here.flat, now.here.near)
     follow = (
-        lambda _: move(plan, motion, wrong, beside, key, fix),
-        lambda _: second_opinion(plan, motion, sides, doubted, waiting, fix),
+        lambda _: move(plan, motion, wrong, beside, key),
+        lambda _: second_opinion(plan, motion, sides, doubted, waiting),
         lambda _: start_chatter(plan, motion),
         lambda _: return_to_first(plan),
         lambda _: plan,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array, Scalar
+from ..._types import Array, Flag, Scalar
 from ...solvers import Method
 
 
@@ -45,19 +45,46 @@ def _numbers(values: Any) -> tuple[float, ...]:
     return tuple(np.asarray(values).tolist())
 
 
-def inner_stages(
-    table: Tableau, field: Callable[[Array], Array], start: Array, first: Array, dt: Scalar
-) -> tuple[Array, Array]:
-    """The end of the step and the stages but the last, (stages - 1, weights)."""
+class Stages(NamedTuple):
+    """`point`: where the field was looked at last, `seen` what was there; `slopes` (stages - 1,
+    weights): the stages of a step but the last."""
+
+    point: Array
+    slopes: Array
+    seen: Any
+
+
+def looks(
+    table: Tableau,
+    field: Callable[[Array], tuple[Array, Any]],
+    start: Array,
+    first: Array,
+    dt: Scalar,
+    place: Array,
+    stepping: Flag,
+) -> Stages:
+    """The stages of a step of size `dt` from `start`, the last at its end; or, unless `stepping`,
+    one look at `place`.
+
+    `field(point)`: the slope and whatever else is to be known of the last point. `first`: the slope
+    at the start.
+    """
     count = len(table.weights) - 1
-    lower = jnp.asarray([row[:count] for row in table.lower[:count]])
+    rows = jnp.asarray([*(row[:count] for row in table.lower[:count]), table.weights[:count]])
 
-    def stage(i, ks):
-        return ks.at[i].set(field(start + dt * (lower[i] @ ks)))
+    def stage(now):
+        number, slopes, _, _ = now
+        point = jnp.where(stepping, start + dt * (rows[number] @ slopes), place)
+        slope, seen = field(point)
+        return number + 1, slopes.at[number].set(slope, mode="drop"), point, (slope, seen)
 
-    ks = jnp.zeros((count, start.size)).at[0].set(first)
-    ks = jax.lax.fori_loop(1, count, stage, ks)
-    return start + dt * (jnp.asarray(table.weights[:count]) @ ks), ks
+    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(field, start))
+    number = jnp.where(stepping, 1, count).astype(jnp.int32)
+    slopes = jnp.zeros((count, start.size)).at[0].set(first)
+    _, slopes, point, seen = jax.lax.while_loop(
+        lambda now: now[0] <= count, stage, (number, slopes, start, blank)
+    )
+    return Stages(point, slopes, seen)
 
 
 def hermite(start: Array, first: Array, end: Array, last: Array, dt: Scalar, theta: Scalar):

@@ -15,6 +15,10 @@ from .ties import Surfaces
 # Phases: what the next look at the field is for.
 STEP, LOOK, PIVOT, CHATTER = range(4)
 
+# Turns: what becomes of a plan before the next look. It stays; it begins; its `above` and `sliding`
+# are the next guess: once dead samples are settled, as they are along shared surfaces, as they are.
+STAY, BEGIN, GUESS, FOLLOW, TAKE = range(5)
+
 
 class Here(NamedTuple):
     """Where the flow stands. `near` (pairs,): h is 0 up to rounding; others as in `Motion`."""
@@ -58,7 +62,8 @@ class Trial(NamedTuple):
 class Plan(NamedTuple):
     """A decision under way.
 
-    `guess`: the mode looked at next, `dead`: pairs that have no say in it, `torn`: one of them
+    `turn`: what becomes of it before the next look; `above`, `sliding` (pairs,): who is to be where
+    in the next guess. `guess`: the mode looked at next, `dead`: pairs that have no say in it, `torn`: one of them
     that could be on either side, or -1; `surface`: pairs that may change; `one`: those among them
     that have one surface; `crossed`: those whose side in the guess is already the other one;
     `causes`: those that brought the event about; `rounds` so far. `chattered`: the discrete rule
@@ -68,6 +73,9 @@ class Plan(NamedTuple):
     `waiting` for one; `opinion`: 1 while one is asked for, 2 after it.
     """
 
+    turn: Integer
+    above: Array
+    sliding: Array
     guess: Mode
     dead: Array
     torn: Integer

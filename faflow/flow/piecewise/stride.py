@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
-from .decide import begin, still
+from .decide import still, to_begin
 from .field import Motion
 from .land import judge_look, within_reach
 from .mode import Mode, spread
@@ -71,7 +71,7 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
     shorter = jnp.maximum(jnp.maximum(WARY * dt, 1e-3 * now.dt), 1e-3 * now.first_dt)
     later = later._replace(dt=jnp.where(alarm, jnp.minimum(later.dt, shorter), later.dt))
     forced = _offenders(now, cross, motion, stuck)
-    return _decide(setting, later, arrives | forced[0], leaves | forced[1], stuck)
+    return _decide(later, arrives | leaves | forced[0] | forced[1], stuck)
 
 
 def after_look(setting: Setting, now: State, look: Look) -> State:
@@ -92,7 +92,7 @@ def after_look(setting: Setting, now: State, look: Look) -> State:
     )
     later = _stand(setting, later, look, now.t + trial.theta * trial.dt, landing.landed)
     arrives, leaves = _events(now.mode, look.motion, landing.landed)
-    return _decide(setting, later, arrives, leaves, jnp.asarray(False))
+    return _decide(later, arrives | leaves, jnp.asarray(False))
 
 
 def _error_ratio(setting: Setting, now: State, look: Look) -> Scalar:
@@ -147,15 +147,10 @@ def _offenders(now: State, cross: Crossing, motion: Motion, stuck: Flag) -> tupl
     return stuck & outside, stuck & leaves
 
 
-def _decide(setting: Setting, now: State, arrives: Array, leaves: Array, stuck: Flag) -> State:
-    """Begin a decision if there is anything to decide."""
-    fix = setting.settle_at(now.here.flat, now.here.near)
-    pending = stuck | jnp.any(arrives | leaves)
-    plan = jax.lax.cond(
-        pending,
-        lambda _: begin(now.mode, now.here, arrives, leaves, fix, setting.field.surfaces),
-        lambda _: now.plan,
-        None,
-    )
+def _decide(now: State, causes: Array, stuck: Flag) -> State:
+    """Have a decision begun if there is anything to decide."""
+    pending = stuck | jnp.any(causes)
+    planned = to_begin(now.plan, causes)
+    turn = jnp.where(pending, planned.turn, now.plan.turn)
     phase = jnp.where(pending, PIVOT, now.phase).astype(now.phase.dtype)
-    return now._replace(plan=plan, phase=phase)
+    return now._replace(plan=planned._replace(turn=turn), phase=phase)
