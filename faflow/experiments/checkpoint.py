@@ -174,7 +174,8 @@ class KeptLeg:
                 rows = [arrays[f"r{i}"] for i in range(meta["row"])]
                 carry, held = _filled((like.carry, like.held), carry)
                 rows = _filled(like.rows, [_whole(column, self._flow[1].size) for column in rows])
-                found = Underway(carry, held, rows, jnp.asarray(meta["saves"], like.saves.dtype))
+                at = (jnp.asarray(meta[name], int) for name in ("saves", "level"))
+                found = Underway(carry, held, rows, *at)
                 self._note(f"going on from t = {meta['t']:.6g}")
                 return jax.tree.map(jnp.asarray, found), Seconds(*meta["seconds"])
             why = f"is of another {differs[0]}"
@@ -202,7 +203,7 @@ class KeptLeg:
         columns = [np.asarray(leaf)[:saves] for leaf in jax.tree.leaves(underway.rows)]
         meta = {
             "about": self._about, "saves": saves, "carry": len(carry), "row": len(columns),
-            "seconds": list(seconds), "t": t,
+            "level": int(underway.level), "seconds": list(seconds), "t": t,
         }  # fmt: skip
         arrays = {f"c{i}": leaf for i, leaf in enumerate(carry)}
         arrays |= {f"r{i}": column for i, column in enumerate(columns)}

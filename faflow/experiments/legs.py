@@ -89,21 +89,23 @@ class Legs:
 
 
 class _Program:
-    """A function that is compiled in its first call, on a mesh if there is one, and timed."""
+    """A function that is compiled in its first call (with every whole number that it is given), on
+    a mesh if there is one, and timed."""
 
     def __init__(self, function: Callable[..., Any], donate: Donated, mesh: Mesh | None, use: Use):
         if mesh is not None:
             function = the_same_everywhere(function, mesh)
         self._jitted: Any = eqx.filter_jit(function, donate=donate, compiler_options=options(use))
-        self._compiled: Any = None
+        self._compiled: dict[tuple[int, ...], Any] = {}
         self.seconds = Seconds(0.0, 0.0)
 
     def __call__(self, *arguments: Any) -> Any:
         started = time.perf_counter()
-        if self._compiled is None:
-            self._compiled = self._jitted.lower(*arguments).compile()
+        which = tuple(one for one in arguments if isinstance(one, int))
+        if which not in self._compiled:
+            self._compiled[which] = self._jitted.lower(*arguments).compile()
         ready = time.perf_counter()
-        found = jax.block_until_ready(self._compiled(*arguments))
+        found = jax.block_until_ready(self._compiled[which](*arguments))
         taken = Seconds(ready - started, time.perf_counter() - ready)
         self.seconds = _sum(self.seconds, taken)
         return found

@@ -48,10 +48,16 @@ def course(
     numerics: Numerics,
     since: Standing | None = None,
     demand: Demand | None = None,
+    *,
+    level: int | None = None,
 ) -> Course:
-    """`solve_leg` in parts."""
+    """`solve_leg` in parts.
+
+    `level`: of the program that they are for, one of several that a flow can ask for as it goes,
+    short ones first; None: for all of the flow at once.
+    """
     if numerics.kinks == "exact":
-        return exact_course(problem, ts, observables, numerics)
+        return exact_course(problem, ts, observables, numerics, level)
     stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], since, demand)
     if isinstance(method := numerics.build_solver(), BDF):
         stepper = MultistepStepper(flow, method)

@@ -16,12 +16,14 @@ Look = Callable[[Array], Any]
 
 class Clock(NamedTuple):
     """Where a carry stands: time, outcome, the steps tried so far, and whether it can be recorded
-    there (an exact flow has to decide first how it goes on)."""
+    there (an exact flow has to decide first how it goes on); `level`: which program is to go on,
+    where there are several (`course`)."""
 
     t: Scalar
     outcome: Integer
     steps: Integer
     settled: Flag | bool = True
+    level: Integer | int = 0
 
 
 class Watched(NamedTuple):

@@ -39,12 +39,13 @@ MOST = 2**30  # steps in a slice
 
 class Underway(NamedTuple):
     """A flow between two slices: its carry, what the steps to the next save go by, the rows of all
-    saves, and how many of these are done."""
+    saves, how many of these are done, and the level of the program that is to go on."""
 
     carry: Any
     held: Any
     rows: Row
     saves: Integer
+    level: Integer
 
 
 # Told of a flow after a slice: where it is, what it would return if it ended there (but for the
@@ -61,22 +62,24 @@ def begin(flow: tuple[Any, ...]) -> Underway:
     seen, watched = jax.tree.map(lambda s: jnp.zeros((saves, *s.shape), s.dtype), shapes)
     t = parts.clock(carry).t
     rows = Row(jnp.zeros(saves, t.dtype), jnp.zeros(saves, bool), seen, watched)
-    found = Underway(carry, _arrays(parts.hold(carry)), rows, jnp.zeros((), int))
+    zero = jnp.zeros((), int)
+    found = Underway(carry, _arrays(parts.hold(carry)), rows, zero, zero)
     # What is handed in must not be handed out: the next slice overwrites its input.
     return jax.lax.optimization_barrier(found)
 
 
 def go_on(
-    flow: tuple[Any, ...], underway: Underway, budget: Integer, until: Integer
+    flow: tuple[Any, ...], underway: Underway, budget: Integer, until: Integer, level: int = 0
 ) -> tuple[Underway, tuple[FlowSolution, Any]]:
-    """The flow some steps and saves later, `budget` together, or at the save number `until`; and
-    what `solve_leg` would return if it ended here, but for the rows."""
-    parts, ts = course(*flow), flow[1]
+    """The flow some steps and saves later, `budget` together, at the save number `until`, or where
+    it asks for a program of a higher `level`; and what `solve_leg` would return if it ended here,
+    but for the rows."""
+    parts, ts = course(*flow, level=level), flow[1]
     look = _look(parts, underway.carry, ts.size)
     limit = _done(parts, underway) + budget
 
     def unfinished(now: Underway) -> Flag:
-        return (now.saves < until) & (_done(parts, now) < limit)
+        return (now.saves < until) & (_done(parts, now) < limit) & (now.level <= level)
 
     def onwards(now: Underway) -> Underway:
         save = jax.lax.dynamic_index_in_dim(ts, now.saves, keepdims=False)
@@ -89,7 +92,9 @@ def go_on(
         held = jax.tree.map(
             lambda new, old: jnp.where(arrived, new, old), parts.hold(carry), now.held
         )
-        return Underway(_arrays(carry), _arrays(held), rows, now.saves + arrived.astype(int))
+        saves, asked = now.saves + arrived.astype(int), parts.clock(carry).level
+        asked = jnp.asarray(asked, now.level.dtype)
+        return Underway(_arrays(carry), _arrays(held), rows, saves, asked)
 
     end = jax.lax.while_loop(unfinished, onwards, underway)
     return end, parts.finish(end.carry)
@@ -169,7 +174,8 @@ def in_slices(
     while not over:
         started = time.perf_counter()
         until = min(done + 1, saves) if by_save else saves
-        underway, ending = program(flow, underway, np.asarray(budget), np.asarray(until))
+        limits = np.asarray(budget), np.asarray(until)
+        underway, ending = program(flow, underway, *limits, int(underway.level))
         solution, standing = ending
         done = int(underway.saves)
         over = done == saves

@@ -21,7 +21,9 @@ from .state import Log, State
 
 Carry = tuple[State, Log]
 
-TIERS = (0, 8, 16, 24, 40)  # sliding pairs a program is compiled for, besides the most allowed
+TIERS = (0, 8, 16, 24, 40)  # sliding pairs a program has code for, besides the most allowed
+FEW = 2  # tiers of the program that a flow begins with; the other one has them all
+LAST = 1  # that program's level
 
 
 def check_exact(problem: FlowProblem, numerics: Numerics) -> None:
@@ -45,11 +47,12 @@ def _at_start(field: Field) -> Motion:
     return field.motion_at_rest(flat, no_sliding(jnp.zeros(field.layout.pairs, bool), 1))
 
 
-def _field(problem: FlowProblem, numerics: Numerics) -> Field:
+def _field(problem: FlowProblem, numerics: Numerics, level: int = LAST) -> Field:
     layout = layout_of(problem.weights, problem.data.inputs.shape[0])
-    top = min(numerics.exact.slots, layout.pairs)
-    tiers = (*(tier for tier in TIERS if tier < top), top)
-    return Field(problem, layout, slopes_of(problem.weights.activation), tiers)
+    slots = min(numerics.exact.slots, layout.pairs)
+    tiers = (*(tier for tier in TIERS if tier < slots), slots)
+    tiers = tiers if level == LAST else tiers[:FEW]
+    return Field(problem, layout, slopes_of(problem.weights.activation), slots, tiers)
 
 
 def exact_course(
@@ -57,11 +60,16 @@ def exact_course(
     ts: Times,
     observables: dict[str, AbstractObservable],
     numerics: Numerics,
+    level: int | None = None,
 ) -> Course:
-    """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts."""
-    field = _field(problem, numerics)
-    table = tableau_of(numerics.build_solver())
-    setting = Setting(field, numerics, ts[0], ts[-1], blow_up_size(problem, numerics), table)
+    """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts.
+
+    `level`: 0 goes on for as long as few pairs slide, 1 whatever happens, as None does.
+    """
+    level = LAST if level is None else level
+    field = _field(problem, numerics, level)
+    table, limit = tableau_of(numerics.build_solver()), blow_up_size(problem, numerics)
+    setting = Setting(field, numerics, ts[0], ts[-1], limit, table, level)
 
     def hold(carry: Carry) -> Array:
         if numerics.tail:

@@ -71,12 +71,14 @@ class _Ends(NamedTuple):
 class Field(eqx.Module):
     """Evaluates the field of a problem in a mode; weights are flat vectors.
 
-    `tiers`: numbers of slots that have a program of their own, the last one all there are.
+    `slots`: the most pairs that may slide. `tiers`: numbers of slots that there is code for; modes
+    with more than the last one are somebody else's.
     """
 
     problem: FlowProblem
     layout: Layout = eqx.field(static=True)
     slopes: Slopes = eqx.field(static=True)
+    slots: int = eqx.field(static=True)
     tiers: tuple[int, ...] = eqx.field(static=True)
 
     def flat(self, network: AbstractNetwork) -> Array:
@@ -103,7 +105,7 @@ class Field(eqx.Module):
 
     def surfaces(self, flat: Array, mode: Mode, on: Array) -> Surfaces:
         """Which of the pairs that are `on` h = 0 have the same surface."""
-        layout, weights, slots = self.layout, self.network(flat), self.tiers[-1]
+        layout, weights = self.layout, self.network(flat)
         several = [jnp.any(jnp.sum(part, axis=0) > 1) for part in layout.split(on)]
 
         def passing(share: Scalar) -> Surfaces:
@@ -111,7 +113,7 @@ class Field(eqx.Module):
             side = jnp.where(mode.sliding, 0.0, side)
             gates = layout.split(jnp.where(on, share * self.slopes.above, side))
             trace = gated_trace(weights, self.problem.data.inputs, gates)
-            return meet(layout, weights, trace, grip_of(layout, first_of(on, slots), gates))
+            return meet(layout, weights, trace, grip_of(layout, first_of(on, self.slots), gates))
 
         def found(_) -> Surfaces:
             # Those `on` h = 0 may pass something on or nothing: the same surface either way.
@@ -140,7 +142,7 @@ class Field(eqx.Module):
                 stepping,
             )  # fmt: skip
             partial = dt * (jnp.asarray(table.error[:-1]) @ slopes)
-            low = high = jnp.full(self.tiers[-1], 0.5, point.dtype)
+            low = high = jnp.full(self.slots, 0.5, point.dtype)
             correction, held = jnp.zeros_like(point), seen.held
             if grip is not None and held is not None:
                 correction = self.flat(moved_by(self.network(point), held, held.lift))
@@ -157,7 +159,7 @@ class Field(eqx.Module):
         """Everything about one point in a mode known to have no sliding pair."""
         gates, nothing = self.slope(mode), jnp.zeros_like(flat)
         velocity, seen = self._see(flat, gates, None)
-        half = jnp.full(self.tiers[-1], 0.5, flat.dtype)
+        half = jnp.full(self.slots, 0.5, flat.dtype)
         ends = _Ends(flat, nothing, seen.pre, seen.error, velocity, nothing, half, half)
         return self._motion(ends, gates)
 

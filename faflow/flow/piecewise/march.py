@@ -13,6 +13,7 @@ from ..carry import RUNNING
 from ..recording import Clock
 from .decide import to_begin, turned
 from .land import place
+from .mode import Mode
 from .pivot import after_pivot, after_stroke
 from .screen import next_crossing
 from .setting import Look, Setting
@@ -35,12 +36,16 @@ def first_state(setting: Setting) -> tuple[State, Log]:
 def advance(
     setting: Setting, state: State, log: Log, target: Scalar, tail: Scalar, limit: Integer | None
 ) -> tuple[State, Log]:
-    """Look after look until t = target, until an outcome is met or until there were `limit` looks
-    (None: no limit); tolerances times `tail`."""
+    """Look after look until t = target, until an outcome is met, until there were `limit` looks
+    (None: no limit) or until more pairs slide than this program has code for; tolerances times
+    `tail`."""
+    few = setting.field.tiers[-1]
 
     def unfinished(carry) -> Flag:
         there = clock(carry[0])
         onwards = ((there.t < target) | ~there.settled) & (there.outcome == RUNNING)
+        if few < setting.field.slots:
+            onwards = onwards & (there.level <= setting.level)
         return onwards if limit is None else onwards & (there.steps < limit)
 
     def round_of(carry):
@@ -48,8 +53,11 @@ def advance(
         now = now._replace(plan=_planned(setting, now))
         look = _look(setting, now, target, tail)
         follow = (after_step, after_look, after_pivot, after_stroke)
-        branches = [lambda n, l, f=f: f(setting, n, l) for f in follow]
-        later = jax.lax.switch(now.phase, branches, now, look)
+        branches, which = [lambda n, l, f=f: f(setting, n, l) for f in follow], now.phase
+        if few < setting.field.slots:
+            branches.append(lambda n, _: n._replace(level=n.level + 1))
+            which = jnp.where(_next_mode(now).held > few, len(follow), which)
+        later = jax.lax.switch(which, branches, now, look)
         # The log is long: it stays outside the branches, which copy what they return.
         later = judge(setting, now, later, look.motion)
         return later, write(log, now.t, now.mode, later.mode)
@@ -60,7 +68,7 @@ def advance(
 def clock(state: State) -> Clock:
     """Where the flow stands; its steps are looks at the field, of which every round has one."""
     looks = state.counts.evaluations.astype(int)
-    return Clock(state.t, state.outcome, looks, state.phase == STEP)
+    return Clock(state.t, state.outcome, looks, state.phase == STEP, state.level)
 
 
 def _planned(setting: Setting, now: State) -> Plan:
@@ -82,13 +90,17 @@ def _look(setting: Setting, now: State, target: Scalar, tail: Scalar) -> Look:
     wanted = jnp.where(now.cap < jnp.inf, now.cap, jnp.minimum(now.dt, REACH * ahead))
     last = now.t + 1.0001 * wanted >= target
     dt = jnp.where(last, target - now.t, wanted)
-    stepping, deciding = now.phase == STEP, now.phase >= PIVOT
     spot = jnp.where(now.phase == LOOK, place(here, now.trial), here.flat)
-    mode = jax.tree.map(lambda a, b: jnp.where(deciding, a, b), now.plan.guess, mode)
     point, partial, motion = setting.field.look(
-        setting.table, here.flat, here.velocity, mode, dt, spot, stepping
+        setting.table, here.flat, here.velocity, _next_mode(now), dt, spot, now.phase == STEP
     )
     return Look(point, motion, partial, dt, last, target, tail)
+
+
+def _next_mode(now: State) -> Mode:
+    """The mode of the next look."""
+    guessing = now.phase >= PIVOT
+    return jax.tree.map(lambda a, b: jnp.where(guessing, a, b), now.plan.guess, now.mode)
 
 
 def sliding_pairs(setting: Setting, state: State) -> tuple[Array, Array, Array]:

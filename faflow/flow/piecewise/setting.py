@@ -15,7 +15,8 @@ from .runge_kutta import Tableau
 
 
 class Setting(eqx.Module):
-    """The field, how it is integrated, from when to when; `limit`: the size that is a blow-up."""
+    """The field, how it is integrated, from when to when; `limit`: the size that is a blow-up.
+    `level`: of the program, of those that a flow can ask for."""
 
     field: Field
     numerics: Numerics
@@ -23,6 +24,7 @@ class Setting(eqx.Module):
     t1: Scalar
     limit: Scalar
     table: Tableau = eqx.field(static=True)
+    level: int = eqx.field(static=True)
 
     def slack(self, motion: Motion) -> Scalar:
         """How far outside its bounds a sliding pair may be found. The field is continuous where a

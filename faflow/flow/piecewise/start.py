@@ -18,7 +18,7 @@ def start(setting: Setting) -> tuple[State, Log]:
     phi'(0) = 0), and an empty log."""
     field, t0, t1 = setting.field, setting.t0, setting.t1
     flat, pairs = field.flat(field.problem.weights), field.layout.pairs
-    mode = no_sliding(jnp.zeros(pairs, bool), field.tiers[-1])
+    mode = no_sliding(jnp.zeros(pairs, bool), field.slots)
 
     def side(_, mode):
         return mode._replace(above=field.motion_at_rest(flat, mode).h > 0)
@@ -38,7 +38,7 @@ def start(setting: Setting) -> tuple[State, Log]:
         trial=Trial(nothing, nothing, one, one, zero, nothing, *([one] * 5), zero),
         plan=new_plan(mode), counts=Counts(zero, zero, looks), events=EventCounts(*([zero] * 8)),
         stalled=zero, missed=zero, outcome=zero + RUNNING, peak_speed=speed,
-        fork_time=nan, fork_pair=zero + pairs,
+        fork_time=nan, fork_pair=zero + pairs, level=zero,
         hunt=first_hunt(setting, flat, speed),
     )  # fmt: skip
     size = setting.numerics.exact.events

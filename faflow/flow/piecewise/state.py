@@ -109,7 +109,8 @@ class State(NamedTuple):
 
     `dt`: the step the error allows; `cap`: the longest next trial, cut at a root (inf: none);
     `moved`: time since the last decision; `stalled`: decisions in a row without progress; `missed`:
-    landings in a row that failed; `hunt`: for a stop, if one is watched.
+    landings in a row that failed; `level`: of the program that is to go on; `hunt`: for a stop, if
+    one is watched.
     """
 
     t: Scalar
@@ -130,4 +131,5 @@ class State(NamedTuple):
     peak_speed: Scalar
     fork_time: Scalar
     fork_pair: Integer
+    level: Integer
     hunt: Hunt | None = None
