@@ -19,7 +19,7 @@ from random_flows import (
 )
 
 from faflow._results import Outcome
-from faflow.flow import Stops, integrate, solve
+from faflow.flow import Stops, integrate, slices, solve
 from faflow.flow.piecewise.pairs import layout_of
 from faflow.observables import Loss
 
@@ -131,6 +131,31 @@ def test_log_agrees_with_counts_and_leads_to_the_final_mode(net, exact):
     np.testing.assert_array_equal(state, final)
     h = np.asarray(exact.weights.trace(net.data.inputs).pre[0])
     np.testing.assert_array_equal(np.where(np.abs(h) < 1e-7, 0, np.sign(h)), final)
+
+
+def test_a_flow_asks_for_the_program_that_it_needs(net, exact, monkeypatch):
+    """With code for one sliding pair first it comes to the same, wherever it is cut."""
+    monkeypatch.setattr("faflow.flow.piecewise.exact.TIERS", (0, 1))
+    begin, _, observed = slices.programs_of_flows()
+    asked: list[int] = []
+
+    def goes_on(flow, underway, budget, until, level):
+        asked.append(level)
+        return slices.go_on(flow, underway, budget, until, level)
+
+    programs = begin, eqx.filter_jit(goes_on, donate="all-except-first"), observed
+    monkeypatch.setattr(slices, "programs_of_flows", lambda: programs)
+    whole = run(net, events=EVENTS, slots=SLOTS)
+    assert asked == [0, 1] and int(whole.events.counts.most_sliding) > 1
+    assert distance(whole.weights, exact.weights) < 1e-9
+    for one, other in zip(whole.events.counts, exact.events.counts, strict=True):
+        assert int(one) == int(other)
+    monkeypatch.setattr(slices, "first_budget", lambda flow: 3)
+    monkeypatch.setattr(slices, "next_budget", lambda *_: 3)
+    cut = run(net, events=EVENTS, slots=SLOTS)
+    assert asked == [0, 1]
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(cut), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow
