@@ -35,10 +35,11 @@ def new_plan(mode: Mode) -> Plan:
     zero = jnp.zeros((), jnp.int32)
     slots = mode.slots.size
     return Plan(
-        turn=zero, above=mode.above, sliding=mode.sliding, guess=mode, dead=none, torn=zero - 1, surface=none, one=alone(none.size), crossed=none,
-        causes=none, rounds=zero, chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32),
-        sums=jnp.zeros(slots), flipped=jnp.zeros(slots, bool), first=codes(mode),
-        first_side=codes(mode), doubted=none, waiting=none, opinion=zero,
+        turn=zero, above=mode.above, sliding=mode.sliding, guess=mode, dead=none, torn=zero - 1,
+        surface=none, one=alone(none.size), crossed=none, causes=none, rounds=zero,
+        chattered=jnp.asarray(False), who=jnp.zeros(slots, jnp.int32), sums=jnp.zeros(slots),
+        flipped=jnp.zeros(slots, bool), first=codes(mode), first_side=codes(mode), doubted=none,
+        waiting=none, opinion=zero,
     )  # fmt: skip
 
 

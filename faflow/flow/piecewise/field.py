@@ -128,11 +128,18 @@ class Field(eqx.Module):
         return self.layout.join([jnp.broadcast_to(jnp.any(s, axis=0), s.shape) for s in parts])
 
     def look(
-        self, table: Tableau, start: Array, first: Array, mode: Mode, dt: Scalar, place: Array, stepping: Flag
+        self,
+        table: Tableau,
+        start: Array,
+        first: Array,
+        mode: Mode,
+        dt: Scalar,
+        place: Array,
+        stepping: Flag,
     ) -> tuple[Array, Array, Motion]:
-        """A Runge-Kutta step from `start`, or, unless `stepping`, a look at `place`: the point looked
-        at last, everything about it, and the part of the step's error that the stages before the
-        last one make. One call site of the field: programs are short."""
+        """A Runge-Kutta step from `start`, or, unless `stepping`, a look at `place`: the point
+        looked at last, the part of the step's error that the stages before the last one make, and
+        everything about the point. One call site of the field: a short program."""
         gates = self.slope(mode)
 
         def ends(slots: int) -> _Ends:
@@ -163,9 +170,7 @@ class Field(eqx.Module):
         ends = _Ends(flat, nothing, seen.pre, seen.error, velocity, nothing, half, half)
         return self._motion(ends, gates)
 
-    def _see(
-        self, flat: Array, gates: tuple[Array, ...], grip: Grip | None
-    ) -> tuple[Array, _Seen]:
+    def _see(self, flat: Array, gates: tuple[Array, ...], grip: Grip | None) -> tuple[Array, _Seen]:
         """dW/dt at a point, and what else is seen there."""
         problem, weights = self.problem, self.network(flat)
         rule, feedback = problem.rule, problem.feedback

@@ -16,11 +16,11 @@ from .land import place
 from .mode import Mode
 from .pivot import after_pivot, after_stroke
 from .screen import next_crossing
-from .setting import Look, Setting
+from .setting import Look, Setting, in_place
 from .settle import write
 from .start import start
 from .state import LOOK, PIVOT, STAY, STEP, Log, Plan, State
-from .stride import after_look, after_step
+from .stride import after_look, after_step, stand
 from .watch import judge
 
 REACH = 1.02  # a trial step ends this much beyond the first crossing, if all pairs kept their speed
@@ -55,9 +55,9 @@ def advance(
         follow = (after_step, after_look, after_pivot, after_stroke)
         branches, which = [lambda n, l, f=f: f(setting, n, l) for f in follow], now.phase
         if few < setting.field.slots:
-            branches.append(lambda n, _: n._replace(level=n.level + 1))
+            branches.append(lambda n, _: in_place(n._replace(level=n.level + 1)))
             which = jnp.where(_next_mode(now).held > few, len(follow), which)
-        later = jax.lax.switch(which, branches, now, look)
+        later = stand(jax.lax.switch(which, branches, now, look), look)
         # The log is long: it stays outside the branches, which copy what they return.
         later = judge(setting, now, later, look.motion)
         return later, write(log, now.t, now.mode, later.mode)

@@ -19,12 +19,12 @@ from .decide import (
     start_chatter,
     stroke,
 )
-from .setting import Look, Setting, one_if
+from .setting import Found, Look, Setting, in_place, one_if
 from .settle import settle
 from .state import CHATTER, PIVOT, State
 
 
-def after_pivot(setting: Setting, now: State, look: Look) -> State:
+def after_pivot(setting: Setting, now: State, look: Look) -> Found:
     """The field in the guessed mode has been looked at."""
     plan, motion, branch = now.plan, look.motion, setting.numerics.exact.branch
     beside = setting.field.beside(plan.guess.sliding)
@@ -63,8 +63,8 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
     doubts = jnp.argmax(jnp.where(jnp.any(rightly), rightly, plan.doubted)).astype(plan.torn.dtype)
     place = jnp.where(twofold, doubts, plan.torn)
     is_first = forked & (now.events.forks == 0)
-    chosen = settle(now, motion, accepted & room)
-    return chosen._replace(
+    chosen = settle(now, accepted & room)
+    later = chosen._replace(
         plan=jax.lax.switch(choice, follow, None),
         phase=jnp.where(choice == 2, CHATTER, chosen.phase).astype(now.phase.dtype),
         counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
@@ -75,18 +75,20 @@ def after_pivot(setting: Setting, now: State, look: Look) -> State:
         fork_time=jnp.where(is_first, now.t, now.fork_time),
         fork_pair=jnp.where(is_first, place, now.fork_pair),
     )
+    return in_place(later, accepted & room)
 
 
-def after_stroke(setting: Setting, now: State, look: Look) -> State:
+def after_stroke(setting: Setting, now: State, look: Look) -> Found:
     """The discrete rule has made a step."""
     del setting
     plan, over = stroke(now.plan, look.motion)
-    return now._replace(
+    later = now._replace(
         plan=plan,
         phase=jnp.where(over, PIVOT, CHATTER).astype(now.phase.dtype),
         counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
         events=now.events._replace(pivots=now.events.pivots + 1),
     )
+    return in_place(later)
 
 
 def _outcome(outcome: Array, hopeless: Flag, full: Flag, forked: Flag) -> Array:

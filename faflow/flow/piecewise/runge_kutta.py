@@ -78,7 +78,9 @@ def looks(
         slope, seen = field(point)
         return number + 1, slopes.at[number].set(slope, mode="drop"), point, (slope, seen)
 
-    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(field, start))
+    blank = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(field, start)
+    )
     number = jnp.where(stepping, 1, count).astype(jnp.int32)
     slopes = jnp.zeros((count, start.size)).at[0].set(first)
     _, slopes, point, seen = jax.lax.while_loop(

@@ -12,6 +12,7 @@ from ..tolerance import tolerance
 from .dead import Sides
 from .field import Field, Motion
 from .runge_kutta import Tableau
+from .state import State
 
 
 class Setting(eqx.Module):
@@ -64,6 +65,26 @@ class Look(NamedTuple):
     last: Flag
     target: Scalar
     tail: Scalar
+
+
+class Found(NamedTuple):
+    """What a look has led to: the `state`, but for where the flow stands. It `moves` to the point
+    looked at, at time `t`, or it `settles` in the mode looked at, where it is; or neither. If
+    `pending`, a decision is to begin, brought about by the pairs `causes`."""
+
+    state: State
+    t: Scalar
+    moves: Flag
+    settles: Flag
+    pending: Flag
+    causes: Array
+
+
+def in_place(state: State, settles: Flag | None = None) -> Found:
+    """The flow does not move, and nobody brings anything about."""
+    no = jnp.zeros_like(state.plan.chattered)
+    nobody = jnp.zeros_like(state.here.near)
+    return Found(state, state.t, no, no if settles is None else settles, no, nobody)
 
 
 def one_if(flag: Flag) -> Integer:

@@ -4,15 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
-from .field import Motion
 from .mode import Mode, codes, first_index
-from .state import STEP, Log, State, here_of
+from .state import STEP, Log, State
 
 STALL = 1e-9  # of the step that the error allows: less is no progress
 
 
-def settle(now: State, motion: Motion, settled: Flag) -> State:
-    """If `settled`, the state in the mode that was looked at last."""
+def settle(now: State, settled: Flag) -> State:
+    """If `settled`, the state in the mode that was looked at last (but for `here`)."""
     old, new = now.mode, now.plan.guess
     landed = settled & ~old.sliding & new.sliding
     left = settled & old.sliding & ~new.sliding
@@ -20,13 +19,12 @@ def settle(now: State, motion: Motion, settled: Flag) -> State:
     events, short = now.events, now.moved < STALL * now.dt
     chosen = now._replace(
         mode=new,
-        here=here_of(now.here.flat, motion),
         phase=jnp.full_like(now.phase, STEP),
         moved=jnp.zeros_like(now.moved),
         cap=jnp.full_like(now.cap, jnp.inf),
         stalled=jnp.where(short, now.stalled + 1, 0),
     )
-    changing = ("mode", "here", "phase", "moved", "cap", "stalled")
+    changing = ("mode", "phase", "moved", "cap", "stalled")
     parts = {
         name: jax.tree.map(
             lambda a, b: jnp.where(settled, a, b), getattr(chosen, name), getattr(now, name)

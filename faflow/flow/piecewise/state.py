@@ -63,9 +63,10 @@ class Plan(NamedTuple):
     """A decision under way.
 
     `turn`: what becomes of it before the next look; `above`, `sliding` (pairs,): who is to be where
-    in the next guess. `guess`: the mode looked at next, `dead`: pairs that have no say in it, `torn`: one of them
-    that could be on either side, or -1; `surface`: pairs that may change; `one`: those among them
-    that have one surface; `crossed`: those whose side in the guess is already the other one;
+    in the next guess. `guess`: the mode looked at next, `dead`: pairs that have no say in it,
+    `torn`: one of them that could be on either side, or -1; `surface`: pairs that may change;
+    `one`: those among them that have one surface; `crossed`: those whose side in the guess is
+    already the other one;
     `causes`: those that brought the event about; `rounds` so far. `chattered`: the discrete rule
     has been asked: `who` (slots,) are the pairs it was asked about, `sums` of their steps,
     `flipped` lately. `first` (pairs,): the mode found (-1 below, 0 sliding, 1 above) when the guess

@@ -9,7 +9,7 @@ from .field import Motion
 from .land import judge_look, within_reach
 from .mode import Mode, spread
 from .screen import Crossing, cubics, first_crossing, margin, next_crossing
-from .setting import Look, Setting, one_if
+from .setting import Found, Look, Setting, one_if
 from .state import LOOK, PIVOT, STEP, State, here_of
 
 AT_END = 1e-12  # a sliding pair this close to its bounds is there
@@ -18,7 +18,7 @@ TINY = 1e-6  # of the step that the error allows: as good as no time
 STUCK = 1e-14  # of the step that the error allows: a violation sooner than that is one on the spot
 
 
-def after_step(setting: Setting, now: State, look: Look) -> State:
+def after_step(setting: Setting, now: State, look: Look) -> Found:
     """The end of a trial step has been looked at: is it accurate, does anyone leave the mode?"""
     here, mode, motion, dt = now.here, now.mode, look.motion, look.dt
     ratio = _error_ratio(setting, now, look)
@@ -63,7 +63,6 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
         events=now.events._replace(retried=now.events.retried + one_if(retry)),
     )
     t = jnp.where(look.last, look.target, now.t + dt)
-    later = _stand(setting, later, look, t, stands)
     arrives, leaves = _events(mode, motion, stands)
     # A step cut short for an event that was none: the cubic of the long step was wrong, so the
     # next trial does not go as far.
@@ -71,10 +70,11 @@ def after_step(setting: Setting, now: State, look: Look) -> State:
     shorter = jnp.maximum(jnp.maximum(WARY * dt, 1e-3 * now.dt), 1e-3 * now.first_dt)
     later = later._replace(dt=jnp.where(alarm, jnp.minimum(later.dt, shorter), later.dt))
     forced = _offenders(now, cross, motion, stuck)
-    return _decide(later, arrives | leaves | forced[0] | forced[1], stuck)
+    causes = arrives | leaves | forced[0] | forced[1]
+    return Found(later, t, stands, jnp.zeros_like(stands), stuck | jnp.any(causes), causes)
 
 
-def after_look(setting: Setting, now: State, look: Look) -> State:
+def after_look(setting: Setting, now: State, look: Look) -> Found:
     """A place inside the step has been looked at: is the event there?"""
     trial, slack = now.trial, setting.slack(look.motion)
     allowed = setting.error_scale(now.here.flat, trial.end, look.tail)
@@ -90,9 +90,32 @@ def after_look(setting: Setting, now: State, look: Look) -> State:
         counts=now.counts._replace(evaluations=now.counts.evaluations + 1),
         events=now.events._replace(retried=now.events.retried + one_if(landing.failed)),
     )
-    later = _stand(setting, later, look, now.t + trial.theta * trial.dt, landing.landed)
     arrives, leaves = _events(now.mode, look.motion, landing.landed)
-    return _decide(later, arrives | leaves, jnp.asarray(False))
+    causes, t = arrives | leaves, now.t + trial.theta * trial.dt
+    return Found(later, t, landing.landed, jnp.zeros_like(over), jnp.any(causes), causes)
+
+
+def stand(found: Found, look: Look) -> State:
+    """The state where the flow stands, sliding pairs back on their surfaces, with a decision to
+    begin if there is one."""
+    now, motion, moves = found.state, look.motion, found.moves
+    there = here_of(jnp.where(moves, look.point + motion.correction, now.here.flat), motion)
+    shown = moves | found.settles
+    begun = to_begin(now.plan, found.causes)
+    plan = now.plan._replace(
+        causes=jnp.where(found.pending, begun.causes, now.plan.causes),
+        turn=jnp.where(found.pending, begun.turn, now.plan.turn),
+    )
+    return now._replace(
+        t=jnp.where(moves, found.t, now.t),
+        here=jax.tree.map(lambda a, b: jnp.where(shown, a, b), there, now.here),
+        missed=jnp.where(moves, 0, now.missed),
+        moved=now.moved + jnp.where(moves, found.t - now.t, 0.0),
+        cap=jnp.where(moves, jnp.inf, now.cap),
+        counts=now.counts._replace(accepted=now.counts.accepted + one_if(moves)),
+        plan=plan,
+        phase=jnp.where(found.pending, PIVOT, now.phase).astype(now.phase.dtype),
+    )
 
 
 def _error_ratio(setting: Setting, now: State, look: Look) -> Scalar:
@@ -109,20 +132,6 @@ def _next_dt(setting: Setting, allowed: Scalar, dt: Scalar, ratio: Scalar) -> Sc
     proposal = dt * jnp.where(jnp.isfinite(ratio), factor, 0.2)
     cut = (ratio <= 1) & (dt < allowed)
     return jnp.where(cut, jnp.maximum(allowed, proposal), proposal)
-
-
-def _stand(setting: Setting, now: State, look: Look, t: Scalar, stands: Flag) -> State:
-    """If it `stands`, the state at the place looked at, sliding pairs back on their surfaces."""
-    motion = look.motion
-    there = here_of(look.point + motion.correction, motion)
-    return now._replace(
-        t=jnp.where(stands, t, now.t),
-        here=jax.tree.map(lambda a, b: jnp.where(stands, a, b), there, now.here),
-        missed=jnp.where(stands, 0, now.missed),
-        moved=now.moved + jnp.where(stands, t - now.t, 0.0),
-        cap=jnp.where(stands, jnp.inf, now.cap),
-        counts=now.counts._replace(accepted=now.counts.accepted + one_if(stands)),
-    )
 
 
 def _events(mode: Mode, motion: Motion, stands: Flag) -> tuple[Array, Array]:
@@ -145,12 +154,3 @@ def _offenders(now: State, cross: Crossing, motion: Motion, stuck: Flag) -> tupl
     outside = outside.at[cross.pair].set(outside[cross.pair] | cross.found)
     leaves = spread(now.mode, jnp.minimum(now.here.low, now.here.high), 0.5) <= 0
     return stuck & outside, stuck & leaves
-
-
-def _decide(now: State, causes: Array, stuck: Flag) -> State:
-    """Have a decision begun if there is anything to decide."""
-    pending = stuck | jnp.any(causes)
-    planned = to_begin(now.plan, causes)
-    turn = jnp.where(pending, planned.turn, now.plan.turn)
-    phase = jnp.where(pending, PIVOT, now.phase).astype(now.phase.dtype)
-    return now._replace(plan=planned._replace(turn=turn), phase=phase)
