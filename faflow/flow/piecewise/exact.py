@@ -85,34 +85,6 @@ def exact_course(
             name: see(weights, problem.feedback, problem.data) for name, see in observables.items()
         }
 
-    def finish(last: Carry) -> tuple[FlowSolution, None]:
-        end, log = last
-        none = ts[:0]
-        solution = FlowSolution(
-            ts=none,
-            reached=none,
-            records={},
-            weights=field.network(end.here.flat),
-            feedback=problem.feedback,
-            t_final=end.t,
-            counts=end.counts,
-            counts_at=end.counts,
-            kinks=None,
-            outcome=ended(end.outcome),
-            events=EventRecord(
-                counts=end.events,
-                counts_at=end.events,
-                sliding_at=none,
-                pairs_at=none,
-                gates_at=none,
-                above=end.mode.above,
-                sliding=end.mode.sliding,
-                log=_log(field.layout, log, numerics.exact.events),
-                fork=_fork(field.layout, end),
-            ),
-        )
-        return solution, None
-
     return Course(
         start=lambda: first_state(setting),
         hold=hold,
@@ -123,7 +95,35 @@ def exact_course(
         watch=lambda carry: Watched(
             carry[0].counts, carry[0].events, *sliding_pairs(setting, carry[0])
         ),
-        finish=finish,
+        finish=lambda carry: (_solution(field, carry, ts[:0], numerics.exact.events), None),
+    )
+
+
+def _solution(field: Field, last: Carry, none: Times, events: int) -> FlowSolution:
+    """What comes of the last carry, but for what was recorded at saves (`none`)."""
+    end, log = last
+    return FlowSolution(
+        ts=none,
+        reached=none,
+        records={},
+        weights=field.network(end.here.flat),
+        feedback=field.problem.feedback,
+        t_final=end.t,
+        counts=end.counts,
+        counts_at=end.counts,
+        kinks=None,
+        outcome=ended(end.outcome),
+        events=EventRecord(
+            counts=end.events,
+            counts_at=end.events,
+            sliding_at=none,
+            pairs_at=none,
+            gates_at=none,
+            above=end.mode.above,
+            sliding=end.mode.sliding,
+            log=_log(field.layout, log, events),
+            fork=_fork(field.layout, end),
+        ),
     )
 
 
