@@ -64,9 +64,9 @@ class Legs:
         if programs is None:
             self._note("compiling")
             programs = (
-                _Program(begin, "none", self._mesh, ONCE),
-                _Program(go_on, "all-except-first", self._mesh, LOOP),
-                _Program(observed, "none", self._mesh, ONCE),
+                _Program(begin, "none", self._mesh, ONCE, self._note),
+                _Program(go_on, "all-except-first", self._mesh, LOOP, self._note),
+                _Program(observed, "none", self._mesh, ONCE, self._note),
             )
         self._programs = programs
         kept = None if self._kept is None else self._kept.leg(flow)
@@ -92,17 +92,27 @@ class _Program:
     """A function that is compiled in its first call (with every whole number that it is given), on
     a mesh if there is one, and timed."""
 
-    def __init__(self, function: Callable[..., Any], donate: Donated, mesh: Mesh | None, use: Use):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        donate: Donated,
+        mesh: Mesh | None,
+        use: Use,
+        note: Callable[[str], None],
+    ):
         if mesh is not None:
             function = the_same_everywhere(function, mesh)
         self._jitted: Any = eqx.filter_jit(function, donate=donate, compiler_options=options(use))
         self._compiled: dict[tuple[int, ...], Any] = {}
+        self._note = note
         self.seconds = Seconds(0.0, 0.0)
 
     def __call__(self, *arguments: Any) -> Any:
         started = time.perf_counter()
         which = tuple(one for one in arguments if isinstance(one, int))
         if which not in self._compiled:
+            if self._compiled:
+                self._note("compiling a longer program, for more pairs that slide")
             self._compiled[which] = self._jitted.lower(*arguments).compile()
         ready = time.perf_counter()
         found = jax.block_until_ready(self._compiled[which](*arguments))

@@ -93,7 +93,11 @@ def differing(one: faflow.Result, other: faflow.Result) -> list[str]:
 @pytest.mark.parametrize("kind", FLOWS)
 def test_interrupted_twice_it_ends_the_same(kind: str, tmp_path: Path, monkeypatch) -> None:
     config = written(kind, tmp_path)
-    plain = faflow.run(config, out=tmp_path / "plain")
+    noted: list[str] = []
+    if kind == "exact":  # which asks for its second program as soon as two pairs slide
+        monkeypatch.setattr("faflow.flow.piecewise.exact.TIERS", (0, 1))
+    plain = faflow.run(config, out=tmp_path / "plain", note=noted.append)
+    assert any("longer program" in text for text in noted) == (kind == "exact")
     out, place = tmp_path / "long", tmp_path / ".long.checkpoint"
     assert len(plain.summary["solver"].get("chosen", ())) == 2 * (kind == "auto")
     for after in FLOWS[kind][2]:

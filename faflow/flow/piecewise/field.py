@@ -144,18 +144,17 @@ class Field(eqx.Module):
 
         def ends(slots: int) -> _Ends:
             grip = grip_of(self.layout, mode.slots[:slots], gates) if slots else None
-            point, slopes, (velocity, seen) = looks(
-                table, lambda at: self._see(at, gates, grip), start, first, dt, place,
-                stepping,
-            )  # fmt: skip
-            partial = dt * (jnp.asarray(table.error[:-1]) @ slopes)
+            point, slopes, seen = looks(
+                table, lambda at: self._see(at, gates, grip), start, first, dt, place, stepping
+            )
+            partial = dt * (jnp.asarray(table.error[:-1]) @ slopes[:-1])
             low = high = jnp.full(self.slots, 0.5, point.dtype)
             correction, held = jnp.zeros_like(point), seen.held
             if grip is not None and held is not None:
                 correction = self.flat(moved_by(self.network(point), held, held.lift))
                 below, above = margins(self.slopes, seen.signals, grip, held)
                 low, high = low.at[:slots].set(below), high.at[:slots].set(above)
-            return _Ends(point, partial, seen.pre, seen.error, velocity, correction, low, high)
+            return _Ends(point, partial, seen.pre, seen.error, slopes[-1], correction, low, high)
 
         # The cost follows the number of sliding pairs, not the largest number allowed.
         tier = jnp.sum(mode.held > jnp.asarray(self.tiers[:-1], mode.held.dtype))

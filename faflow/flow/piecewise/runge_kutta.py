@@ -46,8 +46,8 @@ def _numbers(values: Any) -> tuple[float, ...]:
 
 
 class Stages(NamedTuple):
-    """`point`: where the field was looked at last, `seen` what was there; `slopes` (stages - 1,
-    weights): the stages of a step but the last."""
+    """`point`: where the field was looked at last, `seen` what was there; `slopes` (stages,
+    weights): the stages of a step, the last one's at the point."""
 
     point: Array
     slopes: Array
@@ -69,22 +69,22 @@ def looks(
     `field(point)`: the slope and whatever else is to be known of the last point. `first`: the slope
     at the start.
     """
-    count = len(table.weights) - 1
-    rows = jnp.asarray([*(row[:count] for row in table.lower[:count]), table.weights[:count]])
+    last = len(table.weights) - 1
+    lower = jnp.asarray(np.array([*table.lower[:last], (*table.weights[:last], 0.0)]))
 
     def stage(now):
         number, slopes, _, _ = now
-        point = jnp.where(stepping, start + dt * (rows[number] @ slopes), place)
+        point = jnp.where(stepping, start + dt * (lower[number] @ slopes), place)
         slope, seen = field(point)
-        return number + 1, slopes.at[number].set(slope, mode="drop"), point, (slope, seen)
+        slopes = jax.lax.dynamic_update_index_in_dim(slopes, slope, number, 0)
+        return number + 1, slopes, point, seen
 
-    blank = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(field, start)
-    )
-    number = jnp.where(stepping, 1, count).astype(jnp.int32)
-    slopes = jnp.zeros((count, start.size)).at[0].set(first)
+    shapes = jax.eval_shape(field, start)[1]
+    blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    number = jnp.where(stepping, 1, last).astype(jnp.int32)
+    slopes = jnp.zeros((last + 1, start.size)).at[0].set(first)
     _, slopes, point, seen = jax.lax.while_loop(
-        lambda now: now[0] <= count, stage, (number, slopes, start, blank)
+        lambda now: now[0] <= last, stage, (number, slopes, start, blank)
     )
     return Stages(point, slopes, seen)
 
