@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from .._types import Array, Flag, Integer, Scalar
 from .vectors import norm
 
-SHORT = 6  # products, which most systems do not exceed
+SHORT = 6  # products for which the basis has room at first
 
 Operator = Callable[[Array], Array]
 
@@ -37,41 +37,60 @@ def gmres(
     """x with ||b - A x||_2 <= tolerance, from x = 0, by cycles of at most `size` products."""
     size = min(size, b.size)
 
-    def unfinished(now: tuple[Solved, Array, Integer]) -> Flag:
-        return ~now[0].converged & (now[2] < cycles)
+    def unfinished(now: tuple[Solved, Array]) -> Flag:
+        return ~now[0].converged & (now[0].products < size * cycles)
 
-    def again(now: tuple[Solved, Array, Integer]) -> tuple[Solved, Array, Integer]:
-        sofar, rest, cycle = now
-        found, rest = _cycle(operator, rest, tolerance, size)
-        products = sofar.products + found.products
-        return Solved(sofar.x + found.x, found.converged, products), rest, cycle + 1
+    def again(now: tuple[Solved, Array]) -> tuple[Solved, Array]:
+        sofar, rest = now
+        found = _cycle(operator, rest, tolerance, size)
+        spent = found.products + (~found.converged).astype(jnp.int32)
+        # The residual is computed anew only if there is to be another cycle.
+        rest = jax.lax.cond(
+            found.converged, lambda: rest, lambda: rest - operator(found.x)
+        )  # fmt: skip
+        return Solved(sofar.x + found.x, found.converged, sofar.products + spent), rest
 
-    zero = jnp.zeros((), jnp.int32)
-    start = Solved(jnp.zeros_like(b), jnp.asarray(False), zero)
-    return jax.lax.while_loop(unfinished, again, (start, b, zero))[0]
+    start = Solved(jnp.zeros_like(b), jnp.asarray(False), jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(unfinished, again, (start, b))[0]
 
 
-def _cycle(operator: Operator, b: Array, tolerance: Scalar, size: int) -> tuple[Solved, Array]:
-    """One cycle, and the residual it leaves. Its norm is known without x: it is the entry of g
-    below R; and the residual without a product: that entry times G^T e_{k+1}, in the basis."""
+def _cycle(operator: Operator, b: Array, tolerance: Scalar, size: int) -> Solved:
+    """One cycle. The residual's norm is known without x: it is the entry of g below R.
+
+    Modified Gram-Schmidt would walk through the basis; classical Gram-Schmidt done twice is as
+    stable and is two products with the whole of it.
+    """
     length = norm(b)
     first = b / jnp.where(length > 0, length, 1)
 
     def residual(now: _Arnoldi) -> Scalar:
-        return length * now.rotation[now.k, 0]
+        return length * jnp.abs(now.rotation[now.k, 0])
 
-    end = jax.lax.while_loop(
-        lambda now: (now.k < size) & (jnp.abs(residual(now)) > tolerance),
-        lambda now: _extend(operator, now),
-        _begin(first, size),
+    def extended(now: _Arnoldi) -> _Arnoldi:
+        room = now.upper.shape[1]
+        return jax.lax.while_loop(
+            lambda now: (now.k < room) & (residual(now) > tolerance),
+            lambda now: _extend(operator, now),
+            now,
+        )
+
+    def solved(end: _Arnoldi) -> Solved:
+        room = end.upper.shape[1]
+        reached = jnp.arange(room, dtype=end.k.dtype) < end.k
+        right = jnp.where(reached, length * end.rotation[:room, 0], 0)
+        weights = jax.scipy.linalg.solve_triangular(end.upper[:room], right)
+        return Solved(weights @ end.basis[:room], residual(end) <= tolerance, end.k)
+
+    short = min(SHORT, size)
+    end = extended(_begin(first, short))
+    if short == size:
+        return solved(end)
+    # Every product passes over the whole basis: most systems need no more than a short one.
+    return jax.lax.cond(
+        residual(end) > tolerance,
+        lambda: solved(extended(_widened(end, size))),
+        lambda: solved(end),
     )
-    reached = jnp.arange(size, dtype=end.k.dtype) < end.k
-    right = jnp.where(reached, length * end.rotation[:size, 0], 0)
-    weights = jax.scipy.linalg.solve_triangular(end.upper[:size], right)
-    rest = residual(end) * end.rotation[end.k]
-    # One pass over the basis for both.
-    both = jnp.stack([jnp.append(weights, 0), rest]) @ end.basis
-    return Solved(both[0], jnp.abs(residual(end)) <= tolerance, end.k), both[1]
 
 
 def _begin(first: Array, size: int) -> _Arnoldi:
@@ -80,36 +99,32 @@ def _begin(first: Array, size: int) -> _Arnoldi:
     return _Arnoldi(basis, eye, eye[:, :size], jnp.zeros((), jnp.int32))
 
 
+def _widened(now: _Arnoldi, size: int) -> _Arnoldi:
+    wide = _begin(now.basis[0], size)
+    rows, columns = now.upper.shape
+    return _Arnoldi(
+        wide.basis.at[:rows].set(now.basis),
+        wide.rotation.at[:rows, :rows].set(now.rotation),
+        wide.upper.at[:rows, :columns].set(now.upper),
+        now.k,
+    )
+
+
 def _extend(operator: Operator, now: _Arnoldi) -> _Arnoldi:
     k, basis = now.k, now.basis
     w = operator(basis[k])
     nothing = 10 * jnp.finfo(w.dtype).eps * norm(w)
-    # Every product passes over the basis four times: while it is short, over its first rows alone.
-    few = min(SHORT + 1, len(basis))
-    along, w = jax.lax.cond(
-        k < few,
-        lambda: _orthogonal(basis[:few], w, len(basis)),
-        lambda: _orthogonal(basis, w, len(basis)),
-    )
-    rest = norm(w)
-    # Nothing is left but rounding: the space is invariant, and the solution lies in it.
-    rest = jnp.where(rest > nothing, rest, 0)
-    column = now.rotation @ along.at[k + 1].set(rest)
-    basis = basis.at[k + 1].set(w / jnp.where(rest > 0, rest, 1))
-    rotation, column = _rotate(now.rotation, column, k, nothing)
-    return _Arnoldi(basis, rotation, now.upper.at[:, k].set(column), k + 1)
-
-
-def _orthogonal(basis: Array, w: Array, room: int) -> tuple[Array, Array]:
-    """w's parts along the basis (room,), and what is across it.
-
-    Modified Gram-Schmidt would walk through the basis; classical Gram-Schmidt done twice is as
-    stable and is two products with the whole of it.
-    """
     along = basis @ w
     w = w - along @ basis
     again = basis @ w
-    return jnp.pad(along + again, (0, room - len(basis))), w - again @ basis
+    w = w - again @ basis
+    rest = norm(w)
+    # Nothing is left but rounding: the space is invariant, and the solution lies in it.
+    rest = jnp.where(rest > nothing, rest, 0)
+    column = now.rotation @ (along + again).at[k + 1].set(rest)
+    basis = basis.at[k + 1].set(w / jnp.where(rest > 0, rest, 1))
+    rotation, column = _rotate(now.rotation, column, k, nothing)
+    return _Arnoldi(basis, rotation, now.upper.at[:, k].set(column), k + 1)
 
 
 def _rotate(rotation: Array, column: Array, k: Integer, nothing: Scalar) -> tuple[Array, Array]:
