@@ -1,10 +1,11 @@
-"""Groups of variables with named dimensions, and the tree that is stored of them.
+"""Groups of variables with named dimensions, the tree that is stored of them, and a law read back.
 
 A sweep keeps the variables and leaves the tree: to make one takes as long as a small flow.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,3 +22,19 @@ class Group(NamedTuple):
 
 def as_tree(groups: Mapping[str, Group]) -> xr.DataTree:
     return xr.DataTree.from_dict({f"/{name}": xr.Dataset(*group) for name, group in groups.items()})
+
+
+def as_netcdf(tree: xr.DataTree) -> memoryview:
+    """The file's content. HDF5 makes it in memory: writing to a disk that is full, it crashes."""
+    content = tree.to_netcdf(engine="h5netcdf")
+    assert isinstance(content, memoryview)
+    return content
+
+
+def law_record(records: xr.Dataset, name: str) -> Any:
+    """A law's values as `analysis` takes them: an array, or a tuple with one array per layer."""
+    if name in records:
+        return records[name].values
+    pattern = re.compile(re.escape(name) + r"_(\d+)")
+    found = {int(m[1]): key for key in map(str, records) if (m := pattern.fullmatch(key))}
+    return tuple(records[found[layer]].values for layer in sorted(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,12 +148,3 @@ def _dims(name: str, last: int) -> tuple[str, ...]:
     if letter == "b":
         return (upper,)
     return (f"units_{last}", upper) if letter == "D" else (upper, f"units_{layer - 1}")
-
-
-def law_record(records: xr.Dataset, name: str) -> Any:
-    """A law's values as `analysis` takes them: an array, or a tuple with one array per layer."""
-    if name in records:
-        return records[name].values
-    pattern = re.compile(re.escape(name) + r"_(\d+)")
-    found = {int(m[1]): key for key in map(str, records) if (m := pattern.fullmatch(key))}
-    return tuple(records[found[layer]].values for layer in sorted(found))

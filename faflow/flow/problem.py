@@ -7,6 +7,7 @@ import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 
+from .._results import Branch
 from .._types import Integer, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
@@ -14,8 +15,6 @@ from ..networks.draws import frobenius
 from ..rules import AbstractLearningRule, check_chain, check_sum
 from ..solvers import Method, make_solver, norm
 from ..tasks import Data
-
-Branch = Literal["stop", "nearest", "other"]
 
 ATOL = 1e-11  # unless given
 

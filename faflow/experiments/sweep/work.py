@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..programs import in_precision
-from ..store import CONFIG
+from ..stored import CONFIG
 from .batches import measured_batch
 from .chunks import stack, write_chunk
 from .folder import stored_plan
