@@ -1,5 +1,6 @@
 """The generator of random numbers, named: no setting of JAX's makes one seed another experiment."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from ._compiling import ONCE, compiled
 from ._types import Array
 
 IMPLEMENTATION = "threefry2x32"
+SHORTEST, LONGEST = 1024, 65_536  # of draws whose beginning is used
 
 
 def seeded(seed: int) -> Array:
@@ -29,9 +31,21 @@ def drawing() -> Iterator[None]:
         yield
 
 
+def normal(key: Array, shape: tuple[int, ...]) -> Array | np.ndarray:
+    """`jax.random.normal(key, shape)`, bit for bit. Outside of JAX's transformations, which would
+    compile a program for every shape, it is the beginning of a longer draw: one program for all."""
+    size = math.prod(shape)
+    prefixes = jax.config.jax_threefry_partitionable  # else a number depends on how many there are
+    if isinstance(key, Tracer) or not prefixes or size > LONGEST:
+        return _normal(key, shape)
+    length = SHORTEST
+    while length < size:
+        length *= 4
+    return np.asarray(_normal(key, (length,)))[:size].reshape(shape)
+
+
 @compiled(ONCE)
-def normal(key: Array, shape: tuple[int, ...]) -> Array:
-    """Numbers N(0, 1)."""
+def _normal(key: Array, shape: tuple[int, ...]) -> Array:
     return jax.random.normal(key, shape)
 
 

@@ -46,7 +46,7 @@ VERBS: list[tuple[list[str], set[str]]] = [
     (["show", "theorem1-linear"], HEAVY - {"pydantic"}),
     (["show", "theorem1-relu", "--set", "seed=3"], HEAVY - {"pydantic"}),
     (["show", "order-parameters"], HEAVY - {"pydantic"}),
-    (["drift", "one"], JAX | PICTURES | {"pydantic"}),
+    (["drift", "one"], JAX | PICTURES),
     (["fit", "one"], JAX | PICTURES),
     (["drift", "many"], JAX | PICTURES),
     (["fit", "many"], JAX | PICTURES),
@@ -84,7 +84,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("light")
     (folder / "one.toml").write_text(CONFIG)
     (folder / "many.toml").write_text(SWEEP)
-    assert main(["run", str(folder / "one.toml"), "--out", str(folder / "one"), "--json"]) == 0
+    assert (
+        main(["run", str(folder / "one.toml"), "--out", str(folder / "one"), "--no-figures"]) == 0
+    )
     sweep = ["sweep", str(folder / "many.toml"), "--out", str(folder / "many"), "--no-figures"]
     assert main([*sweep, "--on", "here", "--workers", "1"]) == 0
     runs = folder / "again" / "runs"

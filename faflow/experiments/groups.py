@@ -9,13 +9,24 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .lazily import xr
 
 
-class Group(NamedTuple):
-    """A dataset to be: variables by their names, coordinates of their dimensions, attributes."""
+class Variable(NamedTuple):
+    """An array with named axes, and its attributes."""
 
-    variables: dict[str, xr.Variable]
+    dims: tuple[str, ...]
+    values: np.ndarray
+    attrs: dict[str, str]
+
+
+class Group(NamedTuple):
+    """A dataset to be: variables by their names, coordinates of their dimensions (variables, or
+    numbers or words alone), attributes."""
+
+    variables: dict[str, Variable]
     coordinates: dict[str, Any]
     attrs: dict[str, Any] | None = None
 
@@ -25,7 +36,7 @@ def as_tree(groups: Mapping[str, Group]) -> xr.DataTree:
 
 
 def as_netcdf(tree: xr.DataTree) -> memoryview:
-    """The file's content. HDF5 makes it in memory: writing to a disk that is full, it crashes."""
+    """A data set's file, as `netcdf_file.as_netcdf` makes a run's."""
     content = tree.to_netcdf(engine="h5netcdf")
     assert isinstance(content, memoryview)
     return content

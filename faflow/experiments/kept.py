@@ -78,11 +78,10 @@ def largest(tree) -> jax.Array:
 def perturbed(state: State) -> State:
     """Every entry plus a gaussian of standard deviation 0.1 rms + 0.1 (zero weights move too)."""
     leaves, structure = jax.tree.flatten(state)
-    count = sum(leaf.size for leaf in leaves)
-    rms = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves) / count)
-    draws = np.random.default_rng(SEED)  # JAX would compile a program for every shape
-    moved = [
-        leaf + (0.1 * rms + 0.1) * jnp.asarray(draws.standard_normal(leaf.shape), leaf.dtype)
-        for leaf in leaves
-    ]
-    return jax.tree.unflatten(structure, moved)
+    values = [np.asarray(leaf) for leaf in leaves]  # JAX would compile programs for every shape
+    count = sum(value.size for value in values)
+    rms = np.sqrt(sum(np.sum(value**2) for value in values) / count)
+    draws = np.random.default_rng(SEED)
+    moved = [value + (0.1 * rms + 0.1) * draws.standard_normal(value.shape) for value in values]
+    cast = [new.astype(value.dtype) for new, value in zip(moved, values, strict=True)]
+    return jax.tree.unflatten(structure, [jnp.asarray(value) for value in cast])

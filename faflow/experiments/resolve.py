@@ -95,7 +95,6 @@ def resolve_config(config: Config, base: Path, kinds: AbstractKinds | None = Non
     """
     kinds = _code() if kinds is None else kinds
     look = _Look(kinds, base)
-    loss = look.loss(config)
     config = look.settled(config)
     activation = look.choose("network.activation", _activation_section(config))
     rule = look.choose("rule", config.rule)
@@ -111,7 +110,7 @@ def resolve_config(config: Config, base: Path, kinds: AbstractKinds | None = Non
         rule=rule,
         modifiers=modifiers,
         feedback=look.choose("feedback", config.feedback),
-        loss=loss,
+        loss=look.loss(config),
         flow=_resolve_flow(config, method, look),
         names=_observed(config, rule, kinds),
         method=method,

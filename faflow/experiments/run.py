@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ from .exact import with_distances
 from .expect import judge
 from .groups import Group, as_tree
 from .large import mesh_of
-from .lazily import xr
 from .legs import Legs
 from .meant import resolve_path
 from .memory import check_data, check_memory
@@ -108,11 +107,10 @@ def run(
         with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
             ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
             summary, groups = compute(resolved, experiment, note, meter, ready)
-            tree = as_tree(groups)
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
-                store.write(resolved, summary, tree, folder, replace, found.digest)
-    return Result(summary, tree, folder, fresh=True)
+                store.write(resolved, summary, groups, folder, replace, found.digest)
+    return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True)
 
 
 STATES = ("absent", "same", "damaged", "other-code", "different")
@@ -124,7 +122,7 @@ _HELD = {
 
 def _elsewhere() -> Result:
     """What the other processes have of a result that process 0 read back."""
-    return Result({"status": str(Outcome.COMPLETED)}, xr.DataTree(), None, fresh=False)
+    return Result({"status": str(Outcome.COMPLETED)}, partial(as_tree, {}), None, fresh=False)
 
 
 @dataclasses.dataclass

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,8 @@ from .exchange import (
     temporary_for,
 )
 from .files import replace_text, sync, write_bytes, write_text
-from .groups import as_netcdf
-from .lazily import xr
+from .groups import Group
+from .netcdf_file import as_netcdf
 from .resolve import Resolved
 from .stored import CONFIG, RECORDS, SUMMARY
 from .summary import environment
@@ -75,7 +75,7 @@ def try_out(folder: Path) -> None:
 def write(
     resolved: Resolved,
     summary: dict[str, Any],
-    tree: xr.DataTree,
+    groups: Mapping[str, Group],
     folder: Path,
     replace: bool,
     wanted: Digest,
@@ -84,7 +84,7 @@ def write(
     digest as the run began. ConfigError if it can't be written; the result is then kept elsewhere,
     if there is room."""
     folder = real(folder)
-    fill = partial(_fill, resolved=resolved, summary=summary, tree=tree, wanted=wanted)
+    fill = partial(_fill, resolved=resolved, summary=summary, groups=groups, wanted=wanted)
     with _giving_up(folder, lambda: _kept_elsewhere(summary["name"], fill)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_for(folder) as temporary:
@@ -125,14 +125,14 @@ def _fill(
     into: Path,
     resolved: Resolved,
     summary: dict[str, Any],
-    tree: xr.DataTree,
+    groups: Mapping[str, Group],
     wanted: Digest,
 ) -> None:
     """A result's files, in a `folder` that is to be `into`."""
     provenance = {**environment(), **wanted._asdict()}
     write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
     write_text(folder / SUMMARY, summary_text(summary))
-    _write_tree(folder / RECORDS, tree)
+    write_bytes(folder / RECORDS, as_netcdf(groups))
     sync(folder)
 
 
@@ -194,7 +194,3 @@ def _stored_digest(folder: Path) -> Digest | None:
     if not isinstance(provenance, dict) or not {"config", "hash"} & set(provenance):
         return None
     return Digest(str(provenance.get("config", "")), str(provenance.get("source", "")))
-
-
-def _write_tree(path: Path, tree: xr.DataTree) -> None:
-    write_bytes(path, as_netcdf(tree))

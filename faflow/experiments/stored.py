@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,9 +28,14 @@ class Result(NamedTuple):
     """
 
     summary: dict[str, Any]
-    records: xr.DataTree
+    tree: Callable[[], xr.DataTree]  # once made, it is kept
     folder: Path | None
     fresh: bool
+
+    @property
+    def records(self) -> xr.DataTree:
+        """What was recorded: groups `records`, `start`, `final` and others (result.nc)."""
+        return self.tree()
 
     @property
     def exit_code(self) -> int:
@@ -51,7 +56,8 @@ def open_result(folder: str | Path) -> Result:
     if "\0" in str(folder):
         raise ConfigError("RESULT", "has a NUL character in its path; take it out")
     complete(folder)
-    result = Result(read_summary(folder), read_tree(folder), folder, fresh=False)
+    summary, tree = read_summary(folder), read_tree(folder)
+    result = Result(summary, lambda: tree, folder, fresh=False)
     try:
         tables.summary_rows(result.summary)
         tables.drift_rows(result)

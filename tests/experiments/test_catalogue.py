@@ -56,7 +56,7 @@ def test_shipped_configs_are_shown_as_they_are_run(config: str) -> None:
         "flow.solver=euler", "flow.solver=bdf", "flow.step=0.01", "init.scale=true",
         "feedback.scale=[1, 2]", "rule.rate=1", "observe.names=['los']", "flow.kinks=smooth",
         "network.activation=relu", "flow.kinks=exact", "rule.kind=hebbian",
-        "rule.kind=population-gradient", "task.loss=log-cosh", "feedback.kind=mean-field",
+        "rule.kind=population-gradient", "task.loss=cross-entropy", "feedback.kind=mean-field",
         "rule.modifiers=[{kind='weight-decay', rates=-1}]", "rule.modifiers=[{}]",
         "rule.kind=potential-feedback", "discrete.method=rk5", "task.target=linear",
     ],
@@ -75,7 +75,12 @@ def test_what_is_wrong_is_told_alike(override: str) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["rule.kind=hebian", "network.activation={kind='leaky-relu', slope=0.5}", "init.kind=a.py:B"],
+    [
+        "rule.kind=hebian",
+        "task.loss=cross",
+        "network.activation={kind='leaky-relu', slope=0.5}",
+        "init.kind=a.py:B",
+    ],
 )
 def test_what_the_catalogue_can_t_tell_the_code_does(override: str) -> None:
     with pytest.raises(UntoldError):
