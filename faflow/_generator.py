@@ -21,7 +21,8 @@ def seeded(seed: int) -> Array:
     """The key of a seed in [0, 2^32): that of `jax.random.key` as JAX comes, whatever
     JAX_DEFAULT_PRNG_IMPL and JAX_RANDOM_SEED_OFFSET say."""
     words = np.array([0, seed], np.uint32)
-    return jax.random.wrap_key_data(jnp.asarray(words), impl=IMPLEMENTATION)
+    # With its type given, an array is taken as it is: JAX would compile a program to copy it.
+    return jax.random.wrap_key_data(jnp.asarray(words, np.uint32), impl=IMPLEMENTATION)
 
 
 @contextmanager
@@ -36,7 +37,8 @@ def normal(key: Array, shape: tuple[int, ...]) -> Array | np.ndarray:
     compile a program for every shape, it is the beginning of a longer draw: one program for all."""
     size = math.prod(shape)
     prefixes = jax.config.jax_threefry_partitionable  # else a number depends on how many there are
-    if isinstance(key, Tracer) or not prefixes or size > LONGEST:
+    inside = any(isinstance(one, Tracer) for one in (key, jnp.zeros(())))
+    if inside or not prefixes or size > LONGEST:
         return _normal(key, shape)
     length = SHORTEST
     while length < size:

@@ -348,7 +348,7 @@ def _numerics(resolved: Resolved) -> Numerics:
     return Numerics(
         **numbers,
         solver=_solver(resolved),
-        max_steps=jnp.asarray(flow.max_steps),
+        max_steps=jnp.asarray(np.asarray(flow.max_steps), int),
         tail=flow.tail,
         project=flow.project,
         stops=Stops(**given),
