@@ -1,4 +1,4 @@
-"""What only reads, lists or shows is light: no JAX is loaded for it. What runs once is no program."""
+"""What only reads, lists or shows loads no JAX. What runs once is no program of its own."""
 
 import ast
 import importlib

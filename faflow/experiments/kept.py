@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._compiling import ONCE, compiled
 from ..analysis import LawRate, law_rates
@@ -78,10 +79,13 @@ def largest(tree) -> jax.Array:
 def perturbed(state: State) -> State:
     """Every entry plus a gaussian of standard deviation 0.1 rms + 0.1 (zero weights move too)."""
     leaves, structure = jax.tree.flatten(state)
-    values = [np.asarray(leaf) for leaf in leaves]  # JAX would compile programs for every shape
+    # In JAX, outside of its transformations, each line would be a program for every shape.
+    traced = any(isinstance(leaf, Tracer) for leaf in leaves)
+    xp = jnp if traced else np
+    values = [leaf if traced else np.asarray(leaf) for leaf in leaves]
     count = sum(value.size for value in values)
-    rms = np.sqrt(sum(np.sum(value**2) for value in values) / count)
+    rms = xp.sqrt(sum(xp.sum(value**2) for value in values) / count)
     draws = np.random.default_rng(SEED)
-    moved = [value + (0.1 * rms + 0.1) * draws.standard_normal(value.shape) for value in values]
-    cast = [new.astype(value.dtype) for new, value in zip(moved, values, strict=True)]
-    return jax.tree.unflatten(structure, [jnp.asarray(value) for value in cast])
+    noise = [draws.standard_normal(value.shape).astype(value.dtype) for value in values]
+    moved = [value + (0.1 * rms + 0.1) * draw for value, draw in zip(values, noise, strict=True)]
+    return jax.tree.unflatten(structure, [jnp.asarray(value, leaves[0].dtype) for value in moved])
