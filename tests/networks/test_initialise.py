@@ -8,9 +8,9 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from faflow._generator import drawing
+from faflow._generator import drawing, normal
 from faflow.networks import INITIALISATIONS, Linear
-from faflow.networks.draws import gaussian_matrix, normals
+from faflow.networks.draws import gaussian_matrix
 from faflow.networks.initialise import (
     Balanced,
     DataSpan,
@@ -184,4 +184,4 @@ def test_a_draw_is_jax_s_own_whatever_its_shape(shape, scale):
 def test_a_draw_is_the_beginning_only_where_numbers_do_not_depend_on_how_many_there_are():
     key = jax.random.key(5)
     with jax.threefry_partitionable(False):
-        np.testing.assert_array_equal(normals(key, (3, 5)), jax.random.normal(key, (3, 5)))
+        np.testing.assert_array_equal(normal(key, (3, 5)), jax.random.normal(key, (3, 5)))
