@@ -14,6 +14,7 @@ from ._compiling import ONCE, compiled
 from ._types import Array
 
 IMPLEMENTATION = "threefry2x32"
+_PARTITIONABLE = "jax_threefry_partitionable"
 SHORTEST, LONGEST = 1024, 65_536  # of draws whose beginning is used
 
 
@@ -36,7 +37,7 @@ def normal(key: Array, shape: tuple[int, ...]) -> Array | np.ndarray:
     """`jax.random.normal(key, shape)`, bit for bit. Outside of JAX's transformations, which would
     compile a program for every shape, it is the beginning of a longer draw: one program for all."""
     size = math.prod(shape)
-    prefixes = jax.config.jax_threefry_partitionable  # else a number depends on how many there are
+    prefixes = getattr(jax.config, _PARTITIONABLE)  # else a number depends on how many there are
     inside = any(isinstance(one, Tracer) for one in (key, jnp.zeros(())))
     if inside or not prefixes or size > LONGEST:
         return _normal(key, shape)

@@ -94,14 +94,12 @@ def counting(programs: list[str]) -> Iterator[None]:
         re.findall(r"Finished XLA compilation of (\S+)", record.getMessage())
     )
     loggers = [logging.getLogger(name) for name in ("jax._src.dispatch", "jax._src.compiler")]
-    before = jax.config.jax_log_compiles
-    jax.config.update("jax_log_compiles", True)
     for logger in loggers:
         logger.addHandler(heard)
     try:
-        yield
+        with jax.log_compiles():
+            yield
     finally:
-        jax.config.update("jax_log_compiles", before)
         for logger in loggers:
             logger.removeHandler(heard)
 
