@@ -63,13 +63,14 @@ jax.config.update("jax_compilation_cache_dir", sys.argv[3])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
 from faflow import experiments
 from faflow.experiments.build import build
+from faflow.experiments.run import run
 imported = time.perf_counter()
 resolved = experiments.resolve_path(sys.argv[1])
 problem = build(resolved).problem
 ready = time.perf_counter()
 build(resolved)
 again = time.perf_counter()
-result = experiments.run(resolved, out=sys.argv[2])
+result = run(resolved, out=sys.argv[2])
 ran = time.perf_counter()
 from faflow.plots import draw
 draw(result.folder)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .experiments.errors import ConfigError
-    from .experiments.run import Result, run
-    from .experiments.sweep import open_stored as open
+    from .experiments.run import run
+    from .experiments.stored import Result
     from .experiments.sweep import plan_of, run_sweep
+    from .experiments.sweep.stored import open_stored as open
     from .flow import FlowProblem, Numerics, integrate
     from .printing import Bar
 
@@ -23,9 +24,9 @@ _DOORS = {
     "ConfigError": ("experiments.errors", "ConfigError"),
     "FlowProblem": ("flow", "FlowProblem"),
     "Numerics": ("flow", "Numerics"),
-    "Result": ("experiments.run", "Result"),
+    "Result": ("experiments.stored", "Result"),
     "integrate": ("flow", "integrate"),
-    "open": ("experiments.sweep", "open_stored"),
+    "open": ("experiments.sweep.stored", "open_stored"),
     "plan_of": ("experiments.sweep", "plan_of"),
     "run": ("experiments.run", "run"),
     "run_sweep": ("experiments.sweep", "run_sweep"),

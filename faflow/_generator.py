@@ -1,5 +1,6 @@
 """The generator of random numbers, named: no setting of JAX's makes one seed another experiment."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,13 +14,16 @@ from ._compiling import ONCE, compiled
 from ._types import Array
 
 IMPLEMENTATION = "threefry2x32"
+_PARTITIONABLE = "jax_threefry_partitionable"
+SHORTEST, LONGEST = 1024, 65_536  # of draws whose beginning is used
 
 
 def seeded(seed: int) -> Array:
     """The key of a seed in [0, 2^32): that of `jax.random.key` as JAX comes, whatever
     JAX_DEFAULT_PRNG_IMPL and JAX_RANDOM_SEED_OFFSET say."""
     words = np.array([0, seed], np.uint32)
-    return jax.random.wrap_key_data(jnp.asarray(words), impl=IMPLEMENTATION)
+    # With its type given, an array is taken as it is: JAX would compile a program to copy it.
+    return jax.random.wrap_key_data(jnp.asarray(words, np.uint32), impl=IMPLEMENTATION)
 
 
 @contextmanager
@@ -29,9 +33,22 @@ def drawing() -> Iterator[None]:
         yield
 
 
+def normal(key: Array, shape: tuple[int, ...]) -> Array | np.ndarray:
+    """`jax.random.normal(key, shape)`, bit for bit. Outside of JAX's transformations, which would
+    compile a program for every shape, it is the beginning of a longer draw: one program for all."""
+    size = math.prod(shape)
+    prefixes = getattr(jax.config, _PARTITIONABLE)  # else a number depends on how many there are
+    inside = any(isinstance(one, Tracer) for one in (key, jnp.zeros(())))
+    if inside or not prefixes or size > LONGEST:
+        return _normal(key, shape)
+    length = SHORTEST
+    while length < size:
+        length *= 4
+    return np.asarray(_normal(key, (length,)))[:size].reshape(shape)
+
+
 @compiled(ONCE)
-def normal(key: Array, shape: tuple[int, ...]) -> Array:
-    """Numbers N(0, 1)."""
+def _normal(key: Array, shape: tuple[int, ...]) -> Array:
     return jax.random.normal(key, shape)
 
 

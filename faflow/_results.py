@@ -1,6 +1,10 @@
 """How a flow can end. Outcomes are data: a flow that ends early keeps its trajectory so far."""
 
 import enum
+from typing import Literal
+
+# What an exact flow does where it is not unique: see NOT_UNIQUE.
+Branch = Literal["stop", "nearest", "other"]
 
 
 class Outcome(enum.IntEnum):

@@ -99,7 +99,7 @@ def _run(arguments: Any) -> int:
 
 
 def _join(arguments: Any) -> tuple[int, None]:
-    from .experiments import ConfigError
+    from .experiments.errors import ConfigError
 
     if arguments.certify or arguments.certify_with is not None:
         raise ConfigError("--distributed", "certifies nothing; leave out --certify")
@@ -119,6 +119,8 @@ def _resolved(config: str, arguments: Any) -> Any:
 
 def _run_one(resolved: Any, arguments: Any, several: bool) -> tuple[int, dict[str, Any] | None]:
     from . import experiments
+    from .experiments.certify import certify
+    from .experiments.run import run
 
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None and several:
@@ -126,14 +128,12 @@ def _run_one(resolved: Any, arguments: Any, several: bool) -> tuple[int, dict[st
     certified = arguments.certify or arguments.certify_with is not None
     with experiments.in_precision(resolved.config.precision):
         meter = _meter(arguments.json)
-        result = experiments.run(
+        result = run(
             resolved, out=out, replace=arguments.replace, checkpoint=arguments.checkpoint,
             note=_note, tell=tell, meter=meter,
         )  # fmt: skip
         if certified:
-            result = experiments.certify(
-                resolved, result, arguments.certify_with, note=_note, meter=meter
-            )
+            result = certify(resolved, result, arguments.certify_with, note=_note, meter=meter)
     folder = result.folder
     if folder is None:  # another process has it, and prints
         return result.exit_code, None
@@ -238,13 +238,14 @@ def _draw(folder: Path, sweep: Any = None) -> list[Path]:
 
 def _show(arguments: Any) -> int:
     def act() -> tuple[int, None]:
-        from . import experiments
+        from .experiments.dump import config_text
+        from .experiments.meant import resolve_path
 
-        resolved = experiments.resolve_path(arguments.config, arguments.overrides, unread=True)
+        resolved = resolve_path(arguments.config, arguments.overrides, unread=True)
         if resolved.unread:
             told = ", ".join(resolved.unread)
             say(f"# Not run to be shown: {told}. What depends on it stands as the config has it.")
-        say_toml(experiments.config_text(resolved))
+        say_toml(config_text(resolved))
         return DONE, None
 
     return reporting_errors(act)[0]
@@ -295,7 +296,7 @@ def _plot(arguments: Any) -> int:
 
 def _report(arguments: Any) -> int:
     def act() -> tuple[int, None]:
-        from .experiments import ConfigError
+        from .experiments.errors import ConfigError
 
         try:
             from .report import write_report
@@ -337,7 +338,7 @@ def _opened(experiments: Any, folder: str) -> list[Any]:
     try:
         return [(experiments.open_sweep if swept else experiments.open_result)(folder)]
     except experiments.ConfigError:
-        from .reproduce import is_reproduction, runs_in
+        from .reproduce.layout import is_reproduction, runs_in
 
         place = Path(folder if "\0" in folder else os.path.expanduser(folder))
         if "\0" in folder or not is_reproduction(place):
@@ -346,10 +347,10 @@ def _opened(experiments: Any, folder: str) -> list[Any]:
 
 
 def _list(arguments: Any) -> int:
-    from .experiments.listing import listing
+    from .experiments.catalogue import listed
 
     for topic in [arguments.topic] if arguments.topic else TOPICS:
-        rows = [{key: text for key, text in row.items() if text} for row in listing(topic)]
+        rows = [{key: text for key, text in row.items() if text} for row in listed(topic)]
         print_entries(topic, rows)
     return DONE
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tomllib
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
@@ -35,3 +36,19 @@ def first_sentence(path: Path) -> str:
     comment = " ".join(line.lstrip("# ").rstrip() for line in lines[: next(ends, len(lines))])
     # A point ends a sentence where a capital or a command follows, or nothing.
     return re.split(r"(?<=\.)\s+(?=[A-Z`])", comment, maxsplit=1)[0]
+
+
+def listed_configs() -> list[dict[str, str]]:
+    """What `faflow list configs` shows: names, what they claim, the command that runs them."""
+    return [
+        {
+            "name": name,
+            "about": first_sentence(path),
+            "run with": f"faflow {'sweep' if _sweeps(path) else 'run'} {name}",
+        }
+        for name, path in shipped_configs().items()
+    ]
+
+
+def _sweeps(path: Path) -> bool:
+    return "sweep" in tomllib.loads(path.read_text("utf-8"))

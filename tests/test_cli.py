@@ -73,12 +73,10 @@ def test_check_of_a_false_claim(monkeypatch, capsys) -> None:
 
 
 def test_interruption_is_one_line(folder: Path, monkeypatch, capsys) -> None:
-    from faflow import experiments
-
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiments, "run", interrupted)
+    monkeypatch.setattr("faflow.experiments.run.run", interrupted)
     assert main(["run", str(folder / "one.toml")]) == 130
     assert capsys.readouterr() == ("", "faflow: interrupted\n")
 

@@ -43,10 +43,12 @@ from .given import (
     given_network,
 )
 from .kept import KEPT, are_kept, rates_near
-from .kinks import check_exact_solver, check_stages, estimates_error, flow_options, gate
+from .kink_solvers import check_exact_solver, check_stages, flow_options, gate
+from .kinks import estimates_error
 from .large import check_split, split_of
+from .made import make
 from .places import located
-from .resolve import Resolved, make, save_times
+from .resolve import Resolved, save_times
 from .schema import INPUTS, OUTPUTS
 from .start import check_network, check_shapes, check_start
 from .unread import unread_arrays
@@ -346,7 +348,7 @@ def _numerics(resolved: Resolved) -> Numerics:
     return Numerics(
         **numbers,
         solver=_solver(resolved),
-        max_steps=jnp.asarray(flow.max_steps),
+        max_steps=jnp.asarray(np.asarray(flow.max_steps), int),
         tail=flow.tail,
         project=flow.project,
         stops=Stops(**given),

@@ -23,9 +23,9 @@ from .groups import as_tree
 from .large import mesh_of
 from .lazily import xr
 from .loose import why_loose
+from .plain import plain
 from .resolve import REACH, Resolved, resolve_config
 from .run import Note, Result, compute, integrate_timed
-from .summary import plain
 
 # Digits that a number in these precisions has.
 MOST = {"float64": 15, "float32": 6}

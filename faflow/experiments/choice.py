@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .registries import is_foreign
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -22,3 +20,8 @@ class Choice:
     def make(self, **supplied: Any) -> Any:
         """The entry called with its options and what faflow supplies."""
         return self.entry(**supplied, **self.options)
+
+
+def is_foreign(entry: Any) -> bool:
+    """Whether an entry comes from outside faflow (so that it may raise anything)."""
+    return str(getattr(entry, "__module__", "")).split(".")[0] != "faflow"

@@ -5,11 +5,11 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .catalogue import names
+from .described import described
 from .errors import ConfigError
 from .load import Table, locate, read_table
-from .observe import OBSERVABLES
 from .options import Option, options_of
-from .registries import REGISTRIES
 from .schema import AbstractKindSection, AbstractSection, ActivationSection, Config
 
 _LISTS = {"network.activation": "activations", "task.loss": "losses", "flow.solver": "solvers"}
@@ -45,22 +45,22 @@ def _options(section: type[AbstractKindSection], given: Any) -> dict[str, Option
     """The options of the kind that a section has or stands for."""
     default = section.model_fields["kind"].default
     kind = given.get("kind", default) if isinstance(given, Mapping) else default
-    entry = REGISTRIES[section.registry].get(kind) if isinstance(kind, str) else None
+    entry = described(section.registry).get(kind) if isinstance(kind, str) else None
     return {} if entry is None else options_of(entry)
 
 
 def _values(key: str, table: Table) -> list[str]:
     """The names that a key may have; none where it is a number or a text."""
     if key in _LISTS:
-        return list(REGISTRIES[_LISTS[key]])
+        return names(_LISTS[key])
     if key == "observe.names":
-        return [f'["{name}"]' for name in OBSERVABLES]
+        return [f'["{name}"]' for name in names("observables")]
     *path, last = key.split(".")
     annotation: Any = Config
     for part in [*path, last]:
         section = _section(annotation)
         if section is not None and part == "kind" and issubclass(section, AbstractKindSection):
-            return list(REGISTRIES[section.registry])
+            return names(section.registry)
         field = None if section is None else section.model_fields.get(part)
         annotation = _option(section, part, path, table) if field is None else field.annotation
     return _choices(annotation)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from .._generator import seeded
 from .._types import Array
@@ -22,7 +23,7 @@ TASK = 1
 
 def key_of(config: Config, section: Any, number: int) -> Array:
     """The random key of a section."""
-    return jax.random.fold_in(seeded(config.seed_of(section)), number)
+    return jax.random.fold_in(seeded(config.seed_of(section)), np.uint32(number))
 
 
 def draw_task(

@@ -16,8 +16,7 @@ from ..observables import Loss
 from ..rules import FAStar, bare
 from .build import DISCRETE, TWIN, Experiment, section_key
 from .errors import ConfigError
-from .groups import Group
-from .lazily import xr
+from .groups import Group, Variable
 from .observe import WeightsNow
 from .resolve import Resolved
 
@@ -168,7 +167,7 @@ def _share(part: float, whole: float) -> float:
 
 
 def discrete_group(
-    experiment: Experiment, twins: tuple[Twin, ...], time: xr.Variable, reached: np.ndarray
+    experiment: Experiment, twins: tuple[Twin, ...], time: Variable, reached: np.ndarray
 ) -> Group:
     """Over eta and time: `distance`, `loss`, and the layer balance as it was and, if its identity
     says, as predicted, its hidden layers counted from 1."""
@@ -183,7 +182,7 @@ def discrete_group(
         "steps": [np.asarray(twin.solution.steps)[reached] for twin in twins],
     }
     found = {
-        name: xr.Variable(("eta", "time"), np.stack(values), _attrs(about[name]))
+        name: Variable(("eta", "time"), np.stack(values), _attrs(about[name]))
         for name, values in columns.items()
     }
     coordinates: dict[str, Any] = {"time": time, "eta": [twin.eta for twin in twins]}
@@ -196,7 +195,7 @@ def discrete_group(
                 continue  # not quadratic: no identity speaks of it
             values = [np.asarray(getattr(twin.solution, part)[name])[reached] for twin in twins]
             dims = ("eta", "time", f"layer_of_{name}")
-            found[name + suffix] = xr.Variable(dims, np.stack(values), _attrs(name))
+            found[name + suffix] = Variable(dims, np.stack(values), _attrs(name))
     return Group(found, coordinates)
 
 

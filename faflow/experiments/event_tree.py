@@ -8,15 +8,14 @@ import numpy as np
 
 from ..flow import EventLog, EventRecord
 from .build import Experiment
-from .groups import Group
-from .lazily import xr
+from .groups import Group, Variable
 
 KINDS = ("crossed", "landed", "left")
 UNUSED = -1
 
 
 def event_group(
-    experiment: Experiment, events: EventRecord, time: xr.Variable, reached: np.ndarray
+    experiment: Experiment, events: EventRecord, time: Variable, reached: np.ndarray
 ) -> Group:
     """Counts of changes and sliding pairs over time, the gates of these, and the log of changes.
 
@@ -42,8 +41,8 @@ def event_group(
     return Group(variables, coordinates, attrs)
 
 
-def _variable(dims: tuple[str, ...], values: Any, about: str) -> xr.Variable:
-    return xr.Variable(dims, np.asarray(values), {"long_name": about, "units": "1"})
+def _variable(dims: tuple[str, ...], values: Any, about: str) -> Variable:
+    return Variable(dims, np.asarray(values), {"long_name": about, "units": "1"})
 
 
 def _above(experiment: Experiment) -> np.ndarray:
@@ -54,7 +53,7 @@ def _above(experiment: Experiment) -> np.ndarray:
 
 def _gates(
     events: EventRecord, reached: np.ndarray, samples: int, hidden: list[int]
-) -> dict[str, xr.Variable]:
+) -> dict[str, Variable]:
     """The sliding pairs at every save, packed to the left, and their gates in [0, 1]."""
     pairs, gates = (np.asarray(array)[reached] for array in (events.pairs_at, events.gates_at))
     order = np.argsort(pairs == UNUSED, axis=1, kind="stable")
@@ -74,7 +73,7 @@ def _gates(
     return found
 
 
-def _log(events: EventRecord) -> dict[str, xr.Variable]:
+def _log(events: EventRecord) -> dict[str, Variable]:
     log, written = events.log, logged(events.log)
     fields = {
         "time": np.asarray(log.time),

@@ -11,7 +11,7 @@ from ..flow import FlowSolution
 from ..rules import Momentum, bare
 from .build import Experiment
 from .kept import knows_velocity
-from .observe import FITTED
+from .kinds import FITTED
 from .resolve import Resolved
 
 PLATEAU = 1e-13  # of the largest residual: a floor above this was found, not assumed

@@ -3,8 +3,6 @@
 import os
 import traceback
 
-import jax
-
 from .errors import ConfigError, told
 
 FULL = "RESOURCE_EXHAUSTED"  # among the statuses of JAX's runtime
@@ -24,6 +22,8 @@ def reason_of(error: BaseException) -> ConfigError | None:
     if isinstance(error, OSError):
         place = error.filename if isinstance(error.filename, str) else _last_place(error)
         return ConfigError(place, error.strerror or told(error))
+    import jax
+
     if isinstance(error, jax.errors.JaxRuntimeError):
         return ConfigError("JAX", f"failed while it ran ({told(error)})")
     return None
@@ -31,6 +31,8 @@ def reason_of(error: BaseException) -> ConfigError | None:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error means that there is no memory left, of this machine or of a device."""
+    import jax
+
     # JAX has one class for all that its runtime reports; the status leads the text.
     jax_says = isinstance(error, jax.errors.JaxRuntimeError) and str(error).startswith(FULL)
     return jax_says or isinstance(error, MemoryError)
@@ -38,6 +40,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 def no_device() -> ConfigError | None:
     """That JAX finds nothing to compute on, if it does not: then everything fails, somehow."""
+    import jax
+
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:

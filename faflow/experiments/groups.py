@@ -1,23 +1,51 @@
-"""Groups of variables with named dimensions, and the tree that is stored of them.
+"""Groups of variables with named dimensions, the tree that is stored of them, and a law read back.
 
 A sweep keeps the variables and leaves the tree: to make one takes as long as a small flow.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .lazily import xr
 
 
-class Group(NamedTuple):
-    """A dataset to be: variables by their names, coordinates of their dimensions, attributes."""
+class Variable(NamedTuple):
+    """An array with named axes, and its attributes."""
 
-    variables: dict[str, xr.Variable]
+    dims: tuple[str, ...]
+    values: np.ndarray
+    attrs: dict[str, str]
+
+
+class Group(NamedTuple):
+    """A dataset to be: variables by their names, coordinates of their dimensions (variables, or
+    numbers or words alone), attributes."""
+
+    variables: dict[str, Variable]
     coordinates: dict[str, Any]
     attrs: dict[str, Any] | None = None
 
 
 def as_tree(groups: Mapping[str, Group]) -> xr.DataTree:
     return xr.DataTree.from_dict({f"/{name}": xr.Dataset(*group) for name, group in groups.items()})
+
+
+def as_netcdf(tree: xr.DataTree) -> memoryview:
+    """A data set's file, as `netcdf_file.as_netcdf` makes a run's."""
+    content = tree.to_netcdf(engine="h5netcdf")
+    assert isinstance(content, memoryview)
+    return content
+
+
+def law_record(records: xr.Dataset, name: str) -> Any:
+    """A law's values as `analysis` takes them: an array, or a tuple with one array per layer."""
+    if name in records:
+        return records[name].values
+    pattern = re.compile(re.escape(name) + r"_(\d+)")
+    found = {int(m[1]): key for key in map(str, records) if (m := pattern.fullmatch(key))}
+    return tuple(records[found[layer]].values for layer in sorted(found))

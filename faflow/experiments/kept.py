@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .._compiling import ONCE, compiled
 from ..analysis import LawRate, law_rates
@@ -78,11 +79,13 @@ def largest(tree) -> jax.Array:
 def perturbed(state: State) -> State:
     """Every entry plus a gaussian of standard deviation 0.1 rms + 0.1 (zero weights move too)."""
     leaves, structure = jax.tree.flatten(state)
-    count = sum(leaf.size for leaf in leaves)
-    rms = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in leaves) / count)
-    draws = np.random.default_rng(SEED)  # JAX would compile a program for every shape
-    moved = [
-        leaf + (0.1 * rms + 0.1) * jnp.asarray(draws.standard_normal(leaf.shape), leaf.dtype)
-        for leaf in leaves
-    ]
-    return jax.tree.unflatten(structure, moved)
+    # In JAX, outside of its transformations, each line would be a program for every shape.
+    traced = any(isinstance(leaf, Tracer) for leaf in leaves)
+    xp = jnp if traced else np
+    values = [leaf if traced else np.asarray(leaf) for leaf in leaves]
+    count = sum(value.size for value in values)
+    rms = xp.sqrt(sum(xp.sum(value**2) for value in values) / count)
+    draws = np.random.default_rng(SEED)
+    noise = [draws.standard_normal(value.shape).astype(value.dtype) for value in values]
+    moved = [value + (0.1 * rms + 0.1) * draw for value, draw in zip(values, noise, strict=True)]
+    return jax.tree.unflatten(structure, [jnp.asarray(value, leaves[0].dtype) for value in moved])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,9 @@ import numpy as np
 from .._results import Outcome
 from ..flow import EventRecord, FlowProblem, FlowSolution, KinkError, Numerics, check_exact
 from .event_tree import logged
-from .resolve import Resolved, make
+from .made import make
+from .resolve import Resolved
+from .tables import place
 
 Section = dict[str, Any]
 
@@ -70,13 +71,6 @@ def about_end(resolved: Resolved, outcome: Outcome, section: Section | None) -> 
         on = 'flow.exact.branch = "nearest" or "other" follows the two continuations'
         return f": {place(section['fork'])}; {on}"
     return ""
-
-
-def place(fork: Mapping[str, Any]) -> str:
-    """Time and pair of a fork in words."""
-    layer, sample, unit = (fork[name] for name in ("layer", "sample", "unit"))
-    pair = f"neuron {unit} of hidden layer {layer} on sample {sample}"
-    return f"at t = {fork['time']:.6g}, {pair} (neurons, samples counted from 0)"
 
 
 def kink_warnings(resolved: Resolved, problem: FlowProblem, section: Section | None) -> list[str]:

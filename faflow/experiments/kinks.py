@@ -19,16 +19,8 @@ and 100 times the tolerance.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import diffrax
-
-from ..flow import Exact
-from ..networks import AbstractActivation, GatedReLU
-from ..networks.activations import LeakyReLU, RectifiedPower
-from ..population import AbstractPopulationRule
-from ..rules import AbstractLayerwiseRule
-from ..solvers import GaussLegendre
-from ..solvers import Method as Solver
 from .errors import ConfigError, shown
+from .kinds import PhiTraits, RuleTraits
 from .schema import Config, ExactSection, FlowSection, SmoothSection
 
 Method = Literal["none", "plain", "smooth", "exact"]
@@ -60,11 +52,11 @@ DEFAULTS: dict[Method, Defaults] = {
 }
 
 
-def method_of(config: Config, phi: AbstractActivation, rule: type) -> Method:
+def method_of(config: Config, phi: PhiTraits, rule: RuleTraits) -> Method:
     """How the flow is integrated; "none": it meets no kinks. ConfigError if it can't be."""
     kinks, network = config.flow.kinks, config.network
     kinked = phi.kinked and len(network.widths) > 2 and network.kind != "gated"
-    kinked = kinked and not issubclass(rule, AbstractPopulationRule)  # smooth in expectation
+    kinked = kinked and not rule.population  # smooth in expectation
     _check_tables(config.flow)
     if kinks in ("auto", "plain"):
         return "plain" if kinked else "none"
@@ -72,11 +64,11 @@ def method_of(config: Config, phi: AbstractActivation, rule: type) -> Method:
         needs = "an activation with a kink, in a hidden layer without frozen gates"
         _refuse(kinks, f"needs {needs}, but there is none; set it to 'auto'")
     if kinks == "smooth":
-        if not _is_relu(phi):
+        if not phi.relu:
             named = shown(config.network.activation)
             _refuse(kinks, f"needs network.activation = 'relu', but that is {named}; use 'plain'")
         return "smooth"
-    if not issubclass(rule, AbstractLayerwiseRule):
+    if not rule.layerwise:
         named = f"{config.rule.kind} with modifiers" if config.rule.modifiers else config.rule.kind
         _refuse(kinks, f"serves layerwise rules, and {named} is none; use 'plain'")
     if config.flow.step is not None:
@@ -94,36 +86,9 @@ def tables_of(flow: FlowSection, method: Method) -> dict[str, Any]:
     }
 
 
-def check_exact_solver(name: str, solver: Solver) -> None:
-    """ConfigError unless the pair's last stage is the field at the end of the step."""
-    table: Any = getattr(solver, "tableau", None)
-    if not isinstance(solver, diffrax.AbstractERK) or table is None or not table.fsal:
-        what = f"is {shown(name)}, which flow.kinks = 'exact' can't use; use tsit5, bosh3 or dopri8"
-        raise ConfigError("flow.solver", what)
-
-
-def check_stages(name: str, solver: Solver) -> None:
-    """ConfigError if the method solves for stages, which need not exist across kinks."""
-    if isinstance(solver, diffrax.AbstractImplicitSolver | GaussLegendre):
-        what = f"is {shown(name)}, an implicit method, whose stages need not exist across kinks"
-        raise ConfigError("flow.solver", f"{what}; use heun, or flow.kinks = 'smooth' or 'exact'")
-
-
 def estimates_error(method: Method) -> bool:
     """Whether a companion flow tells how wrong kinks make the weights."""
     return method in ("plain", "smooth")
-
-
-def flow_options(flow: FlowSection) -> dict[str, Any]:
-    """What `Numerics` takes for a resolved [flow]'s kinks."""
-    if flow.exact is None:
-        return {}
-    return {"kinks": "exact", "exact": Exact(**flow.exact.model_dump())}
-
-
-def gate(flow: FlowSection) -> GatedReLU | None:
-    """The activation that stands for relu with `kinks = "smooth"`."""
-    return None if flow.smooth is None else GatedReLU(width=flow.smooth.width)
 
 
 def _check_tables(flow: FlowSection) -> None:
@@ -136,8 +101,3 @@ def _check_tables(flow: FlowSection) -> None:
 
 def _refuse(kinks: str, why: str) -> None:
     raise ConfigError("flow.kinks", f"is '{kinks}', which {why}")
-
-
-def _is_relu(phi: AbstractActivation) -> bool:
-    power = isinstance(phi, RectifiedPower) and phi.kinked
-    return power or (isinstance(phi, LeakyReLU) and phi.slope == 0)

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from .._generator import seeded
@@ -11,11 +10,10 @@ from ..networks import INITIALISATIONS as DRAWN
 from ..networks.initialise import initial_network
 from ..population import POPULATION_RULES
 from ..rules import MODIFIERS
-from ..shipped import first_sentence, shipped_configs
+from ..shipped import listed_configs
 from ..solved import SOLVED
 from ..solvers.registry import NOTES
 from .kinks import ABOUT as KINKS
-from .load import read_table
 from .observe import OBSERVABLES
 from .options import MISSING, options_of
 from .registries import REGISTRIES
@@ -117,17 +115,6 @@ def _keys(path: str, section: type[AbstractSection] | None) -> str:
     return ", ".join(f"{path}.{key} = {field.default}" for key, field in fields.items())
 
 
-def _configs() -> list[dict[str, str]]:
-    return [
-        {"name": name, "about": first_sentence(path), "run with": f"faflow {_command(path)} {name}"}
-        for name, path in shipped_configs().items()
-    ]
-
-
-def _command(path: Path) -> str:
-    return "sweep" if "sweep" in read_table(path) else "run"
-
-
 def _first_sentence(entry: Callable[..., Any]) -> str:
     paragraph = (inspect.getdoc(entry) or "").split("\n\n")[0]
     return " ".join(paragraph.split())
@@ -152,6 +139,6 @@ TOPICS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "observables": _observables,
     "solved": _solved,
     "kinks": _kinks,
-    "configs": _configs,
+    "configs": listed_configs,
     "losses": lambda: _described("losses"),
 }

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import jax
 import numpy as np
 import pydantic
 
@@ -184,7 +183,7 @@ def _as_toml(value: Any) -> Any:
         return [_as_toml(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return value.tolist() if isinstance(value, np.ndarray | np.generic | jax.Array) else value
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else value  # JAX's too
 
 
 def _check_leaves(value: Any, parts: tuple[str, ...] = ()) -> None:

@@ -34,10 +34,9 @@ from ..tasks import feedback_limit, minimum_norm_map
 from .exact import exact_distance
 from .kept import knows_velocity
 from .kernels import kernel_observable
+from .kinds import FITTED
 
 Observed = dict[str, AbstractObservable]
-
-FITTED = "fitted-exponent"
 
 
 class Entry(NamedTuple):
@@ -65,19 +64,6 @@ def named_arrays(weights, feedback: Feedback) -> dict[str, Any]:
     found = {f"W{i}": array for i, array in enumerate(weights.weights, start=1)}
     found |= {f"b{i}": array for i, array in enumerate(weights.biases, start=1)}
     return found | {f"{letter}{i}": array for i, array in enumerate(feedback.matrices, start=first)}
-
-
-def default_names(rule: Any, layers: int, loss: str) -> tuple[str, ...]:
-    """What is observed where a config doesn't say: what there is of this rule, network and loss,
-    and compiles to little."""
-    names = ("loss", "residual", "norms")
-    if layers > 1:
-        names = (*names, "laws")
-    if layers > 1 and rule.form != "none":
-        names = (*names, "alignment")
-    if issubclass(rule, AbstractPopulationRule):
-        return (*names, "population-loss")  # it does not fit these samples
-    return (*names, FITTED) if loss == "squared" else names
 
 
 def feedback_moves(problem: FlowProblem) -> bool:

@@ -9,12 +9,12 @@ import functools
 import inspect
 import json
 import os
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jaxtyping
 import pydantic
 
 from .errors import ConfigError, nearest, shown
@@ -33,8 +33,21 @@ class Option(NamedTuple):
     default: Any
 
 
-def options_of(entry: Callable[..., Any]) -> dict[str, Option]:
+class Described(NamedTuple):
+    """A registry's entry without its code (`described.py`); `traits` as `kinds.py` has them, None
+    where its options decide."""
+
+    options: dict[str, Option]
+    traits: Sequence[Any] | None
+
+
+Entry = Callable[..., Any] | Described
+
+
+def options_of(entry: Entry) -> dict[str, Option]:
     """The options of a registry entry by name."""
+    if isinstance(entry, Described):
+        return entry.options
     of_class = dataclasses.is_dataclass(entry)
     found, rest = (_fields(entry), FACTS) if of_class else (_parameters(entry), frozenset())
     return {name: option for name, option in found.items() if name not in rest | _SUPPLIED}
@@ -71,7 +84,7 @@ def _parameters(entry: Callable[..., Any]) -> dict[str, Option]:
 
 
 def check_options(
-    path: str, entry: Callable[..., Any], given: Mapping[str, Any], own: Sequence[str] = ()
+    path: str, entry: Entry, given: Mapping[str, Any], own: Sequence[str] = ()
 ) -> dict[str, Any]:
     """All options of `entry`, the given ones validated, the others at their defaults.
 
@@ -98,14 +111,15 @@ def check_options(
         elif option.default is MISSING:
             what = f"is missing; give {describe(option.annotation)}"
             raise ConfigError(f"{path}.{name}", what)
-        elif _is_toml(option.default):
+        elif is_toml(option.default):
             chosen[name] = option.default  # any other default is the constructor's own affair
     return chosen
 
 
-def _is_toml(value: Any) -> bool:
+def is_toml(value: Any) -> bool:
+    """Whether a default can be written out."""
     if isinstance(value, list | tuple):
-        return all(map(_is_toml, value))
+        return all(map(is_toml, value))
     return isinstance(value, str | int | float | bool)
 
 
@@ -131,7 +145,12 @@ def _adapter(annotation: Any) -> pydantic.TypeAdapter:
 
 def plain(annotation: Any) -> Any:
     """The type of the number that stands for an array in TOML; other annotations unchanged."""
-    if isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray):
+    jaxtyping = sys.modules.get("jaxtyping")  # nothing is an array's type unless it is there
+    if (
+        jaxtyping
+        and isinstance(annotation, type)
+        and issubclass(annotation, jaxtyping.AbstractArray)
+    ):
         return float if annotation.dim_str == "" else tuple[float, ...]
     if annotation == str | os.PathLike[str]:
         return str

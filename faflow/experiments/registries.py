@@ -63,11 +63,6 @@ def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
     return entry
 
 
-def is_foreign(entry: Any) -> bool:
-    """Whether an entry comes from outside faflow (so that it may raise anything)."""
-    return str(getattr(entry, "__module__", "")).split(".")[0] != "faflow"
-
-
 def _check_base(path: str, kind: str, entry: Any, base: type | None) -> None:
     if base is None:
         if not callable(entry):

@@ -4,19 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import diffrax
 import numpy as np
 
-from ..solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
-from .blame import blaming
 from .choice import Choice
-from .data import draw_task
 from .errors import ConfigError, nearest, shown
+from .kinds import FITTED, AbstractKinds, RuleTraits, UntoldError
 from .kinks import DEFAULTS, Method, method_of, tables_of
-from .observe import OBSERVABLES, default_names
 from .options import check_options
 from .places import located
-from .registries import MODIFIERS, resolve
 from .schema import (
     INPUTS,
     OUTPUTS,
@@ -56,7 +51,7 @@ class Resolved:
     @property
     def suspects(self) -> dict[str, Choice]:
         """What may come from outside faflow, by the key that names it."""
-        entry = resolve("flow.solver", "solvers", self.flow.solver, self.base)
+        entry = _code().entry("flow.solver", "solvers", self.flow.solver, self.base)
         return {
             "network.activation": self.activation,
             "init.kind": self.init,
@@ -93,52 +88,69 @@ class Resolved:
         }
 
 
-def resolve_config(config: Config, base: Path) -> Resolved:
-    """Look up every kind, validate its options, fill in the defaults. ConfigError if it can't."""
-    entry = resolve("task.kind", "tasks", config.task.kind, base)
-    config = settle(config, entry, lambda: _drawn_sizes(config, base))
-    activation = _choose("network.activation", _activation_section(config), base)
-    rule = _choose("rule", config.rule, base)
-    modifiers = tuple(_modifier(i, table, base) for i, table in enumerate(config.rule.modifiers))
-    phi = make("network.activation", activation)
-    method = method_of(config, phi, modifiers[-1].entry if modifiers else rule.entry)
+def resolve_config(config: Config, base: Path, kinds: AbstractKinds | None = None) -> Resolved:
+    """Look up every kind, validate its options, fill in the defaults. ConfigError if it can't.
+
+    `kinds`: who tells of them, their code unless given.
+    """
+    kinds = _code() if kinds is None else kinds
+    look = _Look(kinds, base)
+    config = look.settled(config)
+    activation = look.choose("network.activation", _activation_section(config))
+    rule = look.choose("rule", config.rule)
+    modifiers = tuple(look.modifier(i, table) for i, table in enumerate(config.rule.modifiers))
+    outermost = kinds.rule(modifiers[-1].entry if modifiers else rule.entry)
+    method = method_of(config, kinds.phi(activation), outermost)
     resolved = Resolved(
         config=config,
         base=base,
         activation=activation,
-        init=_choose("init", config.init, base),
-        task=_choose("task", config.task, base),
+        init=look.choose("init", config.init),
+        task=look.choose("task", config.task),
         rule=rule,
         modifiers=modifiers,
-        feedback=_choose("feedback", config.feedback, base),
-        loss=_loss(config, base),
-        flow=_resolve_flow(config, method, base),
-        names=_observed(config, rule),
+        feedback=look.choose("feedback", config.feedback),
+        loss=look.loss(config),
+        flow=_resolve_flow(config, method, look),
+        names=_observed(config, rule, kinds),
         method=method,
     )
-    make("task.loss", resolved.loss)
-    _check_richness(resolved)
+    kinds.check_loss(resolved.loss)
+    _check_richness(resolved, kinds.rule(rule.entry).form)
     if config.network.seed is not None and config.network.kind != "gated":
         raise ConfigError("network.seed", "needs network.kind = 'gated'; remove it or change that")
     return resolved
 
 
 def unread_config(config: Config, base: Path) -> Resolved:
-    """The same, to be shown, without running code: kinds of the user's own (`unread`) stand as they
-    are, and what depends on them (the solver, its tolerance, what is recorded), and sizes that only
-    data tell, as the config gives it. A config without any is resolved."""
+    """The same, to be shown, without running code of the user's: kinds that are (`unread`) stand as
+    they are, and what depends on them (the solver, its tolerance, what is recorded), and sizes that
+    only data tell, as the config gives it. A config without any is resolved. Code of faflow's is
+    loaded only where the catalogue of it can't tell."""
+    from .described import Catalogued
+
+    try:
+        return _unread(config, base, Catalogued())
+    except UntoldError:
+        return _unread(config, base, _code())
+
+
+def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     unread = tuple(kind for kind in _kinds(config) if ":" in kind)
     if not unread:
-        return resolve_config(config, base)
+        return resolve_config(config, base, kinds)
+    look = _Look(kinds, base)
     if ":" not in config.task.kind:
-        entry = resolve("task.kind", "tasks", config.task.kind, base)
+        entry = look.entry("task.kind", "tasks", config.task.kind)
         config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
     read = lambda path, section: (  # noqa: E731
         Choice(section.kind, None, section.options)
         if ":" in section.kind
-        else _choose(path, section, base)
+        else look.choose(path, section)
     )
-    modifiers = [_modifier_section(i, table) for i, table in enumerate(config.rule.modifiers)]
+    modifiers = [
+        _modifier_section(i, table, kinds) for i, table in enumerate(config.rule.modifiers)
+    ]
     return Resolved(
         config=config,
         base=base,
@@ -156,24 +168,57 @@ def unread_config(config: Config, base: Path) -> Resolved:
     )
 
 
+def _code() -> AbstractKinds:
+    """Which takes JAX, and a second to import."""
+    from .coded import Coded
+
+    return Coded()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """Kinds looked up for a config in the folder `base`."""
+
+    kinds: AbstractKinds
+    base: Path
+
+    def entry(self, path: str, registry: str, kind: str) -> Any:
+        return self.kinds.entry(path, registry, kind, self.base)
+
+    def choose(self, path: str, section: AbstractKindSection) -> Choice:
+        inline = isinstance(section, ActivationSection)
+        where = path if inline else f"{path}.kind"
+        entry = self.entry(where, section.registry, section.kind)
+        own = list(type(section).model_fields)
+        return Choice(section.kind, entry, check_options(path, entry, section.options, own))
+
+    def modifier(self, index: int, table: dict[str, Any]) -> Choice:
+        section = _modifier_section(index, table, self.kinds)
+        return self.choose(f"rule.modifiers.{index}", section)
+
+    def loss(self, config: Config) -> Choice:
+        return Choice(config.task.loss, self.entry("task.loss", "losses", config.task.loss), {})
+
+    def settled(self, config: Config) -> Config:
+        """With whole numbers for widths."""
+
+        def drawn() -> tuple[int, int]:
+            task = self.choose("task", config.task)
+            return self.kinds.drawn_sizes(config, task, self.loss(config), self.base)
+
+        return settle(config, self.entry("task.kind", "tasks", config.task.kind), drawn)
+
+
 def _kinds(config: Config) -> list[str]:
     sections = [config.init, config.task, config.rule, config.feedback, _activation_section(config)]
     modifiers = [str(table.get("kind", "")) for table in config.rule.modifiers]
     return [*(s.kind for s in sections), *modifiers, config.task.loss, config.flow.solver]
 
 
-def _drawn_sizes(config: Config, base: Path) -> tuple[int, int]:
-    """Inputs and outputs of data that have to be looked at."""
-    choice, loss = _choose("task", config.task, base), _loss(config, base)
-    suspects = {"task.kind": choice, "task.loss": loss}
-    data = draw_task(config, choice, make("task.loss", loss), base, suspects).data
-    return data.inputs.shape[1], data.targets.shape[1]
-
-
-def _check_richness(resolved: Resolved) -> None:
+def _check_richness(resolved: Resolved, form: str) -> None:
     """One richness for all sections of the mean-field scaling that the flow hears of."""
     sections = {"init": resolved.init}
-    if resolved.rule.entry.form != "none":
+    if form != "none":
         sections["feedback"] = resolved.feedback
     sections |= {f"rule.modifiers.{i}": choice for i, choice in enumerate(resolved.modifiers)}
     found = {
@@ -188,16 +233,6 @@ def _check_richness(resolved: Resolved) -> None:
             raise ConfigError(f"{path}.richness", what)
 
 
-def make(path: str, choice: Choice, **supplied: Any) -> Any:
-    """The object of a choice; what its constructor objects to becomes a ConfigError."""
-    named = path if path in ("network.activation", "task.loss") else f"{path}.kind"
-    with blaming(path, {named: choice}, named):
-        try:
-            return choice.make(**supplied)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-
-
 def _activation_section(config: Config) -> ActivationSection:
     given = config.network.activation
     table = {"kind": given} if isinstance(given, str) else given
@@ -207,39 +242,25 @@ def _activation_section(config: Config) -> ActivationSection:
     return ActivationSection(**table)
 
 
-def _loss(config: Config, base: Path) -> Choice:
-    return Choice(config.task.loss, resolve("task.loss", "losses", config.task.loss, base), {})
-
-
-def _choose(path: str, section: AbstractKindSection, base: Path) -> Choice:
-    inline = isinstance(section, ActivationSection)
-    where = path if inline else f"{path}.kind"
-    entry = resolve(where, section.registry, section.kind, base)
-    own = list(type(section).model_fields)
-    return Choice(section.kind, entry, check_options(path, entry, section.options, own))
-
-
-def _modifier(index: int, table: dict[str, Any], base: Path) -> Choice:
-    return _choose(f"rule.modifiers.{index}", _modifier_section(index, table), base)
-
-
-def _modifier_section(index: int, table: dict[str, Any]) -> ModifierSection:
+def _modifier_section(index: int, table: dict[str, Any], kinds: AbstractKinds) -> ModifierSection:
     kind = table.get("kind")
     if not isinstance(kind, str):
         what = f"is {shown(kind)}" if "kind" in table else "is missing"
-        raise ConfigError(f"rule.modifiers.{index}.kind", f"{what}; {nearest('', MODIFIERS)}")
+        raise ConfigError(
+            f"rule.modifiers.{index}.kind", f"{what}; {nearest('', kinds.names('modifiers'))}"
+        )
     return ModifierSection(**table)
 
 
-def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
-    names = config.observe.names
+def _observed(config: Config, rule: Choice, kinds: AbstractKinds) -> tuple[str, ...]:
+    names, known = config.observe.names, kinds.names("observables")
     if names is None:
-        names = default_names(rule.entry, len(config.network.widths) - 1, config.task.loss)
+        names = _default_names(
+            kinds.rule(rule.entry), len(config.network.widths) - 1, config.task.loss
+        )
     for index, name in enumerate(names):
-        if name not in OBSERVABLES:
-            raise ConfigError(
-                f"observe.names.{index}", f"is '{name}'; {nearest(name, OBSERVABLES)}"
-            )
+        if name not in known:
+            raise ConfigError(f"observe.names.{index}", f"is '{name}'; {nearest(name, known)}")
     for key in ("laws", "controls"):
         if getattr(config.observe, key) and "laws" not in names:
             what = "asks for laws, but observe.names lacks 'laws'; add it"
@@ -247,7 +268,20 @@ def _observed(config: Config, rule: Choice) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _resolve_flow(config: Config, method: Method, base: Path) -> FlowSection:
+def _default_names(rule: RuleTraits, layers: int, loss: str) -> tuple[str, ...]:
+    """What is observed where a config doesn't say: what there is of this rule, network and loss,
+    and compiles to little."""
+    names = ("loss", "residual", "norms")
+    if layers > 1:
+        names = (*names, "laws")
+    if layers > 1 and rule.form != "none":
+        names = (*names, "alignment")
+    if rule.population:
+        return (*names, "population-loss")  # it does not fit these samples
+    return (*names, FITTED) if loss == "squared" else names
+
+
+def _resolve_flow(config: Config, method: Method, look: _Look) -> FlowSection:
     flow, defaults = config.flow, DEFAULTS[method]
     solver = defaults.solver if flow.solver == "auto" else flow.solver
     if solver == "auto" and (flow.step is not None or flow.project):
@@ -261,7 +295,7 @@ def _resolve_flow(config: Config, method: Method, base: Path) -> FlowSection:
     chosen["atol_scales"] = scales
     flow = flow.model_copy(update=chosen | tables_of(flow, method))
     _check_tolerance(config.precision, flow)
-    _check_solver(flow, base)
+    _check_solver(flow, look)
     save_times(flow, config.precision)
     return flow
 
@@ -285,16 +319,13 @@ def _check_tolerance(precision: str, flow: FlowSection) -> None:
         raise ConfigError("flow.rtol", what)
 
 
-def _check_solver(flow: FlowSection, base: Path) -> None:
-    entry = resolve("flow.solver", "solvers", flow.solver, base)
-    own = flow.solver not in SOLVERS
-    fixed = flow.solver in FIXED_STEP_ONLY
-    if own and not issubclass(entry, diffrax.AbstractAdaptiveSolver):
-        fixed = True
+def _check_solver(flow: FlowSection, look: _Look) -> None:
+    look.entry("flow.solver", "solvers", flow.solver)
+    fixed = look.kinds.takes_fixed_steps(flow.solver, look.base)
     if fixed and flow.step is None:
         what = f"is missing, but {flow.solver} takes fixed steps; give it (say {flow.t1 / 1000:g})"
         raise ConfigError("flow.step", what)
-    if flow.step is not None and flow.solver in MULTISTEP:
+    if flow.step is not None and look.kinds.chooses_steps(flow.solver):
         raise ConfigError("flow.step", f"is given, but {flow.solver} chooses its steps; remove it")
     if flow.step is not None and flow.step > flow.t1:
         raise ConfigError("flow.step", f"is {flow.step}; it must be at most flow.t1 = {flow.t1}")

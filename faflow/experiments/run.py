@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,7 +27,7 @@ from ..flow import (
     is_automatic,
     settled,
 )
-from . import load, processes, store, tables
+from . import processes, store
 from .blame import blaming
 from .build import Experiment, build
 from .checkpoint import Checkpoints, checkpoints, discard
@@ -38,66 +37,23 @@ from .errors import ConfigError
 from .exact import with_distances
 from .expect import judge
 from .groups import Group, as_tree
-from .imports import read_anew
 from .large import mesh_of
-from .lazily import xr
 from .legs import Legs
+from .meant import resolve_path
 from .memory import check_data, check_memory
+from .plain import plain
 from .polished import polish_end
 from .programs import telling_programs
-from .resolve import Resolved, resolve_config, unread_config
+from .resolve import Resolved
 from .simulate import check_simulation, run_simulation
-from .summary import Beside, Seconds, plain, summarise
+from .stored import Result, open_result
+from .summary import Beside, Seconds, summarise
 from .tree import result_groups
 
 Note = Callable[[str], None]
 Integrate = Callable[
     [Experiment, Note, Meter | None], tuple[FlowSolution, Seconds, KinkError | None]
 ]
-
-
-class Result(NamedTuple):
-    """A run's summary and records; `folder` is None if it was not stored.
-
-    `fresh`: computed now rather than found. `exit_code`: 0, 1 (a bound of [expect] is broken) or
-    3 (the flow ended early).
-    """
-
-    summary: dict[str, Any]
-    records: xr.DataTree
-    folder: Path | None
-    fresh: bool
-
-    @property
-    def exit_code(self) -> int:
-        return exit_code(self.summary)
-
-
-def exit_code(summary: Mapping[str, Any]) -> int:
-    """The command line's verdict on a summary."""
-    early = {str(outcome) for outcome in Outcome if outcome.early}
-    if summary["status"] in early:
-        return 3
-    return 0 if all(verdict["ok"] for verdict in summary.get("expect", {}).values()) else 1
-
-
-def resolve_path(
-    config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, unread: bool = False
-) -> Resolved:
-    """A config (a file, a shipped one's name, or tables as `tomllib` gives them) resolved.
-
-    ConfigError if it is bad. Code of the user's own that it names is run, unless `unread`: then it
-    stands as it is.
-    """
-    if isinstance(config, Mapping):
-        table, base, name = dict(config), Path(), "run"
-    else:
-        table, base, name = load.read(config)
-    read_anew()
-    if "sweep" in table:
-        raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
-    parsed = load.parse(load.apply_overrides(table, overrides), name)
-    return (unread_config if unread else resolve_config)(parsed, base)
 
 
 def run(
@@ -151,11 +107,10 @@ def run(
         with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
             ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
             summary, groups = compute(resolved, experiment, note, meter, ready)
-            tree = as_tree(groups)
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
-                store.write(resolved, summary, tree, folder, replace, found.digest)
-    return Result(summary, tree, folder, fresh=True)
+                store.write(resolved, summary, groups, folder, replace, found.digest)
+    return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True)
 
 
 STATES = ("absent", "same", "damaged", "other-code", "different")
@@ -167,7 +122,7 @@ _HELD = {
 
 def _elsewhere() -> Result:
     """What the other processes have of a result that process 0 read back."""
-    return Result({"status": str(Outcome.COMPLETED)}, xr.DataTree(), None, fresh=False)
+    return Result({"status": str(Outcome.COMPLETED)}, partial(as_tree, {}), None, fresh=False)
 
 
 @dataclasses.dataclass
@@ -232,23 +187,6 @@ def _judged_afresh(resolved: Resolved, result: Result) -> Result:
         return result
     store.rewrite_bounds(resolved, summary, result.folder)
     return result._replace(summary=summary)
-
-
-def open_result(folder: str | Path) -> Result:
-    """A stored result. ConfigError if the folder holds none, or a damaged one."""
-    folder = Path(os.path.expanduser(folder))
-    if "\0" in str(folder):
-        raise ConfigError("RESULT", "has a NUL character in its path; take it out")
-    store.complete(folder)
-    result = Result(store.read_summary(folder), store.read_tree(folder), folder, fresh=False)
-    try:
-        tables.summary_rows(result.summary)
-        tables.drift_rows(result)
-        exit_code(result.summary)
-    except Exception as error:  # whatever is left of it
-        what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
-        raise ConfigError(str(folder), what) from error
-    return result
 
 
 def check_precision(resolved: Resolved) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..flow.problem import Branch
-from ..solvers import TABLEAUX
+from .._results import Branch
+from .catalogue import catalogue
 from .errors import nearest
 from .expect import Bounds, parse_bounds
 
@@ -203,8 +203,9 @@ def _one_or_more(value: Any) -> Any:
 
 
 def _tableau(name: str) -> str:
-    if name not in TABLEAUX:
-        raise ValueError(nearest(name, TABLEAUX))
+    methods = catalogue()["methods"]
+    if name not in methods:
+        raise ValueError(nearest(name, methods))
     return name
 
 

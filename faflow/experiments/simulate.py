@@ -23,8 +23,7 @@ from ..flow import FlowSolution
 from ..population import AbstractPopulationRule, PopulationLoss, simulate
 from .build import POPULATION_LOSS, SIMULATE, Experiment, section_key
 from .errors import ConfigError
-from .groups import Group
-from .lazily import xr
+from .groups import Group, Variable
 from .resolve import Resolved
 
 UNLIKELY = 1e-3  # a chance below this is worth a word
@@ -162,7 +161,7 @@ def simulation_warnings(order: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def simulation_group(simulation: Simulation, time: xr.Variable, reached: np.ndarray) -> Group:
+def simulation_group(simulation: Simulation, time: Variable, reached: np.ndarray) -> Group:
     """Over time: `losses` (per seed), `mean`, `standard_error`, `deviation`."""
     about = {
         "losses": "population loss of a simulation",
@@ -174,6 +173,6 @@ def simulation_group(simulation: Simulation, time: xr.Variable, reached: np.ndar
     for name, words in about.items():
         dims = ("seed", "time") if name == "losses" else ("time",)
         values = getattr(simulation, name)[..., reached]
-        found[name] = xr.Variable(dims, values, {"long_name": words, "units": "1"})
+        found[name] = Variable(dims, values, {"long_name": words, "units": "1"})
     attrs = {"inputs": simulation.inputs}
     return Group(found, {"time": time}, attrs)

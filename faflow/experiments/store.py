@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any, Literal
 
 import tomli_w
 
-from ..netcdf import READING
 from .digest import Digest
 from .dump import config_table, config_text
 from .errors import ConfigError, shown
@@ -30,14 +28,15 @@ from .exchange import (
     temporary_for,
 )
 from .files import replace_text, sync, write_bytes, write_text
-from .lazily import xr
+from .groups import Group
+from .netcdf_file import as_netcdf
 from .resolve import Resolved
-from .summary import SCHEMA, environment
+from .stored import CONFIG, RECORDS, SUMMARY
+from .summary import environment
 
 Standing = Literal["absent", "same", "other-code", "different"]
 
 ROOT = Path("results")
-CONFIG, RECORDS, SUMMARY = RESULT
 
 
 def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
@@ -76,7 +75,7 @@ def try_out(folder: Path) -> None:
 def write(
     resolved: Resolved,
     summary: dict[str, Any],
-    tree: xr.DataTree,
+    groups: Mapping[str, Group],
     folder: Path,
     replace: bool,
     wanted: Digest,
@@ -85,7 +84,7 @@ def write(
     digest as the run began. ConfigError if it can't be written; the result is then kept elsewhere,
     if there is room."""
     folder = real(folder)
-    fill = partial(_fill, resolved=resolved, summary=summary, tree=tree, wanted=wanted)
+    fill = partial(_fill, resolved=resolved, summary=summary, groups=groups, wanted=wanted)
     with _giving_up(folder, lambda: _kept_elsewhere(summary["name"], fill)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_for(folder) as temporary:
@@ -126,14 +125,14 @@ def _fill(
     into: Path,
     resolved: Resolved,
     summary: dict[str, Any],
-    tree: xr.DataTree,
+    groups: Mapping[str, Group],
     wanted: Digest,
 ) -> None:
     """A result's files, in a `folder` that is to be `into`."""
     provenance = {**environment(), **wanted._asdict()}
     write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
     write_text(folder / SUMMARY, summary_text(summary))
-    _write_tree(folder / RECORDS, tree)
+    write_bytes(folder / RECORDS, as_netcdf(groups))
     sync(folder)
 
 
@@ -168,35 +167,6 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ConfigError(str(folder), f"can't be written ({reason})") from error
 
 
-def complete(folder: Path) -> None:
-    """Put in place what a run had written whole when it was killed."""
-    with contextlib.suppress(OSError):  # a reader need not be able to write
-        settle(folder)
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """The stored summary. ConfigError if `folder` holds no result."""
-    try:
-        summary = json.loads((folder / SUMMARY).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise ConfigError(str(folder), "holds no faflow result; give a result folder") from None
-    if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
-        raise ConfigError(str(folder), f"holds no summary of schema {SCHEMA}; run it again")
-    return summary
-
-
-def read_tree(folder: Path) -> xr.DataTree:
-    """The stored records, loaded into memory. ConfigError if there are none."""
-    try:
-        with xr.open_datatree(folder / RECORDS, **READING) as tree:
-            loaded = tree.load()
-            if not {"records", "start", "final"} <= set(loaded.children):
-                raise ValueError("lacks a group")
-            return loaded
-    except Exception:  # h5netcdf, HDF5 and xarray each have their own
-        raise ConfigError(str(folder), f"holds no readable {RECORDS}; run it again") from None
-
-
 def is_stored(folder: Path) -> bool:
     """Whether the folder's config is one that faflow has put there."""
     return _stored_digest(folder) is not None
@@ -224,14 +194,3 @@ def _stored_digest(folder: Path) -> Digest | None:
     if not isinstance(provenance, dict) or not {"config", "hash"} & set(provenance):
         return None
     return Digest(str(provenance.get("config", "")), str(provenance.get("source", "")))
-
-
-def _write_tree(path: Path, tree: xr.DataTree) -> None:
-    write_bytes(path, as_netcdf(tree))
-
-
-def as_netcdf(tree: xr.DataTree) -> memoryview:
-    """The file's content. HDF5 makes it in memory: writing to a disk that is full, it crashes."""
-    content = tree.to_netcdf(engine="h5netcdf")
-    assert isinstance(content, memoryview)
-    return content

@@ -1,6 +1,5 @@
 """`summary.json`, schema 1: the numbers of a run; sections that make no sense are absent."""
 
-import math
 import platform
 import sys
 from collections.abc import Mapping
@@ -33,15 +32,15 @@ from .exact import exact_section
 from .expect import judge
 from .exponents import exponent_section, exponent_warnings
 from .kept import KEPT, are_kept, rates_near
+from .kinds import FITTED
 from .kink_report import about_end, kink_section, kink_warnings
 from .loose import follows, loose_warnings, size_at_start
 from .not_finite import about_not_finite
-from .observe import FITTED
+from .plain import plain
 from .polished import polish_warnings, polished_section
 from .resolve import Resolved
 from .simulate import Simulation, order_section, simulation_warnings
-
-SCHEMA = 1
+from .stored import SCHEMA
 
 
 class Seconds(NamedTuple):
@@ -127,21 +126,6 @@ def environment() -> dict[str, str]:
 def own_version() -> str:
     """faflow's version. Looked up by name, for no room imports the front door."""
     return sys.modules[__name__.split(".")[0]].__version__
-
-
-def plain(value: Any) -> Any:
-    """JSON's types only: arrays as lists, NaN and infinity as None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray | jax.Array):
-        return plain(np.asarray(value).tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _report(report: Any) -> dict[str, Any] | None:

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..analysis import fit_exponent, law_drift
-from .check import Case, Check
 from .errors import ConfigError
-from .kink_report import place
-from .tree import law_record
+from .groups import law_record
 
 Rows = list[dict[str, str]]
 
@@ -124,6 +122,13 @@ def _kinks_line(kinks: Mapping[str, Any]) -> str:
         text += f" slid at once, at the end {end} (per hidden layer)"
         return text + (f"; NOT UNIQUE {place(kinks['fork'])}" if "fork" in kinks else "")
     return "; ".join([*_plain_kinks(kinks), *_error_words(kinks.get("error"))])
+
+
+def place(fork: Mapping[str, Any]) -> str:
+    """Time and pair of a fork in words."""
+    layer, sample, unit = (fork[name] for name in ("layer", "sample", "unit"))
+    pair = f"neuron {unit} of hidden layer {layer} on sample {sample}"
+    return f"at t = {fork['time']:.6g}, {pair} (neurons, samples counted from 0)"
 
 
 def _plain_kinks(kinks: Mapping[str, Any]) -> list[str]:
@@ -295,35 +300,3 @@ def fit_rows(result: Any, window: Sequence[float] | None = None) -> Rows:
         "predicted": number(predicted),
     }
     return [found]
-
-
-def check_rows(check: Check) -> Rows:
-    """One row per network and law of `faflow check`."""
-    return [row for case in check.cases for row in _case_rows(case)]
-
-
-def _case_rows(case: Case) -> Rows:
-    gradient = {True: "yes", False: "no", None: "-"}[case.is_gradient]
-    head = {"network": case.net, "shapes": "fit" if case.fits else "DON'T FIT"}
-    head["-gradient if F = W"] = gradient
-    if case.problem or not case.claims:
-        return [head | {"law": case.problem or "-", "claimed": "", "rate": "", "verdict": ""}]
-    rows, told = [], [claim for claim in case.claims if claim.claimed or claim.kept]
-    for claim in told:
-        rows.append(
-            head
-            | {
-                "law": claim.law,
-                "claimed": "yes" if claim.claimed else "",
-                "rate": f"{claim.rate:.1e}",
-                "verdict": claim.verdict,
-            }
-        )
-        head = dict.fromkeys(head, "")
-    rest = [claim.rate for claim in case.claims if claim not in told]
-    if rest:
-        law = f"{len(rest)} other candidates"
-        verdict = "not kept" if case.claims[0].moving else "not measurable"
-        numbers = {"claimed": "", "rate": f">= {min(rest):.1e}", "verdict": verdict}
-        rows.append(head | {"law": law} | numbers)
-    return rows

@@ -1,8 +1,7 @@
-"""Records with named dimensions: a flow's solution as an xarray DataTree, and back."""
+"""Records with named dimensions: a flow's solution in groups, of which a DataTree is made."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +14,7 @@ from ..solvers import counts_evaluations
 from .build import TWIN, Experiment
 from .discrete import Twin, discrete_group
 from .event_tree import event_group
-from .groups import Group
-from .lazily import xr
+from .groups import Group, Variable
 from .observe import feedback_moves, named_arrays
 from .simulate import Simulation, simulation_group
 
@@ -34,7 +32,7 @@ def result_groups(
     `discrete` twins, `simulation`; reached times only."""
     problem = experiment.problem
     reached = np.asarray(solution.reached)
-    time = xr.Variable(
+    time = Variable(
         ("time",), np.asarray(solution.ts)[reached], {"long_name": "time", "units": "time"}
     )
     moving = feedback_moves(problem)
@@ -78,12 +76,12 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> G
         counted.append(("field_evaluations", counts.evaluations, "field evaluations so far"))
     for name, values, about in counted:
         attrs = {"long_name": about, "units": "1"}
-        variables[name] = xr.Variable(("time",), np.asarray(values)[reached], attrs)
+        variables[name] = Variable(("time",), np.asarray(values)[reached], attrs)
     coordinates = {"time": time, **_layer_coordinates(variables, experiment, hidden)}
     return Group(variables, coordinates)
 
 
-def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[str, xr.Variable]:
+def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[str, Variable]:
     if isinstance(record, Mapping):
         leaves = {f"{name}_{leaf}": (value, see.axes) for leaf, value in record.items()}
     elif isinstance(record, tuple | list):
@@ -96,7 +94,7 @@ def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[s
         leaves = {name: (record, _axes_of(name, see, hidden))}
     attrs = {"long_name": see.label, "units": "1"}
     return {
-        key: xr.Variable(("time", *axes), np.asarray(value)[reached], attrs)
+        key: Variable(("time", *axes), np.asarray(value)[reached], attrs)
         for key, (value, axes) in leaves.items()
     }
 
@@ -120,7 +118,7 @@ def _layer_coordinates(variables, experiment: Experiment, hidden: int) -> dict[s
     sizes = {
         axis: size
         for variable in variables.values()
-        for axis, size in zip(variable.dims, variable.shape, strict=True)
+        for axis, size in zip(variable.dims, variable.values.shape, strict=True)
     }
     found = {}
     for axis, size in sizes.items():
@@ -132,12 +130,12 @@ def _layer_coordinates(variables, experiment: Experiment, hidden: int) -> dict[s
     return found
 
 
-def _weights(arrays: Mapping[str, Any], time: xr.Variable | None = None) -> Group:
+def _weights(arrays: Mapping[str, Any], time: Variable | None = None) -> Group:
     """W_l as (units_l, units_{l-1}); F_l like W_l; D_l as (units_L, units_l); b_l as (units_l)."""
     last = max(int(name[1:]) for name in arrays if name.startswith("W"))
     before = () if time is None else ("time",)
     variables = {
-        name: xr.Variable(before + _dims(name, last), np.asarray(array), {"units": "1"})
+        name: Variable(before + _dims(name, last), np.asarray(array), {"units": "1"})
         for name, array in arrays.items()
     }
     return Group(variables, {} if time is None else {"time": time})
@@ -149,12 +147,3 @@ def _dims(name: str, last: int) -> tuple[str, ...]:
     if letter == "b":
         return (upper,)
     return (f"units_{last}", upper) if letter == "D" else (upper, f"units_{layer - 1}")
-
-
-def law_record(records: xr.Dataset, name: str) -> Any:
-    """A law's values as `analysis` takes them: an array, or a tuple with one array per layer."""
-    if name in records:
-        return records[name].values
-    pattern = re.compile(re.escape(name) + r"_(\d+)")
-    found = {int(m[1]): key for key in map(str, records) if (m := pattern.fullmatch(key))}
-    return tuple(records[found[layer]].values for layer in sorted(found))

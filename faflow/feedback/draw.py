@@ -7,6 +7,7 @@ from typing import ClassVar, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from .._generator import drawn
 from .._types import Array, Matrix
@@ -183,7 +184,7 @@ def draw_feedback(
             f"Feedback {type(draw).__name__} is tied to W(0), but W(0) is itself drawn from the "
             "feedback; choose another init or another feedback."
         )
-    weights = [jnp.zeros((0, 0))] * len(shapes)
+    weights = [jnp.asarray(np.zeros((0, 0)), float)] * len(shapes)
     if draw.needs_weights and network is not None:
         weights = counterparts(network, form)
     matrices = drawn(lambda *of: draw.matrices(of[0], shapes, of[1], form), key, weights)

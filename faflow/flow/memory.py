@@ -101,7 +101,7 @@ def jacobian_bytes(problem: FlowProblem, method: Method) -> int:
     size = state_size(problem)
     implicit = isinstance(method, diffrax.AbstractImplicitSolver)
     dense = method.may_be_dense(size) if isinstance(method, BDF) else implicit
-    return JACOBIANS * size**2 * jnp.asarray(0.0, float).dtype.itemsize if dense else 0
+    return JACOBIANS * size**2 * jnp.result_type(float).itemsize if dense else 0
 
 
 def room() -> int:
@@ -152,7 +152,7 @@ def _record_bytes(problem: FlowProblem, observables: Mapping[str, AbstractObserv
 def _counter_bytes(problem: FlowProblem, numerics: Numerics) -> int:
     """Of one save: its time, whether it was reached, and the work up to it; of an exact flow the
     events, and the pairs that slide with their gates."""
-    number, count = problem.data.inputs.dtype.itemsize, jnp.asarray(0, int).dtype.itemsize
+    number, count = problem.data.inputs.dtype.itemsize, jnp.result_type(int).itemsize
     found = number + 1 + (len(Counts._fields) - 1 + len(ImplicitCounts._fields)) * count
     if numerics.kinks == "exact":
         found += (len(EventCounts._fields) + len(problem.weights.weights)) * count

@@ -1,12 +1,14 @@
 """What is integrated, and how."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
+from .._results import Branch
 from .._types import Integer, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
@@ -15,14 +17,17 @@ from ..rules import AbstractLearningRule, check_chain, check_sum
 from ..solvers import Method, make_solver, norm
 from ..tasks import Data
 
-Branch = Literal["stop", "nearest", "other"]
-
 ATOL = 1e-11  # unless given
 
-_number = partial(eqx.field, converter=lambda value: jnp.asarray(value, float))
-_optional = partial(
-    eqx.field, converter=lambda value: None if value is None else jnp.asarray(value, float)
-)
+
+def _given(value: Any, dtype: type) -> Any:
+    """An array of this type, or None. Of a number JAX would make one by a program of its own."""
+    number = isinstance(value, int | float)
+    return None if value is None else jnp.asarray(np.asarray(value) if number else value, dtype)
+
+
+_number = partial(eqx.field, converter=lambda value: _given(value, float))
+_optional = _number
 
 
 class FlowProblem(eqx.Module):
@@ -92,7 +97,7 @@ class Numerics(eqx.Module):
     rtol: Scalar = _number(default=1e-9)
     atol: Scalar = _optional(default=None)
     step: Scalar | None = _optional(default=None)
-    max_steps: Integer = eqx.field(converter=lambda n: jnp.asarray(n, int), default=1_000_000)
+    max_steps: Integer = eqx.field(converter=lambda n: _given(n, int), default=1_000_000)
     tail: bool = eqx.field(static=True, default=False)
     stops: Stops = eqx.field(default_factory=Stops)
     kinks: Literal["plain", "exact"] = eqx.field(static=True, default="plain")
@@ -104,7 +109,7 @@ class Numerics(eqx.Module):
         if self.atol_scales is None:
             self.atol_scales = self.atol is None
         if self.atol is None:
-            self.atol = jnp.asarray(ATOL, float)
+            self.atol = _given(ATOL, float)
 
     def build_solver(self, rtol: Scalar | None = None, atol: Scalar | None = None) -> Method:
         """The method; an implicit one solves its stages to (rtol, atol), or to the flow's own."""

@@ -25,7 +25,9 @@ def per_matrix(scale: Scale, shapes: Sequence[tuple[int, int]]) -> tuple[float, 
 
 def gaussian_matrix(key: Array, shape: tuple[int, int], scale: float | Array = 1.0) -> Matrix:
     """Entries N(0, scale^2 / fan_in), fan_in = shape[1]."""
-    return scale * normal(key, shape) / shape[1] ** 0.5
+    # Multiplied by the inverse, as XLA divides by a number: the same bits however it is computed.
+    found = scale * normal(key, shape) * (1 / shape[1] ** 0.5)
+    return found if isinstance(found, jax.Array) else jax.device_put(found)
 
 
 def mean_field_readout(richness: float, width: int) -> float:

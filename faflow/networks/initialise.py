@@ -247,7 +247,7 @@ def initial_network(
 def _biases(key: Array, shapes: Shapes, scale: float) -> tuple[Array, ...]:
     keys = keys_for(jax.random.fold_in(key, 10_000), len(shapes))
     draws = zip(keys, shapes, strict=True)
-    return tuple(scale * normal(k, (shape[0],)) for k, shape in draws)
+    return tuple(jnp.asarray(scale * normal(k, (shape[0],)), float) for k, shape in draws)
 
 
 INITIALISATIONS = {

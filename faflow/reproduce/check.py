@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..experiments.expect import satisfies
-from ..experiments.summary import plain
+from ..experiments.plain import plain
 
 Verdict = Literal["holds", "fails", "not run"]
 

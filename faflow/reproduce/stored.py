@@ -1,33 +1,15 @@
-"""A reproduction's folder, read back: its runs, and what became of its claims."""
+"""What became of a reproduction's claims, read back."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..experiments import ConfigError
-from ..experiments.store import SUMMARY
+from ..experiments.errors import ConfigError
 from .check import Check, Measure
+from .layout import CHECKS, SCHEMA
 from .papers import PAPERS
-from .report import CHECKS, LAYOUT, SCHEMA, Report
-from .session import RUNS
-
-
-def is_reproduction(folder: Path) -> bool:
-    """Whether a folder is that of a reproduction, complete or not."""
-    try:
-        inside = {path.name for path in folder.iterdir()}
-    except OSError:
-        return False
-    return RUNS in inside and inside <= LAYOUT
-
-
-def runs_in(folder: Path) -> list[Path]:
-    """The results in a reproduction's folder, by name. ConfigError if it has none yet."""
-    found = sorted(path.parent for path in (folder / RUNS).glob(f"*/{SUMMARY}"))
-    if not found:
-        raise ConfigError(str(folder), "is a reproduction without runs; run faflow reproduce again")
-    return found
+from .report import Report
 
 
 def open_report(folder: Path) -> Report | None:

@@ -98,7 +98,7 @@ def make_data(
     rule.check(y)
     weight = lookup("reduction", reduction, REDUCTIONS)(len(x))
     arrays = _to_jax("inputs", x), _to_jax("targets", y)
-    return Data(*arrays, rule, jnp.asarray(weight, float), is_identity(x))
+    return Data(*arrays, rule, jnp.asarray(np.asarray(weight), float), is_identity(x))
 
 
 def is_identity(matrix: np.ndarray) -> bool:
@@ -133,4 +133,4 @@ def real_matrix(argument: str, values: Any) -> np.ndarray:
 def _to_jax(argument: str, array: np.ndarray) -> jax.Array:
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     check_within(argument, array, float(np.finfo(dtype).max))
-    return jnp.array(array, dtype)  # a copy: the array may be the caller's
+    return jax.device_put(np.array(array, dtype))  # a copy: the array may be the caller's

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from faflow.cli import main
-from faflow.experiments import resolve_path, run
+from faflow.experiments import resolve_path
+from faflow.experiments.run import run
 from faflow.experiments.tables import summary_rows
 
 

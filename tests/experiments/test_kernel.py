@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from faflow.experiments import ConfigError, resolve_path, run
+from faflow.experiments import ConfigError, resolve_path
 from faflow.experiments.build import build
+from faflow.experiments.run import run
 from faflow.plots import draw
 from faflow.rules import MeanFieldRates, TangentKernel
 

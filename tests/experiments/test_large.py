@@ -13,9 +13,10 @@ import pytest
 
 from faflow import experiments
 from faflow.cli import main
-from faflow.experiments import ConfigError, memory, resolve_path, run
+from faflow.experiments import ConfigError, memory, resolve_path
 from faflow.experiments.build import build
 from faflow.experiments.digest import digest
+from faflow.experiments.run import run
 from faflow.experiments.schema import SweepSection
 from faflow.experiments.sweep.member import compute_member
 from faflow.flow import estimate

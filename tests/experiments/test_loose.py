@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from faflow.experiments import run
 from faflow.experiments.certify import certify
-from faflow.experiments.run import resolve_path
+from faflow.experiments.run import resolve_path, run
 
 
 def config(folder, scale, t1, **flow):

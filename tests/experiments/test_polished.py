@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from faflow.experiments import ConfigError, run
+from faflow.experiments import ConfigError
+from faflow.experiments.run import run
 
 CONFIG = {
     "name": "polished",

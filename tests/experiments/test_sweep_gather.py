@@ -14,10 +14,10 @@ import tomli_w
 import faflow
 from faflow.cli import _bar, main
 from faflow.experiments import ConfigError, plan_of, run_sweep, sweep_rows
+from faflow.experiments.groups import Variable
 from faflow.experiments.sweep.chunks import Chunk, chunk_paths, read_chunk, write_chunk
 from faflow.experiments.sweep.figures import figures, flat_figures
 from faflow.experiments.sweep.gather import gather
-from faflow.experiments.sweep.member import Variable
 from faflow.experiments.sweep.plan import Plan
 from faflow.experiments.sweep.sweep import Progress
 

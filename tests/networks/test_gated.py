@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from faflow.experiments import ConfigError, resolve_path, run
+from faflow.experiments import ConfigError, resolve_path
 from faflow.experiments.build import build
+from faflow.experiments.run import run
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.networks import ACTIVATIONS, GatedMLP, is_linear
 from faflow.observables import Balance, FeedbackPotential

@@ -2,12 +2,15 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 
+from faflow._generator import drawing, normal
 from faflow.networks import INITIALISATIONS, Linear
+from faflow.networks.draws import gaussian_matrix
 from faflow.networks.initialise import (
     Balanced,
     DataSpan,
@@ -163,3 +166,22 @@ def test_missing_feedback_is_said(name):
 def test_a_wrong_number_of_scales_is_said():
     with pytest.raises(ValueError, match="scale"):
         draw(Gaussian((1.0, 2.0)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (7, 1), (31, 33), (40, 30)])
+@pytest.mark.parametrize("scale", [1.0, 0.7])
+def test_a_draw_is_jax_s_own_whatever_its_shape(shape, scale):
+    """Bit for bit, though programs are shared between shapes: or seeds would mean other weights."""
+    key = jax.random.fold_in(jax.random.key(5), 2)
+    with drawing():
+        expected = scale * jax.random.normal(key, shape) / shape[1] ** 0.5
+        found = gaussian_matrix(key, shape, scale)
+        traced = jax.jit(lambda of: gaussian_matrix(of, shape, scale))(key)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(traced, expected, rtol=1e-15)
+
+
+def test_a_draw_is_the_beginning_only_where_numbers_do_not_depend_on_how_many_there_are():
+    key = jax.random.key(5)
+    with jax.threefry_partitionable(False):
+        np.testing.assert_array_equal(normal(key, (3, 5)), jax.random.normal(key, (3, 5)))

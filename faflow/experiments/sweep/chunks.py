@@ -16,7 +16,8 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..files import MARK, replace_arrays
-from .member import Member, Variable
+from ..groups import Variable
+from .member import Member
 
 CHUNKS = "chunks"
 CHUNK = f"{'[0-9]' * 8}-{MARK}.npz"  # how `write_chunk` names one, as a pattern

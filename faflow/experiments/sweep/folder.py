@@ -3,8 +3,7 @@
 import hashlib
 import json
 import os
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,12 @@ from ..files import alone, sync, write_text
 from ..fingerprint import start_print
 from ..places import moved, placeless
 from ..resolve import Resolved
-from ..store import CONFIG, SUMMARY, is_stored
+from ..store import is_stored
+from ..stored import CONFIG
 from ..summary import environment
-from .axes import ZIP
 from .chunks import CHUNKS
 from .plan import Plan
-from .records import are_there
-
-_OLDER = (
-    "a sweep by an older faflow, which may have mixed up its members (their axes had two orders)"
-)
+from .stored import OLDER, is_older, stored_table
 
 
 def open_folder(plan: Plan, folder: Path, replace: bool) -> None:
@@ -66,57 +61,6 @@ def full(folder: Path, error: OSError) -> ConfigError:
     return ConfigError("--out", what + "goes on from what is there")
 
 
-def is_done(folder: Path) -> bool:
-    """Whether all members are gathered."""
-    return (folder / SUMMARY).is_file() and are_there(folder)
-
-
-def stored_table(folder: Path) -> dict[str, Any]:
-    """The config of a stored sweep. ConfigError if the folder holds none."""
-    try:
-        table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        table = {}
-    if "sweep" not in table or not isinstance(table.get("provenance", {}), dict):
-        raise ConfigError(str(folder), "holds no faflow sweep; give the folder of one")
-    return table
-
-
-def stored_plan(folder: Path) -> Plan:
-    """The plan of a stored sweep, by which workers number its members and all else finds them.
-    ConfigError if the folder holds none, or one that an older faflow wrote."""
-    table = stored_table(folder)
-    table.pop("provenance", None)
-    if _is_older(table):
-        raise _mixed_up(folder)
-    return Plan(table, folder, folder.resolve().name)
-
-
-def check_names(folder: Path, dims: Sequence[str]) -> None:
-    """ConfigError for a finished sweep of an older faflow whose members bear wrong names: its data
-    have the axes `dims`, in this order, and its members were numbered by the folder's config."""
-    table = stored_table(folder)
-    if not _is_older(table):
-        return
-    try:
-        axes = Plan(table, folder, "").grid.axes
-    except ConfigError:
-        raise _mixed_up(folder) from None
-    names = [{axis.name, ZIP, *axis.columns} for axis in axes]
-    if len(dims) != len(names) or not all(map(set.__contains__, names, dims)):
-        raise _mixed_up(folder)
-
-
-def _is_older(table: dict[str, Any]) -> bool:
-    """Whether nothing says the order of the axes."""
-    return not (isinstance(table["sweep"], dict) and "order" in table["sweep"])
-
-
-def _mixed_up(folder: Path) -> ConfigError:
-    again = f"faflow sweep {folder / CONFIG} --out {folder} --replace"
-    return ConfigError(str(folder), f"holds {_OLDER}; run it again: {again}")
-
-
 def sweep_digest(plan: Plan) -> Digest:
     """The hash of a sweep's config, with the content of the files that its members read, and what
     code of the user's own computes."""
@@ -145,8 +89,8 @@ def _difference(plan: Plan, folder: Path, wanted: Digest) -> str | None:
         stored = stored_table(folder)
     except ConfigError:
         return "no sweep; choose another folder"
-    if _is_older(stored):
-        return f"{_OLDER}; use another --out or --replace"
+    if is_older(stored):
+        return f"{OLDER}; use another --out or --replace"
     provenance = stored.pop("provenance", {})
     found = Digest(provenance.get("config", ""), provenance.get("source", ""))
     if found.config != wanted.config:

@@ -13,7 +13,7 @@ from ...flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_f
 from ..build import Experiment, build
 from ..discrete import check_discrete
 from ..errors import ConfigError
-from ..groups import Group
+from ..groups import Group, Variable
 from ..memory import check_memory
 from ..resolve import Resolved
 from ..run import Integrate, Note, compute
@@ -26,14 +26,6 @@ BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
 GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
 NEURON = "neuron"  # what dimensions of records are called that have an entry per neuron
 ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member
-
-
-class Variable(NamedTuple):
-    """An array with named axes, and its attributes."""
-
-    dims: tuple[str, ...]
-    values: np.ndarray
-    attrs: dict[str, str]
 
 
 class Member(NamedTuple):

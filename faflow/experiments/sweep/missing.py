@@ -11,6 +11,7 @@ from .figures import PENDING
 
 REFUSED = "refused"  # the status of a member whose config turns out not to fit
 LOST = "worker-lost"  # the status of a member whose worker died whenever it was tried
+EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 FEW = 4  # values of a parameter, or messages, that are listed
 UNRECORDED = "not recorded"
 HELP = {

@@ -11,8 +11,9 @@ from typing import Any
 from ...netcdf import READING
 from ..errors import ConfigError
 from ..files import beside, remove_temporaries, replace_bytes, replace_text, sync, temporary_folder
+from ..groups import as_netcdf
 from ..lazily import xr
-from ..store import RECORDS, as_netcdf
+from ..stored import RECORDS
 
 ZARR = "result.zarr"
 _DIGEST = f"{ZARR}.sha256"  # of all pieces: a lost one would be read as nan

@@ -1,41 +1,36 @@
-"""Run a sweep, or go on with one that was interrupted; open a stored one."""
+"""Run a sweep, or go on with one that was interrupted."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..._results import Outcome
 from ...leftovers import undone_at_the_end
 from ..errors import ConfigError
 from ..exchange import remove
-from ..expect import parse_bounds
 from ..files import alone, remove_temporaries, replace_text, sync
-from ..lazily import xr
-from ..run import Result, open_result
-from ..store import ROOT, SUMMARY, complete, read_summary, summary_text
-from ..summary import SCHEMA, environment
+from ..store import ROOT, summary_text
+from ..stored import SUMMARY
+from ..summary import environment
 from .batches import forget_batches, store_batches, stored_batches
 from .chunks import CHUNK, CHUNKS, Chunk, read_chunks
 from .clusters import Crew, engine
-from .distribution import Members
 from .drive import Driver
 from .engines import cores, one_thread_each
-from .figures import PENDING, variable_name
-from .folder import check_names, full, is_done, open_folder, stored_plan, stored_table
+from .folder import full, open_folder
 from .gather import attributes, check_places, gather
-from .missing import LOST, REFUSED, refusals
+from .missing import EARLY, LOST
 from .plan import ASK, Plan
 from .queue import Queue
-from .records import check_zarr, read_records, write_records
+from .records import check_zarr, write_records
+from .stored import Sweep, is_done, open_sweep, stored_table
+from .underway import stored_plan, summary_of
 
 _UNLOCKED = "use another --out, or --no-lock if nobody else is at work there"
-_EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 
 
 class Progress(NamedTuple):
@@ -45,22 +40,6 @@ class Progress(NamedTuple):
     failed: int
     total: int
     left: float | None
-
-
-class Sweep(NamedTuple):
-    """A sweep's summary and data set; `fresh`: computed now, at least in part."""
-
-    summary: dict[str, Any]
-    records: xr.DataTree
-    folder: Path
-    fresh: bool
-
-    @property
-    def exit_code(self) -> int:
-        """0; 1 if a member breaks a bound of [expect]; 3 if one ended early or has not run."""
-        if any(status in (*_EARLY, PENDING) for status in self.summary["statuses"]):
-            return 3
-        return 0 if all(verdict["ok"] for verdict in self.summary.get("expect", {}).values()) else 1
 
 
 Tell = Callable[[Progress], None]
@@ -111,26 +90,6 @@ def run_sweep(
             raise
 
 
-def open_sweep(folder: str | Path) -> Sweep:
-    """A stored sweep, as far as it has run; no code is run that its config names. ConfigError if
-    the folder holds none, or one whose members an older faflow mixed up."""
-    folder = Path(os.path.expanduser(folder))
-    complete(folder)
-    provenance = stored_table(folder).get("provenance", {})
-    if is_done(folder):
-        records = read_records(folder)
-        check_names(folder, [str(dim) for dim in records["figures"]["status"].dims])
-        return Sweep(read_summary(folder), records, folder, fresh=False)
-    plan = stored_plan(folder)
-    tree = gather(plan, read_chunks(folder), attributes(plan, provenance))
-    return Sweep(_summary(plan, tree), tree, folder, fresh=False)
-
-
-def open_stored(folder: str | Path) -> Result | Sweep:
-    """What a folder holds, of one run or of a sweep. ConfigError if it is neither."""
-    return open_sweep(folder) if is_sweep(folder) else open_result(folder)
-
-
 def _run(
     plan: Plan,
     folder: Path,
@@ -171,7 +130,7 @@ def _left(members: Sequence[int], size: int | None, statuses: Mapping[int, str])
 
 
 def _progress(plan: Plan, statuses: dict[int, str], queue: Queue, lost: int = 0) -> Progress:
-    failed = lost + sum(status in _EARLY for status in statuses.values())
+    failed = lost + sum(status in EARLY for status in statuses.values())
     return Progress(len(statuses), failed, plan.grid.size, queue.seconds_left())
 
 
@@ -181,7 +140,7 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
     places = [plan.grid.values(member) for member in lost]
     without = Chunk(lost, places, [{"status": LOST}] * len(lost), {}, {})
     tree = gather(plan, [*read_chunks(folder), without], attributes(plan, provenance))
-    summary = _summary(plan, tree)
+    summary = summary_of(plan, tree)
     if not lost:
         write_records(tree, folder, plan.section.zarr)
         replace_text(folder / SUMMARY, summary_text(summary))
@@ -190,40 +149,3 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
             remove(folder, CHUNKS)
         forget_batches(folder)
     return Sweep(summary, tree, folder, fresh=True)
-
-
-def _summary(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
-    figures = tree["figures"].to_dataset()
-    statuses = Counter(str(status) for status in figures["status"].values.ravel())
-    summary: dict[str, Any] = {
-        "schema": SCHEMA,
-        "kind": "sweep",
-        "name": plan.name,
-        "members": plan.grid.size,
-        "programs": len(plan.programs),
-        "axes": {axis.name: axis.size for axis in plan.grid.axes},
-        "statuses": dict(sorted(statuses.items())),
-    }
-    if told := refusals(Members(tree)):
-        summary["refused"] = [refusal._asdict() for refusal in told]
-    bounds = parse_bounds(plan.table.get("expect", {}))
-    verdicts = {}
-    for path, bound in bounds.items():
-        name = variable_name(f"expect.{path}.ok")
-        kept = figures[name].values == 1 if name in figures else None
-        broken = plan.grid.size if kept is None else int((~kept).sum())
-        verdicts[path] = {"bound": bound, "broken": broken, "ok": broken == 0}
-    if verdicts:
-        summary["expect"] = verdicts
-    return summary
-
-
-def is_sweep(folder: str | Path) -> bool:
-    """Whether a folder holds a sweep (rather than the result of one run)."""
-    try:
-        folder = Path(os.path.expanduser(folder))
-        complete(folder)
-        stored_table(folder)
-    except ConfigError:
-        return False
-    return True

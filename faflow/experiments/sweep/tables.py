@@ -10,7 +10,7 @@ from ...analysis import fit_exponent
 from ..errors import ConfigError
 from .distribution import BAND, Combination, Members, spread
 from .missing import FEW, HELP, reasons, refusals, the_others, where
-from .sweep import Sweep
+from .stored import Sweep
 
 Row = dict[str, str]
 SHOWN = ("exponent.rate", "exponent.relative_error", "minimum_norm.relative_distance")

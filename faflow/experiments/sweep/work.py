@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..programs import in_precision
-from ..store import CONFIG
+from ..stored import CONFIG
 from .batches import measured_batch
 from .chunks import stack, write_chunk
-from .folder import stored_plan
 from .member import Member, compute_batch, compute_member
 from .plan import Plan
+from .underway import stored_plan
 
 KEPT = 10.0  # seconds that finished members wait for the others of their task, at most
 
