@@ -6,6 +6,7 @@ Nothing depends on it: what can't be read was never there, what can't be written
 import json
 import math
 import os
+import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,12 +25,16 @@ def last_time(name: str) -> dict[str, float]:
 
 
 def remember(name: str, seconds: Seconds) -> None:
-    """That `name` took so long. Of two processes that write at once one may be forgotten."""
+    """That `name` took so long. Of two processes that write at once one may be forgotten. Where JAX
+    is told to keep nothing on disk, neither is this."""
+    jax = sys.modules.get("jax")
+    if jax is not None and not jax.config.jax_enable_compilation_cache:
+        return
     with suppress(OSError, RuntimeError, ValueError):
         known = {other: told for other, told in _read().items() if other != name}
         known[name] = {what: round(value, 2) for what, value in seconds.items()}
         recent = dict(list(known.items())[-MOST:])
-        path = cache_folder() / FILE
+        path = _path()
         temporary = path.with_name(f".{FILE}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             temporary.write_text(json.dumps(recent, indent=0), "utf-8")
