@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
+
 
 from .durations import last_time, remember
 from .printing import Bar, in_words, print_beside_bars
@@ -39,7 +39,7 @@ class Steps:
         self._timer: threading.Timer | None = None
         self.seconds: dict[str, float] = {}  # of the longest of each name
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Steps":
         return self
 
     def __exit__(self, *_: object) -> None:
