@@ -45,7 +45,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     place = tmp_path_factory.mktemp("twin")
     config = table(eta=ETAS[::-1])
     config["expect"] = {"discrete.runs.0.laws.layer-balance.identity": {"max": 1e-13}}
-    code, result = stored(place, config, "--figures", "all")
+    code, result = stored(place, config)
     assert code == 0
     return place / "out", result
 
@@ -205,7 +205,7 @@ def test_layers_are_those_that_the_law_speaks_of(tmp_path: Path):
     config = table(eta=0.05)
     config["network"]["widths"] = [3, 4, 4, 2]
     config["rule"]["kind"] = "direct-feedback-alignment"
-    code, result = stored(tmp_path, config, "--figures", "all")
+    code, result = stored(tmp_path, config)
     assert code == 0
     discrete = result.records["discrete"].to_dataset()
     np.testing.assert_array_equal(discrete["layer_of_layer-balance"], [2])
@@ -224,7 +224,7 @@ def test_heun_steps_and_a_law_without_an_identity(tmp_path: Path, capsys):
     assert section["runs"][0]["laws"]["matrix-balance"]["identity"] < 1e-13
     assert "heun: distance to the flow" in capsys.readouterr().out
     config["rule"]["kind"] = "uniform-sign-symmetry"
-    code, result = stored(tmp_path, config, "--replace", "--figures", "all")
+    code, result = stored(tmp_path, config, "--replace")
     law = result.summary["discrete"]["runs"][0]["laws"]["layer-balance"]
     assert code == 0 and law["identity"] is None and law["relative_change"] > 1e-6
     dataset = result.records["discrete"].to_dataset()
