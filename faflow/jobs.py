@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from .durations import last_time
 from .interruption import interruptible
 from .leftovers import undone_at_the_end
-from .printing import tell
+from .printing import in_words, tell
 from .running import ALL, Asked, Ran, resolve, run_one
 from .verdict import BAD_INPUT, reporting_errors
 
@@ -42,6 +42,7 @@ class Job(NamedTuple):
     numbers: tuple[int, ...]
     configs: tuple[str, ...]
     names: tuple[str, ...]
+    told: tuple[str, ...]
 
 
 def one_by_one(resolved: Sequence[Any], asked: Asked) -> Iterator[Done]:
@@ -75,7 +76,7 @@ def run_jobs(
                 workers.append(process(number))
                 begin(workers[-1])
             while flying:
-                show(0, [name for _, job in flying.values() for name in job.names])
+                show(0, [told for _, job in flying.values() for told in job.told])
                 ready, _ = wait(flying, timeout=LOOK, return_when=FIRST_COMPLETED)
                 for future in ready:
                     worker, job = flying.pop(future)
@@ -103,10 +104,11 @@ def _in_order(configs: Sequence[str], resolved: Sequence[Any], asked: Asked) -> 
         folder = asked.folder(one)
         place = one.config.name if folder is None else os.path.realpath(folder)
         together.setdefault(str(place), []).append(number)
-    jobs = [
-        Job(tuple(n), tuple(configs[i] for i in n), tuple(resolved[i].config.name for i in n))
-        for n in together.values()
-    ]
+    names = [one.config.name for one in resolved]
+    jobs = []
+    for numbers in together.values():
+        columns = (numbers, *([column[i] for i in numbers] for column in (configs, names)))
+        jobs.append(Job(*map(tuple, columns), tuple(_told(names[i]) for i in numbers)))
     return sorted(jobs, key=lambda job: [_length(resolved[i]) for i in job.numbers], reverse=True)
 
 
@@ -114,6 +116,11 @@ def _length(resolved: Any) -> tuple[float, bool, int]:
     """How long a config may take, for sorting: seconds, an exact flow, its saves."""
     seconds = last_time(resolved.config.name).get(ALL, math.inf)
     return seconds, resolved.method == "exact", resolved.flow.saves or 0
+
+
+def _told(name: str) -> str:
+    seconds = last_time(name).get(ALL)
+    return name if seconds is None else f"{name} ({in_words(seconds)} last time)"
 
 
 def _lost(job: Job) -> Iterator[Done]:

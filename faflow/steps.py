@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-
 from .durations import last_time, remember
 from .printing import Bar, in_words, print_beside_bars
 
