@@ -5,6 +5,7 @@ process's. What a worker has to say comes back with its result, so that every co
 """
 
 import io
+import itertools
 import math
 import os
 import sys
@@ -112,10 +113,14 @@ def _in_order(configs: Sequence[str], resolved: Sequence[Any], asked: Asked) -> 
     return sorted(jobs, key=lambda job: [_length(resolved[i]) for i in job.numbers], reverse=True)
 
 
-def _length(resolved: Any) -> tuple[float, bool, int]:
-    """How long a config may take, for sorting: seconds, an exact flow, its saves."""
+def _length(resolved: Any) -> tuple[float, bool, int, int]:
+    """How long a config may take, for sorting: seconds, what takes long in any case, the number of
+    weights, the saves."""
     seconds = last_time(resolved.config.name).get(ALL, math.inf)
-    return seconds, resolved.method == "exact", resolved.flow.saves or 0
+    slow = resolved.method == "exact" or resolved.config.simulate is not None
+    widths = [width for width in resolved.config.network.widths or () if isinstance(width, int)]
+    weights = sum(one * other for one, other in itertools.pairwise(widths))
+    return seconds, slow, weights, resolved.flow.saves or 0
 
 
 def _told(name: str) -> str:

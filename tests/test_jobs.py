@@ -82,23 +82,24 @@ def test_every_config_is_one_block(place: Path, capsys) -> None:
     )
 
 
-def fake(name: str, method: str = "none", saves: int = 3) -> Any:
-    config = SimpleNamespace(name=name)
+def fake(name: str, method: str = "none", width: int = 4, saves: int = 3, simulate=None) -> Any:
+    network = SimpleNamespace(widths=[width, 2, "outputs"])
+    config = SimpleNamespace(name=name, network=network, simulate=simulate)
     return SimpleNamespace(config=config, method=method, flow=SimpleNamespace(saves=saves))
 
 
 def test_the_longest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is unknown before all, of it exact flows and those with many saves; what goes to one
-    folder is one worker's, in the order given."""
+    """What is unknown before all, of it exact flows and simulations, large nets, many saves; what
+    goes to one folder is one worker's, in the order given."""
     known = {"short": {"all": 1.0}, "long": {"all": 9.0, "compiling": 2.0}}
     monkeypatch.setattr(jobs, "last_time", lambda name: known.get(name, {}))
     ready = [
-        fake("short"), fake("new"), fake("long"), fake("many", saves=500), fake("exact", "exact"),
-        fake("short"),
+        fake("short"), fake("new"), fake("long"), fake("many", saves=500), fake("wide", width=50),
+        fake("exact", "exact", width=9), fake("simulated", simulate=object()), fake("short"),
     ]  # fmt: skip
     names = [one.config.name for one in ready]
     order = jobs._in_order(names, ready, Asked(several=True))
-    assert [job.numbers for job in order] == [(4,), (3,), (1,), (2,), (0, 5)]
+    assert [job.numbers for job in order] == [(5,), (6,), (4,), (3,), (1,), (2,), (0, 7)]
 
 
 @pytest.mark.parametrize(
