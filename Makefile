@@ -5,6 +5,8 @@
 # make benchmarks   faflow beside other solvers, half an hour: benchmarks/results/goals.md
 PYTHON ?= python3
 CONFIG ?= $(filter-out configs/sweep_%,$(wildcard configs/*.toml))
+# How many configs `make run` runs at a time.
+JOBS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 # For `make test`: further arguments to pytest, for instance PYTEST_ARGS="-k drift"; "--slow" adds
 # the larger cases, as `make predictions` does.
 PYTEST_ARGS ?=
@@ -40,7 +42,7 @@ TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $(QUICK) $${XLA_FLAGS:-}"
 
 run: $(RUN_STAMP)
-	@$(BIN)/faflow run --replace $(CONFIG)
+	@$(BIN)/faflow run --replace --jobs $(JOBS) $(CONFIG)
 
 test: $(DEV_STAMP)
 	@echo "test: pytest"

@@ -40,7 +40,7 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
 
     def command(name: str, about: str) -> argparse.ArgumentParser:
         one = added.add_parser(name, help=about, description=about, allow_abbrev=False)
-        one.set_defaults(command=commands[name])
+        one.set_defaults(command=commands[name], name=name)
         return one
 
     run = command("run", "run configs, store and print their results")
@@ -62,7 +62,7 @@ def make_parser(commands: Mapping[str, Run], version: str) -> Parser:
     drift = command("drift", "print how far a stored result's laws drifted")
     fit = command("fit", "fit the convergence exponent of a stored result")
     fit.add_argument("--window", nargs=2, type=float, metavar=("FROM", "TO"), help="times to fit")
-    plot = command("plot", "draw a stored result")
+    plot = command("plot", "draw every figure of a stored result")
     for of_result in (drift, fit, plot):
         of_result.add_argument("result", metavar="RESULT", help="result folder")
     report = command("report", "one HTML file about stored results, with interactive figures")
@@ -171,7 +171,17 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
         "--checkpoint", type=float, metavar="SECONDS",
         help="keep a long flow on disk every so many seconds; the same command goes on from there",
     )  # fmt: skip
-    run.add_argument("--no-figures", action="store_true", help="draw nothing")
+    run.add_argument(
+        "--figures", choices=("overview", "all", "none"), default="overview",
+        help="what to draw (default overview: one picture; faflow plot draws the rest)",
+    )  # fmt: skip
+    run.add_argument(
+        "--no-figures", dest="figures", action="store_const", const="none", help="--figures none"
+    )
+    run.add_argument(
+        "--jobs", type=int, default=1, metavar="N",
+        help="run so many configs at a time, in processes of their own, the longest first",
+    )  # fmt: skip
     run.add_argument(
         "--certify", action="store_true",
         help="run to a tenth of the tolerance too, and print how many digits of every figure agree",

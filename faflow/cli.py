@@ -12,11 +12,13 @@ from typing import Any
 
 from .arguments import TOPICS, UsageError, complete, make_parser
 from .interruption import interruptible
+from .jobs import one_by_one, run_jobs
 from .printing import (
-    Bar,
     Unsaid,
     all_said,
+    beside_bars,
     in_words,
+    pass_on,
     print_beside_bars,
     print_entries,
     print_rows,
@@ -25,6 +27,8 @@ from .printing import (
     say_toml,
     tell,
 )
+from .running import Asked, Ran, drawn_whole, resolve
+from .steps import Steps, telling
 from .surroundings import join_others, settle
 from .verdict import BAD_INPUT, BROKEN, DONE, INTERRUPTED, PRIORITY, complain, reporting_errors
 
@@ -65,7 +69,10 @@ def _dispatch(argv: list[str]) -> int:
         return complain(f"{error}; see faflow --help")
     except SystemExit as done:  # --help, --version
         return int(done.code or 0)
-    return arguments.command(arguments)
+    given = vars(arguments)
+    of = next((str(given[key]) for key in ("config", "rule", "result") if key in given), "")
+    with telling(arguments.name, of, given.get("json", False)):
+        return arguments.command(arguments)
 
 
 def _version() -> str:
@@ -76,25 +83,42 @@ def _version() -> str:
 
 
 def _run(arguments: Any) -> int:
-    codes, summaries = [], []
-    if arguments.distributed and (code := reporting_errors(lambda: _join(arguments))[0]) != DONE:
-        return code
-    several = len(arguments.configs) > 1
-    ready = []  # none is run, which may take hours, if one of them can't be
-    for config in arguments.configs:
-        code, resolved = reporting_errors(lambda c=config: (DONE, _resolved(c, arguments)))
-        codes.append(code)
-        ready.append(resolved)
+    with Steps(quiet=arguments.json) as steps:
+        steps.begin("starting")
+        if arguments.distributed and (code := reporting_errors(lambda: _join(arguments))[0]):
+            return code
+        if arguments.jobs < 1:
+            return complain(f"--jobs: is {arguments.jobs}; give at least 1")
+        several = len(arguments.configs) > 1
+        asked = Asked(
+            arguments.overrides, arguments.out, several, arguments.json, arguments.replace,
+            arguments.checkpoint, arguments.figures, arguments.certify, arguments.certify_with,
+        )  # fmt: skip
+        codes, ready = [], []  # none is run, which may take hours, if one of them can't be
+        for config in arguments.configs:
+            code, resolved = reporting_errors(lambda c=config: (DONE, resolve(c, asked)))
+            codes.append(code)
+            ready.append(resolved)
     if BAD_INPUT in codes:
         return BAD_INPUT
-    for resolved in ready:
-        code, summary = reporting_errors(lambda r=resolved: _run_one(r, arguments, several))
-        codes.append(code)
-        if summary is not None:
-            summaries.append(summary)
+    if arguments.jobs > 1 and several:
+        done = run_jobs(arguments.configs, ready, asked, arguments.jobs)
+    else:
+        done = one_by_one(ready, asked)
+    found: dict[int, Ran] = {}
+    for one in done:
+        codes.append(one.code)
+        with beside_bars():
+            pass_on(one.told)
+            if one.ran is not None and one.ran.folder is not None:
+                found[one.number] = one.ran
+                if not arguments.json:
+                    print_summary(*one.ran[1:], asked.certified)
+                    all_said()
+    summaries = [found[number].summary for number in sorted(found)]
     if arguments.json and (several or summaries):
-        found = summaries if several else summaries[0]
-        say(json.dumps(found, indent=2, allow_nan=False))
+        what = summaries if several else summaries[0]
+        say(json.dumps(what, indent=2, allow_nan=False))
     return next(code for code in PRIORITY if code in codes)
 
 
@@ -103,46 +127,10 @@ def _join(arguments: Any) -> tuple[int, None]:
 
     if arguments.certify or arguments.certify_with is not None:
         raise ConfigError("--distributed", "certifies nothing; leave out --certify")
+    if arguments.jobs != 1:
+        raise ConfigError("--distributed", "runs one config at a time; leave out --jobs")
     join_others()
     return DONE, None
-
-
-def _resolved(config: str, arguments: Any) -> Any:
-    """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
-    from . import experiments
-
-    resolved = experiments.resolve_path(config, arguments.overrides)
-    if arguments.certify or arguments.certify_with is not None:
-        experiments.second_opinion(resolved, arguments.certify_with)
-    return resolved
-
-
-def _run_one(resolved: Any, arguments: Any, several: bool) -> tuple[int, dict[str, Any] | None]:
-    from . import experiments
-    from .experiments.certify import certify
-    from .experiments.run import run
-
-    out = None if arguments.out is None else Path(arguments.out)
-    if out is not None and several:
-        out = out / resolved.config.name
-    certified = arguments.certify or arguments.certify_with is not None
-    with experiments.in_precision(resolved.config.precision):
-        meter = _meter(arguments.json)
-        result = run(
-            resolved, out=out, replace=arguments.replace, checkpoint=arguments.checkpoint,
-            note=_note, tell=tell, meter=meter,
-        )  # fmt: skip
-        if certified:
-            result = certify(resolved, result, arguments.certify_with, note=_note, meter=meter)
-    folder = result.folder
-    if folder is None:  # another process has it, and prints
-        return result.exit_code, None
-    missing = folder is not None and (result.fresh or not (folder / "figures").exists())
-    if folder is not None and missing and not arguments.no_figures:
-        _draw(folder)
-    if not arguments.json:
-        print_summary(result.summary, result.folder, result.fresh, certified)
-    return result.exit_code, result.summary
 
 
 def _sweep(arguments: Any) -> int:
@@ -163,7 +151,9 @@ def _sweep(arguments: Any) -> int:
             )  # fmt: skip
         missing = found.fresh or not (found.folder / "figures").exists()
         if missing and not arguments.no_figures:
-            _draw(found.folder, found)
+            with Steps(quiet=arguments.json) as steps:
+                steps.begin("drawing")
+                _draw(found.folder, found)
         if arguments.json:
             say(json.dumps(found.summary, indent=2, allow_nan=False))
         else:
@@ -217,23 +207,12 @@ def _note(text: str) -> None:
         print_beside_bars(f"faflow: {text} ...")
 
 
-def _meter(quiet: bool) -> Bar | None:
-    """The bar of a flow; nothing under --json and where nobody watches."""
-    return None if quiet or not sys.stderr.isatty() else Bar()
-
-
 def _draw(folder: Path, sweep: Any = None) -> list[Path]:
-    from .experiments.errors import ConfigError
-    from .experiments.files import whole_or_absent
+    """Every figure of a stored run, or of a sweep."""
     from .plots import draw
     from .plots.sweep import draw_sweep
 
-    try:
-        with whole_or_absent(folder / "figures"):
-            return draw(folder) if sweep is None else draw_sweep(sweep)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
+    return drawn_whole(folder, lambda: draw(folder) if sweep is None else draw_sweep(sweep))
 
 
 def _show(arguments: Any) -> int:
@@ -256,7 +235,7 @@ def _laws(arguments: Any) -> int:
         from . import experiments
 
         resolved = experiments.resolve_path(arguments.config, arguments.overrides)
-        with experiments.in_precision("float64"):
+        with experiments.in_precision("float64", tell):
             report = experiments.find_laws(resolved, arguments.degree)
         if arguments.json:
             say(json.dumps(report, indent=2, allow_nan=False))
@@ -359,7 +338,7 @@ def _check(arguments: Any) -> int:
     def act() -> tuple[int, None]:
         from . import experiments
 
-        with experiments.in_precision("float64"):
+        with experiments.in_precision("float64", tell):
             check = experiments.check_rule(arguments.rule)
         print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
         say(check.verdict)

@@ -22,11 +22,11 @@ PATIENCE = 0.5  # seconds for files that are just put in place, and for output t
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-def interruptible(act: Callable[[], int]) -> int:
+def interruptible(act: Callable[[], int], silent: bool = False) -> int:
     """What `act` returns, in a process that is a command's own, in its main thread: a signal
-    meanwhile ends the process with 128 + its number. Signals that the process was started to ignore
-    (nohup) are ignored."""
-    voice = os.dup(2)
+    meanwhile ends the process with 128 + its number, and one line unless `silent`. Signals that the
+    process was started to ignore (nohup) are ignored."""
+    voice = os.open(os.devnull, os.O_WRONLY) if silent else os.dup(2)
     heard: list[int] = []
 
     def unwind(number: int, frame: object) -> None:

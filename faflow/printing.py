@@ -1,8 +1,8 @@
 """What the command line prints."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,13 @@ def tell(text: str) -> None:
     """A line on stderr, which may lead nowhere."""
     with suppress(OSError, ValueError):
         print("faflow: " + " ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def pass_on(told: str) -> None:
+    """What a worker has told, on stderr, which may lead nowhere."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(told)
+        sys.stderr.flush()
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, str]]) -> None:
@@ -104,6 +111,18 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def beside_bars() -> Iterator[None]:
+    """What is printed inside, on either stream, does not run into a bar, which goes on below."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        yield
 
 
 def print_beside_bars(text: str) -> None:

@@ -42,6 +42,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 # What a rule's constructor does here stands for what is not Python: a compiler, a library that
 # catches everything.
 RULE = """
+import os
 from hashlib import pbkdf2_hmac
 from pathlib import Path
 from time import sleep
@@ -50,11 +51,13 @@ from faflow.rules import RULES
 class Busy(RULES["gradient"]):
     def __post_init__(self):
         Path("begun").touch()
+        Path(f"begun{os.getpid()}").touch()
         pbkdf2_hmac("sha256", b"", b"", 2 * 10**9)
 
 class Deaf(RULES["gradient"]):
     def __post_init__(self):
         Path("begun").touch()
+        Path(f"begun{os.getpid()}").touch()
         for _ in range(600):
             try:
                 sleep(0.1)
@@ -165,6 +168,19 @@ def test_while_python_is_not_asked(place: Path, argv, rule: str, number: int) ->
     process.send_signal(number)
     assert ended(process, number) == ""
     assert not (place / "results").exists()
+
+
+def test_jobs_end_with_the_command(place: Path) -> None:
+    """Ctrl-C goes to all processes of a terminal; workers in compiled code, and deaf ones."""
+    for rule in ("Deaf", "Busy"):
+        text = CONFIG.replace("feedback-alignment", f"mine.py:{rule}").replace("small", rule)
+        (place / f"{rule}.toml").write_text(text)
+    argv = ("run", "Deaf.toml", "Busy.toml", "--jobs", "2", "--out", "out")
+    process = start(place, *argv)
+    until(lambda: len(list(place.glob("begun?*"))) == 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    assert ended(process, signal.SIGINT) == ""
+    assert not (place / "out").exists()
 
 
 def test_twice_is_at_once(place: Path) -> None:

@@ -1,24 +1,33 @@
 """JAX as a config wants it, and in words what is wrong with the compiled programs on disk."""
 
+import glob
+import importlib
+import re
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from ..flow import keeps_its_own, kept_programs, program_folder
 
-_TROUBLE = r"Error (reading|writing) persistent compilation cache"  # how JAX's words about it begin
+# JAX's words about it.
+_TROUBLE = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(.*?)': ")
+_PACKED_BY = ("zlib", "zstandard", "compression.zstd")  # whichever JAX found
+_PATIENCE = 0.3  # seconds in which another process has written a program that it began to write
 
 
 @contextmanager
-def in_precision(precision: str) -> Iterator[None]:
-    """JAX in float64 or float32 for as long as one config runs, compiled programs kept on disk."""
+def in_precision(precision: str, tell: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+    """JAX in float64 or float32 for as long as one config runs, compiled programs kept on disk;
+    `tell` as in `telling_programs`."""
     before = jax.config.read("jax_enable_x64")
     jax.config.update("jax_enable_x64", precision == "float64")
     try:
-        with kept_programs():
+        with telling_programs(tell):
             yield
     finally:
         jax.config.update("jax_enable_x64", before)
@@ -27,7 +36,8 @@ def in_precision(precision: str) -> Iterator[None]:
 @contextmanager
 def telling_programs(tell: Callable[[str], None]) -> Iterator[None]:
     """Compiled programs kept on disk; one sentence for `tell` where that can't be done. Nothing
-    else depends on it: what can't be read is compiled, what can't be written is not kept."""
+    else depends on it: what can't be read is compiled, what can't be written is not kept, and what
+    is damaged is removed, so that it is kept again."""
     said: list[str] = []
 
     def say(why: str) -> None:
@@ -40,17 +50,49 @@ def telling_programs(tell: Callable[[str], None]) -> Iterator[None]:
             program_folder()
     except (OSError, RuntimeError) as error:
         say(str(error))
+    ours = not keeps_its_own()
     with kept_programs(), warnings.catch_warnings():
-        warnings.filterwarnings("always", message=_TROUBLE)
+        warnings.filterwarnings("always", message="Error .* persistent compilation cache")
         show = warnings.showwarning
 
         def heard(message: Any, *about: Any, **more: Any) -> None:
             text = " ".join(str(message).split())
-            if text.startswith(("Error reading persistent", "Error writing persistent")):
-                folder = getattr(jax.config, "jax_compilation_cache_dir", "its folder")
-                say(f"{text.rpartition(': ')[2]}; remove {folder}, or free space there")
-            else:
+            trouble = _TROUBLE.match(text)
+            if trouble is None:
                 show(message, *about, **more)
+                return
+            folder = Path(getattr(jax.config, "jax_compilation_cache_dir", None) or ".")
+            does, name = trouble.groups()
+            removed = ours and _remove_damaged(folder, name, does == "reading" and not said)
+            if does == "writing" or not ours:
+                why = text.rpartition(": ")[2]
+                say(f"{why}; remove {folder}, or free space there")
+            elif removed:
+                say(f"what is damaged in {folder} is removed, and compiled again")
 
         warnings.showwarning = heard
         yield
+
+
+def _remove_damaged(folder: Path, name: str, patient: bool) -> bool:
+    """Take away the programs of this name that are not whole, or all of them where they seem to be
+    but can't be read. False if there was nothing: another process was just writing it."""
+    paths = list(folder.glob(f"{glob.escape(name)}-*-cache"))
+    damaged = [path for path in paths if not _is_whole(path)]
+    if patient and damaged:
+        time.sleep(_PATIENCE)
+        damaged = [path for path in damaged if not _is_whole(path)]
+        if not damaged:
+            return False
+    for path in damaged or paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return bool(paths)
+
+
+def _is_whole(path: Path) -> bool:
+    for packer in _PACKED_BY:
+        with suppress(Exception):  # each has its own, or is not installed
+            importlib.import_module(packer).decompress(path.read_bytes())
+            return True
+    return False

@@ -5,15 +5,15 @@ nothing. The user's settings come first: where JAX has a folder already, or is t
 (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE), nothing is changed.
 """
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+from ..cache import cache_folder as program_folder
 
 SHORTEST = 0.02  # seconds of compiling that are worth a file
 _ENABLED = "jax_enable_compilation_cache"
@@ -29,18 +29,6 @@ def kept_programs() -> Iterator[None]:
     finally:
         if inside:
             _switch.leave()
-
-
-def program_folder() -> Path:
-    """Where programs are kept: $XDG_CACHE_HOME/faflow or ~/.cache/faflow.
-
-    OSError, RuntimeError (no home directory) if it can't be made or written.
-    """
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "faflow"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} can't be written")
-    return folder
 
 
 def keeps_its_own() -> bool:

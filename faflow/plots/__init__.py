@@ -1,4 +1,6 @@
 """Figures from stored results: the only place for matplotlib."""
 
 from .draw import FIGURES as FIGURES
+from .draw import OVERVIEW as OVERVIEW
 from .draw import draw as draw
+from .stored import in_memory as in_memory

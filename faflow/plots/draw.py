@@ -15,6 +15,7 @@ from .forecast import forecast_panels
 from .kernel import kernel_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
+from .overview import DPI, overview
 from .panel import Panel
 from .population import population_panels
 from .progress import cost_panels, limit_panels, norm_panels
@@ -43,7 +44,8 @@ FIGURES: dict[str, Panels] = {
     "population": population_panels,
     "cost": cost_panels,
 }
-OVERVIEW = 4  # panels: the first of each of the first figures that there are
+OVERVIEW = "overview"
+KINDS = ("png", "pdf", "csv")
 
 # Nothing that changes from one run to the next.
 _METADATA = {
@@ -52,29 +54,34 @@ _METADATA = {
 }
 
 
-def draw(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
+def draw(
+    folder: Path,
+    only: Sequence[str] | None = None,
+    kinds: Sequence[str] = KINDS,
+    stored: Stored | None = None,
+) -> list[Path]:
     """Write `folder/figures/<name>.png`, `.pdf` and `.csv` and return the paths.
 
-    Reads `summary.json` and `result.nc` of `folder`. A figure without records is left out. `only`:
-    names of figures, of `FIGURES` and "overview"; all by default.
+    Reads `summary.json` and `result.nc` of `folder`, unless `stored` is what they hold. A figure
+    without records is left out. `only`: names of figures, of `FIGURES` and "overview"; all by
+    default. `kinds`: of the files.
     """
-    names = [*FIGURES, "overview"] if only is None else list(only)
-    unknown = [name for name in names if name not in {*FIGURES, "overview"}]
+    names = [*FIGURES, OVERVIEW] if only is None else list(only)
+    unknown = [name for name in names if name not in {*FIGURES, OVERVIEW}]
     if unknown:
-        valid = ", ".join([*FIGURES, "overview"])
+        valid = ", ".join([*FIGURES, OVERVIEW])
         raise ValueError(f"Argument `only` must hold names of {valid}, but holds '{unknown[0]}'.")
-    stored = read(folder)
+    stored = read(folder) if stored is None else stored
     if len(stored.times) == 0:
         return []
     written = []
     with house_style():
-        panels = {name: make(stored) for name, make in FIGURES.items()}
         for name in names:
-            if name == "overview":
-                chosen = [group[0] for group in panels.values() if group][:OVERVIEW]
-                written += write(folder, name, chosen, stored, columns=2)
+            if name == OVERVIEW:
+                panels, page = overview((make(stored) for make in FIGURES.values()), stored)
+                written += [] if page is None else _put(folder, name, page, panels, stored, kinds)
             else:
-                written += write(folder, name, panels[name], stored, columns=1)
+                written += write(folder, name, FIGURES[name](stored), stored, 1, kinds=kinds)
     return written
 
 
@@ -85,19 +92,35 @@ def write(
     stored: Stored,
     columns: int,
     heading: Sequence[str] = (),
+    kinds: Sequence[str] = KINDS,
 ) -> list[Path]:
-    """A figure's three files; none without panels."""
+    """A figure's files; none without panels."""
     if not panels:
         return []
+    figure = compose(panels, stored, columns, heading)
+    figure.draw_without_rendering()  # lays out once: all files show the same picture
+    figure.set_layout_engine(None)  # with "none" every file would be drawn twice
+    return _put(folder, name, figure, panels, stored, kinds)
+
+
+def _put(
+    folder: Path,
+    name: str,
+    figure: Figure,
+    panels: Sequence[Panel],
+    stored: Stored,
+    kinds: Sequence[str],
+) -> list[Path]:
+    """The files of a figure that is laid out."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    figure = compose(panels, stored, columns, heading)
-    figure.draw_without_rendering()  # lays out once: both files show the same picture
-    figure.set_layout_engine(None)  # with "none" every file would be drawn twice
-    paths = [figures / f"{name}.{kind}" for kind in ("png", "pdf", "csv")]
-    for path, kind in zip(paths[:2], _METADATA, strict=True):
-        figure.savefig(path, format=kind, metadata=_METADATA[kind])
-    paths[2].write_text(table(name, panels, stored), "utf-8", newline="\n")
+    paths = [figures / f"{name}.{kind}" for kind in kinds]
+    for path, kind in zip(paths, kinds, strict=True):
+        if kind == "csv":
+            path.write_text(table(name, panels, stored), "utf-8", newline="\n")
+        else:
+            dpi = DPI if name == OVERVIEW else None
+            figure.savefig(path, format=kind, dpi=dpi, metadata=_METADATA[kind])
     note_drawn(figures, [path.name for path in paths])
     return paths
 

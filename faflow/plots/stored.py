@@ -88,7 +88,12 @@ def read(folder: Path) -> Stored:
     """The result stored in `folder`; FileNotFoundError if it has no summary or records."""
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     with xr.open_datatree(folder / "result.nc", decode_times=False, **READING) as tree:
-        groups = {name: tree[name].to_dataset().load() for name in _GROUPS if name in tree.children}
+        return in_memory(summary, tree)
+
+
+def in_memory(summary: dict[str, Any], tree: xr.DataTree) -> Stored:
+    """A result whose summary and groups of records are at hand."""
+    groups = {name: tree[name].to_dataset().load() for name in _GROUPS if name in tree.children}
     records = groups["records"].isel(time=_reached(groups["records"]))
     events = groups.get("events")
     if events is not None:

@@ -11,9 +11,11 @@ import xarray as xr
 
 import faflow
 from faflow.cli import main
+from faflow.drawn import drawn
 from faflow.experiments import Result, resolve_path
 from faflow.experiments.digest import digest
 from faflow.experiments.tables import summary_rows
+from faflow.plots import draw
 
 USER_RULE = """
 import jax.numpy as jnp
@@ -108,8 +110,28 @@ def test_bounds_are_judged_afresh(stored: Path, config: Path) -> None:
 
 
 def test_missing_figures_are_drawn(stored: Path, config: Path) -> None:
+    """The overview, unless all are asked for; none of the others is lost by asking for it."""
+    figures, overview = stored / "figures", ["overview.csv", "overview.png"]
     assert main(["run", str(config)]) == 0
-    assert (stored / "figures" / "overview.png").exists()
+    assert drawn(figures) == overview
+    before = (figures / "overview.png").read_bytes()
+    assert main(["run", str(config), "--figures", "all"]) == 0
+    assert {"loss.png", "drift.pdf", "overview.pdf", *overview} < set(drawn(figures))
+    assert (figures / "overview.png").read_bytes() == before
+    (figures / "loss.png").unlink()
+    for figures_asked in ("all", "overview", "none"):
+        assert main(["run", str(config), "--figures", figures_asked]) == 0
+    assert not (figures / "loss.png").exists()
+
+
+def test_a_fresh_run_draws_what_its_folder_holds(config: Path) -> None:
+    """The overview is drawn from memory, before anything is read back."""
+    assert main(["run", str(config), "--json"]) == 0
+    figures = config.parent / "results" / "small" / "figures"
+    before = {path.name: path.read_bytes() for path in figures.iterdir()}
+    assert sorted(before) == [".drawn", "overview.csv", "overview.png"]
+    draw(figures.parent, ["overview"])
+    assert all((figures / name).read_bytes() == before[name] for name in sorted(before)[1:])
 
 
 def test_implicit_solvers_count_no_evaluations(config: Path) -> None:

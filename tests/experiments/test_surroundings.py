@@ -69,7 +69,7 @@ def test_settings_of_others(place: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0
     assert done.stderr == "faflow: JAX_DISABLE_JIT is left out of account: flows are compiled\n"
-    assert (place / "one" / "figures" / "loss.png").exists()
+    assert (place / "one" / "figures" / "overview.png").exists()
     assert any((place / "cache" / "faflow" / "matplotlib").iterdir())
     again = faflow(place, "plot", "one", MPLBACKEND="nonsense", HOME="/dev/null", XDG_CACHE_HOME="")
     assert (again.returncode, again.stderr) == (0, "")

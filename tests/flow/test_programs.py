@@ -3,9 +3,10 @@ were, and nothing depends on them."""
 
 import errno
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Thread, Timer
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import faflow
+from faflow.experiments.programs import _remove_damaged
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, integrate, kept_programs
 from faflow.networks import MLP
@@ -126,6 +128,7 @@ def test_trouble_is_told_in_a_sentence_and_the_run_goes_on(
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (sentence,) = told()
     assert sentence.startswith("compiled programs are not kept") and str(folder) in sentence
+    assert told() == [] and kept(folder)  # they are kept again
     for path in folder.iterdir():
         path.unlink()
 
@@ -136,7 +139,33 @@ def test_trouble_is_told_in_a_sentence_and_the_run_goes_on(
         patch.setattr(Path, "write_bytes", full)
         (sentence,) = told()
     assert "No space left" in sentence and not kept(folder)
+
+    def by_halves(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        full()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", by_halves)
+        (sentence,) = told()
+    assert "No space left" in sentence and not kept(folder)
+    assert told() == [] and kept(folder)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (sentence,) = told()
     assert str(tmp_path / "file") in sentence
+
+
+def test_a_program_that_is_just_being_written_is_no_damage(tmp_path: Path) -> None:
+    """By another process, which has it whole a moment later; what stays damaged is removed."""
+    whole = zlib.compress(b"a program")
+    path, other = (tmp_path / f"jit_{name}-0-cache" for name in ("one", "two"))
+    for place in (path, other):
+        place.write_bytes(whole[:-3])
+    writer = Timer(0.05, path.write_bytes, [whole])
+    writer.start()
+    assert not _remove_damaged(tmp_path, "jit_one", patient=True)
+    writer.join()
+    assert path.read_bytes() == whole
+    assert _remove_damaged(tmp_path, "jit_two", patient=True)
+    assert path.exists() and not other.exists()

@@ -1,6 +1,7 @@
 """Figures of results made by hand: all there, tables exact, nothing warned about."""
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 from faflow.plots import FIGURES, draw
 from faflow.plots.draw import compose
+from faflow.plots.overview import overview
 from faflow.plots.render import render
 from faflow.plots.stored import read
 from faflow.plots.style import Powers, house_style, plain
@@ -118,6 +120,32 @@ def test_pyplot_stays_unimported(folders):
 def test_unknown_figure_is_named(folders):
     with pytest.raises(ValueError, match="'drfit'"):
         draw(folders["linear"], only=["drfit"])
+
+
+@pytest.mark.parametrize("name", plot_results.ALL)
+def test_the_overview_has_room_for_everything(folders, name):
+    """It is laid out beforehand: nothing leaves the page, no panel runs into another."""
+    stored = read(folders[name])
+    with house_style():
+        _, page = overview((make(stored) for make in FIGURES.values()), stored)
+        page.draw_without_rendering()
+        boxes = [axes.get_tightbbox() for axes in page.axes]
+        boxes.append(page._suptitle.get_window_extent())
+    for box in boxes:
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= page.bbox.x1 and box.y1 <= page.bbox.y1
+    for one, other in itertools.combinations(boxes, 2):
+        width = min(one.x1, other.x1) - max(one.x0, other.x0)
+        height = min(one.y1, other.y1) - max(one.y0, other.y0)
+        assert width <= 0 or height <= 0
+
+
+def test_the_overview_makes_no_more_than_it_shows(folders):
+    """Nor is any other figure looked at."""
+    stored = read(folders["linear"])
+    made = []
+    groups = (made.append(name) or make(stored) for name, make in FIGURES.items())
+    panels, _ = overview(groups, stored)
+    assert len(panels) == 4 and len(made) < len(FIGURES)
 
 
 # ---- tables -------------------------------------------------------------------------------------

@@ -58,10 +58,13 @@ class Worker(ProcessPoolExecutor):
         finally:
             sys.modules["__main__"] = script
 
-    def stop(self) -> None:
-        """End the process at once, whatever it does."""
+    def stop(self, patience: float = 0.0) -> None:
+        """End the process at once, whatever it does; by SIGTERM if it has `patience` seconds."""
         processes = list((self._processes or {}).values())
         self.shutdown(wait=False, cancel_futures=True)
+        for process in processes if patience else ():
+            process.terminate()
+            process.join(patience)
         for process in processes:
             process.kill()
         for process in processes:
@@ -87,7 +90,7 @@ def _start_helper() -> None:
         resource_tracker.ensure_running()
 
 
-def process(number: int) -> Executor:
+def process(number: int) -> Worker:
     """A worker process of this machine, which ends when this one does, however it ends."""
     _start_helper()
     context = multiprocessing.get_context("spawn")

@@ -1,0 +1,121 @@
+"""One config run: resolved, its flow stored, its figures drawn. What `faflow run` does for each."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .drawn import drawn
+from .durations import last_time, remember
+from .steps import Steps
+
+FIGURES = ("all", "overview", "none")
+AT_ONCE = ("png", "csv")  # files of the overview that a run draws
+ALL = "all"  # of the seconds that a config took
+
+
+class Asked(NamedTuple):
+    """What is asked of a run beside the config. `out`: the result's folder or, of several configs,
+    the folder of theirs."""
+
+    overrides: Sequence[str] = ()
+    out: str | None = None
+    several: bool = False
+    quiet: bool = False
+    replace: bool = False
+    checkpoint: float | None = None
+    figures: str = "overview"
+    certify: bool = False
+    certify_with: str | None = None
+
+    @property
+    def certified(self) -> bool:
+        return self.certify or self.certify_with is not None
+
+    def folder(self, resolved: Any) -> Path | None:
+        """Where its result goes; None: where results go by default."""
+        if self.out is None:
+            return None
+        return Path(self.out) / resolved.config.name if self.several else Path(self.out)
+
+
+class Ran(NamedTuple):
+    """What came of a config; `folder` is None where another process has the result."""
+
+    code: int
+    summary: dict[str, Any]
+    folder: Path | None
+    fresh: bool
+
+
+def resolve(config: str, asked: Asked) -> Any:
+    """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
+    from . import experiments
+
+    resolved = experiments.resolve_path(config, asked.overrides)
+    if asked.certified:
+        experiments.second_opinion(resolved, asked.certify_with)
+    return resolved
+
+
+def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
+    """Run a resolved config and draw what is asked for; `tell` hears what has to be known."""
+    from . import experiments
+    from .experiments.certify import certify
+    from .experiments.run import run
+
+    name, begun = resolved.config.name, time.perf_counter()
+    with Steps(last_time(name), asked.quiet) as steps:
+        steps.begin("preparing")
+        with experiments.in_precision(resolved.config.precision):
+            meter = steps.meter()
+            result = run(
+                resolved, out=asked.folder(resolved), replace=asked.replace,
+                checkpoint=asked.checkpoint, note=steps.note, tell=tell, meter=meter,
+            )  # fmt: skip
+            if asked.certified:
+                result = certify(resolved, result, asked.certify_with, note=steps.note, meter=meter)
+        if result.folder is not None and (result.fresh or _lacks(result.folder, asked.figures)):
+            steps.begin("drawing")
+            draw_run(result, asked.figures)
+    if result.fresh:
+        compiling = {"compiling": result.summary["solver"]["compile_seconds"]}
+        known = {what: s for what, s in steps.seconds.items() if not re.search(r"\d", what)}
+        remember(name, {**known, **compiling, ALL: time.perf_counter() - begun})
+    return Ran(result.exit_code, result.summary, result.folder, result.fresh)
+
+
+def draw_run(result: Any, figures: str) -> list[Path]:
+    """Draw a run: the overview from what is at hand, or everything from its folder."""
+    from .plots import OVERVIEW, draw, in_memory
+
+    if figures == "none":
+        return []
+    if figures == "all":
+        return drawn_whole(result.folder, lambda: draw(result.folder))
+    stored = in_memory(result.summary, result.records)
+    return drawn_whole(
+        result.folder, lambda: draw(result.folder, [OVERVIEW], AT_ONCE, stored=stored)
+    )
+
+
+def drawn_whole(folder: Path, act: Callable[[], list[Path]]) -> list[Path]:
+    """What `act` draws in a result's folder, whole or absent. ConfigError if that can't be
+    written."""
+    from .experiments.errors import ConfigError
+    from .experiments.files import whole_or_absent
+
+    try:
+        with whole_or_absent(folder / "figures"):
+            return act()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
+
+
+def _lacks(folder: Path, figures: str) -> bool:
+    """Whether figures that are asked for were never drawn there."""
+    place = folder / "figures"
+    whole = any(name.endswith(".pdf") for name in drawn(place))  # a run's overview has none
+    return not place.exists() or (figures == "all" and not whole)
