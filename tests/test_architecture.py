@@ -30,7 +30,7 @@ ROOMS = {
     "_generator": (0, "types"),
     "_names": (0, "names"),
     "_doors": (0, "doors"),
-    "_compiling": (0, "compiling"),
+    "_compiling": (0, "types"),
     "shipped": (0, "shipped"),
     "leftovers": (0, "leftovers"),
     "drawn": (0, "drawn"),
