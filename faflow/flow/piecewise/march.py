@@ -5,6 +5,10 @@ trial step, a place inside it where an event is sought, or the place of an event
 might go on from there. What the look was for is the `phase`; what it showed decides the next.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -53,7 +57,8 @@ def advance(
         now = now._replace(plan=_planned(setting, now))
         look = _look(setting, now, target, tail)
         follow = (after_step, after_look, after_pivot, after_stroke)
-        branches, which = [lambda n, l, f=f: f(setting, n, l) for f in follow], now.phase
+        branches: list[Callable[..., Any]] = [partial(step, setting) for step in follow]
+        which = now.phase
         if few < setting.field.slots:
             branches.append(lambda n, _: in_place(n._replace(level=n.level + 1)))
             which = jnp.where(_next_mode(now).held > few, len(follow), which)
