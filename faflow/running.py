@@ -76,7 +76,8 @@ def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
             )  # fmt: skip
             if asked.certified:
                 result = certify(resolved, result, asked.certify_with, note=steps.note, meter=meter)
-        if result.folder is not None and (result.fresh or _lacks(result.folder, asked.figures)):
+        wanted = result.folder is not None and asked.figures != "none"
+        if wanted and (result.fresh or _lacks(result.folder, asked.figures)):
             steps.begin("drawing")
             draw_run(result, asked.figures)
     if result.fresh:
@@ -87,11 +88,9 @@ def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
 
 
 def draw_run(result: Any, figures: str) -> list[Path]:
-    """Draw a run: the overview from what is at hand, or everything from its folder."""
+    """Draw a run: the overview from what is at hand, or with `figures` = "all" everything."""
     from .plots import OVERVIEW, draw, in_memory
 
-    if figures == "none":
-        return []
     if figures == "all":
         return drawn_whole(result.folder, lambda: draw(result.folder))
     stored = in_memory(result.summary, result.records)
