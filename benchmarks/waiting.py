@@ -3,14 +3,16 @@
 `python benchmarks/waiting.py [--pairs 5] [--only NAME ...]` (development environment, a quarter of
 an hour). Every case is run in turn with its peer (waiting_peer.py: same net, data, start, feedback,
 tolerance, saves, law, one figure), faflow first with an empty cache of compiled programs, then with
-it kept and another seed. Medians of the pairs, wall seconds; CPU seconds and peak memory of the
-warm run. Writes results/waiting.{csv,md}.
+it kept and another seed; matplotlib has its cache of fonts in all of them. Medians of the pairs,
+wall seconds; CPU seconds and peak memory of the warm run; fusions of a flow's programs (beginning,
+step loop, records). Writes results/waiting.{csv,md}.
 """
 
 import argparse
 import csv
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -79,7 +81,7 @@ class Cost(NamedTuple):
 
 def timed(command: list[str], folder: Path, cache: Path) -> Cost:
     """Run a command to its end. CalledProcessError if it fails."""
-    home = {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
+    home = {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(folder / "matplotlib")}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     # The child's own peak: of all children only the largest is known.
@@ -114,6 +116,31 @@ def data_of(config: str, method: str, folder: Path) -> Path:
     return path
 
 
+def fusions(case: Case, folder: Path) -> str:
+    """Of the programs of the case's flow."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    from faflow import experiments
+    from faflow.experiments.build import build
+    from faflow.flow import settled, slices
+
+    config = folder / case.config
+    made = build(experiments.resolve_path(str(config) if config.exists() else case.config))
+    flow = (made.problem, made.ts, made.observables, settled(made.problem, made.numerics))
+    programs, found = slices.programs_of_flows(), []
+
+    def compiled(number: int, *given):
+        program = programs[number].lower(flow, *given).compile()
+        found.append(len(re.findall(r" fusion\(", program.compiled.as_text())))
+        return program
+
+    underway = compiled(0)(flow)
+    compiled(1, underway, np.asarray(1), np.asarray(made.ts.size), 0)
+    compiled(2, underway.rows, underway.carry)
+    return " + ".join(map(str, found))
+
+
 def measure(case: Case, pairs: int, folder: Path) -> dict[str, str]:
     """The case's row."""
     faflow = [sys.executable, "-m", "faflow"]
@@ -134,10 +161,13 @@ def measure(case: Case, pairs: int, folder: Path) -> dict[str, str]:
               for kind, found in costs.items() if found}  # fmt: skip
     row = {"what": case.name, "cold": f"{middle['cold'].wall:.2f}",
            "warm": f"{middle['warm'].wall:.2f}", "CPU, warm": f"{middle['warm'].cpu:.2f}",
-           "MB": f"{middle['warm'].memory:.0f}", "SciPy": "", "warm / SciPy": ""}  # fmt: skip
+           "MB": f"{middle['warm'].memory:.0f}",
+           "fusions": fusions(case, folder) if case.config else "", "SciPy": "",
+           "cold / SciPy": "", "warm / SciPy": ""}  # fmt: skip
     if "peer" in middle:
         peer = middle["peer"].wall
-        row |= {"SciPy": f"{peer:.2f}", "warm / SciPy": f"{middle['warm'].wall / peer:.1f}"}
+        row["SciPy"] = f"{peer:.2f}"
+        row |= {f"{kind} / SciPy": f"{middle[kind].wall / peer:.2f}" for kind in ("cold", "warm")}
     return row
 
 
@@ -150,17 +180,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as there:
         folder, rows = Path(there), []
         (folder / "stiff.toml").write_text(STIFF)
+        data = data_of("theorem1-linear", "DOP853", folder)
+        timed(
+            [sys.executable, str(HERE / "waiting_peer.py"), str(data), "peer.png"], folder, folder
+        )
         for case in CASES:
             if arguments.only and case.name not in arguments.only:
                 continue
             if case.name == "report":
-                made = [
-                    "run",
-                    "theorem1-linear",
-                    "--no-figures",
-                    "--out",
-                    "of-report/theorem1-linear",
-                ]
+                made = ["run", "theorem1-linear", "--no-figures"]
+                made += ["--out", "of-report/theorem1-linear"]
                 timed([sys.executable, "-m", "faflow", *made], folder, folder)
             rows.append(measure(case, arguments.pairs, folder))
             print(json.dumps(rows[-1]), flush=True)

@@ -9,8 +9,8 @@ from faflow.experiments import resolve_path
 from faflow.experiments.build import build
 from faflow.flow import settled, slices
 
-# The most that the programs of a flow may have together.
-FUSIONS = {"theorem1-linear": 298, "theorem1-relu": 600}
+# The most that the step loop may have, and all programs of a flow together.
+FUSIONS = {"theorem1-linear": (100, 220), "theorem1-relu": (500, 600)}
 
 
 def fusions(compiled) -> int:
@@ -29,5 +29,6 @@ def test_programs_are_short(name: str) -> None:
     onwards = go_on.lower(flow, underway, *limits, 0)
     last = observed.lower(flow, underway.rows, underway.carry)
     counts = [fusions(first), *(fusions(one.compile()) for one in (onwards, last))]
-    assert sum(counts) <= FUSIONS[name], counts
+    loop, together = FUSIONS[name]
+    assert counts[1] <= loop and sum(counts) <= together, counts
     assert min(counts) > 0
