@@ -13,6 +13,8 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.machinery import ExtensionFileLoader
+from types import FrameType
 from typing import NoReturn
 
 from .leftovers import leave_nothing
@@ -29,12 +31,13 @@ def interruptible(act: Callable[[], int], silent: bool = False) -> int:
     voice = os.open(os.devnull, os.O_WRONLY) if silent else os.dup(2)
     heard: list[int] = []
 
-    def unwind(number: int, frame: object) -> None:
+    def unwind(number: int, frame: FrameType | None) -> None:
         heard.append(number)
         if len(heard) == 1:  # those that follow are for the thread
             # Compiled code and the garbage collector print what they can't raise.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            raise KeyboardInterrupt
+            if not _is_loading(frame):
+                raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
@@ -64,6 +67,16 @@ def interruptible(act: Callable[[], int], silent: bool = False) -> int:
         watching.join()
         os.close(reader)
         os.close(voice)
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    """Whether a compiled module is just brought in, whose code may crash on an exception that comes
+    from nowhere (jaxlib's does): the thread ends the process then."""
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch(reader: int, voice: int, numbers: set[int]) -> None:

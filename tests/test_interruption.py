@@ -86,9 +86,13 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(place: Path, *argv: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+def start(
+    place: Path, *argv: str, stderr: int = subprocess.PIPE, code: str = ""
+) -> subprocess.Popen[str]:
+    """A command in a process of its own, or `code`."""
+    program = ["-c", code] if code else ["-m", "faflow", *argv]
     return subprocess.Popen(
-        [sys.executable, "-m", "faflow", *argv], cwd=place, text=True, start_new_session=True,
+        [sys.executable, *program], cwd=place, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
@@ -150,6 +154,28 @@ def test_while_it_imports(place: Path, argv: tuple[str, ...]) -> None:
     process.send_signal(signal.SIGINT)
     assert ended(process, signal.SIGINT) == ""
     assert not (place / "results").exists()
+
+
+# Ctrl-C some milliseconds after the loading of jaxlib's compiled module has begun.
+LOADING = """
+import os, subprocess, sys
+from faflow.cli import main
+
+def hear(event, about):
+    if event == "import" and "jaxlib/_jax" in str(about[1]):
+        subprocess.Popen(["sh", "-c", f"sleep {delay}; kill -INT {{os.getpid()}}"])
+
+sys.addaudithook(hear)
+sys.argv = ["faflow", "laws", "small.toml"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("delay", [0.005, 0.01])
+def test_while_a_compiled_module_is_loaded(place: Path, delay: float) -> None:
+    """An exception in the midst of it ended the process with a signal of its own."""
+    process = start(place, code=LOADING.format(delay=delay))
+    assert ended(process, signal.SIGINT) == ""
 
 
 @pytest.mark.parametrize(
