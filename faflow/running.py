@@ -76,8 +76,7 @@ def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
             )  # fmt: skip
             if asked.certified:
                 result = certify(resolved, result, asked.certify_with, note=steps.note, meter=meter)
-        wanted = result.folder is not None and asked.figures != "none"
-        if wanted and (result.fresh or _lacks(result.folder, asked.figures)):
+        if result.folder is not None and _lacks(result, asked.figures):
             steps.begin("drawing")
             draw_run(result, asked.figures)
     if result.fresh:
@@ -113,8 +112,10 @@ def drawn_whole(folder: Path, act: Callable[[], list[Path]]) -> list[Path]:
         raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
 
 
-def _lacks(folder: Path, figures: str) -> bool:
-    """Whether figures that are asked for were never drawn there."""
-    place = folder / "figures"
+def _lacks(result: Any, figures: str) -> bool:
+    """Whether figures that are asked for are still to be drawn."""
+    if figures == "none":
+        return False
+    place = result.folder / "figures"
     whole = any(name.endswith(".pdf") for name in drawn(place))  # a run's overview has none
-    return not place.exists() or (figures == "all" and not whole)
+    return result.fresh or not place.exists() or (figures == "all" and not whole)

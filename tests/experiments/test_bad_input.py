@@ -319,11 +319,11 @@ def test_foreign_folder_is_never_touched(config: Path, capsys) -> None:
 
 
 def test_full_disk(config: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path, tree):
+    def full(path, content):
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "_write_tree", full)
+    monkeypatch.setattr(store, "write_bytes", full)
     assert "No space left" in complaint(capsys, "run", str(config))
     assert list((config.parent / "results").iterdir()) == []
 

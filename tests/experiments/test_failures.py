@@ -214,7 +214,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "run", fail)
+        patch.setattr("faflow.experiments.run.run", fail)
         yield
 
 
@@ -237,7 +237,7 @@ def test_sys_exit_is_no_success(config: Path, capsys, monkeypatch) -> None:
 
 def test_none_is_run_if_one_config_is_bad(config: Path, capsys, monkeypatch) -> None:
     """And all that are bad are named."""
-    monkeypatch.setattr(experiments, "run", lambda *_, **__: pytest.fail("run"))
+    monkeypatch.setattr("faflow.experiments.run.run", lambda *_, **__: pytest.fail("run"))
     assert main(["run", str(config), "nothing.toml", str(config), "none.toml", "--json"]) == 2
     out, err = capsys.readouterr()
     first, second = err.splitlines()
