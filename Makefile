@@ -28,11 +28,11 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 
 # Nothing is written outside the checkout: caches of pip, matplotlib and others lie in the venv.
-CACHE := $(CURDIR)/$(VENV)/cache
-export PIP_CACHE_DIR := $(CACHE)/pip
-export MPLCONFIGDIR := $(CACHE)/matplotlib
-export XDG_CACHE_HOME := $(CACHE)/xdg
-export CUDA_CACHE_PATH := $(CACHE)/cuda
+CACHE_FOLDER := $(CURDIR)/$(VENV)/cache
+export PIP_CACHE_DIR := $(CACHE_FOLDER)/pip
+export MPLCONFIGDIR := $(CACHE_FOLDER)/matplotlib
+export XDG_CACHE_HOME := $(CACHE_FOLDER)/xdg
+export CUDA_CACHE_PATH := $(CACHE_FOLDER)/cuda
 
 # Two pytest workers, each with a single-threaded BLAS and XLA: more threads only fight for cores.
 # Programs of tests are small and run once: XLA, which would take most of the time, optimises none.
@@ -40,6 +40,10 @@ QUICK := --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 
 	--xla_cpu_parallel_codegen_split_count=1
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $(QUICK) $${XLA_FLAGS:-}"
+# `make test CACHE=1` keeps the programs that it compiles, for the next one.
+ifdef CACHE
+TEST_ENV += FAFLOW_TEST_PROGRAMS=$(CACHE_FOLDER)/programs
+endif
 
 run: $(RUN_STAMP)
 	@$(BIN)/faflow run --replace --jobs $(JOBS) $(CONFIG)

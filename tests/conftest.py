@@ -5,6 +5,7 @@ float64, since the bounds are set for it; no silent broadcasting over ranks and 
 function of faflow checked by beartype; property tests with the same examples in every run.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,12 @@ from jaxtyping import install_import_hook
 from prediction_table import write
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_enable_compilation_cache", False)  # every run of the tests compiles anew
+# Every run of the tests compiles anew, but for `make test CACHE=1`.
+if PROGRAMS := os.environ.get("FAFLOW_TEST_PROGRAMS"):
+    jax.config.update("jax_compilation_cache_dir", PROGRAMS)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
+else:
+    jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
