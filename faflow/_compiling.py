@@ -22,8 +22,9 @@ LOOP: Use = "loop"  # one in which a flow spends its time
 LONG: Use = "long"  # the same, where that is much at once, even if XLA_FLAGS ask for less
 
 _LEVEL = "xla_backend_optimization_level"
-_PLAIN = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-_OPTIONS = {LOOP: _PLAIN, ONCE: _PLAIN | {_LEVEL: 0}, LONG: _PLAIN | {_LEVEL: 3}}
+_PLAIN = {"xla_cpu_use_fusion_emitters": False}
+_SMALL = {_LEVEL: 0, "xla_cpu_parallel_codegen_split_count": 1}  # threads only cost time
+_OPTIONS = {LOOP: _PLAIN, ONCE: _PLAIN | _SMALL, LONG: _PLAIN | {_LEVEL: 3}}
 
 
 @cache
