@@ -4,6 +4,7 @@ For a process that is a command's own, and before anything heavy is imported: JA
 read the environment then.
 """
 
+import gc
 import io
 import logging
 import os
@@ -12,12 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 NO_JIT = "JAX_DISABLE_JIT"
+SELDOM = 50_000, 20, 50  # looks for garbage, of which imports make none: a tenth of a small run
 
 
 def settle(tell: Callable[[str], None]) -> None:
     """Streams that can be written to, and an environment that flows and figures can be made in;
     `tell` hears of what is not as the user has set it."""
     _open_streams()
+    gc.set_threshold(*SELDOM)
     # A file name or a sign that the encoding lacks becomes `?`, rather than an error.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

@@ -32,7 +32,22 @@ class Group(NamedTuple):
 
 
 def as_tree(groups: Mapping[str, Group]) -> xr.DataTree:
-    return xr.DataTree.from_dict({f"/{name}": xr.Dataset(*group) for name, group in groups.items()})
+    return xr.DataTree.from_dict({f"/{name}": _dataset(group) for name, group in groups.items()})
+
+
+def _dataset(group: Group) -> xr.Dataset:
+    variables = {name: _variable(*found) for name, found in group.variables.items()}
+    coordinates = {
+        name: _variable(*found) if isinstance(found, tuple) else _variable((name,), found)
+        for name, found in group.coordinates.items()
+    }
+    return xr.Dataset(variables, coordinates, group.attrs)
+
+
+def _variable(dims: tuple[str, ...], values: Any, attrs: Any = None) -> xr.Variable:
+    # An array that is taken as it is: asked what else it might be, xarray would import dask.
+    array = np.asarray(values)
+    return xr.Variable(dims, array, attrs, fastpath=array.ndim > 0)
 
 
 def as_netcdf(tree: xr.DataTree) -> memoryview:
