@@ -200,7 +200,8 @@ def main() -> None:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
         table.writerows(rows)
-    lines = [
+    lines = ["# Waiting", ""]
+    lines += [
         f"{machine_line()}; medians of {arguments.pairs} pairs, seconds of whole processes.",
         "",
     ]

@@ -1,6 +1,7 @@
 """The README's table of comparisons says what the benchmarks' tables say. After they were run
 again, its cells have to be written anew."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def row(words: str) -> str:
     return found
 
 
+def slower(kind: str) -> str:
+    """A whole command with its overview beside the script, of which the table has columns."""
+    with (RESULTS / "waiting.csv").open(newline="") as file:
+        (row,) = [row for row in csv.DictReader(file) if row["what"] == "theorem1-linear, figures"]
+    return two(float(row[f"{kind} / SciPy"]))
+
+
 def relu(what: str) -> list[list[str]]:
     return cells(RESULTS / "relu.md", what)
 
@@ -62,6 +70,7 @@ def wanted() -> dict[str, str]:
         "the same method": span([1 / ratio for ratio in goals("G3")]),
         "thirteen smooth": span(goals("G4")),
         "kept to rounding": f"{min(costs):.1f} to {max(costs):g}",
+        "one small flow": f"{slower('cold')} times as long at first, {slower('warm')} once compiled",
         "a sweep of": f"{float(sweep[5]):.0f} at first, {float(sweep[6]):.0f} once",
     }
 
