@@ -59,6 +59,7 @@ def wanted() -> dict[str, str]:
     (sweep,) = cells(RESULTS / "sweep_scipy.md", "sweep-exponents")
     evaluations = float(relu("evaluations(diffrax Tsit5) / evaluations(exact), at least")[0][1])
     events = [float(r[1]) for r in relu("time(python-events")]
+    cold, warm = slower("cold"), slower("warm")
     others = [float(r[6]) for name in ("scipy", "torchdiffeq") for r in relu(name) if r[6] != "-"]
     return {
         "Euler, fixed steps": relu("time(fixed-step Euler)")[0][1],
@@ -70,7 +71,7 @@ def wanted() -> dict[str, str]:
         "the same method": span([1 / ratio for ratio in goals("G3")]),
         "thirteen smooth": span(goals("G4")),
         "kept to rounding": f"{min(costs):.1f} to {max(costs):g}",
-        "one small flow": f"{slower('cold')} times as long at first, {slower('warm')} once compiled",
+        "one small flow": f"{cold} times as long at first, {warm} once compiled",
         "a sweep of": f"{float(sweep[5]):.0f} at first, {float(sweep[6]):.0f} once",
     }
 
