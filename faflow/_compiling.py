@@ -16,6 +16,7 @@ import numpy as np
 from jax.core import Tracer
 
 F = TypeVar("F", bound=Callable[..., Any])
+Donated = Literal["none", "all-except-first"]
 Use = Literal["once", "loop", "long"]
 ONCE: Use = "once"  # a program that is run a few times
 LOOP: Use = "loop"  # one in which a flow spends its time

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
 from jax.sharding import Mesh
 
-from .._compiling import LOOP, ONCE, Use, options
+from .._compiling import LOOP, ONCE, Donated, Use, options
 from ..flow import (
     FlowSolution,
     Meter,
@@ -26,8 +26,6 @@ from ..flow import (
 )
 from .checkpoint import Checkpoints
 from .summary import Seconds
-
-Donated = Literal["none", "all-except-first"]
 
 
 class Legs:

@@ -55,6 +55,7 @@ from .slices import go_on as go_on
 from .slices import in_slices as in_slices
 from .slices import observed as observed
 from .slices import telling as telling
+from .slices import use_of_records as use_of_records
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._compiling import LOOP, ONCE, options
+from .._compiling import LOOP, ONCE, Donated, Use, options
 from .._types import Flag, Integer
 from .automatic import field_effort
 from .course import course
@@ -35,6 +35,7 @@ FIRST = 500  # steps of a tiny field in the first slice: some 25 ms
 LONGER = 16  # times as many in the next one, at most
 SECONDS = 0.25  # that a slice should take
 MOST = 2**30  # steps in a slice
+MUCH = 3e5  # fields' effort times saves: a second of looking
 
 
 class Underway(NamedTuple):
@@ -128,15 +129,21 @@ def _done(parts: Course, now: Underway) -> Integer:
     return parts.clock(now.carry).steps.astype(int) + now.saves
 
 
+def programs_of_flows(records: Use = ONCE) -> Programs:
+    """`begin`, `go_on` and `observed`, compiled as they are called; the last one for that use."""
+    # An input that is overwritten in place: rows may be large.
+    onwards = _jitted(go_on, LOOP, "all-except-first")
+    return _jitted(begin, ONCE, "none"), onwards, _jitted(observed, records, "none")
+
+
 @cache
-def programs_of_flows() -> Programs:
-    """`begin`, `go_on` and `observed`, compiled as they are called."""
-    return (
-        eqx.filter_jit(begin, compiler_options=options(ONCE)),
-        # An input that is overwritten in place: rows may be large.
-        eqx.filter_jit(go_on, donate="all-except-first", compiler_options=options(LOOP)),
-        eqx.filter_jit(observed, compiler_options=options(ONCE)),
-    )
+def _jitted(part: Callable[..., Any], use: Use, donate: Donated) -> Callable[..., Any]:
+    return eqx.filter_jit(part, donate=donate, compiler_options=options(use))
+
+
+def use_of_records(flow: tuple[Any, ...]) -> Use:
+    """How `observed` is compiled: it pays to optimise what looks at large nets often."""
+    return LOOP if field_effort(flow[0]) * flow[1].size > MUCH else ONCE
 
 
 def first_budget(flow: tuple[Any, ...]) -> int:
@@ -165,7 +172,7 @@ def in_slices(
     `flow`: the arguments of `solve_leg`. `programs`: `begin`, `go_on` and `observed`, compiled.
     `start`: from there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
     """
-    first, program, last = programs_of_flows() if programs is None else programs
+    first, program, last = programs or programs_of_flows(use_of_records(flow))
     saves, budget = flow[1].size, first_budget(flow)
     underway = first(flow) if start is None else start
     done, over = int(underway.saves), False

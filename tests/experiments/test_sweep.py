@@ -154,11 +154,11 @@ def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
         for part in (slices.begin, slices.go_on, slices.observed)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slices, "programs_of_flows", lambda: programs)
+        patch.setattr(slices, "programs_of_flows", lambda *_: programs)
         assert run(config, out=tmp_path / "all").summary["programs"] == 1
     # The control: another width is another program.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slices, "programs_of_flows", lambda: programs)
+        patch.setattr(slices, "programs_of_flows", lambda *_: programs)
         with pytest.raises(Exception, match="trace"):
             run_sweep(plan_of(config, ["network.widths=[3,4,1]"]), workers=1, out=tmp_path / "wide")
 

@@ -48,7 +48,7 @@ def test_cuts_change_no_bit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = eqx.debug.assert_max_traces(slices.go_on, max_traces=1)
     begin, _, observed = slices.programs_of_flows()
     programs = begin, eqx.filter_jit(program, donate="all-except-first"), observed
-    monkeypatch.setattr(slices, "programs_of_flows", lambda: programs)
+    monkeypatch.setattr(slices, "programs_of_flows", lambda *_: programs)
     monkeypatch.setattr(slices, "first_budget", lambda flow: slices.MOST)
     whole = integrate(flow, TS, {"loss": Loss()}, numerics, meter=told.append, throw=False)
     assert told == [1.0]
