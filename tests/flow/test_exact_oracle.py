@@ -144,7 +144,7 @@ def test_a_flow_asks_for_the_program_that_it_needs(net, exact, monkeypatch):
         return slices.go_on(flow, underway, budget, until, level)
 
     programs = begin, eqx.filter_jit(goes_on, donate="all-except-first"), observed
-    monkeypatch.setattr(slices, "programs_of_flows", lambda: programs)
+    monkeypatch.setattr(slices, "programs_of_flows", lambda *_: programs)
     whole = run(net, events=EVENTS, slots=SLOTS)
     assert asked == [0, 1] and int(whole.events.counts.most_sliding) > 1
     assert distance(whole.weights, exact.weights) < 1e-9
