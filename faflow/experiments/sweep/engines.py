@@ -20,6 +20,8 @@ from typing import Any
 
 import jax
 
+from ...leftovers import in_one_piece
+
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -53,7 +55,9 @@ class Worker(ProcessPoolExecutor):
         script = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            with deaf_to_interruption():
+            # The end of this process waits until the worker, which it then ends, has been told all
+            # that it reads at first: one that is told half of it would say so.
+            with in_one_piece(), deaf_to_interruption():
                 return super().submit(fn, *args, **kwargs)  # starts the process
         finally:
             sys.modules["__main__"] = script
