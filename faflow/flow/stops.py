@@ -95,21 +95,24 @@ def gaps_at(
     `steady`'s."""
     outputs = data.outputs(weights)
     residual, size = frobenius(data.residual(outputs)), frobenius(outputs)
-    # Of the residual, relative to it; of the loss, which is of second order in it, twice that.
+    # Of the residual, relative to it; of the loss, which is of second order in it, twice that. At
+    # the target it is less by as much as the residual there is larger.
     noise = ROUNDINGS * jnp.finfo(size.dtype).eps * size / jnp.where(residual > 0, residual, 1)
     gaps = []
     if stops.steady is not None:
         gaps.append(_gap(speed, stops.steady * peak, noise))
     if stops.loss is not None:
-        gaps.append(_gap(data.value(outputs), stops.loss, 2 * noise))
+        gaps.append(_gap(data.value(outputs), stops.loss, 2 * noise, 0.5))
     if stops.residual is not None:
         gaps.append(_gap(residual, stops.residual, noise))
     return jnp.stack(gaps)
 
 
-def _gap(value: Scalar, target: Scalar, noise: Scalar) -> Scalar:
+def _gap(value: Scalar, target: Scalar, noise: Scalar, order: float = 1.0) -> Scalar:
+    """`order`: the residual's in the value."""
     gap = (value - target) / jnp.where(target > 0, target, 1)
-    return jnp.where((gap < 0) & (gap >= -noise), 0.0, gap)
+    there = noise * jnp.maximum(gap + 1, 0) ** order
+    return jnp.where((gap < 0) & (gap >= -there), 0.0, gap)
 
 
 def begin_hunt(gaps: Array, t: Scalar) -> Hunt:
