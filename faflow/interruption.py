@@ -17,7 +17,7 @@ from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 from typing import NoReturn
 
-from .leftovers import leave_nothing
+from .leftovers import leave_nothing, puts_off_interruption
 
 GRACE = 0.7  # seconds to unwind
 PATIENCE = 0.5  # seconds for files that are just put in place, and for output that nobody reads
@@ -36,7 +36,7 @@ def interruptible(act: Callable[[], int], silent: bool = False) -> int:
         if len(heard) == 1:  # those that follow are for the thread
             # Compiled code and the garbage collector print what they can't raise.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            if not _is_loading(frame):
+            if not _is_loading(frame) and not puts_off_interruption():
                 raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]

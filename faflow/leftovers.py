@@ -13,6 +13,16 @@ _undo: dict[object, Callable[[], object]] = {}
 _held = threading.RLock()
 
 
+class _Main:
+    """How many pieces the main thread is in, and whether it is to be interrupted after them."""
+
+    pieces = 0
+    interrupted = False
+
+
+_main = _Main()
+
+
 @contextmanager
 def undone_at_the_end(undo: Callable[[], object]) -> Iterator[None]:
     """Inside, `undo` is part of the end: it may run in another thread, and the process is gone
@@ -28,9 +38,27 @@ def undone_at_the_end(undo: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def in_one_piece() -> Iterator[None]:
-    """Inside, the end waits: files that belong together are put in place."""
+    """Inside, the end waits: files that belong together are put in place. An interruption of the
+    main thread, whichever thread heard of it, comes when it leaves the outermost piece."""
+    if threading.current_thread() is not threading.main_thread():
+        with _held:
+            yield
+        return
     with _held:
-        yield
+        _main.pieces += 1
+        try:
+            yield
+        finally:
+            _main.pieces -= 1
+            if _main.pieces == 0 and _main.interrupted:
+                raise KeyboardInterrupt
+
+
+def puts_off_interruption() -> bool:
+    """Whether the main thread, which asks, is in the midst of a piece: then the interruption that
+    it has been asked about comes later."""
+    _main.interrupted = _main.pieces > 0
+    return _main.interrupted
 
 
 def leave_nothing(patience: float) -> None:

@@ -269,6 +269,50 @@ def test_a_sweep_keeps_what_is_done(place: Path, where: tuple[str, ...]) -> None
     assert 0 < statuses["pending"] < MEMBERS
 
 
+# Ctrl-C, to all processes, when a worker is there that has not been told yet what to do.
+TELLING = """
+import os, signal, sys, time
+from multiprocessing import util
+from faflow.cli import main
+
+spawn = util.spawnv_passfds
+
+def interrupted(path, args, fds):
+    pid = spawn(path, args, fds)
+    if b"spawn_main" in b" ".join(map(os.fsencode, args)):
+        os.killpg(0, signal.SIGINT)
+        time.sleep(0.1)
+    return pid
+
+util.spawnv_passfds = interrupted
+sys.argv = ["faflow", "sweep", "grid.toml", "--out", "grid", "--workers", "2"]
+sys.exit(main())
+"""
+
+
+def test_while_a_worker_is_told_what_to_do(place: Path) -> None:
+    assert ended(start(place, code=TELLING), signal.SIGINT).count("\n") == 1  # the plan
+
+
+def test_a_piece_is_whole_when_it_is_interrupted(place: Path) -> None:
+    """Also one that holds others; and nothing comes after it."""
+    words = (
+        "import os, signal; from pathlib import Path\n"
+        "from faflow.interruption import interruptible; from faflow.leftovers import in_one_piece\n"
+        "def act():\n"
+        "    with in_one_piece():\n"
+        "        with in_one_piece():\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            Path('inner').touch()\n"
+        "        Path('outer').touch()\n"
+        "    Path('after').touch()\n"
+        "    return 0\n"
+        "interruptible(act)"
+    )
+    assert ended(start(place, code=words), signal.SIGINT) == ""
+    assert {path.name for path in place.iterdir() if not path.suffix} == {"inner", "outer"}
+
+
 def test_python_s_own_helper_says_nothing() -> None:
     """It starts with the first semaphore, which an engine has before it has a process; of a driver
     that was killed by then it told the user about leaked semaphores."""
