@@ -30,9 +30,9 @@ from measuring import (
 )
 from methods import own
 
-from faflow.experiments.build import build
-from faflow.experiments.run import resolve_path
 from faflow.flow import FlowProblem
+from faflow.measures.experiment import build
+from faflow.runs.run import resolve_path
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RTOLS = (1e-6, 1e-9)

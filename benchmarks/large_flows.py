@@ -49,10 +49,10 @@ def run(number: int) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from faflow.experiments import resolve_path
-    from faflow.experiments.build import build
-    from faflow.experiments.run import compute
+    from faflow.config.reading import resolve_path
     from faflow.flow import estimate
+    from faflow.measures.experiment import build
+    from faflow.runs.run import compute
 
     resolved = resolve_path(config(*CASES[number]))
     built = build(resolved)

@@ -61,11 +61,11 @@ import jax
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", sys.argv[3])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
-from faflow import experiments
-from faflow.experiments.build import build
-from faflow.experiments.run import run
+from faflow.config.reading import resolve_path
+from faflow.measures.experiment import build
+from faflow.runs.run import run
 imported = time.perf_counter()
-resolved = experiments.resolve_path(sys.argv[1])
+resolved = resolve_path(sys.argv[1])
 problem = build(resolved).problem
 ready = time.perf_counter()
 build(resolved)

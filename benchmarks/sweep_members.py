@@ -22,9 +22,10 @@ import numpy as np
 from machine import machine_line
 
 import faflow
-from faflow.experiments import in_precision, plan_of
-from faflow.experiments.sweep.axes import labels
-from faflow.experiments.sweep.figures import flat_figures
+from faflow.setup.programs import in_precision
+from faflow.sweeps.axes import labels
+from faflow.sweeps.figures import flat_figures
+from faflow.sweeps.plan import plan_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

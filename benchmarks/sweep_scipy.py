@@ -25,8 +25,9 @@ from machine import machine_line  # noqa: E402
 from measuring import RESULTS, markdown, write_table  # noqa: E402
 from scipy.integrate import solve_ivp  # noqa: E402
 
-from faflow.experiments import in_precision, plan_of  # noqa: E402
-from faflow.experiments.build import build  # noqa: E402
+from faflow.measures.experiment import build  # noqa: E402
+from faflow.setup.programs import in_precision  # noqa: E402
+from faflow.sweeps.plan import plan_of  # noqa: E402
 
 BUDGET = 20.0  # seconds of SciPy for one member, after which its time is a lower bound
 PHI = {

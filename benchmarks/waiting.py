@@ -104,10 +104,10 @@ def data_of(config: str, method: str, folder: Path) -> Path:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from faflow import experiments
-    from faflow.experiments.build import build
+    from faflow.config.reading import resolve_path
+    from faflow.measures.experiment import build
 
-    resolved = experiments.resolve_path(str(folder / config) if config.endswith("l") and
+    resolved = resolve_path(str(folder / config) if config.endswith("l") and
                                         (folder / config).exists() else config)  # fmt: skip
     problem, flow = build(resolved).problem, resolved.flow
     arrays = {f"W{i}": w for i, w in enumerate(problem.weights.weights, 1)}
@@ -124,12 +124,12 @@ def fusions(case: Case, folder: Path) -> str:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from faflow import experiments
-    from faflow.experiments.build import build
+    from faflow.config.reading import resolve_path
     from faflow.flow import settled, slices
+    from faflow.measures.experiment import build
 
     config = folder / case.config
-    made = build(experiments.resolve_path(str(config) if config.exists() else case.config))
+    made = build(resolve_path(str(config) if config.exists() else case.config))
     flow = (made.problem, made.ts, made.observables, settled(made.problem, made.numerics))
     programs, found = slices.programs_of_flows(), []
 

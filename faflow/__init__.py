@@ -8,28 +8,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .experiments.errors import ConfigError
-    from .experiments.run import run
-    from .experiments.stored import Result
-    from .experiments.sweep import plan_of, run_sweep
-    from .experiments.sweep.stored import open_stored as open
+    from .config.errors import ConfigError
     from .flow import FlowProblem, Numerics, integrate
     from .printing import Bar
+    from .runs.run import run
+    from .store.result import Result
+    from .sweeps.plan import plan_of
+    from .sweeps.result import open_stored as open
+    from .sweeps.sweep import run_sweep
 
 __version__ = "0.1.0"
 
 # Name -> (module, name there).
 _DOORS = {
     "Bar": ("printing", "Bar"),
-    "ConfigError": ("experiments.errors", "ConfigError"),
+    "ConfigError": ("config.errors", "ConfigError"),
     "FlowProblem": ("flow", "FlowProblem"),
     "Numerics": ("flow", "Numerics"),
-    "Result": ("experiments.stored", "Result"),
+    "Result": ("store.result", "Result"),
     "integrate": ("flow", "integrate"),
-    "open": ("experiments.sweep.stored", "open_stored"),
-    "plan_of": ("experiments.sweep", "plan_of"),
-    "run": ("experiments.run", "run"),
-    "run_sweep": ("experiments.sweep", "run_sweep"),
+    "open": ("sweeps.result", "open_stored"),
+    "plan_of": ("sweeps.plan", "plan_of"),
+    "run": ("runs.run", "run"),
+    "run_sweep": ("sweeps.sweep", "run_sweep"),
 }
 __all__ = [
     "Bar",

@@ -102,7 +102,7 @@ def _configs(prefix: str, **_: Any) -> list[str]:
 
 def _overrides(prefix: str, parsed_args: Any = None, **_: Any) -> list[str]:
     """Keys of a config, or the values of one."""
-    from .experiments.completion import complete_override
+    from .tools.completion import complete_override
 
     config = getattr(parsed_args, "config", None) or getattr(parsed_args, "configs", None)
     return complete_override(prefix, config[0] if isinstance(config, list) else config)

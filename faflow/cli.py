@@ -123,7 +123,7 @@ def _run(arguments: Any) -> int:
 
 
 def _join(arguments: Any) -> tuple[int, None]:
-    from .experiments.errors import ConfigError
+    from .config.errors import ConfigError
 
     if arguments.certify or arguments.certify_with is not None:
         raise ConfigError("--distributed", "certifies nothing; leave out --certify")
@@ -135,19 +135,23 @@ def _join(arguments: Any) -> tuple[int, None]:
 
 def _sweep(arguments: Any) -> int:
     def act() -> tuple[int, None]:
-        from . import experiments
+        from .config.errors import ConfigError
+        from .config.load import apply_overrides
+        from .sweeps.plan import plan_of
+        from .sweeps.sweep import run_sweep
+        from .sweeps.tables import sweep_rows
 
         if arguments.workers is not None and arguments.workers < 1:
-            raise experiments.ConfigError("--workers", f"is {arguments.workers}; give at least 1")
-        plan = experiments.plan_of(arguments.config, arguments.overrides)
+            raise ConfigError("--workers", f"is {arguments.workers}; give at least 1")
+        plan = plan_of(arguments.config, arguments.overrides)
         if not arguments.json:
             say(f"{plan.name}: {plan.text()}")
             all_said()
         with _bar(plan.name, plan.grid.size, arguments.json) as tell:
-            found = experiments.run_sweep(
+            found = run_sweep(
                 plan, out=arguments.out, replace=arguments.replace, repair=arguments.repair,
                 workers=arguments.workers, confirmed=arguments.yes, tell=tell, on=arguments.on,
-                options=experiments.apply_overrides({}, arguments.job), lock=not arguments.no_lock,
+                options=apply_overrides({}, arguments.job), lock=not arguments.no_lock,
             )  # fmt: skip
         missing = found.fresh or not (found.folder / "figures").exists()
         if missing and not arguments.no_figures:
@@ -158,7 +162,7 @@ def _sweep(arguments: Any) -> int:
             say(json.dumps(found.summary, indent=2, allow_nan=False))
         else:
             state = "" if found.fresh else "  (already there)"
-            print_rows(f"{plan.name}  ->  {found.folder}{state}", experiments.sweep_rows(found))
+            print_rows(f"{plan.name}  ->  {found.folder}{state}", sweep_rows(found))
         return found.exit_code, None
 
     return reporting_errors(act)[0]
@@ -217,8 +221,8 @@ def _draw(folder: Path, sweep: Any = None) -> list[Path]:
 
 def _show(arguments: Any) -> int:
     def act() -> tuple[int, None]:
-        from .experiments.dump import config_text
-        from .experiments.meant import resolve_path
+        from .config.dump import config_text
+        from .config.reading import resolve_path
 
         resolved = resolve_path(arguments.config, arguments.overrides, unread=True)
         if resolved.unread:
@@ -232,42 +236,54 @@ def _show(arguments: Any) -> int:
 
 def _laws(arguments: Any) -> int:
     def act() -> tuple[int, None]:
-        from . import experiments
+        from .config.reading import resolve_path
+        from .setup.programs import in_precision
+        from .tools.discover import find_laws, law_lines
 
-        resolved = experiments.resolve_path(arguments.config, arguments.overrides)
-        with experiments.in_precision("float64", tell):
-            report = experiments.find_laws(resolved, arguments.degree)
+        resolved = resolve_path(arguments.config, arguments.overrides)
+        with in_precision("float64", tell):
+            report = find_laws(resolved, arguments.degree)
         if arguments.json:
             say(json.dumps(report, indent=2, allow_nan=False))
         else:
-            say("\n".join([report["name"], *experiments.law_lines(report)]))
+            say("\n".join([report["name"], *law_lines(report)]))
         return DONE if report["independent_laws"] is not None else BROKEN, None
 
     return reporting_errors(act)[0]
 
 
 def _drift(arguments: Any) -> int:
-    def act(experiments: Any, result: Any, of: str) -> None:
-        swept = isinstance(result, experiments.Sweep)
-        rows = experiments.drift_distribution if swept else experiments.drift_rows
+    def act(result: Any, of: str) -> None:
+        from .measures.tables import drift_rows
+        from .sweeps.result import Sweep
+        from .sweeps.tables import drift_distribution
+
+        swept = isinstance(result, Sweep)
+        rows = drift_distribution if swept else drift_rows
         print_rows(f"{of}drift", rows(result))
 
     return _on_result(arguments, act)
 
 
 def _fit(arguments: Any) -> int:
-    def act(experiments: Any, result: Any, of: str) -> None:
-        swept = isinstance(result, experiments.Sweep)
-        rows = experiments.fit_distribution if swept else experiments.fit_rows
+    def act(result: Any, of: str) -> None:
+        from .measures.tables import fit_rows
+        from .sweeps.result import Sweep
+        from .sweeps.tables import fit_distribution
+
+        swept = isinstance(result, Sweep)
+        rows = fit_distribution if swept else fit_rows
         print_rows(f"{of}exponent", rows(result, arguments.window))
 
     return _on_result(arguments, act)
 
 
 def _plot(arguments: Any) -> int:
-    def act(experiments: Any, result: Any, of: str) -> None:
+    def act(result: Any, of: str) -> None:
+        from .sweeps.result import Sweep
+
         del of
-        for path in _draw(result.folder, result if isinstance(result, experiments.Sweep) else None):
+        for path in _draw(result.folder, result if isinstance(result, Sweep) else None):
             say(str(path))
 
     return _on_result(arguments, act)
@@ -275,7 +291,7 @@ def _plot(arguments: Any) -> int:
 
 def _report(arguments: Any) -> int:
     def act() -> tuple[int, None]:
-        from .experiments.errors import ConfigError
+        from .config.errors import ConfigError
 
         try:
             from .report import write_report
@@ -292,41 +308,45 @@ def _report(arguments: Any) -> int:
     return reporting_errors(act)[0]
 
 
-def _on_result(arguments: Any, show: Callable[[Any, Any, str], None]) -> int:
+def _on_result(arguments: Any, show: Callable[[Any, str], None]) -> int:
     """`show` each of the results in a folder; of several it is told which one it is."""
 
     def act() -> tuple[int, None]:
-        from . import experiments
+        from .config.errors import ConfigError
 
-        results = _opened(experiments, arguments.result)
+        results = _opened(arguments.result)
         for result in results:
             of = f"{result.folder.name}: " if len(results) > 1 else ""
             try:
-                show(experiments, result, of)
+                show(result, of)
             except (KeyError, TypeError, IndexError, AttributeError) as error:
                 what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
-                raise experiments.ConfigError(str(result.folder), what) from error
+                raise ConfigError(str(result.folder), what) from error
         return DONE, None
 
     return reporting_errors(act)[0]
 
 
-def _opened(experiments: Any, folder: str) -> list[Any]:
+def _opened(folder: str) -> list[Any]:
     """The run or the sweep in a folder, or the runs of a reproduction."""
-    swept = experiments.is_sweep(folder)
+    from .config.errors import ConfigError
+    from .store.result import open_result
+    from .sweeps.result import is_sweep, open_sweep
+
+    swept = is_sweep(folder)
     try:
-        return [(experiments.open_sweep if swept else experiments.open_result)(folder)]
-    except experiments.ConfigError:
+        return [(open_sweep if swept else open_result)(folder)]
+    except ConfigError:
         from .reproduce.layout import is_reproduction, runs_in
 
         place = Path(folder if "\0" in folder else os.path.expanduser(folder))
         if "\0" in folder or not is_reproduction(place):
             raise
-        return [experiments.open_result(run) for run in runs_in(place)]
+        return [open_result(run) for run in runs_in(place)]
 
 
 def _list(arguments: Any) -> int:
-    from .experiments.catalogue import listed
+    from .config.kinds.catalogue import listed
 
     for topic in [arguments.topic] if arguments.topic else TOPICS:
         rows = [{key: text for key, text in row.items() if text} for row in listed(topic)]
@@ -336,11 +356,13 @@ def _list(arguments: Any) -> int:
 
 def _check(arguments: Any) -> int:
     def act() -> tuple[int, None]:
-        from . import experiments
+        from .setup.programs import in_precision
+        from .tools.check import check_rule
+        from .tools.check_tables import check_rows
 
-        with experiments.in_precision("float64", tell):
-            check = experiments.check_rule(arguments.rule)
-        print_rows(f"{check.rule}: {check.equation}", experiments.check_rows(check))
+        with in_precision("float64", tell):
+            check = check_rule(arguments.rule)
+        print_rows(f"{check.rule}: {check.equation}", check_rows(check))
         say(check.verdict)
         return DONE if check.ok else BROKEN, None
 

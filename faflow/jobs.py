@@ -57,7 +57,7 @@ def run_jobs(
     configs: Sequence[str], resolved: Sequence[Any], asked: Asked, jobs: int
 ) -> Iterator[Done]:
     """Run configs, `jobs` at a time, and give back each as it is done."""
-    from .experiments.sweep.engines import Worker, one_thread_each, process
+    from .sweeps.workers.engines import Worker, one_thread_each, process
 
     waiting = deque(_in_order(configs, resolved, asked))
     workers: list[Worker] = []

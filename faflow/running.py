@@ -51,24 +51,25 @@ class Ran(NamedTuple):
 
 def resolve(config: str, asked: Asked) -> Any:
     """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
-    from . import experiments
+    from .config.reading import resolve_path
+    from .runs.certify import second_opinion
 
-    resolved = experiments.resolve_path(config, asked.overrides)
+    resolved = resolve_path(config, asked.overrides)
     if asked.certified:
-        experiments.second_opinion(resolved, asked.certify_with)
+        second_opinion(resolved, asked.certify_with)
     return resolved
 
 
 def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
     """Run a resolved config and draw what is asked for; `tell` hears what has to be known."""
-    from . import experiments
-    from .experiments.certify import certify
-    from .experiments.run import run
+    from .runs.certify import certify
+    from .runs.run import run
+    from .setup.programs import in_precision
 
     name, begun = resolved.config.name, time.perf_counter()
     with Steps(last_time(name), asked.quiet) as steps:
         steps.begin("preparing")
-        with experiments.in_precision(resolved.config.precision):
+        with in_precision(resolved.config.precision):
             meter = steps.meter()
             result = run(
                 resolved, out=asked.folder(resolved), replace=asked.replace,
@@ -101,8 +102,8 @@ def draw_run(result: Any, figures: str) -> list[Path]:
 def drawn_whole(folder: Path, act: Callable[[], list[Path]]) -> list[Path]:
     """What `act` draws in a result's folder, whole or absent. ConfigError if that can't be
     written."""
-    from .experiments.errors import ConfigError
-    from .experiments.files import whole_or_absent
+    from .config.errors import ConfigError
+    from .store.files import whole_or_absent
 
     try:
         with whole_or_absent(folder / "figures"):

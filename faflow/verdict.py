@@ -19,7 +19,7 @@ def complain(text: str) -> int:
 def reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
     """What `act` returns; a ConfigError, or a failure of the machine's, is one line on stderr and
     exit code 2. A bug of faflow's own is raised as it is."""
-    from .experiments.errors import ConfigError
+    from .config.errors import ConfigError
 
     try:
         return act()
@@ -28,7 +28,7 @@ def reporting_errors(act: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
     except Unsaid:
         raise
     except (Exception, SystemExit) as error:
-        from .experiments.failure import reason_of
+        from .config.failure import reason_of
 
         if (reason := reason_of(error)) is None:
             raise

@@ -33,6 +33,8 @@ hypothesis.settings.register_profile("fixed", derandomize=True, database=None, d
 hypothesis.settings.load_profile("fixed")
 
 
+pytest_plugins = ["result_fixtures"]
+
 MAPS = Path("/proc/self/maps")  # Linux
 MOST_MAPS = 30_000  # of the 65,530 that a process may have; compiled programs hold a dozen each
 _torn_down = 0

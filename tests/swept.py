@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from faflow.experiments import Sweep
+from faflow.sweeps.result import Sweep
 
 SAVES = 51
 LAW = "layer-balance"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from faflow.experiments.digest import _NO_NUMBERS
+from faflow.store.digest import _NO_NUMBERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "faflow"
@@ -25,46 +25,52 @@ PACKAGE = ROOT / "faflow"
 # Top-level module -> (floor, room). Imports go to lower floors or stay in the room. A room is a
 # row of the table in the design, so the command line may call the plots and the report.
 ROOMS = {
-    "_types": (0, "types"),
-    "_results": (0, "types"),
-    "_generator": (0, "types"),
-    "_names": (0, "names"),
-    "_doors": (0, "doors"),
-    "_compiling": (0, "types"),
-    "shipped": (0, "shipped"),
-    "leftovers": (0, "leftovers"),
-    "drawn": (0, "drawn"),
-    "cache": (0, "cache"),
-    "durations": (0, "cache"),
-    "netcdf": (0, "netcdf"),
-    "networks": (1, "networks"),
-    "solvers": (1, "solvers"),
-    "tasks": (2, "tasks"),
-    "feedback": (2, "feedback"),
-    "observables": (3, "observables"),
-    "rules": (4, "rules"),
-    "flow": (5, "flow"),
-    "population": (5, "population"),
-    "analysis": (6, "analysis"),
-    "discovery": (6, "discovery"),
-    "ensembles": (6, "ensembles"),
-    "solved": (6, "solved"),
-    "experiments": (7, "experiments"),
-    "plots": (8, "output"),
-    "__main__": (8, "output"),
-    "cli": (8, "output"),
-    "interruption": (8, "output"),
-    "surroundings": (8, "output"),
-    "verdict": (8, "output"),
-    "steps": (8, "output"),
-    "running": (8, "output"),
-    "jobs": (8, "output"),
-    "arguments": (8, "output"),
-    "printing": (8, "output"),
-    "report": (8, "output"),
-    "reproduce": (8, "output"),
+    "_types": ("0", "types"),
+    "_results": ("0", "types"),
+    "_generator": ("0", "types"),
+    "_names": ("0", "names"),
+    "_doors": ("0", "doors"),
+    "_compiling": ("0", "types"),
+    "shipped": ("0", "shipped"),
+    "leftovers": ("0", "leftovers"),
+    "drawn": ("0", "drawn"),
+    "cache": ("0", "cache"),
+    "durations": ("0", "cache"),
+    "netcdf": ("0", "netcdf"),
+    "networks": ("1", "networks"),
+    "solvers": ("1", "solvers"),
+    "tasks": ("2", "tasks"),
+    "feedback": ("2", "feedback"),
+    "observables": ("3", "observables"),
+    "rules": ("4", "rules"),
+    "flow": ("5", "flow"),
+    "population": ("5", "population"),
+    "analysis": ("6", "analysis"),
+    "discovery": ("6", "discovery"),
+    "ensembles": ("6", "ensembles"),
+    "solved": ("6", "solved"),
+    "config": ("7a", "config"),
+    "setup": ("7b", "setup"),
+    "measures": ("7c", "measures"),
+    "store": ("7d", "store"),
+    "runs": ("7e", "runs"),
+    "sweeps": ("7f", "sweeps"),
+    "tools": ("7g", "tools"),
+    "plots": ("8", "output"),
+    "__main__": ("8", "output"),
+    "cli": ("8", "output"),
+    "interruption": ("8", "output"),
+    "surroundings": ("8", "output"),
+    "verdict": ("8", "output"),
+    "steps": ("8", "output"),
+    "running": ("8", "output"),
+    "jobs": ("8", "output"),
+    "arguments": ("8", "output"),
+    "printing": ("8", "output"),
+    "report": ("8", "output"),
+    "reproduce": ("8", "output"),
 }
-OUTPUT_FLOOR = 8
+OUTPUT_FLOOR = "8"
 
 STACK = frozenset(
     {"jax", "jaxlib", "numpy", "equinox", "diffrax", "optimistix", "lineax", "jaxtyping"}
@@ -74,7 +80,11 @@ STORE = frozenset({"pydantic", "xarray", "h5netcdf", "tomli_w"})
 OUTPUT = frozenset({"matplotlib", "tyro", "rich", "tqdm"})
 # Beyond the stack; a top-level module that is not named here has the stack alone.
 THIRD_PARTY = {
-    "experiments": STORE,
+    "config": frozenset({"pydantic", "tomli_w"}),
+    "measures": frozenset({"xarray"}),
+    "store": frozenset({"xarray", "h5netcdf", "tomli_w"}),
+    "runs": frozenset({"xarray"}),
+    "sweeps": frozenset({"xarray", "h5netcdf", "tomli_w"}),
     "plots": OUTPUT | {"xarray"},
     "arguments": frozenset({"argcomplete"}),
     "cli": OUTPUT | {"xarray"},
@@ -84,7 +94,7 @@ THIRD_PARTY = {
     "reproduce": OUTPUT | {"xarray"},
 }
 CLUSTER = frozenset({"distributed", "submitit"})
-LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "experiments": CLUSTER}
+LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "sweeps": CLUSTER}
 
 MAX_FUNCTION_LINES = 60
 MAX_MODULE_LINES = 400
@@ -226,7 +236,7 @@ def print_complaints(modules: Sequence[Module]) -> list[str]:
     return [
         f"{module.at(node)}: prints"
         for module in modules
-        if ROOMS.get(module.top, (0, ""))[0] < OUTPUT_FLOOR
+        if ROOMS.get(module.top, ("0", ""))[0] < OUTPUT_FLOOR
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Name | ast.Attribute) and last_name(node) == "print"
     ]
@@ -446,7 +456,7 @@ BAD: list[tuple[Check, str, str]] = [
     (floor_complaints, "faflow/rules/a.py", "import_module('faflow.flow')"),
     (floor_complaints, "faflow/networks/a.py", "from ..solvers import x"),  # a neighbour
     (floor_complaints, "faflow/analysis/a.py", "from faflow.ensembles import x"),
-    (floor_complaints, "faflow/experiments/a.py", "from faflow import plots"),
+    (floor_complaints, "faflow/config/a.py", "from faflow import plots"),
     (floor_complaints, "faflow/rules/a.py", "import faflow"),
     (floor_complaints, "faflow/rules/a.py", "from faflow import integrate"),
     (floor_complaints, "faflow/_types.py", "from .networks import x"),
@@ -455,12 +465,12 @@ BAD: list[tuple[Check, str, str]] = [
     (third_party_complaints, "faflow/flow/a.py", "def f():\n    from sklearn import datasets"),
     (third_party_complaints, "faflow/tasks/a.py", "from sklearn.datasets import load_digits"),
     (third_party_complaints, "faflow/tasks/a.py", "class A:\n    import mlxtend"),
-    (third_party_complaints, "faflow/experiments/a.py", "import matplotlib.pyplot as plt"),
+    (third_party_complaints, "faflow/runs/a.py", "import matplotlib.pyplot as plt"),
     (third_party_complaints, "faflow/analysis/a.py", "import xarray as xr"),
     (third_party_complaints, "faflow/cli.py", "def f():\n    import pydantic"),
     (third_party_complaints, "faflow/report/a.py", "import xarray"),
     (third_party_complaints, "faflow/__init__.py", "import matplotlib"),
-    (print_complaints, "faflow/experiments/a.py", "print('x')"),
+    (print_complaints, "faflow/runs/a.py", "print('x')"),
     (print_complaints, "faflow/flow/a.py", "def f():\n    jax.debug.print('x')"),
     (print_complaints, "faflow/flow/a.py", "jax.debug.callback(print, 1)"),
     (config_complaints, "faflow/cli.py", "jax.config.update('jax_enable_x64', True)"),
@@ -487,12 +497,12 @@ GOOD: list[tuple[Check, str, str]] = [
     (floor_complaints, "faflow/__init__.py", "from .cli import main\nfrom .flow import x"),
     (floor_complaints, "faflow/rules/a.py", "from ..networks import x\nfrom . import b\n"),
     (floor_complaints, "faflow/rules/__init__.py", "from .gradient import x\nimport faflow._types"),
-    (floor_complaints, "faflow/cli.py", "from faflow import experiments, plots"),
+    (floor_complaints, "faflow/cli.py", "from faflow import runs, plots"),
     (floor_complaints, "faflow/_results.py", "from ._types import x"),
     (third_party_complaints, "faflow/tasks/a.py", "def f():\n    import sklearn.datasets"),
     (third_party_complaints, "faflow/flow/a.py", "import os.path, jax.numpy as jnp, diffrax"),
     (third_party_complaints, "faflow/plots/a.py", "import matplotlib, xarray"),
-    (third_party_complaints, "faflow/experiments/a.py", "import pydantic, xarray, tomli_w"),
+    (third_party_complaints, "faflow/config/a.py", "import pydantic, tomli_w"),
     (print_complaints, "faflow/cli.py", "print('x')"),
     (config_complaints, "faflow/cli.py", "def f():\n    jax.config.update('jax_enable_x64', True)"),
     (inheritance_complaints, "faflow/a.py", ABSTRACT + "class B(AbstractA):\n    def f(self): ..."),
@@ -598,10 +608,10 @@ def test_import_is_light() -> None:
 
 
 @needs_front_door
-def test_experiments_wait_with_xarray_until_there_is_something_to_store() -> None:
-    name = "import faflow.experiments.run"
+def test_runs_wait_with_xarray_until_there_is_something_to_store() -> None:
+    name = "import faflow.runs.run"
     assert not {"pandas", "matplotlib"} & imported_by("-c", name)
-    first_use = f"{name}\nfrom faflow.experiments.lazily import xr\nxr.Dataset"
+    first_use = f"{name}\nfrom faflow.measures.datasets import xr\nxr.Dataset"
     assert "pandas" in imported_by("-c", first_use)  # control
 
 

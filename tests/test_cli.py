@@ -14,9 +14,9 @@ from small import NET
 
 import faflow
 from faflow.cli import main
-from faflow.experiments.check import NETS
 from faflow.flow import kept_programs, program_folder
 from faflow.printing import Bar
+from faflow.tools.check import NETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,7 +64,7 @@ def test_list_names_equations_and_sources(capsys) -> None:
 
 def test_check_of_a_false_claim(monkeypatch, capsys) -> None:
     monkeypatch.chdir(ROOT / "tests")
-    monkeypatch.setattr("faflow.experiments.check.NETS", NETS[:1])
+    monkeypatch.setattr("faflow.tools.check.NETS", NETS[:1])
     assert main(["check", "liar.py:Liar"]) == 1
     out = capsys.readouterr().out
     assert "BROKEN" in out and "NOT as claimed" in out
@@ -76,7 +76,7 @@ def test_interruption_is_one_line(folder: Path, monkeypatch, capsys) -> None:
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("faflow.experiments.run.run", interrupted)
+    monkeypatch.setattr("faflow.runs.run.run", interrupted)
     assert main(["run", str(folder / "one.toml")]) == 130
     assert capsys.readouterr() == ("", "faflow: interrupted\n")
 

@@ -20,7 +20,7 @@ import pytest
 
 from faflow.arguments import make_parser
 from faflow.cli import COMMANDS, main
-from faflow.experiments.load import locate
+from faflow.config.load import locate
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -42,10 +42,10 @@ ELSEWHERE = {
     r"(for|do|done|cp)\b|    cp ": "how a page's own figures were made",
     r"faflow (reproduce |report results/reproduce-)": "minutes, by hand; "
     "reproduce/test_reproduce.py has single checks, report/test_report.py their page",
-    r"faflow sweep sweep-theorem1": "576 flows; experiments/test_sweep.py has smaller ones",
-    r"faflow sweep .*--on (slurm|dask)": "experiments/test_sweep_engines.py, without Slurm",
-    r"faflow run .*flow.devices=4": "experiments/test_large.py, on two devices",
-    r"(srun|JAX_COORDINATOR_ADDRESS).* faflow run": "experiments/test_large.py, two processes",
+    r"faflow sweep sweep-theorem1": "576 flows; sweeps/test_sweep.py has smaller ones",
+    r"faflow sweep .*--on (slurm|dask)": "sweeps/test_sweep_engines.py, without Slurm",
+    r"faflow run .*flow.devices=4": "setup/test_split.py, on two devices",
+    r"(srun|JAX_COORDINATOR_ADDRESS).* faflow run": "setup/test_split.py, two processes",
 }
 
 # Configs of ```sh blocks that take half a minute and more.
@@ -158,8 +158,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         sys, "dont_write_bytecode", True
     )  # a file that is written twice in a second
     # The first rows of what `faflow check` prints: all of them take half a minute.
-    monkeypatch.setattr("faflow.experiments.check.NETS", ((5, 4, 2),))
-    monkeypatch.setattr("faflow.experiments.check.ACTIVATIONS_TRIED", ("linear",))
+    monkeypatch.setattr("faflow.tools.check.NETS", ((5, 4, 2),))
+    monkeypatch.setattr("faflow.tools.check.ACTIVATIONS_TRIED", ("linear",))
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     return tmp_path
 

@@ -16,9 +16,9 @@ from small import NET
 
 import faflow
 from faflow import leftovers
-from faflow.experiments.exchange import put_in_place, temporary_for
-from faflow.experiments.files import replace_text
-from faflow.experiments.sweep.chunks import chunk_paths
+from faflow.store.exchange import put_in_place, temporary_for
+from faflow.store.files import replace_text
+from faflow.sweeps.chunks import chunk_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0  # seconds that nothing of this takes, on however busy a machine
@@ -318,7 +318,7 @@ def test_python_s_own_helper_says_nothing() -> None:
     that was killed by then it told the user about leaked semaphores."""
     words = (
         "from multiprocessing import resource_tracker as tracker; from pathlib import Path; "
-        "from faflow.experiments.sweep.engines import process; process(0); "
+        "from faflow.sweeps.workers.engines import process; process(0); "
         "place = Path(f'/proc/{tracker._resource_tracker._pid}')\n"
         "while b'resource_tracker' not in (place / 'cmdline').read_bytes(): pass\n"
         "assert b'PYTHONWARNINGS=ignore' in (place / 'environ').read_bytes().split(bytes(1))"

@@ -77,7 +77,7 @@ for words in json.loads(sys.argv[1]):
             code = 0 if _checks("") else 1
         else:
             code = main(words)
-    # xarray stands among the modules before it is loaded (experiments/lazily.py).
+    # xarray stands among the modules before it is loaded (measures/datasets.py).
     loaded = {n.split(".")[0] for n in sys.modules if "." in n}
     print(json.dumps([code, sorted(loaded)]))
 """
@@ -153,7 +153,7 @@ def test_what_runs_once_is_no_program(place: Path) -> None:
     assert "jit(go_on)" in PROGRAMS  # the control: they are seen
 
 
-PACKAGES = ("analysis", "experiments", "experiments.sweep", "reproduce")
+PACKAGES = ("analysis", "reproduce")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -13,7 +13,8 @@ import pytest
 
 import faflow
 from faflow.cli import main
-from faflow.experiments import load, resolve_path
+from faflow.config import load
+from faflow.config.reading import resolve_path
 from faflow.shipped import first_sentence, shipped_configs
 
 ROOT = Path(__file__).resolve().parents[1]

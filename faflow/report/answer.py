@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..experiments import Members, spread
-from ..experiments.kept import KEPT
-from ..experiments.tables import number
+from ..analysis.law_keeping import KEPT
+from ..measures.tables import number
+from ..sweeps.distribution import Members, spread
 from .source import Source
 
 Cell = tuple[str, float | None]  # as it is read, and the number itself

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..experiments import Members, spread
-from ..experiments.tables import number
+from ..measures.tables import number
+from ..sweeps.distribution import Members, spread
 from .source import Source
 
 _COLUMNS = {

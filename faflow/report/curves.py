@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..experiments import Members, spread
 from ..plots.drift import law_drifts
 from ..plots.stored import Stored
 from ..plots.sweep.series import layer_drifts, on_all_times
+from ..sweeps.distribution import Members, spread
 from .source import Source
 
 WORK = ("steps", "rejected", "field_evaluations")

@@ -11,10 +11,11 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ..experiments import ConfigError, certificate_rows, sweep_rows
-from ..experiments.files import replace_text, try_replacing
-from ..experiments.summary import own_version
-from ..experiments.tables import certificate_title, summary_rows
+from ..config.errors import ConfigError
+from ..measures.summary import own_version
+from ..measures.tables import certificate_rows, certificate_title, summary_rows
+from ..store.files import replace_text, try_replacing
+from ..sweeps.tables import sweep_rows
 from .answer import answer_of, method
 from .cost import cost_rows
 from .curves import panels_of

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..experiments import ConfigError, Members, is_sweep, open_result, open_sweep
-from ..experiments.dump import without_folders
+from ..config.dump import without_folders
+from ..config.errors import ConfigError
 from ..plots.stored import Stored, read
+from ..store.result import open_result
+from ..sweeps.distribution import Members
+from ..sweeps.result import is_sweep, open_sweep
 
 CONFIG = "config.toml"
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..experiments.expect import satisfies
-from ..experiments.plain import plain
+from ..config.expect import satisfies
+from ..measures.json_numbers import plain
 
 Verdict = Literal["holds", "fails", "not run"]
 

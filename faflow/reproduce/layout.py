@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ..experiments.errors import ConfigError
-from ..experiments.stored import SUMMARY
+from ..config.errors import ConfigError
+from ..store.result import SUMMARY
 
 FIGURES, INPUTS, RUNS = "figures", "inputs", "runs"
 CHECKS = "checks.json"

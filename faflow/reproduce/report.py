@@ -10,10 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from .. import experiments
-from ..experiments.errors import nearest
-from ..experiments.exchange import check_writable
+from ..config.errors import ConfigError, nearest
+from ..measures.summary import environment
 from ..plots.panel import number
+from ..setup.programs import in_precision
+from ..store.exchange import check_writable
+from ..store.files import replace_text
 from .check import Check
 from .layout import CHECKS, LAYOUT, SCHEMA
 from .papers import PAPERS, Claim, Paper
@@ -47,7 +49,7 @@ class Report:
             "ok": self.ok,
             "counts": counts,
             "checks": [check.as_table() for check in self.checks],
-            "environment": experiments.environment(),
+            "environment": environment(),
         }
 
 
@@ -79,14 +81,14 @@ def reproduce(
         note(f"check {len(found) + 1} of {len(chosen)}, {now} so far: {text}")
 
     session = Session(folder, replace_runs, said)
-    with experiments.in_precision("float64"):
+    with in_precision("float64"):
         for claim in chosen:
             said(claim.name)
             found.append(judged(claim, session))
     report = Report(paper, folder, tuple(found))
     with _writing(folder):
         text = json.dumps(report.as_table(), indent=2, allow_nan=False, ensure_ascii=False)
-        experiments.replace_text(folder / CHECKS, text + "\n")
+        replace_text(folder / CHECKS, text + "\n")
     return report
 
 
@@ -126,27 +128,27 @@ def rows(report: Report) -> list[dict[str, str]]:
 
 def _chosen(paper: str, only: Sequence[str]) -> list[Claim]:
     if paper not in PAPERS:
-        raise experiments.ConfigError("PAPER", f"is '{paper}'; {nearest(paper, PAPERS)}")
+        raise ConfigError("PAPER", f"is '{paper}'; {nearest(paper, PAPERS)}")
     claims: Paper = PAPERS[paper]
     by_name = {claim.name: claim for claim in claims.claims}
     for name in only:
         if name not in by_name:
             what = f"is '{name}'; {nearest(name, by_name)}"
-            raise experiments.ConfigError("--only", what)
+            raise ConfigError("--only", what)
     return [claim for claim in claims.claims if not only or claim.name in only]
 
 
 def _check_folder(folder: Path) -> None:
     """ConfigError if the folder holds something that no reproduction put there."""
     if "\0" in str(folder):
-        raise experiments.ConfigError("--out", "has a NUL character; take it out")
+        raise ConfigError("--out", "has a NUL character; take it out")
     with _writing(folder):
         if not folder.exists():
             return
         inside = {path.name for path in folder.iterdir()}
     if not inside <= LAYOUT:
         what = f"is {folder}, which holds something else; choose another folder"
-        raise experiments.ConfigError("--out", what)
+        raise ConfigError("--out", what)
 
 
 @contextmanager
@@ -155,4 +157,4 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         what = f"is {folder}, which can't be written ({error.strerror or error})"
-        raise experiments.ConfigError("--out", f"{what}; choose another folder") from error
+        raise ConfigError("--out", f"{what}; choose another folder") from error

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import experiments
+from ..config.errors import ConfigError
+from ..config.reading import resolve_path
 from ..plots.panel import Panel
 from ..plots.stored import Stored, read
+from ..store.files import replace_arrays
+from ..store.result import Result
 from .layout import FIGURES, INPUTS, RUNS
 from .picture import draw_page
 
@@ -30,7 +33,7 @@ class EndedEarly(Exception):
 class Run:
     """A stored flow: its summary, and its weights as plain numpy arrays."""
 
-    def __init__(self, result: experiments.Result, folder: Path, path: str):
+    def __init__(self, result: Result, folder: Path, path: str):
         self.summary: dict[str, Any] = result.summary
         self.path = path
         self.stored: Stored = read(folder)
@@ -79,7 +82,7 @@ class Session:
         """A config's tables, run. EndedEarly if the flow did; ConfigError if they are bad."""
         path = f"{RUNS}/{name}"
         self._note(name)
-        from ..experiments.run import run
+        from ..runs.run import run
 
         result = run({"name": name, **table}, out=self.folder / path, replace=self._replace)
         self.paths.append(path)
@@ -89,9 +92,9 @@ class Session:
 
     def data(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """X and targets of a config's tables, as its run has them."""
-        from ..experiments.build import build
+        from ..measures.experiment import build
 
-        problem = build(experiments.resolve_path({"name": "data", **table})).problem
+        problem = build(resolve_path({"name": "data", **table})).problem
         return np.asarray(problem.data.inputs), np.asarray(problem.data.targets)
 
     def arrays(self, name: str, **arrays: np.ndarray) -> str:
@@ -100,10 +103,10 @@ class Session:
         path = folder / f"{name}.npz"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            experiments.replace_arrays(path, arrays)
+            replace_arrays(path, arrays)
         except OSError as error:
             what = f"is {self.folder}, which can't be written ({error.strerror or error})"
-            raise experiments.ConfigError("--out", f"{what}; choose another folder") from error
+            raise ConfigError("--out", f"{what}; choose another folder") from error
         return str(path.resolve())
 
     def draw(self, name: str, title: str, panes: Sequence[tuple[Panel, Stored]]) -> str:
@@ -113,7 +116,7 @@ class Session:
             draw_page(self.folder / path, title, panes)
         except OSError as error:
             what = f"can't be written to {self.folder} ({error.strerror or error})"
-            raise experiments.ConfigError("figures", f"{what}; free space there") from error
+            raise ConfigError("figures", f"{what}; free space there") from error
         return path
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..experiments.errors import ConfigError
+from ..config.errors import ConfigError
 from .check import Check, Measure
 from .layout import CHECKS, SCHEMA
 from .papers import PAPERS

@@ -15,11 +15,11 @@ import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import faflow
-from faflow.experiments.programs import _remove_damaged
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, integrate, kept_programs
 from faflow.networks import MLP
 from faflow.rules import Gradient
+from faflow.setup.programs import _remove_damaged
 from faflow.tasks import make_data
 
 SETTINGS = (

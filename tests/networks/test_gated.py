@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from faflow.experiments import ConfigError, resolve_path
-from faflow.experiments.build import build
-from faflow.experiments.run import run
+from faflow.config.errors import ConfigError
+from faflow.config.reading import resolve_path
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
+from faflow.measures.experiment import build
 from faflow.networks import ACTIVATIONS, GatedMLP, is_linear
 from faflow.observables import Balance, FeedbackPotential
 from faflow.rules import (
@@ -21,6 +21,7 @@ from faflow.rules import (
     Gradient,
     weight_velocity,
 )
+from faflow.runs.run import run
 from faflow.tasks import make_data
 
 WIDTHS, SAMPLES = (5, 7, 6, 3), 9

@@ -1,4 +1,4 @@
-"""Stored results made by hand, in the layout that the experiments room writes."""
+"""Stored results made by hand, in the layout that the store writes."""
 
 import json
 from pathlib import Path

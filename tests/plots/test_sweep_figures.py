@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import swept
 
-from faflow.experiments import Members
 from faflow.plots.render import title_lines
 from faflow.plots.style import FEW
 from faflow.plots.sweep import draw_sweep
@@ -15,6 +14,7 @@ from faflow.plots.sweep.maps import median_maps, status_map
 from faflow.plots.sweep.over_time import drift_figure, record_figure
 from faflow.plots.sweep.series import record_series
 from faflow.plots.sweep.split import PANELS, split
+from faflow.sweeps.distribution import Members
 
 AXES = {"rule.kind": ["a", "b"], "feedback.scale": [0.1, 1.0, 10.0], "seed": [*range(5)]}
 FAILED = {(0, 1, 2): "blow-up", (1, 2, 0): "pending"}

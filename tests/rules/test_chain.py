@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from jax.lax import conv_general_dilated as convolve
 
-from faflow.experiments.build import build
-from faflow.experiments.errors import ConfigError
-from faflow.experiments.run import resolve_path
+from faflow.config.errors import ConfigError
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem
+from faflow.measures.experiment import build
 from faflow.networks import ACTIVATIONS, MLP, AbstractActivation, AbstractNetwork, GatedMLP, Trace
 from faflow.rules import (
     AbstractLayerwiseRule,
@@ -21,6 +20,7 @@ from faflow.rules import (
     WeightDecay,
     backward_sweep,
 )
+from faflow.runs.run import resolve_path
 from faflow.tasks import make_data
 
 RNG = np.random.default_rng(0)

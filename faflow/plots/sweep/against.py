@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...experiments import Combination, Members, spread
+from ...sweeps.distribution import Combination, Members, spread
 from ..drift import FLOOR
 from ..panel import Curve, Panel
 from ..style import DASHED, MARKERS

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from ...experiments import Members, Sweep
+from ...sweeps.distribution import Members
+from ...sweeps.result import Sweep
 from ..draw import write
 from ..panel import Panel
 from ..stored import Stored

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...experiments import Members, Parameter, spread
+from ...sweeps.distribution import Members, Parameter, spread
 from ..cells import FILLING
 from ..panel import Cells, Listing, Panel
 from ..render import WIDE

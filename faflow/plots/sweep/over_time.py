@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...experiments import Combination, Members, Spread, spread
+from ...sweeps.distribution import Combination, Members, Spread, spread
 from ..drift import FLOOR
 from ..panel import Band, Curve, Panel, last, number
 from .series import Series, drift_series, record_series

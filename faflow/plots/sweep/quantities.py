@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...experiments import Combination, Members
+from ...sweeps.distribution import Combination, Members
 from ..panel import number
 from .split import kept_verdict
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...experiments import Members
+from ...sweeps.distribution import Members
 
 
 class Series(NamedTuple):

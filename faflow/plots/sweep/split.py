@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...experiments import Combination, Members, Parameter
+from ...sweeps.distribution import Combination, Members, Parameter
 from ..panel import number
 from ..style import FEW, LAYERS, gradient, plain
 

@@ -1,0 +1,69 @@
+"""Who tells what the kinds are that a config names: their code, or the catalogue of it."""
+
+import abc
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..choice import Choice
+from ..schema import Config
+
+FITTED = "fitted-exponent"  # the name of an observable
+
+
+class RuleTraits(NamedTuple):
+    """What a config's other sections have to know of its rule."""
+
+    form: str  # of its feedback; "" for modifiers, which have their rule's
+    population: bool
+    layerwise: bool
+
+
+class PhiTraits(NamedTuple):
+    """The same of its activation."""
+
+    kinked: bool
+    relu: bool
+
+
+class UntoldError(Exception):
+    """It takes the code to tell."""
+
+
+class AbstractKinds(abc.ABC):
+    """The kinds of configs: entries with options (`options_of`), and what else is to be known of
+    them. ConfigError for a kind or options that are wrong; UntoldError from the catalogue alone."""
+
+    @abc.abstractmethod
+    def entry(self, path: str, registry: str, kind: str, base: Path) -> Any:
+        """What `kind`, the value of the key `path`, names; code of the user's lies in `base`."""
+
+    @abc.abstractmethod
+    def names(self, registry: str) -> Collection[str]:
+        """The names that faflow has."""
+
+    @abc.abstractmethod
+    def rule(self, entry: Any) -> RuleTraits:
+        """Of a rule, or of the outermost modifier."""
+
+    @abc.abstractmethod
+    def phi(self, choice: Choice) -> PhiTraits:
+        """Of an activation with its options, which are checked."""
+
+    @abc.abstractmethod
+    def check_loss(self, choice: Choice) -> None:
+        """Whether it can be made."""
+
+    @abc.abstractmethod
+    def takes_fixed_steps(self, solver: str, base: Path) -> bool:
+        """Whether a solver knows no error, and so needs `flow.step`."""
+
+    @abc.abstractmethod
+    def chooses_steps(self, solver: str) -> bool:
+        """Whether a solver can't do without an error of its own."""
+
+    @abc.abstractmethod
+    def drawn_sizes(
+        self, config: Config, task: Choice, loss: Choice, base: Path
+    ) -> tuple[int, int]:
+        """Inputs and outputs of data that have to be looked at."""

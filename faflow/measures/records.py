@@ -1,0 +1,149 @@
+"""Records with named dimensions: a flow's solution in groups, of which a DataTree is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..flow import SKETCH, FlowSolution
+from ..observables import AbstractConservationLaw, ScaleOf
+from ..rules.forecast import SUFFIX
+from ..solvers import counts_evaluations
+from .discrete import Twin, discrete_group
+from .events import event_group
+from .experiment import TWIN, Experiment
+from .groups import Group, Variable
+from .observables import feedback_moves, named_arrays
+from .simulation import Simulation, simulation_group
+
+WEIGHTS = "weights"
+_ONE_BASED = ("layer", "hidden_layer", "feedback")
+
+
+def result_groups(
+    experiment: Experiment,
+    solution: FlowSolution,
+    twins: tuple[Twin, ...] = (),
+    simulation: Simulation | None = None,
+) -> dict[str, Group]:
+    """Groups `records`, `start`, `final` and, if recorded, `weights`; `events` of exact flows,
+    `discrete` twins, `simulation`; reached times only."""
+    problem = experiment.problem
+    reached = np.asarray(solution.reached)
+    time = Variable(
+        ("time",), np.asarray(solution.ts)[reached], {"long_name": "time", "units": "time"}
+    )
+    moving = feedback_moves(problem)
+    groups = {
+        "records": _records(experiment, solution, reached, time),
+        "start": _weights(named_arrays(problem.weights, problem.feedback)),
+        "final": _weights(
+            named_arrays(
+                solution.weights, solution.feedback if moving else type(solution.feedback)()
+            )
+        ),
+    }
+    if WEIGHTS in solution.records:
+        over_time = {k: np.asarray(v)[reached] for k, v in solution.records[WEIGHTS].items()}
+        groups[WEIGHTS] = _weights(over_time, time)
+    if solution.events is not None:
+        groups["events"] = event_group(experiment, solution.events, time, reached)
+    if twins:
+        groups["discrete"] = discrete_group(experiment, twins, time, reached)
+    if simulation is not None:
+        groups["simulation"] = simulation_group(simulation, time, reached)
+    return groups
+
+
+def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> Group:
+    variables: dict[str, Any] = {}
+    hidden = len(experiment.problem.weights.weights) - 1
+    for name, see in experiment.observables.items():
+        if name not in (WEIGHTS, SKETCH, TWIN):
+            variables |= _variables(name, see, solution.records[name], reached, hidden)
+    for name, record in solution.records.items():
+        if name.endswith(SUFFIX):
+            law = experiment.observables[name.removesuffix(SUFFIX)]
+            variables |= _variables(name, law, record, reached, hidden)
+    counts = solution.counts_at
+    counted = [
+        ("steps", counts.accepted, "accepted steps so far"),
+        ("rejected", counts.rejected, "rejected steps so far"),
+    ]
+    if counts_evaluations(experiment.numerics.build_solver()):
+        counted.append(("field_evaluations", counts.evaluations, "field evaluations so far"))
+    for name, values, about in counted:
+        attrs = {"long_name": about, "units": "1"}
+        variables[name] = Variable(("time",), np.asarray(values)[reached], attrs)
+    coordinates = {"time": time, **_layer_coordinates(variables, experiment, hidden)}
+    return Group(variables, coordinates)
+
+
+def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[str, Variable]:
+    if isinstance(record, Mapping):
+        leaves = {f"{name}_{leaf}": (value, see.axes) for leaf, value in record.items()}
+    elif isinstance(record, tuple | list):
+        layers = law_layers(see) or range(1, len(record) + 1)
+        leaves = {
+            f"{name}_{layer}": (value, tuple(f"{axis}_{layer}" for axis in see.axes))
+            for layer, value in zip(layers, record, strict=True)
+        }
+    else:
+        leaves = {name: (record, _axes_of(name, see, hidden))}
+    attrs = {"long_name": see.label, "units": "1"}
+    return {
+        key: Variable(("time", *axes), np.asarray(value)[reached], attrs)
+        for key, (value, axes) in leaves.items()
+    }
+
+
+def law_layers(see: Any) -> tuple[int, ...] | None:
+    """The hidden layers that a law, or a law's scale, speaks of; None for other observables."""
+    law = see.law if isinstance(see, ScaleOf) else see
+    return law.layers if isinstance(law, AbstractConservationLaw) else None
+
+
+def _axes_of(name: str, see: Any, hidden: int) -> tuple[str, ...]:
+    # A law of some hidden layers only (direct feedback) has an axis of its own.
+    layers = law_layers(see)
+    if layers and layers != tuple(range(1, hidden + 1)):
+        law = name.removesuffix("_scale").removesuffix(SUFFIX)
+        return tuple(f"{axis}_of_{law}" for axis in see.axes)
+    return see.axes
+
+
+def _layer_coordinates(variables, experiment: Experiment, hidden: int) -> dict[str, Any]:
+    sizes = {
+        axis: size
+        for variable in variables.values()
+        for axis, size in zip(variable.dims, variable.values.shape, strict=True)
+    }
+    found = {}
+    for axis, size in sizes.items():
+        if axis in _ONE_BASED:
+            found[axis] = np.arange(1, size + 1)
+        elif "_of_" in axis:
+            law = experiment.observables[axis.split("_of_")[1]]
+            found[axis] = np.asarray(law_layers(law))
+    return found
+
+
+def _weights(arrays: Mapping[str, Any], time: Variable | None = None) -> Group:
+    """W_l as (units_l, units_{l-1}); F_l like W_l; D_l as (units_L, units_l); b_l as (units_l)."""
+    last = max(int(name[1:]) for name in arrays if name.startswith("W"))
+    before = () if time is None else ("time",)
+    variables = {
+        name: Variable(before + _dims(name, last), np.asarray(array), {"units": "1"})
+        for name, array in arrays.items()
+    }
+    return Group(variables, {} if time is None else {"time": time})
+
+
+def _dims(name: str, last: int) -> tuple[str, ...]:
+    letter, layer = name[0], int(name[1:])
+    upper = f"units_{layer}"
+    if letter == "b":
+        return (upper,)
+    return (f"units_{last}", upper) if letter == "D" else (upper, f"units_{layer - 1}")

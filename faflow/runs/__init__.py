@@ -1,0 +1,1 @@
+"""One flow: compiled, integrated, kept on disk meanwhile, certified."""

@@ -1,0 +1,231 @@
+"""Checkpoints of one long flow: all that it knows, on disk from time to time.
+
+They lie beside the result's folder, in .NAME.checkpoint, and are gone once the result is stored. A
+file is one leg of the flow (`auto` may have two; a companion flow is another), whole or absent.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from ..config.errors import ConfigError
+from ..config.resolve import Resolved
+from ..flow import Underway, begin
+from ..leftovers import undone_at_the_end
+from ..measures.summary import Seconds, environment
+from ..store.digest import Digest, digest
+from ..store.exchange import real
+from ..store.files import LOCK, alone, replace_arrays
+
+EVERY = 60.0  # seconds between checkpoints unless said
+_META, _LEGS = "meta", "leg*.npz"
+_FOR = {"config": "config", "source": "version of faflow", "jax": "version of jax",
+        "diffrax": "version of diffrax"}  # fmt: skip  # what it has to share with who reads it
+
+
+@contextmanager
+def checkpoints(
+    resolved: Resolved,
+    folder: Path | None,
+    every: float | None,
+    replace: bool,
+    note: Callable[[str], None],
+    mesh: Mesh | None = None,
+    known: Digest | None = None,
+) -> Iterator["Checkpoints | None"]:
+    """What keeps the checkpoints of a flow whose result goes to `folder`; None if that was not
+    asked for and nothing is there of an interrupted run. `replace`: those of another config or
+    faflow, and damaged ones, give way. `known`: the run's digest, if that is known already.
+    ConfigError if there can be none."""
+    if every is not None:
+        _check(folder, every, mesh)
+    if folder is None or mesh is not None:
+        yield None
+        return
+    place = _place_of(folder)
+    if every is None and not any(place.glob(_LEGS)):
+        yield None
+        return
+    with _held(place), undone_at_the_end(partial(_remove_unless_begun, place)):
+        every = EVERY if every is None else every
+        try:
+            yield Checkpoints(known or digest(resolved), place, every, replace, note)
+        except BaseException:
+            _remove_unless_begun(place)
+            raise
+        _remove(place)
+
+
+def discard(folder: Path | None) -> None:
+    """Checkpoints whose result is stored, of a run that was killed just then."""
+    if folder is not None and any(_place_of(folder).glob(_LEGS)):
+        with _held(_place_of(folder)):
+            _remove(_place_of(folder))
+
+
+@contextmanager
+def _held(place: Path) -> Iterator[None]:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = (place / LOCK).open("a+")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        what = f"is {place}, which can't be written ({reason}); free space or choose another"
+        raise ConfigError("--out", what) from error
+    lock.close()
+    with alone(place):
+        yield
+
+
+def _remove(place: Path) -> None:
+    """What was put there, and the folder if nothing else is in it."""
+    for path in [*place.glob(_LEGS), *place.glob(f".{_LEGS}.*.tmp"), place / LOCK]:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        place.rmdir()
+
+
+def _remove_unless_begun(place: Path) -> None:
+    if not any(place.glob(_LEGS)):
+        _remove(place)
+
+
+def _place_of(folder: Path) -> Path:
+    folder = real(folder)
+    return folder.with_name(f".{folder.name}.checkpoint")
+
+
+def _check(folder: Path | None, every: float, mesh: Mesh | None) -> None:
+    if not every >= 0:
+        raise ConfigError("--checkpoint", f"is {every}; give the seconds between two, 0 or more")
+    if folder is None:
+        raise ConfigError("--checkpoint", "needs a result that is stored; remove it")
+    if mesh is not None:
+        what = "serves flows on one device, but this one is on several; remove it or flow.devices"
+        raise ConfigError("--checkpoint", what)
+
+
+class Checkpoints:
+    """Where the legs of a flow are kept, one file each, and what they have to share with who reads
+    them."""
+
+    def __init__(
+        self,
+        run: Digest,
+        place: Path,
+        every: float,
+        replace: bool,
+        note: Callable[[str], None],
+    ):
+        found = {**environment(), **run._asdict()}
+        self._about = {name: found[name] for name in _FOR}
+        self._place, self._every, self._replace, self._note = place, every, replace, note
+        self._legs = 0
+
+    def leg(self, flow: tuple[Any, ...]) -> "KeptLeg":
+        """Of the next leg. `flow`: the arguments of `solve_leg`."""
+        path = self._place / f"leg{self._legs}.npz"
+        self._legs += 1
+        return KeptLeg(path, flow, self._about, self._every, self._replace, self._note)
+
+
+class KeptLeg:
+    """One leg on disk. ConfigError if that is of another config or faflow, is damaged, or can't be
+    written."""
+
+    def __init__(
+        self,
+        path: Path,
+        flow: tuple[Any, ...],
+        about: dict[str, Any],
+        every: float,
+        replace: bool,
+        note: Callable[[str], None],
+    ):
+        self._path, self._flow, self._about = path, flow, about
+        self._every, self._replace, self._note = every, replace, note
+        self._written = time.perf_counter()
+
+    def stored(self) -> tuple[Underway, Seconds] | None:
+        """What is there of the leg, and what it has cost; None if nothing is."""
+        if not self._path.exists():
+            return None
+        like = eqx.filter_eval_shape(begin, self._flow)
+        try:
+            with self._path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            meta = json.loads(arrays[_META].tobytes().decode())
+            differs = [
+                what for name, what in _FOR.items() if meta["about"][name] != self._about[name]
+            ]
+            if not differs:
+                carry = [arrays[f"c{i}"] for i in range(meta["carry"])]
+                rows = [arrays[f"r{i}"] for i in range(meta["row"])]
+                carry, held = _filled((like.carry, like.held), carry)
+                rows = _filled(like.rows, [_whole(column, self._flow[1].size) for column in rows])
+                at = (jnp.asarray(meta[name], int) for name in ("saves", "level"))
+                found = Underway(carry, held, rows, *at)
+                self._note(f"going on from t = {meta['t']:.6g}")
+                return jax.tree.map(jnp.asarray, found), Seconds(*meta["seconds"])
+            why = f"is of another {differs[0]}"
+        except Exception as error:  # whatever is left of it
+            why = f"is damaged ({type(error).__name__}: {error})"
+        if not self._replace:
+            place = self._path.parent
+            what = f"found {place}, which {why}; --replace begins anew, or remove it"
+            raise ConfigError("--checkpoint", what)
+        self._path.unlink()
+        return None
+
+    def offer(self, underway: Underway, t: Any, seconds: Seconds, over: bool) -> None:
+        """What the leg knows at time t, written if it is time for that, or if it is `over`."""
+        if not over and time.perf_counter() - self._written < self._every:
+            return
+        self._write(underway, float(t), seconds)
+        saves = f"{int(underway.saves)} of {self._flow[1].size} saves"
+        self._note(f"checkpoint at t = {float(t):.6g}, {saves}")
+        self._written = time.perf_counter()
+
+    def _write(self, underway: Underway, t: float, seconds: Seconds) -> None:
+        saves = int(underway.saves)
+        carry = [np.asarray(leaf) for leaf in jax.tree.leaves((underway.carry, underway.held))]
+        columns = [np.asarray(leaf)[:saves] for leaf in jax.tree.leaves(underway.rows)]
+        meta = {
+            "about": self._about, "saves": saves, "carry": len(carry), "row": len(columns),
+            "level": int(underway.level), "seconds": list(seconds), "t": t,
+        }  # fmt: skip
+        arrays = {f"c{i}": leaf for i, leaf in enumerate(carry)}
+        arrays |= {f"r{i}": column for i, column in enumerate(columns)}
+        arrays[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        try:
+            replace_arrays(self._path, arrays)
+        except OSError as error:
+            reason, place = error.strerror or str(error), self._path.parent
+            what = f"can't be written to {place} ({reason}); free space, and the same command"
+            raise ConfigError("--checkpoint", f"{what} goes on from the last one") from error
+
+
+def _whole(column: np.ndarray, saves: int) -> np.ndarray:
+    """A column with room for all saves."""
+    rest = np.zeros((saves - len(column), *column.shape[1:]), column.dtype)
+    return np.concatenate([column, rest])
+
+
+def _filled(like: Any, arrays: list[np.ndarray]) -> Any:
+    """The tree with these leaves. ValueError if they are not of its shapes and types."""
+    shapes, structure = jax.tree.flatten(like)
+    for shape, array in zip(shapes, arrays, strict=True):
+        if (shape.shape, shape.dtype) != (array.shape, array.dtype):
+            raise ValueError(f"has an array {array.shape} where {shape.shape} is expected")
+    return jax.tree.unflatten(structure, arrays)

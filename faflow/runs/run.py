@@ -1,0 +1,227 @@
+"""Run a config: resolve, build, compile, integrate, summarise, store."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from .._results import Outcome
+from ..config.blame import blaming
+from ..config.errors import ConfigError
+from ..config.expect import judge
+from ..config.reading import resolve_path
+from ..config.resolve import Resolved
+from ..flow import (
+    SKETCH,
+    FlowSolution,
+    KinkError,
+    Meter,
+    beside,
+    check_times,
+    choose_on_the_way,
+    companion,
+    compare_flows,
+    is_automatic,
+    settled,
+)
+from ..measures.discrete import check_discrete, count_steps, run_twins
+from ..measures.exact_solution import with_distances
+from ..measures.experiment import Experiment, build
+from ..measures.groups import Group, as_tree
+from ..measures.json_numbers import plain
+from ..measures.polish import polish_end
+from ..measures.records import result_groups
+from ..measures.simulation import check_simulation, run_simulation
+from ..measures.summary import Beside, Seconds, summarise
+from ..setup.programs import telling_programs
+from ..setup.split import mesh_of
+from ..store import folder as store
+from ..store.digest import Digest, digest
+from ..store.result import Result, open_result
+from . import processes
+from .checkpoint import Checkpoints, checkpoints, discard
+from .legs import Legs
+from .memory import check_data, check_memory
+
+Note = Callable[[str], None]
+Integrate = Callable[
+    [Experiment, Note, Meter | None], tuple[FlowSolution, Seconds, KinkError | None]
+]
+
+
+def run(
+    config: str | Path | Mapping[str, Any] | Resolved,
+    *,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    store_result: bool = True,
+    replace: bool = False,
+    checkpoint: float | None = None,
+    note: Note = lambda text: None,
+    tell: Note = lambda text: None,
+    meter: Meter | None = None,
+) -> Result:
+    """Run a config (a path, a shipped one's name, tables or a resolved one) and store the result.
+
+    An identical result that is already stored is read back instead, its bounds judged afresh; a
+    different one is an error unless `replace`. `checkpoint`: seconds after which what the flow
+    knows is kept on disk, beside the result; a flow that was interrupted goes on from there. `note`
+    hears what is being done, `tell` what has to be known before the flow starts: the memory that it
+    needs, if that is much, and that compiled programs can't be kept. `meter` is told how much of
+    the flow is done, 0 to 1 (`faflow.Bar` shows it). JAX must be in the config's precision before
+    any array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
+    input; a flow that ends early is a result like others (`status`).
+    """
+    resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
+    check_precision(resolved)
+    folder = (
+        store.folder_for(resolved, None if out is None else Path(out)) if store_result else None
+    )
+    mesh = mesh_of(resolved)
+    check_data(resolved)
+    found = _Found()
+    state = processes.decided(lambda: _state(resolved, folder, found), STATES)
+    if state == "same":
+        if processes.is_first():
+            discard(folder)
+        return _elsewhere() if found.result is None else found.result
+    replacing, replace = replace, replace or state == "damaged"
+    # What is not finite is said in words.
+    with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
+        experiment = build(resolved)
+        steps = check_discrete(resolved, experiment)
+        check_simulation(resolved, experiment)
+        if state in _HELD and not replace:
+            what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
+            raise ConfigError("--out", what)
+        for told in (steps, check_memory(resolved, experiment, mesh)):
+            if told:
+                tell(told)
+        with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
+            ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
+            summary, groups = compute(resolved, experiment, note, meter, ready)
+            folder = folder if processes.is_first() else None
+            if folder is not None and found.digest is not None:
+                store.write(resolved, summary, groups, folder, replace, found.digest)
+    return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True)
+
+
+STATES = ("absent", "same", "damaged", "other-code", "different")
+_HELD = {
+    "different": "a different result",
+    "other-code": "the same config's result, computed by another version of faflow",
+}
+
+
+def _elsewhere() -> Result:
+    """What the other processes have of a result that process 0 read back."""
+    return Result({"status": str(Outcome.COMPLETED)}, partial(as_tree, {}), None, fresh=False)
+
+
+@dataclasses.dataclass
+class _Found:
+    """What a run is, and the result that its folder holds if that is the same."""
+
+    digest: Digest | None = None
+    result: Result | None = None
+
+
+def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:
+    """What lies in the folder, one of STATES. ConfigError if it can't be read or written."""
+    if folder is None:
+        return "absent"
+    found.digest = digest(resolved)
+    state = store.standing(folder, found.digest)
+    if state == "same":
+        store.check_readable(folder)
+        try:
+            result = open_result(folder)
+        except ConfigError:
+            state = "damaged"  # the same run once more
+        else:
+            found.result = _judged_afresh(resolved, result)
+            return state
+    store.try_out(folder)
+    return state
+
+
+def compute(
+    resolved: Resolved,
+    experiment: Experiment,
+    note: Note,
+    meter: Meter | None,
+    integrate: Integrate | None = None,
+) -> tuple[dict[str, Any], dict[str, Group]]:
+    """The flow of a built experiment and all that belongs to it: summary and groups of records."""
+    foreign = any(choice.foreign for choice in resolved.suspects.values())
+    with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
+        solution, seconds, error = (integrate or integrate_timed)(experiment, note, meter)
+        solution = with_distances(experiment.observables, solution)
+        if resolved.config.discrete is not None:
+            note(f"running the discrete rule, {count_steps(resolved)} steps")
+        twins = run_twins(resolved, experiment, solution)
+        if resolved.config.simulate is not None:
+            note("simulating")
+        simulation = run_simulation(resolved, experiment, solution)
+        if resolved.flow.polish:
+            note("polishing the end")
+        polished = polish_end(resolved, experiment, solution)
+        beside = Beside(twins, simulation, polished)
+        summary = summarise(resolved, experiment, solution, seconds, error, beside)
+        return summary, result_groups(experiment, solution, twins, simulation)
+
+
+def _judged_afresh(resolved: Resolved, result: Result) -> Result:
+    """A stored result under the config's own bounds, which may have changed since."""
+    summary = {key: value for key, value in result.summary.items() if key != "expect"}
+    if resolved.config.expect:
+        summary["expect"] = plain(judge(resolved.config.bounds, summary))
+    if summary == result.summary or result.folder is None:
+        return result
+    store.rewrite_bounds(resolved, summary, result.folder)
+    return result._replace(summary=summary)
+
+
+def check_precision(resolved: Resolved) -> None:
+    """JAX runs in the config's precision, or a loud error: nothing is computed in another."""
+    wanted = resolved.config.precision == "float64"
+    if bool(jax.config.read("jax_enable_x64")) != wanted:
+        what = (
+            f"is {resolved.config.precision}, but JAX is not in it; call "
+            f'jax.config.update("jax_enable_x64", {wanted}) before making arrays'
+        )
+        raise ConfigError("precision", what)
+
+
+def integrate_timed(
+    experiment: Experiment,
+    note: Note,
+    meter: Meter | None,
+    mesh: Mesh | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> tuple[FlowSolution, Seconds, KinkError | None]:
+    """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
+    flow's weights are sketched, a coarser companion is run after it and tells their error."""
+    check_times(experiment.ts)
+    problem, observables = experiment.problem, experiment.observables
+    numerics = settled(problem, experiment.numerics)
+    arguments = (problem, experiment.ts, observables, numerics)
+    flow = Legs(note, meter, mesh, checkpoints)
+    if is_automatic(numerics):
+        return choose_on_the_way(*arguments, run_leg=flow), flow.seconds, None
+    solution, _ = flow(*arguments)
+    if SKETCH not in observables:
+        return solution, flow.seconds, None
+    note("running a coarser companion, for the error made at kinks")
+    coarser = companion(problem, experiment.ts, numerics)
+    coarse = (coarser.problem, coarser.ts, observables, coarser.numerics)
+    other, _ = flow.again(coarser.same_program, *coarse)
+    return solution, flow.seconds, compare_flows(solution, other, coarser)

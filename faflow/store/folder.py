@@ -1,0 +1,188 @@
+"""Results on disk: one folder each, written whole or not at all, never overwritten silently."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from ..config.dump import config_table, config_text
+from ..config.errors import ConfigError, shown
+from ..config.resolve import Resolved
+from ..measures.groups import Group
+from ..measures.summary import environment
+from .digest import Digest
+from .exchange import RESULT, check_writable, is_empty, put_in_place, real, settle, temporary_for
+from .files import replace_text, sync, write_bytes, write_text
+from .netcdf_file import as_netcdf
+from .result import CONFIG, RECORDS, SUMMARY
+
+Standing = Literal["absent", "same", "other-code", "different"]
+
+ROOT = Path("results")
+
+
+def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
+    """Where a result goes: `out` itself, or results/<name>."""
+    if out is not None and "\0" in str(out):
+        raise ConfigError("--out", f"is {shown(str(out))}; take out the NUL character")
+    return ROOT / resolved.config.name if out is None else Path(os.path.expanduser(out))
+
+
+def standing(folder: Path, wanted: Digest) -> Standing:
+    """What lies in `folder`; "other-code": the same config computed by other sources of faflow.
+
+    ConfigError if it is something that is no result of faflow's.
+    """
+    if not os.path.lexists(folder):
+        return "absent"
+    with _writing(folder):
+        settle(folder)
+    if is_empty(folder):
+        return "absent"
+    found = _stored_digest(folder)
+    if found is None:
+        what = f"is {folder}, which exists and is no faflow result; choose another folder"
+        raise ConfigError("--out", what)
+    if found == wanted:
+        return "same"
+    return "other-code" if found.config == wanted.config else "different"
+
+
+def try_out(folder: Path) -> None:
+    """ConfigError if a result could not be written there; leaves nothing behind."""
+    with _giving_up(folder):
+        check_writable(folder)
+
+
+def write(
+    resolved: Resolved,
+    summary: dict[str, Any],
+    groups: Mapping[str, Group],
+    folder: Path,
+    replace: bool,
+    wanted: Digest,
+) -> None:
+    """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
+    digest as the run began. ConfigError if it can't be written; the result is then kept elsewhere,
+    if there is room."""
+    folder = real(folder)
+    fill = partial(_fill, resolved=resolved, summary=summary, groups=groups, wanted=wanted)
+    with _giving_up(folder, lambda: _kept_elsewhere(summary["name"], fill)):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_for(folder) as temporary:
+            fill(temporary, folder)
+            put_in_place(temporary, folder, replace)
+            sync(folder.parent)
+
+
+@contextmanager
+def _giving_up(folder: Path, keep: Callable[[], Path | None] = lambda: None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        kept = keep()
+        remedy = "free space or choose another" if kept is None else f"the result is in {kept}"
+        what = f"is {folder}, which can't be written ({reason}); {remedy}"
+        raise ConfigError("--out", what) from error
+
+
+def _kept_elsewhere(name: str, fill: Callable[[Path, Path], None]) -> Path | None:
+    """The folder of a result that its own folder does not take, in the system's place for temporary
+    files; None if that does not take it either."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"faflow-{name}-"))
+    except OSError:
+        return None
+    try:
+        fill(folder, folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return folder
+
+
+def _fill(
+    folder: Path,
+    into: Path,
+    resolved: Resolved,
+    summary: dict[str, Any],
+    groups: Mapping[str, Group],
+    wanted: Digest,
+) -> None:
+    """A result's files, in a `folder` that is to be `into`."""
+    provenance = {**environment(), **wanted._asdict()}
+    write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
+    write_text(folder / SUMMARY, summary_text(summary))
+    write_bytes(folder / RECORDS, as_netcdf(groups))
+    sync(folder)
+
+
+def summary_text(summary: dict[str, Any]) -> str:
+    """The summary as JSON, which has no NaN."""
+    return json.dumps(summary, indent=2, allow_nan=False) + "\n"
+
+
+def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) -> None:
+    """The stored summary and config with the current [expect]: the bounds are no part of a run."""
+    with _writing(folder):
+        stored = tomllib.loads((folder / CONFIG).read_text("utf-8"))
+        stored.pop("expect", None)
+        bounds = config_table(resolved).get("expect")
+        table = stored if bounds is None else {**stored, "expect": bounds}
+        replace_text(folder / CONFIG, tomli_w.dumps(table))
+        replace_text(folder / SUMMARY, summary_text(summary))
+
+
+def rewrite_summary(summary: dict[str, Any], folder: Path) -> None:
+    """The stored summary with more in it than the run found. ConfigError if it can't be written."""
+    with _writing(folder):
+        replace_text(folder / SUMMARY, summary_text(summary))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(str(folder), f"can't be written ({reason})") from error
+
+
+def is_stored(folder: Path) -> bool:
+    """Whether the folder's config is one that faflow has put there."""
+    return _stored_digest(folder) is not None
+
+
+def check_readable(folder: Path) -> None:
+    """ConfigError if what lies there can't be read, which is no damage."""
+    for name in RESULT:
+        try:
+            with (folder / name).open("rb") as file:
+                file.read(1)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            what = f"is {folder}, whose {name} can't be read ({error.strerror}); see to that first"
+            raise ConfigError("--out", what) from error
+
+
+def _stored_digest(folder: Path) -> Digest | None:
+    try:
+        table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    provenance = table.get("provenance")
+    if not isinstance(provenance, dict) or not {"config", "hash"} & set(provenance):
+        return None
+    return Digest(str(provenance.get("config", "")), str(provenance.get("source", "")))

@@ -1,0 +1,1 @@
+"""What is done with kinds besides running them: check a rule, count laws, list, complete."""

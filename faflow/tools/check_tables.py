@@ -1,0 +1,36 @@
+"""What `faflow check` found, as rows of text."""
+
+from ..measures.tables import Rows
+from .check import Case, Check
+
+
+def check_rows(check: Check) -> Rows:
+    """One row per network and law of `faflow check`."""
+    return [row for case in check.cases for row in _case_rows(case)]
+
+
+def _case_rows(case: Case) -> Rows:
+    gradient = {True: "yes", False: "no", None: "-"}[case.is_gradient]
+    head = {"network": case.net, "shapes": "fit" if case.fits else "DON'T FIT"}
+    head["-gradient if F = W"] = gradient
+    if case.problem or not case.claims:
+        return [head | {"law": case.problem or "-", "claimed": "", "rate": "", "verdict": ""}]
+    rows, told = [], [claim for claim in case.claims if claim.claimed or claim.kept]
+    for claim in told:
+        rows.append(
+            head
+            | {
+                "law": claim.law,
+                "claimed": "yes" if claim.claimed else "",
+                "rate": f"{claim.rate:.1e}",
+                "verdict": claim.verdict,
+            }
+        )
+        head = dict.fromkeys(head, "")
+    rest = [claim.rate for claim in case.claims if claim not in told]
+    if rest:
+        law = f"{len(rest)} other candidates"
+        verdict = "not kept" if case.claims[0].moving else "not measurable"
+        numbers = {"claimed": "", "rate": f">= {min(rest):.1e}", "verdict": verdict}
+        rows.append(head | {"law": law} | numbers)
+    return rows

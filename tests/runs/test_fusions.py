@@ -1,0 +1,34 @@
+"""How much there is to compile of a flow: XLA takes about as long as there are fusions."""
+
+import re
+
+import numpy as np
+import pytest
+
+from faflow.config.reading import resolve_path
+from faflow.flow import settled, slices
+from faflow.measures.experiment import build
+
+# The most that the step loop may have, and all programs of a flow together.
+FUSIONS = {"theorem1-linear": (100, 220), "theorem1-relu": (500, 600)}
+
+
+def fusions(compiled) -> int:
+    return len(re.findall(r" fusion\(", compiled.compiled.as_text()))
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_programs_are_short(name: str) -> None:
+    made = build(resolve_path(name))
+    numerics = settled(made.problem, made.numerics)
+    flow = (made.problem, made.ts, made.observables, numerics)
+    begin, go_on, observed = slices.programs_of_flows()
+    first = begin.lower(flow).compile()
+    underway = first(flow)
+    limits = np.asarray(1), np.asarray(made.ts.size)
+    onwards = go_on.lower(flow, underway, *limits, 0)
+    last = observed.lower(flow, underway.rows, underway.carry)
+    counts = [fusions(first), *(fusions(one.compile()) for one in (onwards, last))]
+    loop, together = FUSIONS[name]
+    assert counts[1] <= loop and sum(counts) <= together, counts
+    assert min(counts) > 0
