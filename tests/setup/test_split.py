@@ -17,8 +17,8 @@ from faflow.config.reading import resolve_path
 from faflow.config.schema import SweepSection
 from faflow.flow import estimate
 from faflow.measures.experiment import build
+from faflow.runs import memory
 from faflow.runs.run import run
-from faflow.setup import memory
 from faflow.store.digest import digest
 from faflow.store.result import open_result
 from faflow.sweeps.member import compute_member
