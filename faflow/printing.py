@@ -94,7 +94,8 @@ def print_entries(topic: str, rows: Sequence[Mapping[str, str]]) -> None:
 def print_summary(
     summary: Mapping[str, Any], folder: Path | None, fresh: bool, certified: bool
 ) -> None:
-    from .measures.tables import certificate_rows, certificate_title, summary_rows
+    from .measures.summary import summary_rows
+    from .measures.tables import certificate_rows, certificate_title
 
     place = "" if folder is None else f"  ->  {folder}" + ("" if fresh else "  (already there)")
     print_rows(f"{summary['name']}{place}", summary_rows(summary))

@@ -1,4 +1,4 @@
-"""Alignment of W and F in the summary: where it ended, and the floor that a law puts under it."""
+"""Alignment of W and F: where it ended, and the floor that a law puts under it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,21 +8,20 @@ import numpy as np
 from ..analysis import alignment_certificate, certificate_law
 from ..analysis.law_keeping import KEPT, are_kept, rates_near
 from ..config.resolve import Resolved
-from ..flow import FlowProblem, FlowSolution
-from ..observables import AbstractConservationLaw
-from .experiment import Experiment
+from ..flow import FlowProblem
+from ..observables import AbstractConservationLaw, Alignment
+from .measure import Entry, Flown, Measure, Observed, Section, line
+from .tables import number
 
 
-def alignment_section(
-    resolved: Resolved, experiment: Experiment, solution: FlowSolution, laws: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     """`alignment`: the angles at the end, the smallest inner products, and the floor that a kept
-    layer balance puts under them (Robertson & Koyejo 2023, Theorem 1), or why there is none.
-    `laws`: the summary's section."""
+    layer balance puts under them (Robertson & Koyejo 2023, Theorem 1), or why there is none."""
+    resolved, _, solution, *_ = flown
     record = solution.records.get("alignment")
     if record is None:
         return None
-    problem, reached = experiment.problem, np.asarray(solution.reached)
+    problem, reached = flown.problem, flown.reached
     inner = np.asarray(record["inner"])
     section: dict[str, Any] = {
         "degrees": np.asarray(record["degrees"])[reached][-1],
@@ -30,7 +29,7 @@ def alignment_section(
         "certified": False,
     }
     law, why = certificate_law(problem.rule, problem.weights, problem.feedback.form)
-    if law is not None and not _is_kept(law, resolved, problem, laws):
+    if law is not None and not _is_kept(law, resolved, problem, summary.get("laws", {})):
         why = "the rule claims a layer balance that its field breaks"
     if why:
         return section | {"no_floor": why}
@@ -58,3 +57,26 @@ def _is_kept(
         return told["kept"]
     near = rates_near({"law": law}, problem)
     return are_kept(near, KEPT[resolved.config.precision])["law"]
+
+
+def _line(alignment: Mapping[str, Any]) -> str:
+    text = f"{number(alignment['degrees'])} degrees; <W, F> >= {number(alignment['inner_minimum'])}"
+    if "floor" in alignment:
+        word = "certified" if alignment["certified"] else "no certificate"
+        held = "held" if alignment["held"] else "NOT HELD"
+        text += f"; floor {number(alignment['floor'])} ({word}, {held})"
+    if "no_floor" in alignment:
+        text += f"; no floor: {alignment['no_floor']}"
+    return text
+
+
+def _observable(name: str, problem: FlowProblem) -> Observed:
+    return {name: Alignment()} if problem.feedback.matrices else {}
+
+
+ALIGNMENT = Measure(
+    "alignment",
+    _section,
+    line("alignment", _line),
+    observables={"alignment": Entry("<W, F>, cosine and angle per feedback", _observable)},
+)

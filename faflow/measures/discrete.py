@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,14 +14,16 @@ from .._compiling import LOOP, compiled
 from .._results import Outcome
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..flow import Discrete, FlowSolution, TwinSolution, run_twin
+from ..flow import Discrete, FlowProblem, FlowSolution, TwinSolution, run_twin
 from ..observables import Loss
 from ..rules import FAStar, bare
 from ..setup.weights import DISCRETE, section_key
-from .experiment import TWIN, Experiment
 from .groups import Group, Variable
-from .observables import WeightsNow
+from .measure import Experiment, Flown, Laws, Measure, Note, Observed, Section, line
+from .tables import number, worst
+from .weights import WeightsNow
 
+TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
 MANY_STEPS = 10**6  # that are told beforehand: seconds, and more for large nets
 MOST_STEPS = 10**9  # of some microseconds each, at the least: hours
 
@@ -70,13 +73,14 @@ def check_discrete(resolved: Resolved, experiment: Experiment) -> str:
 
 
 def run_twins(
-    resolved: Resolved, experiment: Experiment, solution: FlowSolution
+    resolved: Resolved, experiment: Experiment, solution: FlowSolution, note: Note
 ) -> tuple[Twin, ...]:
     """The discrete rule at every eta; one program for all of them. Laws that the rule claims are
     followed; what the identity makes of them is told of the quadratic ones, which alone obey it."""
     section = resolved.config.discrete
     if section is None:
         return ()
+    note(f"running the discrete rule, {count_steps(resolved)} steps")
     key = section_key(resolved, section, DISCRETE)
     laws = {name: law for name, (law, claimed) in experiment.laws.items() if claimed}
     observables = {"loss": Loss(), TWIN: WeightsNow(False)}
@@ -106,13 +110,14 @@ def _flat(weights: dict[str, Any]) -> np.ndarray:
     return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
 
 
-def discrete_section(
-    resolved: Resolved, experiment: Experiment, twins: tuple[Twin, ...]
-) -> dict[str, Any] | None:
-    """The section `discrete` of the summary. `order`: of the distance at the end in eta, by least
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
+    """`order`: of the distance at the end in eta, by least
     squares through all of them (None: fewer than two)."""
-    if resolved.config.discrete is None:
+    del summary
+    section = flown.resolved.config.discrete
+    if section is None:
         return None
+    experiment, twins = flown.experiment, flown.beside["discrete"]
     runs = [_run(experiment, twin) for twin in twins]
     ends = np.array([twin.distance[-1] for twin in twins])
     steps = np.array([twin.eta for twin in twins])
@@ -120,7 +125,6 @@ def discrete_section(
     order = None
     if np.sum(fine) >= 2:
         order = float(np.polyfit(np.log(steps[fine]), np.log(ends[fine]), 1)[0])
-    section = resolved.config.discrete
     return {"method": section.method, "batch": section.batch, "runs": runs, "order": order}
 
 
@@ -150,14 +154,14 @@ def _law(experiment: Experiment, twin: TwinSolution, name: str) -> dict[str, flo
         for scale, values in zip(scales, found, strict=True)
     ]
 
-    def worst(against: list[np.ndarray]) -> float:
+    def largest(against: list[np.ndarray]) -> float:
         misses = map(lambda values, told: np.max(np.abs(values - told)), found, against)
         shares = [_share(float(miss), size) for miss, size in zip(misses, sizes, strict=True)]
         return float(np.max(shares))
 
     told = [np.asarray(leaf)[reached] for leaf in jax.tree.leaves(twin.predicted.get(name, []))]
-    moved = worst([values[:1] for values in found])
-    return {"relative_change": moved, "identity": worst(told) if told else None}
+    moved = largest([values[:1] for values in found])
+    return {"relative_change": moved, "identity": largest(told) if told else None}
 
 
 def _share(part: float, whole: float) -> float:
@@ -202,3 +206,40 @@ def discrete_group(
 
 def _attrs(about: str) -> dict[str, str]:
     return {"long_name": about, "units": "1"}
+
+
+def _line(discrete: Mapping[str, Any]) -> str:
+    runs = discrete["runs"]
+    ends = ", ".join(f"{number(run['distance'])} at eta {number(run['eta'])}" for run in runs)
+    text = f"{discrete['method']}: distance to the flow {ends}"
+    if discrete["order"] is not None:
+        text += f" (order {number(discrete['order'])})"
+    told = [law["identity"] for run in runs for law in run["laws"].values()]
+    missed = worst([value for value in told if value is not None])
+    return text + ("" if missed is None else f"; law identity holds to {number(missed)}")
+
+
+def _needs(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
+    del problem, laws
+    return {} if resolved.config.discrete is None else {TWIN: WeightsNow(False)}
+
+
+def _groups(flown: Flown) -> dict[str, Group]:
+    twins = flown.beside["discrete"]
+    if not twins:
+        return {}
+    return {"discrete": discrete_group(flown.experiment, twins, flown.time, flown.reached)}
+
+
+DISCRETE_TWIN = Measure(
+    "discrete",
+    _section,
+    line("discrete", _line),
+    needs=_needs,
+    apart=(TWIN,),
+    check=check_discrete,
+    beside=run_twins,
+    groups=_groups,
+    gathered=("discrete",),
+    errors=("identity",),
+)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..flow import EventLog, EventRecord
-from .experiment import Experiment
 from .groups import Group, Variable
+from .measure import Experiment
 
 KINDS = ("crossed", "landed", "left")
 UNUSED = -1

@@ -12,6 +12,8 @@ from .._types import Matrix
 from ..flow import FlowProblem, FlowSolution
 from ..observables import AbstractObservable, linear_map
 from ..solved import SOLVED, AbstractSolvedProblem, UnsolvedError, exact_solution
+from .measure import Entry, Measure, Section, line
+from .tables import number
 
 
 class ExactDistance(AbstractObservable):
@@ -58,20 +60,27 @@ def _distances(exact: AbstractSolvedProblem, ts: np.ndarray, maps: Any) -> np.nd
 
 def exact_section(
     observables: Mapping[str, AbstractObservable], solution: FlowSolution
-) -> dict[str, Any] | None:
-    """The section `exact_solution` of the summary: the worst relative distance over the saves,
-    when, and the last."""
+) -> Section | None:
+    """The worst relative distance over the saves, when, and the last."""
+    reached = np.asarray(solution.reached)
     for name, see in observables.items():
         if isinstance(see, ExactDistance):
-            reached = np.asarray(solution.reached)
-            distances, times = (
-                np.asarray(part)[reached] for part in (solution.records[name], solution.ts)
-            )
+            distances = np.asarray(solution.records[name])[reached]
             worst = int(np.argmax(distances))
             return {
                 "kind": next(kind for kind, solved in SOLVED.items() if type(see.exact) is solved),
                 "relative_distance": distances[worst],
-                "worst_time": times[worst],
+                "worst_time": np.asarray(solution.ts)[reached][worst],
                 "final_distance": distances[-1],
             }
     return None
+
+
+EXACT_SOLUTION = Measure(
+    "exact_solution",
+    lambda flown, summary: exact_section(flown.experiment.observables, flown.solution),
+    line("exact solution", number),
+    observables={
+        "exact-solution": Entry("distance of W_L ... W_1 to the exact flow's", exact_distance)
+    },
+)

@@ -1,38 +1,16 @@
 """Everything that is run for a config: its problem, and what is recorded of the flow."""
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 
-from .._types import Array
 from ..config.blame import blaming
 from ..config.errors import ConfigError
-from ..config.kinks import estimates_error
 from ..config.resolve import Resolved
-from ..flow import SKETCH, FlowProblem, Numerics, WeightSketch, solve
-from ..observables import AbstractConservationLaw, AbstractObservable
-from ..population import AbstractPopulationRule, PopulationLoss
+from ..flow import FlowProblem, solve
 from ..setup.problem import set_up
-from ..tasks import Task
-from . import observables as observe
 from .laws import asked_laws
-
-TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
-POPULATION_LOSS = "population-loss"  # the record by which it is compared with simulations
-
-
-class Experiment(NamedTuple):
-    """Everything `faflow.flow.solve` takes, and the task; `laws` says which the rule claims,
-    `notes` what has to be told of the input."""
-
-    task: Task
-    problem: FlowProblem
-    ts: Array
-    observables: dict[str, AbstractObservable]
-    laws: dict[str, tuple[AbstractConservationLaw, bool]]
-    numerics: Numerics
-    notes: tuple[str, ...] = ()
+from .measure import Experiment, Laws, Observed
+from .registry import MEASURES, OBSERVABLES
 
 
 def build(resolved: Resolved, trusted: bool = False) -> Experiment:
@@ -62,9 +40,7 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
         eqx.filter_eval_shape(solve, problem, ts, observables, numerics)
 
 
-def _laws(
-    resolved: Resolved, problem: FlowProblem, trusted: bool
-) -> dict[str, tuple[AbstractConservationLaw, bool]]:
+def _laws(resolved: Resolved, problem: FlowProblem, trusted: bool) -> Laws:
     if "laws" not in resolved.names:
         return {}
     if len(problem.weights.weights) < 2:
@@ -79,21 +55,19 @@ def _laws(
         return laws
 
 
-def _observables(resolved: Resolved, problem: FlowProblem, laws) -> dict[str, AbstractObservable]:
-    found: dict[str, AbstractObservable] = {}
+def _observables(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
+    found: Observed = {}
     for index, name in enumerate(resolved.names):
         with blaming(f"observe.names.{index}", resolved.suspects):
             try:
-                found |= observe.OBSERVABLES[name].build(name, problem)
+                found |= OBSERVABLES[name].build(name, problem)
             except ValueError as error:
                 raise ValueError(f"is '{name}', which {error}; remove it") from error
-    found |= observe.law_observables(laws)
-    if resolved.config.observe.save_weights:
-        found["weights"] = observe.WeightsNow(observe.feedback_moves(problem))
-    if estimates_error(resolved.method):
-        found[SKETCH] = WeightSketch()
-    if resolved.config.discrete is not None:
-        found[TWIN] = observe.WeightsNow(False)
-    if resolved.config.simulate is not None and isinstance(problem.rule, AbstractPopulationRule):
-        found[POPULATION_LOSS] = PopulationLoss(problem.rule.known())
+    for measure in MEASURES.values():
+        found |= measure.needs(resolved, problem, laws)
     return found
+
+
+def check(resolved: Resolved, experiment: Experiment) -> list[str]:
+    """What has to be said before the flow starts. ConfigError if something can't be measured."""
+    return [said for m in MEASURES.values() if (said := m.check(resolved, experiment))]

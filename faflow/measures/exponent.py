@@ -1,4 +1,4 @@
-"""The exponent in the summary: fitted, predicted, and whether the two agree."""
+"""The exponent: fitted, predicted, and whether the two agree."""
 
 import math
 from collections.abc import Mapping
@@ -9,24 +9,25 @@ import numpy as np
 from ..analysis import ExponentFit, ExponentPrediction, fit_exponent, predict_exponent
 from ..analysis.law_keeping import knows_velocity
 from ..config.kinds.kinds import FITTED
-from ..config.resolve import Resolved
-from ..flow import FlowSolution
-from ..rules import Momentum, bare
-from .experiment import Experiment
+from ..flow import FlowProblem, FlowSolution
+from ..observables import Residual
+from ..rules import Exponent, Momentum, bare
+from .measure import Entry, Experiment, Flown, Measure, Observed, Section, line
+from .tables import number
 
 PLATEAU = 1e-13  # of the largest residual: a floor above this was found, not assumed
 MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
 
 
-def exponent_section(
-    resolved: Resolved, experiment: Experiment, solution: FlowSolution
-) -> dict[str, Any] | None:
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     """`exponent`: the rate r of the residual's e^{-rt} as fitted and, if `exponent` was asked for,
     as predicted from the end of the flow."""
+    del summary
+    resolved, experiment, solution, *_ = flown
     asked = "exponent" in resolved.names
     if not asked and FITTED not in resolved.names:
         return None
-    reached = np.asarray(solution.reached)
+    reached = flown.reached
     residual = np.asarray(solution.records["residual"])[reached]
     instantaneous = solution.records.get("exponent")
     pull = None if instantaneous is None else np.asarray(instantaneous)[reached]
@@ -77,9 +78,9 @@ def _beside(fit: ExponentFit, predicted: ExponentPrediction) -> dict[str, Any]:
     return section | ({"frequency": predicted.frequency} if predicted.frequency > 0 else {})
 
 
-def exponent_warnings(exponent: Mapping[str, Any] | None) -> list[str]:
+def exponent_warnings(exponent: Mapping[str, Any]) -> list[str]:
     """Where the fit and the prediction are none, or disagree."""
-    if exponent is None or "predicted_status" not in exponent:
+    if "predicted_status" not in exponent:
         return []  # nobody asked: its status is in the table
     found = []
     if exponent["status"] != "ok":
@@ -91,3 +92,34 @@ def exponent_warnings(exponent: Mapping[str, Any] | None) -> list[str]:
     if error is not None and error > max(3 * exponent["stderr"] / exponent["rate"], MISSED):
         found.append(f"the fitted exponent is {100 * error:.2g} % away from the predicted one")
     return found
+
+
+def _line(exponent: Mapping[str, Any]) -> str:
+    text = f"{exponent['status']}: rate {number(exponent['rate'])} +- {number(exponent['stderr'])}"
+    text += f" over t = {number(exponent['window'])}"
+    if "predicted" not in exponent:
+        return text
+    return f"{text}; predicted {number(exponent['predicted'])} ({exponent['predicted_status']})"
+
+
+def _fitted(name: str, problem: FlowProblem) -> Observed:
+    del name, problem
+    return {"residual": Residual()}
+
+
+def _instantaneous(name: str, problem: FlowProblem) -> Observed:
+    found = _fitted(name, problem)
+    return {name: Exponent(problem.rule), **found} if knows_velocity(problem) else found
+
+
+EXPONENT = Measure(
+    "exponent",
+    _section,
+    line("exponent", _line),
+    lambda flown, section: exponent_warnings(section),
+    observables={
+        FITTED: Entry("the late value of -d/dt log ||e||, fitted to the residual", _fitted),
+        "exponent": Entry("that, at every save too, and its late value predicted", _instantaneous),
+    },
+    errors=("stderr",),
+)

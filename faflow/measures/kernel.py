@@ -1,8 +1,12 @@
-"""When a rule has an effective tangent kernel, and the observable of it."""
+"""The effective tangent kernel of a rule that has one."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._compiling import LOOP, compiled
 from .._generator import drawing, seeded
@@ -18,6 +22,8 @@ from ..rules import (
     weight_velocity,
     with_error,
 )
+from .measure import Entry, Flown, Measure, Observed, Section, line
+from .tables import number
 
 LARGEST = 600  # samples * outputs; beyond, K and its spectrum cost more than the flow
 
@@ -76,3 +82,40 @@ def _gaps(problem: FlowProblem):
         jax.tree.map(jnp.subtract, remembered, forgotten),
     ]
     return largest(gaps), largest([true, fields, remembered])
+
+
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
+    """The kernel's numbers at the first save and at the last that was reached."""
+    del summary
+    record, reached = flown.solution.records.get("kernel"), flown.reached
+    if record is None:
+        return None
+    values = {name: np.asarray(series)[reached] for name, series in record.items()}
+    ends = {"initial": 0, "final": -1}
+    return {end: {name: float(v[i]) for name, v in values.items()} for end, i in ends.items()}
+
+
+def _line(kernel: Mapping[str, Any]) -> str:
+    start, end = kernel["initial"], kernel["final"]
+    cosine, share, rate = (
+        f"{number(start[key])} -> {number(end[key])}" for key in ("cosine", "share", "smallest")
+    )
+    return (
+        f"moved by {number(end['change'])} of its norm; cosine with backprop's {cosine}, "
+        f"share of it {share}; smallest rate {rate}"
+    )
+
+
+def _observable(name: str, problem: FlowProblem) -> Observed:
+    kernel = kernel_observable(problem)
+    return {} if kernel is None else {name: kernel}
+
+
+KERNEL = Measure(
+    "kernel",
+    _section,
+    line("kernel", _line),
+    observables={
+        "kernel": Entry("the rule's tangent kernel: size, spectrum, symmetry, change", _observable)
+    },
+)

@@ -1,19 +1,29 @@
-"""What a summary says of kinks: how they were integrated, how wrong that makes the weights."""
+"""Kinks that a flow met: how they were integrated, how wrong that makes the weights."""
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from .._results import Outcome
+from ..config.kinks import estimates_error
 from ..config.made import make
 from ..config.resolve import Resolved
-from ..flow import EventRecord, FlowProblem, FlowSolution, KinkError, Numerics, check_exact
-from .events import logged
-from .tables import place
-
-Section = dict[str, Any]
+from ..flow import (
+    SKETCH,
+    EventRecord,
+    FlowProblem,
+    FlowSolution,
+    Numerics,
+    WeightSketch,
+    check_exact,
+)
+from .events import event_group, logged
+from .groups import Group
+from .measure import Entry, Flown, Laws, Measure, Observed, Section, line
+from .tables import number
 
 LARGE = 10.0  # times the tolerance: an error in the weights that is worth a word
 LARGE_FIXED = 1e-3  # the same where fixed steps set no tolerance
@@ -22,10 +32,10 @@ LARGE_FIXED = 1e-3  # the same where fixed steps set no tolerance
 AFFORDABLE, AT, MOST = 100, 1e-4, 1000
 
 
-def kink_section(
-    resolved: Resolved, solution: FlowSolution, error: KinkError | None
-) -> Section | None:
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     """`kinks` of the summary; None where the flow meets none."""
+    del summary
+    resolved, _, solution, error, _ = flown
     if resolved.method == "none":
         return None
     if solution.events is not None:
@@ -60,7 +70,7 @@ def _exact(solution: FlowSolution, events: EventRecord) -> Section:
     return section
 
 
-def about_end(resolved: Resolved, outcome: Outcome, section: Section | None) -> str:
+def about_end(resolved: Resolved, outcome: Outcome, section: Mapping[str, Any] | None) -> str:
     """Where an exact flow stuck, and the key that may help; to follow the outcome's message."""
     exact = resolved.flow.exact
     if section is None or exact is None:
@@ -73,10 +83,14 @@ def about_end(resolved: Resolved, outcome: Outcome, section: Section | None) -> 
     return ""
 
 
-def kink_warnings(resolved: Resolved, problem: FlowProblem, section: Section | None) -> list[str]:
+def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
+    return kink_warnings(flown.resolved, flown.problem, section) if section else []
+
+
+def kink_warnings(
+    resolved: Resolved, problem: FlowProblem, section: Mapping[str, Any]
+) -> list[str]:
     """What a reader has to know about `section` (of JSON's types)."""
-    if section is None:
-        return []
     if section["method"] == "exact":
         return _about_exact(resolved, section)
     found = []
@@ -93,7 +107,7 @@ def kink_warnings(resolved: Resolved, problem: FlowProblem, section: Section | N
     return found
 
 
-def _about_exact(resolved: Resolved, section: Section) -> list[str]:
+def _about_exact(resolved: Resolved, section: Mapping[str, Any]) -> list[str]:
     found, exact = [], resolved.flow.exact
     changes = sum(section[kind] for kind in ("crossed", "landed", "left"))
     if exact is not None and exact.events < changes:
@@ -156,3 +170,61 @@ def _is_served(resolved: Resolved, problem: FlowProblem) -> bool:
     except (Exception, SystemExit):  # ValueError where it says so; a user's rule may raise anything
         return False
     return True
+
+
+def _line(kinks: Mapping[str, Any]) -> str:
+    if kinks["method"] == "exact":
+        counted = ", ".join(f"{kinks[kind]} {kind}" for kind in ("crossed", "landed", "left"))
+        end = number(kinks["sliding_at_end"])
+        text = f"exact: {kinks['events']} events ({counted}); at most {kinks['most_sliding']} pairs"
+        text += f" slid at once, at the end {end} (per hidden layer)"
+        return text + (f"; NOT UNIQUE {place(kinks['fork'])}" if "fork" in kinks else "")
+    return "; ".join([*_plain_kinks(kinks), *_error_words(kinks.get("error"))])
+
+
+def place(fork: Mapping[str, Any]) -> str:
+    """Time and pair of a fork in words."""
+    layer, sample, unit = (fork[name] for name in ("layer", "sample", "unit"))
+    pair = f"neuron {unit} of hidden layer {layer} on sample {sample}"
+    return f"at t = {fork['time']:.6g}, {pair} (neurons, samples counted from 0)"
+
+
+def _plain_kinks(kinks: Mapping[str, Any]) -> list[str]:
+    if "width" in kinks:
+        return [f"{kinks['method']}, width {number(kinks['width'])}"]
+    changed = f"{number(kinks['changes'])} sign changes (per hidden layer)"
+    return [f"{kinks['method']}: {changed}, {kinks['busiest']} of the busiest pair"]
+
+
+def _error_words(error: Mapping[str, Any] | None) -> list[str]:
+    if error is None:
+        return []
+    if error["weights"] is None:
+        return [f"error of the weights unknown: {error['status']}"]
+    return [f"weights wrong by about {number(error['weights'])} (estimate by {error['by']})"]
+
+
+def _needs(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
+    del problem, laws
+    return {SKETCH: WeightSketch()} if estimates_error(resolved.method) else {}
+
+
+def _groups(flown: Flown) -> dict[str, Group]:
+    events = flown.solution.events
+    if events is None:
+        return {}
+    return {"events": event_group(flown.experiment, events, flown.time, flown.reached)}
+
+
+KINKS = Measure(
+    "kinks",
+    _section,
+    line("kinks", _line),
+    _warnings,
+    observables={
+        "kinks": Entry("sign changes of pre-activations (kinked phi)", lambda name, problem: {})
+    },
+    needs=_needs,
+    apart=(SKETCH,),
+    groups=_groups,
+)

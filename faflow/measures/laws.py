@@ -1,7 +1,13 @@
-"""Which laws a config's flow is followed by: the rule's own, those asked for, and controls."""
+"""The laws that a flow is followed by: the rule's own, those asked for, and controls."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
+
+from ..analysis import forecast_error, law_drift, law_rates
+from ..analysis.law_keeping import KEPT, are_kept, rates_near
 from ..config.errors import ConfigError, nearest
 from ..config.resolve import Resolved
 from ..config.schema import ObserveSection
@@ -12,14 +18,17 @@ from ..observables import (
     AbstractConservationLaw,
     Balance,
     FeedbackPotential,
+    ScaleOf,
     SubspaceBalance,
     WeightPotential,
     hidden_layers,
     law_degree,
 )
 from ..rules import Forecast
+from ..rules.forecast import SUFFIX
+from .measure import Entry, Flown, Laws, Measure, Observed, Row, Section
+from .tables import number, size, tolerance, worst
 
-Laws = dict[str, tuple[AbstractConservationLaw, bool]]
 SUBSPACE = "subspace-balance"
 REMEDY = "remove it, or list it in observe.controls to see it broken"
 
@@ -97,3 +106,111 @@ def _narrow(problem: FlowProblem) -> tuple[int, ...]:
     heights = [weight.shape[0] for weight in problem.weights.weights]
     below = hidden_layers(problem.weights)[:-1]
     return tuple(layer for layer in below if heights[layer] < heights[-1])
+
+
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section:
+    """Per law whether it is kept, its rates at both ends, and its drift beside its scale."""
+    del summary
+    resolved, experiment, solution, *_ = flown
+    problem, found = flown.problem, {}
+    if not experiment.laws:
+        return found
+    rule, laws = problem.rule, {name: law for name, (law, _) in experiment.laws.items()}
+    end = (solution.weights, solution.feedback, problem.data)
+    near = rates_near(laws, problem)
+    kept = are_kept(near, KEPT[resolved.config.precision])
+    first = near[0]
+    last = law_rates(laws, rule, *end, rule.init(*end), jnp.asarray(solution.t_final, float))
+    for name, (law, claimed) in experiment.laws.items():
+        values, scales = solution.records[name], solution.records[f"{name}_scale"]
+        decay = np.asarray(law.decay).tolist()
+        drift = law_drift(values, scales, solution.ts, solution.reached, decay)
+        found[name] = {
+            "claimed": claimed,
+            "kept": kept[name],
+            "layers": list(law.layers),
+            "rate_at_start": first[name].relative,
+            "rate_at_end": last[name].relative,
+            "drift": drift.drift,
+            "relative_drift": drift.relative,
+            "worst_time": drift.worst_time,
+            "scale": drift.scale,
+        }
+        if solution.corrected is not None and claimed:
+            # By construction: whatever it is, it says nothing of the flow.
+            found[name] |= {"projected": True, "drift": None, "relative_drift": None}
+        predicted = solution.records.get(name + SUFFIX)
+        if predicted is not None:
+            missed = forecast_error(values, predicted, scales, solution.ts, solution.reached)
+            found[name]["forecast_error"] = missed.drift
+            found[name]["relative_forecast_error"] = missed.relative
+        if np.any(decay):
+            found[name]["decay"] = decay
+    return found
+
+
+def _observables(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
+    """Every law and, as `<law>_scale`, the sum of its terms' sizes."""
+    del resolved, problem
+    found: Observed = {}
+    for name, (law, _) in laws.items():
+        found |= {name: law, f"{name}_scale": ScaleOf(law)}
+    return found
+
+
+def _rows(section: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Row]:
+    return [(name, law_line(law, summary["solver"])) for name, law in section.items()]
+
+
+def law_line(law: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
+    start = f"rate at start {number(worst(law['rate_at_start']))}"
+    if law.get("projected"):
+        return f"projected onto: its drift is no check; {start}"
+    index = law["relative_drift"].index(max(law["relative_drift"], key=size))
+    drift, scale, relative, when, layer = (
+        number(law[key][index])
+        for key in ("drift", "scale", "relative_drift", "worst_time", "layers")
+    )
+    text = (
+        f"{'kept' if law['kept'] else 'NOT KEPT'}; "
+        f"{start}; drift {drift} of {scale} "
+        f"= {relative} at t = {when} (layer {layer}; {tolerance(solver)})"
+    )
+    if "relative_forecast_error" in law:
+        text += f"; forecast to {number(worst(law['relative_forecast_error']))}"
+    return text
+
+
+def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
+    del flown
+    found = []
+    for name, law in section.items():
+        if "forecast_error" in law:
+            if not law["kept"]:
+                found.append(f"{name} is broken by a modifier: its drift is forecast, and no error")
+            continue
+        if law.get("projected"):
+            found.append(f"{name} was put back after every step (flow.project): no check of it")
+        if not law["kept"]:
+            found.append(f"{name} is not kept by this rule and network; its drift is no error")
+        if law["claimed"] and not law["kept"]:
+            found.append(f"{name} is claimed by the rule, but its field breaks it")
+        if law["kept"] and not law["claimed"]:
+            found.append(f"{name} is not claimed by the rule, but kept by its field")
+    return found
+
+
+LAWS_MEASURE = Measure(
+    "laws",
+    _section,
+    _rows,
+    _warnings,
+    observables={
+        "laws": Entry("the laws the rule keeps, and observe.controls", lambda name, problem: {})
+    },
+    needs=_observables,
+    errors=(
+        "drift", "relative_drift", "rate_at_start", "rate_at_end", "forecast_error",
+        "relative_forecast_error",
+    ),
+)  # fmt: skip

@@ -7,53 +7,36 @@ from typing import Any
 
 import numpy as np
 
-from ..flow import SKETCH, FlowSolution
+from ..flow import FlowSolution
 from ..observables import AbstractConservationLaw, ScaleOf
 from ..rules.forecast import SUFFIX
 from ..solvers import counts_evaluations
-from .discrete import Twin, discrete_group
-from .events import event_group
-from .experiment import TWIN, Experiment
 from .groups import Group, Variable
-from .observables import feedback_moves, named_arrays
-from .simulation import Simulation, simulation_group
+from .measure import Experiment, Flown
+from .registry import MEASURES
+from .series import WEIGHTS
+from .weights import feedback_moves, named_arrays
 
-WEIGHTS = "weights"
+_APART = frozenset(name for measure in MEASURES.values() for name in measure.apart)
 _ONE_BASED = ("layer", "hidden_layer", "feedback")
 
 
-def result_groups(
-    experiment: Experiment,
-    solution: FlowSolution,
-    twins: tuple[Twin, ...] = (),
-    simulation: Simulation | None = None,
-) -> dict[str, Group]:
-    """Groups `records`, `start`, `final` and, if recorded, `weights`; `events` of exact flows,
-    `discrete` twins, `simulation`; reached times only."""
-    problem = experiment.problem
-    reached = np.asarray(solution.reached)
-    time = Variable(
-        ("time",), np.asarray(solution.ts)[reached], {"long_name": "time", "units": "time"}
-    )
-    moving = feedback_moves(problem)
+def result_groups(flown: Flown) -> dict[str, Group]:
+    """Groups `records`, `start`, `final` and, if recorded, `weights`, and those that measures have
+    of their own; reached times only."""
+    problem, solution, reached = flown.problem, flown.solution, flown.reached
+    moves = feedback_moves(problem)
+    feedback = solution.feedback if moves else type(solution.feedback)()
     groups = {
-        "records": _records(experiment, solution, reached, time),
+        "records": _records(flown.experiment, solution, reached, flown.time),
         "start": _weights(named_arrays(problem.weights, problem.feedback)),
-        "final": _weights(
-            named_arrays(
-                solution.weights, solution.feedback if moving else type(solution.feedback)()
-            )
-        ),
+        "final": _weights(named_arrays(solution.weights, feedback)),
     }
     if WEIGHTS in solution.records:
         over_time = {k: np.asarray(v)[reached] for k, v in solution.records[WEIGHTS].items()}
-        groups[WEIGHTS] = _weights(over_time, time)
-    if solution.events is not None:
-        groups["events"] = event_group(experiment, solution.events, time, reached)
-    if twins:
-        groups["discrete"] = discrete_group(experiment, twins, time, reached)
-    if simulation is not None:
-        groups["simulation"] = simulation_group(simulation, time, reached)
+        groups[WEIGHTS] = _weights(over_time, flown.time)
+    for measure in MEASURES.values():
+        groups |= measure.groups(flown)
     return groups
 
 
@@ -61,7 +44,7 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> G
     variables: dict[str, Any] = {}
     hidden = len(experiment.problem.weights.weights) - 1
     for name, see in experiment.observables.items():
-        if name not in (WEIGHTS, SKETCH, TWIN):
+        if name not in _APART:
             variables |= _variables(name, see, solution.records[name], reached, hidden)
     for name, record in solution.records.items():
         if name.endswith(SUFFIX):

@@ -10,7 +10,7 @@ no bias, by Bonferroni's bound (saves are correlated, so the chance is smaller t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -21,12 +21,15 @@ from .._compiling import LONG, compiled
 from .._generator import drawing
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..flow import FlowSolution
-from ..population import AbstractPopulationRule, PopulationLoss, simulate
+from ..flow import FlowProblem, FlowSolution
+from ..observables import AbstractObservable
+from ..population import AbstractPopulationRule, Overlaps, PopulationLoss, simulate
 from ..setup.weights import SIMULATE, section_key
-from .experiment import POPULATION_LOSS, Experiment
 from .groups import Group, Variable
+from .measure import Entry, Experiment, Flown, Laws, Measure, Note, Observed, Section, line
+from .tables import number
 
+POPULATION_LOSS = "population-loss"  # the record by which it is compared with simulations
 UNLIKELY = 1e-3  # a chance below this is worth a word
 MOST_STEPS = 2**31 - 1
 
@@ -42,19 +45,19 @@ class Simulation(NamedTuple):
     deviation: np.ndarray
 
 
-def check_simulation(resolved: Resolved, experiment: Experiment) -> None:
+def check_simulation(resolved: Resolved, experiment: Experiment) -> str:
     """ConfigError if there is nothing to simulate, or nothing that could be."""
     section, rule = resolved.config.simulate, experiment.problem.rule
     if not isinstance(rule, AbstractPopulationRule):
         if section is not None:
             what = f"needs a rule of the population, but rule.kind is '{resolved.rule.kind}'"
             raise ConfigError("simulate", f"{what}; remove it or change that")
-        return
+        return ""
     if resolved.config.discrete is not None:
         what = f"takes steps of a rule of samples, but rule.kind is '{resolved.rule.kind}'"
         raise ConfigError("discrete", f"{what}; use [simulate]")
     if section is None:
-        return
+        return ""
     if not rule.eta > 0:
         raise ConfigError("simulate", "takes steps of rule.eta / N, but rule.eta is 0; raise it")
     inputs, needed = _inputs(resolved), rule.known().weights.shape[0] + _width(resolved)
@@ -66,6 +69,7 @@ def check_simulation(resolved: Resolved, experiment: Experiment) -> None:
             f"is {inputs}: more than {MOST_STEPS} steps of rule.eta / inputs; lower it or flow.t1"
         )
         raise ConfigError("simulate.inputs", what)
+    return ""
 
 
 def _inputs(resolved: Resolved) -> int:
@@ -78,12 +82,13 @@ def _width(resolved: Resolved) -> int:
 
 
 def run_simulation(
-    resolved: Resolved, experiment: Experiment, solution: FlowSolution
+    resolved: Resolved, experiment: Experiment, solution: FlowSolution, note: Note
 ) -> Simulation | None:
     """All seeds, and how far their mean is from the flow; None if not asked for."""
     section, problem = resolved.config.simulate, experiment.problem
     if section is None or not isinstance(problem.rule, AbstractPopulationRule):
         return None
+    note("simulating")
     inputs = _inputs(resolved)
     with drawing():
         keys = jax.random.split(section_key(resolved, section, SIMULATE), section.seeds)
@@ -102,16 +107,16 @@ def compared(inputs: int, losses: np.ndarray, flow: np.ndarray) -> Simulation:
     return Simulation(inputs, losses, mean, error, deviation)
 
 
-def order_section(
-    experiment: Experiment, solution: FlowSolution, simulation: Simulation | None
-) -> dict[str, Any] | None:
-    """The section `order_parameters` of the summary; None for rules of finite samples."""
-    problem = experiment.problem
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
+    """None for rules of finite samples."""
+    del summary
+    problem, solution = flown.problem, flown.solution
+    simulation = flown.beside["order_parameters"]
     if not isinstance(problem.rule, AbstractPopulationRule):
         return None
     loss = PopulationLoss(problem.rule.known())
     ends = {"initial": problem.weights, "final": solution.weights}
-    section: dict[str, Any] = {
+    section: Section = {
         "eta": float(problem.rule.eta),
         "noise": float(problem.rule.known().noise),
         "population_loss": {
@@ -149,9 +154,10 @@ def student_tails(size: float, freedom: int) -> float:
     return float(jax.scipy.special.betainc(half, jnp.asarray(0.5, float), share))
 
 
-def simulation_warnings(order: Mapping[str, Any] | None) -> list[str]:
+def _warnings(flown: Flown, order: Mapping[str, Any]) -> list[str]:
     """What a reader has to know about the comparison."""
-    found = (order or {}).get("simulation")
+    del flown
+    found = order.get("simulation")
     if found is None or found["chance"] > UNLIKELY:
         return []
     if found["worst_deviation"] is None:
@@ -177,3 +183,54 @@ def simulation_group(simulation: Simulation, time: Variable, reached: np.ndarray
         found[name] = Variable(dims, values, {"long_name": words, "units": "1"})
     attrs = {"inputs": simulation.inputs}
     return Group(found, {"time": time}, attrs)
+
+
+def _line(order: Mapping[str, Any]) -> str:
+    loss, found = order["population_loss"], order.get("simulation")
+    text = f"eta {number(order['eta'])}: population loss {number(loss['initial'])} -> "
+    text += number(loss["final"])
+    if found is None:
+        return text
+    away, chance = number(found["worst_deviation"]), number(found["chance"])
+    text += f"; mean of {found['seeds']} simulations, N = {found['inputs']}, at most {away}"
+    return f"{text} standard errors away (chance {chance})"
+
+
+def _population(make: Callable[..., AbstractObservable]):
+    def build(name: str, problem: FlowProblem) -> Observed:
+        rule = problem.rule
+        return {name: make(rule.known())} if isinstance(rule, AbstractPopulationRule) else {}
+
+    return build
+
+
+def _needs(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
+    del laws
+    asked = resolved.config.simulate is not None
+    return _population(PopulationLoss)(POPULATION_LOSS, problem) if asked else {}
+
+
+def _groups(flown: Flown) -> dict[str, Group]:
+    simulation = flown.beside["order_parameters"]
+    if simulation is None:
+        return {}
+    return {"simulation": simulation_group(simulation, flown.time, flown.reached)}
+
+
+ORDER_PARAMETERS = Measure(
+    "order_parameters",
+    _section,
+    line("order parameters", _line),
+    _warnings,
+    observables={
+        POPULATION_LOSS: Entry(
+            "1/2 E (y - f)^2, exactly (population rules)", _population(PopulationLoss)
+        ),
+        "overlaps": Entry("covariance of the fields (population rules)", _population(Overlaps)),
+    },
+    needs=_needs,
+    check=check_simulation,
+    beside=run_simulation,
+    groups=_groups,
+    gathered=("simulation",),
+)

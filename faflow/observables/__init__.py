@@ -34,4 +34,6 @@ from .potentials import UniformSignPotential as UniformSignPotential
 from .potentials import WeightPotential as WeightPotential
 from .potentials import feedback_of as feedback_of
 from .potentials import weighted_sum as weighted_sum
+from .readout import ReadoutSum as ReadoutSum
+from .readout import readout_sum as readout_sum
 from .subspace import SubspaceBalance as SubspaceBalance

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ..config.errors import ConfigError
-from ..measures.summary import own_version
-from ..measures.tables import certificate_rows, certificate_title, summary_rows
+from ..measures.summary import own_version, summary_rows
+from ..measures.tables import certificate_rows, certificate_title
 from ..store.files import replace_text, try_replacing
 from ..sweeps.tables import sweep_rows
 from .answer import answer_of, method

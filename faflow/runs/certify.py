@@ -23,19 +23,16 @@ from ..measures.error_control import why_loose
 from ..measures.experiment import build
 from ..measures.groups import as_tree
 from ..measures.json_numbers import plain
+from ..measures.measure import Note
+from ..measures.registry import ERRORS
 from ..setup.split import mesh_of
 from ..store import folder as store
-from .run import Note, Result, compute, integrate_timed
+from .run import Result, compute, integrate_timed
 
 # Digits that a number in these precisions has.
 MOST = {"float64": 15, "float32": 6}
 # Sections of the summary that say what was asked for, what it cost, or where it ran.
 NO_FIGURES = ("schema", "name", "solver", "facts", "environment", "warnings", "expect")
-# Figures that are themselves errors: they have no digits, but must fall with the tolerance.
-ERRORS = (
-    "drift", "relative_drift", "rate_at_start", "rate_at_end", "forecast_error",
-    "relative_forecast_error", "stderr", "law_change", "law_kept", "identity",
-)  # fmt: skip
 PLACES = ("worst_time",)  # where an error is largest: no figure
 WORK = ("steps", "rejected", "field_evaluations")
 

@@ -8,7 +8,7 @@ from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..flow import PREPARING, RECORDED, Memory, estimate, machine, room, saves_that_fit
 from ..measures.discrete import etas
-from ..measures.experiment import Experiment
+from ..measures.measure import Experiment
 from ..rules import sums_over_samples
 
 SMALL = 100_000_000  # bytes that are not worth a word

@@ -32,15 +32,14 @@ from ..flow import (
     is_automatic,
     settled,
 )
-from ..measures.discrete import check_discrete, count_steps, run_twins
 from ..measures.exact_solution import with_distances
-from ..measures.experiment import Experiment, build
+from ..measures.experiment import build, check
 from ..measures.groups import Group, as_tree
 from ..measures.json_numbers import plain
-from ..measures.polish import polish_end
+from ..measures.measure import Experiment, Flown, Note
 from ..measures.records import result_groups
-from ..measures.simulation import check_simulation, run_simulation
-from ..measures.summary import Beside, Seconds, summarise
+from ..measures.registry import MEASURES
+from ..measures.summary import Seconds, summarise, summary_rows
 from ..setup.programs import telling_programs
 from ..setup.split import mesh_of
 from ..store import folder as store
@@ -51,7 +50,6 @@ from .checkpoint import Checkpoints, checkpoints, discard
 from .legs import Legs
 from .memory import check_data, check_memory
 
-Note = Callable[[str], None]
 Integrate = Callable[
     [Experiment, Note, Meter | None], tuple[FlowSolution, Seconds, KinkError | None]
 ]
@@ -97,14 +95,13 @@ def run(
     # What is not finite is said in words.
     with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
         experiment = build(resolved)
-        steps = check_discrete(resolved, experiment)
-        check_simulation(resolved, experiment)
+        told = check(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
             raise ConfigError("--out", what)
-        for told in (steps, check_memory(resolved, experiment, mesh)):
-            if told:
-                tell(told)
+        for word in (*told, check_memory(resolved, experiment, mesh)):
+            if word:
+                tell(word)
         with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
             ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
             summary, groups = compute(resolved, experiment, note, meter, ready)
@@ -144,7 +141,8 @@ def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:
         store.check_readable(folder)
         try:
             result = open_result(folder)
-        except ConfigError:
+            summary_rows(result.summary)
+        except (ConfigError, LookupError, TypeError, ValueError):
             state = "damaged"  # the same run once more
         else:
             found.result = _judged_afresh(resolved, result)
@@ -165,18 +163,13 @@ def compute(
     with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
         solution, seconds, error = (integrate or integrate_timed)(experiment, note, meter)
         solution = with_distances(experiment.observables, solution)
-        if resolved.config.discrete is not None:
-            note(f"running the discrete rule, {count_steps(resolved)} steps")
-        twins = run_twins(resolved, experiment, solution)
-        if resolved.config.simulate is not None:
-            note("simulating")
-        simulation = run_simulation(resolved, experiment, solution)
-        if resolved.flow.polish:
-            note("polishing the end")
-        polished = polish_end(resolved, experiment, solution)
-        beside = Beside(twins, simulation, polished)
-        summary = summarise(resolved, experiment, solution, seconds, error, beside)
-        return summary, result_groups(experiment, solution, twins, simulation)
+        beside = {
+            name: measure.beside(resolved, experiment, solution, note)
+            for name, measure in MEASURES.items()
+            if measure.beside is not None
+        }
+        flown = Flown(resolved, experiment, solution, error, beside)
+        return summarise(flown, seconds), result_groups(flown)
 
 
 def _judged_afresh(resolved: Resolved, result: Result) -> Result:

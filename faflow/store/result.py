@@ -59,7 +59,6 @@ def open_result(folder: str | Path) -> Result:
     summary, tree = read_summary(folder), read_tree(folder)
     result = Result(summary, lambda: tree, folder, fresh=False)
     try:
-        tables.summary_rows(result.summary)
         tables.drift_rows(result)
         exit_code(result.summary)
     except Exception as error:  # whatever is left of it

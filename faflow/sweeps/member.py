@@ -13,17 +13,18 @@ from ..config.resolve import Resolved
 from ..config.schema import SweepSection
 from ..ensembles import Flow, solve_batch
 from ..flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
-from ..measures.discrete import check_discrete
-from ..measures.experiment import Experiment, build
+from ..measures.experiment import build, check
 from ..measures.groups import Group, Variable
-from ..measures.simulation import check_simulation
+from ..measures.measure import Experiment, Note
+from ..measures.registry import MEASURES
 from ..measures.summary import Seconds
 from ..runs.memory import check_memory
-from ..runs.run import Integrate, Note, compute
+from ..runs.run import Integrate, compute
 from .gaps import REFUSED
 
 BUDGET = 5_000  # steps of a flow in a batch; one that needs more is run alone
-GROUPS = ("records", "discrete", "simulation")  # of a result, that are the same size for all
+# Groups of a result that are the same size for all members.
+GROUPS = ("records", *(name for measure in MEASURES.values() for name in measure.gathered))
 NEURON = "neuron"  # what dimensions of records are called that have an entry per neuron
 ABOUT = ("schema", "name", "environment", "warnings", "facts")  # of a summary, for no one member
 
@@ -77,8 +78,7 @@ def _built(resolved: Resolved, trusted: bool) -> Experiment | Member:
             experiment = build(resolved, trusted)
             if not trusted:
                 check_memory(resolved, experiment, None)
-            check_discrete(resolved, experiment)
-            check_simulation(resolved, experiment)
+            check(resolved, experiment)
             return experiment
     except ConfigError as error:
         return _refused(error)

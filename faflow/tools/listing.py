@@ -9,7 +9,7 @@ from ..config.kinds.registries import REGISTRIES
 from ..config.kinks import ABOUT as KINKS
 from ..config.options import MISSING, options_of
 from ..config.schema import AbstractSection, ExactSection, SmoothSection
-from ..measures.observables import OBSERVABLES
+from ..measures.registry import OBSERVABLES
 from ..networks import ACTIVATIONS
 from ..networks import INITIALISATIONS as DRAWN
 from ..networks.initialise import initial_network

@@ -90,7 +90,7 @@ def test_zero_weights_prove_nothing() -> None:
 def test_exponents_are_compared_only_where_both_are() -> None:
     fine = {"status": "ok", "predicted_status": "ok", "predicted_by": "x", "rate": 1.0,
             "stderr": 1e-3, "relative_error": 0.01}  # fmt: skip
-    assert exponent_warnings(None) == exponent_warnings(fine) == []
+    assert exponent_warnings({}) == exponent_warnings(fine) == []
     (off,) = exponent_warnings(fine | {"relative_error": 0.05})
     assert "5 % away" in off
     assert exponent_warnings(fine | {"relative_error": 0.05, "stderr": 0.1}) == []

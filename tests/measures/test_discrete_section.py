@@ -11,8 +11,8 @@ import xarray as xr
 
 import faflow
 from faflow.cli import main
-from faflow.measures.observables import OBSERVABLES
-from faflow.measures.tables import summary_rows
+from faflow.measures.registry import OBSERVABLES
+from faflow.measures.summary import summary_rows
 from faflow.plots import draw
 from faflow.runs.certify import _weights
 from faflow.store.result import Result

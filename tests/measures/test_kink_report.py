@@ -23,7 +23,7 @@ from faflow.flow import EventLog, Fork
 from faflow.measures.events import logged
 from faflow.measures.experiment import build
 from faflow.measures.kinks import about_end, kink_warnings
-from faflow.measures.tables import summary_rows
+from faflow.measures.summary import summary_rows
 from faflow.store.result import Result
 
 # Seed of the net below: gradient flow with noisy labels, 12 crossings, 4 landings, 1 exit.

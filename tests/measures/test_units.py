@@ -14,7 +14,7 @@ from faflow.config.kinds.registries import REGISTRIES
 from faflow.config.load import apply_overrides
 from faflow.config.options import check_options, check_value
 from faflow.config.reading import resolve_path
-from faflow.measures.observables import OBSERVABLES
+from faflow.measures.registry import OBSERVABLES
 from faflow.reproduce import PAPERS
 from faflow.tools.check import NETS, check_rule
 from faflow.tools.completion import complete_override

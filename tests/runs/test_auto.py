@@ -7,7 +7,7 @@ import numpy as np
 
 from faflow.cli import main
 from faflow.config.reading import resolve_path
-from faflow.measures.tables import summary_rows
+from faflow.measures.summary import summary_rows
 from faflow.runs.run import run
 
 

@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 from faflow.feedback import FEEDBACKS, draw_feedback
 from faflow.flow import FlowProblem, Numerics, integrate
-from faflow.measures import observables as observe
+from faflow.measures.registry import OBSERVABLES
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import RULES, LastLayerOnly
 from faflow.tasks import make_data
@@ -34,7 +34,7 @@ def problem_of(kind: str) -> FlowProblem:
 
 def observables_of(problem: FlowProblem) -> dict:
     found = {}
-    for name, entry in observe.OBSERVABLES.items():
+    for name, entry in OBSERVABLES.items():
         try:
             found |= entry.build(name, problem)
         except ValueError:  # not known for this rule or network, and says so

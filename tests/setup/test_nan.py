@@ -9,7 +9,7 @@ import pytest
 
 from faflow import reproduce
 from faflow.cli import main
-from faflow.measures.tables import _law_line
+from faflow.measures.laws import law_line
 from faflow.rules import AbstractLayerwiseRule, Gradient, backward_sweep
 from faflow.tools.check import check_rule
 
@@ -51,7 +51,7 @@ def test_a_rule_whose_deltas_are_nan_is_no_rule(rule, monkeypatch, capsys) -> No
 def test_a_drift_that_is_none_is_shown_first() -> None:
     law = {"kept": True, "rate_at_start": [1e-15, None], "drift": [1e-9, None], "scale": [1.0, 1.0],
            "relative_drift": [1e-9, None], "worst_time": [1.0, 2.0], "layers": [1, 2]}  # fmt: skip
-    line = _law_line(law, {"step": None, "rtol": 1e-9})
+    line = law_line(law, {"step": None, "rtol": 1e-9})
     assert "rate at start -;" in line and "drift - of" in line and "layer 2" in line
 
 

@@ -13,7 +13,7 @@ import faflow
 from faflow.cli import main
 from faflow.config.reading import resolve_path
 from faflow.drawn import drawn
-from faflow.measures.tables import summary_rows
+from faflow.measures.summary import summary_rows
 from faflow.plots import draw
 from faflow.store.digest import digest
 from faflow.store.result import Result
