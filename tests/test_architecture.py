@@ -611,7 +611,7 @@ def test_import_is_light() -> None:
 def test_runs_wait_with_xarray_until_there_is_something_to_store() -> None:
     name = "import faflow.runs.run"
     assert not {"pandas", "matplotlib"} & imported_by("-c", name)
-    first_use = f"{name}\nfrom faflow.measures.datasets import xr\nxr.Dataset"
+    first_use = f"{name}\nfrom faflow.measures.variables.datasets import xr\nxr.Dataset"
     assert "pandas" in imported_by("-c", first_use)  # control
 
 

@@ -18,9 +18,9 @@ from ..flow import Discrete, FlowProblem, FlowSolution, TwinSolution, run_twin
 from ..observables import Loss
 from ..rules import FAStar, bare
 from ..setup.weights import DISCRETE, section_key
-from .groups import Group, Variable
 from .measure import Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number, worst
+from .variables.groups import Group, Variable
 from .weights import WeightsNow
 
 TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin

@@ -20,10 +20,10 @@ from ..flow import (
     WeightSketch,
     check_exact,
 )
-from .events import event_group, logged
-from .groups import Group
 from .measure import Entry, Flown, Laws, Measure, Observed, Section, line
 from .tables import number
+from .variables.events import event_group, logged
+from .variables.groups import Group
 
 LARGE = 10.0  # times the tolerance: an error in the weights that is worth a word
 LARGE_FIXED = 1e-3  # the same where fixed steps set no tolerance

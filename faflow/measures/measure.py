@@ -13,7 +13,7 @@ from ..config.resolve import Resolved
 from ..flow import FlowProblem, FlowSolution, KinkError, Numerics
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..tasks import Task
-from .groups import Group, Variable
+from .variables.groups import Group, Variable
 
 Observed = dict[str, AbstractObservable]
 Laws = dict[str, tuple[AbstractConservationLaw, bool]]

@@ -11,10 +11,9 @@ no bias, by Bonferroni's bound (saves are correlated, so the chance is smaller t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._compiling import LONG, compiled
@@ -24,25 +23,15 @@ from ..config.resolve import Resolved
 from ..flow import FlowProblem, FlowSolution
 from ..observables import AbstractObservable
 from ..population import AbstractPopulationRule, Overlaps, PopulationLoss, simulate
+from ..population.comparison import Simulation, compared, student_tails
 from ..setup.weights import SIMULATE, section_key
-from .groups import Group, Variable
 from .measure import Entry, Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number
+from .variables.groups import Group, Variable
 
 POPULATION_LOSS = "population-loss"  # the record by which it is compared with simulations
 UNLIKELY = 1e-3  # a chance below this is worth a word
 MOST_STEPS = 2**31 - 1
-
-
-class Simulation(NamedTuple):
-    """`losses` (seeds, saves): population losses of online learning on `inputs` inputs; their
-    `mean`, its `standard_error` and (mean - flow) / standard_error, nan at t = 0 (saves,)."""
-
-    inputs: int
-    losses: np.ndarray
-    mean: np.ndarray
-    standard_error: np.ndarray
-    deviation: np.ndarray
 
 
 def check_simulation(resolved: Resolved, experiment: Experiment) -> str:
@@ -98,15 +87,6 @@ def run_simulation(
     return compared(inputs, np.asarray(losses), np.asarray(solution.records[POPULATION_LOSS]))
 
 
-def compared(inputs: int, losses: np.ndarray, flow: np.ndarray) -> Simulation:
-    """Mean, standard error and deviation of `losses` (seeds, saves) from `flow` (saves,)."""
-    mean, spread = losses.mean(axis=0), losses.std(axis=0, ddof=1)
-    error = spread / len(losses) ** 0.5
-    with np.errstate(all="ignore"):
-        deviation = np.where(np.arange(len(flow)) > 0, (mean - flow) / error, np.nan)
-    return Simulation(inputs, losses, mean, error, deviation)
-
-
 def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     """None for rules of finite samples."""
     del summary
@@ -144,14 +124,6 @@ def _verdict(simulation: Simulation, solution: FlowSolution) -> dict[str, Any]:
         "rms_deviation": float(np.sqrt(np.mean(deviation**2))),
         "largest_standard_error": float(np.max(simulation.standard_error[compared_at])),
     }
-
-
-def student_tails(size: float, freedom: int) -> float:
-    """P(|t| > size) of Student's t: the incomplete beta function I_x(n / 2, 1 / 2) at
-    x = n / (n + t^2)."""
-    share = jnp.asarray(freedom / (freedom + size**2), float)
-    half = jnp.asarray(freedom / 2, float)
-    return float(jax.scipy.special.betainc(half, jnp.asarray(0.5, float), share))
 
 
 def _warnings(flown: Flown, order: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..analysis import fit_exponent, law_drift
 from ..config.errors import ConfigError
-from .groups import law_record
+from .variables.groups import law_record
 
 Rows = list[dict[str, str]]
 

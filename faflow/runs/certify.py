@@ -18,13 +18,13 @@ import numpy as np
 
 from ..config.errors import ConfigError
 from ..config.resolve import REACH, Resolved, resolve_config
-from ..measures.datasets import xr
 from ..measures.error_control import why_loose
 from ..measures.experiment import build
-from ..measures.groups import as_tree
 from ..measures.json_numbers import plain
 from ..measures.measure import Note
 from ..measures.registry import ERRORS
+from ..measures.variables.datasets import xr
+from ..measures.variables.groups import as_tree
 from ..setup.split import mesh_of
 from ..store import folder as store
 from .run import Result, compute, integrate_timed

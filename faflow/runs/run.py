@@ -32,16 +32,16 @@ from ..flow import (
     is_automatic,
     settled,
 )
-from ..measures.exact_solution import with_distances
 from ..measures.experiment import build, check
-from ..measures.groups import Group, as_tree
 from ..measures.json_numbers import plain
 from ..measures.measure import Experiment, Flown, Note
-from ..measures.records import result_groups
 from ..measures.registry import MEASURES
 from ..measures.summary import Seconds, summarise, summary_rows
+from ..measures.variables.groups import Group, as_tree
+from ..measures.variables.records import result_groups
 from ..setup.programs import telling_programs
 from ..setup.split import mesh_of
+from ..solved import with_distances
 from ..store import folder as store
 from ..store.digest import Digest, digest
 from ..store.result import Result, open_result

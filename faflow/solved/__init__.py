@@ -3,6 +3,8 @@
 from .abstract import AbstractSolvedProblem as AbstractSolvedProblem
 from .abstract import AbstractSolvedWeights as AbstractSolvedWeights
 from .decoupled_modes import DecoupledModes as DecoupledModes
+from .distance import ExactDistance as ExactDistance
+from .distance import with_distances as with_distances
 from .lambda_balanced import LambdaBalanced as LambdaBalanced
 from .needs import UnsolvedError as UnsolvedError
 from .one_row import FAStarOneRow as FAStarOneRow

@@ -18,8 +18,8 @@ import tomli_w
 from ..config.dump import config_table, config_text
 from ..config.errors import ConfigError, shown
 from ..config.resolve import Resolved
-from ..measures.groups import Group
 from ..measures.summary import environment
+from ..measures.variables.groups import Group
 from .digest import Digest
 from .exchange import RESULT, check_writable, is_empty, put_in_place, real, settle, temporary_for
 from .files import replace_text, sync, write_bytes, write_text

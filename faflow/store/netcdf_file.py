@@ -10,7 +10,7 @@ from typing import Any
 import h5netcdf
 import numpy as np
 
-from ..measures.groups import Group, Variable
+from ..measures.variables.groups import Group, Variable
 
 _TEXT = np.dtype("O", metadata={"vlen": str})  # HDF5's texts of any length, as h5py names them
 

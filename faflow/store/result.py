@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from .._results import Outcome
 from ..config.errors import ConfigError
 from ..measures import tables
-from ..measures.datasets import xr
 from ..measures.json_numbers import SCHEMA
+from ..measures.variables.datasets import xr
 from ..netcdf import READING
 from .exchange import RESULT, settle
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config.errors import ConfigError
-from ..measures.groups import Variable
+from ..measures.variables.groups import Variable
 from ..store.files import MARK, replace_arrays
 from .member import Member
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._results import Outcome
-from ..measures.datasets import xr
+from ..measures.variables.datasets import xr
 
 SEED = "seed"
 BAND = (0.1, 0.9)  # the quantiles that tables and figures give

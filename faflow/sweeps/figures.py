@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..measures.datasets import xr
+from ..measures.variables.datasets import xr
 
 STATUS, PENDING = "status", "pending"  # the status of a member that has not run
 LAYERS = "hidden_layer"

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..config.errors import ConfigError, shown
 from ..ensembles import Grid
-from ..measures.datasets import xr
+from ..measures.variables.datasets import xr
 from .axes import labels, same_values
 from .chunks import Chunk
 from .figures import LAYERS, figures, variable_name

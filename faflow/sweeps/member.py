@@ -14,10 +14,10 @@ from ..config.schema import SweepSection
 from ..ensembles import Flow, solve_batch
 from ..flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
 from ..measures.experiment import build, check
-from ..measures.groups import Group, Variable
 from ..measures.measure import Experiment, Note
 from ..measures.registry import MEASURES
 from ..measures.summary import Seconds
+from ..measures.variables.groups import Group, Variable
 from ..runs.memory import check_memory
 from ..runs.run import Integrate, compute
 from .gaps import REFUSED

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config.expect import parse_bounds
-from ..measures.datasets import xr
 from ..measures.json_numbers import SCHEMA
+from ..measures.variables.datasets import xr
 from .chunks import read_chunks
 from .distribution import Members
 from .figures import variable_name

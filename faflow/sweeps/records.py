@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import ConfigError
-from ..measures.datasets import xr
-from ..measures.groups import as_netcdf
+from ..measures.variables.datasets import xr
+from ..measures.variables.groups import as_netcdf
 from ..netcdf import READING
 from ..store.files import (
     beside,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config.errors import ConfigError
-from ..measures.datasets import xr
+from ..measures.variables.datasets import xr
 from ..store.result import CONFIG, SUMMARY, Result, complete, open_result, read_summary
 from .figures import PENDING
 from .gaps import EARLY

@@ -11,8 +11,8 @@ import xarray as xr
 
 from faflow.cli import main
 from faflow.flow import FlowSolution
-from faflow.measures.exact_solution import exact_distance, exact_section, with_distances
-from faflow.solved import SOLVED
+from faflow.measures.exact_solution import exact_distance, exact_section
+from faflow.solved import SOLVED, with_distances
 
 GOLD = """
 name = "gold"

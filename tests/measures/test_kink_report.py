@@ -20,10 +20,10 @@ from faflow.cli import main
 from faflow.config.dump import config_text
 from faflow.config.reading import resolve_path
 from faflow.flow import EventLog, Fork
-from faflow.measures.events import logged
 from faflow.measures.experiment import build
 from faflow.measures.kinks import about_end, kink_warnings
 from faflow.measures.summary import summary_rows
+from faflow.measures.variables.events import logged
 from faflow.store.result import Result
 
 # Seed of the net below: gradient flow with noisy labels, 12 crossings, 4 landings, 1 exit.

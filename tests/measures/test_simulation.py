@@ -14,9 +14,9 @@ import faflow
 from faflow.analysis.law_keeping import are_kept, rates_near
 from faflow.cli import main
 from faflow.measures.experiment import build
-from faflow.measures.simulation import compared, student_tails
 from faflow.plots import draw
 from faflow.population import POPULATION_RULES
+from faflow.population.comparison import compared, student_tails
 from faflow.runs.run import resolve_path
 from faflow.tools.listing import listing
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from faflow.analysis import predict_exponent
+from faflow.analysis.kernel import has_kernel, kernel_observable
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.flow import FlowProblem
-from faflow.measures.kernel import has_kernel, kernel_observable
 from faflow.networks import ACTIVATIONS, MLP, widths
 from faflow.rules import (
     RULES,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from faflow.measures.groups import Group, Variable, as_tree
+from faflow.measures.variables.groups import Group, Variable, as_tree
 from faflow.netcdf import READING
 from faflow.store.netcdf_file import as_netcdf
 

@@ -14,7 +14,7 @@ import tomli_w
 import faflow
 from faflow.cli import _bar, main
 from faflow.config.errors import ConfigError
-from faflow.measures.groups import Variable
+from faflow.measures.variables.groups import Variable
 from faflow.sweeps.chunks import Chunk, chunk_paths, read_chunk, write_chunk
 from faflow.sweeps.distribution import Members
 from faflow.sweeps.figures import figures, flat_figures

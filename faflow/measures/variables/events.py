@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..flow import EventLog, EventRecord
+from ...flow import EventLog, EventRecord
+from ..measure import Experiment
 from .groups import Group, Variable
-from .measure import Experiment
 
 KINDS = ("crossed", "landed", "left")
 UNUSED = -1

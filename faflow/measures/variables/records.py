@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..flow import FlowSolution
-from ..observables import AbstractConservationLaw, ScaleOf
-from ..rules.forecast import SUFFIX
-from ..solvers import counts_evaluations
+from ...flow import FlowSolution
+from ...observables import AbstractConservationLaw, ScaleOf
+from ...rules.forecast import SUFFIX
+from ...solvers import counts_evaluations
+from ..measure import Experiment, Flown
+from ..registry import MEASURES
+from ..series import WEIGHTS
+from ..weights import feedback_moves, named_arrays
 from .groups import Group, Variable
-from .measure import Experiment, Flown
-from .registry import MEASURES
-from .series import WEIGHTS
-from .weights import feedback_moves, named_arrays
 
 _APART = frozenset(name for measure in MEASURES.values() for name in measure.apart)
 _ONE_BASED = ("layer", "hidden_layer", "feedback")

@@ -1,0 +1,1 @@
+"""What was recorded, as variables with named dimensions and units."""
