@@ -23,13 +23,15 @@ from ..observables import (
     WeightPotential,
     hidden_layers,
     law_degree,
+    readout_sum,
 )
-from ..rules import Forecast
+from ..rules import AbstractLayerwiseRule, Forecast
 from ..rules.forecast import SUFFIX
+from ..tasks import CrossEntropy
 from .measure import Entry, Flown, Laws, Measure, Observed, Row, Section
 from .tables import number, size, tolerance, worst
 
-SUBSPACE = "subspace-balance"
+SUBSPACE, READOUT = "subspace-balance", "readout-sum"
 REMEDY = "remove it, or list it in observe.controls to see it broken"
 
 
@@ -45,19 +47,29 @@ def asked_laws(resolved: Resolved, problem: FlowProblem) -> Laws:
     found: Laws = {name: (law, True) for name, law in problem.rule.laws(problem.weights).items()}
     if isinstance(problem.rule, Forecast):
         found |= {name: (law, False) for name, law in problem.rule.forecasts.items()}
-    known = (*LAWS, SUBSPACE, *(name for name in found if name not in LAWS and name != SUBSPACE))
+    of_loss = _of_the_loss(problem)
+    known = tuple(dict.fromkeys((*LAWS, SUBSPACE, READOUT, *found)))
     for key in ("laws", "controls"):
         for index, name in enumerate(getattr(observe, key)):
             if name not in known:
                 raise ConfigError(f"observe.{key}.{index}", f"is '{name}'; {nearest(name, known)}")
     for index, name in enumerate(observe.laws):
-        if name not in found:
+        if name not in found | of_loss:
             what = f"is '{name}', but {_reason(resolved, problem, name)}; {REMEDY}"
             raise ConfigError(f"observe.laws.{index}", what)
     for index, name in enumerate(observe.controls):
-        if name not in found:
+        if name not in found | of_loss:
             found[name] = (_control(problem, name, f"observe.controls.{index}"), False)
-    return found or {"layer-balance": (_control(problem, "layer-balance", "observe.names"), False)}
+    found = found or {"layer-balance": (_control(problem, "layer-balance", "observe.names"), False)}
+    return found | of_loss
+
+
+def _of_the_loss(problem: FlowProblem) -> Laws:
+    """What the errors of softmax cross-entropy, which sum to zero, add to a layerwise rule's."""
+    of_softmax = isinstance(problem.data.loss, CrossEntropy) and problem.data.targets.shape[1] > 1
+    if not of_softmax or not isinstance(problem.rule, AbstractLayerwiseRule):
+        return {}
+    return {READOUT: (readout_sum(problem.weights), True)}
 
 
 def _reason(resolved: Resolved, problem: FlowProblem, name: str) -> str:
@@ -66,6 +78,8 @@ def _reason(resolved: Resolved, problem: FlowProblem, name: str) -> str:
     if resolved.modifiers:
         rule += f" under {', '.join(choice.kind for choice in resolved.modifiers)}"
     activation, network = resolved.activation.kind, resolved.config.network
+    if name == READOUT:
+        return f"it needs softmax cross-entropy under an unmodified layerwise rule, and {rule} has none"
     if law_degree(weights) is None:
         return f"{activation} is not homogeneous (no k with phi'(h) h = k phi(h))"
     if name in ("matrix-balance", SUBSPACE) and not is_linear(weights):
@@ -88,6 +102,8 @@ def _control(problem: FlowProblem, name: Any, key: str) -> AbstractConservationL
     """A law that the rule does not claim: feedback alignment's, or the gradient's if there is no
     feedback, with k = 1 where phi has none."""
     weights, narrow = problem.weights, _narrow(problem)
+    if name == READOUT:
+        return readout_sum(weights)
     if name == SUBSPACE:
         if not narrow:
             what = f"is '{name}', which needs direct feedback to a layer below one narrower than"
