@@ -79,7 +79,8 @@ def _reason(resolved: Resolved, problem: FlowProblem, name: str) -> str:
         rule += f" under {', '.join(choice.kind for choice in resolved.modifiers)}"
     activation, network = resolved.activation.kind, resolved.config.network
     if name == READOUT:
-        return f"it needs softmax cross-entropy under an unmodified layerwise rule, and {rule} has none"
+        needs = "softmax cross-entropy with two outputs or more"
+        return f"it needs {needs} and an unmodified layerwise rule"
     if law_degree(weights) is None:
         return f"{activation} is not homogeneous (no k with phi'(h) h = k phi(h))"
     if name in ("matrix-balance", SUBSPACE) and not is_linear(weights):

@@ -23,7 +23,7 @@ _LAW_ABOUT = {
     "layer-balance": "1/2 ||W_l||^2 + 1/2 ||beta_l||^2 - k psi(W_{l+1}), per hidden layer",
     "neuron-balance": "the same per hidden neuron j: row j of W_l, column j of W_{l+1}",
     "matrix-balance": "W_l W_l^T + beta_l beta_l^T - M(W_{l+1}), linear networks",
-    "readout-sum": "sum over outputs of W_L, per column, and of b_L: softmax cross-entropy, any phi",
+    "readout-sum": "sum over outputs of W_L, per column, and of b_L: softmax cross-entropy",
     "subspace-balance": "the matrix on what a narrow layer l + 1 hears (direct feedback)",
 }
 

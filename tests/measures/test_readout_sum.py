@@ -1,4 +1,4 @@
-"""The read-out under softmax cross-entropy: sum over outputs of W_L and of b_L, whatever the rule."""
+"""Under softmax cross-entropy: the sum over outputs of W_L and of b_L, whatever the rule."""
 
 from collections.abc import Mapping
 from typing import Any
