@@ -86,7 +86,7 @@ def test_a_result_is_not_lost(config: Path, capsys, monkeypatch) -> None:
     elsewhere = config.parent / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
-    monkeypatch.setattr("faflow.store.put_in_place", full)
+    monkeypatch.setattr("faflow.store.folder.put_in_place", full)
     line = complaint(capsys, "run", str(config))
     (kept,) = elsewhere.iterdir()
     assert f"the result is in {kept}" in line and "No space left" in line
@@ -214,7 +214,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("faflow.run.run", fail)
+        patch.setattr("faflow.runs.run.run", fail)
         yield
 
 
@@ -237,7 +237,7 @@ def test_sys_exit_is_no_success(config: Path, capsys, monkeypatch) -> None:
 
 def test_none_is_run_if_one_config_is_bad(config: Path, capsys, monkeypatch) -> None:
     """And all that are bad are named."""
-    monkeypatch.setattr("faflow.run.run", lambda *_, **__: pytest.fail("run"))
+    monkeypatch.setattr("faflow.runs.run.run", lambda *_, **__: pytest.fail("run"))
     assert main(["run", str(config), "nothing.toml", str(config), "none.toml", "--json"]) == 2
     out, err = capsys.readouterr()
     first, second = err.splitlines()
