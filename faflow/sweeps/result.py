@@ -107,5 +107,6 @@ def is_older(table: dict[str, Any]) -> bool:
 
 
 def mixed_up(folder: Path) -> ConfigError:
+    """The error of a sweep whose members are not those of its plan."""
     again = f"faflow sweep {folder / CONFIG} --out {folder} --replace"
     return ConfigError(str(folder), f"holds {OLDER}; run it again: {again}")
