@@ -31,7 +31,7 @@ feedback = Feedback((jnp.asarray(rng.normal(size=(1, 10))),), rule.form)
 anywhere, readout = 0.5 * rng.normal(size=(10, 12)), 0.5 * rng.normal(size=(1, 10))
 starts = {"in the span": anywhere - anywhere @ outside, "anywhere": anywhere}
 
-ts, from_least, from_predicted = jnp.linspace(0, 200, 101), {}, {}
+ts, from_least, from_predicted = jnp.linspace(0, 120, 101), {}, {}
 figure, axes = plt.subplots(layout="constrained")
 for (name, first), style in zip(starts.items(), ("-", "--"), strict=True):
     problem = FlowProblem(rule, MLP((jnp.asarray(first), jnp.asarray(readout))), feedback, data)
