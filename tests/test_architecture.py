@@ -72,9 +72,7 @@ ROOMS = {
 }
 OUTPUT_FLOOR = "8"
 
-STACK = frozenset(
-    {"jax", "jaxlib", "numpy", "equinox", "diffrax", "optimistix", "lineax", "jaxtyping"}
-)
+STACK = frozenset({"jax", "numpy", "equinox", "diffrax", "jaxtyping"})
 DATA_SETS = frozenset({"sklearn", "mlxtend"})
 STORE = frozenset({"pydantic", "xarray", "h5netcdf", "tomli_w"})
 OUTPUT = frozenset({"matplotlib", "tyro", "rich", "tqdm"})

@@ -134,7 +134,7 @@ def test_on_the_way_to_a_save(solver: str, tmp_path: Path, monkeypatch) -> None:
 
 
 def test_killed_by_the_system(tmp_path: Path) -> None:
-    """SIGKILL while it runs; `benchmarks/kills.py` does it thirty times."""
+    """SIGKILL while it runs; `scripts/checks/kills.py` does it thirty times."""
     config, out = written("tsit5", tmp_path), tmp_path / "long"
     place = tmp_path / ".long.checkpoint"
     arguments = ["run", str(config), "--out", str(out), "--no-figures", "--checkpoint", "0"]

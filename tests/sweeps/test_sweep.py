@@ -192,7 +192,7 @@ def test_interrupted_and_gone_on_with(whole: Sweep, sweep: Path, tmp_path: Path)
 
 
 def test_killed_at_any_moment(whole: Sweep, sweep: Path, tmp_path: Path) -> None:
-    """SIGKILL thrice, early and late; `benchmarks/kills.py` does it thirty times."""
+    """SIGKILL thrice, early and late; `scripts/checks/kills.py` does it thirty times."""
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "faflow.cli", "sweep", str(sweep), "--out", str(folder),
                "--workers", "1"]  # fmt: skip

@@ -1,6 +1,6 @@
 """SIGKILL at random moments of a sweep and of a long flow: what was finished survives.
 
-`python benchmarks/kills.py [--kills 30] [--only sweep|flow]` in the development environment. A
+`python scripts/checks/kills.py [--kills 30] [--only sweep|flow]` in the development environment. A
 sweep of 128 small flows, and one flow of a minute with checkpoints, are each started, killed after
 a random time, and started again, `kills` times; then they are let run to their end and compared, to
 the last bit, with those that nobody disturbed. A chunk that was there before a kill has to be

@@ -1,0 +1,144 @@
+"""The short programs of scripts/: they run as they stand, draw a picture, and what they print is
+what theory, SciPy or a loop in numpy says."""
+
+import ast
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+sys.path.insert(0, str(Path(__file__).parent / "theory"))
+
+from oracles import Flow, trajectory
+
+matplotlib.use("agg")
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+Names = dict[str, Any]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Names]:
+    """Runs a script as a program; its variables. Nothing but the figure may be left behind."""
+
+    def run(name: str, *more: str) -> Names:
+        figure = tmp_path / "figure.png"
+        monkeypatch.setattr(sys, "argv", [name, str(figure), *more])
+        monkeypatch.chdir(tmp_path)
+        names = runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+        pyplot.close("all")
+        assert list(tmp_path.iterdir()) == [figure]
+        assert pyplot.imread(figure).std() > 0.01
+        return names
+
+    return run
+
+
+def test_config_flow(run, capsys) -> None:
+    law = run("config_flow")["law"]
+    assert max(law["rate_at_start"]) < 1e-14 and max(law["relative_drift"]) < 1e-10
+    assert "theorem1-linear: completed at t = 20" in capsys.readouterr().out
+
+
+def test_law_drift(run) -> None:
+    """In proportion to the tolerance, or rounding; of a law that is written out here again."""
+    names = run("law_drift")
+    assert 0.8 < names["slopes"]["tsit5"] < 1.3 and 0.8 < names["slopes"]["dopri8"] < 1.3
+    assert max(names["drifts"]["gauss4"]) < 1e-14 < min(names["drifts"]["dopri8"])
+    weights, feedback = names["weights"], names["feedback"]
+    balance = [
+        0.5 * np.sum(below**2) - np.sum(above * back)
+        for below, above, back in zip(weights, weights[1:], feedback, strict=False)
+    ]
+    law = names["law"](names["network"], names["problem"].feedback, names["data"])
+    np.testing.assert_allclose(law, balance, rtol=1e-13)
+
+
+def test_exponent_over_widths(run) -> None:
+    names = run("exponent_over_widths")
+    np.testing.assert_allclose(names["rates"], names["predicted"], rtol=1e-4)
+    assert np.all(np.abs(names["rates"] / names["wide"] - 1)[1:] < 1e-3)
+    assert abs(names["slope"] - 1) < 0.05
+    # e' = -K e at the end of the last flow, K in numpy.
+    first, second = map(np.asarray, names["flow"].weights.weights)
+    x, back = names["inputs"], np.asarray(names["feedback"].matrices[0])
+    kernel = np.sum(second * back) * x @ x.T + x @ first.T @ first @ x.T
+    rate = np.linalg.eigvals(kernel / len(x)).real.min()
+    np.testing.assert_allclose(names["rates"][-1], rate, rtol=1e-4)
+
+
+def test_compare_rules(run) -> None:
+    """The losses at the end are those of SciPy on the equations in numpy."""
+    names = run("compare_rules")
+    for rule in names["names"][:3]:
+        problem, flow = names["problems"][rule], names["flows"][rule]
+        x, y = np.asarray(problem.data.inputs), np.asarray(problem.data.targets)
+        matrices = (tuple(map(np.asarray, m)) for m in
+                    (problem.weights.weights, problem.feedback.matrices))  # fmt: skip
+        weights, feedback = matrices
+        again = Flow("again", weights, x, y, feedback, rule=rule)
+        end = again.at(trajectory(again, np.array([0.0, 100 / len(x)]), rtol=1e-10)[-1])
+        outputs = np.tanh(np.tanh(x @ end.weights[0].T) @ end.weights[1].T) @ end.weights[2].T
+        loss = 0.5 * np.mean(np.sum((outputs - y) ** 2, axis=1))
+        np.testing.assert_allclose(flow.records["loss"][-1], loss, rtol=1e-5)
+    angles = [flow.records["deltas"]["degrees"][:, 0] for flow in names["flows"].values()]
+    assert np.max(angles[0]) < 1e-5 and all(np.min(angle) > 20 for angle in angles[1:])
+
+
+def test_sweep_by_hand(run) -> None:
+    exact, near = run("sweep_by_hand")["apart"]
+    assert exact < 1e-8 and 0.01 < near < 0.3
+
+
+def test_discrete_beside_flow(run) -> None:
+    """The law's rise is the sum that is predicted, and that of a loop in numpy."""
+    names = run("discrete_beside_flow")
+    assert all(abs(slope - 1) < 0.05 for slope in names["slopes"])
+    np.testing.assert_allclose(names["rises"], names["sums"], rtol=1e-10)
+    x, y = np.asarray(names["data"].inputs), np.asarray(names["data"].targets)
+    first, second, back = (np.asarray(names[name]) for name in ("first", "second", "back"))
+    eta, rise = names["etas"][0], 0.0
+    for _ in range(round(5 / eta)):
+        error = (x @ first.T @ second.T - y) / len(x)
+        moves = -(back.T @ error.T @ x), -(error.T @ x @ first.T)
+        rise += 0.5 * eta**2 * np.sum(moves[0] ** 2)
+        first, second = first + eta * moves[0], second + eta * moves[1]
+    np.testing.assert_allclose(names["rises"][0], rise, rtol=1e-10)
+
+
+def test_own_data(run) -> None:
+    """The predictions are numpy's; the control starts where Theorem 2 does not speak."""
+    names = run("own_data")
+    assert names["from_least"]["in the span"] < 1e-9 and names["from_least"]["anywhere"] > 0.1
+    assert max(names["from_predicted"].values()) < 1e-9
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_are_short_and_use_what_is_public(script: Path) -> None:
+    source = script.read_text("utf-8")
+    tree = ast.parse(source)
+    told = ast.get_docstring(tree) or ""
+    assert told.partition("\n")[0].endswith("?"), "the first line is the question"
+    assert f"`python scripts/{script.name} [FIGURE" in told
+    assert f"def test_{script.stem}(" in Path(__file__).read_text("utf-8")
+    body = source.replace(told, "")
+    code = [line for line in body.splitlines() if line.strip() and not line.startswith("#")]
+    assert 15 <= len(code) - 2 <= 40
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("faflow"):
+            room = (node.module or "").removeprefix("faflow").lstrip(".")
+            assert re.fullmatch(r"[a-z]*", room), f"{node.module}: not a room"
+
+
+def test_every_script_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "scripts.md").read_text("utf-8")
+    shown = re.findall(r"```\{literalinclude\} \.\./scripts/(\w+)\.py", page)
+    assert sorted(shown) == [path.stem for path in SCRIPTS]
