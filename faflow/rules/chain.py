@@ -15,7 +15,8 @@ from .._types import Array
 from ..feedback import Feedback
 from ..networks import MLP, AbstractNetwork, GatedMLP, Trace
 from ..tasks import Data
-from .abstract import AbstractLayerwiseRule, AbstractLearningRule, outer_products
+from .abstract import AbstractLearningRule
+from .backward import AbstractLayerwiseRule, outer_products
 from .kernel import GivenError
 from .layerwise import Gradient
 from .modified import unmodified

@@ -6,10 +6,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Scalar
+from .._types import Record, Scalar
+from ..feedback import Feedback
 from ..networks import AbstractNetwork
-from ..observables import Balance
-from .abstract import AbstractLearningRule
+from ..observables import AbstractConservationLaw, Balance
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws
 from .modified import (
     AbstractModifiedField,
     PerLayer,
@@ -47,10 +49,19 @@ class LearningRates(AbstractModifiedField):
         """eta_1(t), ..., eta_L(t)."""
         return spread(self.rates, network) * jnp.exp(-t * spread(self.decays, network))
 
-    def modify(self, t, update, weights):
+    def modify(
+        self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork
+    ) -> AbstractNetwork:
         return by_layer(self.at(t, weights), update)
 
-    def law_rate(self, law, t, weights, feedback, data):
+    def law_rate(
+        self,
+        law: AbstractConservationLaw,
+        t: Scalar,
+        weights: AbstractNetwork,
+        feedback: Feedback,
+        data: Data,
+    ) -> Record:
         below = predicted_rate(self.rule, law, t, weights, feedback, data)
         update = self.rule.velocity(t, weights, feedback, data)
         eta = self.at(t, weights)
@@ -63,7 +74,7 @@ class LearningRates(AbstractModifiedField):
         ]
         return tuple(found) if isinstance(below, tuple) else jnp.stack(found)
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         decays = np.asarray(spread(self.decays, weights))
         if np.ptp(decays) > 0:
             return {}
@@ -80,6 +91,6 @@ def only(layer: int, network: AbstractNetwork) -> AbstractNetwork:
     return by_layer(one_hot, network)
 
 
-def _weighable(law) -> bool:
+def _weighable(law: AbstractConservationLaw) -> bool:
     """Under rates that change with time a decay is no fixed rate any more."""
     return isinstance(law, Balance) and law.rates is None and not np.any(np.asarray(law.decay))

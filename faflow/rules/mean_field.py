@@ -11,9 +11,12 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._types import Scalar
+from .._types import Record, Scalar
+from ..feedback import Feedback
 from ..networks import AbstractNetwork, widths
-from .abstract import AbstractLearningRule
+from ..observables import AbstractConservationLaw
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws
 from .learning_rates import LearningRates
 from .modified import AbstractModifiedField, PerLayer, check_field, check_numbers
 
@@ -49,11 +52,20 @@ class MeanFieldRates(AbstractModifiedField):
         """The same rule with the rates of this network's widths."""
         return LearningRates(rule=self.rule, rates=mean_field_rates(widths(network), self.richness))
 
-    def modify(self, t, update, weights) -> AbstractNetwork:
+    def modify(
+        self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork
+    ) -> AbstractNetwork:
         return self.rates(weights).modify(t, update, weights)
 
-    def law_rate(self, law, t, weights, feedback, data):
+    def law_rate(
+        self,
+        law: AbstractConservationLaw,
+        t: Scalar,
+        weights: AbstractNetwork,
+        feedback: Feedback,
+        data: Data,
+    ) -> Record:
         return self.rates(weights).law_rate(law, t, weights, feedback, data)
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return self.rates(weights).laws(weights)

@@ -93,10 +93,20 @@ class AbstractModifiedField(AbstractForecastingRule):
     ) -> tuple[AbstractNetwork, Feedback]:
         return state, feedback
 
-    def memory(self, law, state, feedback, data):
+    def memory(
+        self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data
+    ) -> Memory:
         return ()
 
-    def forecast(self, law, t, state, memory, feedback, data):
+    def forecast(
+        self,
+        law: AbstractConservationLaw,
+        t: Scalar,
+        state: State,
+        memory: Memory,
+        feedback: Feedback,
+        data: Data,
+    ) -> tuple[Record, Memory]:
         return self.law_rate(law, t, state, feedback, data), ()
 
 
@@ -119,7 +129,13 @@ def predicted_rate(
     return law.collect(law.decaying(law.terms(weights, feedback, data)))
 
 
-def law_along(law: AbstractConservationLaw, weights, direction, feedback, data) -> Record:
+def law_along(
+    law: AbstractConservationLaw,
+    weights: AbstractNetwork,
+    direction: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+) -> Record:
     """<grad Q, direction>."""
     return jax.jvp(lambda net: law(net, feedback, data), (weights,), (direction,))[1]
 

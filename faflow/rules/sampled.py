@@ -8,7 +8,8 @@ from jax.core import Tracer
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..tasks import Data
-from .abstract import AbstractLayerwiseRule, AbstractLearningRule
+from .abstract import AbstractLearningRule
+from .backward import AbstractLayerwiseRule
 from .kernel import GivenError
 from .modified import unmodified
 from .moving_feedback import AbstractMovingFeedbackRule
@@ -40,7 +41,7 @@ def check_sum(rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Fe
         return
     rng = np.random.default_rng(0)
 
-    def draw(leaf):
+    def draw(leaf: Array) -> Array:
         return jnp.asarray(rng.standard_normal(jnp.shape(leaf)), jnp.result_type(leaf))
 
     with jax.ensure_compile_time_eval():
