@@ -6,6 +6,7 @@ and inputs, since zero weights would tell nothing and traced ones (`jit`, `vmap`
 """
 
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +96,7 @@ def _misfit(network: AbstractNetwork, trace: Trace) -> str:
     return ""
 
 
-def _random(rng: np.random.Generator, leaf):
+def _random(rng: np.random.Generator, leaf: Any) -> Any:
     if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
         return leaf
     shape = jnp.shape(leaf)

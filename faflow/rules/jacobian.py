@@ -14,7 +14,7 @@ gradient), and the curvature of the activations. Everything is one sum of produc
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -36,14 +36,16 @@ CHUNK = 2**22  # numbers that a block of samples may hold at once
 Blocks = dict[tuple[int, int], Array]  # (l, m) -> (n_l, n_{l-1} + 1, n_m, n_{m-1} + 1)
 
 
-def has_jacobian(rule: AbstractLearningRule, weights: AbstractNetwork) -> bool:
+def has_jacobian(
+    rule: AbstractLearningRule, weights: AbstractNetwork
+) -> TypeGuard[AbstractLayerwiseRule]:
     """Whether `rule_jacobian` knows this rule on this network."""
     known = says_no_more(rule, AbstractChainRule) or says_no_more(rule, AbstractDirectRule)
     return known and isinstance(weights, MLP)
 
 
 def rule_jacobian(
-    rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+    rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback, data: Data
 ) -> Array:
     """d(velocity)/d(weights) (n, n) in the order of the network's leaves: W_1.., beta_1..
 
@@ -71,7 +73,7 @@ class _Heard(NamedTuple):
     above: dict[int, int]
 
 
-def _heard(rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback) -> _Heard:
+def _heard(rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback) -> _Heard:
     last = weights.weights[-1]
     layers = range(1, len(weights.weights))
     if isinstance(rule, AbstractChainRule):
@@ -139,9 +141,10 @@ def _blocks(
     for l in layers:
         for m in layers[: l - 1]:
             blocks[l, m] -= _activity_block(run, l, m, biased)
-    for l in layers[:-1] if isinstance(rule, AbstractChainRule) else ():
-        for m, block in enumerate(_feedback_blocks(rule, weights, feedback, run, l), start=2):
-            blocks[l, m] -= jnp.pad(block, ((0, 0),) * 3 + ((0, int(biased)),))
+    if isinstance(rule, AbstractChainRule):
+        for l in layers[:-1]:
+            for m, block in enumerate(_feedback_blocks(rule, weights, feedback, run, l), start=2):
+                blocks[l, m] -= jnp.pad(block, ((0, 0),) * 3 + ((0, int(biased)),))
     return blocks
 
 

@@ -82,7 +82,7 @@ class Momentum(AbstractForecastingRule):
         weights, speed = state
         force = predicted_rate(self.rule, law, t, weights, feedback, data)
 
-        def slope(net):
+        def slope(net: AbstractNetwork) -> Record:
             return law_along(law, net, speed, feedback, data)
 
         _, bend = jax.jvp(slope, (weights,), (speed,))

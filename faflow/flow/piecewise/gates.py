@@ -7,7 +7,7 @@ by, which is handed to it as a `_Slope` that looks on.
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 
@@ -91,15 +91,16 @@ class _Slopes(AbstractActivation):
 
 def _watched(rule, weights, feedback, trace, error, gates, injected) -> Backward:
     """The same of a rule that says its deltas alone."""
-    extra = injected or (None,) * len(gates)
-    doors = tuple(map(_Slope, gates, extra))
+    slopes: Any = tuple(
+        map(_Slope, gates, injected or (None,) * len(gates))
+    )
     network = dataclasses.replace(weights, activation=_Slopes())
+    handed = Trace((*slopes, trace.pre[-1]), trace.post, slopes)
     try:
-        handed = Trace((*doors, trace.pre[-1]), trace.post, doors)
         deltas = rule.deltas(network, feedback, handed, error)
     except (TypeError, AttributeError) as wrong:
         raise ValueError(_UNSERVED) from wrong
-    signals = tuple(door.signal for door in doors if door.signal is not None)
+    signals = tuple(slope.signal for slope in slopes if slope.signal is not None)
     if len(signals) != len(gates):
         raise ValueError(_UNSERVED)
     return Backward(tuple(deltas), signals)
