@@ -14,6 +14,7 @@ from ..tasks import Data
 
 State = PyTree[Array]
 Laws = dict[str, AbstractConservationLaw]
+WeightsAndFeedback = tuple[AbstractNetwork, Feedback]
 
 
 class AbstractLearningRule(eqx.Module):
@@ -40,9 +41,7 @@ class AbstractLearningRule(eqx.Module):
         """d state / dt."""
 
     @abc.abstractmethod
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         """The weights and feedback of a state; `feedback` is the one at t = 0."""
 
     @abc.abstractmethod
@@ -67,9 +66,7 @@ class AbstractWeightRule(AbstractLearningRule):
     ) -> AbstractNetwork:
         return self.vector_field(state, feedback, data)
 
-    def read(
-        self, state: AbstractNetwork, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: AbstractNetwork, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state, feedback
 
 
@@ -80,7 +77,7 @@ def weight_velocity(
     data: Data,
     state: State | None = None,
     t: Scalar | None = None,
-) -> tuple[AbstractNetwork, Feedback]:
+) -> WeightsAndFeedback:
     """(d weights / dt, d feedback / dt) at time t (0 unless given), through the rule's own state:
     the one that stands for these weights and feedback, unless another is given that `read` makes
     the same of."""

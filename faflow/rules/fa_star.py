@@ -11,7 +11,7 @@ from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork, is_linear
 from ..observables import SlavedReadoutPotential, balance_laws
 from ..tasks import Data, Squared
-from .abstract import AbstractLearningRule, Laws, State
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .layerwise import FeedbackAlignment
 
 
@@ -51,9 +51,7 @@ class FAStar(AbstractLearningRule):
         weights, _ = self.read(state, feedback, data)
         return _without_readout(FeedbackAlignment().vector_field(weights, feedback, data))
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         optimum = least_squares_readout(state, data)
         return eqx.tree_at(_readout, state, optimum, is_leaf=lambda leaf: leaf is None), feedback
 

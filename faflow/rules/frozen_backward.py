@@ -14,7 +14,7 @@ from .._types import Scalar
 from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork, Trace
 from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .backward import backward_sweep, outer_products
 
 
@@ -40,9 +40,7 @@ class AbstractFrozenBackwardRule(AbstractLearningRule):
         move = outer_products(weights, self.activity(present, initial), deltas)
         return move, jax.tree.map(jnp.zeros_like, frozen)
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state[0], feedback
 
     def laws(self, weights: AbstractNetwork) -> Laws:

@@ -8,7 +8,7 @@ from .._types import Scalar
 from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork
 from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .backward import outer_products
 
 
@@ -43,9 +43,7 @@ class Hebbian(AbstractLearningRule):
         deltas = (data.weight * signal * a for a in trace.post[1:-1])
         return outer_products(state, trace, (*deltas, data.error(trace.outputs)))
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state, feedback
 
     def laws(self, weights: AbstractNetwork) -> Laws:

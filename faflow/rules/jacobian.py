@@ -65,33 +65,15 @@ def _widest(weights: AbstractNetwork) -> int:
     return (max(max(weight.shape) for weight in weights.weights) + 1) ** 2
 
 
-class _Heard(NamedTuple):
-    """What hidden layer l hears: s_l = delta_b B_l, b = above[l]; B_l = M_{l+1} and b = l + 1 under
-    a chain rule, D_l and b = L under a direct one."""
-
-    matrix: dict[int, Array]
-    above: dict[int, int]
-
-
-def _heard(rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback) -> _Heard:
-    last = weights.weights[-1]
-    layers = range(1, len(weights.weights))
-    if isinstance(rule, AbstractChainRule):
-        chain = rule.matrices(weights, feedback)
-        return _Heard({l: chain[l - 1] for l in layers}, {l: l + 1 for l in layers})
-    assert isinstance(rule, AbstractDirectRule)
-    direct = rule.drive(feedback.matrices, jnp.eye(len(last), dtype=last.dtype))
-    return _Heard({l: direct[l - 1] for l in layers}, dict.fromkeys(layers, len(layers) + 1))
-
-
 class _Pass(NamedTuple):
     """Per sample: outputs, the extended activities, deltas, slopes, and the signals' curvature.
 
     `slope[l]` = phi'(h_l), `gate[l]` what the backward pass multiplies by, `bend[l]` = gate' . s_l,
-    l = 1..L-1; `forward[p, m]` = dh_p/dh_m (N, n_p, n_m), None for the identity.
+    l = 1..L-1; `forward[p, m]` = dh_p/dh_m (N, n_p, n_m), None for the identity. Layer l hears
+    s_l = delta_b B_l, `heard[l]` = (b, B_l): (l + 1, M_{l+1}) or, of a direct rule, (L, D_l).
     """
 
-    heard: _Heard
+    heard: dict[int, tuple[int, Array]]
     outputs: Array
     activity: list[Array]
     deltas: list[Array]
@@ -105,6 +87,17 @@ def _through(matrix: Array, slope: Array, table: Array | None) -> Array:
     """matrix diag(slope) table: one layer up."""
     scaled = matrix[None, :, :] * slope[:, None, :]
     return scaled if table is None else scaled @ table
+
+
+def _heard(
+    rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback
+) -> dict[int, tuple[int, Array]]:
+    last = weights.weights[-1]
+    if isinstance(rule, AbstractChainRule):
+        return dict(enumerate(enumerate(rule.matrices(weights, feedback), start=2), start=1))
+    assert isinstance(rule, AbstractDirectRule)
+    direct = rule.drive(feedback.matrices, jnp.eye(len(last), dtype=last.dtype))
+    return {l: (len(weights.weights), matrix) for l, matrix in enumerate(direct, start=1)}
 
 
 def _run(
@@ -121,7 +114,8 @@ def _run(
         h = trace.pre[l - 1]
         slope[l] = jax.jvp(phi, (h,), (jnp.ones_like(h),))[1]
         gate[l], curve = jax.jvp(phi.derivative, (h,), (jnp.ones_like(h),))
-        bend[l] = curve * (deltas[heard.above[l]] @ heard.matrix[l])
+        above, matrix = heard[l]
+        bend[l] = curve * (deltas[above] @ matrix)
     forward: dict[tuple[int, int], Array | None] = {}
     for m in range(1, depth + 1):
         forward[m, m] = None
@@ -159,7 +153,8 @@ def _output_blocks(run: _Pass, layers: range, error_of: Callable[[Array], Array]
     )  # fmt: skip
     back = {layers[-1]: jnp.broadcast_to(eye, bend.shape)}  # ddelta_l/de with the gates held
     for l in layers[-2::-1]:
-        back[l] = run.gate[l][:, None, :] * (back[run.heard.above[l]] @ run.heard.matrix[l])
+        above, matrix = run.heard[l]
+        back[l] = run.gate[l][:, None, :] * (back[above] @ matrix)
     pairs = {l: (back[l], _after(bend, run.forward[layers[-1], l])) for l in layers}
     left, right = (
         {l: jnp.einsum("noj,nq->nojq", pairs[l][side], run.activity[l - 1]) for l in layers}
@@ -187,9 +182,10 @@ def _curvatures(run: _Pass, hidden: range) -> dict[tuple[int, int], Array]:
     tables = {}
     for m in hidden:
         for l in hidden[::-1]:
-            above = tables.get((run.heard.above[l], m))
+            b, matrix = run.heard[l]
+            above = tables.get((b, m))
             if above is not None:
-                above = run.gate[l][:, :, None] * (run.heard.matrix[l].T @ _full(above))
+                above = run.gate[l][:, :, None] * (matrix.T @ _full(above))
             if l == m:
                 own = run.bend[l]
                 above = own if above is None else above + _full(own)
@@ -211,7 +207,7 @@ def _feedback_blocks(
         part = _spread(table, run.activity[l - 1], run.deltas[m]).transpose(0, 1, 3, 2)
         parts.append(part.reshape(-1, *part.shape[2:]))
         if m in run.gate:
-            table = (_full(table) @ run.heard.matrix[m - 1].T) * run.gate[m][:, None, :]
+            table = (_full(table) @ run.heard[m - 1][1].T) * run.gate[m][:, None, :]
     used = lambda upper: tuple(rule.backward(upper, feedback.matrices))[l - 1 :]  # noqa: E731
     _, pull = jax.vjp(used, tuple(weights.weights[1:]))
     (moved,) = jax.vmap(pull)(tuple(parts))

@@ -1,5 +1,6 @@
 """Learning rates per layer, fixed or changing with time."""
 
+import abc
 from typing import ClassVar
 
 import equinox as eqx
@@ -26,28 +27,12 @@ from .modified import (
 )
 
 
-class LearningRates(AbstractModifiedField):
-    """dW_l/dt = eta_l(t) g_l (biases too), eta_l(t) = rates_l e^{-decays_l t}.
+class AbstractRates(AbstractModifiedField):
+    """dW_l/dt = eta_l(t) g_l (biases too)."""
 
-    One `decays` for all layers keeps the ratios constant, and with them the weighted balance
-    (1/2 ||W_l||^2 + 1/2 ||beta_l||^2) / rates_l - k psi_{l+1} / rates_{l+1}; a common rate keeps
-    the plain one. Where ratios change, Q_l' = (1 - eta_{l+1} / eta_l) d/dt 1/2 ||W_l||^2 is
-    forecast. `rates` > 0 without unit, `decays` in 1 / time; one for all or one per layer.
-    """
-
-    rule: AbstractLearningRule
-    rates: Scalar | PerLayer = eqx.field(converter=per_layer, default=1.0)
-    decays: Scalar | PerLayer = eqx.field(converter=per_layer, default=0.0)
-    equation: ClassVar[str] = "dW_l/dt = eta_l(t) g_l, eta_l(t) = rates_l e^{-decays_l t}"
-    source: ClassVar[str] = "per-layer rates: Yang & Hu 2021; laws: docs/laws.md"
-
-    def __check_init__(self):
-        check_field(self.rule, "Learning rates")
-        check_numbers("rates", self.rates)
-
+    @abc.abstractmethod
     def at(self, t: Scalar, network: AbstractNetwork) -> PerLayer:
         """eta_1(t), ..., eta_L(t)."""
-        return spread(self.rates, network) * jnp.exp(-t * spread(self.decays, network))
 
     def modify(
         self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork
@@ -73,6 +58,29 @@ class LearningRates(AbstractModifiedField):
             for i, layer in enumerate(law.layers)
         ]
         return tuple(found) if isinstance(below, tuple) else jnp.stack(found)
+
+
+class LearningRates(AbstractRates):
+    """dW_l/dt = eta_l(t) g_l (biases too), eta_l(t) = rates_l e^{-decays_l t}.
+
+    One `decays` for all layers keeps the ratios constant, and with them the weighted balance
+    (1/2 ||W_l||^2 + 1/2 ||beta_l||^2) / rates_l - k psi_{l+1} / rates_{l+1}; a common rate keeps
+    the plain one. Where ratios change, Q_l' = (1 - eta_{l+1} / eta_l) d/dt 1/2 ||W_l||^2 is
+    forecast. `rates` > 0 without unit, `decays` in 1 / time; one for all or one per layer.
+    """
+
+    rule: AbstractLearningRule
+    rates: Scalar | PerLayer = eqx.field(converter=per_layer, default=1.0)
+    decays: Scalar | PerLayer = eqx.field(converter=per_layer, default=0.0)
+    equation: ClassVar[str] = "dW_l/dt = eta_l(t) g_l, eta_l(t) = rates_l e^{-decays_l t}"
+    source: ClassVar[str] = "per-layer rates: Yang & Hu 2021; laws: docs/laws.md"
+
+    def __check_init__(self):
+        check_field(self.rule, "Learning rates")
+        check_numbers("rates", self.rates)
+
+    def at(self, t: Scalar, network: AbstractNetwork) -> PerLayer:
+        return spread(self.rates, network) * jnp.exp(-t * spread(self.decays, network))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         decays = np.asarray(spread(self.decays, weights))

@@ -21,7 +21,7 @@ from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, Balance
 from ..tasks import Data
-from .abstract import AbstractLearningRule, AbstractWeightRule, State
+from .abstract import AbstractLearningRule, AbstractWeightRule, State, WeightsAndFeedback
 
 PerLayer = Float[Array, " _layers"]
 Memory = Any  # what a forecast needs beside the law's value
@@ -88,9 +88,7 @@ class AbstractModifiedField(AbstractForecastingRule):
     ) -> AbstractNetwork:
         return self.modify(t, self.rule.velocity(t, state, feedback, data), state)
 
-    def read(
-        self, state: AbstractNetwork, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: AbstractNetwork, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state, feedback
 
     def memory(

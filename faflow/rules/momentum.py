@@ -11,7 +11,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import (
     AbstractForecastingRule,
     Memory,
@@ -57,9 +57,7 @@ class Momentum(AbstractForecastingRule):
         push = jax.tree.map(lambda g, v: (g - self.friction * v) / self.mass, update, speed)
         return speed, push
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state[0], feedback
 
     def laws(self, weights: AbstractNetwork) -> Laws:

@@ -11,7 +11,7 @@ from .._types import Array, Scalar
 from ..feedback import Feedback, Form
 from ..networks import AbstractActivation, AbstractNetwork, backward_activation
 from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .layerwise import DirectFeedbackAlignment
 
 REACH = 30.0  # derivatives are looked at for |h| up to this
@@ -59,9 +59,7 @@ class MonotoneDirectFeedback(AbstractLearningRule):
         ]
         return eqx.tree_at(lambda net: net.weights, move, (move.weights[0], *held))
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         # At the floor itself the derivative is that of W: it may rise.
         weights = _above(state, lambda weight: jnp.where(weight >= self.floor, weight, self.floor))
         return weights, Feedback(tuple(map(jnp.abs, feedback.matrices)), "direct")

@@ -6,7 +6,7 @@ from .._types import Array, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..tasks import Data
-from .abstract import AbstractLearningRule, State
+from .abstract import AbstractLearningRule, State, WeightsAndFeedback
 from .layerwise import FeedbackAlignment
 
 
@@ -27,8 +27,6 @@ class AbstractMovingFeedbackRule(AbstractLearningRule):
         update = FeedbackAlignment().vector_field(weights, Feedback(matrices, "layerwise"), data)
         return self.moves(update, weights, matrices)
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         weights, matrices = state
         return weights, Feedback(matrices, "layerwise")

@@ -12,7 +12,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import Balance, WeightPotential
 from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import AbstractModifiedRule, changed, check_field
 
 
@@ -69,9 +69,7 @@ class WeightNormalisation(AbstractModifiedRule):
             moves[layer - 1] = (length / norm)[:, None] * turn
         return _with(update, moves), stretch
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         directions, lengths = state
         weights = list(directions.weights)
         for layer, length in lengths.items():
