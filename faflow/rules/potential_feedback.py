@@ -65,12 +65,13 @@ class PotentialFeedback(AbstractChainRule):
     form: ClassVar[Form] = "layerwise"
 
     def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        # psi sums over entries: it takes leaves of any shape for matrices of a chain.
+        rows = lambda tree: [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(tree)]  # noqa: E731
+        net = MLP((jnp.zeros((0, 0)), *rows(weights)))
+        back, psi = Feedback(tuple(rows(feedback)), self.form), _named(self.potential)
         leaves, shape = jax.tree.flatten(weights)
-        # As psi knows them: entry by entry, whatever lies below.
-        net = MLP((jnp.zeros((0, 0)), *leaves))
-        back, psi = Feedback(tuple(jax.tree.leaves(feedback)), self.form), _named(self.potential)
-        gradients = [feedback_of(psi, net, back, upper) for upper in range(2, len(leaves) + 2)]
-        return jax.tree.unflatten(shape, gradients)
+        given = (feedback_of(psi, net, back, upper) for upper in range(2, len(leaves) + 2))
+        return shape.unflatten(G.reshape(W.shape) for G, W in zip(given, leaves, strict=True))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, _named(self.potential))
