@@ -50,4 +50,4 @@ class MeanFieldRates(AbstractRates):
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         rates = mean_field_rates(widths(weights), self.richness)
-        return LearningRates(self.rule, rates).laws(weights)
+        return LearningRates(rule=self.rule, rates=rates).laws(weights)
