@@ -1,6 +1,6 @@
 """FA*: feedback alignment with the read-out slaved to its least-squares optimum."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ def _features(state: AbstractNetwork, inputs: Array) -> Array:
     return network.trace(inputs).post[-2]
 
 
-def _readout(network: AbstractNetwork) -> Array:
+def _readout(network: AbstractNetwork) -> Any:
     return network.weights[-1]
 
 
