@@ -1,14 +1,17 @@
 """Learning rules as vector fields; each names the laws it keeps."""
 
-from .abstract import AbstractLayerwiseRule as AbstractLayerwiseRule
 from .abstract import AbstractLearningRule as AbstractLearningRule
 from .abstract import AbstractWeightRule as AbstractWeightRule
 from .abstract import State as State
-from .abstract import backward_sweep as backward_sweep
-from .abstract import direct_sweep as direct_sweep
-from .abstract import outer_products as outer_products
-from .abstract import slopes as slopes
 from .abstract import weight_velocity as weight_velocity
+from .backward import AbstractChainRule as AbstractChainRule
+from .backward import AbstractDirectRule as AbstractDirectRule
+from .backward import AbstractLayerwiseRule as AbstractLayerwiseRule
+from .backward import backward_sweep as backward_sweep
+from .backward import direct_sweep as direct_sweep
+from .backward import outer_products as outer_products
+from .backward import says_no_more as says_no_more
+from .backward import slopes as slopes
 from .chain import check_chain as check_chain
 from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback

@@ -6,6 +6,7 @@ and inputs, since zero weights would tell nothing and traced ones (`jit`, `vmap`
 """
 
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,8 @@ from .._types import Array
 from ..feedback import Feedback
 from ..networks import MLP, AbstractNetwork, GatedMLP, Trace
 from ..tasks import Data
-from .abstract import AbstractLayerwiseRule, AbstractLearningRule, outer_products
+from .abstract import AbstractLearningRule
+from .backward import AbstractLayerwiseRule, outer_products
 from .kernel import GivenError
 from .layerwise import Gradient
 from .modified import unmodified
@@ -94,7 +96,7 @@ def _misfit(network: AbstractNetwork, trace: Trace) -> str:
     return ""
 
 
-def _random(rng: np.random.Generator, leaf):
+def _random(rng: np.random.Generator, leaf: Any) -> Any:
     if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
         return leaf
     shape = jnp.shape(leaf)

@@ -4,16 +4,44 @@ Neither is linear in the error, so these are no layerwise rules. Both drives car
 `weight`, which under "mean" is 1/samples: it rescales time, as everywhere.
 """
 
+import abc
 from typing import ClassVar
 
 import jax.numpy as jnp
 
-from ..feedback import Form
-from .abstract import AbstractWeightRule, direct_sweep, outer_products
+from .._types import Outputs
+from ..feedback import Feedback, Form
+from ..networks import AbstractNetwork
+from ..tasks import Data
+from .abstract import AbstractWeightRule, Laws
+from .backward import direct_sweep, outer_products
 from .direct_laws import direct_laws
 
 
-class SignErrorDirectFeedback(AbstractWeightRule):
+class AbstractDirectProjection(AbstractWeightRule):
+    """delta_l = phi'(h_l) . (s D_l), delta_L = e (samples, n_L), D_l (n_L, n_l).
+
+    Below the last hidden layer linear nets keep direct feedback alignment's laws, whatever the
+    drive s (`direct_laws`). The last hidden layer keeps none: it moves with s, the read-out with e.
+    """
+
+    @abc.abstractmethod
+    def drive(self, outputs: Outputs, data: Data) -> Outputs:
+        """s (samples, n_L), what every hidden layer hears."""
+
+    def vector_field(
+        self, weights: AbstractNetwork, feedback: Feedback, data: Data
+    ) -> AbstractNetwork:
+        trace = weights.trace(data.inputs)
+        drive, error = self.drive(trace.outputs, data), data.error(trace.outputs)
+        deltas = direct_sweep(weights, feedback.matrices, trace, drive, error)
+        return outer_products(weights, trace, deltas)
+
+    def laws(self, weights: AbstractNetwork) -> Laws:
+        return direct_laws(weights, last=False)
+
+
+class SignErrorDirectFeedback(AbstractDirectProjection):
     """delta_l = phi'(h_l) . (sign(e) D_l), delta_L = e (samples, n_L), D_l (n_L, n_l).
 
     The sign is taken sample by sample. Below the last hidden layer linear nets keep direct feedback
@@ -25,18 +53,11 @@ class SignErrorDirectFeedback(AbstractWeightRule):
     source: ClassVar[str] = "Frenkel, Lefebvre & Bol 2021 (sDFA)"
     form: ClassVar[Form] = "direct"
 
-    def vector_field(self, weights, feedback, data):
-        trace = weights.trace(data.inputs)
-        drive = data.weight * jnp.sign(data.residual(trace.outputs))
-        error = data.error(trace.outputs)
-        deltas = direct_sweep(weights, feedback.matrices, trace, drive, error)
-        return outer_products(weights, trace, deltas)
-
-    def laws(self, weights):
-        return direct_laws(weights, last=False)
+    def drive(self, outputs: Outputs, data: Data) -> Outputs:
+        return data.weight * jnp.sign(data.residual(outputs))
 
 
-class DirectRandomTargetProjection(AbstractWeightRule):
+class DirectRandomTargetProjection(AbstractDirectProjection):
     """delta_l = phi'(h_l) . (y D_l), delta_L = e; y (samples, n_L) the targets, D_l (n_L, n_l).
 
     y and not -y, as in the authors' code: the sign is one of D's. Hidden layers never stop moving,
@@ -47,11 +68,5 @@ class DirectRandomTargetProjection(AbstractWeightRule):
     source: ClassVar[str] = "Frenkel, Lefebvre & Bol 2021 (DRTP)"
     form: ClassVar[Form] = "direct"
 
-    def vector_field(self, weights, feedback, data):
-        trace = weights.trace(data.inputs)
-        drive, error = data.weight * data.targets, data.error(trace.outputs)
-        deltas = direct_sweep(weights, feedback.matrices, trace, drive, error)
-        return outer_products(weights, trace, deltas)
-
-    def laws(self, weights):
-        return direct_laws(weights, last=False)
+    def drive(self, outputs: Outputs, data: Data) -> Outputs:
+        return data.weight * data.targets

@@ -1,17 +1,17 @@
 """FA*: feedback alignment with the read-out slaved to its least-squares optimum."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import jax.scipy.linalg
 
-from .._types import Array, Matrix
-from ..feedback import Form
+from .._types import Array, Matrix, Scalar
+from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork, is_linear
 from ..observables import SlavedReadoutPotential, balance_laws
 from ..tasks import Data, Squared
-from .abstract import AbstractLearningRule
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .layerwise import FeedbackAlignment
 
 
@@ -28,7 +28,7 @@ class FAStar(AbstractLearningRule):
     source: ClassVar[str] = "Garg & Vempala 2022 (our reading of FA*)"
     form: ClassVar[Form] = "layerwise"
 
-    def init(self, weights, feedback, data):
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         if weights.biases:
             raise ValueError(
                 "Rule FA* has no biases, but the network has; set network.bias = false."
@@ -47,15 +47,15 @@ class FAStar(AbstractLearningRule):
             )
         return _without_readout(weights)
 
-    def velocity(self, t, state, feedback, data):
+    def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         weights, _ = self.read(state, feedback, data)
         return _without_readout(FeedbackAlignment().vector_field(weights, feedback, data))
 
-    def read(self, state, feedback, data):
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         optimum = least_squares_readout(state, data)
         return eqx.tree_at(_readout, state, optimum, is_leaf=lambda leaf: leaf is None), feedback
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, SlavedReadoutPotential())
 
 
@@ -72,7 +72,7 @@ def _features(state: AbstractNetwork, inputs: Array) -> Array:
     return network.trace(inputs).post[-2]
 
 
-def _readout(network: AbstractNetwork):
+def _readout(network: AbstractNetwork) -> Any:
     return network.weights[-1]
 
 

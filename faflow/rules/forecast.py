@@ -7,7 +7,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import AbstractForecastingRule, AbstractModifiedRule, unmodified
 
 SUFFIX = "_forecast"  # after a law's name, in records
@@ -51,9 +51,7 @@ class Forecast(AbstractModifiedRule):
         changes = {name: change for name, (_, change) in moves.items()}
         return self.rule.velocity(t, inner, feedback, data), rates, changes
 
-    def read(
-        self, state: State, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return self.rule.read(state[0], feedback, data)
 
     def laws(self, weights: AbstractNetwork) -> Laws:

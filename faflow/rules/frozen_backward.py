@@ -10,9 +10,12 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ..feedback import Form
-from ..networks import Trace
-from .abstract import AbstractLearningRule, backward_sweep, outer_products
+from .._types import Scalar
+from ..feedback import Feedback, Form
+from ..networks import AbstractNetwork, Trace
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
+from .backward import backward_sweep, outer_products
 
 
 class AbstractFrozenBackwardRule(AbstractLearningRule):
@@ -27,20 +30,20 @@ class AbstractFrozenBackwardRule(AbstractLearningRule):
     def activity(self, present: Trace, initial: Trace) -> Trace:
         """The forward pass whose a_{l-1} the deltas meet: W_l' = -delta_l^T a_{l-1}."""
 
-    def init(self, weights, feedback, data):
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         return weights, weights
 
-    def velocity(self, t, state, feedback, data):
+    def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         weights, frozen = state
         present, initial = weights.trace(data.inputs), frozen.trace(data.inputs)
         deltas = backward_sweep(frozen, frozen.weights[1:], initial, data.error(present.outputs))
         move = outer_products(weights, self.activity(present, initial), deltas)
         return move, jax.tree.map(jnp.zeros_like, frozen)
 
-    def read(self, state, feedback, data):
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state[0], feedback
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return {}
 
 
@@ -55,7 +58,7 @@ class AlignAda(AbstractFrozenBackwardRule):
     source: ClassVar[str] = "Boopathy & Fiete 2022 (Align-ada)"
     form: ClassVar[Form] = "none"
 
-    def activity(self, present, initial):
+    def activity(self, present: Trace, initial: Trace) -> Trace:
         return present
 
 
@@ -70,5 +73,5 @@ class AlignZero(AbstractFrozenBackwardRule):
     source: ClassVar[str] = "Boopathy & Fiete 2022 (Align-zero)"
     form: ClassVar[Form] = "none"
 
-    def activity(self, present, initial):
+    def activity(self, present: Trace, initial: Trace) -> Trace:
         return initial

@@ -4,8 +4,12 @@ from typing import ClassVar, Literal
 
 import equinox as eqx
 
-from ..feedback import Form
-from .abstract import AbstractLearningRule, outer_products
+from .._types import Scalar
+from ..feedback import Feedback, Form
+from ..networks import AbstractNetwork
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
+from .backward import outer_products
 
 
 class Hebbian(AbstractLearningRule):
@@ -22,7 +26,7 @@ class Hebbian(AbstractLearningRule):
     source: ClassVar[str] = "Bordelon & Pehlevan 2022 (error-modulated Hebb)"
     form: ClassVar[Form] = "none"
 
-    def init(self, weights, feedback, data):
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         outputs = weights.weights[-1].shape[0]
         if outputs != 1:
             raise ValueError(
@@ -31,7 +35,7 @@ class Hebbian(AbstractLearningRule):
             )
         return weights
 
-    def velocity(self, t, state, feedback, data):
+    def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         trace = state.trace(data.inputs)
         residual = data.residual(trace.outputs)
         signal = residual if self.modulation == "error" else -(residual**2)
@@ -39,8 +43,8 @@ class Hebbian(AbstractLearningRule):
         deltas = (data.weight * signal * a for a in trace.post[1:-1])
         return outer_products(state, trace, (*deltas, data.error(trace.outputs)))
 
-    def read(self, state, feedback, data):
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state, feedback
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return {}

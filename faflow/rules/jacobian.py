@@ -1,18 +1,20 @@
 """The Jacobian of a layerwise rule by matrix products over samples, not column by column.
 
-A weight W_m[i, k] acts on a sample through h_m[i] alone, with the factor a_{m-1}[k], and (under the
-gradient) through the signal W_m^T delta_m that it sends back. With dW_l/dt = -delta_l^T a_{l-1},
-a_0..a_{L-1} extended by a 1 for the biases, the block of dW_l[j, q]/dt and W_m[i, k] is minus
+A weight W_m[i, k] acts on a sample through h_m[i] alone, with the factor a_{m-1}[k], and, where the
+rule has it so, through the matrix M_m(W) by which delta_m goes back, s_{m-1} = delta_m M_m (from M
+to W by autodiff). With dW_l/dt = -delta_l^T a_{l-1}, a_0..a_{L-1} extended by a 1 for the biases,
+the block of dW_l[j, q]/dt and W_m[i, k] is minus
 
     sum_mu  ddelta_l[j]/dh_m[i] a_{l-1}[q] a_{m-1}[k]       through the deltas
           + delta_l[j] da_{l-1}[q]/dh_m[i] a_{m-1}[k]       through the activity
-          + ddelta_l[j]/ds_{m-1}[k] delta_m[i] a_{l-1}[q]   through W_m itself, s = delta_m W_m
+          + ddelta_l[j]/ds_{m-1}[k] delta_m[i] a_{l-1}[q]   through M_m[i, k]
 
 The first splits into what passes the outputs, of rank n_L per sample (Gauss-Newton, for the
 gradient), and the curvature of the activations. Everything is one sum of products per block.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -23,21 +25,27 @@ from ..feedback import Feedback
 from ..networks import MLP, AbstractNetwork
 from ..tasks import Data
 from .abstract import AbstractLearningRule
-from .layerwise import DirectFeedbackAlignment, FeedbackAlignment, Gradient
+from .backward import (
+    AbstractChainRule,
+    AbstractDirectRule,
+    AbstractLayerwiseRule,
+    says_no_more,
+)
 
 CHUNK = 2**22  # numbers that a block of samples may hold at once
 Blocks = dict[tuple[int, int], Array]  # (l, m) -> (n_l, n_{l-1} + 1, n_m, n_{m-1} + 1)
 
 
-def has_jacobian(rule: AbstractLearningRule, weights: AbstractNetwork) -> bool:
+def has_jacobian(
+    rule: AbstractLearningRule, weights: AbstractNetwork
+) -> TypeGuard[AbstractLayerwiseRule]:
     """Whether `rule_jacobian` knows this rule on this network."""
-    # By type: a rule derived from one of them may say something else of its deltas.
-    known = type(rule) in (Gradient, FeedbackAlignment, DirectFeedbackAlignment)
+    known = says_no_more(rule, AbstractChainRule) or says_no_more(rule, AbstractDirectRule)
     return known and isinstance(weights, MLP)
 
 
 def rule_jacobian(
-    rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+    rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback, data: Data
 ) -> Array:
     """d(velocity)/d(weights) (n, n) in the order of the network's leaves: W_1.., beta_1..
 
@@ -61,9 +69,11 @@ class _Pass(NamedTuple):
     """Per sample: outputs, the extended activities, deltas, slopes, and the signals' curvature.
 
     `slope[l]` = phi'(h_l), `gate[l]` what the backward pass multiplies by, `bend[l]` = gate' . s_l,
-    l = 1..L-1; `forward[p, m]` = dh_p/dh_m (N, n_p, n_m), None for the identity.
+    l = 1..L-1; `forward[p, m]` = dh_p/dh_m (N, n_p, n_m), None for the identity. Layer l hears
+    s_l = delta_b B_l, `heard[l]` = (b, B_l): (l + 1, M_{l+1}) or, of a direct rule, (L, D_l).
     """
 
+    heard: dict[int, tuple[int, Array]]
     outputs: Array
     activity: list[Array]
     deltas: list[Array]
@@ -79,65 +89,73 @@ def _through(matrix: Array, slope: Array, table: Array | None) -> Array:
     return scaled if table is None else scaled @ table
 
 
-def _run(rule, weights: AbstractNetwork, feedback: Feedback, inputs: Array, error_of) -> _Pass:
+def _heard(
+    rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback
+) -> dict[int, tuple[int, Array]]:
+    last = weights.weights[-1]
+    if isinstance(rule, AbstractChainRule):
+        return dict(enumerate(enumerate(rule.matrices(weights, feedback), start=2), start=1))
+    assert isinstance(rule, AbstractDirectRule)
+    direct = rule.drive(feedback.matrices, jnp.eye(len(last), dtype=last.dtype))
+    return {l: (len(weights.weights), matrix) for l, matrix in enumerate(direct, start=1)}
+
+
+def _run(
+    rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+) -> _Pass:
     depth, phi = len(weights.weights), weights.activation
-    trace = weights.trace(inputs)
-    error = error_of(trace.outputs)
+    trace, heard = weights.trace(data.inputs), _heard(rule, weights, feedback)
+    error = data.error(trace.outputs)
     deltas = [jnp.zeros(0), *rule.deltas(weights, feedback, trace, error)]
-    ones = jnp.ones((len(inputs), 1 if weights.biases else 0), inputs.dtype)
+    ones = jnp.ones((len(error), 1 if weights.biases else 0), error.dtype)
     activity = [jnp.concatenate([a, ones], axis=1) for a in trace.post[:-1]]
     slope, gate, bend = {}, {}, {}
     for l in range(1, depth):
         h = trace.pre[l - 1]
         slope[l] = jax.jvp(phi, (h,), (jnp.ones_like(h),))[1]
         gate[l], curve = jax.jvp(phi.derivative, (h,), (jnp.ones_like(h),))
-        bend[l] = curve * _signal(rule, weights, feedback, deltas, l)
+        above, matrix = heard[l]
+        bend[l] = curve * (deltas[above] @ matrix)
     forward: dict[tuple[int, int], Array | None] = {}
     for m in range(1, depth + 1):
         forward[m, m] = None
         for p in range(m, depth):
             forward[p + 1, m] = _through(weights.weights[p], slope[p], forward[p, m])
-    return _Pass(trace.outputs, activity, deltas, slope, gate, bend, forward)
+    return _Pass(heard, trace.outputs, activity, deltas, slope, gate, bend, forward)
 
 
-def _signal(rule, weights: AbstractNetwork, feedback: Feedback, deltas: list[Array], l: int):
-    """s_l: what delta_l is the gate times of."""
-    if isinstance(rule, DirectFeedbackAlignment):
-        return deltas[-1] @ feedback.matrices[l - 1]
-    return deltas[l + 1] @ _back(rule, weights, feedback, l + 1)
-
-
-def _back(rule, weights: AbstractNetwork, feedback: Feedback, l: int) -> Array:
-    """The matrix (n_l, n_{l-1}) through which delta_l goes back."""
-    return weights.weights[l - 1] if isinstance(rule, Gradient) else feedback.matrices[l - 2]
-
-
-def _blocks(rule, weights, feedback, data: Data) -> Blocks:
-    depth = len(weights.weights)
-    run = _run(rule, weights, feedback, data.inputs, data.error)
-    blocks = _output_blocks(rule, weights, feedback, run, data.error)
-    for key, table in _curvatures(rule, weights, feedback, run).items():
-        blocks[key] -= _spread(table, run.activity[key[0] - 1], run.activity[key[1] - 1])
-    for l in range(2, depth + 1):
-        for m in range(1, l):
-            moved = _activity_block(run, l, m, bool(weights.biases))
-            blocks[l, m] -= moved
-            if isinstance(rule, Gradient):  # the third term is the second, mirrored
-                blocks[m, l] -= moved.transpose(2, 3, 0, 1)
+def _blocks(
+    rule: AbstractLayerwiseRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+) -> Blocks:
+    layers, biased = range(1, len(weights.weights) + 1), bool(weights.biases)
+    run = _run(rule, weights, feedback, data)
+    blocks = _output_blocks(run, layers, data.error)
+    for (l, m), table in _curvatures(run, layers[:-1]).items():
+        blocks[l, m] -= _spread(table, run.activity[l - 1], run.activity[m - 1])
+    for l in layers:
+        for m in layers[: l - 1]:
+            blocks[l, m] -= _activity_block(run, l, m, biased)
+    if isinstance(rule, AbstractChainRule):
+        for l in layers[:-1]:
+            for m, block in enumerate(_feedback_blocks(rule, weights, feedback, run, l), start=2):
+                blocks[l, m] -= jnp.pad(block, ((0, 0),) * 3 + ((0, int(biased)),))
     return blocks
 
 
-def _output_blocks(rule, weights, feedback, run: _Pass, error_of) -> Blocks:
+def _output_blocks(run: _Pass, layers: range, error_of: Callable[[Array], Array]) -> Blocks:
     """-sum_{mu, o} (ddelta_l[j]/de[o] a_{l-1}[q]) (de[o]/dh_m[i] a_{m-1}[k]): one product."""
-    layers, count = range(1, len(weights.weights) + 1), weights.weights[-1].shape[0]
+    count = run.outputs.shape[1]
     eye = jnp.eye(count, dtype=run.outputs.dtype)
     # (N, o, o'): one derivative of the loss per output.
     bend = jnp.stack(
         [jax.jvp(error_of, (run.outputs,), (eye[o][None, :] + 0 * run.outputs,))[1]
          for o in range(count)], axis=2,
     )  # fmt: skip
-    back = _backward(rule, weights, feedback, run)
-    pairs = {l: (back[l], _after(bend, run.forward[len(layers), l])) for l in layers}
+    back = {layers[-1]: jnp.broadcast_to(eye, bend.shape)}  # ddelta_l/de with the gates held
+    for l in layers[-2::-1]:
+        above, matrix = run.heard[l]
+        back[l] = run.gate[l][:, None, :] * (back[above] @ matrix)
+    pairs = {l: (back[l], _after(bend, run.forward[layers[-1], l])) for l in layers}
     left, right = (
         {l: jnp.einsum("noj,nq->nojq", pairs[l][side], run.activity[l - 1]) for l in layers}
         for side in (0, 1)
@@ -159,33 +177,15 @@ def _after(first: Array, second: Array | None) -> Array:
     return first if second is None else first @ second
 
 
-def _backward(rule, weights, feedback, run: _Pass) -> dict[int, Array]:
-    """ddelta_l/de (N, n_L, n_l) with the gates held."""
-    depth, count = len(weights.weights), weights.weights[-1].shape[0]
-    samples = len(run.outputs)
-    eye = jnp.eye(count, dtype=run.outputs.dtype)
-    back = {depth: jnp.broadcast_to(eye, (samples, count, count))}
-    for l in range(depth - 1, 0, -1):
-        if isinstance(rule, DirectFeedbackAlignment):
-            signal = feedback.matrices[l - 1][None, :, :]
-        else:
-            signal = back[l + 1] @ _back(rule, weights, feedback, l + 1)
-        back[l] = run.gate[l][:, None, :] * signal
-    return back
-
-
-def _curvatures(rule, weights, feedback, run: _Pass) -> dict[tuple[int, int], Array]:
+def _curvatures(run: _Pass, hidden: range) -> dict[tuple[int, int], Array]:
     """ddelta_l/dh_m with the error held, (N, n_l, n_m), or (N, n_l) where it is diagonal."""
-    depth, tables = len(weights.weights), {}
-    direct = isinstance(rule, DirectFeedbackAlignment)
-    for m in range(1, depth):
-        above = None  # of layer l + 1
-        for l in range(depth - 1, 0, -1):
-            if above is not None and not direct:
-                back = _back(rule, weights, feedback, l + 1)
-                above = run.gate[l][:, :, None] * (back.T @ _full(above))
-            else:
-                above = None
+    tables = {}
+    for m in hidden:
+        for l in hidden[::-1]:
+            b, matrix = run.heard[l]
+            above = tables.get((b, m))
+            if above is not None:
+                above = run.gate[l][:, :, None] * (matrix.T @ _full(above))
             if l == m:
                 own = run.bend[l]
                 above = own if above is None else above + _full(own)
@@ -195,6 +195,24 @@ def _curvatures(rule, weights, feedback, run: _Pass) -> dict[tuple[int, int], Ar
             if above is not None:
                 tables[l, m] = above
     return tables
+
+
+def _feedback_blocks(
+    rule: AbstractChainRule, weights: AbstractNetwork, feedback: Feedback, run: _Pass, l: int
+) -> tuple[Array, ...]:
+    """sum_mu ddelta_l[j]/ds_{m-1}[k] delta_m[i] a_{l-1}[q] as (j, q, i, k), carried from all M_m to
+    W_2, .., W_L."""
+    parts, table = [], run.gate[l]  # ddelta_l/ds_{m-1}, m = l + 1
+    for m in range(l + 1, len(weights.weights) + 1):
+        part = _spread(table, run.activity[l - 1], run.deltas[m]).transpose(0, 1, 3, 2)
+        parts.append(part.reshape(-1, *part.shape[2:]))
+        if m in run.gate:
+            table = (_full(table) @ run.heard[m - 1][1].T) * run.gate[m][:, None, :]
+    used = lambda upper: tuple(rule.backward(upper, feedback.matrices))[l - 1 :]  # noqa: E731
+    _, pull = jax.vjp(used, tuple(weights.weights[1:]))
+    (moved,) = jax.vmap(pull)(tuple(parts))
+    rows = (run.gate[l].shape[1], run.activity[l - 1].shape[1])
+    return tuple(block.reshape(*rows, *block.shape[1:]) for block in moved)
 
 
 def _matrix(forward: dict[tuple[int, int], Array | None], l: int, m: int) -> Array:

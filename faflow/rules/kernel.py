@@ -123,7 +123,9 @@ class TangentKernel(AbstractObservable):
     label: ClassVar[str] = "effective tangent kernel"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> dict[str, Array]:
+    def __call__(
+        self, weights: AbstractNetwork, feedback: Feedback, data: Data
+    ) -> dict[str, Array]:
         own = as_matrix(effective_kernel(self.rule, weights, feedback, data))
         backprop = as_matrix(effective_kernel(backprop_for(self.rule), weights, feedback, data))
         rates = jnp.real(jnp.linalg.eigvals(own))

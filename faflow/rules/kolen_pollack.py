@@ -6,9 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Scalar
+from .._types import Array, Scalar
 from ..feedback import Form
+from ..networks import AbstractNetwork
 from ..observables import MovingFeedbackPotential, balance_laws
+from .abstract import Laws, State
 from .moving_feedback import AbstractMovingFeedbackRule
 
 
@@ -25,10 +27,12 @@ class KolenPollack(AbstractMovingFeedbackRule):
     source: ClassVar[str] = "Kolen & Pollack 1994; Akrout et al. 2019"
     form: ClassVar[Form] = "layerwise"
 
-    def moves(self, update, weights, matrices):
+    def moves(
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: tuple[Array, ...]
+    ) -> State:
         forget = lambda move, value: move - self.decay * value  # noqa: E731
         moved = tuple(map(forget, update.weights[1:], matrices))
         return jax.tree.map(forget, update, weights), moved
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, MovingFeedbackPotential(), decay=2 * self.decay)

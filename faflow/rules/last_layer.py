@@ -2,13 +2,17 @@
 
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 
+from .._types import Array, PyTree
 from ..feedback import Form
-from .abstract import AbstractLayerwiseRule, backward_sweep
+from ..networks import AbstractNetwork
+from .abstract import Laws
+from .backward import AbstractChainRule
 
 
-class LastLayerOnly(AbstractLayerwiseRule):
+class LastLayerOnly(AbstractChainRule):
     """delta_L = e (samples, n_L), delta_l = 0 for l < L: only W_L and beta_L move.
 
     Feedback alignment with F = 0. Any function of the hidden weights is constant; none is named as
@@ -19,8 +23,8 @@ class LastLayerOnly(AbstractLayerwiseRule):
     source: ClassVar[str] = "control; 'shallow' in Frenkel, Lefebvre & Bol 2021"
     form: ClassVar[Form] = "none"
 
-    def deltas(self, weights, feedback, trace, error):
-        return backward_sweep(weights, map(jnp.zeros_like, weights.weights[1:]), trace, error)
+    def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        return jax.tree.map(jnp.zeros_like, weights)
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return {}

@@ -1,16 +1,18 @@
 """Gradient descent, feedback alignment and direct feedback alignment as flows."""
 
-from itertools import accumulate
+from collections.abc import Sequence
 from typing import ClassVar
 
+from .._types import Array, Outputs, PyTree
 from ..feedback import Form
+from ..networks import AbstractNetwork
 from ..observables import FeedbackPotential, WeightPotential, balance_laws
-from .abstract import AbstractLayerwiseRule, backward_sweep, direct_sweep
+from .abstract import Laws
+from .backward import AbstractChainRule, AbstractDirectRule
 from .direct_laws import direct_laws
-from .linear_field import chain_factors
 
 
-class Gradient(AbstractLayerwiseRule):
+class Gradient(AbstractChainRule):
     """delta_l = phi'(h_l) . (W_{l+1}^T delta_{l+1}): minus the gradient of the loss.
 
     Keeps 1/2 ||W_l||^2 - (k/2) ||W_{l+1}||^2, per neuron too, and in linear nets
@@ -21,14 +23,14 @@ class Gradient(AbstractLayerwiseRule):
     source: ClassVar[str] = "Rumelhart, Hinton & Williams 1986; laws: Du, Hu & Lee 2018"
     form: ClassVar[Form] = "none"
 
-    def deltas(self, weights, feedback, trace, error):
-        return backward_sweep(weights, weights.weights[1:], trace, error)
+    def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        return weights
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, WeightPotential())
 
 
-class FeedbackAlignment(AbstractLayerwiseRule):
+class FeedbackAlignment(AbstractChainRule):
     """delta_l = phi'(h_l) . (F_{l+1}^T delta_{l+1}), F fixed.
 
     Keeps 1/2 ||W_l||^2 - k <W_{l+1}, F_{l+1}>, per neuron too, and in linear nets
@@ -39,14 +41,14 @@ class FeedbackAlignment(AbstractLayerwiseRule):
     source: ClassVar[str] = "Lillicrap et al. 2016; laws: Robertson & Koyejo 2023, Theorem 1"
     form: ClassVar[Form] = "layerwise"
 
-    def deltas(self, weights, feedback, trace, error):
-        return backward_sweep(weights, feedback.matrices, trace, error)
+    def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        return feedback
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, FeedbackPotential())
 
 
-class DirectFeedbackAlignment(AbstractLayerwiseRule):
+class DirectFeedbackAlignment(AbstractDirectRule):
     """delta_l = phi'(h_l) . (D_l^T e), D_l (n_L, n_l) fixed.
 
     Keeps feedback alignment's laws in the last hidden layer, with F_L = D_{L-1}; in linear nets in
@@ -58,28 +60,8 @@ class DirectFeedbackAlignment(AbstractLayerwiseRule):
     source: ClassVar[str] = "Nokland 2016; laws: Robertson & Koyejo 2023, Theorem 2's setting"
     form: ClassVar[Form] = "direct"
 
-    def deltas(self, weights, feedback, trace, error):
-        return direct_sweep(weights, feedback.matrices, trace, error, error)
+    def drive(self, feedback: Sequence[Array], error: Outputs) -> list[Array]:
+        return [error @ matrix for matrix in feedback]
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return direct_laws(weights, last=True)
-
-
-@chain_factors.register
-def _(rule: Gradient, weights, feedback):
-    return _products(weights.weights[1:])
-
-
-@chain_factors.register
-def _(rule: FeedbackAlignment, weights, feedback):
-    return _products(feedback.matrices)
-
-
-@chain_factors.register
-def _(rule: DirectFeedbackAlignment, weights, feedback):
-    return feedback.matrices
-
-
-def _products(matrices):
-    """(M_L ... M_2, ..., M_L M_{L-1}, M_L) of M_2..M_L."""
-    return tuple(accumulate(matrices[::-1], lambda above, matrix: above @ matrix))[::-1]

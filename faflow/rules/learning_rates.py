@@ -1,15 +1,18 @@
 """Learning rates per layer, fixed or changing with time."""
 
+import abc
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Scalar
+from .._types import Record, Scalar
+from ..feedback import Feedback
 from ..networks import AbstractNetwork
-from ..observables import Balance
-from .abstract import AbstractLearningRule
+from ..observables import AbstractConservationLaw, Balance
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws
 from .modified import (
     AbstractModifiedField,
     PerLayer,
@@ -24,7 +27,40 @@ from .modified import (
 )
 
 
-class LearningRates(AbstractModifiedField):
+class AbstractRates(AbstractModifiedField):
+    """dW_l/dt = eta_l(t) g_l (biases too)."""
+
+    @abc.abstractmethod
+    def at(self, t: Scalar, network: AbstractNetwork) -> PerLayer:
+        """eta_1(t), ..., eta_L(t)."""
+
+    def modify(
+        self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork
+    ) -> AbstractNetwork:
+        return by_layer(self.at(t, weights), update)
+
+    def law_rate(
+        self,
+        law: AbstractConservationLaw,
+        t: Scalar,
+        weights: AbstractNetwork,
+        feedback: Feedback,
+        data: Data,
+    ) -> Record:
+        below = predicted_rate(self.rule, law, t, weights, feedback, data)
+        update = self.rule.velocity(t, weights, feedback, data)
+        eta = self.at(t, weights)
+        # Q_l' = eta_l <d_l Q, g_l> + eta_{l+1} <d_{l+1} Q, g_{l+1}>, and the rule below says what
+        # the two products add up to: one of them is enough.
+        own = [law_along(law, weights, only(layer, update), feedback, data) for layer in law.layers]
+        found = [
+            (eta[layer - 1] - eta[layer]) * own[i][i] + eta[layer] * below[i]
+            for i, layer in enumerate(law.layers)
+        ]
+        return tuple(found) if isinstance(below, tuple) else jnp.stack(found)
+
+
+class LearningRates(AbstractRates):
     """dW_l/dt = eta_l(t) g_l (biases too), eta_l(t) = rates_l e^{-decays_l t}.
 
     One `decays` for all layers keeps the ratios constant, and with them the weighted balance
@@ -44,26 +80,9 @@ class LearningRates(AbstractModifiedField):
         check_numbers("rates", self.rates)
 
     def at(self, t: Scalar, network: AbstractNetwork) -> PerLayer:
-        """eta_1(t), ..., eta_L(t)."""
         return spread(self.rates, network) * jnp.exp(-t * spread(self.decays, network))
 
-    def modify(self, t, update, weights):
-        return by_layer(self.at(t, weights), update)
-
-    def law_rate(self, law, t, weights, feedback, data):
-        below = predicted_rate(self.rule, law, t, weights, feedback, data)
-        update = self.rule.velocity(t, weights, feedback, data)
-        eta = self.at(t, weights)
-        # Q_l' = eta_l <d_l Q, g_l> + eta_{l+1} <d_{l+1} Q, g_{l+1}>, and the rule below says what
-        # the two products add up to: one of them is enough.
-        own = [law_along(law, weights, only(layer, update), feedback, data) for layer in law.layers]
-        found = [
-            (eta[layer - 1] - eta[layer]) * own[i][i] + eta[layer] * below[i]
-            for i, layer in enumerate(law.layers)
-        ]
-        return tuple(found) if isinstance(below, tuple) else jnp.stack(found)
-
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         decays = np.asarray(spread(self.decays, weights))
         if np.ptp(decays) > 0:
             return {}
@@ -80,6 +99,6 @@ def only(layer: int, network: AbstractNetwork) -> AbstractNetwork:
     return by_layer(one_hot, network)
 
 
-def _weighable(law) -> bool:
+def _weighable(law: AbstractConservationLaw) -> bool:
     """Under rates that change with time a decay is no fixed rate any more."""
     return isinstance(law, Balance) and law.rates is None and not np.any(np.asarray(law.decay))

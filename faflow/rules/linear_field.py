@@ -11,30 +11,13 @@ rounding.
 """
 
 import itertools
-from functools import singledispatch
-from typing import Any
+from collections.abc import Sequence
 
 import equinox as eqx
 
-from .._types import Matrix
-from ..feedback import Feedback
+from .._types import Array, Matrix
 from ..networks import AbstractNetwork, is_linear, widths
 from ..tasks import Data
-
-
-@singledispatch
-def chain_factors(rule: Any, weights: AbstractNetwork, feedback: Feedback) -> Any:
-    """(M_1, ..., M_{L-1}) of a rule in a linear net; None where it is not known to have any."""
-    del rule, weights, feedback
-    return None
-
-
-def known_factors(rule: Any, weights: AbstractNetwork, feedback: Feedback) -> Any:
-    """`chain_factors` of a rule registered itself: a class derived from one may differ in what it
-    feeds back."""
-    if type(rule) not in chain_factors.registry:
-        return None
-    return chain_factors(rule, weights, feedback)
 
 
 def pays(weights: AbstractNetwork, data: Data) -> bool:
@@ -51,7 +34,7 @@ def pays(weights: AbstractNetwork, data: Data) -> bool:
     return meetings + outputs * chains < by_layer
 
 
-def linear_field(weights: AbstractNetwork, factors, data: Data) -> AbstractNetwork:
+def linear_field(weights: AbstractNetwork, factors: Sequence[Array], data: Data) -> AbstractNetwork:
     """d weights / dt of a linear net without biases whose deltas are delta_l = e M_l."""
     product = weights.weights[-1]
     for weight in weights.weights[-2::-1]:

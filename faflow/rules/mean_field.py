@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from .._types import Scalar
 from ..networks import AbstractNetwork, widths
-from .abstract import AbstractLearningRule
-from .learning_rates import LearningRates
-from .modified import AbstractModifiedField, PerLayer, check_field, check_numbers
+from .abstract import AbstractLearningRule, Laws
+from .learning_rates import AbstractRates, LearningRates
+from .modified import PerLayer, check_field, check_numbers
 
 
 def mean_field_rates(sizes: Sequence[int], richness: Scalar | float = 1.0) -> PerLayer:
@@ -28,7 +28,7 @@ def mean_field_rates(sizes: Sequence[int], richness: Scalar | float = 1.0) -> Pe
     return (jnp.asarray(richness, float) ** 2 * into[-1] / into).at[-1].set(1 / into[-1])
 
 
-class MeanFieldRates(AbstractModifiedField):
+class MeanFieldRates(AbstractRates):
     """dW_l/dt = eta_l g_l, eta_l = gamma_0^2 N / n_{l-1} below the read-out, whose rate is 1 / N.
 
     `richness` = gamma_0 > 0: how far features move while f moves by 1; to 0 is the lazy limit. The
@@ -45,15 +45,9 @@ class MeanFieldRates(AbstractModifiedField):
         check_field(self.rule, "Mean-field rates")
         check_numbers("richness", self.richness)
 
-    def rates(self, network: AbstractNetwork) -> LearningRates:
-        """The same rule with the rates of this network's widths."""
-        return LearningRates(rule=self.rule, rates=mean_field_rates(widths(network), self.richness))
+    def at(self, t: Scalar, network: AbstractNetwork) -> PerLayer:
+        return mean_field_rates(widths(network), self.richness)
 
-    def modify(self, t, update, weights) -> AbstractNetwork:
-        return self.rates(weights).modify(t, update, weights)
-
-    def law_rate(self, law, t, weights, feedback, data):
-        return self.rates(weights).law_rate(law, t, weights, feedback, data)
-
-    def laws(self, weights):
-        return self.rates(weights).laws(weights)
+    def laws(self, weights: AbstractNetwork) -> Laws:
+        rates = mean_field_rates(widths(weights), self.richness)
+        return LearningRates(rule=self.rule, rates=rates).laws(weights)

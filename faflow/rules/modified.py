@@ -21,7 +21,7 @@ from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, Balance
 from ..tasks import Data
-from .abstract import AbstractLearningRule, AbstractWeightRule, State
+from .abstract import AbstractLearningRule, AbstractWeightRule, State, WeightsAndFeedback
 
 PerLayer = Float[Array, " _layers"]
 Memory = Any  # what a forecast needs beside the law's value
@@ -88,15 +88,23 @@ class AbstractModifiedField(AbstractForecastingRule):
     ) -> AbstractNetwork:
         return self.modify(t, self.rule.velocity(t, state, feedback, data), state)
 
-    def read(
-        self, state: AbstractNetwork, feedback: Feedback, data: Data
-    ) -> tuple[AbstractNetwork, Feedback]:
+    def read(self, state: AbstractNetwork, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state, feedback
 
-    def memory(self, law, state, feedback, data):
+    def memory(
+        self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data
+    ) -> Memory:
         return ()
 
-    def forecast(self, law, t, state, memory, feedback, data):
+    def forecast(
+        self,
+        law: AbstractConservationLaw,
+        t: Scalar,
+        state: State,
+        memory: Memory,
+        feedback: Feedback,
+        data: Data,
+    ) -> tuple[Record, Memory]:
         return self.law_rate(law, t, state, feedback, data), ()
 
 
@@ -119,7 +127,13 @@ def predicted_rate(
     return law.collect(law.decaying(law.terms(weights, feedback, data)))
 
 
-def law_along(law: AbstractConservationLaw, weights, direction, feedback, data) -> Record:
+def law_along(
+    law: AbstractConservationLaw,
+    weights: AbstractNetwork,
+    direction: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+) -> Record:
     """<grad Q, direction>."""
     return jax.jvp(lambda net: law(net, feedback, data), (weights,), (direction,))[1]
 

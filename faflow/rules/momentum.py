@@ -1,15 +1,20 @@
 """Heavy-ball momentum: a second-order flow, along which laws rise."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Scalar
-from .abstract import AbstractLearningRule
+from .._types import Record, Scalar
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
+from ..observables import AbstractConservationLaw
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import (
     AbstractForecastingRule,
+    Memory,
     check_field,
     check_numbers,
     law_along,
@@ -17,7 +22,7 @@ from .modified import (
 )
 
 
-def _number(value) -> Scalar:
+def _number(value: Any) -> Scalar:
     return jnp.asarray(value, float)
 
 
@@ -43,29 +48,39 @@ class Momentum(AbstractForecastingRule):
         check_numbers("mass", self.mass)
         check_numbers("friction", self.friction, zero=True)
 
-    def init(self, weights, feedback, data):
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         return weights, jax.tree.map(jnp.zeros_like, weights)
 
-    def velocity(self, t, state, feedback, data):
+    def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         weights, speed = state
         update = self.rule.velocity(t, weights, feedback, data)
         push = jax.tree.map(lambda g, v: (g - self.friction * v) / self.mass, update, speed)
         return speed, push
 
-    def read(self, state, feedback, data):
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state[0], feedback
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return {}
 
-    def memory(self, law, state, feedback, data):
+    def memory(
+        self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data
+    ) -> Memory:
         return law_along(law, state[0], state[1], feedback, data)  # Q' = 0 from rest
 
-    def forecast(self, law, t, state, memory, feedback, data):
+    def forecast(
+        self,
+        law: AbstractConservationLaw,
+        t: Scalar,
+        state: State,
+        memory: Memory,
+        feedback: Feedback,
+        data: Data,
+    ) -> tuple[Record, Memory]:
         weights, speed = state
         force = predicted_rate(self.rule, law, t, weights, feedback, data)
 
-        def slope(net):
+        def slope(net: AbstractNetwork) -> Record:
             return law_along(law, net, speed, feedback, data)
 
         _, bend = jax.jvp(slope, (weights,), (speed,))

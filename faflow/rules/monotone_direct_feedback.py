@@ -1,15 +1,18 @@
 """Monotone direct feedback: nonnegative weights above the first layer, nonnegative feedback."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Scalar
+from .._types import Array, Scalar
 from ..feedback import Feedback, Form
-from ..networks import AbstractActivation, backward_activation
-from .abstract import AbstractLearningRule, direct_sweep, outer_products
+from ..networks import AbstractActivation, AbstractNetwork, backward_activation
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
+from .layerwise import DirectFeedbackAlignment
 
 REACH = 30.0  # derivatives are looked at for |h| up to this
 
@@ -31,11 +34,7 @@ class MonotoneDirectFeedback(AbstractLearningRule):
     source: ClassVar[str] = "Lechner 2020 (mDFA); projected flow: Dupuis & Nagurney 1993"
     form: ClassVar[Form] = "direct"
 
-    def deltas(self, weights, feedback, trace, error):
-        """(delta_1, ..., delta_L), delta_L = `error`."""
-        return direct_sweep(weights, map(jnp.abs, feedback.matrices), trace, error, error)
-
-    def init(self, weights, feedback, data):
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         outputs = weights.weights[-1].shape[0]
         if outputs != 1:
             raise ValueError(
@@ -51,23 +50,21 @@ class MonotoneDirectFeedback(AbstractLearningRule):
             )
         return _above(weights, lambda weight: jnp.maximum(jnp.abs(weight), self.floor))
 
-    def velocity(self, t, state, feedback, data):
+    def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         weights, back = self.read(state, feedback, data)
-        trace = weights.trace(data.inputs)
-        deltas = self.deltas(weights, back, trace, data.error(trace.outputs))
-        move = outer_products(weights, trace, deltas)
+        move = DirectFeedbackAlignment().vector_field(weights, back, data)
         held = [
             jnp.where(weight > self.floor, g, jnp.maximum(g, 0))
             for weight, g in zip(state.weights[1:], move.weights[1:], strict=True)
         ]
         return eqx.tree_at(lambda net: net.weights, move, (move.weights[0], *held))
 
-    def read(self, state, feedback, data):
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         # At the floor itself the derivative is that of W: it may rise.
         weights = _above(state, lambda weight: jnp.where(weight >= self.floor, weight, self.floor))
         return weights, Feedback(tuple(map(jnp.abs, feedback.matrices)), "direct")
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return {}
 
 
@@ -78,7 +75,7 @@ def is_monotone(activation: AbstractActivation) -> bool:
         return not bool(jnp.any(slopes < 0))
 
 
-def _above(weights, change):
+def _above(weights: AbstractNetwork, change: Callable[[Array], Array]) -> AbstractNetwork:
     """W_2, ..., W_L changed."""
     changed = (weights.weights[0], *map(change, weights.weights[1:]))
     return eqx.tree_at(lambda net: net.weights, weights, changed)

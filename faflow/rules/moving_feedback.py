@@ -2,10 +2,11 @@
 
 import abc
 
-from .._types import Array
+from .._types import Array, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
-from .abstract import AbstractLearningRule, State
+from ..tasks import Data
+from .abstract import AbstractLearningRule, State, WeightsAndFeedback
 from .layerwise import FeedbackAlignment
 
 
@@ -18,14 +19,14 @@ class AbstractMovingFeedbackRule(AbstractLearningRule):
     ) -> State:
         """(dW/dt, dF/dt), `update` being feedback alignment's g_l with the present F."""
 
-    def init(self, weights, feedback, data):
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         return weights, feedback.matrices
 
-    def velocity(self, t, state, feedback, data):
+    def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         weights, matrices = state
         update = FeedbackAlignment().vector_field(weights, Feedback(matrices, "layerwise"), data)
         return self.moves(update, weights, matrices)
 
-    def read(self, state, feedback, data):
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         weights, matrices = state
         return weights, Feedback(matrices, "layerwise")

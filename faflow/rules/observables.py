@@ -6,9 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Array, Scalar
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
 from ..observables import AbstractObservable, alignment_table
 from ..solvers import norm
-from .abstract import AbstractLayerwiseRule, AbstractLearningRule, weight_velocity
+from ..tasks import Data
+from .abstract import AbstractLearningRule, weight_velocity
+from .backward import AbstractLayerwiseRule
 from .layerwise import Gradient
 
 
@@ -19,7 +23,9 @@ class DeltaAlignment(AbstractObservable):
     label: ClassVar[str] = "alignment of deltas with backprop's"
     axes: ClassVar[tuple[str, ...]] = ("hidden_layer",)
 
-    def __call__(self, weights, feedback, data) -> dict[str, Array]:
+    def __call__(
+        self, weights: AbstractNetwork, feedback: Feedback, data: Data
+    ) -> dict[str, Array]:
         trace = weights.trace(data.inputs)
         error = data.error(trace.outputs)
         own = self.rule.deltas(weights, feedback, trace, error)
@@ -34,7 +40,7 @@ class Speed(AbstractObservable):
     label: ClassVar[str] = "speed"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Scalar:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Scalar:
         velocity, _ = weight_velocity(self.rule, weights, feedback, data)
         return norm(velocity)
 
@@ -46,7 +52,7 @@ class Exponent(AbstractObservable):
     label: ClassVar[str] = "instantaneous exponent"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Scalar:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Scalar:
         velocity, _ = weight_velocity(self.rule, weights, feedback, data)
         residual, change = jax.jvp(
             lambda net: data.residual(data.outputs(net)), (weights,), (velocity,)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
-from .._types import Array, Scalar
-from ..feedback import Form
+from .._types import Array, PyTree, Scalar
+from ..feedback import Feedback, Form
+from ..networks import MLP, AbstractNetwork
 from ..observables import (
     AbstractPotential,
     FeedbackPotential,
@@ -21,7 +23,8 @@ from ..observables import (
     feedback_of,
     weighted_sum,
 )
-from .abstract import AbstractLayerwiseRule, backward_sweep
+from .abstract import Laws
+from .backward import AbstractChainRule
 
 
 def log_cosh(weight: Array) -> Array:
@@ -47,7 +50,7 @@ def _named(potential: AbstractPotential | str) -> AbstractPotential:
     return POTENTIALS[potential]()
 
 
-class PotentialFeedback(AbstractLayerwiseRule):
+class PotentialFeedback(AbstractChainRule):
     """delta_l = phi'(h_l) . (delta_{l+1} G_{l+1}), G = d psi / d W (n_{l+1}, n_l) by autodiff.
 
     `potential`: psi, an `AbstractPotential` (`FunctionPotential(f)` for psi = sum f(W_ij)) or a
@@ -61,16 +64,20 @@ class PotentialFeedback(AbstractLayerwiseRule):
     source: ClassVar[str] = "general form of the laws of Robertson & Koyejo 2023, Theorem 1"
     form: ClassVar[Form] = "layerwise"
 
-    def deltas(self, weights, feedback, trace, error):
-        psi, uppers = _named(self.potential), range(2, len(weights.weights) + 1)
-        matrices = [feedback_of(psi, weights, feedback, upper) for upper in uppers]
-        return backward_sweep(weights, matrices, trace, error)
+    def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        # psi sums over entries: it takes leaves of any shape for matrices of a chain.
+        rows = lambda tree: [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(tree)]  # noqa: E731
+        net = MLP((jnp.zeros((0, 0)), *rows(weights)))
+        back, psi = Feedback(tuple(rows(feedback)), self.form), _named(self.potential)
+        leaves, shape = jax.tree.flatten(weights)
+        given = (feedback_of(psi, net, back, upper) for upper in range(2, len(leaves) + 2))
+        return shape.unflatten(G.reshape(W.shape) for G, W in zip(given, leaves, strict=True))
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, _named(self.potential))
 
 
-class MixedFeedbackAlignment(AbstractLayerwiseRule):
+class MixedFeedbackAlignment(AbstractChainRule):
     """delta_l = phi'(h_l) . (delta_{l+1} G_{l+1}), G = share W + (1 - share) F (n_{l+1}, n_l).
 
     The gradient at `share` 1, feedback alignment at 0. Keeps 1/2 ||W_l||^2 - k psi(W_{l+1}), psi =
@@ -84,11 +91,10 @@ class MixedFeedbackAlignment(AbstractLayerwiseRule):
     source: ClassVar[str] = "between Rumelhart et al. 1986 and Lillicrap et al. 2016"
     form: ClassVar[Form] = "layerwise"
 
-    def deltas(self, weights, feedback, trace, error):
-        pairs = zip(weights.weights[1:], feedback.matrices, strict=True)
-        mixed = (self.share * weight + (1 - self.share) * matrix for weight, matrix in pairs)
-        return backward_sweep(weights, mixed, trace, error)
+    def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        mix = lambda W, F: self.share * W + (1 - self.share) * F  # noqa: E731
+        return jax.tree.map(mix, weights, feedback)
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         parts = (WeightPotential(), FeedbackPotential())
         return balance_laws(weights, weighted_sum(parts, (self.share, 1 - self.share)))

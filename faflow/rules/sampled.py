@@ -1,14 +1,18 @@
 """Which rules have a field that is a sum over samples, and takes it in blocks and over devices."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .._types import Array
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..tasks import Data
-from .abstract import AbstractLayerwiseRule, AbstractLearningRule
+from .abstract import AbstractLearningRule
+from .backward import AbstractLayerwiseRule
 from .kernel import GivenError
 from .modified import unmodified
 from .moving_feedback import AbstractMovingFeedbackRule
@@ -40,7 +44,7 @@ def check_sum(rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Fe
         return
     rng = np.random.default_rng(0)
 
-    def draw(leaf):
+    def draw(leaf: Any) -> Array:
         return jnp.asarray(rng.standard_normal(jnp.shape(leaf)), jnp.result_type(leaf))
 
     with jax.ensure_compile_time_eval():

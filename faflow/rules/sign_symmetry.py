@@ -8,15 +8,18 @@ that instant.
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
-from .._types import Scalar
+from .._types import Array, PyTree, Scalar
 from ..feedback import Form
+from ..networks import AbstractNetwork
 from ..observables import FixedMagnitudeSignPotential, UniformSignPotential, balance_laws
-from .abstract import AbstractLayerwiseRule, backward_sweep
+from .abstract import Laws
+from .backward import AbstractChainRule
 
 
-class UniformSignSymmetry(AbstractLayerwiseRule):
+class UniformSignSymmetry(AbstractChainRule):
     """delta_l = phi'(h_l) . (delta_{l+1} G_{l+1}), G = scale sign(W) (n_{l+1}, n_l), sign(0) = 0.
 
     Keeps 1/2 ||W_l||^2 - k scale ||W_{l+1}||_1 (entrywise norm), per neuron too; no matrix law in
@@ -28,15 +31,14 @@ class UniformSignSymmetry(AbstractLayerwiseRule):
     source: ClassVar[str] = "Liao, Leibo & Poggio 2016 (uSF); law: psi = scale ||W||_1"
     form: ClassVar[Form] = "none"
 
-    def deltas(self, weights, feedback, trace, error):
-        signs = (self.scale * jnp.sign(weight) for weight in weights.weights[1:])
-        return backward_sweep(weights, signs, trace, error)
+    def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        return jax.tree.map(lambda W: self.scale * jnp.sign(W), weights)
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, UniformSignPotential(self.scale))
 
 
-class FixedMagnitudeSignSymmetry(AbstractLayerwiseRule):
+class FixedMagnitudeSignSymmetry(AbstractChainRule):
     """delta_l = phi'(h_l) . (delta_{l+1} G_{l+1}), G = |M| . sign(W), M the feedback (W's shape).
 
     Keeps 1/2 ||W_l||^2 - k sum |M_{l+1}| |W_{l+1}|, per neuron too; no matrix law in linear nets.
@@ -46,10 +48,8 @@ class FixedMagnitudeSignSymmetry(AbstractLayerwiseRule):
     source: ClassVar[str] = "Liao, Leibo & Poggio 2016 (frSF); law: psi = sum |M| |W|"
     form: ClassVar[Form] = "layerwise"
 
-    def deltas(self, weights, feedback, trace, error):
-        pairs = zip(feedback.matrices, weights.weights[1:], strict=True)
-        signed = (jnp.abs(matrix) * jnp.sign(weight) for matrix, weight in pairs)
-        return backward_sweep(weights, signed, trace, error)
+    def backward(self, weights: PyTree[Array], feedback: PyTree[Array]) -> PyTree[Array]:
+        return jax.tree.map(lambda W, M: jnp.abs(M) * jnp.sign(W), weights, feedback)
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return balance_laws(weights, FixedMagnitudeSignPotential())

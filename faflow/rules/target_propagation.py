@@ -1,15 +1,19 @@
 """Difference target propagation with fixed linear feedback, for small targets."""
 
+from collections.abc import Sequence
 from itertools import accumulate
+from operator import matmul
 from typing import ClassVar
 
+from .._types import Array, Outputs
 from ..feedback import Form
-from ..networks import is_linear
+from ..networks import AbstractNetwork, is_linear
 from ..observables import FeedbackPotential, balance_laws
-from .abstract import AbstractLayerwiseRule, slopes
+from .abstract import Laws
+from .backward import AbstractDirectRule
 
 
-class FixedWeightDifferenceTargetPropagation(AbstractLayerwiseRule):
+class FixedWeightDifferenceTargetPropagation(AbstractDirectRule):
     """delta_l = phi'(h_l) . (e F_L F_{L-1} ... F_{l+1}): targets are sent down, activities moved.
 
     Targets tau_l = a_l + g_{l+1}(tau_{l+1}) - g_{l+1}(a_{l+1}), tau_L = f - s e, with linear
@@ -23,13 +27,10 @@ class FixedWeightDifferenceTargetPropagation(AbstractLayerwiseRule):
     source: ClassVar[str] = "Shibuya et al. 2023 (FW-DTP, linear feedback, small targets)"
     form: ClassVar[Form] = "layerwise"
 
-    def deltas(self, weights, feedback, trace, error):
-        chain = accumulate(feedback.matrices[::-1], lambda signal, F: signal @ F, initial=error)
-        signals = tuple(chain)[:0:-1]  # of layers 1..L-1
-        pairs = zip(slopes(weights, trace), signals, strict=True)
-        return (*(slope * signal for slope, signal in pairs), error)
+    def drive(self, feedback: Sequence[Array], error: Outputs) -> tuple[Array, ...]:
+        return tuple(accumulate(feedback[::-1], matmul, initial=error))[:0:-1]
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         last = len(weights.weights) - 1
         layers = tuple(range(1, last + 1)) if is_linear(weights) else (last,)
         return balance_laws(weights, FeedbackPotential(), layers=layers)

@@ -7,15 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Scalar
+from .._types import Record, Scalar
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
 from ..observables import (
+    AbstractConservationLaw,
     Balance,
     FeedbackPotential,
     FixedMagnitudeSignPotential,
     UniformSignPotential,
     WeightPotential,
 )
-from .abstract import AbstractLearningRule
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws
 from .modified import (
     AbstractModifiedField,
     PerLayer,
@@ -54,16 +58,25 @@ class WeightDecay(AbstractModifiedField):
     def __check_init__(self):
         check_field(self.rule, "Weight decay")
 
-    def modify(self, t, update, weights):
+    def modify(
+        self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork
+    ) -> AbstractNetwork:
         decay = by_layer(spread(self.rates, weights), weights)
         return jax.tree.map(jnp.subtract, update, decay)
 
-    def law_rate(self, law, t, weights, feedback, data):
+    def law_rate(
+        self,
+        law: AbstractConservationLaw,
+        t: Scalar,
+        weights: AbstractNetwork,
+        feedback: Feedback,
+        data: Data,
+    ) -> Record:
         below = predicted_rate(self.rule, law, t, weights, feedback, data)
         decay = by_layer(-spread(self.rates, weights), weights)
         return jax.tree.map(jnp.add, below, law_along(law, weights, decay, feedback, data))
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         rates = np.asarray(spread(self.rates, weights))
         found = {}
         for name, law in self.rule.laws(weights).items():
@@ -74,7 +87,7 @@ class WeightDecay(AbstractModifiedField):
         return found
 
 
-def _matched(law, rates: np.ndarray) -> tuple[int, ...]:
+def _matched(law: AbstractConservationLaw, rates: np.ndarray) -> tuple[int, ...]:
     """The layers with p lambda_{l+1} = 2 lambda_l, of a law that does not decay already."""
     power = POWERS.get(type(law.potential)) if isinstance(law, Balance) else None
     if power is None or np.any(np.asarray(law.decay) != 0):

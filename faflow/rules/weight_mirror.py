@@ -6,8 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Scalar
+from .._types import Array, Scalar
 from ..feedback import Form
+from ..networks import AbstractNetwork
+from .abstract import Laws, State
 from .moving_feedback import AbstractMovingFeedbackRule
 
 
@@ -26,9 +28,11 @@ class WeightMirror(AbstractMovingFeedbackRule):
     source: ClassVar[str] = "Akrout et al. 2019 (its mean over the noise)"
     form: ClassVar[Form] = "layerwise"
 
-    def moves(self, update, weights, matrices):
+    def moves(
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: tuple[Array, ...]
+    ) -> State:
         mirror = lambda weight, matrix: self.gain * weight - self.decay * matrix  # noqa: E731
         return update, jax.tree.map(mirror, weights.weights[1:], matrices)
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         return {}

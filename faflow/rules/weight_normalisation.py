@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._types import Array
+from .._types import Array, Scalar
+from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import Balance, WeightPotential
-from .abstract import AbstractLearningRule
+from ..tasks import Data
+from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import AbstractModifiedRule, changed, check_field
 
 
@@ -46,14 +48,14 @@ class WeightNormalisation(AbstractModifiedRule):
             _check_rows(layer, weights.weights[layer - 1])
         return layers
 
-    def init(self, weights, feedback, data):
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         lengths = {
             layer: jnp.linalg.norm(weights.weights[layer - 1], axis=1)
             for layer in self.chosen(weights)
         }
         return weights, lengths
 
-    def velocity(self, t, state, feedback, data):
+    def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         directions, lengths = state
         weights, _ = self.read(state, feedback, data)
         update = self.rule.velocity(t, weights, feedback, data)
@@ -67,7 +69,7 @@ class WeightNormalisation(AbstractModifiedRule):
             moves[layer - 1] = (length / norm)[:, None] * turn
         return _with(update, moves), stretch
 
-    def read(self, state, feedback, data):
+    def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         directions, lengths = state
         weights = list(directions.weights)
         for layer, length in lengths.items():
@@ -75,7 +77,7 @@ class WeightNormalisation(AbstractModifiedRule):
             weights[layer - 1] = (length / jnp.linalg.norm(v, axis=1))[:, None] * v
         return _with(directions, weights), feedback
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> Laws:
         normalised = set(self.chosen(weights))
         found = {}
         for name, law in self.rule.laws(weights).items():

@@ -12,10 +12,21 @@ from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.networks import MLP, Linear
 from faflow.networks.activations import Tanh
 from faflow.rules import RULES, FeedbackAlignment
-from faflow.rules.linear_field import chain_factors, pays
+from faflow.rules.backward import linear_factors
+from faflow.rules.linear_field import pays
 from faflow.tasks import make_data
 
-CHAINED = ("gradient", "feedback-alignment", "direct-feedback-alignment")
+DIRECT = "direct-feedback-alignment"
+UPPER = {  # what delta goes back through
+    "gradient": lambda w, f: w,
+    "feedback-alignment": lambda w, f: f,
+    "fixed-weight-difference-target-propagation": lambda w, f: f,
+    "uniform-sign-symmetry": lambda w, f: np.sign(w),
+    "fixed-magnitude-sign-symmetry": lambda w, f: np.abs(f) * np.sign(w),
+    "mixed-feedback-alignment": lambda w, f: (w + f) / 2,
+    "potential-feedback": lambda w, f: np.tanh(w),
+    "last-layer-only": lambda w, f: 0 * w,
+}
 
 
 def setting(widths, samples, *, identity=False, activation=None, biases=()):
@@ -35,14 +46,13 @@ def by_layer(name, net, feedback, data):
         post.append(post[-1] @ weight.T)
     deltas = [(post[-1] - np.asarray(data.targets)) / len(post[0])]
     for l in range(len(w) - 1, 0, -1):
-        if name == "direct-feedback-alignment":
-            deltas.insert(0, deltas[-1] @ f[l - 1])
-        else:
-            deltas.insert(0, deltas[0] @ (w[l] if name == "gradient" else f[l - 1]))
+        fixed = f[l - 1] if f else None
+        back = deltas[-1] @ fixed if name == DIRECT else deltas[0] @ UPPER[name](w[l], fixed)
+        deltas.insert(0, back)
     return [-delta.T @ a for delta, a in zip(deltas, post[:-1], strict=True)]
 
 
-@pytest.mark.parametrize("name", CHAINED)
+@pytest.mark.parametrize("name", [DIRECT, *UPPER])
 @pytest.mark.parametrize(
     ("widths", "samples", "identity"),
     [((30, 12, 1), 8, False), ((30, 12, 9, 2), 20, False), ((15, 4, 12), 15, True)],
@@ -52,7 +62,7 @@ def test_the_numbers_are_those_of_the_recursion(name, widths, samples, identity)
     assert data.identity is identity and pays(net, data)
     rule = RULES[name]()
     feedback = draw_feedback(FEEDBACKS["gaussian"](), jax.random.key(0), widths, rule.form)
-    assert chain_factors(rule, net, feedback) is not None
+    assert linear_factors(rule, net, feedback) is not None
     found = rule.vector_field(net, feedback, data).weights
     for ours, theirs in zip(found, by_layer(name, net, feedback, data), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12 * np.abs(theirs).max())
@@ -92,8 +102,8 @@ def test_it_is_taken_only_where_it_pays():
     assert not pays(*setting((30, 12, 1), 8, biases=biases))
     assert not pays(*setting((30, 1), 8))
     net, _ = setting((30, 12, 1), 8)
-    for name in sorted(set(RULES) - set(CHAINED)):  # others are left as they are
-        assert chain_factors(RULES[name](), net, Feedback()) is None
+    for name in sorted(set(RULES) - {DIRECT, *UPPER}):  # others are left as they are
+        assert linear_factors(RULES[name](), net, Feedback()) is None
 
 
 def test_a_rule_derived_from_a_chained_one_is_heard():

@@ -35,6 +35,18 @@ ERRORS = {  # dLoss/df per sample; f and y are (outputs, samples)
 }
 
 
+BACKWARD = {  # rule -> M of (W, F), which delta goes back through
+    "gradient": lambda w, f: w,
+    "feedback-alignment": lambda w, f: f,
+    "uniform-sign-symmetry": lambda w, f: np.sign(w),
+    "fixed-magnitude-sign-symmetry": lambda w, f: np.abs(f) * np.sign(w),
+    "mixed-feedback-alignment": lambda w, f: (w + f) / 2,
+    "potential-feedback": lambda w, f: np.tanh(w),
+    "last-layer-only": lambda w, f: 0 * w,
+}
+WITHOUT = ("gradient", "uniform-sign-symmetry", "last-layer-only")  # feedback matrices
+
+
 @dataclass(frozen=True)
 class Flow:
     """A flow from given weights; `feedback` is (F_2..F_L) or (D_1..D_{L-1}), samples are rows."""
@@ -83,18 +95,20 @@ def residual(flow):
 
 
 def velocity(flow):
-    """(dW_1..dW_L), (dbeta_1..dbeta_L) of gradient descent, FA or DFA."""
+    """(dW_1..dW_L), (dbeta_1..dbeta_L) of the chain rules of `BACKWARD`, DFA or FW-DTP."""
     pre, post = forward(flow)
     slope = ACTIVATIONS[flow.activation][1]
     error = ERRORS[flow.loss](post[-1], flow.targets.T)
     depth = len(flow.weights)
-    deltas = [error]
+    deltas, back = [error], error
     for l in range(depth - 2, -1, -1):  # hidden layer l + 1
         if flow.rule == "direct-feedback-alignment":
             back = flow.feedback[l].T @ error
+        elif flow.rule == "fixed-weight-difference-target-propagation":
+            back = flow.feedback[l].T @ back
         else:
-            upper = flow.weights[l + 1] if flow.rule == "gradient" else flow.feedback[l]
-            back = upper.T @ deltas[0]
+            fixed = None if flow.rule in WITHOUT else flow.feedback[l]
+            back = BACKWARD[flow.rule](flow.weights[l + 1], fixed).T @ deltas[0]
         deltas.insert(0, slope(pre[l]) * back)
     moves = tuple(-delta @ a.T for delta, a in zip(deltas, post[:-1], strict=True))
     shifts = tuple(-delta.sum(axis=1) for delta in deltas) if flow.biases else ()
@@ -150,11 +164,9 @@ def random_flow(
     gaussian = lambda out, into: scale * rng.standard_normal((out, into)) / into**0.5  # noqa: E731
     pairs = list(zip(widths[1:], widths[:-1], strict=True))
     weights = tuple(gaussian(*pair) for pair in pairs)
-    upper = {
-        "gradient": [],
-        "feedback-alignment": pairs[1:],
-        "direct-feedback-alignment": [(widths[-1], width) for width in widths[1:-1]],
-    }[rule]
+    upper = [] if rule in WITHOUT else pairs[1:]
+    if rule == "direct-feedback-alignment":
+        upper = [(widths[-1], width) for width in widths[1:-1]]
     feedback = tuple(rng.standard_normal(pair) / pair[1] ** 0.5 for pair in upper)
     biases = tuple(0.3 * rng.standard_normal(out) for out, _ in pairs) if bias else ()
     inputs = rng.standard_normal((samples, widths[0]))
