@@ -106,8 +106,8 @@ def _in_order(configs: Sequence[str], resolved: Sequence[Any], asked: Asked) -> 
         together.setdefault(str(place), []).append(number)
     names = [one.config.name for one in resolved]
     jobs = [
-        Job(*(tuple(column[i] for i in numbers) for column in (range(len(names)), configs, names)))
-        for numbers in together.values()
+        Job(tuple(at), tuple(configs[i] for i in at), tuple(names[i] for i in at))
+        for at in together.values()
     ]
     return sorted(jobs, key=lambda job: [_length(resolved[i]) for i in job.numbers], reverse=True)
 
