@@ -74,7 +74,7 @@ OUTPUT = frozenset({"matplotlib", "tyro", "rich", "tqdm"})
 THIRD_PARTY = {
     "config": frozenset({"pydantic", "tomli_w"}),
     "measures": frozenset({"xarray"}),
-    "store": frozenset({"xarray", "h5netcdf", "tomli_w"}),
+    "store": frozenset({"filelock", "xarray", "h5netcdf", "tomli_w"}),
     "runs": frozenset({"xarray"}),
     "sweeps": frozenset({"xarray", "h5netcdf", "tomli_w"}),
     "plots": OUTPUT | {"xarray"},
@@ -619,6 +619,25 @@ def test_import_leaves_jax_settings_alone() -> None:
 @needs_cli
 def test_help_is_light() -> None:
     assert not HEAVY & imported_by("-m", "faflow.cli", "--help")
+
+
+POSIX_ONLY = ("curses", "fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios")
+WITHOUT = """
+import importlib, pkgutil, sys
+sys.modules |= dict.fromkeys(sys.argv[1].split())
+import faflow
+for module in pkgutil.walk_packages(faflow.__path__, "faflow."):
+    if module.name.startswith(sys.argv[2]) and not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+
+
+@needs_front_door
+def test_nothing_needs_what_only_posix_has() -> None:
+    done = python("-c", WITHOUT, " ".join(POSIX_ONLY), "")
+    assert done.returncode == 0, done.stderr[-2000:]
+    without = python("-c", WITHOUT, "json", "faflow.durations")  # control
+    assert "faflow/durations.py" in without.stderr
 
 
 def test_what_only_draws_and_prints_is_no_part_of_a_result_s_hash() -> None:
