@@ -8,9 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cli.printing import Bar
     from .config.errors import ConfigError
     from .flow import FlowProblem, Numerics, integrate
-    from .printing import Bar
     from .runs.run import run
     from .store.result import Result
     from .sweeps.plan import plan_of
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 # Name -> (module, name there).
 _DOORS = {
-    "Bar": ("printing", "Bar"),
+    "Bar": ("cli.printing", "Bar"),
     "ConfigError": ("config.errors", "ConfigError"),
     "FlowProblem": ("flow", "FlowProblem"),
     "Numerics": ("flow", "Numerics"),

@@ -59,14 +59,6 @@ ROOMS = {
     "plots": ("8", "output"),
     "__main__": ("8", "output"),
     "cli": ("8", "output"),
-    "interruption": ("8", "output"),
-    "surroundings": ("8", "output"),
-    "verdict": ("8", "output"),
-    "steps": ("8", "output"),
-    "running": ("8", "output"),
-    "jobs": ("8", "output"),
-    "arguments": ("8", "output"),
-    "printing": ("8", "output"),
     "report": ("8", "output"),
     "reproduce": ("8", "output"),
 }
@@ -80,14 +72,11 @@ OUTPUT = frozenset({"matplotlib", "tyro", "rich", "tqdm"})
 THIRD_PARTY = {
     "config": frozenset({"pydantic", "tomli_w"}),
     "measures": frozenset({"xarray"}),
-    "store": frozenset({"xarray", "h5netcdf", "tomli_w"}),
+    "store": frozenset({"filelock", "xarray", "h5netcdf", "tomli_w"}),
     "runs": frozenset({"xarray"}),
     "sweeps": frozenset({"xarray", "h5netcdf", "tomli_w"}),
     "plots": OUTPUT | {"xarray"},
-    "arguments": frozenset({"argcomplete"}),
-    "cli": OUTPUT | {"xarray"},
-    "printing": OUTPUT,
-    "jobs": OUTPUT,
+    "cli": OUTPUT | {"argcomplete"},
     "report": OUTPUT | {"jinja2", "markupsafe", "plotly"},
     "reproduce": OUTPUT | {"xarray"},
 }
@@ -465,13 +454,13 @@ BAD: list[tuple[Check, str, str]] = [
     (third_party_complaints, "faflow/tasks/a.py", "class A:\n    import mlxtend"),
     (third_party_complaints, "faflow/runs/a.py", "import matplotlib.pyplot as plt"),
     (third_party_complaints, "faflow/analysis/a.py", "import xarray as xr"),
-    (third_party_complaints, "faflow/cli.py", "def f():\n    import pydantic"),
+    (third_party_complaints, "faflow/cli/a.py", "def f():\n    import pydantic"),
     (third_party_complaints, "faflow/report/a.py", "import xarray"),
     (third_party_complaints, "faflow/__init__.py", "import matplotlib"),
     (print_complaints, "faflow/runs/a.py", "print('x')"),
     (print_complaints, "faflow/flow/a.py", "def f():\n    jax.debug.print('x')"),
     (print_complaints, "faflow/flow/a.py", "jax.debug.callback(print, 1)"),
-    (config_complaints, "faflow/cli.py", "jax.config.update('jax_enable_x64', True)"),
+    (config_complaints, "faflow/cli/a.py", "jax.config.update('jax_enable_x64', True)"),
     (config_complaints, "faflow/_types.py", "if x:\n    config.update('jax_enable_x64', True)"),
     (config_complaints, "faflow/_types.py", "class A:\n    jax.config.jax_enable_x64 = True"),
     (inheritance_complaints, "faflow/a.py", "class A: ...\nclass B(A): ..."),
@@ -495,14 +484,14 @@ GOOD: list[tuple[Check, str, str]] = [
     (floor_complaints, "faflow/__init__.py", "from .cli import main\nfrom .flow import x"),
     (floor_complaints, "faflow/rules/a.py", "from ..networks import x\nfrom . import b\n"),
     (floor_complaints, "faflow/rules/__init__.py", "from .gradient import x\nimport faflow._types"),
-    (floor_complaints, "faflow/cli.py", "from faflow import runs, plots"),
+    (floor_complaints, "faflow/cli/a.py", "from faflow import runs, plots"),
     (floor_complaints, "faflow/_results.py", "from ._types import x"),
     (third_party_complaints, "faflow/tasks/a.py", "def f():\n    import sklearn.datasets"),
     (third_party_complaints, "faflow/flow/a.py", "import os.path, jax.numpy as jnp, diffrax"),
     (third_party_complaints, "faflow/plots/a.py", "import matplotlib, xarray"),
     (third_party_complaints, "faflow/config/a.py", "import pydantic, tomli_w"),
-    (print_complaints, "faflow/cli.py", "print('x')"),
-    (config_complaints, "faflow/cli.py", "def f():\n    jax.config.update('jax_enable_x64', True)"),
+    (print_complaints, "faflow/cli/a.py", "print('x')"),
+    (config_complaints, "faflow/cli/a.py", "def f():\n    config.update('jax_enable_x64', True)"),
     (inheritance_complaints, "faflow/a.py", ABSTRACT + "class B(AbstractA):\n    def f(self): ..."),
     (inheritance_complaints, "faflow/a.py", "class A: ...\nimport m\nclass B(m.A): ..."),
     (
@@ -595,9 +584,7 @@ def test_imported_by_sees_imports() -> None:
 needs_front_door = pytest.mark.skipif(
     not (PACKAGE / "__init__.py").exists(), reason="faflow/__init__.py is not there yet"
 )
-needs_cli = pytest.mark.skipif(
-    not (PACKAGE / "cli.py").exists(), reason="faflow/cli.py is not there yet"
-)
+needs_cli = pytest.mark.skipif(not (PACKAGE / "cli").exists(), reason="faflow/cli is not there yet")
 
 
 @needs_front_door
@@ -630,6 +617,25 @@ def test_import_leaves_jax_settings_alone() -> None:
 @needs_cli
 def test_help_is_light() -> None:
     assert not HEAVY & imported_by("-m", "faflow.cli", "--help")
+
+
+POSIX_ONLY = ("curses", "fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios")
+WITHOUT = """
+import importlib, pkgutil, sys
+sys.modules |= dict.fromkeys(sys.argv[1].split())
+import faflow
+for module in pkgutil.walk_packages(faflow.__path__, "faflow."):
+    if module.name.startswith(sys.argv[2]) and not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+
+
+@needs_front_door
+def test_nothing_needs_what_only_posix_has() -> None:
+    done = python("-c", WITHOUT, " ".join(POSIX_ONLY), "")
+    assert done.returncode == 0, done.stderr[-2000:]
+    without = python("-c", WITHOUT, "json", "faflow.durations")  # control
+    assert "faflow/durations.py" in without.stderr
 
 
 def test_what_only_draws_and_prints_is_no_part_of_a_result_s_hash() -> None:

@@ -14,8 +14,8 @@ from small import NET
 
 import faflow
 from faflow.cli import main
+from faflow.cli.printing import Bar
 from faflow.flow import kept_programs, program_folder
-from faflow.printing import Bar
 from faflow.tools.check import NETS
 
 ROOT = Path(__file__).resolve().parents[1]

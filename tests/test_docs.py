@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from faflow.arguments import make_parser
 from faflow.cli import COMMANDS, main
+from faflow.cli.arguments import make_parser
 from faflow.config.load import locate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -232,7 +232,7 @@ def shell_commands(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])
 def test_commands_that_are_not_run_are_commands(page: Path) -> None:
-    parser = make_parser(dict.fromkeys(COMMANDS, lambda _: 0), "faflow")
+    parser = make_parser(COMMANDS, "faflow")
     for line in shell_commands(page.read_text("utf-8")):
         asked = vars(parser.parse_args(shlex.split(line, comments=True)[1:]))
         for config in asked.get("configs", [asked["config"]] if "config" in asked else []):

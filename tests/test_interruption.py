@@ -298,7 +298,8 @@ def test_a_piece_is_whole_when_it_is_interrupted(place: Path) -> None:
     """Also one that holds others; and nothing comes after it."""
     words = (
         "import os, signal; from pathlib import Path\n"
-        "from faflow.interruption import interruptible; from faflow.leftovers import in_one_piece\n"
+        "from faflow.cli.interruption import interruptible\n"
+        "from faflow.leftovers import in_one_piece\n"
         "def act():\n"
         "    with in_one_piece():\n"
         "        with in_one_piece():\n"

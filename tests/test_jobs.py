@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from faflow import jobs
-from faflow.cli import main
-from faflow.running import Asked
+from faflow.cli import jobs, main
+from faflow.cli.printing import counter
+from faflow.cli.running import Asked
 
 CONFIG = """
 [network]
@@ -120,7 +120,7 @@ def test_a_bar_of_configs(monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
     said.isatty = lambda: True  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setattr(sys, "stderr", said)
-    with jobs._bar(3) as show:
-        show(0, ["one", "two"])
-        show(1, [])
+    with counter(3, "configs") as show:
+        show(0, jobs._in_turn(["one", "two"]))
+        show(1, "")
     assert "1/3 configs" in said.getvalue() and "and 1 more" in said.getvalue()

@@ -63,8 +63,9 @@ VERBS: list[tuple[list[str], set[str]]] = [
 # One process, for each takes a second to start: a line per command, its code and its modules.
 CHILD = """
 import contextlib, io, json, sys
-from faflow.arguments import _checks, _overrides
 from faflow.cli import main
+from faflow.cli.arguments import _overrides
+from faflow.cli.reproduce import _checks
 
 class Parsed:
     def __init__(self, config): self.config = config

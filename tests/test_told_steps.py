@@ -11,9 +11,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from faflow import durations, steps
+from faflow import durations
+from faflow.cli import steps
+from faflow.cli.steps import Steps
 from faflow.durations import FILE, last_time, remember
-from faflow.steps import Steps
 
 
 class Terminal(io.StringIO):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._compiling import ONCE, compiled
 from ..feedback import Feedback, Form
@@ -36,8 +37,8 @@ def alignment_certificate(
     rule: AbstractLearningRule,
     weights0: AbstractNetwork,
     feedback0: Feedback,
-    inner_over_time,
-    reached,
+    inner_over_time: ArrayLike,
+    reached: ArrayLike,
     data: Data,
 ) -> AlignmentCertificate | None:
     """The certificate from t = 0 and whether the record kept to it; None without such a law

@@ -3,6 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from .._types import PyTree
 
 
 class LawDrift(NamedTuple):
@@ -18,7 +21,13 @@ class LawDrift(NamedTuple):
     worst_time: np.ndarray
 
 
-def law_drift(law_values, law_scales, ts, reached, decay=0.0) -> LawDrift:
+def law_drift(
+    law_values: PyTree,
+    law_scales: PyTree,
+    ts: ArrayLike,
+    reached: ArrayLike,
+    decay: ArrayLike = 0.0,
+) -> LawDrift:
     """The drift of a recorded law; `law_values` and `law_scales` have a leading axis of saves.
 
     `decay`: one number, or one per layer.
@@ -33,14 +42,22 @@ def law_drift(law_values, law_scales, ts, reached, decay=0.0) -> LawDrift:
     return _deviation(values_of, expected, law_scales, ts, kept)
 
 
-def forecast_error(law_values, predicted, law_scales, ts, reached) -> LawDrift:
+def forecast_error(
+    law_values: PyTree, predicted: PyTree, law_scales: PyTree, ts: ArrayLike, reached: ArrayLike
+) -> LawDrift:
     """max_t |Q(t) - Q_predicted(t)| of a recorded law, as `law_drift` reports a drift."""
     kept = np.asarray(reached, bool)
     expected = [values[kept] for values in _by_layer(predicted)]
     return _deviation(_by_layer(law_values), expected, law_scales, ts, kept)
 
 
-def _deviation(values_of, expected_of, law_scales, ts, kept) -> LawDrift:
+def _deviation(
+    values_of: list[np.ndarray],
+    expected_of: list[np.ndarray],
+    law_scales: PyTree,
+    ts: ArrayLike,
+    kept: np.ndarray,
+) -> LawDrift:
     """The largest deviation of values (all saves) from expected ones (the reached), per layer."""
     times, worst, scales, when = np.asarray(ts)[kept], [], [], []
     layers = zip(values_of, expected_of, _by_layer(law_scales), strict=True)
@@ -55,7 +72,7 @@ def _deviation(values_of, expected_of, law_scales, ts, kept) -> LawDrift:
     return LawDrift(drift, scale, relative, np.asarray(when))
 
 
-def _by_layer(record) -> list[np.ndarray]:
+def _by_layer(record: PyTree) -> list[np.ndarray]:
     """One (saves, entries) array per layer, whether layers are an axis or pytree leaves."""
     if isinstance(record, tuple | list):
         return [np.asarray(leaf).reshape(len(leaf), -1) for leaf in record]

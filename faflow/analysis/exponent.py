@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 FitStatus = Literal[
     "ok", "floor-reached", "too-few-points", "not-exponential", "not-decaying", "residual-stays"
@@ -39,12 +40,12 @@ class ExponentFit(NamedTuple):
 
 
 def fit_exponent(
-    ts,
-    residual,
+    ts: ArrayLike,
+    residual: ArrayLike,
     *,
     window: tuple[float, float] | None = None,
     floor: float | None = None,
-    pull=None,
+    pull: ArrayLike | None = None,
 ) -> ExponentFit:
     """Fit e^{-rate t} to the tail of a residual norm recorded at times ts.
 

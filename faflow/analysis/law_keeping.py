@@ -8,10 +8,14 @@ import numpy as np
 from jax.core import Tracer
 
 from .._compiling import ONCE, compiled
+from .._types import PyTree, Scalar
+from ..feedback import Feedback
 from ..flow import FlowProblem
+from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..population import AbstractPopulationRule
-from ..rules import AbstractWeightRule, State, bare, weight_velocity
+from ..rules import AbstractLearningRule, AbstractWeightRule, State, bare, weight_velocity
+from ..tasks import Data
 from . import LawRate, law_rates
 
 KEPT = {"float64": 1e-9, "float32": 1e-4}  # relative rate below which a law counts as kept
@@ -59,7 +63,9 @@ def knows_velocity(problem: FlowProblem) -> bool:
 
 
 @compiled(ONCE)
-def _gap_later(rule, weights, feedback, data):
+def _gap_later(
+    rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+) -> tuple[Scalar, Scalar]:
     """The largest entries of dW/dt remembered minus dW/dt of the weights alone, and of both."""
     start = rule.init(weights, feedback, data)
     move = rule.velocity(jnp.zeros(()), start, feedback, data)
@@ -71,7 +77,7 @@ def _gap_later(rule, weights, feedback, data):
     return largest(jax.tree.map(jnp.subtract, told, alone)), largest([told, alone])
 
 
-def largest(tree) -> jax.Array:
+def largest(tree: PyTree) -> Scalar:
     """The largest size of an entry of a pytree."""
     return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
 

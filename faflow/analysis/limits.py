@@ -129,7 +129,7 @@ def _overlap_with_best(w: np.ndarray, target: np.ndarray) -> float:
     return representation_overlap(w, np.linalg.svd(target)[2][:rank])
 
 
-def _share(part, whole) -> float:
+def _share(part: np.floating, whole: np.floating) -> float:
     """part / whole, nan where the whole is zero."""
     return float(part / whole) if whole > 0 else float("nan")
 

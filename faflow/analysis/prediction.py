@@ -119,19 +119,33 @@ def residual_operator(
 
 
 @compiled(LOOP)
-def _respond(u: Array, rule, weights, feedback, data) -> Array:
+def _respond(
+    u: Array, rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+) -> Array:
     return data.weight * error_response(rule, weights, feedback, data)(u)
 
 
 @compiled(LOOP)
-def _respond_to_each(rule, weights, feedback, data, shape: tuple[int, ...]) -> Array:
+def _respond_to_each(
+    rule: AbstractLearningRule,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+    shape: tuple[int, ...],
+) -> Array:
     """K^T: its rows are K u for u = every residual of one entry."""
     units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
     respond = error_response(rule, weights, feedback, data)
     return data.weight * jax.vmap(respond)(units).reshape(len(units), -1)
 
 
-def _on_vectors(rule, weights, feedback, data, shape) -> Operator:
+def _on_vectors(
+    rule: AbstractWeightRule,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+    shape: tuple[int, ...],
+) -> Operator:
     """`residual_operator` on flat vectors of numpy, as a matrix where that is small."""
     if math.prod(shape) <= SMALL:
         matrix = np.asarray(_respond_to_each(rule, weights, feedback, data, shape)).T
@@ -217,11 +231,13 @@ def _none(status: PredictionStatus, why: str, dimension: int = 0) -> ExponentPre
 
 
 @compiled(LOOP)
-def _is_linear(rule, weights, feedback, data) -> Array:
+def _is_linear(
+    rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
+) -> Array:
     """Whether the field is that of its error alone, and doubles with it."""
     error = data.error(data.outputs(weights))
 
-    def field(some):
+    def field(some: Data) -> Array:
         return ravel_pytree(weight_velocity(rule, weights, feedback, some)[0])[0]
 
     heard, once, twice = (
@@ -231,7 +247,13 @@ def _is_linear(rule, weights, feedback, data) -> Array:
     return off <= CLOSED * frobenius(heard)
 
 
-def _from_state(rule, weights, feedback, data, first: float) -> ExponentPrediction:
+def _from_state(
+    rule: AbstractLearningRule,
+    weights: AbstractNetwork,
+    feedback: Feedback,
+    data: Data,
+    first: float,
+) -> ExponentPrediction:
     """Smallest decay rate among the modes of the state's linearised flow that move the residual,
     whose size was `first` at the start."""
     state = rule.init(weights, feedback, data)
@@ -239,7 +261,7 @@ def _from_state(rule, weights, feedback, data, first: float) -> ExponentPredicti
     if flat.size > STATES:
         return _none("unavailable", "state too large", flat.size)
 
-    def velocity(x, t=0.0, on=data):
+    def velocity(x: Array, t: float = 0.0, on: Data = data) -> Array:
         moved = rule.velocity(jnp.asarray(t, flat.dtype), unravel(x), feedback, on)
         return ravel_pytree(moved)[0]
 
@@ -247,7 +269,7 @@ def _from_state(rule, weights, feedback, data, first: float) -> ExponentPredicti
     if not np.allclose(velocity(beside, 1.0), velocity(beside), atol=0.0):
         return _none("unavailable", "the field depends on time", flat.size)
 
-    def residual(x):
+    def residual(x: Array) -> Array:
         return data.residual(data.outputs(rule.read(unravel(x), feedback, data)[0])).ravel()
 
     jacobian, slope = (np.asarray(jax.jacfwd(f)(flat)) for f in (velocity, residual))

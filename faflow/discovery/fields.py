@@ -12,7 +12,13 @@ from .._types import Array, Inputs, Outputs
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.mlp import widths
-from ..rules import AbstractLayerwiseRule, AbstractLearningRule, AbstractWeightRule, GivenError
+from ..rules import (
+    AbstractLayerwiseRule,
+    AbstractLearningRule,
+    AbstractWeightRule,
+    GivenError,
+    State,
+)
 from ..tasks import AbstractLoss, Data, Squared
 
 
@@ -73,7 +79,7 @@ class Fields(eqx.Module):
     def one_lesson(self) -> Lesson:
         return jax.tree.map(lambda a: a[0], self.lessons(np.random.default_rng(0), (1,)))
 
-    def shape(self):
+    def shape(self) -> State:
         """The rule's state as a pytree of shapes."""
         data = self.data(self.one_lesson(), self.losses[0])
         return jax.eval_shape(self.rule.init, self.weights, self.feedback, data)
@@ -95,7 +101,7 @@ class Fields(eqx.Module):
         data = self.data(self.one_lesson(), self.losses[0])
         return ravel_pytree(self.rule.init(self.weights, self.feedback, data))[0]
 
-    def unravel(self, flat: Array):
+    def unravel(self, flat: Array) -> State:
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.shape())
         return ravel_pytree(empty)[1](flat)
 

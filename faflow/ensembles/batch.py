@@ -77,7 +77,7 @@ def _solve_stacked(batch: Flow, mesh: Mesh) -> FlowSolution:
     arrays, rest = eqx.partition(batch, eqx.is_array)
     spec = PartitionSpec(MEMBERS)
 
-    def shard(arrays):
+    def shard(arrays: Flow) -> FlowSolution:
         return eqx.filter_vmap(_solution)(eqx.combine(arrays, rest))
 
     return jax.shard_map(shard, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(arrays)

@@ -24,6 +24,8 @@ from ..networks.draws import (
 from .feedback import Feedback, Form, counterparts
 
 Shapes = list[tuple[int, int]]
+Weights = Sequence[Array]
+Matrices = tuple[Matrix, ...]
 
 
 class AbstractDraw(eqx.Module):
@@ -32,9 +34,7 @@ class AbstractDraw(eqx.Module):
     needs_weights: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
-    def matrices(
-        self, key: Array, shapes: Shapes, weights: Sequence[Array], form: Form
-    ) -> tuple[Matrix, ...]:
+    def matrices(self, key: Array, shapes: Shapes, weights: Weights, form: Form) -> Matrices:
         """One matrix per shape; `weights` are their counterparts (empty unless `needs_weights`)."""
 
 
@@ -50,7 +50,7 @@ class AbstractFeedbackDraw(AbstractDraw):
     def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         """One matrix; `weight` is its counterpart in W(0) (empty unless `needs_weights`)."""
 
-    def matrices(self, key, shapes, weights, form):
+    def matrices(self, key: Array, shapes: Shapes, weights: Weights, form: Form) -> Matrices:
         scales, keys = per_matrix(self.scale, shapes), keys_for(key, len(shapes))
         return tuple(self.matrix(*each) for each in zip(keys, shapes, weights, scales, strict=True))
 
@@ -61,7 +61,7 @@ class Gaussian(AbstractFeedbackDraw):
     scale: Scale = 1.0
     needs_weights: ClassVar[bool] = False
 
-    def matrix(self, key, shape, weight, scale):
+    def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         return gaussian_matrix(key, shape, scale)
 
 
@@ -71,7 +71,7 @@ class Uniform(AbstractFeedbackDraw):
     scale: Scale = 1.0
     needs_weights: ClassVar[bool] = False
 
-    def matrix(self, key, shape, weight, scale):
+    def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         return uniform_matrix(key, shape, scale)
 
 
@@ -81,7 +81,7 @@ class Orthogonal(AbstractFeedbackDraw):
     scale: Scale = 1.0
     needs_weights: ClassVar[bool] = False
 
-    def matrix(self, key, shape, weight, scale):
+    def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         return orthogonal_matrix(key, shape, scale)
 
 
@@ -91,7 +91,7 @@ class EqualToWeights(AbstractFeedbackDraw):
     scale: Scale = 1.0
     needs_weights: ClassVar[bool] = True
 
-    def matrix(self, key, shape, weight, scale):
+    def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         return scale * weight
 
 
@@ -105,7 +105,7 @@ class Correlated(AbstractFeedbackDraw):
     def __check_init__(self):
         _check_correlation(self.rho)
 
-    def matrix(self, key, shape, weight, scale):
+    def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         return _correlated(self.rho, weight, gaussian_matrix(key, shape, scale))
 
 
@@ -126,7 +126,7 @@ class MeanField(AbstractDraw):
         if not self.richness > 0.0:
             raise ValueError(f"Argument `richness` must be > 0, but is {self.richness}.")
 
-    def matrices(self, key, shapes, weights, form):
+    def matrices(self, key: Array, shapes: Shapes, weights: Weights, form: Form) -> Matrices:
         found, keys = [], keys_for(key, len(shapes))
         readout = mean_field_readout(self.richness, shapes[-1][1]) if shapes else 1.0
         for i, (shape, weight) in enumerate(zip(shapes, weights, strict=True)):
@@ -150,7 +150,7 @@ class SignOfWeights(AbstractFeedbackDraw):
     scale: Scale = 1.0
     needs_weights: ClassVar[bool] = True
 
-    def matrix(self, key, shape, weight, scale):
+    def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
         return scale * jnp.sign(weight) / shape[1] ** 0.5
 
 

@@ -13,16 +13,19 @@ balance. ReLU or not, mini-batches or not: the law does not care what is learned
 that of symplectic Runge-Kutta methods, for which the bracket vanishes: Cooper 1987.)
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from .._generator import drawing
-from .._types import Array, Flag, Integer, Scalar, Times
+from .._types import Array, Flag, Integer, Record, Scalar, Times
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, AbstractObservable
+from ..rules import State
 from ..solvers import Tableau, as_tableau, norm
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size
@@ -30,7 +33,7 @@ from .problem import FlowProblem, Numerics, blow_up_size
 Laws = dict[str, AbstractConservationLaw]
 
 
-def _arrays(method) -> Tableau:
+def _arrays(method: str | Tableau | diffrax.ButcherTableau) -> Tableau:
     a, b = as_tableau(method)
     return Tableau(jnp.asarray(a, float), jnp.asarray(b, float))
 
@@ -97,12 +100,12 @@ def run_twin(
     def elapsed(carry: _Carry) -> Scalar:
         return carry.step.astype(discrete.eta.dtype) * discrete.eta
 
-    def stages(carry: _Carry):
+    def stages(carry: _Carry) -> State:
         """k_1, k_2, ... stacked along a first axis."""
         some = _batch(data, carry.order, carry.step, discrete.batch)
         first = jax.tree.map(lambda s: jnp.zeros((len(b), *s.shape), s.dtype), carry.state)
 
-        def stage(known, i):
+        def stage(known: State, i: Integer) -> tuple[State, None]:
             t = ts[0] + elapsed(carry) + discrete.eta * jnp.sum(a[i])
             move = rule.velocity(t, _along(carry.state, known, discrete.eta * a[i]), feedback, some)
             return jax.tree.map(lambda ks, k: ks.at[i].set(k), known, move), None
@@ -141,11 +144,11 @@ def run_twin(
     )
 
 
-def _values(problem: FlowProblem, laws: Laws) -> dict[str, Any]:
+def _values(problem: FlowProblem, laws: Laws) -> dict[str, Callable[[State], Record]]:
     """Every law as a function of the rule's state."""
 
-    def of(law: AbstractConservationLaw):
-        def value(state):
+    def of(law: AbstractConservationLaw) -> Callable[[State], Record]:
+        def value(state: State) -> Record:
             weights, back = problem.rule.read(state, problem.feedback, problem.data)
             return law(weights, back, problem.data)
 
@@ -154,12 +157,19 @@ def _values(problem: FlowProblem, laws: Laws) -> dict[str, Any]:
     return {name: of(law) for name, law in laws.items()}
 
 
-def _along(state, moves, shares: Array):
+def _along(state: State, moves: State, shares: Array) -> State:
     """state + sum_i shares_i k_i."""
     return jax.tree.map(lambda s, ks: s + jnp.tensordot(shares, ks, 1), state, moves)
 
 
-def _predict(law, value, before, state, moves, discrete: Discrete):
+def _predict(
+    law: AbstractConservationLaw,
+    value: Callable[[State], Record],
+    before: Record,
+    state: State,
+    moves: State,
+    discrete: Discrete,
+) -> Record:
     """The law after a step along the stages `moves`, by the identity, from what it was `before`.
 
     Its first derivatives along the stages follow from the law itself: at stage i it is
@@ -206,6 +216,6 @@ def _batch(data: Data, order: Array, step: Integer, batch: int | None) -> Data:
     return Data(data.inputs[rows], data.targets[rows], data.loss, weight)
 
 
-def _sane(state, limit: Scalar) -> Flag:
+def _sane(state: State, limit: Scalar) -> Flag:
     """Whether a state is of a size to go on from; nan is not."""
     return norm(state) <= limit

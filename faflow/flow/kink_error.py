@@ -19,8 +19,10 @@ from jax.typing import ArrayLike
 from .._generator import drawing, seeded
 from .._results import Outcome
 from .._types import Array, Times
-from ..networks import GatedReLU
+from ..feedback import Feedback
+from ..networks import AbstractNetwork, GatedReLU
 from ..observables import AbstractObservable
+from ..tasks import Data
 from .problem import FlowProblem, Numerics
 from .slices import in_slices
 from .solution import FlowSolution
@@ -48,7 +50,7 @@ class WeightSketch(AbstractObservable):
     label: str = "sketch of the weights"
     axes: tuple[str, ...] = ("bucket",)
 
-    def __call__(self, weights, feedback, data) -> Array:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
         del feedback, data
         flat = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(weights)])
         if flat.size <= _BUCKETS:

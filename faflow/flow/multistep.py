@@ -5,7 +5,7 @@ at each of them. Here the solver runs ahead of the save that is asked for, and w
 is its own interpolating polynomial, of the order of the step.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -268,7 +268,7 @@ def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
     return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), flow.start()
 
 
-def _call(terms, t, y, args):
+def _call(terms: Any, t: Any, y: Any, args: Any) -> Any:
     return terms.vf(t, y, args)
 
 

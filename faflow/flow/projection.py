@@ -1,6 +1,6 @@
 """Steps that are put back onto the laws: the drift is gone by construction, and is no check."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import jax
@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from ..rules import bare
 from ..solvers import AbstractCountingSolver, Method, evaluations_per_step, keeps_last
+from ..solvers.abstract import ODE, Jump, Step, Time
 from .leaf import Leaf
 from .problem import FlowProblem, Numerics
 
@@ -39,10 +40,10 @@ class Projected(AbstractCountingSolver):
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
-    def order(self, terms) -> int | None:
+    def order(self, terms: ODE) -> int | None:
         return self.solver.order(terms)
 
-    def init(self, terms, t0, t1, y0, args) -> ProjectedState:
+    def init(self, terms: ODE, t0: Time, t1: Time, y0: PyTree, args: Any) -> ProjectedState:
         inner = self.solver.init(terms, t0, t1, y0, args)
         zero = jnp.zeros((), ravel_pytree(y0)[0].dtype)
         return ProjectedState(inner, jnp.zeros((), jnp.int32), zero)
@@ -57,10 +58,19 @@ class Projected(AbstractCountingSolver):
         del error
         return before
 
-    def func(self, terms, t0, y0, args):
+    def func(self, terms: ODE, t0: Time, y0: PyTree, args: Any) -> PyTree:
         return self.solver.func(terms, t0, y0, args)
 
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+    def step(
+        self,
+        terms: ODE,
+        t0: Time,
+        t1: Time,
+        y0: PyTree,
+        args: Any,
+        solver_state: ProjectedState,
+        made_jump: Jump,
+    ) -> Step[ProjectedState]:
         del made_jump  # every correction is one
         y1, error, _, inner, result = self.solver.step(
             terms, t0, t1, y0, args, solver_state.inner, jnp.asarray(True)
@@ -82,7 +92,7 @@ class Projected(AbstractCountingSolver):
             _, off, rounds, closer = now
             return (off > least) & closer & (rounds < ROUNDS)
 
-        def body(now):
+        def body(now: tuple[Array, Scalar, Integer, Flag]) -> tuple[Array, Scalar, Integer, Flag]:
             w, off, rounds, _ = now
             moved = self.leaf.back(w, laws)
             less = self.leaf.off(moved, laws)

@@ -102,7 +102,7 @@ class FlowError(RuntimeError):
 def unreached(shapes: Any) -> Any:
     """What a record holds at a save time the flow never reached: nan (0 for whole numbers)."""
 
-    def blank(leaf):
+    def blank(leaf: jax.ShapeDtypeStruct) -> Array:
         floating = jnp.issubdtype(leaf.dtype, jnp.floating)
         return jnp.full(leaf.shape, jnp.nan if floating else 0, leaf.dtype)
 

@@ -23,6 +23,7 @@ from ..rules import Forecast
 from ..solvers import (
     AbstractCountingSolver,
     Demand,
+    StiffnessWatch,
     evaluations_per_step,
     keeps_last,
     norm,
@@ -155,7 +156,13 @@ class Stepper(eqx.Module):
 
         return jax.lax.while_loop(unfinished, body, carry)
 
-    def _step(self, now: Carry, target, controller, solver) -> Carry:
+    def _step(
+        self,
+        now: Carry,
+        target: Scalar,
+        controller: diffrax.AbstractStepSizeController,
+        solver: Any,
+    ) -> Carry:
         # A step that would end within 1 % of the target is stretched onto it; when a step is cut
         # short, the size it would have had is remembered for the next one.
         if now.hunt is not None:
@@ -222,7 +229,9 @@ class Stepper(eqx.Module):
         assert isinstance(solver, diffrax.AbstractSolver)  # multistep.py steps the others
         return projected(self.problem, solver) if self.numerics.project else solver
 
-    def _watched(self, now: Carry, solver, inside: PyTree, h: Scalar, keep: Flag):
+    def _watched(
+        self, now: Carry, solver: Any, inside: PyTree, h: Scalar, keep: Flag
+    ) -> StiffnessWatch | None:
         """`now`: after a step of size h."""
         watch, demand = now.watch, self.demand
         if watch is None or demand is None or not tells_stiffness(solver.tableau):
@@ -243,7 +252,7 @@ class Stepper(eqx.Module):
         stiff = (now.watch.votes >= self.demand.steps) & (now.outcome == RUNNING)
         return now._replace(outcome=jnp.where(stiff, STIFF, now.outcome))
 
-    def _cost(self, solver, before: PyTree, after: PyTree) -> Integer | int:
+    def _cost(self, solver: diffrax.AbstractSolver, before: PyTree, after: PyTree) -> Integer | int:
         """Field evaluations of the step just tried."""
         if isinstance(solver, AbstractCountingSolver):
             return (solver.evaluations(after) - solver.evaluations(before)).astype(int)
@@ -290,7 +299,7 @@ class Stepper(eqx.Module):
         if now.hunt is not None:
             outcome = verdict(outcome, self.numerics.stops, now.hunt.gaps)
 
-        def decide(condition, found: Outcome | Array):
+        def decide(condition: Flag, found: Outcome | Array) -> Integer:
             return jnp.where(condition, jnp.asarray(found, outcome.dtype), outcome)
 
         unfinished = now.t < self.t1
@@ -342,7 +351,7 @@ class Stepper(eqx.Module):
     def term(self) -> diffrax.ODETerm:
         """The rule's field on its state as one vector."""
 
-        def field(t, state: Array, args: Any) -> Array:
+        def field(t: Any, state: Array, args: Any) -> Array:
             del args
             velocity = self.problem.rule.velocity(t, self._rule_state(state), *self._given)
             return ravel_pytree(velocity)[0]
@@ -370,7 +379,9 @@ class Stepper(eqx.Module):
         return KinkCounter()
 
 
-def _to_retry(solver, before: PyTree, error: Array | None, failed: Flag) -> PyTree:
+def _to_retry(
+    solver: diffrax.AbstractSolver, before: PyTree, error: Array | None, failed: Flag
+) -> PyTree:
     """The solver's state to try a shorter step with; the error of a failed step is infinite."""
     if not isinstance(solver, AbstractCountingSolver):
         return before

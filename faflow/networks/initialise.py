@@ -23,6 +23,7 @@ from .draws import (
 from .mlp import MLP
 
 Shapes = list[tuple[int, int]]
+Matrices = tuple[Matrix, ...]
 
 
 class AbstractInitialisation(eqx.Module):
@@ -34,9 +35,7 @@ class AbstractInitialisation(eqx.Module):
     needs_feedback: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
-    def __call__(
-        self, key: Array, shapes: Shapes, feedback: tuple[Matrix, ...], inputs: Array
-    ) -> tuple[Matrix, ...]:
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         """The weights, `shapes[l-1]` = (n_l, n_{l-1}); `feedback` = (F_2, ..., F_L)."""
 
 
@@ -46,7 +45,7 @@ class Gaussian(AbstractInitialisation):
     scale: Scale = 1.0
     needs_feedback: ClassVar[bool] = False
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del feedback, inputs
         draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(self.scale, shapes), strict=True)
         return tuple(gaussian_matrix(*draw) for draw in draws)
@@ -58,7 +57,7 @@ class Orthogonal(AbstractInitialisation):
     scale: Scale = 1.0
     needs_feedback: ClassVar[bool] = False
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del feedback, inputs
         draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(self.scale, shapes), strict=True)
         return tuple(orthogonal_matrix(*draw) for draw in draws)
@@ -79,7 +78,7 @@ class MeanField(AbstractInitialisation):
         if not self.richness > 0.0:
             raise ValueError(f"Argument `richness` must be > 0, but is {self.richness}.")
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del feedback, inputs
         keys, scales = keys_for(key, len(shapes)), [1.0] * len(shapes)
         scales[-1] = mean_field_readout(self.richness, shapes[-1][1])
@@ -91,7 +90,7 @@ class Zero(AbstractInitialisation):
 
     needs_feedback: ClassVar[bool] = False
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del key, feedback, inputs
         return tuple(jnp.zeros(shape) for shape in shapes)
 
@@ -107,7 +106,7 @@ class Balanced(AbstractInitialisation):
     scale: float = 1.0
     needs_feedback: ClassVar[bool] = False
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del feedback, inputs
         rank = min(shapes[0][1], shapes[-1][0])
         for out, _ in shapes[:-1]:
@@ -140,7 +139,7 @@ class LambdaBalanced(AbstractInitialisation):
     imbalance: float = 0.0
     needs_feedback: ClassVar[bool] = False
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del feedback, inputs
         if len(shapes) != 2:
             raise ValueError(
@@ -181,7 +180,7 @@ class FromFeedback(AbstractInitialisation):
     scale: float = 1.0
     needs_feedback: ClassVar[bool] = True
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del inputs
         first = _of_norm(gaussian_matrix(key, shapes[0]), self.scale * frobenius(feedback[0]))
         return (first, *feedback)
@@ -198,7 +197,7 @@ class DataSpan(AbstractInitialisation):
     readout: Literal["feedback", "zero", "gaussian"] = "feedback"
     needs_feedback: ClassVar[bool] = True
 
-    def __call__(self, key, shapes, feedback, inputs):
+    def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         first = gaussian_matrix(key, (shapes[0][0], inputs.shape[0])) @ inputs
         first = _of_norm(first, self.scale * frobenius(feedback[0]))
         if self.readout == "feedback":
@@ -224,7 +223,7 @@ def initial_network(
     *,
     bias: bool = False,
     bias_scale: float = 0.0,
-    feedback: tuple[Matrix, ...] = (),
+    feedback: Matrices = (),
     inputs: Array | None = None,
 ) -> MLP:
     """An MLP of widths (n_0, ..., n_L) at W(0); biases, if any, are N(0, bias_scale^2).

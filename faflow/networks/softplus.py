@@ -39,7 +39,7 @@ def softplus(h: Array) -> Array:
 
 
 @softplus.defjvp
-def _along(primals, tangents):
+def _along(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (h,), (push,) = primals, tangents
     return softplus(h), sigmoid(h) * push
 

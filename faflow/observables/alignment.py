@@ -1,12 +1,15 @@
 """Layer-wise alignment of weights with feedback: inner product, cosine, degrees."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import jax.numpy as jnp
 
 from .._types import Array
-from ..feedback import counterparts
+from ..feedback import Feedback, counterparts
+from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
+from ..tasks import Data
 from .abstract import AbstractObservable
 
 
@@ -20,12 +23,14 @@ class Alignment(AbstractObservable):
     label: ClassVar[str] = "alignment of weights with feedback"
     axes: ClassVar[tuple[str, ...]] = ("feedback",)
 
-    def __call__(self, weights, feedback, data) -> dict[str, Array]:
+    def __call__(
+        self, weights: AbstractNetwork, feedback: Feedback, data: Data
+    ) -> dict[str, Array]:
         del data
         return alignment_table(counterparts(weights, feedback.form), feedback.matrices)
 
 
-def alignment_table(first, second) -> dict[str, Array]:
+def alignment_table(first: Sequence[Array], second: Sequence[Array]) -> dict[str, Array]:
     """`inner`, `cosine`, `degrees` of matching arrays, one entry per pair."""
     pairs = list(zip(first, second, strict=True))
     return {

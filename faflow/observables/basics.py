@@ -6,8 +6,10 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from .._types import Array, Matrix, Scalar
+from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
+from ..tasks import Data
 from .abstract import AbstractObservable
 
 
@@ -17,7 +19,7 @@ class Loss(AbstractObservable):
     label: ClassVar[str] = "loss"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Scalar:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Scalar:
         return data.value(data.outputs(weights))
 
 
@@ -27,7 +29,7 @@ class Residual(AbstractObservable):
     label: ClassVar[str] = "residual norm"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Scalar:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Scalar:
         return frobenius(data.residual(data.outputs(weights)))
 
 
@@ -40,7 +42,7 @@ class BackProjectedResidual(AbstractObservable):
     label: ClassVar[str] = "back-projected residual norm"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Scalar:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Scalar:
         return frobenius(data.residual(data.outputs(weights)) @ feedback.matrices[-1])
 
 
@@ -50,7 +52,7 @@ class Norms(AbstractObservable):
     label: ClassVar[str] = "weight norms"
     axes: ClassVar[tuple[str, ...]] = ("layer",)
 
-    def __call__(self, weights, feedback, data) -> Array:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
         return jnp.stack([frobenius(weight) for weight in weights.weights])
 
 
@@ -64,7 +66,7 @@ class MapDistance(AbstractObservable):
     label: str = "relative distance to the known answer"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Scalar:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Scalar:
         return frobenius(linear_map(weights) - self.answer) / frobenius(self.answer)
 
 

@@ -79,7 +79,7 @@ class ScaleOf(AbstractObservable):
     def axes(self) -> tuple[str, ...]:
         return self.law.axes
 
-    def __call__(self, weights, feedback, data) -> Record:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Record:
         return self.law.scale(weights, feedback, data)
 
 
@@ -117,17 +117,17 @@ class Balance(AbstractConservationLaw):
         axes = {"layer-balance": ("hidden_layer",), "neuron-balance": ("neuron",)}
         return axes.get(self.form, ("neuron", "other_neuron"))
 
-    def terms(self, weights, feedback, data) -> tuple[Array, ...]:
+    def terms(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> tuple[Array, ...]:
         del data
         form = self._squares if self.form == "matrix-balance" else self._entries
         return tuple(form(weights, feedback, layer) for layer in self.layers)
 
-    def collect(self, terms) -> Record:
+    def collect(self, terms: tuple[Array, ...]) -> Record:
         if self.form == "layer-balance":
             return jnp.stack([jnp.sum(term) for term in terms])
         return tuple(jnp.sum(term, axis=-1) for term in terms)
 
-    def _entries(self, weights, feedback, layer: int) -> Array:
+    def _entries(self, weights: AbstractNetwork, feedback: Feedback, layer: int) -> Array:
         # Row j holds all that neuron j contributes: (n_l, n_{l-1} + 1 + n_{l+1}).
         below, above = self._shares(layer)
         upper = self.degree * above * self.potential.entries(weights, feedback, layer + 1)
@@ -135,7 +135,7 @@ class Balance(AbstractConservationLaw):
         bias = 0.5 * below * _bias(weights, layer)[:, None] ** 2
         return jnp.concatenate([own, bias, -upper.T], axis=1)
 
-    def _squares(self, weights, feedback, layer: int) -> Array:
+    def _squares(self, weights: AbstractNetwork, feedback: Feedback, layer: int) -> Array:
         assert isinstance(self.potential, AbstractQuadraticPotential)  # `__check_init__` sees to it
         weight, bias = weights.weights[layer - 1], _bias(weights, layer)
         below, above = self._shares(layer)

@@ -8,7 +8,7 @@ the sum of potentials: `weighted_sum`.
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import equinox as eqx
 import jax
@@ -41,10 +41,10 @@ class AbstractQuadraticPotential(AbstractPotential):
 class WeightPotential(AbstractQuadraticPotential):
     """psi = 1/2 ||W||^2, G = W: the gradient's balance (Arora et al. 2018; Du et al. 2018)."""
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return 0.5 * weights.weights[upper - 1] ** 2
 
-    def matrix(self, weights, feedback, upper):
+    def matrix(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         weight = weights.weights[upper - 1]
         return weight.T @ weight
 
@@ -56,10 +56,10 @@ class FeedbackPotential(AbstractQuadraticPotential):
     F_{l+1} = D_{l+1}^+ D_l (needs D_{l+1} of full row rank, so n_{l+1} >= n_L).
     """
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return weights.weights[upper - 1] * effective_feedback(feedback, upper)
 
-    def matrix(self, weights, feedback, upper):
+    def matrix(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         cross = effective_feedback(feedback, upper).T @ weights.weights[upper - 1]
         return cross + cross.T
 
@@ -67,10 +67,10 @@ class FeedbackPotential(AbstractQuadraticPotential):
 class MovingFeedbackPotential(AbstractQuadraticPotential):
     """psi = 1/2 ||F||^2 with F' = W': Kolen-Pollack, whose feedback moves with the weights."""
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return 0.5 * feedback.matrices[upper - 2] ** 2
 
-    def matrix(self, weights, feedback, upper):
+    def matrix(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         matrix = feedback.matrices[upper - 2]
         return matrix.T @ matrix
 
@@ -81,12 +81,12 @@ class SlavedReadoutPotential(AbstractQuadraticPotential):
     At the optimum sum_mu e a_{L-1}^T = 0, so the last hidden layer's own norm is kept.
     """
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         if upper == len(weights.weights):
             return jnp.zeros_like(weights.weights[-1])
         return FeedbackPotential().entries(weights, feedback, upper)
 
-    def matrix(self, weights, feedback, upper):
+    def matrix(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         if upper == len(weights.weights):
             return jnp.zeros((weights.weights[-1].shape[1],) * 2)
         return FeedbackPotential().matrix(weights, feedback, upper)
@@ -97,14 +97,14 @@ class UniformSignPotential(AbstractPotential):
 
     scale: Scalar
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return self.scale * jnp.abs(weights.weights[upper - 1])
 
 
 class FixedMagnitudeSignPotential(AbstractPotential):
     """psi = sum |M| |W|, G = |M| . sign(W) with M the fixed feedback: only its sizes count."""
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return jnp.abs(feedback.matrices[upper - 2]) * jnp.abs(weights.weights[upper - 1])
 
 
@@ -117,7 +117,7 @@ class FunctionPotential(AbstractPotential):
 
     function: Callable[[Array], Array]
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return self.function(weights.weights[upper - 1])
 
 
@@ -127,7 +127,7 @@ class SumPotential(AbstractPotential):
     parts: tuple[AbstractPotential, ...]
     shares: tuple[Scalar, ...]
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return _summed(self.shares, (p.entries(weights, feedback, upper) for p in self.parts))
 
 
@@ -137,14 +137,16 @@ class QuadraticSumPotential(AbstractQuadraticPotential):
     parts: tuple[AbstractQuadraticPotential, ...]
     shares: tuple[Scalar, ...]
 
-    def entries(self, weights, feedback, upper):
+    def entries(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return _summed(self.shares, (p.entries(weights, feedback, upper) for p in self.parts))
 
-    def matrix(self, weights, feedback, upper):
+    def matrix(self, weights: AbstractNetwork, feedback: Feedback, upper: int) -> Matrix:
         return _summed(self.shares, (p.matrix(weights, feedback, upper) for p in self.parts))
 
 
-def weighted_sum(parts: tuple[AbstractPotential, ...], shares) -> AbstractPotential:
+def weighted_sum(
+    parts: tuple[AbstractPotential, ...], shares: Sequence[Scalar | float]
+) -> AbstractPotential:
     """psi = sum_i shares_i psi_i of feedback G = sum_i shares_i G_i; quadratic if all parts are.
 
     `shares`: numbers or scalar arrays, one per part. ValueError if their count is another.
@@ -161,7 +163,7 @@ def weighted_sum(parts: tuple[AbstractPotential, ...], shares) -> AbstractPotent
     return SumPotential(tuple(parts), weights)
 
 
-def _summed(shares, terms) -> Matrix:
+def _summed(shares: tuple[Scalar, ...], terms: Iterable[Matrix]) -> Matrix:
     first, *more = (share * term for share, term in zip(shares, terms, strict=True))
     return sum(more, first)
 

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 
 from .._types import Array, Matrix, Record
 from ..feedback import Feedback
+from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
+from ..tasks import Data
 from .laws import AbstractConservationLaw, Balance
 from .potentials import FeedbackPotential
 
@@ -29,13 +31,13 @@ class SubspaceBalance(AbstractConservationLaw):
     label: ClassVar[str] = "subspace balance"
     axes: ClassVar[tuple[str, ...]] = ("neuron", "other_neuron")
 
-    def terms(self, weights, feedback, data) -> tuple[Array, ...]:
+    def terms(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> tuple[Array, ...]:
         whole = Balance(FeedbackPotential(), "matrix-balance", self.layers)
         shares = (heard(feedback, layer) for layer in self.layers)
         terms = zip(shares, whole.terms(weights, feedback, data), strict=True)
         return tuple(jnp.einsum("ij,jkt,kl->ilt", share, term, share) for share, term in terms)
 
-    def collect(self, terms) -> Record:
+    def collect(self, terms: tuple[Array, ...]) -> Record:
         return tuple(jnp.sum(term, axis=-1) for term in terms)
 
 

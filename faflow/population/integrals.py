@@ -49,41 +49,41 @@ class AbstractStepIntegrals(AbstractIntegrals):
 class LinearIntegrals(AbstractStepIntegrals):
     """g(h) = h: I2 = C01, I3 = C12, I4 = C23, J2 = 1."""
 
-    def i2(self, c):
+    def i2(self, c: Array) -> Array:
         return c[..., 0, 1]
 
-    def i3(self, c):
+    def i3(self, c: Array) -> Array:
         return c[..., 1, 2]
 
-    def i4(self, c):
+    def i4(self, c: Array) -> Array:
         return c[..., 2, 3]
 
-    def j2(self, c):
+    def j2(self, c: Array) -> Array:
         return jnp.ones_like(c[..., 0, 1])
 
 
 class ErfIntegrals(AbstractStepIntegrals):
     """g(h) = erf(h / sqrt 2) (Saad & Solla 1995); smooth at every covariance."""
 
-    def i2(self, c):
+    def i2(self, c: Array) -> Array:
         size = (1 + c[..., 0, 0]) * (1 + c[..., 1, 1])
         return 2 / jnp.pi * jnp.arcsin(c[..., 0, 1] / jnp.sqrt(size))
 
-    def i3(self, c):
+    def i3(self, c: Array) -> Array:
         wide = 1 + c[..., 0, 0]
         l3 = wide * (1 + c[..., 2, 2]) - c[..., 0, 2] ** 2
         numerator = c[..., 1, 2] * wide - c[..., 0, 1] * c[..., 0, 2]
         return 2 / jnp.pi * numerator / (jnp.sqrt(l3) * wide)
 
-    def i4(self, c):
+    def i4(self, c: Array) -> Array:
         l4, cross = _l4(c), self._cross(c, 2, 3)
         sizes = (l4 + self._cross(c, 2, 2)) * (l4 + self._cross(c, 3, 3))
         return 4 / jnp.pi**2 * jnp.arcsin(cross / jnp.sqrt(sizes)) / jnp.sqrt(l4)
 
-    def j2(self, c):
+    def j2(self, c: Array) -> Array:
         return 2 / jnp.pi / jnp.sqrt(_l4(c))
 
-    def _cross(self, c, i: int, j: int) -> Array:
+    def _cross(self, c: Array, i: int, j: int) -> Array:
         """L0 for (i, j) = (2, 3); L1 - L4 and L2 - L4 for (2, 2) and (3, 3)."""
         wide, broad = 1 + c[..., 0, 0], 1 + c[..., 1, 1]
         mixed = c[..., 0, i] * c[..., 1, j] + c[..., 0, j] * c[..., 1, i]
@@ -107,17 +107,17 @@ class ReLUIntegrals(AbstractIntegrals):
     perfectly correlated, derivatives that are infinite (s has a cusp there) are taken as 0.
     """
 
-    def i2(self, c):
+    def i2(self, c: Array) -> Array:
         return _arc_cosine(c[..., 0, 0], c[..., 0, 1], c[..., 1, 1])
 
-    def i3(self, c):
+    def i3(self, c: Array) -> Array:
         own, other = c[..., 0, 0], c[..., 2, 2]
         sine, open_angle = _sine(own, c[..., 0, 2], other), _open_angle(own, c[..., 0, 2], other)
         alive = own > 0
         slope = c[..., 0, 1] * sine / jnp.where(alive, own, 1.0)
         return jnp.where(alive, slope + c[..., 1, 2] * open_angle, 0.0) / TWO_PI
 
-    def j2(self, c):
+    def j2(self, c: Array) -> Array:
         alive = (c[..., 0, 0] > 0) & (c[..., 1, 1] > 0)
         angle = _open_angle(c[..., 0, 0], c[..., 0, 1], c[..., 1, 1])
         return jnp.where(alive, angle, 0.0) / TWO_PI
@@ -143,7 +143,7 @@ def _arc_cosine(c00: Array, c01: Array, c11: Array) -> Array:
 
 
 @_arc_cosine.defjvp
-def _arc_cosine_jvp(primals, tangents):
+def _arc_cosine_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     # The cusps of s and theta cancel: dI2/dC01 = (pi - theta) / 2 pi, dI2/dC00 = s / 4 pi C00.
     c00, c01, c11 = primals
     sine, angle = _sine(c00, c01, c11), _open_angle(c00, c01, c11)

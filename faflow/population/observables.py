@@ -3,7 +3,10 @@
 from typing import ClassVar
 
 from .._types import Matrix, Scalar
+from ..feedback import Feedback
+from ..networks import AbstractNetwork
 from ..observables import AbstractObservable
+from ..tasks import Data
 from .order_parameters import KnownTeacher, covariance, population_loss
 from .rules import order_of
 
@@ -15,7 +18,7 @@ class PopulationLoss(AbstractObservable):
     label: ClassVar[str] = "population loss"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Scalar:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Scalar:
         return population_loss(order_of(weights, self.teacher), self.teacher)
 
 
@@ -26,5 +29,5 @@ class Overlaps(AbstractObservable):
     label: ClassVar[str] = "covariance of the fields, student first"
     axes: ClassVar[tuple[str, ...]] = ("field", "other_field")
 
-    def __call__(self, weights, feedback, data) -> Matrix:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Matrix:
         return covariance(order_of(weights, self.teacher), self.teacher.t)

@@ -89,7 +89,14 @@ def drift(
     return OrderParameters(q + q.T + eta * back[:, None] * back[None, :] * spread, r, v)
 
 
-def _spread(integrals, fields: Matrix, signs: Array, noise: Scalar, width: int, eta: Scalar):
+def _spread(
+    integrals: AbstractIntegrals,
+    fields: Matrix,
+    signs: Array,
+    noise: Scalar,
+    width: int,
+    eta: Scalar,
+) -> Array:
     """E delta^2 g'(h_i) g'(h_k) (K, K); nan where it is asked for and not known."""
     every, students = jnp.arange(fields.shape[0]), jnp.arange(width)
     if not isinstance(integrals, AbstractStepIntegrals):

@@ -77,7 +77,7 @@ def square_root(matrix: Matrix) -> Matrix:
 
 
 @square_root.defjvp
-def _square_root_jvp(primals, tangents):
+def _square_root_jvp(primals: tuple[Matrix], tangents: tuple[Matrix]) -> tuple[Matrix, Matrix]:
     sizes, axes = _eigen(primals[0])
     sums = sizes[:, None] + sizes[None, :]
     turned = axes.T @ (0.5 * (tangents[0] + tangents[0].T)) @ axes

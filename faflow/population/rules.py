@@ -10,9 +10,15 @@ from jax.core import Tracer
 from .._types import Array, Scalar
 from ..feedback import Feedback, Form
 from ..networks import MLP, AbstractNetwork
-from ..observables import AbstractPotential, FeedbackPotential, WeightPotential, balance_laws
+from ..observables import (
+    AbstractConservationLaw,
+    AbstractPotential,
+    FeedbackPotential,
+    WeightPotential,
+    balance_laws,
+)
 from ..rules import AbstractLearningRule
-from ..tasks import Squared, Teacher
+from ..tasks import Data, Squared, Teacher
 from .integrals import AbstractStepIntegrals, integrals_of
 from .order_parameters import KnownTeacher, OrderParameters, drift
 from .place import frame_of, weights_of
@@ -72,21 +78,23 @@ class AbstractPopulationRule(AbstractLearningRule):
             )
         return self.teacher
 
-    def init(self, weights, feedback, data) -> OrderParameters:
+    def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> OrderParameters:
         if not isinstance(data.loss, Squared):
             raise ValueError(
                 "Rules of the population have the squared loss; set task.loss = 'squared'."
             )
         return order_of(weights, self.known())
 
-    def velocity(self, t, state, feedback, data) -> OrderParameters:
+    def velocity(
+        self, t: Scalar, state: OrderParameters, feedback: Feedback, data: Data
+    ) -> OrderParameters:
         return drift(state, self.backward(state.v, feedback), self.known(), self.eta)
 
-    def read(self, state, feedback, data):
+    def read(self, state: OrderParameters, feedback: Feedback, data: Data) -> tuple[MLP, Feedback]:
         known = self.known()
         return MLP((weights_of(state, known), state.v[None, :]), (), known.activation), feedback
 
-    def laws(self, weights):
+    def laws(self, weights: AbstractNetwork) -> dict[str, AbstractConservationLaw]:
         """Those of the flow, which steps break by eta / 2 F_k^2 E delta^2 g'(h_k)^2: none unless
         eta is known to be 0."""
         if isinstance(self.eta, Tracer) or self.eta != 0 or len(weights.weights) != 2:
@@ -109,11 +117,11 @@ class PopulationGradient(AbstractPopulationRule):
     source: ClassVar[str] = "Saad & Solla 1995; Goldt et al. 2019"
     form: ClassVar[Form] = "none"
 
-    def backward(self, readout, feedback):
+    def backward(self, readout: Array, feedback: Feedback) -> Array:
         return readout
 
     @property
-    def potential(self):
+    def potential(self) -> WeightPotential:
         return WeightPotential()
 
 
@@ -126,11 +134,11 @@ class PopulationDirectFeedbackAlignment(AbstractPopulationRule):
     source: ClassVar[str] = "Refinetti, d'Ascoli, Ohana & Goldt 2021"
     form: ClassVar[Form] = "direct"
 
-    def backward(self, readout, feedback):
+    def backward(self, readout: Array, feedback: Feedback) -> Array:
         return feedback.matrices[0][0]
 
     @property
-    def potential(self):
+    def potential(self) -> FeedbackPotential:
         return FeedbackPotential()
 
 

@@ -21,7 +21,7 @@ def cubic_rise(tau: Scalar) -> Scalar:
     z = tau rises to the root, and has it to rounding after 8 steps.
     """
 
-    def step(_, z):
+    def step(_: object, z: Scalar) -> Scalar:
         x = -jnp.expm1(-z)
         square = x + x * x
         root = jnp.sqrt(jnp.asarray(3.0, z.dtype))

@@ -1,10 +1,20 @@
 """Solvers that know more about their own work than diffrax asks."""
 
 import abc
+from typing import Any, TypeVar
 
 import diffrax
+import numpy as np
 
 from .._types import Array, Integer, PyTree, Scalar
+
+# What diffrax hands to a solver, and what a step is to return: y, its error, what lies between, the
+# solver's state, how it went.
+State = TypeVar("State")
+ODE = PyTree[diffrax.AbstractTerm]
+Time = int | float | Array | np.ndarray
+Jump = bool | Array | np.ndarray
+Step = tuple[PyTree, PyTree | None, dict[str, Any], State, diffrax.RESULTS]
 
 
 class AbstractCountingSolver(diffrax.AbstractSolver):

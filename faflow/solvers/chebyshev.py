@@ -25,7 +25,7 @@ MOST_PIECES = 1_000_000
 MARGIN = 2.0  # g(x) over the bend that it has to cover
 
 
-def _gain(x):
+def _gain(x: float) -> float:
     return x / np.tanh(x) - 1
 
 

@@ -12,6 +12,7 @@ and what is lost in rounding y + increment is carried to the next step (compensa
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import diffrax
@@ -22,7 +23,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._types import Array, Flag, Integer, PyTree, Scalar
-from .abstract import AbstractCountingSolver
+from .abstract import ODE, AbstractCountingSolver, Jump, Step, Time
 from .secants import Secants, no_secants, refined
 from .vectors import norm
 
@@ -99,11 +100,11 @@ class GaussLegendre(AbstractCountingSolver):
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
-    def order(self, terms) -> int:
+    def order(self, terms: ODE) -> int:
         del terms
         return 2 * self.stages
 
-    def init(self, terms, t0, t1, y0, args) -> GaussState:
+    def init(self, terms: ODE, t0: Time, t1: Time, y0: PyTree, args: Any) -> GaussState:
         flat, _ = ravel_pytree(y0)
         slope, _ = ravel_pytree(terms.vf(t0, y0, args))
         rows = 2 * self.stages + 1
@@ -127,10 +128,19 @@ class GaussLegendre(AbstractCountingSolver):
         del error
         return before
 
-    def func(self, terms, t0, y0, args):
+    def func(self, terms: ODE, t0: Time, y0: PyTree, args: Any) -> PyTree:
         return terms.vf(t0, y0, args)
 
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+    def step(
+        self,
+        terms: ODE,
+        t0: Time,
+        t1: Time,
+        y0: PyTree,
+        args: Any,
+        solver_state: GaussState,
+        made_jump: Jump,
+    ) -> Step[GaussState]:
         state = solver_state._replace(
             known=jnp.where(made_jump, 0, solver_state.known),
             lost=jnp.where(made_jump, 0, solver_state.lost),
@@ -141,7 +151,7 @@ class GaussLegendre(AbstractCountingSolver):
         h, times = jnp.asarray(dt, flat.dtype), t0 + jnp.asarray(c, jnp.result_type(dt)) * dt
         nodes = jnp.asarray((state.times - t0) / dt, flat.dtype)
 
-        def field(time, shift: Array) -> Array:
+        def field(time: Time, shift: Array) -> Array:
             return ravel_pytree(terms.vf(time, unravel(flat + shift), args))[0]
 
         slopes = lambda shifts: jax.vmap(field)(times, shifts)  # noqa: E731
@@ -170,7 +180,14 @@ class GaussLegendre(AbstractCountingSolver):
         y1: Any = unravel(y1)
         return y1, error, {"y0": y0, "y1": y1}, later, result
 
-    def _solve(self, slopes, h: Scalar, start: Array, flat: Array, secants: Secants) -> Sweep:
+    def _solve(
+        self,
+        slopes: Callable[[Array], Array],
+        h: Scalar,
+        start: Array,
+        flat: Array,
+        secants: Secants,
+    ) -> Sweep:
         """Sweep over the stages until they move by rounding, or stop coming closer."""
         most = SWEEPS if self.strict else UNSETTLED
         size, tableau = norm(flat), gauss_tableau(self.stages)[0]

@@ -90,7 +90,16 @@ def try_step(
     )
 
 
-def _correct(field, history, predicted, psi, slope, solve, scale, rate) -> _Corrector:
+def _correct(
+    field: Field,
+    history: History,
+    predicted: Array,
+    psi: Array,
+    slope: Array,
+    solve: LinearSolve,
+    scale: Array,
+    rate: Scalar,
+) -> _Corrector:
     t = history.t + history.h
     _, c = bdf.next_step(history)
     limit = jnp.asarray(ACCURACY, scale.dtype)

@@ -5,16 +5,19 @@ stages is stable to h rho = 0.65 s^2, so a flow that is stiff by its spectral ra
 sqrt(h rho) field evaluations per step, and neither a Jacobian nor a solve.
 """
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
 
 from .._types import Flag, Integer, PyTree, Scalar
-from .abstract import AbstractCountingSolver
+from .abstract import ODE, AbstractCountingSolver, Jump, Step, Time
 from .chebyshev import Plan, Spectrum, Terms, first_terms, next_terms, plan, shift_and_scale
 from .spectrum import ITERATIONS, estimate_spectrum, with_a_little_of_everything
+
+Field = Callable[[Scalar, PyTree], PyTree]
 
 MOST_STAGES = 500
 PROBE = 3  # iterations along the error of a rejected step: more would find the largest mode
@@ -80,19 +83,19 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.ThirdOrderHermitePolynomialInterpolation.from_k
 
-    def order(self, terms) -> int:
+    def order(self, terms: ODE) -> int:
         del terms
         return 2
 
-    def error_order(self, terms) -> int:
+    def error_order(self, terms: ODE) -> int:
         """The estimate is h^3 y''' / 15."""
         del terms
         return 3
 
-    def func(self, terms, t0, y0, args):
+    def func(self, terms: ODE, t0: Time, y0: PyTree, args: Any) -> PyTree:
         return terms.vf(t0, y0, args)
 
-    def init(self, terms, t0, t1, y0, args) -> RKCState:
+    def init(self, terms: ODE, t0: Time, t1: Time, y0: PyTree, args: Any) -> RKCState:
         del t1
         slope = terms.vf(t0, y0, args)
         zero, none = jnp.zeros((), _dtype(y0)), jnp.zeros((), jnp.int32)
@@ -116,7 +119,16 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
         age = jnp.full_like(before.age, REFRESH)
         return before._replace(suspect=suspect, suspected=finite, age=age)
 
-    def step(self, terms, t0, t1, y0, args, solver_state: RKCState, made_jump):
+    def step(
+        self,
+        terms: ODE,
+        t0: Time,
+        t1: Time,
+        y0: PyTree,
+        args: Any,
+        solver_state: RKCState,
+        made_jump: Jump,
+    ) -> Step[RKCState]:
         dtype = _dtype(y0)
         t0, t1 = jnp.asarray(t0, dtype), jnp.asarray(t1, dtype)
         field = lambda t, y: terms.vf(t, y, args)  # noqa: E731
@@ -140,7 +152,7 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
         )
         return end.y, error, dense, done, result
 
-    def _looked(self, state: RKCState, field, y: PyTree) -> RKCState:
+    def _looked(self, state: RKCState, field: Callable[[PyTree], PyTree], y: PyTree) -> RKCState:
         """The state with a spectrum that is at most `REFRESH` steps old."""
         current = state.age < REFRESH
         # One program for both looks: along the vector of the last one, and along a suspect.
@@ -165,13 +177,13 @@ class RKC2(AbstractCountingSolver, diffrax.AbstractAdaptiveSolver):
             suspected=state.suspected & current,
         )
 
-    def _most(self, dtype) -> Integer:
+    def _most(self, dtype: jnp.dtype) -> Integer:
         rounding = jnp.sqrt(jnp.asarray(self.rtol, dtype) / (5 * jnp.finfo(dtype).eps))
         most = jnp.asarray(self.most_stages, dtype)
         return jnp.maximum(jnp.minimum(rounding, most), 2).astype(jnp.int32)
 
 
-def _renewed(field, t0: Scalar, y0: PyTree, state: RKCState, jumped: Flag) -> RKCState:
+def _renewed(field: Field, t0: Scalar, y0: PyTree, state: RKCState, jumped: Flag) -> RKCState:
     """The slope is the last step's, unless the field jumped since. A loop and no branch: a batch
     would take both."""
     again = lambda now: (jnp.zeros_like(jumped), field(t0, y0))  # noqa: E731
@@ -179,11 +191,13 @@ def _renewed(field, t0: Scalar, y0: PyTree, state: RKCState, jumped: Flag) -> RK
     return state._replace(slope=slope, spent=state.spent + jumped.astype(jnp.int32))
 
 
-def _dtype(y: PyTree):
+def _dtype(y: PyTree) -> jnp.dtype:
     return jnp.result_type(*jax.tree.leaves(y))
 
 
-def _pieces(field, t0: Scalar, t1: Scalar, y0: PyTree, slope: PyTree, chosen: Plan) -> _Piece:
+def _pieces(
+    field: Field, t0: Scalar, t1: Scalar, y0: PyTree, slope: PyTree, chosen: Plan
+) -> _Piece:
     """All pieces of a step; their error estimates add up."""
     h = (t1 - t0) / chosen.pieces.astype(t0.dtype)
 
@@ -202,7 +216,7 @@ def _pieces(field, t0: Scalar, t1: Scalar, y0: PyTree, slope: PyTree, chosen: Pl
     return jax.lax.while_loop(lambda now: now.number < chosen.pieces, body, start)
 
 
-def _stages(field, t: Scalar, h: Scalar, y0: PyTree, f0: PyTree, chosen: Plan) -> PyTree:
+def _stages(field: Field, t: Scalar, h: Scalar, y0: PyTree, f0: PyTree, chosen: Plan) -> PyTree:
     """Y_s of one piece."""
     delta, w1 = shift_and_scale(chosen.stages, chosen.damping)
     one = first_terms(delta)

@@ -35,7 +35,7 @@ class Secants(NamedTuple):
     slot: Integer
 
 
-def no_secants(memory: int, size: int, dtype) -> Secants:
+def no_secants(memory: int, size: int, dtype: np.dtype) -> Secants:
     """An empty model: J = 0."""
     rows, square = jnp.zeros((memory, size), dtype), jnp.zeros((memory, memory), dtype)
     short = rows[:, :SKETCH]

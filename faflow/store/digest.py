@@ -11,23 +11,10 @@ from ..config.resolve import Resolved
 from .fingerprint import fingerprint
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# What only draws, judges and prints.
 _NO_NUMBERS = (
-    "plots",
-    "report",
-    "reproduce",
-    "__main__.py",
-    "arguments.py",
-    "cache.py",
-    "cli.py",
-    "durations.py",
-    "interruption.py",
-    "jobs.py",
-    "printing.py",
-    "running.py",
-    "steps.py",
-    "surroundings.py",
-    "verdict.py",
-)  # what only draws, judges and prints
+    "plots", "report", "reproduce", "cli", "__main__.py", "cache.py", "durations.py",
+)  # fmt: skip
 
 
 class Digest(NamedTuple):

@@ -1,12 +1,10 @@
 """Files written whole or not at all, and on the disk before anyone is told."""
 
-import errno
-import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from ..leftovers import undone_at_the_end
 
 LOCK, TEMPORARY = ".lock", ".tmp"
 MARK = "[0-9a-f]" * 8  # by which names that are there only for a moment differ
-_TAKEN = {errno.EAGAIN, errno.EACCES}  # how a system says that another process has the lock
 
 
 @contextmanager
@@ -126,17 +123,21 @@ def replace_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def alone(folder: Path, remedy: str = "use another --out") -> Iterator[None]:
     """Held by one process at a time; the system lets go of it however that process ends.
     ConfigError if another has it, and with the `remedy` if the file system has no locks."""
+    from filelock import lock_descriptor  # a tenth of a second
+
     with (folder / LOCK).open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = not lock_descriptor(file.fileno(), blocking=False)
         except OSError as error:
-            if error.errno not in _TAKEN:
-                what = f"is {folder}, whose file system refuses locks ({error.strerror}); {remedy}"
-                raise ConfigError("--out", what) from error
-            file.seek(0)
-            owner = file.read().strip() or "another process"
+            what = f"is {folder}, whose file system refuses locks ({error.strerror}); {remedy}"
+            raise ConfigError("--out", what) from error
+        if taken:
+            owner = "another process"
+            with suppress(OSError):  # Windows lets nobody read what is locked
+                file.seek(0)
+                owner = file.read().strip() or owner
             what = f"is {folder}, where {owner} is at work; wait for it, or use another --out"
-            raise ConfigError("--out", what) from None
+            raise ConfigError("--out", what)
         file.truncate(0)
         file.write(f"process {os.getpid()}")
         file.flush()

@@ -4,9 +4,10 @@ from typing import Literal
 
 import pytest
 
-from faflow import arguments
 from faflow._names import ALIASES
 from faflow.cli import COMMANDS
+from faflow.cli import reproduce as verb
+from faflow.cli.arguments import make_parser
 from faflow.config.dump import config_text
 from faflow.config.errors import ConfigError, nearest
 from faflow.config.expect import judge, parse_bounds, satisfies
@@ -211,8 +212,8 @@ def test_without_a_config_keys_are_offered_all_the_same() -> None:
 
 
 def test_papers_and_checks_are_offered() -> None:
-    assert set(arguments.PAPERS) == set(PAPERS)
-    parser = arguments.make_parser(dict.fromkeys(COMMANDS, lambda _: 0), "")
+    assert set(verb.PAPERS) == set(PAPERS)
+    parser = make_parser(COMMANDS, "")
     (commands,) = (a.choices for a in parser._actions if a.dest not in ("help", "version"))
     assert isinstance(commands, dict)
     completers = {
@@ -220,5 +221,5 @@ def test_papers_and_checks_are_offered() -> None:
         for action in commands["reproduce"]._actions
         if hasattr(action, "completer")
     }
-    assert completers["paper"](prefix="") == arguments.PAPERS
+    assert completers["paper"](prefix="") == verb.PAPERS
     assert "separation" in completers["only"](prefix="")

@@ -12,7 +12,8 @@ import pytest
 import tomli_w
 
 import faflow
-from faflow.cli import _bar, main
+from faflow.cli import main
+from faflow.cli.sweep import _bar
 from faflow.config.errors import ConfigError
 from faflow.measures.variables.groups import Variable
 from faflow.sweeps.chunks import Chunk, chunk_paths, read_chunk, write_chunk

@@ -34,7 +34,7 @@ def settle(tell: Callable[[str], None]) -> None:
 
 def join_others() -> None:
     """Join the other processes of a flow; all but the first are silent from then on."""
-    from .runs import processes
+    from ..runs import processes
 
     sys.stdout.flush()
     own = os.dup(1)

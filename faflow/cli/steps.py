@@ -6,23 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from .durations import last_time, remember
-from .printing import Bar, in_words, print_beside_bars
+from ..durations import last_time, remember
+from .printing import Bar, in_words
 
 SILENT = 1.0  # seconds of a step until it is told of
 WORTH = 1.0  # seconds that are worth saying
-# What commands do that say nothing of themselves, or nothing at first.
-DOING = {
-    "sweep": "starting",
-    "reproduce": "starting",
-    "show": "reading",
-    "drift": "reading",
-    "fit": "reading",
-    "plot": "drawing",
-    "report": "writing the page",
-    "laws": "looking for laws",
-    "check": "trying the rule",
-}
 
 
 class Steps:
@@ -85,20 +73,22 @@ class Steps:
 
     def _tell(self, what: str) -> None:
         if sys.stderr.isatty():
+            from tqdm import tqdm
+
             last = self._before.get(what, 0.0)
             known = f" ({in_words(last)} last time)" if last >= WORTH else ""
-            print_beside_bars(f"faflow: {what}{known} ...")
+            # A bar that stands there goes on below.
+            tqdm.write(f"faflow: {what}{known} ...", file=sys.stderr)
 
 
 @contextmanager
-def telling(command: str, of: str, quiet: bool) -> Iterator[None]:
-    """A command of one step, if it is among `DOING`; `of`: its config, rule or result."""
-    if command not in DOING:
+def telling(command: str, doing: str, timed: bool, quiet: bool) -> Iterator[None]:
+    """A command with what it works on, as one step; not one that tells its own (`doing` is "")."""
+    if not doing:
         yield
         return
-    name = f"{command} {of}"
-    with Steps(last_time(name), quiet) as steps:
-        steps.begin(DOING[command])
+    with Steps(last_time(command), quiet) as steps:
+        steps.begin(doing)
         yield
-    if command in ("laws", "check"):
-        remember(name, steps.seconds)
+    if timed:
+        remember(command, steps.seconds)

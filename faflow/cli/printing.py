@@ -1,7 +1,9 @@
 """What the command line prints."""
 
+import json
+import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ def say(text: str = "", *, end: str = "\n") -> None:
         print(text, end=end)
     except OSError as error:
         raise Unsaid(error) from error
+
+
+def say_json(what: Any) -> None:
+    say(json.dumps(what, indent=2, allow_nan=False))
 
 
 def say_toml(text: str) -> None:
@@ -47,8 +53,7 @@ def all_said() -> None:
 
 def tell(text: str) -> None:
     """A line on stderr, which may lead nowhere."""
-    with suppress(OSError, ValueError):
-        print("faflow: " + " ".join(text.split()), file=sys.stderr, flush=True)
+    pass_on("faflow: " + " ".join(text.split()) + "\n")
 
 
 def pass_on(told: str) -> None:
@@ -94,8 +99,8 @@ def print_entries(topic: str, rows: Sequence[Mapping[str, str]]) -> None:
 def print_summary(
     summary: Mapping[str, Any], folder: Path | None, fresh: bool, certified: bool
 ) -> None:
-    from .measures.summary import summary_rows
-    from .measures.tables import certificate_rows, certificate_title
+    from ..measures.summary import summary_rows
+    from ..measures.tables import certificate_rows, certificate_title
 
     place = "" if folder is None else f"  ->  {folder}" + ("" if fresh else "  (already there)")
     print_rows(f"{summary['name']}{place}", summary_rows(summary))
@@ -126,14 +131,28 @@ def beside_bars() -> Iterator[None]:
         yield
 
 
-def print_beside_bars(text: str) -> None:
-    """A line on stderr; a bar that stands there goes on below it."""
-    if not sys.stderr.isatty():
-        print(text, file=sys.stderr, flush=True)
+@contextmanager
+def counter(
+    total: int, of: str, name: str = "", quiet: bool = False
+) -> Iterator[Callable[[int, str], None]]:
+    """Shows how many of `total` are done, by a bar with some words, where somebody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, words: None
         return
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    # tqdm's own rate and time to go know nothing of compiling, workers and what ran before.
+    look = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} " + of + " [{elapsed}{postfix}]"
+    wide = shutil.get_terminal_size().columns  # 80 where a terminal doesn't know its size
+    with tqdm(desc=name, total=total, bar_format=look, ncols=wide, nrows=20) as bar:
+
+        def show(done: int, words: str) -> None:
+            bar.n = done
+            bar.ncols = shutil.get_terminal_size().columns
+            bar.set_postfix_str(words, refresh=False)
+            bar.refresh()
+
+        yield show
 
 
 class Bar:

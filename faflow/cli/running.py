@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .drawn import drawn
-from .durations import last_time, remember
+from ..durations import last_time, remember
+from .figures import draw_run, lacks
 from .steps import Steps
 
-FIGURES = ("all", "overview", "none")
-AT_ONCE = ("png", "csv")  # files of the overview that a run draws
 ALL = "all"  # of the seconds that a config took
 
 
@@ -51,8 +49,8 @@ class Ran(NamedTuple):
 
 def resolve(config: str, asked: Asked) -> Any:
     """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
-    from .config.reading import resolve_path
-    from .runs.certify import second_opinion
+    from ..config.reading import resolve_path
+    from ..runs.certify import second_opinion
 
     resolved = resolve_path(config, asked.overrides)
     if asked.certified:
@@ -62,9 +60,9 @@ def resolve(config: str, asked: Asked) -> Any:
 
 def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
     """Run a resolved config and draw what is asked for; `tell` hears what has to be known."""
-    from .runs.certify import certify
-    from .runs.run import run
-    from .setup.programs import in_precision
+    from ..runs.certify import certify
+    from ..runs.run import run
+    from ..setup.programs import in_precision
 
     name, begun = resolved.config.name, time.perf_counter()
     with Steps(last_time(name), asked.quiet) as steps:
@@ -77,7 +75,7 @@ def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
             )  # fmt: skip
             if asked.certified:
                 result = certify(resolved, result, asked.certify_with, note=steps.note, meter=meter)
-        if result.folder is not None and _lacks(result, asked.figures):
+        if result.folder is not None and lacks(result, asked.figures):
             steps.begin("drawing")
             draw_run(result, asked.figures)
     if result.fresh:
@@ -85,38 +83,3 @@ def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
         known = {what: s for what, s in steps.seconds.items() if not re.search(r"\d", what)}
         remember(name, {**known, **compiling, ALL: time.perf_counter() - begun})
     return Ran(result.exit_code, result.summary, result.folder, result.fresh)
-
-
-def draw_run(result: Any, figures: str) -> list[Path]:
-    """Draw a run: the overview from what is at hand, or with `figures` = "all" everything."""
-    from .plots import OVERVIEW, draw, in_memory
-
-    if figures == "all":
-        return drawn_whole(result.folder, lambda: draw(result.folder))
-    stored = in_memory(result.summary, result.records)
-    return drawn_whole(
-        result.folder, lambda: draw(result.folder, [OVERVIEW], AT_ONCE, stored=stored)
-    )
-
-
-def drawn_whole(folder: Path, act: Callable[[], list[Path]]) -> list[Path]:
-    """What `act` draws in a result's folder, whole or absent. ConfigError if that can't be
-    written."""
-    from .config.errors import ConfigError
-    from .store.files import whole_or_absent
-
-    try:
-        with whole_or_absent(folder / "figures"):
-            return act()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
-
-
-def _lacks(result: Any, figures: str) -> bool:
-    """Whether figures that are asked for are still to be drawn."""
-    if figures == "none":
-        return False
-    place = result.folder / "figures"
-    whole = any(name.endswith(".pdf") for name in drawn(place))  # a run's overview has none
-    return result.fresh or not place.exists() or (figures == "all" and not whole)

@@ -17,7 +17,7 @@ from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 from typing import NoReturn
 
-from .leftovers import leave_nothing, puts_off_interruption
+from ..leftovers import leave_nothing, puts_off_interruption
 
 GRACE = 0.7  # seconds to unwind
 PATIENCE = 0.5  # seconds for files that are just put in place, and for output that nobody reads

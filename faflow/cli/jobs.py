@@ -8,20 +8,19 @@ import io
 import itertools
 import math
 import os
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from typing import Any, NamedTuple
 
-from .durations import last_time
+from ..durations import last_time
+from ..leftovers import undone_at_the_end
 from .interruption import interruptible
-from .leftovers import undone_at_the_end
-from .printing import in_words, tell
+from .printing import counter, in_words, tell
 from .running import ALL, Asked, Ran, resolve, run_one
-from .verdict import BAD_INPUT, reporting_errors
+from .verdict import unless_told
 
 PATIENCE = 1.5  # seconds in which a worker undoes what is half-made
 LOOK = 0.5  # seconds between two looks at the clock of the bar
@@ -32,7 +31,6 @@ class Done(NamedTuple):
     run, and what was told on stderr."""
 
     number: int
-    code: int
     ran: Ran | None
     told: str
 
@@ -43,24 +41,23 @@ class Job(NamedTuple):
     numbers: tuple[int, ...]
     configs: tuple[str, ...]
     names: tuple[str, ...]
-    told: tuple[str, ...]
 
 
 def one_by_one(resolved: Sequence[Any], asked: Asked) -> Iterator[Done]:
     """Run configs in this process, and give back each as it is done."""
     for number, one in enumerate(resolved):
-        code, ran = reporting_errors(lambda r=one: _coded(run_one(r, asked, tell)))
-        yield Done(number, code, ran, "")
+        yield Done(number, unless_told(lambda r=one: run_one(r, asked, tell)), "")
 
 
 def run_jobs(
     configs: Sequence[str], resolved: Sequence[Any], asked: Asked, jobs: int
 ) -> Iterator[Done]:
     """Run configs, `jobs` at a time, and give back each as it is done."""
-    from .sweeps.workers.engines import Worker, one_thread_each, process
+    from ..sweeps.workers.engines import Worker, one_thread_each, process
 
     waiting = deque(_in_order(configs, resolved, asked))
     workers: list[Worker] = []
+    done = 0
     flying: dict[Future[list[Done]], tuple[Worker, Job]] = {}
 
     def stop() -> None:
@@ -71,13 +68,14 @@ def run_jobs(
         job = waiting.popleft()
         flying[worker.submit(_work, job, asked)] = (worker, job)
 
-    with undone_at_the_end(stop), _bar(len(configs)) as show, one_thread_each():
+    with undone_at_the_end(stop), counter(len(configs), "configs") as show, one_thread_each():
         try:
             for number in range(min(jobs, len(waiting))):
                 workers.append(process(number))
                 begin(workers[-1])
             while flying:
-                show(0, [told for _, job in flying.values() for told in job.told])
+                running = [_told(name) for _, job in flying.values() for name in job.names]
+                show(done, _in_turn(running))
                 ready, _ = wait(flying, timeout=LOOK, return_when=FIRST_COMPLETED)
                 for future in ready:
                     worker, job = flying.pop(future)
@@ -89,7 +87,8 @@ def run_jobs(
                         worker = workers[number] = process(number)
                     if waiting:
                         begin(worker)
-                    show(len(found), [])
+                    done += len(found)
+                    show(done, "")
                     yield from found
         except BaseException:
             stop()
@@ -106,10 +105,10 @@ def _in_order(configs: Sequence[str], resolved: Sequence[Any], asked: Asked) -> 
         place = one.config.name if folder is None else os.path.realpath(folder)
         together.setdefault(str(place), []).append(number)
     names = [one.config.name for one in resolved]
-    jobs = []
-    for numbers in together.values():
-        columns = (numbers, *([column[i] for i in numbers] for column in (configs, names)))
-        jobs.append(Job(*map(tuple, columns), tuple(_told(names[i]) for i in numbers)))
+    jobs = [
+        Job(tuple(at), tuple(configs[i] for i in at), tuple(names[i] for i in at))
+        for at in together.values()
+    ]
     return sorted(jobs, key=lambda job: [_length(resolved[i]) for i in job.numbers], reverse=True)
 
 
@@ -131,7 +130,7 @@ def _told(name: str) -> str:
 def _lost(job: Job) -> Iterator[Done]:
     for number, name in zip(job.numbers, job.names, strict=True):
         told = f"faflow: {name}: its process has died (no memory left?); run it alone\n"
-        yield Done(number, BAD_INPUT, None, told)
+        yield Done(number, None, told)
 
 
 def _work(job: Job, asked: Asked) -> list[Done]:
@@ -141,37 +140,12 @@ def _work(job: Job, asked: Asked) -> list[Done]:
     def act() -> int:
         for number, config in zip(job.numbers, job.configs, strict=True):
             with redirect_stderr(io.StringIO()) as told:
-                again = lambda c=config: _coded(run_one(resolve(c, asked), asked, tell))  # noqa: E731
-                code, ran = reporting_errors(again)
-            found.append(Done(number, code, ran, told.getvalue()))
+                ran = unless_told(lambda c=config: run_one(resolve(c, asked), asked, tell))
+            found.append(Done(number, ran, told.getvalue()))
         return 0
 
     interruptible(act, silent=True)
     return found
-
-
-def _coded(ran: Ran) -> tuple[int, Ran]:
-    return ran.code, ran
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int, Sequence[str]], None]]:
-    """How many configs are done, and which are running; nothing where nobody watches."""
-    if not sys.stderr.isatty():
-        yield lambda done, names: None
-        return
-    from tqdm import tqdm
-
-    look = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} configs [{elapsed}{postfix}]"
-    with tqdm(total=total, bar_format=look, dynamic_ncols=True, nrows=20) as bar:
-
-        def show(done: int, names: Sequence[str]) -> None:
-            bar.n += done
-            if names:
-                bar.set_postfix_str(_in_turn(names), refresh=False)
-            bar.refresh()
-
-        yield show
 
 
 def _in_turn(names: Sequence[str]) -> str:
