@@ -355,6 +355,42 @@ def inheritance_complaints(modules: Sequence[Module]) -> list[str]:
     return found
 
 
+# ---- annotations --------------------------------------------------------------------------------
+
+
+UNTYPED = {"rules", "piecewise"}  # not yet; pyproject.toml tells pyright the same
+
+
+def public_functions(body: Sequence[ast.stmt]) -> Iterator[tuple[Function, bool]]:
+    """Functions and methods with a public name, not those inside of functions, each with whether
+    its first argument is `self`."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            for inner, _ in public_functions(node.body):
+                yield inner, not any(last_name(d) == "staticmethod" for d in inner.decorator_list)
+        elif isinstance(node, Function) and (node.name[0] != "_" or node.name == "__call__"):
+            yield node, False
+
+
+def annotation_complaints(modules: Sequence[Module]) -> list[str]:
+    """Public functions of the lower floors without the types of their parameters and result."""
+    found = []
+    for module in modules:
+        if ROOMS.get(module.top, (OUTPUT_FLOOR, ""))[0] >= "7" or UNTYPED & {*module.path.parts}:
+            continue
+        for node, bound in public_functions(module.tree.body):
+            of = node.args
+            named = [*of.posonlyargs, *of.args][bound:] + of.kwonlyargs
+            missing = [
+                arg.arg for arg in (*named, of.vararg, of.kwarg) if arg and not arg.annotation
+            ]
+            if node.returns is None:
+                missing.append("the result")
+            if missing:
+                found.append(f"{module.at(node)}: {node.name} has no type of {', '.join(missing)}")
+    return found
+
+
 # ---- lengths ------------------------------------------------------------------------------------
 
 
@@ -411,6 +447,7 @@ CHECKS: list[Check] = [
     print_complaints,
     config_complaints,
     inheritance_complaints,
+    annotation_complaints,
     function_length_complaints,
     module_length_complaints,
 ]
@@ -474,6 +511,12 @@ BAD: list[tuple[Check, str, str]] = [
         ABSTRACT + "class AbstractB(AbstractA): ...\nclass C(AbstractB):\n    def g(self): ...",
     ),
     (inheritance_complaints, "faflow/a.py", ABSTRACT.replace("AbstractA", "A")),
+    (annotation_complaints, "faflow/tasks/a.py", "def f(x) -> int: ..."),
+    (annotation_complaints, "faflow/tasks/a.py", "def f(x: int): ..."),
+    (annotation_complaints, "faflow/tasks/a.py", "def f(*, x) -> int: ..."),
+    (annotation_complaints, "faflow/tasks/a.py", "def f(*x: int, **more) -> int: ..."),
+    (annotation_complaints, "faflow/tasks/a.py", "class A:\n    def __call__(self, x) -> int: ..."),
+    (annotation_complaints, "faflow/_names.py", "class _A:\n    def f(self): ..."),
     (function_length_complaints, "faflow/a.py", "def f():\n" + lines_of_code(60)),
     (function_length_complaints, "faflow/a.py", "# long:\ndef f():\n" + lines_of_code(60)),
     (module_length_complaints, "faflow/a.py", "x = 1\n" * 401),
@@ -500,6 +543,14 @@ GOOD: list[tuple[Check, str, str]] = [
         "class AbstractA:\n    def __check_init__(self): ...\n"
         "class B(AbstractA):\n    def __check_init__(self): ...",
     ),
+    (
+        annotation_complaints,
+        "faflow/tasks/a.py",
+        "def f(x: int, *, y: int) -> int:\n    def g(z): ...",
+    ),
+    (annotation_complaints, "faflow/tasks/a.py", "class A:\n    def f(self) -> int: ..."),
+    (annotation_complaints, "faflow/tasks/a.py", "def _f(x): ..."),
+    (annotation_complaints, "faflow/runs/a.py", "def f(x): ..."),
     (function_length_complaints, "faflow/a.py", "def f():\n" + lines_of_code(59)),
     (
         function_length_complaints,

@@ -6,7 +6,9 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from .._types import Array, Record
+from ..feedback import Feedback
 from ..networks import AbstractNetwork
+from ..tasks import Data
 from .laws import AbstractConservationLaw
 
 
@@ -26,14 +28,14 @@ class ReadoutSum(AbstractConservationLaw):
     label: ClassVar[str] = "read-out sum"
     axes: ClassVar[tuple[str, ...]] = ("neuron_or_bias",)
 
-    def terms(self, weights, feedback, data) -> tuple[Array, ...]:
+    def terms(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> tuple[Array, ...]:
         del feedback, data
         columns = weights.weights[-1].T
         if weights.biases:
             columns = jnp.concatenate([columns, weights.biases[-1][None, :]])
         return (columns,)
 
-    def collect(self, terms) -> Record:
+    def collect(self, terms: tuple[Array, ...]) -> Record:
         return tuple(jnp.sum(term, axis=-1) for term in terms)
 
 

@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Matrix
+from ..feedback import Feedback
 from ..flow import FlowSolution
+from ..networks import AbstractNetwork
 from ..observables import AbstractObservable, linear_map
+from ..tasks import Data
 from .abstract import AbstractSolvedProblem
 
 
@@ -25,7 +28,7 @@ class ExactDistance(AbstractObservable):
     label: ClassVar[str] = "relative distance to the exact solution"
     axes: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, weights, feedback, data) -> Matrix:
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Matrix:
         return linear_map(weights)
 
 
