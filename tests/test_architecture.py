@@ -29,6 +29,7 @@ ROOMS = {
     "_results": ("0", "types"),
     "_generator": ("0", "types"),
     "_names": ("0", "names"),
+    "_numbers": ("0", "types"),
     "_doors": ("0", "doors"),
     "_compiling": ("0", "types"),
     "shipped": ("0", "shipped"),

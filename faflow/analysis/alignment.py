@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .._compiling import ONCE, compiled
+from .._numbers import Numbers
 from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, Balance, FeedbackPotential
@@ -37,8 +37,8 @@ def alignment_certificate(
     rule: AbstractLearningRule,
     weights0: AbstractNetwork,
     feedback0: Feedback,
-    inner_over_time: ArrayLike,
-    reached: ArrayLike,
+    inner_over_time: Numbers,
+    reached: Numbers,
     data: Data,
 ) -> AlignmentCertificate | None:
     """The certificate from t = 0 and whether the record kept to it; None without such a law

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .._types import PyTree
+from .._numbers import Numbers, Values
 
 
 class LawDrift(NamedTuple):
@@ -22,11 +21,11 @@ class LawDrift(NamedTuple):
 
 
 def law_drift(
-    law_values: PyTree,
-    law_scales: PyTree,
-    ts: ArrayLike,
-    reached: ArrayLike,
-    decay: ArrayLike = 0.0,
+    law_values: Values,
+    law_scales: Values,
+    ts: Numbers,
+    reached: Numbers,
+    decay: Numbers = 0.0,
 ) -> LawDrift:
     """The drift of a recorded law; `law_values` and `law_scales` have a leading axis of saves.
 
@@ -43,7 +42,7 @@ def law_drift(
 
 
 def forecast_error(
-    law_values: PyTree, predicted: PyTree, law_scales: PyTree, ts: ArrayLike, reached: ArrayLike
+    law_values: Values, predicted: Values, law_scales: Values, ts: Numbers, reached: Numbers
 ) -> LawDrift:
     """max_t |Q(t) - Q_predicted(t)| of a recorded law, as `law_drift` reports a drift."""
     kept = np.asarray(reached, bool)
@@ -54,8 +53,8 @@ def forecast_error(
 def _deviation(
     values_of: list[np.ndarray],
     expected_of: list[np.ndarray],
-    law_scales: PyTree,
-    ts: ArrayLike,
+    law_scales: Values,
+    ts: Numbers,
     kept: np.ndarray,
 ) -> LawDrift:
     """The largest deviation of values (all saves) from expected ones (the reached), per layer."""
@@ -72,7 +71,7 @@ def _deviation(
     return LawDrift(drift, scale, relative, np.asarray(when))
 
 
-def _by_layer(record: PyTree) -> list[np.ndarray]:
+def _by_layer(record: Values) -> list[np.ndarray]:
     """One (saves, entries) array per layer, whether layers are an axis or pytree leaves."""
     if isinstance(record, tuple | list):
         return [np.asarray(leaf).reshape(len(leaf), -1) for leaf in record]

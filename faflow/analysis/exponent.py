@@ -3,7 +3,8 @@
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+from .._numbers import Numbers
 
 FitStatus = Literal[
     "ok", "floor-reached", "too-few-points", "not-exponential", "not-decaying", "residual-stays"
@@ -40,12 +41,12 @@ class ExponentFit(NamedTuple):
 
 
 def fit_exponent(
-    ts: ArrayLike,
-    residual: ArrayLike,
+    ts: Numbers,
+    residual: Numbers,
     *,
     window: tuple[float, float] | None = None,
     floor: float | None = None,
-    pull: ArrayLike | None = None,
+    pull: Numbers | None = None,
 ) -> ExponentFit:
     """Fit e^{-rate t} to the tail of a residual norm recorded at times ts.
 
