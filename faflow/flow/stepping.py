@@ -38,6 +38,8 @@ from .projection import projected
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .tolerance import Pace, Tolerance, tolerance
 
+Controller = diffrax.AbstractStepSizeController
+
 LOOK = 5  # steps between looks for stiffness, until one speaks for it
 CUT = 0.2  # what the controller does at most to a step, too
 GROWN = 10  # times as large as at the start: weights that are growing
@@ -156,13 +158,7 @@ class Stepper(eqx.Module):
 
         return jax.lax.while_loop(unfinished, body, carry)
 
-    def _step(
-        self,
-        now: Carry,
-        target: Scalar,
-        controller: diffrax.AbstractStepSizeController,
-        solver: Any,
-    ) -> Carry:
+    def _step(self, now: Carry, target: Scalar, controller: Controller, solver: Any) -> Carry:
         # A step that would end within 1 % of the target is stretched onto it; when a step is cut
         # short, the size it would have had is remembered for the next one.
         if now.hunt is not None:
