@@ -91,9 +91,7 @@ class _Slopes(AbstractActivation):
 
 def _watched(rule, weights, feedback, trace, error, gates, injected) -> Backward:
     """The same of a rule that says its deltas alone."""
-    slopes: Any = tuple(
-        map(_Slope, gates, injected or (None,) * len(gates))
-    )
+    slopes: Any = tuple(map(_Slope, gates, injected or (None,) * len(gates)))
     network = dataclasses.replace(weights, activation=_Slopes())
     handed = Trace((*slopes, trace.pre[-1]), trace.post, slopes)
     try:
