@@ -19,11 +19,7 @@ from .direct_laws import direct_laws
 
 
 class AbstractDirectProjection(AbstractWeightRule):
-    """delta_l = phi'(h_l) . (s D_l), delta_L = e (samples, n_L), D_l (n_L, n_l).
-
-    Below the last hidden layer linear nets keep direct feedback alignment's laws, whatever the
-    drive s (`direct_laws`). The last hidden layer keeps none: it moves with s, the read-out with e.
-    """
+    """delta_l = phi'(h_l) . (s D_l), delta_L = e, whatever the drive s (samples, n_L)."""
 
     @abc.abstractmethod
     def drive(self, outputs: Outputs, data: Data) -> Outputs:

@@ -189,8 +189,8 @@ def _curvatures(run: _Pass, hidden: range) -> dict[tuple[int, int], Array]:
             if l == m:
                 own = run.bend[l]
                 above = own if above is None else above + _full(own)
-            elif l > m:
-                own = run.bend[l][:, :, None] * _matrix(run.forward, l, m)
+            elif (forward := run.forward.get((l, m))) is not None:
+                own = run.bend[l][:, :, None] * forward
                 above = own if above is None else above + own
             if above is not None:
                 tables[l, m] = above
@@ -213,12 +213,6 @@ def _feedback_blocks(
     (moved,) = jax.vmap(pull)(tuple(parts))
     rows = (run.gate[l].shape[1], run.activity[l - 1].shape[1])
     return tuple(block.reshape(*rows, *block.shape[1:]) for block in moved)
-
-
-def _matrix(forward: dict[tuple[int, int], Array | None], l: int, m: int) -> Array:
-    table = forward[l, m]
-    assert table is not None  # the identity only for l = m
-    return table
 
 
 def _full(table: Array) -> Array:

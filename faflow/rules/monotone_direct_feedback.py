@@ -7,12 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Scalar
+from .._types import Array, Outputs, Scalar
 from ..feedback import Feedback, Form
-from ..networks import AbstractActivation, AbstractNetwork, backward_activation
+from ..networks import AbstractActivation, AbstractNetwork, Trace, backward_activation
 from ..tasks import Data
 from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
-from .layerwise import DirectFeedbackAlignment
+from .backward import direct_sweep, outer_products
 
 REACH = 30.0  # derivatives are looked at for |h| up to this
 
@@ -34,6 +34,12 @@ class MonotoneDirectFeedback(AbstractLearningRule):
     source: ClassVar[str] = "Lechner 2020 (mDFA); projected flow: Dupuis & Nagurney 1993"
     form: ClassVar[Form] = "direct"
 
+    def deltas(
+        self, weights: AbstractNetwork, feedback: Feedback, trace: Trace, error: Outputs
+    ) -> tuple[Array, ...]:
+        """(delta_1, ..., delta_L), delta_L = `error`."""
+        return direct_sweep(weights, map(jnp.abs, feedback.matrices), trace, error, error)
+
     def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         outputs = weights.weights[-1].shape[0]
         if outputs != 1:
@@ -52,7 +58,9 @@ class MonotoneDirectFeedback(AbstractLearningRule):
 
     def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         weights, back = self.read(state, feedback, data)
-        move = DirectFeedbackAlignment().vector_field(weights, back, data)
+        trace = weights.trace(data.inputs)
+        deltas = self.deltas(weights, back, trace, data.error(trace.outputs))
+        move = outer_products(weights, trace, deltas)
         held = [
             jnp.where(weight > self.floor, g, jnp.maximum(g, 0))
             for weight, g in zip(state.weights[1:], move.weights[1:], strict=True)
