@@ -19,7 +19,8 @@ from ..shipped import is_name, name_of, shipped_configs
 from .errors import ConfigError, nearest, shown
 from .options import describe
 from .places import moved
-from .schema import NAME, AbstractSection, Config, SweepSection
+from .schema import NAME, Config, SweepSection
+from .section import AbstractSection
 
 Table = dict[str, Any]
 DEPTH = 8  # tables and lists inside each other; no config needs more than six
@@ -212,6 +213,9 @@ def _first_error(error: pydantic.ValidationError, under: tuple[str, ...]) -> Con
     problem = (unknown or problems)[0]
     loc, kind = (*under, *problem["loc"]), problem["type"]
     path = ".".join(map(str, loc)) or "config"
+    told = problem.get("ctx", {}).get("error")
+    if isinstance(told, ConfigError):
+        return ConfigError(f"{path}.{told.key}", told.what)
     if kind == "extra_forbidden":
         names = _keys_of(_model_at(loc[:-1]))
         return ConfigError(path, f"is not a key; {nearest(str(loc[-1]), names)}")

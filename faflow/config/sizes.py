@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .errors import ConfigError
+from .network import INPUTS, OUTPUTS, Width
 from .options import MISSING, options_of
-from .schema import INPUTS, OUTPUTS, Config, Width
+from .schema import Config
 
 Widths = tuple[int, ...]
 Options = dict[str, Any]

@@ -17,8 +17,7 @@ from .._results import Outcome
 from ..config.blame import blaming
 from ..config.errors import ConfigError
 from ..config.expect import judge
-from ..config.reading import resolve_path
-from ..config.resolve import Resolved
+from ..config.resolve import Resolved, resolve_path
 from ..flow import (
     SKETCH,
     FlowSolution,

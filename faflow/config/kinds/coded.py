@@ -12,11 +12,10 @@ from ...population import AbstractPopulationRule
 from ...rules import AbstractLayerwiseRule
 from ...solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from ..choice import Choice
-from ..data import draw_task
-from ..made import make
 from ..schema import Config
+from ..task import TASK
 from .catalogue import names
-from .kinds import AbstractKinds, PhiTraits, RuleTraits
+from .kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits
 from .registries import REGISTRIES, resolve
 
 
@@ -37,27 +36,21 @@ class Coded(AbstractKinds):
         return RuleTraits(known, population, issubclass(entry, AbstractLayerwiseRule))
 
     def phi(self, choice: Choice) -> PhiTraits:
-        phi = make("network.activation", choice)
+        phi = choice.make()
         return PhiTraits(bool(phi.kinked), _is_relu(phi))
 
     def check_loss(self, choice: Choice) -> None:
-        make("task.loss", choice)
+        choice.make()
 
-    def takes_fixed_steps(self, solver: str, base: Path) -> bool:
-        entry = resolve("flow.solver", "solvers", solver, base)
-        own = solver not in SOLVERS
-        return solver in FIXED_STEP_ONLY or (
-            own and not issubclass(entry, diffrax.AbstractAdaptiveSolver)
-        )
-
-    def chooses_steps(self, solver: str) -> bool:
-        return solver in MULTISTEP
+    def solver(self, kind: str, entry: Any) -> SolverTraits:
+        own = kind not in SOLVERS and not issubclass(entry, diffrax.AbstractAdaptiveSolver)
+        return SolverTraits(own or kind in FIXED_STEP_ONLY, kind in MULTISTEP)
 
     def drawn_sizes(
         self, config: Config, task: Choice, loss: Choice, base: Path
     ) -> tuple[int, int]:
-        suspects = {"task.kind": task, "task.loss": loss}
-        data = draw_task(config, task, make("task.loss", loss), base, suspects).data
+        key, outputs = config.key(config.task, TASK), config.network.widths[-1]
+        data = config.task.draw(task, loss, key, outputs, base).data
         return data.inputs.shape[1], data.targets.shape[1]
 
 

@@ -9,7 +9,7 @@ from ..choice import Choice
 from ..options import MISSING, Described, Option
 from ..schema import Config
 from .catalogue import catalogue, names
-from .kinds import AbstractKinds, PhiTraits, RuleTraits, UntoldError
+from .kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits, UntoldError
 
 _WORDS: dict[str, Any] = {
     "float": float, "int": int, "bool": bool, "str": str, "None": None, "Any": Any,
@@ -67,11 +67,8 @@ class Catalogued(AbstractKinds):
         if choice.entry.options:
             raise UntoldError(choice.kind)
 
-    def takes_fixed_steps(self, solver: str, base: Path) -> bool:
-        return bool(_told(self.entry("flow.solver", "solvers", solver, base))[0])
-
-    def chooses_steps(self, solver: str) -> bool:
-        return bool(_told(self.entry("flow.solver", "solvers", solver, Path()))[1])
+    def solver(self, kind: str, entry: Described) -> SolverTraits:
+        return SolverTraits(*_told(entry))
 
     def drawn_sizes(
         self, config: Config, task: Choice, loss: Choice, base: Path

@@ -26,6 +26,13 @@ class PhiTraits(NamedTuple):
     relu: bool
 
 
+class SolverTraits(NamedTuple):
+    """The same of its solver."""
+
+    fixed: bool  # it knows no error, and so needs `flow.step`
+    multistep: bool  # it can't do without an error of its own
+
+
 class UntoldError(Exception):
     """It takes the code to tell."""
 
@@ -55,12 +62,8 @@ class AbstractKinds(abc.ABC):
         """Whether it can be made."""
 
     @abc.abstractmethod
-    def takes_fixed_steps(self, solver: str, base: Path) -> bool:
-        """Whether a solver knows no error, and so needs `flow.step`."""
-
-    @abc.abstractmethod
-    def chooses_steps(self, solver: str) -> bool:
-        """Whether a solver can't do without an error of its own."""
+    def solver(self, kind: str, entry: Any) -> SolverTraits:
+        """Of a solver."""
 
     @abc.abstractmethod
     def drawn_sizes(
