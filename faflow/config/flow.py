@@ -123,8 +123,6 @@ class FlowSection(AbstractSection):
             raise ConfigError("first", 'needs flow.spacing = "log"; remove it or change that')
         if self.first is not None and self.first >= self.t1:
             raise ConfigError("first", f"is {self.first}; it must be below flow.t1 = {self.t1}")
-        if self.step is not None:
-            _check_step(self, self.step)
         return self
 
     def completed(self, method: Method, precision: str) -> "FlowSection":
@@ -162,6 +160,8 @@ class FlowSection(AbstractSection):
         if multistep and self.step is not None:
             what = f"is given, but {self.solver} chooses its steps; remove it"
             raise ConfigError("flow.step", what)
+        if self.step is not None:
+            _check_step(self, self.step)
 
     def save_times(self, precision: str) -> np.ndarray:
         """0 = t_0 < ... = t1, `saves` of them. ConfigError if the precision can't tell them
@@ -198,13 +198,13 @@ class FlowSection(AbstractSection):
 def _check_step(flow: FlowSection, step: float) -> None:
     """Fixed steps are all of one length, so that saves fall onto their ends."""
     if step > flow.t1:
-        raise ConfigError("step", f"is {step}; it must be at most flow.t1 = {flow.t1}")
+        raise ConfigError("flow.step", f"is {step}; it must be at most flow.t1 = {flow.t1}")
     if flow.spacing == "log":
         what = 'is fixed, which saves with spacing = "log" would cut; use spacing = "linear"'
-        raise ConfigError("step", what)
+        raise ConfigError("flow.step", what)
     spacing = flow.t1 / (flow.saves - 1)
     count = spacing / step
     if abs(count - round(count)) > WHOLE * count:
         near = spacing / max(1, round(count))
         what = f"is {step}, which does not divide the time between saves ({spacing:g})"
-        raise ConfigError("step", f"{what}; use {near!r} or change flow.saves")
+        raise ConfigError("flow.step", f"{what}; use {near!r} or change flow.saves")

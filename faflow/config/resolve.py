@@ -127,12 +127,9 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     if ":" not in task.kind:
         entry = look.entry("task.kind", "tasks", task.kind)
         config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
-    solver = Choice("flow.solver", flow.solver, None, {})
+    chosen = look.choices(config) | {"solver": Choice("flow.solver", flow.solver, None, {})}
     names = config.observe.names or ()
-    chosen = look.choices(config)
-    return Resolved(
-        config, base, **chosen, solver=solver, flow=flow, names=names, method="none", unread=unread
-    )
+    return Resolved(config, base, **chosen, flow=flow, names=names, method="none", unread=unread)
 
 
 def resolve_path(

@@ -111,8 +111,8 @@ class SweepSection(AbstractSection):
     pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap, over all
     devices there are: one on CPUs, measured on accelerators, unless given."""
 
-    product: Table = {}
-    zip: Table = {}
+    product: Table = Field(default_factory=dict)
+    zip: Table = Field(default_factory=dict)
     order: tuple[str, ...] | None = None
     weights: bool = False
     neurons: bool = False
@@ -136,7 +136,7 @@ class Config(AbstractSection):
     simulate: SimulateSection | None = None
     observe: ObserveSection = ObserveSection()
     sweep: SweepSection | None = None
-    expect: Table = {}
+    expect: Table = Field(default_factory=dict)
 
     @property
     def bounds(self) -> Bounds:
