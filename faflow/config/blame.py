@@ -4,7 +4,8 @@ anything. Both become one line that names a key."""
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
 from .errors import ConfigError, told
@@ -47,17 +48,11 @@ def blaming(key: str, suspects: Suspects, default: str | None = None) -> Iterato
 
 def _culprit(error: BaseException, suspects: Suspects) -> str | None:
     found = None
-    for frame in _frames(error.__traceback__):
+    for frame, _ in walk_tb(error.__traceback__):
         for key, choice in suspects.items():
             if choice.foreign and _runs(frame, choice.entry):
                 found = key
     return found
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[FrameType]:
-    while traceback is not None:
-        yield traceback.tb_frame
-        traceback = traceback.tb_next
 
 
 def _runs(frame: FrameType, entry: Any) -> bool:
