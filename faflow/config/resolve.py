@@ -1,7 +1,7 @@
 """A checked config with every kind looked up and every default written out."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +11,16 @@ from .choice import Choice
 from .errors import ConfigError, nearest
 from .flow import FlowSection, Method
 from .imports import read_anew
+from .kinds.catalogue import names as kind_names
 from .kinds.kinds import FITTED, AbstractKinds, RuleTraits, UntoldError
 from .kinks import method_of
-from .network import INPUTS, OUTPUTS, ActivationSection
-from .options import check_options
+from .network import INPUTS, OUTPUTS
+from .options import Described, check_options
 from .places import located
 from .schema import Config
 from .section import AbstractKindSection
 from .sizes import settle
+from .task import TASK
 
 Given = TypeVar("Given")
 
@@ -94,11 +96,12 @@ def resolve_config(config: Config, base: Path, kinds: AbstractKinds | None = Non
     modifiers, rule = chosen["modifiers"], kinds.rule(chosen["rule"].entry)
     outermost = kinds.rule(modifiers[-1].entry) if modifiers else rule
     method = method_of(config, kinds.phi(chosen["activation"]), outermost)
-    kinds.check_loss(chosen["loss"])
+    if chosen["loss"].foreign:
+        chosen["loss"].make()
     flow = config.flow.completed(method, config.precision)
     solver = look.named("flow.solver", "solvers", flow.solver)
     flow.check_steps(*kinds.solver(flow.solver, solver.entry))
-    names = _observed(config, rule, kinds.names("observables"))
+    names = _observed(config, rule)
     _check_richness(chosen, rule.form)
     return Resolved(config, base, **chosen, solver=solver, flow=flow, names=names, method=method)
 
@@ -124,8 +127,7 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     unread = tuple(kind for kind in named if ":" in kind)
     if not unread:
         return resolve_config(config, base, kinds)
-    if ":" not in task.kind:
-        entry = look.entry("task.kind", "tasks", task.kind)
+    if entry := look.named("task.kind", "tasks", task.kind).entry:
         config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
     chosen = look.choices(config) | {"solver": Choice("flow.solver", flow.solver, None, {})}
     names = config.observe.names or ()
@@ -167,31 +169,27 @@ class _Look:
     base: Path
     runs: bool = True
 
-    def entry(self, path: str, registry: str, kind: str) -> Any:
-        return self.kinds.entry(path, registry, kind, self.base)
-
-    def choose(self, path: str, section: AbstractKindSection) -> Choice:
-        inline = isinstance(section, ActivationSection)
-        key = path if inline else f"{path}.kind"
-        if ":" in section.kind and not self.runs:
-            return Choice(key, section.kind, None, section.options)
-        entry = self.entry(key, section.registry, section.kind)
-        own = list(type(section).model_fields)
-        return Choice(key, section.kind, entry, check_options(path, entry, section.options, own))
+    def choose(self, key: str, section: AbstractKindSection) -> Choice:
+        choice = self.named(key, section.registry, section.kind)
+        options, own = section.options, list(type(section).model_fields)
+        if choice.entry is not None:
+            options = check_options(key.removesuffix(".kind"), choice.entry, options, own)
+        return dataclasses.replace(choice, options=options)
 
     def named(self, key: str, registry: str, kind: str) -> Choice:
-        """Of a kind that has no options."""
+        """Without options."""
         unread = ":" in kind and not self.runs
-        return Choice(key, kind, None if unread else self.entry(key, registry, kind), {})
+        entry = None if unread else self.kinds.entry(key, registry, kind, self.base)
+        return Choice(key, kind, entry, {})
 
     def choices(self, config: Config) -> dict[str, Any]:
         """By the names they have in `Resolved`."""
         sections = ("init", "task", "rule", "feedback")
-        modifiers = enumerate(config.rule.modifiers)
+        modifiers = [(f"rule.modifiers.{i}.kind", m) for i, m in enumerate(config.rule.modifiers)]
         return {
             "activation": self.choose("network.activation", config.network.activation),
-            **{name: self.choose(name, getattr(config, name)) for name in sections},
-            "modifiers": tuple(self.choose(f"rule.modifiers.{i}", one) for i, one in modifiers),
+            **{name: self.choose(f"{name}.kind", getattr(config, name)) for name in sections},
+            "modifiers": tuple(self.choose(key, one) for key, one in modifiers),
             "loss": self.named("task.loss", "losses", config.task.loss),
         }
 
@@ -199,11 +197,15 @@ class _Look:
         """With whole numbers for widths."""
 
         def drawn() -> tuple[int, int]:
-            task = self.choose("task", config.task)
+            task = self.choose("task.kind", config.task)
             loss = self.named("task.loss", "losses", config.task.loss)
-            return self.kinds.drawn_sizes(config, task, loss, self.base)
+            if isinstance(task.entry, Described):
+                raise UntoldError(task.kind)
+            key, outputs = config.key(config.task, TASK), config.network.widths[-1]
+            data = config.task.draw(task, loss, key, outputs, self.base).data
+            return data.inputs.shape[1], data.targets.shape[1]
 
-        return settle(config, self.entry("task.kind", "tasks", config.task.kind), drawn)
+        return settle(config, self.named("task.kind", "tasks", config.task.kind).entry, drawn)
 
 
 def _check_richness(chosen: Mapping[str, Any], form: str) -> None:
@@ -225,8 +227,8 @@ def _check_richness(chosen: Mapping[str, Any], form: str) -> None:
             raise ConfigError(key, what)
 
 
-def _observed(config: Config, rule: RuleTraits, known: Collection[str]) -> tuple[str, ...]:
-    names = config.observe.names
+def _observed(config: Config, rule: RuleTraits) -> tuple[str, ...]:
+    names, known = config.observe.names, kind_names("observables")
     if names is None:
         names = _default_names(rule, len(config.network.widths) - 1, config.task.loss)
     for index, name in enumerate(names):

@@ -1,6 +1,5 @@
 """Kinds as their code tells them."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, final
 
@@ -12,11 +11,8 @@ from ...population import AbstractPopulationRule
 from ...rules import AbstractLayerwiseRule
 from ...solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from ..choice import Choice
-from ..schema import Config
-from ..task import TASK
-from .catalogue import names
 from .kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits
-from .registries import REGISTRIES, resolve
+from .registries import resolve
 
 
 @final
@@ -25,9 +21,6 @@ class Coded(AbstractKinds):
 
     def entry(self, path: str, registry: str, kind: str, base: Path) -> Any:
         return resolve(path, registry, kind, base)
-
-    def names(self, registry: str) -> Collection[str]:
-        return names(registry) if registry == "observables" else list(REGISTRIES[registry])
 
     def rule(self, entry: Any) -> RuleTraits:
         population = issubclass(entry, AbstractPopulationRule)
@@ -39,19 +32,9 @@ class Coded(AbstractKinds):
         phi = choice.make()
         return PhiTraits(bool(phi.kinked), _is_relu(phi))
 
-    def check_loss(self, choice: Choice) -> None:
-        choice.make()
-
     def solver(self, kind: str, entry: Any) -> SolverTraits:
         own = kind not in SOLVERS and not issubclass(entry, diffrax.AbstractAdaptiveSolver)
         return SolverTraits(own or kind in FIXED_STEP_ONLY, kind in MULTISTEP)
-
-    def drawn_sizes(
-        self, config: Config, task: Choice, loss: Choice, base: Path
-    ) -> tuple[int, int]:
-        key, outputs = config.key(config.task, TASK), config.network.widths[-1]
-        data = config.task.draw(task, loss, key, outputs, base).data
-        return data.inputs.shape[1], data.targets.shape[1]
 
 
 def _is_relu(phi: AbstractActivation) -> bool:

@@ -1,14 +1,13 @@
 """Kinds as the catalogue tells them, without their code."""
 
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
 from ..choice import Choice
 from ..options import MISSING, Described, Option
-from ..schema import Config
-from .catalogue import catalogue, names
+from .catalogue import catalogue
 from .kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits, UntoldError
 
 _WORDS: dict[str, Any] = {
@@ -54,26 +53,14 @@ class Catalogued(AbstractKinds):
             raise UntoldError(kind)
         return found
 
-    def names(self, registry: str) -> Collection[str]:
-        return names(registry)
-
     def rule(self, entry: Described) -> RuleTraits:
         return RuleTraits(*_told(entry))
 
     def phi(self, choice: Choice) -> PhiTraits:
         return PhiTraits(*_told(choice.entry))
 
-    def check_loss(self, choice: Choice) -> None:
-        if choice.entry.options:
-            raise UntoldError(choice.kind)
-
     def solver(self, kind: str, entry: Described) -> SolverTraits:
         return SolverTraits(*_told(entry))
-
-    def drawn_sizes(
-        self, config: Config, task: Choice, loss: Choice, base: Path
-    ) -> tuple[int, int]:
-        raise UntoldError(task.kind)
 
 
 def _told(entry: Described) -> Sequence[Any]:
