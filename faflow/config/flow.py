@@ -16,7 +16,7 @@ So Heun, at a tolerance that is also about its error in the weights; with bosh3 
 and 100 times the tolerance.
 """
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -36,18 +36,12 @@ REACH = {"float64": 1e-14, "float32": 1e-6}
 WHOLE = 1e-9  # relative deviation from a whole number of steps that is rounding
 
 
-class Defaults(NamedTuple):
-    """Solver and relative tolerance where a config gives none."""
-
-    solver: str
-    rtol: float
-
-
-DEFAULTS: dict[Method, Defaults] = {
-    "none": Defaults("auto", 1e-9),
-    "plain": Defaults("heun", 1e-4),
-    "smooth": Defaults("bosh3", 1e-6),
-    "exact": Defaults("tsit5", 1e-9),
+# Solver and relative tolerance where a config gives none.
+DEFAULTS: dict[Method, tuple[str, float]] = {
+    "none": ("auto", 1e-9),
+    "plain": ("heun", 1e-4),
+    "smooth": ("bosh3", 1e-6),
+    "exact": ("tsit5", 1e-9),
 }
 
 
@@ -128,12 +122,11 @@ class FlowSection(AbstractSection):
     def completed(self, method: Method, precision: str) -> "FlowSection":
         """With every default. ConfigError if the precision can't hold the tolerance, or can't tell
         the saves apart."""
-        solver = DEFAULTS[method].solver if self.solver == "auto" else self.solver
+        default, usual = DEFAULTS[method]
+        solver = default if self.solver == "auto" else self.solver
         if solver == "auto" and (self.step is not None or self.project):
             solver = "tsit5"  # there is nothing to choose by
-        rtol = self.rtol
-        if rtol is None:
-            rtol = SINGLE if precision == "float32" else DEFAULTS[method].rtol
+        rtol = self.rtol or (SINGLE if precision == "float32" else usual)
         if self.step is None and rtol < REACH[precision]:
             other = "" if precision == "float64" else ' or set precision = "float64"'
             what = f"is {rtol}, below what {precision} can hold; use at least {REACH[precision]}"

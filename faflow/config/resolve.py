@@ -129,9 +129,9 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
         return resolve_config(config, base, kinds)
     if entry := look.named("task.kind", "tasks", task.kind).entry:
         config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
-    chosen = look.choices(config) | {"solver": Choice("flow.solver", flow.solver, None, {})}
-    names = config.observe.names or ()
-    return Resolved(config, base, **chosen, flow=flow, names=names, method="none", unread=unread)
+    solver, names = Choice("flow.solver", flow.solver, None, {}), config.observe.names or ()
+    common: dict[str, Any] = {"flow": flow, "solver": solver, "names": names, "method": "none"}
+    return Resolved(config, base, **look.choices(config), **common, unread=unread)
 
 
 def resolve_path(
@@ -154,8 +154,7 @@ def resolve_path(
 
 
 def _code() -> AbstractKinds:
-    """Which takes JAX, and a second to import."""
-    from .kinds.coded import Coded
+    from .kinds.coded import Coded  # which takes JAX, and a second
 
     return Coded()
 

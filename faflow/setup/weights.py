@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .._types import Array
 from ..config.arrays import (
     FeedbackFromFile,
     WeightsFromFile,
@@ -26,10 +25,6 @@ from . import field
 # Numbers folded into a section's seed, so that one seed draws independent sections (1 is the
 # task's, config/task.py). Fixed for good: other numbers would be other data.
 INIT, FEEDBACK, DISCRETE, SIMULATE = 2, 3, 4, 5
-
-
-def section_key(resolved: Resolved, section: Any, number: int) -> Array:
-    return resolved.config.key(section, number)
 
 
 def weights_and_feedback(
@@ -59,7 +54,7 @@ def _network(resolved: Resolved, init: Any, task: Task, feedback: Feedback) -> A
         "init",
         initial_network,
         init,
-        section_key(resolved, resolved.config.init, INIT),
+        resolved.config.key(resolved.config.init, INIT),
         resolved.widths,
         phi,
         bias=network.bias,
@@ -80,7 +75,7 @@ def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -
             f"{shown(resolved.init.kind)} draws W(0) from the feedback; change one of them"
         )
         raise ConfigError("feedback.kind", what)
-    key = section_key(resolved, resolved.config.feedback, FEEDBACK)
+    key = resolved.config.key(resolved.config.feedback, FEEDBACK)
     return resolved.ask("feedback", draw_feedback, draw, key, widths, form, weights)
 
 
