@@ -49,7 +49,7 @@ def run(number: int) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from faflow.config.reading import resolve_path
+    from faflow.config.resolve import resolve_path
     from faflow.flow import estimate
     from faflow.measures.experiment import build
     from faflow.runs.run import compute

@@ -61,7 +61,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", sys.argv[3])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.measures.experiment import build
 from faflow.runs.run import run
 imported = time.perf_counter()

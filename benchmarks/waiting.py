@@ -104,7 +104,7 @@ def data_of(config: str, method: str, folder: Path) -> Path:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from faflow.config.reading import resolve_path
+    from faflow.config.resolve import resolve_path
     from faflow.measures.experiment import build
 
     resolved = resolve_path(str(folder / config) if config.endswith("l") and
@@ -124,7 +124,7 @@ def fusions(case: Case, folder: Path) -> str:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from faflow.config.reading import resolve_path
+    from faflow.config.resolve import resolve_path
     from faflow.flow import settled, slices
     from faflow.measures.experiment import build
 

@@ -12,7 +12,7 @@ import pytest
 import faflow
 from faflow.cli import main
 from faflow.config import load
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.shipped import first_sentence, shipped_configs
 
 ROOT = Path(__file__).resolve().parents[1]

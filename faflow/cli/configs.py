@@ -14,7 +14,7 @@ TOPICS = (
 
 def _show(given: Namespace) -> int:
     from ..config.dump import config_text
-    from ..config.reading import resolve_path
+    from ..config.resolve import resolve_path
 
     resolved = resolve_path(given.config, given.overrides, unread=True)
     if resolved.unread:

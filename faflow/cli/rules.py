@@ -8,7 +8,7 @@ from .verdict import BROKEN, DONE
 
 
 def _laws(given: Namespace) -> int:
-    from ..config.reading import resolve_path
+    from ..config.resolve import resolve_path
     from ..setup.programs import in_precision
     from ..tools.discover import find_laws, law_lines
 

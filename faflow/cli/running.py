@@ -49,7 +49,7 @@ class Ran(NamedTuple):
 
 def resolve(config: str, asked: Asked) -> Any:
     """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
-    from ..config.reading import resolve_path
+    from ..config.resolve import resolve_path
     from ..runs.certify import second_opinion
 
     resolved = resolve_path(config, asked.overrides)

@@ -4,14 +4,14 @@ anything. Both become one line that names a key."""
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
-from .choice import Choice
 from .errors import ConfigError, told
 from .failure import no_device, out_of_memory
 
-Suspects = Mapping[str, Choice]  # by the key that names them
+Suspects = Mapping[str, Any]  # choices, by the key that names them
 
 
 @contextmanager
@@ -19,15 +19,17 @@ def blaming(key: str, suspects: Suspects, default: str | None = None) -> Iterato
     """What is raised inside becomes a ConfigError.
 
     It names the innermost of the suspects from outside faflow whose code was running. Where none
-    was, a ValueError names `key`, and anything else the suspect `default` (`key`) if that is from
-    outside: what it returned did not fit. Bugs of faflow's own are raised as they are.
+    was, a ValueError names `key`, and anything else the suspect `default` (the kind of `key`, or
+    `key`) if that is from outside: what it returned did not fit. Bugs of faflow's own are raised as
+    they are.
     """
+    default = default or (f"{key}.kind" if f"{key}.kind" in suspects else key)
     try:
         yield
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:
-        raised, chosen = _culprit(error, suspects), suspects.get(default or key)
+        raised, chosen = _culprit(error, suspects), suspects.get(default)
         if isinstance(error, RuntimeError | AssertionError) and (missing := no_device()):
             raise missing from error
         if raised is not None:
@@ -40,23 +42,17 @@ def blaming(key: str, suspects: Suspects, default: str | None = None) -> Iterato
             raise ConfigError(key, what) from error
         if chosen is not None and chosen.foreign:
             what = f"is '{chosen.kind}', which does not fit here ({told(error)})"
-            raise ConfigError(default or key, what) from error
+            raise ConfigError(default, what) from error
         raise
 
 
 def _culprit(error: BaseException, suspects: Suspects) -> str | None:
     found = None
-    for frame in _frames(error.__traceback__):
+    for frame, _ in walk_tb(error.__traceback__):
         for key, choice in suspects.items():
             if choice.foreign and _runs(frame, choice.entry):
                 found = key
     return found
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[FrameType]:
-    while traceback is not None:
-        yield traceback.tb_frame
-        traceback = traceback.tb_next
 
 
 def _runs(frame: FrameType, entry: Any) -> bool:

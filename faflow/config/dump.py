@@ -8,13 +8,9 @@ from typing import Any
 
 import tomli_w
 
+from .choice import Choice
 from .places import moved, placeless
-from .resolve import Choice, Resolved
-
-_OUTSIDE = (
-    "network", "init", "task", "rule", "feedback", "flow", "discrete", "simulate", "observe",
-    "expect",
-)  # fmt: skip
+from .resolve import Resolved
 
 
 def config_text(
@@ -50,40 +46,21 @@ def config_text(
 def config_table(resolved: Resolved) -> dict[str, Any]:
     """The resolved config as plain tables."""
     config = resolved.config
-    table = {name: getattr(config, name) for name in ("name", "precision", "seed")}
-    table["network"] = config.network.model_dump() | {"activation": _kind(resolved.activation)}
-    own_task = ("loss", "reduction", "standardise", "whiten", "scale")
-    table["task"] = _section(resolved.task, config.task, own_task)
-    table["init"] = _section(resolved.init, config.init)
-    modifiers = [_kind(choice, always_table=True) for choice in resolved.modifiers]
-    table["rule"] = _section(resolved.rule, None) | ({"modifiers": modifiers} if modifiers else {})
-    table["feedback"] = _section(resolved.feedback, config.feedback)
+    table = config.model_dump(exclude={"sweep"})
+    activation = _kind(resolved.activation)
+    table["network"]["activation"] = activation if len(activation) > 1 else activation["kind"]
+    for name in ("init", "task", "rule", "feedback"):
+        own = {key: table[name][key] for key in type(getattr(config, name)).model_fields}
+        table[name] = _kind(getattr(resolved, name)) | {k: own[k] for k in own if k != "kind"}
+    table["rule"]["modifiers"] = [_kind(choice) for choice in resolved.modifiers] or None
     table["flow"] = resolved.flow.model_dump()
-    if config.discrete is not None:
-        table["discrete"] = config.discrete.model_dump()
-    if config.simulate is not None:
-        table["simulate"] = config.simulate.model_dump()
-    table["observe"] = config.observe.model_dump()
     if not resolved.unread:
         table["observe"]["names"] = resolved.names
-    if config.expect:
-        table["expect"] = dict(config.bounds)
-    ordered = {k: v for k, v in table.items() if k not in _OUTSIDE}
-    ordered |= {k: table[k] for k in _OUTSIDE if k in table}
-    return _toml(ordered)
+    table["expect"] = dict(config.bounds)
+    return _toml(table)
 
 
-def _section(choice: Choice, section: Any, own: tuple[str, ...] = ()) -> dict[str, Any]:
-    found = _kind(choice, always_table=True)
-    found |= {name: getattr(section, name) for name in own}
-    if section is not None and section.seed is not None:
-        found["seed"] = section.seed
-    return found
-
-
-def _kind(choice: Choice, always_table: bool = False) -> Any:
-    if not choice.options and not always_table:
-        return choice.kind
+def _kind(choice: Choice) -> dict[str, Any]:
     return {"kind": choice.kind, **choice.options}
 
 

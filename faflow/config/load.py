@@ -19,7 +19,8 @@ from ..shipped import is_name, name_of, shipped_configs
 from .errors import ConfigError, nearest, shown
 from .options import describe
 from .places import moved
-from .schema import NAME, AbstractSection, Config, SweepSection
+from .schema import NAME, Config, SweepSection
+from .section import AbstractSection
 
 Table = dict[str, Any]
 DEPTH = 8  # tables and lists inside each other; no config needs more than six
@@ -132,8 +133,7 @@ Section = TypeVar("Section", bound=AbstractSection)
 
 
 def _validated(model: type[Section], given: Table, loc: tuple[str, ...]) -> Section:
-    given = _as_toml(given)
-    _check_leaves(given, loc)
+    given = _as_toml(given, loc)
     try:
         return model.model_validate_json(json.dumps(given), strict=True)
     except pydantic.ValidationError as error:
@@ -175,34 +175,34 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
         raise ConfigError("--set", what) from None
 
 
-def _as_toml(value: Any) -> Any:
-    """What Python has for TOML's values: paths are text, numpy's numbers and arrays are lists."""
-    if isinstance(value, Mapping):
-        return {key: _as_toml(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_toml(item) for item in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return np.asarray(value).tolist() if hasattr(value, "__array__") else value  # JAX's too
-
-
-def _check_leaves(value: Any, parts: tuple[str, ...] = ()) -> None:
-    """Only what a config can mean: no NaN, infinity, dates, NUL, and no endless nesting."""
+def _as_toml(value: Any, parts: tuple[str, ...] = ()) -> Any:
+    """What TOML has for a value of Python: paths are text, numpy's and JAX's arrays lists. Only
+    what a config can mean: no NaN, infinity, dates, NUL, and no endless nesting."""
     _check_depth(parts)
-    path = ".".join(parts)
-    if isinstance(value, dict | list | tuple):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_leaves(item, (*parts, str(key)))
-    elif isinstance(value, str) and "\0" in value:
-        raise ConfigError(path, f"is {shown(value)}; take out the NUL character")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(path, f"is {value}; it must be a finite number")
-    elif isinstance(value, int) and abs(value) >= 2**63:
-        raise ConfigError(path, f"is {shown(value)}; it must fit into 64 bits")
-    elif isinstance(value, datetime.date | datetime.time | datetime.datetime):
-        raise ConfigError(path, f"is the date or time {value}; put it in quotes if it is text")
-    elif not isinstance(value, str | int | float | bool):
-        raise ConfigError(path, f"is a {type(value).__name__}; give a number, text or a list")
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif hasattr(value, "__array__"):
+        value = np.asarray(value).tolist()
+    if isinstance(value, Mapping):
+        return {key: _as_toml(item, (*parts, str(key))) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_toml(item, (*parts, str(i))) for i, item in enumerate(value)]
+    wrong = _fault(value)
+    if wrong:
+        raise ConfigError(".".join(parts), wrong)
+    return value
+
+
+def _fault(value: Any) -> str | None:
+    if isinstance(value, str):
+        return f"is {shown(value)}; take out the NUL character" if "\0" in value else None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"is {value}; it must be a finite number"
+    if isinstance(value, int):
+        return f"is {shown(value)}; it must fit into 64 bits" if abs(value) >= 2**63 else None
+    if isinstance(value, datetime.date | datetime.time | datetime.datetime):
+        return f"is the date or time {value}; put it in quotes if it is text"
+    return f"is a {type(value).__name__}; give a number, text or a list"
 
 
 def _first_error(error: pydantic.ValidationError, under: tuple[str, ...]) -> ConfigError:
@@ -212,8 +212,12 @@ def _first_error(error: pydantic.ValidationError, under: tuple[str, ...]) -> Con
     problem = (unknown or problems)[0]
     loc, kind = (*under, *problem["loc"]), problem["type"]
     path = ".".join(map(str, loc)) or "config"
+    told = problem.get("ctx", {}).get("error")
+    if isinstance(told, ConfigError):
+        return ConfigError(f"{path}.{told.key}", told.what)
     if kind == "extra_forbidden":
-        names = _keys_of(_model_at(loc[:-1]))
+        table = _annotation_at(loc[:-1])
+        names = table.model_fields if _is_section(table) else ()
         return ConfigError(path, f"is not a key; {nearest(str(loc[-1]), names)}")
     annotation = _annotation_at(loc)
     if kind == "missing":
@@ -228,15 +232,6 @@ def _first_error(error: pydantic.ValidationError, under: tuple[str, ...]) -> Con
         return ConfigError(path, f"is {value}; use letters, digits, '.', '_' and '-' only")
     what = problem["msg"].removeprefix("Value error, ").replace("Input should", "it must")
     return ConfigError(path, f"is {value}; {what}")
-
-
-def _keys_of(model: type[AbstractSection] | None) -> list[str]:
-    return [] if model is None else list(model.model_fields)
-
-
-def _model_at(loc: tuple[int | str, ...]) -> type[AbstractSection] | None:
-    annotation = _annotation_at(loc) if loc else Config
-    return annotation if _is_section(annotation) else None
 
 
 def _annotation_at(loc: tuple[int | str, ...]) -> Any:

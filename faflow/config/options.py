@@ -93,17 +93,13 @@ def check_options(
     """
     try:
         known = options_of(entry)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # annotations of a user's class that can't be evaluated
+    except (Exception, SystemExit) as error:  # a user's annotations that can't be evaluated
         what = f"has options that can't be read ({type(error).__name__}: {error})"
         raise ConfigError(path, what) from error
     for name in given:
         if name not in known:
-            raise ConfigError(
-                f"{path}.{name}", f"is not an option; {nearest(name, [*known, *own])}"
-            )
+            what = f"is not an option; {nearest(name, [*known, *own])}"
+            raise ConfigError(f"{path}.{name}", what)
     chosen = {}
     for name, option in known.items():
         if name in given:

@@ -1,48 +1,46 @@
 """A checked config with every kind looked up and every default written out."""
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-
+from . import load
+from .blame import blaming
 from .choice import Choice
-from .errors import ConfigError, nearest, shown
+from .errors import ConfigError, nearest
+from .flow import FlowSection, Method
+from .imports import read_anew
+from .kinds.catalogue import names as kind_names
 from .kinds.kinds import FITTED, AbstractKinds, RuleTraits, UntoldError
-from .kinks import DEFAULTS, Method, method_of, tables_of
-from .options import check_options
+from .kinks import method_of
+from .network import INPUTS, OUTPUTS
+from .options import Described, check_options
 from .places import located
-from .schema import (
-    INPUTS,
-    OUTPUTS,
-    AbstractKindSection,
-    ActivationSection,
-    Config,
-    FlowSection,
-    ModifierSection,
-)
+from .schema import Config
+from .section import AbstractKindSection
 from .sizes import settle
+from .task import TASK
 
-SINGLE = 1e-4  # relative tolerance in float32
-# The smallest relative tolerance that rounding leaves any meaning.
-REACH = {"float64": 1e-14, "float32": 1e-6}
-WHOLE = 1e-9  # relative deviation from a whole number of steps that is rounding
+Given = TypeVar("Given")
 
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
     """A config ready to be built. `base`: the folder that `file` options are relative to;
-    `method`: how the kinks that the flow meets are integrated."""
+    `method`: how the kinks that the flow meets are integrated; `unread`: kinds of the user's that
+    stand as they are."""
 
     config: Config
     base: Path
     activation: Choice
     init: Choice
     task: Choice
+    loss: Choice
     rule: Choice
     modifiers: tuple[Choice, ...]
     feedback: Choice
-    loss: Choice
+    solver: Choice
     flow: FlowSection
     names: tuple[str, ...]
     method: Method
@@ -51,17 +49,15 @@ class Resolved:
     @property
     def suspects(self) -> dict[str, Choice]:
         """What may come from outside faflow, by the key that names it."""
-        entry = _code().entry("flow.solver", "solvers", self.flow.solver, self.base)
-        return {
-            "network.activation": self.activation,
-            "init.kind": self.init,
-            "task.kind": self.task,
-            "task.loss": self.loss,
-            "rule.kind": self.rule,
-            **{f"rule.modifiers.{i}.kind": choice for i, choice in enumerate(self.modifiers)},
-            "feedback.kind": self.feedback,
-            "flow.solver": Choice(self.flow.solver, entry, {}),
-        }
+        before = (self.activation, self.init, self.task, self.loss, self.rule)
+        choices = (*before, *self.modifiers, self.feedback, self.solver)
+        return {choice.key: choice for choice in choices}
+
+    def ask(self, key: str, about: Callable[..., Given], *args: Any, **options: Any) -> Given:
+        """What a function of a lower room, or of the user's, gives. What it raises becomes a
+        ConfigError, which names whose code it was, or `key` (`blame.py`)."""
+        with blaming(key, self.suspects):
+            return about(*args, **options)
 
     @property
     def has_own_code(self) -> bool:
@@ -96,30 +92,18 @@ def resolve_config(config: Config, base: Path, kinds: AbstractKinds | None = Non
     kinds = _code() if kinds is None else kinds
     look = _Look(kinds, base)
     config = look.settled(config)
-    activation = look.choose("network.activation", _activation_section(config))
-    rule = look.choose("rule", config.rule)
-    modifiers = tuple(look.modifier(i, table) for i, table in enumerate(config.rule.modifiers))
-    outermost = kinds.rule(modifiers[-1].entry if modifiers else rule.entry)
-    method = method_of(config, kinds.phi(activation), outermost)
-    resolved = Resolved(
-        config=config,
-        base=base,
-        activation=activation,
-        init=look.choose("init", config.init),
-        task=look.choose("task", config.task),
-        rule=rule,
-        modifiers=modifiers,
-        feedback=look.choose("feedback", config.feedback),
-        loss=look.loss(config),
-        flow=_resolve_flow(config, method, look),
-        names=_observed(config, rule, kinds),
-        method=method,
-    )
-    kinds.check_loss(resolved.loss)
-    _check_richness(resolved, kinds.rule(rule.entry).form)
-    if config.network.seed is not None and config.network.kind != "gated":
-        raise ConfigError("network.seed", "needs network.kind = 'gated'; remove it or change that")
-    return resolved
+    chosen = look.choices(config)
+    modifiers, rule = chosen["modifiers"], kinds.rule(chosen["rule"].entry)
+    outermost = kinds.rule(modifiers[-1].entry) if modifiers else rule
+    method = method_of(config, kinds.phi(chosen["activation"]), outermost)
+    if chosen["loss"].foreign:
+        chosen["loss"].make()
+    flow = config.flow.completed(method, config.precision)
+    solver = look.named("flow.solver", "solvers", flow.solver)
+    flow.check_steps(*kinds.solver(flow.solver, solver.entry))
+    names = _observed(config, rule)
+    _check_richness(chosen, rule.form)
+    return Resolved(config, base, **chosen, solver=solver, flow=flow, names=names, method=method)
 
 
 def unread_config(config: Config, base: Path) -> Resolved:
@@ -136,128 +120,116 @@ def unread_config(config: Config, base: Path) -> Resolved:
 
 
 def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
-    unread = tuple(kind for kind in _kinds(config) if ":" in kind)
+    look = _Look(kinds, base, runs=False)
+    task, rule, flow = config.task, config.rule, config.flow
+    sections = (config.init, task, rule, config.feedback, config.network.activation)
+    named = (*(one.kind for one in (*sections, *rule.modifiers)), task.loss, flow.solver)
+    unread = tuple(kind for kind in named if ":" in kind)
     if not unread:
         return resolve_config(config, base, kinds)
-    look = _Look(kinds, base)
-    if ":" not in config.task.kind:
-        entry = look.entry("task.kind", "tasks", config.task.kind)
+    if entry := look.named("task.kind", "tasks", task.kind).entry:
         config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
-    read = lambda path, section: (  # noqa: E731
-        Choice(section.kind, None, section.options)
-        if ":" in section.kind
-        else look.choose(path, section)
-    )
-    modifiers = [
-        _modifier_section(i, table, kinds) for i, table in enumerate(config.rule.modifiers)
-    ]
-    return Resolved(
-        config=config,
-        base=base,
-        activation=read("network.activation", _activation_section(config)),
-        init=read("init", config.init),
-        task=read("task", config.task),
-        rule=read("rule", config.rule),
-        modifiers=tuple(read(f"rule.modifiers.{i}", one) for i, one in enumerate(modifiers)),
-        feedback=read("feedback", config.feedback),
-        loss=Choice(config.task.loss, None, {}),
-        flow=config.flow,
-        names=config.observe.names or (),
-        method="none",
-        unread=unread,
-    )
+    solver, names = Choice("flow.solver", flow.solver, None, {}), config.observe.names or ()
+    common: dict[str, Any] = {"flow": flow, "solver": solver, "names": names, "method": "none"}
+    return Resolved(config, base, **look.choices(config), **common, unread=unread)
+
+
+def resolve_path(
+    config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, unread: bool = False
+) -> Resolved:
+    """A config (a file, a shipped one's name, or tables as `tomllib` gives them) resolved.
+
+    ConfigError if it is bad. Code of the user's own that it names is run, unless `unread`: then it
+    stands as it is.
+    """
+    if isinstance(config, Mapping):
+        table, base, name = dict(config), Path(), "run"
+    else:
+        table, base, name = load.read(config)
+    read_anew()
+    if "sweep" in table:
+        raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
+    parsed = load.parse(load.apply_overrides(table, overrides), name)
+    return (unread_config if unread else resolve_config)(parsed, base)
 
 
 def _code() -> AbstractKinds:
-    """Which takes JAX, and a second to import."""
-    from .kinds.coded import Coded
+    from .kinds.coded import Coded  # which takes JAX, and a second
 
     return Coded()
 
 
 @dataclasses.dataclass(frozen=True)
 class _Look:
-    """Kinds looked up for a config in the folder `base`."""
+    """Kinds looked up for a config in the folder `base`. `runs`: code of the user's too; without
+    it, what they name has no entry."""
 
     kinds: AbstractKinds
     base: Path
+    runs: bool = True
 
-    def entry(self, path: str, registry: str, kind: str) -> Any:
-        return self.kinds.entry(path, registry, kind, self.base)
+    def choose(self, key: str, section: AbstractKindSection) -> Choice:
+        choice = self.named(key, section.registry, section.kind)
+        options, own = section.options, list(type(section).model_fields)
+        if choice.entry is not None:
+            options = check_options(key.removesuffix(".kind"), choice.entry, options, own)
+        return dataclasses.replace(choice, options=options)
 
-    def choose(self, path: str, section: AbstractKindSection) -> Choice:
-        inline = isinstance(section, ActivationSection)
-        where = path if inline else f"{path}.kind"
-        entry = self.entry(where, section.registry, section.kind)
-        own = list(type(section).model_fields)
-        return Choice(section.kind, entry, check_options(path, entry, section.options, own))
+    def named(self, key: str, registry: str, kind: str) -> Choice:
+        """Without options."""
+        unread = ":" in kind and not self.runs
+        entry = None if unread else self.kinds.entry(key, registry, kind, self.base)
+        return Choice(key, kind, entry, {})
 
-    def modifier(self, index: int, table: dict[str, Any]) -> Choice:
-        section = _modifier_section(index, table, self.kinds)
-        return self.choose(f"rule.modifiers.{index}", section)
-
-    def loss(self, config: Config) -> Choice:
-        return Choice(config.task.loss, self.entry("task.loss", "losses", config.task.loss), {})
+    def choices(self, config: Config) -> dict[str, Any]:
+        """By the names they have in `Resolved`."""
+        sections = ("init", "task", "rule", "feedback")
+        modifiers = [(f"rule.modifiers.{i}.kind", m) for i, m in enumerate(config.rule.modifiers)]
+        return {
+            "activation": self.choose("network.activation", config.network.activation),
+            **{name: self.choose(f"{name}.kind", getattr(config, name)) for name in sections},
+            "modifiers": tuple(self.choose(key, one) for key, one in modifiers),
+            "loss": self.named("task.loss", "losses", config.task.loss),
+        }
 
     def settled(self, config: Config) -> Config:
         """With whole numbers for widths."""
 
         def drawn() -> tuple[int, int]:
-            task = self.choose("task", config.task)
-            return self.kinds.drawn_sizes(config, task, self.loss(config), self.base)
+            task = self.choose("task.kind", config.task)
+            loss = self.named("task.loss", "losses", config.task.loss)
+            if isinstance(task.entry, Described):
+                raise UntoldError(task.kind)
+            key, outputs = config.key(config.task, TASK), config.network.widths[-1]
+            data = config.task.draw(task, loss, key, outputs, self.base).data
+            return data.inputs.shape[1], data.targets.shape[1]
 
-        return settle(config, self.entry("task.kind", "tasks", config.task.kind), drawn)
+        return settle(config, self.named("task.kind", "tasks", config.task.kind).entry, drawn)
 
 
-def _kinds(config: Config) -> list[str]:
-    sections = [config.init, config.task, config.rule, config.feedback, _activation_section(config)]
-    modifiers = [str(table.get("kind", "")) for table in config.rule.modifiers]
-    return [*(s.kind for s in sections), *modifiers, config.task.loss, config.flow.solver]
-
-
-def _check_richness(resolved: Resolved, form: str) -> None:
+def _check_richness(chosen: Mapping[str, Any], form: str) -> None:
     """One richness for all sections of the mean-field scaling that the flow hears of."""
-    sections = {"init": resolved.init}
-    if form != "none":
-        sections["feedback"] = resolved.feedback
-    sections |= {f"rule.modifiers.{i}": choice for i, choice in enumerate(resolved.modifiers)}
+    heard = [
+        chosen["init"],
+        *([] if form == "none" else [chosen["feedback"]]),
+        *chosen["modifiers"],
+    ]
     found = {
-        path: choice.options["richness"]
-        for path, choice in sections.items()
+        choice.key.removesuffix("kind") + "richness": choice.options["richness"]
+        for choice in heard
         if choice.kind == "mean-field"
     }
     first = next(iter(found), "")
-    for path, richness in found.items():
+    for key, richness in found.items():
         if richness != found[first]:
-            what = f"is {richness}, but {first}.richness is {found[first]}; make them equal"
-            raise ConfigError(f"{path}.richness", what)
+            what = f"is {richness}, but {first} is {found[first]}; make them equal"
+            raise ConfigError(key, what)
 
 
-def _activation_section(config: Config) -> ActivationSection:
-    given = config.network.activation
-    table = {"kind": given} if isinstance(given, str) else given
-    if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
-        what = f'is {shown(given)}; it must be a name or a table {{kind = "…", options}}'
-        raise ConfigError("network.activation", what)
-    return ActivationSection(**table)
-
-
-def _modifier_section(index: int, table: dict[str, Any], kinds: AbstractKinds) -> ModifierSection:
-    kind = table.get("kind")
-    if not isinstance(kind, str):
-        what = f"is {shown(kind)}" if "kind" in table else "is missing"
-        raise ConfigError(
-            f"rule.modifiers.{index}.kind", f"{what}; {nearest('', kinds.names('modifiers'))}"
-        )
-    return ModifierSection(**table)
-
-
-def _observed(config: Config, rule: Choice, kinds: AbstractKinds) -> tuple[str, ...]:
-    names, known = config.observe.names, kinds.names("observables")
+def _observed(config: Config, rule: RuleTraits) -> tuple[str, ...]:
+    names, known = config.observe.names, kind_names("observables")
     if names is None:
-        names = _default_names(
-            kinds.rule(rule.entry), len(config.network.widths) - 1, config.task.loss
-        )
+        names = _default_names(rule, len(config.network.widths) - 1, config.task.loss)
     for index, name in enumerate(names):
         if name not in known:
             raise ConfigError(f"observe.names.{index}", f"is '{name}'; {nearest(name, known)}")
@@ -279,85 +251,3 @@ def _default_names(rule: RuleTraits, layers: int, loss: str) -> tuple[str, ...]:
     if rule.population:
         return (*names, "population-loss")  # it does not fit these samples
     return (*names, FITTED) if loss == "squared" else names
-
-
-def _resolve_flow(config: Config, method: Method, look: _Look) -> FlowSection:
-    flow, defaults = config.flow, DEFAULTS[method]
-    solver = defaults.solver if flow.solver == "auto" else flow.solver
-    if solver == "auto" and (flow.step is not None or flow.project):
-        solver = "tsit5"  # there is nothing to choose by
-    rtol = flow.rtol
-    if rtol is None:
-        rtol = SINGLE if config.precision == "float32" else defaults.rtol
-    atol = float(f"{rtol / 100:g}") if flow.atol is None else flow.atol
-    scales = flow.atol is None if flow.atol_scales is None else flow.atol_scales
-    chosen = {"rtol": rtol, "atol": atol, "solver": solver, "first": _first_save(flow)}
-    chosen["atol_scales"] = scales
-    flow = flow.model_copy(update=chosen | tables_of(flow, method))
-    _check_tolerance(config.precision, flow)
-    _check_solver(flow, look)
-    save_times(flow, config.precision)
-    return flow
-
-
-def _first_save(flow: FlowSection) -> float | None:
-    if flow.spacing == "linear":
-        if flow.first is not None:
-            raise ConfigError("flow.first", 'needs flow.spacing = "log"; remove it or change that')
-        return None
-    first = flow.t1 * 1e-4 if flow.first is None else flow.first
-    if first >= flow.t1:
-        raise ConfigError("flow.first", f"is {first}; it must be below flow.t1 = {flow.t1}")
-    return first
-
-
-def _check_tolerance(precision: str, flow: FlowSection) -> None:
-    reach = REACH[precision]
-    if flow.step is None and flow.rtol is not None and flow.rtol < reach:
-        other = "" if precision == "float64" else ' or set precision = "float64"'
-        what = f"is {flow.rtol}, below what {precision} can hold; use at least {reach}{other}"
-        raise ConfigError("flow.rtol", what)
-
-
-def _check_solver(flow: FlowSection, look: _Look) -> None:
-    look.entry("flow.solver", "solvers", flow.solver)
-    fixed = look.kinds.takes_fixed_steps(flow.solver, look.base)
-    if fixed and flow.step is None:
-        what = f"is missing, but {flow.solver} takes fixed steps; give it (say {flow.t1 / 1000:g})"
-        raise ConfigError("flow.step", what)
-    if flow.step is not None and look.kinds.chooses_steps(flow.solver):
-        raise ConfigError("flow.step", f"is given, but {flow.solver} chooses its steps; remove it")
-    if flow.step is not None and flow.step > flow.t1:
-        raise ConfigError("flow.step", f"is {flow.step}; it must be at most flow.t1 = {flow.t1}")
-    if flow.step is not None:
-        _check_step(flow, flow.step)
-
-
-def _check_step(flow: FlowSection, step: float) -> None:
-    """Fixed steps are all of one length, so that saves fall onto their ends."""
-    if flow.spacing == "log":
-        what = 'is fixed, which saves with spacing = "log" would cut; use spacing = "linear"'
-        raise ConfigError("flow.step", what)
-    spacing = flow.t1 / (flow.saves - 1)
-    count = spacing / step
-    if abs(count - round(count)) > WHOLE * count:
-        near = spacing / max(1, round(count))
-        what = f"is {step}, which does not divide the time between saves ({spacing:g})"
-        raise ConfigError("flow.step", f"{what}; use {near!r} or change flow.saves")
-
-
-def save_times(flow: FlowSection, precision: str) -> np.ndarray:
-    """0 = t_0 < ... = t1, `saves` of them. ConfigError if the precision can't tell them apart."""
-    if flow.spacing == "linear":
-        ts = np.linspace(0.0, flow.t1, flow.saves)
-    elif flow.saves == 2:
-        ts = np.array([0.0, flow.t1])
-    else:
-        ts = np.concatenate([[0.0], np.geomspace(flow.first or 0.0, flow.t1, flow.saves - 1)])
-        ts[-1] = flow.t1
-    if not np.all(np.diff(ts.astype(precision)) > 0) or not np.all(
-        np.isfinite(ts.astype(precision))
-    ):
-        what = f"is {flow.saves}, too many to tell apart in {precision} up to {flow.t1}; lower it"
-        raise ConfigError("flow.saves", what)
-    return ts

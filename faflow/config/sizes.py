@@ -1,14 +1,14 @@
 """Inputs and outputs, said once: what the network's widths say, the task need not, nor the other
 way round."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .errors import ConfigError
+from .network import INPUTS, OUTPUTS, Width
 from .options import MISSING, options_of
-from .schema import INPUTS, OUTPUTS, Config, Width
+from .schema import Config
 
-Widths = tuple[int, ...]
 Options = dict[str, Any]
 
 
@@ -20,10 +20,37 @@ class Size(NamedTuple):
 
     def key(self, options: Mapping[str, Any]) -> str:
         """Where that is, for an error."""
-        listed = options[self.options[0]] if self.place is not None else None
-        if self.place is None or not isinstance(listed, list | tuple) or not listed:
+        listed = self._listed(options)
+        if self.place is None or not listed:
             return " + ".join(f"task.{name}" for name in self.options)
         return f"task.{self.options[0]}.{self.place % len(listed)}"
+
+    def said(self, options: Mapping[str, Any]) -> int | None:
+        """The size that the options say; None where they don't, or not rightly (which is told when
+        they are checked)."""
+        values = [options.get(option) for option in self.options]
+        if self.place is not None:
+            values = self._listed(options)[self.place :][:1] or [None]
+        whole = [v for v in values if isinstance(v, int) and not isinstance(v, bool)]
+        return sum(whole) if len(whole) == len(values) else None
+
+    def told(self, width: int, options: Options, name: str) -> Options:
+        """The options with the width in the one place that leaves it open, if there is one."""
+        if self.place is not None:
+            entries = self._listed(options)
+            if entries and entries[self.place] == name:
+                entries[self.place] = width
+                return {**options, self.options[0]: entries}
+            return options
+        missing = [option for option in self.options if option not in options]
+        rest = [options[option] for option in self.options if option in options]
+        if len(missing) != 1 or not all(isinstance(value, int) for value in rest):
+            return options
+        return {**options, missing[0]: width - sum(rest)}
+
+    def _listed(self, options: Mapping[str, Any]) -> list[Any]:
+        listed = options.get(self.options[0])
+        return list(listed) if isinstance(listed, list | tuple) else []
 
 
 class Sizes(NamedTuple):
@@ -49,23 +76,33 @@ def settle(config: Config, entry: Any, drawn: Callable[[], tuple[Width, Width]])
     what the widths leave open; 'inputs' and 'outputs' themselves if nobody may look. ConfigError
     where both say a size and disagree, or neither says it.
     """
-    kind, widths = config.task.kind, list(config.network.widths)
+    kind, widths, options = config.task.kind, list(config.network.widths), config.task.options
     sizes = SIZES.get(kind) or _required(entry)
-    options = _shared_widths(kind, config.task.options, widths)
+    if kind == "teacher" and "widths" not in options:
+        options = {**options, "widths": list(widths)}  # the student's
     ends = ((0, sizes.inputs, INPUTS), (len(widths) - 1, sizes.outputs, OUTPUTS))
     # Numbers first: the task may say both ends by one option.
     for place, size, name in sorted(ends, key=lambda end: isinstance(widths[end[0]], str)):
-        width, key = widths[place], f"network.widths.{place}"
+        width = widths[place]
         if size is not None and isinstance(width, int):
-            options = _told(width, size, options, name)
-            if kind in SIZES:
-                _check(key, width, size, options, name)
-        elif size is not None and kind in SIZES:
-            widths[place] = _taken(key, size, {**_defaults(entry), **options}, name)
+            options = size.told(width, options, name)
+        if size is None or kind not in SIZES:
+            continue
+        defaults = {n: option.default for n, option in options_of(entry).items()}
+        known = options if isinstance(width, int) else {**defaults, **options}
+        said = size.said(known)
+        if isinstance(width, str) and said is None:
+            what = f"is '{name}' of the task, and {size.key(known)} says no number"
+            raise ConfigError(f"network.widths.{place}", f"{what}; give one of them")
+        if isinstance(width, int) and said not in (None, width):
+            what = f"is {width}, but {size.key(known)} says {said} {name}; make them equal"
+            raise ConfigError(f"network.widths.{place}", f"{what}, or say it once")
+        widths[place] = width if said is None else said
     if any(isinstance(width, str) for width in widths):
-        found = drawn()
-        for place, width in zip((0, -1), found, strict=True):
-            widths[place] = width if isinstance(widths[place], str) else widths[place]
+        drawn_widths = drawn()
+        for place in (0, -1):
+            if isinstance(widths[place], str):
+                widths[place] = drawn_widths[place]
     network = config.network.model_copy(update={"widths": tuple(widths)})
     task = config.task.model_copy(update=options)
     return config.model_copy(update={"network": network, "task": task})
@@ -80,59 +117,3 @@ def _required(entry: Any) -> Sizes:
     inputs = next((name for name in ("features", INPUTS) if name in required), None)
     outputs = OUTPUTS if OUTPUTS in required else None
     return Sizes(*(None if name is None else Size((name,)) for name in (inputs, outputs)))
-
-
-def _defaults(entry: Any) -> Options:
-    return {n: option.default for n, option in options_of(entry).items()}
-
-
-def _shared_widths(kind: str, given: Mapping[str, Any], widths: Sequence[int | str]) -> Options:
-    """A teacher without widths has the student's."""
-    if kind == "teacher" and "widths" not in given:
-        return {**given, "widths": list(widths)}
-    return dict(given)
-
-
-def _check(key: str, width: int, size: Size, options: Options, name: str) -> None:
-    said = _said(size, options)
-    if said is not None and said != width:
-        where = size.key(options)
-        what = f"is {width}, but {where} says {said} {name}; make them equal, or say it once"
-        raise ConfigError(key, what)
-
-
-def _taken(key: str, size: Size, options: Options, name: str) -> int:
-    """A width that the task says."""
-    said = _said(size, options)
-    if said is None:
-        what = f"is '{name}' of the task, and {size.key(options)} says no number; give one of them"
-        raise ConfigError(key, what)
-    return said
-
-
-def _said(size: Size, options: Mapping[str, Any]) -> int | None:
-    """The size that the options say; None where they don't, or not rightly (which is told when they
-    are checked)."""
-    values = [options.get(option) for option in size.options]
-    if size.place is not None:
-        listed = values[0]
-        values = [listed[size.place] if isinstance(listed, list | tuple) and listed else None]
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        return None
-    return sum(value for value in values if isinstance(value, int))
-
-
-def _told(width: int, size: Size, options: Options, name: str) -> Options:
-    """The options with the width in the one place that leaves it open, if there is one."""
-    if size.place is not None:
-        listed = options.get(size.options[0])
-        if not isinstance(listed, list | tuple) or not listed or listed[size.place] != name:
-            return options
-        entries = list(listed)
-        entries[size.place] = width
-        return {**options, size.options[0]: entries}
-    missing = [option for option in size.options if option not in options]
-    rest = [options[option] for option in size.options if option in options]
-    if len(missing) != 1 or not all(isinstance(value, int) for value in rest):
-        return options
-    return {**options, missing[0]: width - sum(rest)}

@@ -17,7 +17,7 @@ from ..config.resolve import Resolved
 from ..flow import Discrete, FlowProblem, FlowSolution, TwinSolution, run_twin
 from ..observables import Loss
 from ..rules import FAStar, bare
-from ..setup.weights import DISCRETE, section_key
+from ..setup.weights import DISCRETE
 from .measure import Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number, worst
 from .variables.groups import Group, Variable
@@ -81,7 +81,7 @@ def run_twins(
     if section is None:
         return ()
     note(f"running the discrete rule, {count_steps(resolved)} steps")
-    key = section_key(resolved, section, DISCRETE)
+    key = resolved.config.key(section, DISCRETE)
     laws = {name: law for name, (law, claimed) in experiment.laws.items() if claimed}
     observables = {"loss": Loss(), TWIN: WeightsNow(False)}
     problem = experiment.problem

@@ -1,9 +1,10 @@
 """Everything that is run for a config: its problem, and what is recorded of the flow."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 
-from ..config.blame import blaming
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..flow import FlowProblem, solve
@@ -30,14 +31,12 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
 
 def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
     """Trace the whole flow once if anything in it is the user's: what doesn't fit is said here."""
-    if not any(choice.foreign for choice in resolved.suspects.values()):
+    own = [choice.key for choice in resolved.suspects.values() if choice.foreign]
+    if not own:
         return
-    key = next(key for key, choice in resolved.suspects.items() if choice.foreign)
-    if resolved.suspects["flow.solver"].foreign:
-        key = "flow.solver"
+    key = "flow.solver" if "flow.solver" in own else own[0]
     _, problem, ts, observables, _, numerics, _ = experiment
-    with blaming(key, resolved.suspects):
-        eqx.filter_eval_shape(solve, problem, ts, observables, numerics)
+    resolved.ask(key, eqx.filter_eval_shape, solve, problem, ts, observables, numerics)
 
 
 def _laws(resolved: Resolved, problem: FlowProblem, trusted: bool) -> Laws:
@@ -45,27 +44,31 @@ def _laws(resolved: Resolved, problem: FlowProblem, trusted: bool) -> Laws:
         return {}
     if len(problem.weights.weights) < 2:
         raise ConfigError("observe.names", "lists 'laws', but there is no hidden layer; remove it")
-    with blaming("rule.kind", resolved.suspects):
-        laws = asked_laws(resolved, problem)
-        if not trusted:
-            jax.eval_shape(
-                lambda *point: [(law(*point), law.scale(*point)) for law, _ in laws.values()],
-                problem.weights, problem.feedback, problem.data,
-            )  # fmt: skip
-        return laws
+
+    def values(laws: Laws, *point):
+        return [(law(*point), law.scale(*point)) for law, _ in laws.values()]
+
+    laws = resolved.ask("rule.kind", asked_laws, resolved, problem)
+    if not trusted:
+        point = (problem.weights, problem.feedback, problem.data)
+        resolved.ask("rule.kind", jax.eval_shape, partial(values, laws), *point)
+    return laws
 
 
 def _observables(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
     found: Observed = {}
     for index, name in enumerate(resolved.names):
-        with blaming(f"observe.names.{index}", resolved.suspects):
-            try:
-                found |= OBSERVABLES[name].build(name, problem)
-            except ValueError as error:
-                raise ValueError(f"is '{name}', which {error}; remove it") from error
+        found |= resolved.ask(f"observe.names.{index}", _observable, name, problem)
     for measure in MEASURES.values():
         found |= measure.needs(resolved, problem, laws)
     return found
+
+
+def _observable(name: str, problem: FlowProblem) -> Observed:
+    try:
+        return OBSERVABLES[name].build(name, problem)
+    except ValueError as error:
+        raise ValueError(f"is '{name}', which {error}; remove it") from error
 
 
 def check(resolved: Resolved, experiment: Experiment) -> list[str]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from .._results import Outcome
 from ..config.kinks import estimates_error
-from ..config.made import make
 from ..config.resolve import Resolved
 from ..flow import (
     SKETCH,
@@ -163,7 +162,7 @@ def _affordable(problem: FlowProblem, aim: float) -> bool:
 
 def _is_served(resolved: Resolved, problem: FlowProblem) -> bool:
     """Whether the exact integrator takes the rule and the activation that the config names."""
-    phi = make("network.activation", resolved.activation)
+    phi = resolved.activation.make()
     weights = dataclasses.replace(problem.weights, activation=phi)
     try:
         check_exact(dataclasses.replace(problem, weights=weights), Numerics(kinks="exact"))

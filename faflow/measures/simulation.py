@@ -24,7 +24,7 @@ from ..flow import FlowProblem, FlowSolution
 from ..observables import AbstractObservable
 from ..population import AbstractPopulationRule, Overlaps, PopulationLoss, simulate
 from ..population.comparison import Simulation, compared, student_tails
-from ..setup.weights import SIMULATE, section_key
+from ..setup.weights import SIMULATE
 from .measure import Entry, Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number
 from .variables.groups import Group, Variable
@@ -80,7 +80,7 @@ def run_simulation(
     note("simulating")
     inputs = _inputs(resolved)
     with drawing():
-        keys = jax.random.split(section_key(resolved, section, SIMULATE), section.seeds)
+        keys = jax.random.split(resolved.config.key(section, SIMULATE), section.seeds)
     start = problem.rule.init(problem.weights, problem.feedback, problem.data)
     run = compiled(LONG)(simulate)
     losses = run(problem.rule, start, problem.feedback, experiment.ts, keys, inputs)

@@ -17,14 +17,14 @@ from ..observables import (
     WeightPotential,
     balance_laws,
 )
-from ..rules import AbstractLearningRule
-from ..tasks import Data, Squared, Teacher
+from ..rules import AbstractParticularRule, Misfit
+from ..tasks import Data, Squared, Task, Teacher
 from .integrals import AbstractStepIntegrals, integrals_of
 from .order_parameters import KnownTeacher, OrderParameters, drift
 from .place import frame_of, weights_of
 
 
-class AbstractPopulationRule(AbstractLearningRule):
+class AbstractPopulationRule(AbstractParticularRule):
     """Online learning from a teacher, one fresh sample a step, as N -> inf (order_parameters.py).
 
     `eta`: the learning rate of both layers, one step being eta / N times the gradient of its
@@ -44,6 +44,17 @@ class AbstractPopulationRule(AbstractLearningRule):
     @abc.abstractmethod
     def potential(self) -> AbstractPotential:
         """psi of the laws."""
+
+    def suit(
+        self, weights: AbstractNetwork, feedback: Feedback, task: Task
+    ) -> "AbstractPopulationRule":
+        """Taught by the task's teacher, whose inputs it has as they are drawn."""
+        if not isinstance(weights, MLP):
+            raise Misfit("network.kind", "is VALUE, but RULE has equations for 'mlp' alone")
+        for option in task.preparation:
+            what = "is VALUE, but RULE has inputs of N(0, 1); remove it"
+            raise Misfit(f"task.{option}", what)
+        return self.taught(task.teacher, weights)
 
     def taught(self, teacher: Teacher | None, weights: AbstractNetwork) -> "AbstractPopulationRule":
         """This rule, taught by `teacher` and reading from where `weights` = W(0) lie.

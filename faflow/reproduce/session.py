@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config.errors import ConfigError
-from ..config.reading import resolve_path
+from ..config.resolve import resolve_path
 from ..plots.panel import Panel
 from ..plots.stored import Stored, read
 from ..store.files import replace_arrays

@@ -46,6 +46,8 @@ from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFe
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed
+from .particular import AbstractParticularRule as AbstractParticularRule
+from .particular import Misfit as Misfit
 from .potential_feedback import MixedFeedbackAlignment as MixedFeedbackAlignment
 from .potential_feedback import PotentialFeedback as PotentialFeedback
 from .sampled import check_sum as check_sum

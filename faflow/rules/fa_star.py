@@ -5,17 +5,19 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import jax.scipy.linalg
+import numpy as np
 
 from .._types import Array, Matrix, Scalar
 from ..feedback import Feedback, Form
 from ..networks import AbstractNetwork, is_linear
 from ..observables import SlavedReadoutPotential, balance_laws
-from ..tasks import Data, Squared
-from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
+from ..tasks import Data, Squared, Task
+from .abstract import Laws, State, WeightsAndFeedback
 from .layerwise import FeedbackAlignment
+from .particular import AbstractParticularRule, Misfit
 
 
-class FAStar(AbstractLearningRule):
+class FAStar(AbstractParticularRule):
     """W_L = argmin ||f - y||, the layers below by feedback alignment.
 
     Factorisation ||Z W - Y||: Z = Y W^T (W W^T)^{-1}, W' = B (Y - Z W), with W W^T conserved. The
@@ -27,6 +29,19 @@ class FAStar(AbstractLearningRule):
     equation: ClassVar[str] = "W_L = argmin ||f - y||; delta_l as in FA for l < L"
     source: ClassVar[str] = "Garg & Vempala 2022 (our reading of FA*)"
     form: ClassVar[Form] = "layerwise"
+
+    def suit(self, weights: AbstractNetwork, feedback: Feedback, task: Task) -> "FAStar":
+        if not isinstance(task.data.loss, Squared):
+            raise Misfit("task.loss", "is VALUE, but the rule RULE needs 'squared'")
+        if len(weights.weights) < 2:
+            raise Misfit("network.widths", "lists no hidden layer, but the rule RULE needs one")
+        self.init(weights, feedback, task.data)
+        features = np.asarray(weights.trace(task.data.inputs).post[-2])
+        rank, width = int(np.linalg.matrix_rank(features)), features.shape[1]
+        if rank < width:
+            what = f"has a last hidden width {width}, but its features have rank {rank}; RULE needs"
+            raise Misfit("network.widths", f"{what} a width of at most that (see rule.kind)")
+        return self
 
     def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> State:
         if weights.biases:

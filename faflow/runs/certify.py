@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..config.errors import ConfigError
-from ..config.resolve import REACH, Resolved, resolve_config
+from ..config.flow import REACH
+from ..config.resolve import Resolved, resolve_config
 from ..measures.error_control import why_loose
 from ..measures.experiment import build
 from ..measures.json_numbers import plain

@@ -17,8 +17,7 @@ from .._results import Outcome
 from ..config.blame import blaming
 from ..config.errors import ConfigError
 from ..config.expect import judge
-from ..config.reading import resolve_path
-from ..config.resolve import Resolved
+from ..config.resolve import Resolved, resolve_path
 from ..flow import (
     SKETCH,
     FlowSolution,
@@ -159,8 +158,8 @@ def compute(
     integrate: Integrate | None = None,
 ) -> tuple[dict[str, Any], dict[str, Group]]:
     """The flow of a built experiment and all that belongs to it: summary and groups of records."""
-    foreign = any(choice.foreign for choice in resolved.suspects.values())
-    with blaming("flow", resolved.suspects, "rule.kind") if foreign else nullcontext():
+    own = resolved.has_own_code
+    with blaming("flow", resolved.suspects, "rule.kind") if own else nullcontext():
         solution, seconds, error = (integrate or integrate_timed)(experiment, note, meter)
         solution = with_distances(experiment.observables, solution)
         beside = {

@@ -1,105 +1,64 @@
 """What a flow starts from, tried once before it is compiled: shapes, and finite numbers."""
 
-import itertools
-
 import jax
-import numpy as np
 
-from ..config.blame import blaming
+from ..config.choice import Choice
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..feedback import feedback_shapes
 from ..flow import FlowProblem
 from ..networks import backward_activation
 from ..observables import AbstractConservationLaw
 from . import field
 
 
-def check_network(resolved: Resolved, problem: FlowProblem) -> None:
-    """W(0), feedback, activation and loss. ConfigError if one doesn't fit or is not finite."""
-    _check_draws(resolved, problem)
-    _check_activation(resolved, problem)
-    _check_loss(resolved, problem)
-
-
 def check_shapes(resolved: Resolved, problem: FlowProblem) -> None:
-    """The rule's field and laws. ConfigError if one doesn't fit."""
-    kind = f"is '{resolved.rule.kind}'"
-    with blaming("rule.kind", resolved.suspects):
-        if not field.fits(problem):
-            raise ConfigError("rule.kind", f"{kind}, whose {field.MISFIT}; try `faflow check`")
-        laws = problem.rule.laws(problem.weights)
-        if not _are_laws(laws):
-            what = f"whose laws() gave {type(laws).__name__}; give a dict of laws by name, or {{}}"
-            raise ConfigError("rule.kind", f"{kind}, {what}")
+    """Activation, loss, the rule's field and laws. ConfigError if one doesn't fit."""
+    resolved.ask("network.activation", _check_activation, resolved.activation, problem)
+    resolved.ask("task.loss", _check_loss, resolved.loss, problem)
+    resolved.ask("rule.kind", _check_rule, resolved.rule, problem)
 
 
 def check_start(resolved: Resolved, problem: FlowProblem) -> None:
     """The field and the loss at the start. ConfigError if one is no number."""
-    kind = f"is '{resolved.rule.kind}'"
-    with blaming("rule.kind", resolved.suspects):
-        loss, velocity = field.start(problem)
+    loss, velocity = resolved.ask("rule.kind", field.start, problem)
     if not field.finite(loss):
         what = f"gives a loss of {float(loss)} at the start; lower its scale, or init's"
         raise ConfigError("task", what)
     if not field.finite(velocity):
         what = "whose velocity is not finite at the start; lower the scale of init or feedback"
-        raise ConfigError("rule.kind", f"{kind}, {what}")
+        raise ConfigError("rule.kind", f"is '{resolved.rule.kind}', {what}")
 
 
-def _are_laws(laws: object) -> bool:
-    return isinstance(laws, dict) and all(
+def _check_activation(choice: Choice, problem: FlowProblem) -> None:
+    phi = backward_activation(problem.weights)
+    h = jax.eval_shape(lambda net, x: net.trace(x).pre[0], problem.weights, problem.data.inputs)
+    for what, function in (("value", phi), ("derivative", phi.derivative)):
+        _check_result(choice, what, jax.eval_shape(function, h), h)
+
+
+def _check_loss(choice: Choice, problem: FlowProblem) -> None:
+    loss, targets = problem.data.loss, problem.data.targets
+    samples = jax.ShapeDtypeStruct(targets.shape[:1], targets.dtype)
+    _check_result(choice, "value", jax.eval_shape(loss.value, targets, targets), samples)
+    _check_result(choice, "error", jax.eval_shape(loss.error, targets, targets), targets)
+
+
+def _check_result(choice: Choice, what: str, result, wanted) -> None:
+    if getattr(result, "shape", None) == wanted.shape and result.dtype == wanted.dtype:
+        return
+    got = f"{result.dtype} {result.shape}" if hasattr(result, "shape") else type(result).__name__
+    what = f"is '{choice.kind}', whose {what} is {got}, not {wanted.dtype} {wanted.shape}"
+    raise ConfigError(choice.key, what)
+
+
+def _check_rule(choice: Choice, problem: FlowProblem) -> None:
+    if not field.fits(problem):
+        what = f"is '{choice.kind}', whose {field.MISFIT}; try `faflow check`"
+        raise ConfigError("rule.kind", what)
+    laws = problem.rule.laws(problem.weights)
+    if not isinstance(laws, dict) or not all(
         isinstance(name, str) and isinstance(law, AbstractConservationLaw)
         for name, law in laws.items()
-    )
-
-
-def _check_draws(resolved: Resolved, problem: FlowProblem) -> None:
-    widths, form = resolved.widths, problem.feedback.form
-    shapes = [(out, into) for into, out in itertools.pairwise(widths)]
-    draws = {
-        "init": (problem.weights.weights, shapes, (problem.weights.biases,)),
-        "feedback": (problem.feedback.matrices, feedback_shapes(widths, form), ()),
-    }
-    # Each may be drawn from the other: the one that came first is to blame.
-    tied = getattr(resolved.feedback.entry, "needs_weights", False)
-    for name in draws if tied else reversed(draws):
-        matrices, wanted, more = draws[name]
-        with blaming(name, resolved.suspects, f"{name}.kind"):
-            found = [np.shape(matrix) for matrix in matrices]
-            whole = field.finite((matrices, more))
-        if found != wanted:
-            kind = resolved.suspects[f"{name}.kind"].kind
-            what = f"is '{kind}', which gave matrices of shapes {found}, not {wanted}"
-            raise ConfigError(f"{name}.kind", what)
-        if not whole:
-            raise ConfigError(name, "gives numbers that are not finite; lower its scale")
-
-
-def _check_activation(resolved: Resolved, problem: FlowProblem) -> None:
-    weights = problem.weights
-    phi = backward_activation(weights)
-    with blaming("network.activation", resolved.suspects):
-        h = jax.eval_shape(lambda net, x: net.trace(x).pre[0], weights, problem.data.inputs)
-        for what, function in (("value", phi), ("derivative", phi.derivative)):
-            found = jax.eval_shape(function, h)
-            if getattr(found, "shape", None) != h.shape or found.dtype != h.dtype:
-                _misfit("network.activation", resolved.activation.kind, what, found, h)
-
-
-def _check_loss(resolved: Resolved, problem: FlowProblem) -> None:
-    loss, data = problem.data.loss, problem.data
-    samples = jax.ShapeDtypeStruct(data.targets.shape[:1], data.targets.dtype)
-    with blaming("task.loss", resolved.suspects):
-        for what, function, wanted in (
-            ("value", loss.value, samples),
-            ("error", loss.error, data.targets),
-        ):
-            found = jax.eval_shape(function, data.targets, data.targets)
-            if getattr(found, "shape", None) != wanted.shape or found.dtype != wanted.dtype:
-                _misfit("task.loss", resolved.loss.kind, what, found, wanted)
-
-
-def _misfit(key: str, kind: str, what: str, found, wanted) -> None:
-    got = f"{found.dtype} {found.shape}" if hasattr(found, "shape") else type(found).__name__
-    raise ConfigError(key, f"is '{kind}', whose {what} is {got}, not {wanted.dtype} {wanted.shape}")
+    ):
+        what = f"whose laws() gave {type(laws).__name__}; give a dict of laws by name, or {{}}"
+        raise ConfigError("rule.kind", f"is '{choice.kind}', {what}")

@@ -1,9 +1,11 @@
 """W(0) and the feedback of a config: drawn, or the user's own arrays."""
 
 import dataclasses
+import itertools
 from typing import Any
 
-from .._types import Array
+import numpy as np
+
 from ..config.arrays import (
     FeedbackFromFile,
     WeightsFromFile,
@@ -11,91 +13,100 @@ from ..config.arrays import (
     given_feedback,
     given_network,
 )
-from ..config.blame import blaming
-from ..config.data import key_of
 from ..config.errors import ConfigError, shown
-from ..config.made import make
 from ..config.places import located
 from ..config.resolve import Resolved
-from ..feedback import Feedback, Form, draw_feedback
-from ..networks import MLP, AbstractNetwork, GatedMLP
+from ..feedback import Feedback, Form, draw_feedback, feedback_shapes
+from ..networks import AbstractNetwork, GatedMLP, GatedReLU
 from ..networks.initialise import initial_network
 from ..tasks import Task
-from .kink_solvers import gate
+from . import field
 
 # Numbers folded into a section's seed, so that one seed draws independent sections (1 is the
-# task's, config/data.py). Fixed for good: other numbers would be other data.
+# task's, config/task.py). Fixed for good: other numbers would be other data.
 INIT, FEEDBACK, DISCRETE, SIMULATE = 2, 3, 4, 5
 
 
-def section_key(resolved: Resolved, section: Any, number: int) -> Array:
-    return key_of(resolved.config, section, number)
-
-
 def weights_and_feedback(
-    resolved: Resolved, form: Form, task: Task
+    resolved: Resolved, form: Form, task: Task, trusted: bool
 ) -> tuple[AbstractNetwork, Feedback]:
-    """W(0) and the feedback, whichever of them the other is drawn from last."""
-    init = make("init", resolved.init)
+    """W(0) and the feedback, whichever of them the other is drawn from last. ConfigError if one
+    does not fit (unless `trusted`), or is not finite."""
+    init = resolved.init.make()
     if not isinstance(init, WeightsFromFile) and init.needs_feedback:
         feedback = _feedback(resolved, "layerwise" if form == "none" else form, None)
-        weights = _drawn_network(resolved, init, task, feedback)
-        return weights, Feedback() if form == "none" else feedback
-    if isinstance(init, WeightsFromFile):
-        weights = _network_from_file(resolved, init)
+        weights = _network(resolved, init, task, feedback)
     else:
-        weights = _drawn_network(resolved, init, task, Feedback())
-    return weights, Feedback() if form == "none" else _feedback(resolved, form, weights)
+        weights = _network(resolved, init, task, Feedback())
+        feedback = Feedback() if form == "none" else _feedback(resolved, form, weights)
+    feedback = Feedback() if form == "none" else feedback
+    if not trusted:
+        _check_draws(resolved, weights, feedback)
+    return _behind_gates(resolved, weights), feedback
 
 
-def _drawn_network(
-    resolved: Resolved, init: Any, task: Task, feedback: Feedback
-) -> AbstractNetwork:
-    network = resolved.config.network
-    with blaming("init", resolved.suspects, "init.kind"):
-        return initial_network(
-            init,
-            section_key(resolved, resolved.config.init, INIT),
-            resolved.widths,
-            make("network.activation", resolved.activation),
-            bias=network.bias,
-            bias_scale=network.bias_scale,
-            feedback=feedback.matrices,
-            inputs=task.data.inputs,
-        )
-
-
-def _network_from_file(resolved: Resolved, init: WeightsFromFile) -> MLP:
-    network = resolved.config.network
-    phi = make("network.activation", resolved.activation)
-    with blaming("init.file", {}):
+def _network(resolved: Resolved, init: Any, task: Task, feedback: Feedback) -> AbstractNetwork:
+    network, phi = resolved.config.network, resolved.activation.make()
+    if isinstance(init, WeightsFromFile):
         pick = lambda arrays: given_network(arrays, resolved.widths, phi, network.bias)  # noqa: E731
-        return from_file(located(resolved.base, init.file), pick)
+        return resolved.ask("init.file", from_file, located(resolved.base, init.file), pick)
+    return resolved.ask(
+        "init",
+        initial_network,
+        init,
+        resolved.config.key(resolved.config.init, INIT),
+        resolved.widths,
+        phi,
+        bias=network.bias,
+        bias_scale=network.bias_scale,
+        feedback=feedback.matrices,
+        inputs=task.data.inputs,
+    )
 
 
 def _feedback(resolved: Resolved, form: Form, weights: AbstractNetwork | None) -> Feedback:
-    draw, widths = make("feedback", resolved.feedback), resolved.widths
+    draw, widths = resolved.feedback.make(), resolved.widths
     if isinstance(draw, FeedbackFromFile):
-        with blaming("feedback.file", {}):
-            pick = lambda arrays: given_feedback(arrays, widths, form)  # noqa: E731
-            return from_file(located(resolved.base, draw.file), pick)
+        pick = lambda arrays: given_feedback(arrays, widths, form)  # noqa: E731
+        return resolved.ask("feedback.file", from_file, located(resolved.base, draw.file), pick)
     if draw.needs_weights and weights is None:
         what = (
             f"is {shown(resolved.feedback.kind)}, tied to W(0), but init "
             f"{shown(resolved.init.kind)} draws W(0) from the feedback; change one of them"
         )
         raise ConfigError("feedback.kind", what)
-    with blaming("feedback", resolved.suspects, "feedback.kind"):
-        key = section_key(resolved, resolved.config.feedback, FEEDBACK)
-        return draw_feedback(draw, key, widths, form, weights)
+    key = resolved.config.key(resolved.config.feedback, FEEDBACK)
+    return resolved.ask("feedback", draw_feedback, draw, key, widths, form, weights)
 
 
-def network_of(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
+def _check_draws(resolved: Resolved, weights: AbstractNetwork, feedback: Feedback) -> None:
+    widths = resolved.widths
+    shapes = [(out, into) for into, out in itertools.pairwise(widths)]
+    draws = {
+        "init": (weights.weights, shapes, weights.biases),
+        "feedback": (feedback.matrices, feedback_shapes(widths, feedback.form), ()),
+    }
+    # Each may be drawn from the other: the one that came first is to blame.
+    tied = getattr(resolved.feedback.entry, "needs_weights", False)
+    for name in draws if tied else reversed(draws):
+        matrices, wanted, more = draws[name]
+        found = resolved.ask(name, lambda matrices=matrices: [np.shape(one) for one in matrices])
+        whole = resolved.ask(name, field.finite, (matrices, more))
+        if found != wanted:
+            kind = getattr(resolved, name).kind
+            what = f"is '{kind}', which gave matrices of shapes {found}, not {wanted}"
+            raise ConfigError(f"{name}.kind", what)
+        if not whole:
+            raise ConfigError(name, "gives numbers that are not finite; lower its scale")
+
+
+def _behind_gates(resolved: Resolved, weights: AbstractNetwork) -> AbstractNetwork:
     """The same weights in the network that is asked for: behind frozen gates, or with
     `kinks = "smooth"` under the gate in place of relu."""
-    network = resolved.config.network
+    network, smooth = resolved.config.network, resolved.flow.smooth
     if network.kind == "gated":
         phi, seed = weights.activation, resolved.config.seed_of(network)
         return GatedMLP(weights.weights, weights.biases, gate=phi, seed=seed)
-    phi = gate(resolved.flow)
-    return weights if phi is None else dataclasses.replace(weights, activation=phi)
+    if smooth is None:
+        return weights
+    return dataclasses.replace(weights, activation=GatedReLU(width=smooth.width))

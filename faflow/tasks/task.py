@@ -45,13 +45,14 @@ class Task(NamedTuple):
     min(samples, features) singular values of X), condition (largest over smallest non-zero, absent
     for X = 0); target_rank and target_spectrum (the largest singular values of Y); labels (of the
     one-hot columns, where Y was labels); dropped_features if standardised. `teacher`: what labelled
-    the inputs, if a network did.
+    the inputs, if a network did. `preparation`: which options of `make_task` changed the inputs.
     """
 
     data: Data
     name: str
     facts: dict[str, float | int | str]
     teacher: Teacher | None = None
+    preparation: tuple[str, ...] = ()
 
 
 def make_task(
@@ -86,7 +87,9 @@ def make_task(
         y, classes = one_hot(y[:, 0], labels_for)
         dropped |= {"labels": ", ".join(map(str, classes))}
     data = make_data(x, y, loss, reduction)
-    return Task(data, name, {**describe(x, y), **dropped}, known)
+    asked = {"standardise": standardise, "whiten": whiten != "none", "scale": scale != 1}
+    prepared = tuple(option for option, changes in asked.items() if changes)
+    return Task(data, name, {**describe(x, y), **dropped}, known, prepared)
 
 
 def describe(inputs: np.ndarray, targets: np.ndarray) -> dict[str, float | int | str]:

@@ -5,7 +5,6 @@ import json
 import types
 import typing
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from ..config.choice import Choice
@@ -51,9 +50,9 @@ def _traits(registry: str, name: str, entry: Any, has_options: bool) -> Sequence
     if registry in ("rules", "modifiers"):
         return kinds.rule(entry)
     if registry == "activations" and not has_options:
-        return kinds.phi(Choice(name, entry, {}))
+        return kinds.phi(Choice("network.activation", name, entry, {}))
     if registry == "solvers":
-        return kinds.takes_fixed_steps(name, Path()), kinds.chooses_steps(name)
+        return kinds.solver(name, entry)
     return None
 
 

@@ -9,8 +9,10 @@ from ..config.errors import ConfigError
 from ..config.kinds.catalogue import names
 from ..config.kinds.description import described
 from ..config.load import Table, locate, read_table
+from ..config.network import ActivationSection
 from ..config.options import Option, options_of
-from ..config.schema import AbstractKindSection, AbstractSection, ActivationSection, Config
+from ..config.schema import Config
+from ..config.section import AbstractKindSection, AbstractSection
 
 _LISTS = {"network.activation": "activations", "task.loss": "losses", "flow.solver": "solvers"}
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 
-from ..config.blame import blaming
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..discovery import MOST_MONOMIALS, MOST_WEIGHTS, Discovery, Fields, discover_in, monomial_count
@@ -30,14 +29,12 @@ def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
     if weights > MOST_WEIGHTS:
         what = f"asks for {weights} weights, and laws are counted for {MOST_WEIGHTS} at most"
         raise ConfigError("network.widths", f"{what}; lower it")
-    with blaming("rule.kind", resolved.suspects):
-        fields = Fields(rule, problem.weights, problem.feedback)
+    fields = resolved.ask("rule.kind", Fields, rule, problem.weights, problem.feedback)
     if len(fields.counted) > MOST_WEIGHTS:
         what = f"asks for {weights} weights, and the rule's state is {len(fields.counted)} numbers:"
         raise ConfigError("network.widths", f"{what} {MOST_WEIGHTS} at most; lower it")
     chosen = _degree(len(fields.counted), degree)
-    with blaming("rule.kind", resolved.suspects):
-        found = discover_in(fields, degree=chosen or None)
+    found = resolved.ask("rule.kind", discover_in, fields, degree=chosen or None)
     return {
         "schema": 1,
         "name": resolved.config.name,

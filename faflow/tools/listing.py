@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .._generator import seeded
+from ..config.flow import ExactSection, SmoothSection
 from ..config.kinds.registries import REGISTRIES
 from ..config.kinks import ABOUT as KINKS
 from ..config.options import MISSING, options_of
-from ..config.schema import AbstractSection, ExactSection, SmoothSection
+from ..config.section import AbstractSection
 from ..measures.registry import OBSERVABLES
 from ..networks import ACTIVATIONS
 from ..networks import INITIALISATIONS as DRAWN

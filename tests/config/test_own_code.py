@@ -17,7 +17,7 @@ from small import LIGHT
 import faflow
 from faflow.cli import main
 from faflow.config.errors import ConfigError
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.setup.programs import in_precision
 from faflow.store.digest import digest
 from faflow.sweeps.folder import sweep_digest
@@ -369,7 +369,7 @@ def test_own_code_leaves_nothing_in_the_user_s_folder(own: Path, monkeypatch) ->
 
 def test_what_code_computes_is_the_same_in_every_process(own: Path, capfd) -> None:
     words = (
-        "from faflow.config.reading import resolve_path; "
+        "from faflow.config.resolve import resolve_path; "
         "from faflow.store.digest import digest; "
         f"print(digest(resolve_path({str(own)!r})).config)"
     )

@@ -9,7 +9,7 @@ import pytest
 from faflow.cli import main
 from faflow.config.dump import config_text
 from faflow.config.errors import ConfigError
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.measures.experiment import build
 from faflow.sweeps.plan import plan_of
 from faflow.tasks import TASKS

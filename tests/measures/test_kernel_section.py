@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from faflow.config.errors import ConfigError
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.measures.experiment import build
 from faflow.plots import draw
 from faflow.rules import MeanFieldRates, TangentKernel

@@ -18,7 +18,7 @@ import faflow
 from faflow._results import Outcome
 from faflow.cli import main
 from faflow.config.dump import config_text
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.flow import EventLog, Fork
 from faflow.measures.experiment import build
 from faflow.measures.kinks import about_end, kink_warnings

@@ -9,7 +9,7 @@ import pytest
 from complaints import complaint
 
 import faflow
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.flow import FlowProblem
 from faflow.measures.experiment import build
 from faflow.observables import readout_sum

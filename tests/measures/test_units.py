@@ -14,7 +14,7 @@ from faflow.config.expect import judge, parse_bounds, satisfies
 from faflow.config.kinds.registries import REGISTRIES
 from faflow.config.load import apply_overrides
 from faflow.config.options import check_options, check_value
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.measures.registry import OBSERVABLES
 from faflow.reproduce import PAPERS
 from faflow.tools.check import NETS, check_rule

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from faflow.config.errors import ConfigError
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.measures.experiment import build
 from faflow.networks import ACTIVATIONS, GatedMLP, is_linear

@@ -27,7 +27,7 @@ from page_text import CONFIG, Parsed, reported, traces
 import faflow
 from faflow.cli import main
 from faflow.config.dump import config_text
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.plots import FIGURES, draw
 from faflow.plots.changes import named
 from faflow.plots.draw import compose

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from faflow.cli import main
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.measures.summary import summary_rows
 from faflow.runs.run import run
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.flow import settled, slices
 from faflow.measures.experiment import build
 

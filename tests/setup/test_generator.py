@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.measures.experiment import build
 from faflow.setup.programs import in_precision
 from faflow.setup.weights import INIT

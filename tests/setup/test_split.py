@@ -13,7 +13,7 @@ import pytest
 
 from faflow.cli import main
 from faflow.config.errors import ConfigError
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.config.schema import SweepSection
 from faflow.flow import estimate
 from faflow.measures.experiment import build

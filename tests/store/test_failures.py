@@ -23,7 +23,7 @@ from faflow.cli import main
 from faflow.config.blame import blaming
 from faflow.config.errors import ConfigError
 from faflow.config.failure import reason_of
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.runs.checkpoint import checkpoints
 from faflow.store.files import alone, beside, remove_temporaries
 from faflow.sweeps.chunks import CHUNK

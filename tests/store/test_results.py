@@ -11,7 +11,7 @@ import xarray as xr
 
 import faflow
 from faflow.cli import main
-from faflow.config.reading import resolve_path
+from faflow.config.resolve import resolve_path
 from faflow.drawn import drawn
 from faflow.measures.summary import summary_rows
 from faflow.plots import draw

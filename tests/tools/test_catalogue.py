@@ -13,8 +13,7 @@ from faflow.config.kinds.description import Catalogued, described
 from faflow.config.kinds.kinds import AbstractKinds, UntoldError
 from faflow.config.kinds.registries import REGISTRIES
 from faflow.config.options import describe, options_of
-from faflow.config.reading import resolve_path
-from faflow.config.resolve import resolve_config
+from faflow.config.resolve import resolve_config, resolve_path
 from faflow.shipped import shipped_configs
 from faflow.tools.cataloguing import spelt, text
 

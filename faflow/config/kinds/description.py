@@ -1,15 +1,14 @@
 """Kinds as the catalogue tells them, without their code."""
 
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
 from ..choice import Choice
 from ..options import MISSING, Described, Option
-from ..schema import Config
-from .catalogue import catalogue, names
-from .kinds import AbstractKinds, PhiTraits, RuleTraits, UntoldError
+from .catalogue import catalogue
+from .kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits, UntoldError
 
 _WORDS: dict[str, Any] = {
     "float": float, "int": int, "bool": bool, "str": str, "None": None, "Any": Any,
@@ -54,29 +53,14 @@ class Catalogued(AbstractKinds):
             raise UntoldError(kind)
         return found
 
-    def names(self, registry: str) -> Collection[str]:
-        return names(registry)
-
     def rule(self, entry: Described) -> RuleTraits:
         return RuleTraits(*_told(entry))
 
     def phi(self, choice: Choice) -> PhiTraits:
         return PhiTraits(*_told(choice.entry))
 
-    def check_loss(self, choice: Choice) -> None:
-        if choice.entry.options:
-            raise UntoldError(choice.kind)
-
-    def takes_fixed_steps(self, solver: str, base: Path) -> bool:
-        return bool(_told(self.entry("flow.solver", "solvers", solver, base))[0])
-
-    def chooses_steps(self, solver: str) -> bool:
-        return bool(_told(self.entry("flow.solver", "solvers", solver, Path()))[1])
-
-    def drawn_sizes(
-        self, config: Config, task: Choice, loss: Choice, base: Path
-    ) -> tuple[int, int]:
-        raise UntoldError(task.kind)
+    def solver(self, kind: str, entry: Described) -> SolverTraits:
+        return SolverTraits(*_told(entry))
 
 
 def _told(entry: Described) -> Sequence[Any]:

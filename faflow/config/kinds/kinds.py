@@ -1,12 +1,10 @@
 """Who tells what the kinds are that a config names: their code, or the catalogue of it."""
 
 import abc
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..choice import Choice
-from ..schema import Config
 
 FITTED = "fitted-exponent"  # the name of an observable
 
@@ -26,6 +24,13 @@ class PhiTraits(NamedTuple):
     relu: bool
 
 
+class SolverTraits(NamedTuple):
+    """The same of its solver."""
+
+    fixed: bool  # it knows no error, and so needs `flow.step`
+    multistep: bool  # it can't do without an error of its own
+
+
 class UntoldError(Exception):
     """It takes the code to tell."""
 
@@ -39,10 +44,6 @@ class AbstractKinds(abc.ABC):
         """What `kind`, the value of the key `path`, names; code of the user's lies in `base`."""
 
     @abc.abstractmethod
-    def names(self, registry: str) -> Collection[str]:
-        """The names that faflow has."""
-
-    @abc.abstractmethod
     def rule(self, entry: Any) -> RuleTraits:
         """Of a rule, or of the outermost modifier."""
 
@@ -51,19 +52,5 @@ class AbstractKinds(abc.ABC):
         """Of an activation with its options, which are checked."""
 
     @abc.abstractmethod
-    def check_loss(self, choice: Choice) -> None:
-        """Whether it can be made."""
-
-    @abc.abstractmethod
-    def takes_fixed_steps(self, solver: str, base: Path) -> bool:
-        """Whether a solver knows no error, and so needs `flow.step`."""
-
-    @abc.abstractmethod
-    def chooses_steps(self, solver: str) -> bool:
-        """Whether a solver can't do without an error of its own."""
-
-    @abc.abstractmethod
-    def drawn_sizes(
-        self, config: Config, task: Choice, loss: Choice, base: Path
-    ) -> tuple[int, int]:
-        """Inputs and outputs of data that have to be looked at."""
+    def solver(self, kind: str, entry: Any) -> SolverTraits:
+        """Of a solver."""

@@ -1,0 +1,48 @@
+"""[task]: the data, their preparation and the loss; drawn from the section's seed."""
+
+import inspect
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from .blame import blaming
+from .choice import Choice
+from .places import located
+from .section import AbstractKindSection, Seed
+
+TASK = 1  # folded into the section's seed; the other sections' are in setup/weights.py
+
+
+class TaskSection(AbstractKindSection):
+    """[task]: the data, their preparation and the loss."""
+
+    registry: ClassVar[str] = "tasks"
+    loss: str = "squared"
+    reduction: Literal["sum", "mean"] = "sum"
+    standardise: bool = False
+    whiten: Literal["none", "rows", "features"] = "none"
+    scale: float = 1.0
+    seed: Seed | None = None
+
+    def draw(self, choice: Choice, loss: Choice, key: Any, outputs: int | str, base: Path) -> Any:
+        """The `Task`, whose kind and loss are looked up; `outputs` of the network tell labels from
+        numbers. ConfigError if it can't be drawn."""
+        from ..tasks import make_task
+
+        options, own = dict(choice.options), ":" in choice.kind
+        if isinstance(options.get("file"), str):
+            options["file"] = str(located(base, options["file"]))
+        labelled = isinstance(outputs, int) and (own or "file" in options)
+        supplied = {
+            "key": key,
+            "loss": loss.make(),
+            "reduction": self.reduction,
+            "standardise": self.standardise,
+            "whiten": self.whiten,
+            "scale": self.scale,
+            "labels_for": outputs if labelled else None,
+        }
+        with blaming("task", {choice.key: choice, loss.key: loss}):
+            known = inspect.signature(make_task).parameters
+            if clash := (set(options) & set(known)) - {"options"}:
+                raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
+            return make_task(choice.entry if own else choice.kind, **supplied, **options)
