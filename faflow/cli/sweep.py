@@ -34,7 +34,7 @@ def _act(given: Namespace) -> int:
     if missing and not given.no_figures:
         with Steps(quiet=given.json) as steps:
             steps.begin("drawing")
-            draw_stored(sweep.folder, sweep)
+            draw_stored(sweep)
     if given.json:
         say_json(sweep.summary)
     else:

@@ -1,30 +1,30 @@
 """The rule's tangent kernel on its way: movement, likeness to backprop's, spectrum."""
 
+from ..store.result import Result
 from .panel import Curve, Level, Panel, last, number
-from .stored import Stored
 from .style import BLUE, DASHED, DOTTED, GREEN, GREY, SOLID, VERMILION, Dashes
 
 _RECORD = "kernel"
 
 
-def kernel_panels(stored: Stored) -> list[Panel]:
+def kernel_panels(result: Result) -> list[Panel]:
     """How far K has moved from K(0); below, its cosine with backprop's and its asymmetry, and the
     ends of its spectrum."""
-    change = _curve(stored, "change", "‖K − K(0)‖ / ‖K(0)‖", None, BLUE, SOLID)
-    return [] if change is None else [_movement(change), _likeness(stored), _spectrum(stored)]
+    change = _curve(result, "change", "‖K − K(0)‖ / ‖K(0)‖", None, BLUE, SOLID)
+    return [] if change is None else [_movement(change), _likeness(result), _spectrum(result)]
 
 
 def _curve(
-    stored: Stored, part: str, meaning: str, label: str | None, colour: str, style: Dashes
+    result: Result, part: str, meaning: str, label: str | None, colour: str, style: Dashes
 ) -> Curve | None:
-    values = stored.values(f"{_RECORD}_{part}")
+    values = result.values(f"{_RECORD}_{part}")
     if values is None or values.ndim != 1:
         return None
     return Curve(f"{_RECORD} {part}", meaning, values, label, colour, style)
 
 
-def _curves(stored: Stored, *lines: tuple[str, str, str, str, Dashes]) -> list[Curve]:
-    found = (_curve(stored, *line) for line in lines)
+def _curves(result: Result, *lines: tuple[str, str, str, str, Dashes]) -> list[Curve]:
+    found = (_curve(result, *line) for line in lines)
     return [curve for curve in found if curve is not None]
 
 
@@ -33,9 +33,9 @@ def _movement(change: Curve) -> Panel:
     return Panel([title], "‖K − K(0)‖ / ‖K(0)‖", [change], scale="linear")
 
 
-def _likeness(stored: Stored) -> Panel:
+def _likeness(result: Result) -> Panel:
     curves = _curves(
-        stored,
+        result,
         ("cosine", "cosine of K with backprop's kernel", "cosine with backprop's", GREEN, SOLID),
         (
             "share",
@@ -54,9 +54,9 @@ def _likeness(stored: Stored) -> Panel:
     return Panel([title], "cosine, share, asymmetry", curves, scale="linear", levels=[Level(1.0)])
 
 
-def _spectrum(stored: Stored) -> Panel:
+def _spectrum(result: Result) -> Panel:
     curves = _curves(
-        stored,
+        result,
         ("largest", "largest real part of the spectrum of K", "largest", BLUE, SOLID),
         ("smallest", "smallest real part of the spectrum of K", "smallest", VERMILION, DASHED),
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..plots.drift import law_drifts
-from ..plots.stored import Stored
 from ..plots.sweep.series import layer_drifts, on_all_times
+from ..store.result import Result
 from ..sweeps.distribution import Members, spread
-from .source import Source
+from .subject import Subject
 
 WORK = ("steps", "rejected", "field_evaluations")
 LAYERED = ("layer", "hidden_layer", "feedback")
@@ -47,16 +47,16 @@ class Panel:
     notes: list[str] = field(default_factory=list)
 
 
-def panels_of(sources: list[Source]) -> list[Panel]:
+def panels_of(subjects: list[Subject]) -> list[Panel]:
     """Drift first, then every record over time that has at most WIDEST columns, then the work."""
     found: dict[str, Panel] = {}
     room = SEED_NUMBERS
-    for source in sources:
-        if source.stored is not None:
-            for panel in _of_run(source.cases[0], source.stored):
+    for subject in subjects:
+        if subject.members is None:
+            for panel in _of_run(subject.cases[0], subject.result):
                 _join(found, panel)
-        elif source.members is not None:
-            panels, used = _of_sweep(source.cases, source.members, room)
+        else:
+            panels, used = _of_sweep(subject.cases, subject.members, room)
             room -= used
             for panel in panels:
                 _join(found, panel)
@@ -78,28 +78,28 @@ def _drift_panel(curves: list[Curve]) -> Panel:
     return Panel(DRIFT, "Drift of the laws", "|Q(t) − Q(0)| / scale", curves)
 
 
-def _of_run(case: str, stored: Stored) -> Iterator[Panel]:
-    laws = stored.section("laws")
+def _of_run(case: str, result: Result) -> Iterator[Panel]:
+    laws = result.section("laws")
     drifts = [
-        Curve(case, drift.layer or "", drift.law, "", stored.times[1:], drift.values[1:])
+        Curve(case, drift.layer or "", drift.law, "", result.times[1:], drift.values[1:])
         for law, told in laws.items() if not told.get("projected")
-        for drift in law_drifts(stored, law)
+        for drift in law_drifts(result, law)
     ]  # fmt: skip
     if drifts:
         yield _drift_panel(drifts)
-    for name, record in stored.records.data_vars.items():
+    for name, record in result.series.data_vars.items():
         name = str(name)
-        values = stored.values(name)
+        values = result.values(name)
         if values is None or _belongs_to_law(name, laws) or values.ndim > 2:
             continue
         axis, labels = "", ("",)
         if values.ndim == 2:
-            axis, labels = str(record.dims[1]), tuple(stored.entries(name))
+            axis, labels = str(record.dims[1]), tuple(result.entries(name))
         panel = _record_panel(name, str(record.attrs.get("long_name", name)))
         for column, (layer, entry) in zip(
             values.reshape(len(values), -1).T, _columns(axis, labels), strict=True
         ):
-            panel.curves.append(Curve(case, layer, "", "", stored.times, column, entry))
+            panel.curves.append(Curve(case, layer, "", "", result.times, column, entry))
         if len(labels) <= WIDEST:
             yield panel
 

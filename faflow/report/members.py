@@ -6,20 +6,20 @@ import numpy as np
 
 from ..plots.sweep.quantities import quantities
 from .figures import PALETTE, WIDE, Choices, Figure, base_layout, numbers, text
-from .source import Source
+from .subject import Subject
 
 
-def member_figures(sources: Sequence[Source], choices: Choices) -> Iterator[Figure]:
+def member_figures(subjects: Sequence[Subject], choices: Choices) -> Iterator[Figure]:
     """Drifts, exponents, losses and angles of every member of the sweeps, against the cases."""
     found: dict[str, tuple[str, str, list]] = {}
-    for source in sources:
-        if source.members is None:
+    for subject in subjects:
+        if subject.members is None:
             continue
-        for quantity in quantities(source.members):
+        for quantity in quantities(subject.members):
             label = (quantity.ylabel, quantity.law or "", [])
             *_, rows = found.setdefault(quantity.name, label)
-            places = zip(source.cases, source.members.combinations(), strict=True)
-            rows += [(c, quantity.values[at], source.members.seed_labels) for c, at in places]
+            places = zip(subject.cases, subject.members.combinations(), strict=True)
+            rows += [(c, quantity.values[at], subject.members.seed_labels) for c, at in places]
     for name, (ylabel, law, rows) in found.items():
         values = np.concatenate([values for _, values, _ in rows])
         known = values[np.isfinite(values)]

@@ -49,7 +49,7 @@ def closer(session: Session) -> Found:
     )  # fmt: skip
     drift = drift_panel("WW' − BZ − Z'B' does not change", {"relative drift": kept}, KEPT, True)
     title = "Forward weights and feedback draw together"
-    panes = [(panel, f.run.stored), (drift, f.run.stored)]
+    panes = [(panel, f.run.frame), (drift, f.run.frame)]
     return Found(measures, session.draw("closer", title, panes))
 
 
@@ -90,7 +90,7 @@ def star(session: Session) -> Found:
     turn = Panel([f"Z and B': {ends}"], "angle between Z and B', degrees",
                  curves({"angle": angle}), scale="linear")  # fmt: skip
     title = "FA*: WW' conserved, alignment monotone, the optimum reached"
-    panes = [(panel, f.run.stored) for panel in (rise, drift, error, turn)]
+    panes = [(panel, f.run.frame) for panel in (rise, drift, error, turn)]
     return Found(measures, session.draw("fa-star", title, panes))
 
 

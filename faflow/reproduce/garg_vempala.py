@@ -43,7 +43,7 @@ def enough(session: Session) -> Found:
             ),
         ]
         named[f"from {start} weights"] = f.error
-        axis = f.run.stored
+        axis = f.run.frame
     few = factors(session, "too-few-rank", table([24, 3, 20], task, "gaussian"))
     measures.append(Measure("r = 3: ‖ZW − Y‖ / ‖Y‖", few.error[-1], {"min": 0.1}, True))
     assert axis is not None
@@ -63,7 +63,7 @@ def limit(session: Session) -> Found:
             Measure(f"from {what} weights: ‖ZW − Y P_BY‖ / ‖Y‖", f.to_limit[-1], {"max": LIMIT})
         )
         named[f"from {what} weights"] = f.to_limit
-        axis, excess = f.run.stored, f.excess
+        axis, excess = f.run.frame, f.excess
     g = factors(session, "low-rank-gradient", table(
         [24, 3, 20], task, INIT, rule="gradient", flow=LONG))  # fmt: skip
     measures += [
@@ -180,7 +180,7 @@ def orthogonal(session: Session) -> Found:
         over_time[f"draw {seed + 1}"] = series
         apart.append(abs(f.error[-1] / g.error[-1] - 1))
         best.append(np.maximum(f.excess[-1], g.excess[-1]) - 1)
-        axis, again = f.run.stored, by_hand.overlap(f.w[-1], f.z[-1].T @ f.y)
+        axis, again = f.run.frame, by_hand.overlap(f.w[-1], f.z[-1].T @ f.y)
     measures = [
         Measure("error of FA over that of GD, − 1, largest", np.max(apart), {"max": EQUAL}),
         Measure("error over the optimum − 1, either rule, largest", np.max(best), {"max": EQUAL}),
@@ -244,7 +244,7 @@ def on_map(
         named = curves({f"‖ZW − {place}‖ / ‖M‖": series}, floor=1e-17)
         title = f"r = {r}, rank(M) = {rank}: to {place}"
         panel = Panel([title], "distance over ‖M‖", named, scale="log")
-        panes.append((panel, f.run.stored))
+        panes.append((panel, f.run.frame))
         if r < rank:
             measures += [
                 Measure(f"r = {r}: error over the optimum", f.excess[-1], {"min": 1.01}),
@@ -287,7 +287,7 @@ def images(session: Session) -> Found:
         curves({"feedback alignment": f.excess, "gradient descent": g.excess}), scale="linear",
     )  # fmt: skip
     title = "Rank 5 of 60 images of MNIST"
-    axis = f.run.stored
+    axis = f.run.frame
     return Found(measures, session.draw("mnist", title, [(where, axis), (gap, axis)]))
 
 

@@ -115,7 +115,7 @@ def law_panes(run: Run, what: str, found, terms, bound: float = EXACT) -> list[A
         parts += curves({name: inner - inner[0]}, first=l, look="markers")
     moving = Panel([f"{what}: both parts move alike"], "change since t = 0", parts)
     title = f"{what}: worst drift {number(by_hand.worst(found), 2)}"
-    return [(moving, run.stored), (drift_panel(title, by_layer(found), bound, True), run.stored)]
+    return [(moving, run.frame), (drift_panel(title, by_layer(found), bound, True), run.frame)]
 
 
 def linear(session: Session) -> Found:
@@ -156,7 +156,7 @@ def steps(session: Session) -> Found:
         Measure("order in η of that change", order, {"near": 1.0, "within": 0.2}),
         Measure("the change is not zero", moved[-1], {"min": 1e-8}, True),
     ]  # fmt: skip
-    group = run.stored.discrete
+    group = run.result.discrete
     assert group is not None
     values = group["layer-balance"].values[..., 0]
     rises = {f"η = {eta:g}": v - v[0] for eta, v in zip(etas, values, strict=True)}
@@ -167,7 +167,7 @@ def steps(session: Session) -> Found:
         [*curves(rises, skip=1), *curves(lines, look="markers", skip=1)], scale="log",
     )  # fmt: skip
     title = "Nearly invariant: Theorem 1 in steps of η"
-    return Found(measures, session.draw("theorem1-steps", title, [(panel, run.stored)]))
+    return Found(measures, session.draw("theorem1-steps", title, [(panel, run.frame)]))
 
 
 def digits(session: Session) -> Found:
@@ -215,7 +215,7 @@ def alignment(session: Session) -> Found:
     )  # fmt: skip
     title = "From W(0) = B with ‖W_i(0)‖ ≤ ‖W_i+1(0)‖ every layer stays aligned (ReLU, exact)"
     return Found(
-        measures, session.draw("alignment", title, [(inner, run.stored), (angle, run.stored)])
+        measures, session.draw("alignment", title, [(inner, run.frame), (angle, run.frame)])
     )
 
 
@@ -236,7 +236,7 @@ def deep(session: Session) -> Found:
     title = (
         "Wider than Theorem 1: ten outputs, cross-entropy, biases, activation of degree 2 (digits)"
     )
-    return Found(measures, session.draw("reach-degree-2", title, [right, (control, run.stored)]))
+    return Found(measures, session.draw("reach-degree-2", title, [right, (control, run.frame)]))
 
 
 def mnist(session: Session) -> Found:
@@ -270,7 +270,7 @@ def tanh(session: Session) -> Found:
     panel = drift_panel(
         f"tanh: drift {number(by_hand.worst(found), 2)}", by_layer(found), MOVED, False
     )
-    return Found(measures, session.draw("reach-tanh", title, [(panel, run.stored)]))
+    return Found(measures, session.draw("reach-tanh", title, [(panel, run.frame)]))
 
 
 THEOREM_1 = (

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..plots.frame import Frame
 from ..plots.panel import Guide, Level, Panel, number
-from ..plots.stored import Stored
 from ..plots.style import BLACK, DASHED, DOTTED, GREY, LAYERS
 from . import by_hand
 from .check import Measure
@@ -13,7 +13,7 @@ from .claim import Claim, Found
 from .picture import curves
 from .session import Run, Session, needs
 
-Pane = tuple[Panel, Stored]
+Pane = tuple[Panel, Frame]
 
 GAUSSIAN: dict[str, Any] = {
     "network": {"widths": [30, 20, 1], "activation": "linear"},
@@ -115,14 +115,14 @@ def rate_pane(s: Setting, what: str) -> Pane:
         guides.append(Guide(times, line, label, LAYERS[1], DASHED))
     named = curves({"‖y − Xw(t)‖": s.residual})
     panel = Panel([title], "‖y − Xw‖", named, scale="log", guides=guides, window=window)
-    return panel, s.run.stored
+    return panel, s.run.frame
 
 
 def norm_pane(s: Setting, what: str) -> Pane:
     level = Level(NORM, f"at most {NORM:g}", GREY, DASHED)
     title = f"{what}: ends {number(float(s.distance[-1]), 2)} from the minimum norm"
     named = curves({"‖w(t) − X⁺y‖ / ‖X⁺y‖": s.distance}, floor=1e-17)
-    return Panel([title], "distance to X⁺y", named, scale="log", levels=[level]), s.run.stored
+    return Panel([title], "distance to X⁺y", named, scale="log", levels=[level]), s.run.frame
 
 
 def norm_measures(s: Setting, what: str) -> list[Measure]:
@@ -221,7 +221,7 @@ def condition(session: Session) -> Found:
         both = {"‖w(t) − X⁺y‖ / ‖X⁺y‖": s.distance, "‖y − Xw(t)‖": s.residual}
         title = f"{what}: fits the data, {number(float(s.distance[-1]), 2)} off the minimum norm"
         panes.append((Panel([title], "distance", curves(both, floor=1e-17), scale="log"),
-                      s.run.stored))  # fmt: skip
+                      s.run.frame))  # fmt: skip
     title = "w_0 in span(X') and positive alignment are not enough for the minimum norm"
     return Found(measures, session.draw("theorem2-condition", title, panes))
 

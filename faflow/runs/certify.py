@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -103,7 +104,7 @@ def certify(
     certified = {**result.summary, "certificate": plain(certificate)}
     if result.folder is not None:
         store.rewrite_summary(certified, result.folder)
-    return result._replace(summary=certified)
+    return replace(result, summary=certified)
 
 
 def digits(one: Any, two: Any, most: int = MOST["float64"]) -> int:

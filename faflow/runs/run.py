@@ -180,7 +180,7 @@ def _judged_afresh(resolved: Resolved, result: Result) -> Result:
     if summary == result.summary or result.folder is None:
         return result
     store.rewrite_bounds(resolved, summary, result.folder)
-    return result._replace(summary=summary)
+    return dataclasses.replace(result, summary=summary)
 
 
 def check_precision(resolved: Resolved) -> None:

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._results import Outcome
+from .._results import ORDERLY
 from ..measures.variables.datasets import xr
 
 SEED = "seed"
 BAND = (0.1, 0.9)  # the quantiles that tables and figures give
-_ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
 _WIDTHS = re.compile(r"\d+(-\d+)+")
 
 Combination = tuple[int, ...]
@@ -110,7 +109,7 @@ class Members:
     @cached_property
     def orderly(self) -> np.ndarray:
         """(parameters..., seeds): who ran as far as was asked."""
-        return np.isin(self.statuses, list(_ORDERLY))
+        return np.isin(self.statuses, list(ORDERLY))
 
     @cached_property
     def laws(self) -> list[str]:

@@ -15,7 +15,7 @@ from ..measures.summary import environment
 from ..store.exchange import remove
 from ..store.files import alone, remove_temporaries, replace_text, sync
 from ..store.folder import ROOT, summary_text
-from ..store.result import SUMMARY
+from ..store.result import SUMMARY, Result
 from .chunks import CHUNK, CHUNKS, Chunk, read_chunks
 from .folder import full, open_folder
 from .gaps import EARLY, LOST
@@ -23,7 +23,7 @@ from .gather import attributes, check_places, gather
 from .plan import ASK, Plan
 from .progress import stored_plan, summary_of
 from .records import check_zarr, write_records
-from .result import Sweep, is_done, open_sweep, stored_table
+from .result import is_done, open_sweep, stored_table
 from .workers.batches import forget_batches, store_batches, stored_batches
 from .workers.clusters import Crew, engine
 from .workers.drive import Driver
@@ -57,7 +57,7 @@ def run_sweep(
     options: Mapping[str, Any] | None = None,
     lock: bool = True,
     tell: Tell = lambda progress: None,
-) -> Sweep:
+) -> Result:
     """Run what has not run yet of a sweep, and gather it.
 
     `on`: where (`clusters.engine`, with its `options`); `workers`: how many at a time (as many as
@@ -134,7 +134,7 @@ def _progress(plan: Plan, statuses: dict[int, str], queue: Queue, lost: int = 0)
     return Progress(len(statuses), failed, plan.grid.size, queue.seconds_left())
 
 
-def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
+def _finish(plan: Plan, folder: Path, lost: list[int]) -> Result:
     """The data set on disk; then the chunks, which it holds all of, are gone."""
     provenance = stored_table(folder).get("provenance", environment())
     places = [plan.grid.values(member) for member in lost]
@@ -148,4 +148,4 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
         with suppress(OSError):
             remove(folder, CHUNKS)
         forget_batches(folder)
-    return Sweep(summary, tree, folder, fresh=True)
+    return Result(summary, lambda: tree, folder, fresh=True)

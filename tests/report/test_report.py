@@ -31,7 +31,7 @@ from faflow.config.reading import resolve_path
 from faflow.plots import FIGURES, draw
 from faflow.plots.changes import named
 from faflow.plots.draw import compose
-from faflow.plots.stored import read
+from faflow.plots.frame import frame_of
 from faflow.plots.style import house_style
 from faflow.reproduce import Check, Measure, Report, open_report
 
@@ -342,7 +342,7 @@ def test_figures_show_names_letter_by_letter(
 ) -> None:
     folder = tmp_path_factory.mktemp("drawn") / ("r" + name.replace("/", "∕"))
     nasty_result(run_folder, folder, name, label, kinks=False)
-    paths = draw(folder, ["drift", "overview"])
+    paths = draw(faflow.open(folder), ["drift", "overview"])
     assert paths and all(path.is_file() and path.parent.parent == folder for path in paths)
     words = drawn_words(folder)
     assert shown(name, 44) in words
@@ -357,9 +357,9 @@ def test_figures_show_names_letter_by_letter(
 def drawn_words(folder: Path) -> list[str]:
     """All text of the figure `drift` as its SVG tells it, with blanks made one. What is taken for
     mathematics would be in pieces there."""
-    stored, out = read(folder), io.BytesIO()
+    stored, out = faflow.open(folder), io.BytesIO()
     with house_style(), rc_context({"svg.fonttype": "none"}):
-        compose(FIGURES["drift"](stored), stored, 1).savefig(out, format="svg")
+        compose(FIGURES["drift"](stored), frame_of(stored), 1).savefig(out, format="svg")
     texts = ElementTree.fromstring(out.getvalue()).iter("{http://www.w3.org/2000/svg}text")
     return [" ".join("".join(text.itertext()).split()) for text in texts]
 

@@ -97,9 +97,10 @@ def test_a_result_is_not_lost(config: Path, capsys, monkeypatch) -> None:
 def test_figures_are_whole_or_absent(stored: Path, config: Path, monkeypatch, capsys) -> None:
     """Or those that are missing would never be drawn."""
 
-    def half(folder: Path, *_: object, **more: object) -> None:
-        (folder / "figures").mkdir()
-        (folder / "figures" / "loss.png").write_bytes(b"half")
+    def half(result: faflow.Result, *_: object) -> None:
+        assert result.folder is not None
+        (result.folder / "figures").mkdir()
+        (result.folder / "figures" / "loss.png").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("faflow.plots.draw", half)

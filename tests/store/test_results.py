@@ -131,7 +131,7 @@ def test_a_fresh_run_draws_what_its_folder_holds(config: Path) -> None:
     figures = config.parent / "results" / "small" / "figures"
     before = {path.name: path.read_bytes() for path in figures.iterdir()}
     assert sorted(before) == [".drawn", "overview.csv", "overview.png"]
-    draw(figures.parent, ["overview"])
+    draw(faflow.open(figures.parent), ["overview"])
     assert all((figures / name).read_bytes() == before[name] for name in sorted(before)[1:])
 
 

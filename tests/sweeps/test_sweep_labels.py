@@ -14,9 +14,9 @@ import pytest
 
 import faflow
 from faflow.config import dump
+from faflow.store.result import Result
 from faflow.sweeps import member
 from faflow.sweeps.plan import Plan, plan_of
-from faflow.sweeps.result import Sweep
 from faflow.sweeps.sweep import run_sweep
 from faflow.sweeps.workers import work
 
@@ -118,7 +118,7 @@ def told(key: str, value: Any) -> Any:
 class Found:
     """A sweep's data sets as arrays: xarray's own selection would be most of the test."""
 
-    def __init__(self, sweep: Sweep):
+    def __init__(self, sweep: Result):
         figures, records = (sweep.records[name].to_dataset() for name in ("figures", "records"))
         self.figures = {name: figures[name].values for name in FIGURES}
         self.loss = records["loss"].values
