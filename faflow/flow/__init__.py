@@ -19,6 +19,7 @@ from .events import EventCounts as EventCounts
 from .events import EventLog as EventLog
 from .events import EventRecord as EventRecord
 from .events import Fork as Fork
+from .flow import Flow as Flow
 from .integrate import check_times as check_times
 from .integrate import integrate as integrate
 from .kink_error import SKETCH as SKETCH

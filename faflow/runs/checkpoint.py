@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..flow import Underway, begin
+from ..flow import Flow, Underway, begin
 from ..leftovers import undone_at_the_end
 from ..measures.summary import Seconds, environment
 from ..store.digest import Digest, digest
@@ -133,8 +133,8 @@ class Checkpoints:
         self._place, self._every, self._replace, self._note = place, every, replace, note
         self._legs = 0
 
-    def leg(self, flow: tuple[Any, ...]) -> "KeptLeg":
-        """Of the next leg. `flow`: the arguments of `solve_leg`."""
+    def leg(self, flow: Flow) -> "KeptLeg":
+        """Of the next leg."""
         path = self._place / f"leg{self._legs}.npz"
         self._legs += 1
         return KeptLeg(path, flow, self._about, self._every, self._replace, self._note)
@@ -147,7 +147,7 @@ class KeptLeg:
     def __init__(
         self,
         path: Path,
-        flow: tuple[Any, ...],
+        flow: Flow,
         about: dict[str, Any],
         every: float,
         replace: bool,

@@ -21,6 +21,7 @@ from ..config.reading import resolve_path
 from ..config.resolve import Resolved
 from ..flow import (
     SKETCH,
+    Flow,
     FlowSolution,
     KinkError,
     Meter,
@@ -205,16 +206,14 @@ def integrate_timed(
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
     problem, observables = experiment.problem, experiment.observables
-    numerics = settled(problem, experiment.numerics)
-    arguments = (problem, experiment.ts, observables, numerics)
-    flow = Legs(note, meter, mesh, checkpoints)
-    if is_automatic(numerics):
-        return choose_on_the_way(*arguments, run_leg=flow), flow.seconds, None
-    solution, _ = flow(*arguments)
+    flow = Flow(problem, experiment.ts, observables, settled(problem, experiment.numerics))
+    legs = Legs(note, meter, mesh, checkpoints)
+    if is_automatic(flow.numerics):
+        return choose_on_the_way(flow, legs), legs.seconds, None
+    solution, _ = legs(flow)
     if SKETCH not in observables:
-        return solution, flow.seconds, None
+        return solution, legs.seconds, None
     note("running a coarser companion, for the error made at kinks")
-    coarser = companion(problem, experiment.ts, numerics)
-    coarse = (coarser.problem, coarser.ts, observables, coarser.numerics)
-    other, _ = flow.again(coarser.same_program, *coarse)
-    return solution, flow.seconds, compare_flows(solution, other, coarser)
+    coarser = companion(flow)
+    other, _ = legs.again(coarser.same_program, coarser.flow)
+    return solution, legs.seconds, compare_flows(solution, other, coarser)

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from faflow.ensembles import Flow, solve_batch
+from faflow.ensembles import solve_batch
 from faflow.feedback import FEEDBACKS, draw_feedback
-from faflow.flow import FlowProblem, Numerics, integrate
+from faflow.flow import Flow, FlowProblem, Numerics, integrate
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Loss
 from faflow.rules import RULES
