@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import ConfigError
-from ..drawn import drawn
+from ..drawn import names_drawn
 
 AT_ONCE = ("png", "csv")  # files of the overview that a run draws
 
@@ -31,7 +31,7 @@ def lacks(result: Any, figures: str) -> bool:
     if figures == "none":
         return False
     place = result.folder / "figures"
-    whole = any(name.endswith(".pdf") for name in drawn(place))  # a run's overview has none
+    whole = any(name.endswith(".pdf") for name in names_drawn(place))  # a run's overview has none
     return result.fresh or not place.exists() or (figures == "all" and not whole)
 
 

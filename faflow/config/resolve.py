@@ -21,7 +21,7 @@ from .schema import (
     FlowSection,
     ModifierSection,
 )
-from .sizes import settle
+from .sizes import settle_sizes
 
 SINGLE = 1e-4  # relative tolerance in float32
 # The smallest relative tolerance that rounding leaves any meaning.
@@ -142,7 +142,7 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     look = _Look(kinds, base)
     if ":" not in config.task.kind:
         entry = look.entry("task.kind", "tasks", config.task.kind)
-        config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
+        config = settle_sizes(config, entry, lambda: (INPUTS, OUTPUTS))
     read = lambda path, section: (  # noqa: E731
         Choice(section.kind, None, section.options)
         if ":" in section.kind
@@ -206,7 +206,7 @@ class _Look:
             task = self.choose("task", config.task)
             return self.kinds.drawn_sizes(config, task, self.loss(config), self.base)
 
-        return settle(config, self.entry("task.kind", "tasks", config.task.kind), drawn)
+        return settle_sizes(config, self.entry("task.kind", "tasks", config.task.kind), drawn)
 
 
 def _kinds(config: Config) -> list[str]:

@@ -17,7 +17,7 @@ from .problem import FlowProblem, Numerics
 from .programs import kept_programs
 from .projection import check_projection
 from .served import check_implicit
-from .slices import Meter, in_slices, is_traced, telling
+from .slices import Meter, in_slices, is_traced, progress_told
 from .solution import FlowError, FlowSolution
 from .tolerance import settled
 
@@ -59,7 +59,7 @@ def integrate(
     run_leg: Any = solve_leg
     if not is_traced(flow):
         flow = flow._replace(numerics=settled(problem, numerics))
-        run_leg = lambda leg: in_slices(leg, telling(meter, leg))  # noqa: E731
+        run_leg = lambda leg: in_slices(leg, progress_told(meter, leg))  # noqa: E731
     with kept_programs():
         if is_automatic(numerics):
             solution = choose_on_the_way(flow, run_leg)

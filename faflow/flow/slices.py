@@ -195,7 +195,7 @@ def in_slices(
     return with_rows(solution, underway.rows, records), standing
 
 
-def telling(meter: Meter | None, flow: Flow) -> Heard | None:
+def progress_told(meter: Meter | None, flow: Flow) -> Heard | None:
     """Tells a meter how much of the flow's time lies behind it; 1 when it is over, wherever."""
     if meter is None:
         return None

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..store.result import Result
 from .panel import Curve, Level, Panel
-from .style import DASHED, FEW, GREY, MARKERS, SOLID, Dashes, layer_colours, named, plain
+from .style import DASHED, FEW, GREY, MARKERS, SOLID, Dashes, layer_colours, named, plain_text
 
 SLACK = 1e-6  # relative: a floor may be touched to the solver's accuracy, as in the certificate
 
@@ -100,7 +100,7 @@ def _family(result: Result, record: str, what: str, meaning: str, style: Dashes)
 
 def _entry(axis: str, entry: str) -> str:
     """`feedback 2` for a number, else the entry's own name."""
-    return f"{axis} {entry}" if entry.isdigit() else plain(entry, 20)
+    return f"{axis} {entry}" if entry.isdigit() else plain_text(entry, 20)
 
 
 def _verdict(result: Result) -> str:

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..store.result import Result
 from .frame import log_spaced
-from .panel import Curve, Guide, Level, Panel, last, number
-from .style import BLUE, DASHED, DOTTED, GREEN, VERMILION, plain
+from .panel import Curve, Guide, Level, Panel, brief, last
+from .style import BLUE, DASHED, DOTTED, GREEN, VERMILION, plain_text
 
 OFFSET = 0.07  # of the axis' decades: how far fit and prediction are drawn from the data
 
@@ -44,7 +44,7 @@ def exponent_panels(result: Result) -> list[Panel]:
         levels.append(_level(rate, "fitted", GREEN))
     return [
         Panel(
-            title=(_fit_title(about) or [f"ends at {number(last(values))}"]) + note,
+            title=(_fit_title(about) or [f"ends at {brief(last(values))}"]) + note,
             ylabel="exponent −d log‖e‖/dt",
             curves=[
                 Curve("exponent", "instantaneous exponent", values, "instantaneous", BLUE),
@@ -58,7 +58,7 @@ def exponent_panels(result: Result) -> list[Panel]:
 
 
 def _level(value: float, what: str, colour: str) -> Level:
-    return Level(value, f"{what} {number(value, 4)}", colour, DASHED)
+    return Level(value, f"{what} {brief(value, 4)}", colour, DASHED)
 
 
 def _falling(result: Result, name: str, ylabel: str, scale: str) -> list[Panel]:
@@ -67,7 +67,7 @@ def _falling(result: Result, name: str, ylabel: str, scale: str) -> list[Panel]:
         return []
     about = result.section("exponent")
     fitted = bool(about) and about.get("observable", "residual") == name
-    final = [f"{name}: {number(float(values[0]))} → {number(last(values))}"]
+    final = [f"{name}: {brief(float(values[0]))} → {brief(last(values))}"]
     return [
         Panel(
             title=_fit_title(about) if fitted else final,
@@ -86,13 +86,13 @@ def _fit_title(about: dict[str, Any]) -> list[str]:
     if not about:
         return []
     if status != "ok" or rate is None:
-        return [f"fit refused: {plain(str(status))}"]
+        return [f"fit refused: {plain_text(str(status))}"]
     if predicted is None:
-        return [f"fitted rate {number(rate, 4)}, nothing predicted"]
+        return [f"fitted rate {brief(rate, 4)}, nothing predicted"]
     if error is None and predicted:
         error = abs(rate - predicted) / abs(predicted)
-    off = "" if error is None else f" ({number(100 * abs(error), 2)} % off)"
-    return [f"fitted rate {number(rate, 4)}, predicted {number(predicted, 4)}{off}"]
+    off = "" if error is None else f" ({brief(100 * abs(error), 2)} % off)"
+    return [f"fitted rate {brief(rate, 4)}, predicted {brief(predicted, 4)}{off}"]
 
 
 def _guides(result: Result, about: dict[str, Any], values: np.ndarray) -> list[Guide]:
@@ -102,11 +102,11 @@ def _guides(result: Result, about: dict[str, Any], values: np.ndarray) -> list[G
     refused = about.get("status", "ok") != "ok"
     found = []
     if rate is not None and not refused:
-        spread = "" if stderr is None else f" ± {number(stderr, 1)}"
-        label = f"fitted, rate {number(rate, 4)}{spread}"
+        spread = "" if stderr is None else f" ± {brief(stderr, 1)}"
+        label = f"fitted, rate {brief(rate, 4)}{spread}"
         found.append(_slope(result, about, values, rate, 1, label, GREEN, DASHED))
     if predicted is not None:
-        label = f"predicted, rate {number(predicted, 4)}"
+        label = f"predicted, rate {brief(predicted, 4)}"
         found.append(_slope(result, about, values, predicted, -1, label, VERMILION, DOTTED))
     return [guide for guide in found if guide is not None]
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..store.result import Result
-from .panel import Curve, Panel, number
-from .style import BLACK, COOL, DASHED, FEW, SOLID, WARM, plain
+from .panel import Curve, Panel, brief
+from .style import BLACK, COOL, DASHED, FEW, SOLID, WARM, plain_text
 
 
 def discrete_panels(result: Result) -> list[Panel]:
@@ -29,16 +29,14 @@ def _distances(result: Result) -> Panel:
             column=f"distance at eta {eta:g}",
             meaning="relative distance of the discrete rule's weights to the flow's",
             values=values[i],
-            label=f"η = {number(eta, 2)}",
+            label=f"η = {brief(eta, 2)}",
             colour=COOL[i % len(COOL)],
             skip=1,
         )
         for i, eta in enumerate(_steps(result))
     ]
     method = result.section("discrete").get("method", "euler")
-    title = [
-        f"{method} steps of η against the flow" + (f": order {number(order)}" if order else "")
-    ]
+    title = [f"{method} steps of η against the flow" + (f": order {brief(order)}" if order else "")]
     return Panel(title, "relative distance of the weights", curves, scale="log")
 
 
@@ -65,7 +63,7 @@ def _law(result: Result, law: str) -> Panel:
                 width=0.8,
             )
         )  # fmt: skip
-    return Panel([_verdict(result, law)], f"Q(t) − Q(0), η = {number(eta, 2)}", curves)
+    return Panel([_verdict(result, law)], f"Q(t) − Q(0), η = {brief(eta, 2)}", curves)
 
 
 def _verdict(result: Result, law: str) -> str:
@@ -73,6 +71,6 @@ def _verdict(result: Result, law: str) -> str:
     told = [run["laws"][law]["identity"] for run in runs if law in run["laws"]]
     missed = [miss for miss in told if miss is not None]
     if not missed:
-        return f"{plain(law, 28)}: not quadratic, so no identity of finite steps"
-    worst = number(float(np.max(missed)), 2)
-    return f"{plain(law, 28)}: identity of finite steps holds to {worst}"
+        return f"{plain_text(law, 28)}: not quadratic, so no identity of finite steps"
+    worst = brief(float(np.max(missed)), 2)
+    return f"{plain_text(law, 28)}: identity of finite steps holds to {worst}"

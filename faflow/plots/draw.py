@@ -13,7 +13,7 @@ from .decay import exponent_panels, loss_panels, residual_panels
 from .discrete import discrete_panels
 from .drift import drift_panels
 from .forecast import forecast_panels
-from .frame import Frame, frame_of
+from .frame import Frame, run_frame
 from .kernel import kernel_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
@@ -23,8 +23,8 @@ from .population import population_panels
 from .progress import cost_panels, limit_panels, norm_panels
 from .raster import raster_panels
 from .render import render, title_lines
-from .style import COLUMN, house_style, plain
-from .table import table
+from .style import COLUMN, house_style, plain_text
+from .table import csv_table
 
 Panels = Callable[[Result], list[Panel]]
 
@@ -68,7 +68,7 @@ def draw(
     if unknown:
         valid = ", ".join([*FIGURES, OVERVIEW])
         raise ValueError(f"Argument `only` must hold names of {valid}, but holds '{unknown[0]}'.")
-    frame, folder = frame_of(result), result.folder
+    frame, folder = run_frame(result), result.folder
     if folder is None:
         raise ValueError("Argument `result` must be stored, but has no folder; store it first.")
     if len(frame.times) == 0:
@@ -80,11 +80,11 @@ def draw(
                 panels, page = overview((make(result) for make in FIGURES.values()), frame)
                 written += [] if page is None else _put(folder, name, page, panels, frame, kinds)
             else:
-                written += write(folder, name, FIGURES[name](result), frame, 1, kinds=kinds)
+                written += write_figure(folder, name, FIGURES[name](result), frame, 1, kinds=kinds)
     return written
 
 
-def write(
+def write_figure(
     folder: Path,
     name: str,
     panels: list[Panel],
@@ -116,7 +116,7 @@ def _put(
     paths = [figures / f"{name}.{kind}" for kind in kinds]
     for path, kind in zip(paths, kinds, strict=True):
         if kind == "csv":
-            path.write_text(table(name, panels, frame), "utf-8", newline="\n")
+            path.write_text(csv_table(name, panels, frame), "utf-8", newline="\n")
         else:
             dpi = DPI if name == OVERVIEW else None
             figure.savefig(path, format=kind, dpi=dpi, metadata=_METADATA[kind])
@@ -134,7 +134,7 @@ def compose(
     heights = [max(panel_height(panel, frame) for panel in row) for row in rows]
     wide = columns == 1 and all(panel.wide for panel in panels)
     across = 2 if wide else columns
-    above = [plain(frame.name, 44 * across)]
+    above = [plain_text(frame.name, 44 * across)]
     above += [line for text in heading for line in textwrap.wrap(text, 56 * across)]
     figure = Figure(
         figsize=(COLUMN * across, sum(heights) + 0.12 + 0.13 * len(above)), layout="constrained"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..store.result import Result
-from .panel import Curve, Level, Panel, number
-from .style import COOL, FEW, GREY, MARKERS, SOLID, STYLES, WARM, plain
+from .panel import Curve, Level, Panel, brief
+from .style import COOL, FEW, GREY, MARKERS, SOLID, STYLES, WARM, plain_text
 
 FLOOR = 1e-17  # where a drift of exactly zero is drawn: below the rounding of any float64 ratio
 
@@ -27,7 +27,7 @@ class Drift:
 
     @property
     def label(self) -> str:
-        return plain(self.law, 28) + (f", l\u00a0=\u00a0{self.layer}" if self.layer else "")
+        return plain_text(self.law, 28) + (f", l\u00a0=\u00a0{self.layer}" if self.layer else "")
 
 
 def drift_panels(result: Result) -> list[Panel]:
@@ -44,10 +44,10 @@ def drift_panels(result: Result) -> list[Panel]:
     return [
         Panel(
             title=title,
-            ylabel=ylabel + (f"\n(zero is drawn at {number(FLOOR, 1)})" if zeros else ""),
+            ylabel=ylabel + (f"\n(zero is drawn at {brief(FLOOR, 1)})" if zeros else ""),
             curves=drift_curves(_of(drifts, True), COOL) + drift_curves(_of(drifts, False), WARM),
             scale="log",
-            levels=tolerance(result),
+            levels=tolerance_levels(result),
         )
     ]
 
@@ -118,13 +118,13 @@ def _of(drifts: list[Drift], kept: bool) -> list[Drift]:
 def _verdict(group: list[Drift]) -> str:
     worst = max(group, key=lambda drift: drift.worst)
     what = "kept" if worst.kept else "not a law"
-    return f"{what}: worst {number(worst.worst, 2)} ({worst.label})"
+    return f"{what}: worst {brief(worst.worst, 2)} ({worst.label})"
 
 
 def _unseen(result: Result) -> list[str]:
     """The error that no law sees: what kinks did to the weights."""
     error = (result.section("kinks").get("error") or {}).get("weights")
-    return [f"not seen here: kinks, weights ± {number(error, 2)}"] if error else []
+    return [f"not seen here: kinks, weights ± {brief(error, 2)}"] if error else []
 
 
 def drift_curves(group: list[Drift], palette: tuple[str, ...]) -> list[Curve]:
@@ -160,9 +160,9 @@ def _label(drift: Drift, group: list[Drift], layer: int, many: bool) -> str | No
     if not many:
         return drift.label + suffix
     count = sum(other.law == drift.law for other in group)
-    return f"{plain(drift.law, 28)}, {count} layers{suffix}" if layer == 0 else None
+    return f"{plain_text(drift.law, 28)}, {count} layers{suffix}" if layer == 0 else None
 
 
-def tolerance(result: Result) -> list[Level]:
+def tolerance_levels(result: Result) -> list[Level]:
     rtol = result.section("solver").get("rtol")
-    return [Level(float(rtol), f"rtol = {number(float(rtol), 1)}", GREY)] if rtol else []
+    return [Level(float(rtol), f"rtol = {brief(float(rtol), 1)}", GREY)] if rtol else []

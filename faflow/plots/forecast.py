@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..store.result import Result
-from .drift import Drift, drift_curves, layers_of, scale_of, tolerance
-from .panel import Curve, Panel, number
-from .style import BLACK, COOL, DASHED, FEW, SOLID, plain
+from .drift import Drift, drift_curves, layers_of, scale_of, tolerance_levels
+from .panel import Curve, Panel, brief
+from .style import BLACK, COOL, DASHED, FEW, SOLID, plain_text
 
 FORECAST = "_forecast"  # the result name, as in rules/forecast.py (drawing needs no JAX)
 
@@ -40,8 +40,8 @@ def _law(result: Result, law: str) -> Panel:
             )
         )
     rule = result.section("laws")[law]
-    worst = number(float(np.max(rule.get("relative_forecast_error", [np.nan]))), 2)
-    return Panel([f"{plain(law, 34)}: forecast to {worst}"], "Q(t) − Q(0)", curves)
+    worst = brief(float(np.max(rule.get("relative_forecast_error", [np.nan]))), 2)
+    return Panel([f"{plain_text(law, 34)}: forecast to {worst}"], "Q(t) − Q(0)", curves)
 
 
 def _errors(result: Result) -> Panel:
@@ -53,11 +53,11 @@ def _errors(result: Result) -> Panel:
             size = np.abs(measured - told).reshape(len(measured), -1)
             values = np.max(size, axis=1, initial=0.0) / scale_of(result, law, name, index)
             found.append(Drift(law, layer, True, values))
-    worst = number(max(drift.worst for drift in found), 2)
+    worst = brief(max(drift.worst for drift in found), 2)
     return Panel(
         title=[f"measured minus forecast: worst {worst}"],
         ylabel="|Q(t) − forecast| / scale",
         curves=drift_curves(found, COOL),
         scale="log",
-        levels=tolerance(result),
+        levels=tolerance_levels(result),
     )

@@ -26,7 +26,7 @@ class Frame:
         return log_spaced(self.times, *((4, 10.0) if self.over == "time" else (3, 3.0)))
 
 
-def frame_of(result: Result) -> Frame:
+def run_frame(result: Result) -> Frame:
     """The frame of a run's figures."""
     end = f" at t = {result.summary['t_final']:.4g}"
     early = result.status not in ORDERLY

@@ -1,7 +1,7 @@
 """The rule's tangent kernel on its way: movement, likeness to backprop's, spectrum."""
 
 from ..store.result import Result
-from .panel import Curve, Level, Panel, last, number
+from .panel import Curve, Level, Panel, brief, last
 from .style import BLUE, DASHED, DOTTED, GREEN, GREY, SOLID, VERMILION, Dashes
 
 _RECORD = "kernel"
@@ -29,7 +29,7 @@ def _curves(result: Result, *lines: tuple[str, str, str, str, Dashes]) -> list[C
 
 
 def _movement(change: Curve) -> Panel:
-    title = f"the kernel ends {number(last(change.values))} of its first norm away"
+    title = f"the kernel ends {brief(last(change.values))} of its first norm away"
     return Panel([title], "‖K − K(0)‖ / ‖K(0)‖", [change], scale="linear")
 
 
@@ -47,7 +47,7 @@ def _likeness(result: Result) -> Panel:
         ("asymmetry", "‖K − Kᵀ‖ / ‖K‖", "asymmetry ‖K − Kᵀ‖ / ‖K‖", VERMILION, DASHED),
     )
     ends = " and ".join(
-        f"{curve.column.split()[-1]} {number(curve.values[0])} → {number(last(curve.values))}"
+        f"{curve.column.split()[-1]} {brief(curve.values[0])} → {brief(last(curve.values))}"
         for curve in curves[:2]
     )
     title = f"against backprop's kernel: {ends}"
@@ -60,7 +60,7 @@ def _spectrum(result: Result) -> Panel:
         ("largest", "largest real part of the spectrum of K", "largest", BLUE, SOLID),
         ("smallest", "smallest real part of the spectrum of K", "smallest", VERMILION, DASHED),
     )
-    smallest = number(last(curves[-1].values)) if curves else "unknown"
+    smallest = brief(last(curves[-1].values)) if curves else "unknown"
     levels = [Level(0.0, None, GREY, DOTTED)]
     title = f"real parts of the spectrum of K: the smallest ends at {smallest}"
     return Panel([title], "rate (1 / time)", curves, levels=levels)

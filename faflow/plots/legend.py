@@ -10,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from .frame import Frame
 from .panel import Curve, Marks, Panel
-from .style import BLACK, plain
+from .style import BLACK, plain_text
 
 WIDTH = 3.3  # inches that a legend may be wide
 CROSS: dict[str, Any] = {"marker": "x", "color": BLACK, "markersize": 5.0, "markeredgewidth": 1.3}
@@ -99,6 +99,6 @@ def legend_entries(panel: Panel, frame: Frame) -> list:
     if panel.window is not None:
         entries.append(Patch(color="#ececec", linewidth=0, label=panel.window_label))
     if frame.early:
-        label = f"ended early{frame.end}: {plain(frame.status, 24)}"
+        label = f"ended early{frame.end}: {plain_text(frame.status, 24)}"
         entries.append(Line2D([], [], linestyle="none", **CROSS, label=label))
     return entries

@@ -12,7 +12,7 @@ from .frame import Frame
 from .legend import legend_columns, legend_entries
 from .panel import Panel
 from .render import render, title_lines
-from .style import COLUMN, plain
+from .style import COLUMN, plain_text
 
 PANELS, COLUMNS = 4, 2
 DPI = 150
@@ -48,7 +48,7 @@ def _page(panels: Sequence[Panel], frame: Frame) -> Figure:
             render(figure.add_axes(place), panel, frame)
         top -= title + axes + rest
     said = {"x": 0.07 / width, "y": 1 - 0.07 / height, "ha": "left", "va": "top"}
-    figure.suptitle(plain(frame.name, 44 * columns), color="#444444", **said)
+    figure.suptitle(plain_text(frame.name, 44 * columns), color="#444444", **said)
     return figure
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..store.result import Result
-from .panel import Band, Curve, Level, Panel, last, number
+from .panel import Band, Curve, Level, Panel, brief, last
 from .style import BLACK, DASHED, SKY, VERMILION
 
 NAME = "population-loss"
@@ -18,7 +18,7 @@ def population_panels(result: Result) -> list[Panel]:
     flow = Curve(NAME, "population loss of the flow", values, "flow, N → ∞", BLACK, width=0.9)
     if result.simulation is None:
         return [
-            Panel([f"population loss: ends at {number(last(values))}"], "population loss", [flow])
+            Panel([f"population loss: ends at {brief(last(values))}"], "population loss", [flow])
         ]
     return [_both(result, flow), _apart(result, values)]
 
@@ -36,7 +36,7 @@ def _both(result: Result, flow: Curve) -> Panel:
         "simulated band", "mean of the simulations", mean - WIDTH * error, mean + WIDTH * error
     )
     eta = result.section("order_parameters").get("eta")
-    title = "online learning" + ("" if eta is None else f" at η = {number(eta, 2)}")
+    title = "online learning" + ("" if eta is None else f" at η = {brief(eta, 2)}")
     return Panel([title], "population loss", [flow, middle], bands=[band])
 
 
@@ -49,7 +49,7 @@ def _apart(result: Result, flow: np.ndarray) -> Panel:
     worst, chance = about.get("worst_deviation"), about.get("chance")
     verdict = "simulations and flow can't be compared"
     if worst is not None and chance is not None:
-        verdict = f"worst deviation {number(worst)} standard errors (chance {number(chance, 2)})"
+        verdict = f"worst deviation {brief(worst)} standard errors (chance {brief(chance, 2)})"
     meaning = "(mean of the simulations - flow) / flow"
     curve = Curve("apart", meaning, share, "simulations", VERMILION, DASHED, "o", hollow=True)
     band = _band("apart band", meaning, share - WIDTH * error, share + WIDTH * error)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..store.result import Result
-from .panel import Curve, Panel, last, number
+from .panel import Curve, Panel, brief, last
 from .style import BLUE, DASHED, DOTTED, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
 
 LIMITS = {
@@ -49,7 +49,7 @@ def limit_panels(result: Result) -> list[Panel]:
         met = result.section(section).get("condition_met")
         condition = "" if met is None else ", condition met" if met else ", condition NOT met"
         curves.append(Curve(record, f"relative {label}", values, label, colour, style))
-        title.append(f"{record}: ends {number(last(values))} away{condition}")
+        title.append(f"{record}: ends {brief(last(values))} away{condition}")
     return [Panel(title, "relative distance", curves, scale="log")] if curves else []
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from ..store.result import Result
-from .changes import Changes, changes_of, dropped, log_end, named
+from .changes import Changes, changes_of, dropped, log_end, ticked
 from .frame import log_spaced
-from .panel import Bars, Listing, Marks, Panel, number
+from .panel import Bars, Listing, Marks, Panel, brief
 from .style import BLACK, BLUE, ORANGE, VERMILION
 
 ROWS = 200  # a layer with more pairs shows only those that change
@@ -95,7 +95,7 @@ def _marks(changes: Changes, rows: _Rows, fork: dict[int, float]) -> list[Marks]
         marks.append(Marks(changes.time[use], heights, name, colour, marker, size))
     for key, time in fork.items():
         unit, sample = divmod(key, changes.samples)
-        name = f"not unique at t = {number(time)}: neuron {unit}, sample {sample}"
+        name = f"not unique at t = {brief(time)}: neuron {unit}, sample {sample}"
         place = rows.of(np.array([key]))
         marks.append(Marks(np.array([time]), place, name, ORANGE, "*", 10.0))
     return marks
@@ -115,7 +115,7 @@ def _neurons(rows: _Rows) -> tuple[tuple[float, ...], tuple[str, ...], tuple[flo
     names, first = np.unique(units, return_index=True)
     edges = np.append(first, len(units)) - 0.5
     middles = (edges[1:] + edges[:-1]) / 2
-    chosen = named(names, TICKS)
+    chosen = ticked(names, TICKS)
     labels = tuple(str(name) for name in names[chosen])
     return tuple(middles[chosen].tolist()), labels, tuple(edges[1:-1].tolist())
 

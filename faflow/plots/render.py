@@ -11,7 +11,7 @@ from .cells import draw_cells
 from .frame import Frame
 from .legend import CROSS, legend, look, mark_look
 from .panel import Band, Curve, Level, Panel
-from .style import Powers, plain
+from .style import Powers, plain_text
 
 WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
 HUGE = 1e280  # beyond, an axis has no room for margins
@@ -49,7 +49,7 @@ def render(ax: Axes, panel: Panel, frame: Frame) -> None:
     legend(ax, panel, frame)
 
 
-def shown(curve: Curve, frame: Frame, log: bool) -> tuple[np.ndarray, np.ndarray]:
+def drawn_points(curve: Curve, frame: Frame, log: bool) -> tuple[np.ndarray, np.ndarray]:
     """The points of a curve as they are drawn: what a log axis cannot show is left out."""
     times, values = frame.times[curve.skip :], curve.values[curve.skip :]
     if curve.floor is not None:
@@ -73,7 +73,7 @@ def _is_log(panel: Panel) -> bool:
 
 
 def _line(ax: Axes, curve: Curve, frame: Frame, log: bool) -> None:
-    times, values = shown(curve, frame, log)
+    times, values = drawn_points(curve, frame, log)
     ax.plot(
         times,
         values,
@@ -171,7 +171,7 @@ def _axes(ax: Axes, panel: Panel, frame: Frame, log: bool) -> None:
 
 def _parameter(ax: Axes, frame: Frame, zero: bool) -> None:
     """A parameter's axis: ticks at its own values, where these are few."""
-    ax.set_xlabel(plain(frame.over, 50) + (" (log axis, without 0)" if zero else ""))
+    ax.set_xlabel(plain_text(frame.over, 50) + (" (log axis, without 0)" if zero else ""))
     values = frame.times[frame.times > 0] if frame.log_time else frame.times
     if len(values) <= TICKED:
         ax.set_xticks(values, [f"{value:.3g}" for value in values])
@@ -210,7 +210,7 @@ def _level(ax: Axes, level: Level) -> None:
 
 def _value_limits(panel: Panel, frame: Frame, log: bool) -> tuple[float, float]:
     """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
-    parts = [shown(curve, frame, log)[1] for curve in panel.curves]
+    parts = [drawn_points(curve, frame, log)[1] for curve in panel.curves]
     parts += [guide.values for guide in panel.guides]
     edges = [edge[b.skip :] for b in panel.bands for edge in (b.lower, b.upper)]
     parts += [edge[edge > 0] if log else edge for edge in edges]

@@ -10,7 +10,7 @@ from .frame import Frame
 from .panel import Panel
 
 
-def table(figure: str, panels: Sequence[Panel], frame: Frame) -> str:
+def csv_table(figure: str, panels: Sequence[Panel], frame: Frame) -> str:
     """CSV text: a commented line saying what each column is, the names, the rows.
 
     Numbers are the shortest decimals that read back as the same float64; `nan` is a missing value.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..analysis.law_keeping import KEPT
-from ..measures.tables import number
-from ..sweeps.distribution import Members, spread
+from ..measures.tables import number, size, tolerance_words, worst
+from ..sweeps.distribution import Members, spread_of
 from .subject import Subject
 
 Cell = tuple[str, float | None]  # as it is read, and the number itself
@@ -42,7 +42,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Answer:
+class LawAnswer:
     """What stands at the top of the page for one result."""
 
     name: str
@@ -55,7 +55,7 @@ class Answer:
     verdicts: list[Verdict]
 
 
-def answer_of(subject: Subject) -> Answer:
+def answer_of(subject: Subject) -> LawAnswer:
     """The answer that a run or a sweep gives."""
     if subject.members is not None:
         rows = list(_swept_rows(subject, subject.members))
@@ -69,7 +69,7 @@ def answer_of(subject: Subject) -> Answer:
     if not sentences:
         sentences = ['No law was recorded: add "laws" to observe.names and run it again.']
     warnings = [str(warning) for warning in subject.summary.get("warnings", ())]
-    return Answer(
+    return LawAnswer(
         subject.name, subject.path, status, [*sentences, *_certified(subject)], rows, warnings,
         subject.members is not None, list(_verdicts(subject)),
     )  # fmt: skip
@@ -87,20 +87,20 @@ def _verdicts(subject: Subject) -> Iterator[Verdict]:
 
 
 def _sentence(subject: Subject, law: str, told: Mapping[str, Any]) -> str:
-    rate = number(_largest(told["rate_at_start"]))
+    rate = number(worst(told["rate_at_start"]))
     if told.get("projected"):
         return (
             f"{law}: {_word(told)}; the flow was projected onto it, so that its drift is no check. "
             f"Its relative rate along the field at the start is {rate}."
         )
-    worst = int(np.argmax([_size(value) for value in told["relative_drift"]]))
+    layer = int(np.argmax([size(value) for value in told["relative_drift"]]))
     said = "" if told["claimed"] == told["kept"] else f" (the rule {_claim(told)})"
     return (
         f"{law}: {_word(told)}{said}. Its relative rate along the field, which needs no "
         f"integrator, is at most {rate} at the start; over the flow it drifted by at most "
-        f"{number(told['relative_drift'][worst])} of its scale {number(told['scale'][worst])}, "
-        f"in layer {told['layers'][worst]} at t = {number(told['worst_time'][worst])}, "
-        f"under {_tolerance(subject.summary['solver'])}."
+        f"{number(told['relative_drift'][layer])} of its scale {number(told['scale'][layer])}, "
+        f"in layer {told['layers'][layer]} at t = {number(told['worst_time'][layer])}, "
+        f"under {tolerance_words(subject.summary['solver'])}."
     )
 
 
@@ -121,7 +121,7 @@ def _certified(subject: Subject) -> list[str]:
             "No certificate: faflow run CONFIG --certify compares with a tenth of the tolerance."
         ]
     how = "to a tenth of the tolerance" if found["by"] == "tolerance" else "by another method"
-    run = f"{how} ({found['solver']}, {_tolerance(found)}; {found['status']})"
+    run = f"{how} ({found['solver']}, {tolerance_words(found)}; {found['status']})"
     digits = found["weights"]["digits"]
     return [f"Certificate: a second run, {run}, ends at the same weights in {digits} digits."]
 
@@ -139,7 +139,7 @@ def _rows(subject: Subject) -> Iterator[LawRow]:
             rate = told["rate_at_start"][i]
             yield LawRow(
                 subject.cases[0], law, str(layer), bool(told["kept"]), _word(told), *measured,
-                (number(rate), rate), _tolerance(subject.summary["solver"]),
+                (number(rate), rate), tolerance_words(subject.summary["solver"]),
                 _ratio(subject.summary, law, i),
             )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _swept_rows(subject: Subject, members: Members) -> Iterator[LawRow]:
             count = 0 if kept is None else int(np.sum(np.isfinite(kept[at])))
             if count == 0:
                 continue  # not recorded in this case
-            over = None if drift is None else spread(drift[at], 0)
+            over = None if drift is None else spread_of(drift[at], 0)
             yield LawRow(
                 case, law, "all", None if 0 < keeping < count else keeping == count,
                 f"kept by {keeping} of {count}",
@@ -203,21 +203,6 @@ def _range(values: np.ndarray | None, at) -> str:
         return "-"
     low, high = float(np.nanmin(values[at])), float(np.nanmax(values[at]))
     return f"rtol {number(low)}" + ("" if low == high else f" to {number(high)}")
-
-
-def _tolerance(solver: Mapping[str, Any]) -> str:
-    if solver["step"] is not None:
-        return f"step {number(solver['step'])}"
-    return f"rtol {number(solver['rtol'])}"
-
-
-def _largest(values: Sequence[float | None]) -> float | None:
-    """The largest; None, no number, where one of them is none."""
-    return max(values, key=_size, default=None)
-
-
-def _size(value: float | None) -> float:
-    return np.inf if value is None else value
 
 
 def method(subjects: Sequence[Subject]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ..measures.tables import number
-from ..sweeps.distribution import Members, spread
+from ..sweeps.distribution import Members, spread_of
 from .subject import Subject
 
 _COLUMNS = {
@@ -40,7 +40,7 @@ def _swept(members: Members, at) -> dict[str, str]:
         if values is None or key == "compile_seconds" or not np.any(np.isfinite(values[at])):
             found[told] = "-"
             continue
-        over = spread(values[at], 0)
+        over = spread_of(values[at], 0)
         low, high = number(float(over.least)), number(float(over.largest))
         found[told] = f"{number(float(over.median))} ({low} to {high})"
     return found

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..plots.sweep.quantities import quantities
-from .figures import PALETTE, WIDE, Choices, Figure, base_layout, numbers, text
+from .figures import PALETTE, WIDE, Choices, PageFigure, base_layout, literal, numbers
 from .subject import Subject
 
 
-def member_figures(subjects: Sequence[Subject], choices: Choices) -> Iterator[Figure]:
+def member_figures(subjects: Sequence[Subject], choices: Choices) -> Iterator[PageFigure]:
     """Drifts, exponents, losses and angles of every member of the sweeps, against the cases."""
     found: dict[str, tuple[str, str, list]] = {}
     for subject in subjects:
@@ -30,7 +30,7 @@ def member_figures(subjects: Sequence[Subject], choices: Choices) -> Iterator[Fi
             layout["xaxis"] |= {"type": "category"}
             title = f"{name[0].upper()}{name[1:]}: all members"
             caption = f"{known.size} of {values.size} members; box: quartiles"
-            yield Figure(f"members-{name}", title, caption, traces, layout, log, timed=False)
+            yield PageFigure(f"members-{name}", title, caption, traces, layout, log, timed=False)
 
 
 def _box(law: str, row, choices: Choices) -> dict:
@@ -38,9 +38,9 @@ def _box(law: str, row, choices: Choices) -> dict:
     colour = PALETTE[choices.case.index(case) % len(PALETTE)]
     return {
         "type": "box",
-        "x": [text(case)] * len(values),
+        "x": [literal(case)] * len(values),
         "y": numbers(values),
-        "name": text(case),
+        "name": literal(case),
         "boxpoints": "all",
         "jitter": 0.5,
         "pointpos": 0,

@@ -20,7 +20,7 @@ from .answer import answer_of, method
 from .cost import cost_rows
 from .curves import panels_of
 from .download import bundle
-from .figures import Figure, choices_of, panel_figure
+from .figures import PageFigure, choices_of, panel_figure
 from .members import member_figures
 from .raster import raster_figures, raster_layers
 from .subject import Claims, Subject, claims_of, open_subjects, readable
@@ -89,7 +89,7 @@ def _part(environment: jinja2.Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _payload(figures: Sequence[Figure], encoded: str) -> dict[str, Any]:
+def _payload(figures: Sequence[PageFigure], encoded: str) -> dict[str, Any]:
     """What the script reads: the slider's times, the figures, the zip file. Curves over the same
     times share them: `x` is a place in `axes`."""
     axes: dict[tuple, int] = {}
@@ -102,7 +102,7 @@ def _payload(figures: Sequence[Figure], encoded: str) -> dict[str, Any]:
     return {"times": _slider(figures), "axes": list(axes), "figures": told, "zip": encoded}
 
 
-def _slider(figures: Sequence[Figure]) -> list[float]:
+def _slider(figures: Sequence[PageFigure]) -> list[float]:
     """All times that have a record; of more than TIMES an even choice, the last one included."""
     found = {
         time

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..plots.changes import Changes, changes_of, dropped, named
+from ..plots.changes import Changes, changes_of, dropped, ticked
 from ..plots.style import BLUE, GREEN, ORANGE, VERMILION
-from .figures import Figure, base_layout, numbers, text
+from .figures import PageFigure, base_layout, literal, numbers
 from .subject import Subject
 
 ROWS = 200  # a layer with more pairs shows only those that change
@@ -24,7 +24,7 @@ def raster_layers(subject: Subject) -> list[int]:
     return np.unique(events["event_layer"].values).astype(int).tolist()
 
 
-def raster_figures(subject: Subject, several: bool) -> Iterator[Figure]:
+def raster_figures(subject: Subject, several: bool) -> Iterator[PageFigure]:
     """One figure per hidden layer whose pairs change."""
     for layer in raster_layers(subject):
         events = subject.result.events
@@ -39,7 +39,7 @@ def raster_figures(subject: Subject, several: bool) -> Iterator[Figure]:
         layout |= {"hovermode": "closest", "showlegend": True}
         layout["yaxis"] |= _neurons(rows // changes.samples)
         traces = _traces(subject, changes, rows, meta)
-        yield Figure(f"raster-{layer}", name, caption, traces, layout)
+        yield PageFigure(f"raster-{layer}", name, caption, traces, layout)
 
 
 def _caption(changes: Changes) -> str:
@@ -59,7 +59,7 @@ def _neurons(units: np.ndarray) -> dict[str, Any]:
     """Ticks amid the rows of a neuron."""
     names, first = np.unique(units, return_index=True)
     edges = np.append(first, len(units)) - 0.5
-    middles, use = (edges[1:] + edges[:-1]) / 2, named(names, TICKS)
+    middles, use = (edges[1:] + edges[:-1]) / 2, ticked(names, TICKS)
     ticks = {"tickvals": middles[use].tolist(), "ticktext": list(map(str, names[use]))}
     return {**ticks, "tickmode": "array", "showgrid": False, "zeroline": False}
 
@@ -97,7 +97,7 @@ def _bars(spans, rows, changes: Changes, name: str, colour: str, width: float, m
     places = np.repeat(_row(key, rows), 3).astype(float)
     return {
         "type": "scatter",
-        "x": numbers(times), "y": numbers(places), "mode": "lines", "name": text(name),
+        "x": numbers(times), "y": numbers(places), "mode": "lines", "name": literal(name),
         "meta": meta, "line": {"color": colour, "width": width},
         "text": np.repeat(_pairs(key, changes), 3).tolist(), "connectgaps": False,
         "hovertemplate": "%{text}, t = %{x:.4~g}",
@@ -107,8 +107,8 @@ def _bars(spans, rows, changes: Changes, name: str, colour: str, width: float, m
 def _marks(times, key, rows, changes: Changes, name: str, look, meta):
     return {
         "type": "scatter",
-        "x": numbers(times), "y": numbers(_row(key, rows)), "mode": "markers", "name": text(name),
-        "marker": look, "meta": meta, "text": _pairs(key, changes).tolist(),
+        "x": numbers(times), "y": numbers(_row(key, rows)), "mode": "markers",
+        "name": literal(name), "marker": look, "meta": meta, "text": _pairs(key, changes).tolist(),
         "hovertemplate": "%{text}, t = %{x:.4~g}",
     }  # fmt: skip
 

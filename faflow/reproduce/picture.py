@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..plots.draw import panel_height
 from ..plots.frame import Frame
-from ..plots.panel import Curve, Level, Panel, number
+from ..plots.panel import Curve, Level, Panel, brief
 from ..plots.render import render
 from ..plots.style import DASHED, GREY, LAYERS, MARKERS, SOLID, house_style
 
@@ -60,7 +60,7 @@ def drift_panel(title: str, named: Mapping[str, np.ndarray], bound: float, below
         ylabel="|Q(t) − Q(0)| / scale",
         curves=curves(named, floor=FLOOR, skip=1),
         scale="log",
-        levels=[Level(bound, f"{word} {number(bound, 1)}", GREY, DASHED)],
+        levels=[Level(bound, f"{word} {brief(bound, 1)}", GREY, DASHED)],
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config.errors import ConfigError
 from ..config.reading import resolve_path
-from ..plots.frame import Frame, frame_of
+from ..plots.frame import Frame, run_frame
 from ..plots.panel import Panel
 from ..store.files import replace_arrays
 from ..store.result import Result
@@ -36,7 +36,7 @@ class Run:
     def __init__(self, result: Result, path: str):
         self.result, self.path = result, path
         self.summary: dict[str, Any] = result.summary
-        self.times, self.frame = result.times, frame_of(result)
+        self.times, self.frame = result.times, run_frame(result)
 
     def start(self, name: str) -> np.ndarray:
         """W1.., b1.., F2.. or D1.. at t = 0."""

@@ -25,8 +25,8 @@ from ..flow import Flow, Underway, begin
 from ..leftovers import undone_at_the_end
 from ..measures.summary import Seconds, environment
 from ..store.digest import Digest, digest
-from ..store.exchange import real
-from ..store.files import LOCK, alone, replace_arrays
+from ..store.exchange import real_path
+from ..store.files import LOCK, locked, replace_arrays
 
 EVERY = 60.0  # seconds between checkpoints unless said
 _META, _LEGS = "meta", "leg*.npz"
@@ -84,7 +84,7 @@ def _held(place: Path) -> Iterator[None]:
         what = f"is {place}, which can't be written ({reason}); free space or choose another"
         raise ConfigError("--out", what) from error
     lock.close()
-    with alone(place):
+    with locked(place):
         yield
 
 
@@ -102,7 +102,7 @@ def _remove_unless_begun(place: Path) -> None:
 
 
 def _place_of(folder: Path) -> Path:
-    folder = real(folder)
+    folder = real_path(folder)
     return folder.with_name(f".{folder.name}.checkpoint")
 
 

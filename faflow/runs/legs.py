@@ -21,8 +21,8 @@ from ..flow import (
     go_on,
     in_slices,
     observed,
-    spread,
-    telling,
+    progress_told,
+    spread_over,
     the_same_everywhere,
 )
 from ..measures.summary import Seconds
@@ -59,7 +59,7 @@ class Legs:
 
     def _run(self, flow: Flow, programs: "_Programs | None") -> tuple[Any, Seconds]:
         if self._mesh is not None:
-            flow = Flow(spread(flow.problem, self._mesh), *everywhere(flow[1:], self._mesh))
+            flow = Flow(spread_over(flow.problem, self._mesh), *everywhere(flow[1:], self._mesh))
         if programs is None:
             self._note("compiling")
             programs = (
@@ -71,7 +71,7 @@ class Legs:
         kept = None if self._kept is None else self._kept.leg(flow)
         before, stored = _spent(programs), None if kept is None else kept.stored()
         start, spent = (None, Seconds(0.0, 0.0)) if stored is None else stored
-        tell = telling(self._meter, flow)
+        tell = progress_told(self._meter, flow)
 
         def seconds() -> Seconds:
             taken = zip(spent, _spent(programs), before, strict=True)

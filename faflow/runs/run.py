@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from .._results import Outcome
 from ..config.blame import blaming
 from ..config.errors import ConfigError
-from ..config.expect import judge
+from ..config.expect import judge_bounds
 from ..config.reading import resolve_path
 from ..config.resolve import Resolved
 from ..flow import (
@@ -108,7 +108,7 @@ def run(
             summary, groups = compute(resolved, experiment, note, meter, ready)
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
-                store.write(resolved, summary, groups, folder, replace, found.digest)
+                store.write_result(resolved, summary, groups, folder, replace, found.digest)
     return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True)
 
 
@@ -137,7 +137,7 @@ def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:
     if folder is None:
         return "absent"
     found.digest = digest(resolved)
-    state = store.standing(folder, found.digest)
+    state = store.standing_of(folder, found.digest)
     if state == "same":
         store.check_readable(folder)
         try:
@@ -177,7 +177,7 @@ def _judged_afresh(resolved: Resolved, result: Result) -> Result:
     """A stored result under the config's own bounds, which may have changed since."""
     summary = {key: value for key, value in result.summary.items() if key != "expect"}
     if resolved.config.expect:
-        summary["expect"] = plain(judge(resolved.config.bounds, summary))
+        summary["expect"] = plain(judge_bounds(resolved.config.bounds, summary))
     if summary == result.summary or result.folder is None:
         return result
     store.rewrite_bounds(resolved, summary, result.folder)

@@ -38,7 +38,7 @@ def check_start(resolved: Resolved, problem: FlowProblem) -> None:
     """The field and the loss at the start. ConfigError if one is no number."""
     kind = f"is '{resolved.rule.kind}'"
     with blaming("rule.kind", resolved.suspects):
-        loss, velocity = field.start(problem)
+        loss, velocity = field.loss_and_velocity(problem)
     if not field.finite(loss):
         what = f"gives a loss of {float(loss)} at the start; lower its scale, or init's"
         raise ConfigError("task", what)

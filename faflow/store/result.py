@@ -19,7 +19,7 @@ from ..measures import tables
 from ..measures.json_numbers import SCHEMA
 from ..measures.variables.datasets import xr
 from ..netcdf import READING
-from .exchange import RESULT, settle
+from .exchange import RESULT, finish_exchange
 
 CONFIG, RECORDS, SUMMARY = RESULT
 
@@ -140,7 +140,7 @@ def open_result(folder: str | Path) -> Result:
 def settle_stored(folder: Path) -> None:
     """Put in place what a run had written whole when it was killed."""
     with contextlib.suppress(OSError):  # a reader need not be able to write
-        settle(folder)
+        finish_exchange(folder)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Spread(NamedTuple):
     largest: np.ndarray
 
 
-def spread(values: np.ndarray, axis: int) -> Spread:
+def spread_of(values: np.ndarray, axis: int) -> Spread:
     """Median, the quantiles of BAND and the extremes of the finite values along an axis."""
     kept = np.where(np.isfinite(values), values, np.nan)
     known = np.sum(np.isfinite(values), axis=axis)
@@ -166,7 +166,7 @@ class Members:
         values = self.figure(f"laws.{law}.relative_drift")
         if values is None or values.ndim == self.statuses.ndim:
             return values
-        return spread(values, -1).largest
+        return spread_of(values, -1).largest
 
     def combinations(self) -> Iterator[Combination]:
         """Places on the parameters' axes, the last one fastest."""

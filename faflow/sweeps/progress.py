@@ -16,7 +16,7 @@ from .distribution import Members
 from .figures import variable_name
 from .gaps import refusals
 from .gather import attributes, gather
-from .plan import Plan
+from .plan import SweepPlan
 from .result import is_older, mixed_up, stored_table
 
 
@@ -27,17 +27,17 @@ def gathered(folder: Path, provenance: Mapping[str, str]) -> Result:
     return Result(summary_of(plan, tree), lambda: tree, folder, fresh=False)
 
 
-def stored_plan(folder: Path) -> Plan:
+def stored_plan(folder: Path) -> SweepPlan:
     """The plan of a stored sweep, by which workers number its members and all else finds them.
     ConfigError if the folder holds none, or one that an older faflow wrote."""
     table = stored_table(folder)
     table.pop("provenance", None)
     if is_older(table):
         raise mixed_up(folder)
-    return Plan(table, folder, folder.resolve().name)
+    return SweepPlan(table, folder, folder.resolve().name)
 
 
-def summary_of(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
+def summary_of(plan: SweepPlan, tree: xr.DataTree) -> dict[str, Any]:
     figures = tree["figures"].to_dataset()
     statuses = Counter(str(status) for status in figures["status"].values.ravel())
     summary: dict[str, Any] = {

@@ -71,10 +71,10 @@ def check_names(folder: Path, dims: Sequence[str]) -> None:
     if not is_older(table):
         return
     from .axes import ZIP
-    from .plan import Plan
+    from .plan import SweepPlan
 
     try:
-        axes = Plan(table, folder, "").grid.axes
+        axes = SweepPlan(table, folder, "").grid.axes
     except ConfigError:
         raise mixed_up(folder) from None
     names = [{axis.name, ZIP, *axis.columns} for axis in axes]

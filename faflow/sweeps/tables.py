@@ -9,7 +9,7 @@ import numpy as np
 from ..analysis import fit_exponent
 from ..config.errors import ConfigError
 from ..store.result import Result
-from .distribution import BAND, Combination, Members, spread
+from .distribution import BAND, Combination, Members, spread_of
 from .gaps import FEW, HELP, reasons, refusals, the_others, where
 
 Row = dict[str, str]
@@ -123,8 +123,8 @@ def fit_distribution(sweep: Result, window: Sequence[float] | None = None) -> li
         | {"members": str(fitted[place].size), "fitted": str(np.sum(np.isfinite(fitted[place])))}
         | _quantiles(fitted[place])
         | {
-            "predicted": _told(spread(predicted[place], 0).median),
-            "relative error": _told(spread(away[place], 0).median),
+            "predicted": _told(spread_of(predicted[place], 0).median),
+            "relative error": _told(spread_of(away[place], 0).median),
             **_missing("not fitted", why[place], np.isfinite(fitted[place])),
         }
         for place in members.combinations()
@@ -142,7 +142,7 @@ def drift_distribution(sweep: Result) -> list[Row]:
             mine = np.full(members.statuses[place].shape, np.nan) if drift is None else drift[place]
             known = np.isfinite(mine)
             keeping = 0 if kept is None else int(np.sum(kept[place][known] == 1))
-            over = spread(mine, 0)
+            over = spread_of(mine, 0)
             rows.append(
                 _head(members, place)
                 | {"law": law, "over": _layers(members, law, place), "members": str(mine.size)}
@@ -181,7 +181,7 @@ def _head(members: Members, place: Combination) -> Row:
 
 
 def _quantiles(values: np.ndarray) -> Row:
-    over, known = spread(values, 0), values[np.isfinite(values)]
+    over, known = spread_of(values, 0), values[np.isfinite(values)]
     low, high = (f"{100 * share:g} %" for share in BAND)
     return {
         "median": _told(over.median),

@@ -86,10 +86,10 @@ def make_task(
         y, classes = one_hot(y[:, 0], labels_for)
         dropped |= {"labels": ", ".join(map(str, classes))}
     data = make_data(x, y, loss, reduction)
-    return Task(data, name, {**describe(x, y), **dropped}, known)
+    return Task(data, name, {**task_facts(x, y), **dropped}, known)
 
 
-def describe(inputs: np.ndarray, targets: np.ndarray) -> dict[str, float | int | str]:
+def task_facts(inputs: np.ndarray, targets: np.ndarray) -> dict[str, float | int | str]:
     """The facts of a task: sizes, rank and singular values of two matrices (see `Task`)."""
     of_x = np.linalg.svd(inputs, compute_uv=False)
     of_y = np.linalg.svd(targets, compute_uv=False)

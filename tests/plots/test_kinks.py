@@ -9,7 +9,7 @@ import pytest
 from faflow.plots import FIGURES, draw
 from faflow.plots.changes import changes_of
 from faflow.plots.draw import compose
-from faflow.plots.frame import frame_of
+from faflow.plots.frame import run_frame
 from faflow.plots.style import house_style
 
 
@@ -25,7 +25,7 @@ def panels(folder, figure):
 
 def axes_of(folder, figure):
     with house_style():
-        figure = compose(panels(folder, figure), frame_of(plot_results.read(folder)), 1)
+        figure = compose(panels(folder, figure), run_frame(plot_results.read(folder)), 1)
         figure.draw_without_rendering()
         return figure.axes
 

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 
 from faflow.plots import FIGURES, draw
 from faflow.plots.draw import compose
-from faflow.plots.frame import frame_of
+from faflow.plots.frame import run_frame
 from faflow.plots.overview import overview
 from faflow.plots.render import render
-from faflow.plots.style import Powers, house_style, plain
-from faflow.plots.table import table as table_of
+from faflow.plots.style import Powers, house_style, plain_text
+from faflow.plots.table import csv_table as table_of
 
 # Of exact flows, of configs with twins, modifiers, the kernel observed, of population rules.
 NOT_OF_THESE = ("raster", "events", "gates", "discrete", "forecast", "kernel", "population")
@@ -64,7 +64,7 @@ def entries(axes):
 def axes_of(folder, figure):
     stored = plot_results.read(folder)
     with house_style():
-        return compose(FIGURES[figure](stored), frame_of(stored), 1).axes
+        return compose(FIGURES[figure](stored), run_frame(stored), 1).axes
 
 
 # ---- files --------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_the_overview_has_room_for_everything(folders, name):
     """It is laid out beforehand: nothing leaves the page, no panel runs into another."""
     stored = plot_results.read(folders[name])
     with house_style():
-        _, page = overview((make(stored) for make in FIGURES.values()), frame_of(stored))
+        _, page = overview((make(stored) for make in FIGURES.values()), run_frame(stored))
         page.draw_without_rendering()
         boxes = [axes.get_tightbbox() for axes in page.axes]
         boxes.append(page._suptitle.get_window_extent())
@@ -148,7 +148,7 @@ def test_the_overview_makes_no_more_than_it_shows(folders):
     stored = plot_results.read(folders["linear"])
     made = []
     groups = (made.append(name) or make(stored) for name, make in FIGURES.items())
-    panels, _ = overview(groups, frame_of(stored))
+    panels, _ = overview(groups, run_frame(stored))
     assert len(panels) == 4 and len(made) < len(FIGURES)
 
 
@@ -314,9 +314,9 @@ def test_any_text_is_a_name(tmp_path, text):
     stored = plot_results.read(folder)
     with house_style():
         chosen = FIGURES["drift"](stored)
-        compose(chosen, frame_of(stored), 1).draw_without_rendering()
+        compose(chosen, run_frame(stored), 1).draw_without_rendering()
     comment, names, *rows = list(
-        csv.reader(table_of("drift", chosen, frame_of(stored)).splitlines())
+        csv.reader(table_of("drift", chosen, run_frame(stored)).splitlines())
     )
     assert comment[0].startswith("# ") and len(names) == 3
     assert {len(row) for row in rows} == {3}
@@ -347,7 +347,7 @@ def test_hardly_any_records(tmp_path, status, values):
     stored = plot_results.read(folder)
     with house_style():
         groups = [make(stored) for make in FIGURES.values()]
-        figure = compose([panel for group in groups for panel in group], frame_of(stored), 2)
+        figure = compose([panel for group in groups for panel in group], run_frame(stored), 2)
         figure.draw_without_rendering()
 
 
@@ -361,7 +361,7 @@ def test_nothing_reached_is_nothing_drawn(tmp_path):
 def test_render_takes_axes_of_ones_own(folders):
     stored = plot_results.read(folders["linear"])
     figure = matplotlib.figure.Figure()
-    render(figure.subplots(), FIGURES["loss"](stored)[0], frame_of(stored))
+    render(figure.subplots(), FIGURES["loss"](stored)[0], run_frame(stored))
     figure.draw_without_rendering()
 
 
@@ -383,4 +383,4 @@ def test_ticks_of_log_axes_are_letters_that_say_where_they_are(low, high):
         factor, _, power = text.rpartition("10")
         value = float(factor.rstrip("×") or 1) * 10.0 ** float(power.translate(lowered))
         assert value == pytest.approx(place)
-        assert plain(text) == text  # no mathematics, and every letter is in the font
+        assert plain_text(text) == text  # no mathematics, and every letter is in the font

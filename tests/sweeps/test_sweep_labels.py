@@ -16,7 +16,7 @@ import faflow
 from faflow.config import dump
 from faflow.store.result import Result
 from faflow.sweeps import member
-from faflow.sweeps.plan import Plan, plan_of
+from faflow.sweeps.plan import SweepPlan, plan_of
 from faflow.sweeps.sweep import run_sweep
 from faflow.sweeps.workers import work
 
@@ -199,6 +199,6 @@ def test_every_member_is_the_run_of_its_own_config(single, tmp_path: Path) -> No
         again = plan_of(tmp_path / f"out{i}" / "config.toml")
         assert [axis.columns for axis in again.grid.axes] == [a.columns for a in plan.grid.axes]
         del again.table["sweep"]["order"]  # as TOML alone has it
-        moved = Plan(again.table, tmp_path, "").grid
+        moved = SweepPlan(again.table, tmp_path, "").grid
         reordered += [axis.name for axis in moved.axes] != [axis.name for axis in plan.grid.axes]
     assert seen > 5 * GRIDS and reordered > GRIDS / 10

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...store.result import Result
 from ...sweeps.distribution import Members
-from ..draw import write
+from ..draw import write_figure
 from ..frame import Frame
 from ..panel import Panel
 from ..style import house_style
@@ -35,7 +35,7 @@ def draw_sweep(sweep: Result) -> list[Path]:
         stem = re.sub(r"[^\w.-]+", "-", figure)
         columns = 1 if len(panels) < 2 or all(panel.wide for panel in panels) else 2
         panels = _said_once(panels)
-        written.extend(write(folder, stem, panels, frame, columns, heading))
+        written.extend(write_figure(folder, stem, panels, frame, columns, heading))
 
     with house_style():
         for record, (ylabel, scale) in RECORDS.items():
