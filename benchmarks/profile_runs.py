@@ -73,7 +73,7 @@ again = time.perf_counter()
 result = run(resolved, out=sys.argv[2])
 ran = time.perf_counter()
 from faflow.plots import draw
-draw(result.folder)
+draw(result)
 drawn = time.perf_counter()
 import jax.numpy as jnp
 from faflow.flow.multistep import flat_field

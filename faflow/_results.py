@@ -37,6 +37,8 @@ class Outcome(enum.IntEnum):
         return _MESSAGES[self]
 
 
+ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
+
 _MESSAGES = {
     Outcome.COMPLETED: "reached t1",
     Outcome.TARGET_REACHED: "reached the loss or residual it was asked to stop at",

@@ -9,7 +9,7 @@ LIST = ".drawn"
 FIGURE = re.compile(r"[^/]+\.(png|pdf|csv)")
 
 
-def drawn(figures: Path) -> list[str]:
+def names_drawn(figures: Path) -> list[str]:
     """Their names; none where the list can't be read."""
     try:
         names = json.loads((figures / LIST).read_text("utf-8"))
@@ -21,11 +21,11 @@ def drawn(figures: Path) -> list[str]:
 
 def note_drawn(figures: Path, names: Sequence[str]) -> None:
     """That faflow drew these files, too. A list that is written by halves is none."""
-    (figures / LIST).write_text(json.dumps(sorted({*drawn(figures), *names})), "utf-8")
+    (figures / LIST).write_text(json.dumps(sorted({*names_drawn(figures), *names})), "utf-8")
 
 
 def remove_drawn(figures: Path) -> None:
     """Take away what faflow drew, and the list."""
-    for name in drawn(figures):
+    for name in names_drawn(figures):
         (figures / name).unlink(missing_ok=True)
     (figures / LIST).unlink(missing_ok=True)

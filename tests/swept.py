@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from faflow.sweeps.result import Sweep
+from faflow.store.result import Result
 
 SAVES = 51
 LAW = "layer-balance"
@@ -20,7 +20,7 @@ def sweep(
     records: tuple[str, ...] = ("loss", "residual", "law"),
     exponents: bool = True,
     name: str = "made by hand",
-) -> Sweep:
+) -> Result:
     """Members of random rates: residuals exp(-rate t), a law that drifts by some 1e-10.
 
     `statuses`: of members that did not complete, by their places; they end half way, pending ones
@@ -68,4 +68,4 @@ def sweep(
         }
     )
     summary = {"kind": "sweep", "name": name, "members": int(np.prod(shape))}
-    return Sweep(summary, tree, folder, fresh=True)
+    return Result(summary, lambda: tree, folder, fresh=True)

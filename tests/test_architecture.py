@@ -439,6 +439,27 @@ def module_length_complaints(modules: Sequence[Module]) -> list[str]:
     return found
 
 
+# ---- names --------------------------------------------------------------------------------------
+
+# Kinds that are called the same in two registries: how weights are drawn, how feedback is; and the
+# flows that have exact solutions from such weights.
+KINDS_OF_TWO = frozenset({"Gaussian", "MeanField", "Orthogonal", "LambdaBalanced"})
+
+
+def name_complaints(modules: Sequence[Module]) -> list[str]:
+    """A public function or class at the top of two modules."""
+    places: dict[str, list[str]] = {}
+    for module in modules:
+        for node in module.tree.body:
+            if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module.at(node))
+    return [
+        f"`{name}` is defined in {', '.join(where)}"
+        for name, where in places.items()
+        if len(where) > 1 and name not in KINDS_OF_TWO
+    ]
+
+
 # ---- the package --------------------------------------------------------------------------------
 
 Check = Callable[[Sequence[Module]], list[str]]
@@ -451,6 +472,7 @@ CHECKS: list[Check] = [
     annotation_complaints,
     function_length_complaints,
     module_length_complaints,
+    name_complaints,
 ]
 
 
@@ -521,6 +543,8 @@ BAD: list[tuple[Check, str, str]] = [
     (function_length_complaints, "faflow/a.py", "def f():\n" + lines_of_code(60)),
     (function_length_complaints, "faflow/a.py", "# long:\ndef f():\n" + lines_of_code(60)),
     (module_length_complaints, "faflow/a.py", "x = 1\n" * 401),
+    (name_complaints, "faflow/a.py", "def f(): ...\ndef f(): ..."),
+    (name_complaints, "faflow/a.py", "class f: ...\ndef f(): ..."),
     (module_length_complaints, "faflow/a.py", "x = 1\n" * 201),  # the median of one
 ]
 
@@ -570,6 +594,8 @@ GOOD: list[tuple[Check, str, str]] = [
         "def f(\n    x,\n):  # long: a table\n" + lines_of_code(60),
     ),
     (module_length_complaints, "faflow/__init__.py", "x = 1\n" * 201),
+    (name_complaints, "faflow/a.py", "def _f(): ...\nclass A:\n    def g(self): ...\ndef g(): ..."),
+    (name_complaints, "faflow/a.py", "def f():\n    def g(): ...\ndef g(): ..."),
 ]
 
 
@@ -581,6 +607,22 @@ def test_check_complains(check: Check, path: str, source: str) -> None:
 @pytest.mark.parametrize(("check", "path", "source"), GOOD)
 def test_check_is_content(check: Check, path: str, source: str) -> None:
     assert check([parse(path, source)]) == []
+
+
+def test_a_public_name_has_one_place() -> None:
+    def complaints(first: str, second: str) -> list[str]:
+        return name_complaints([parse("faflow/a.py", first), parse("faflow/b/c.py", second)])
+
+    for twice in ("def f(): ...", "class F: ...", "async def f(): ...\nx = 1"):
+        assert complaints(twice, twice.replace("async ", ""))
+    for first, second in (
+        ("def _f(): ...", "def _f(): ..."),
+        ("def f(): ...", "from ..a import f as f"),
+        ("def f(): ...", "class A:\n    def f(self): ..."),
+        ("def f(): ...", "def g():\n    def f(): ..."),
+        ("class Gaussian: ...", "class Gaussian: ..."),
+    ):
+        assert not complaints(first, second)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from .arguments import UsageError, Verb, complete, make_parser
 from .interruption import interruptible
 from .printing import Unsaid, all_said, tell
 from .steps import telling
-from .surroundings import settle
+from .surroundings import settle_surroundings
 from .verdict import BAD_INPUT, INTERRUPTED, complain, unless_told
 
 COMMANDS: dict[str, Verb] = {
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     3 a flow ended early). Without `argv` it is the process's own command line: then a signal ends
     the process (130 after Ctrl-C), whatever it is doing."""
     if argv is None:
-        settle(tell)
+        settle_surroundings(tell)
         return interruptible(lambda: _command(sys.argv[1:]))
     try:
         return _command(list(argv))

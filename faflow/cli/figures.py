@@ -5,27 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import ConfigError
-from ..drawn import drawn
+from ..drawn import names_drawn
 
 AT_ONCE = ("png", "csv")  # files of the overview that a run draws
 
 
 def draw_run(result: Any, figures: str) -> list[Path]:
-    """Draw a run: the overview from what is at hand, or with `figures` = "all" everything."""
-    from ..plots import OVERVIEW, draw, in_memory
+    """Draw a run: the overview in a hurry, or with `figures` = "all" everything."""
+    from ..plots import OVERVIEW, draw
 
-    if figures == "all":
-        return draw_stored(result.folder)
-    stored = in_memory(result.summary, result.records)
-    return _whole(result.folder, lambda: draw(result.folder, [OVERVIEW], AT_ONCE, stored=stored))
+    only = () if figures == "all" else ([OVERVIEW], AT_ONCE)
+    return _whole(result.folder, lambda: draw(result, *only))
 
 
-def draw_stored(folder: Path, sweep: Any = None) -> list[Path]:
+def draw_stored(result: Any) -> list[Path]:
     """Every figure of a stored run, or of a sweep."""
     from ..plots import draw
     from ..plots.sweep import draw_sweep
 
-    return _whole(folder, lambda: draw(folder) if sweep is None else draw_sweep(sweep))
+    return _whole(result.folder, lambda: (draw_sweep if result.swept else draw)(result))
 
 
 def lacks(result: Any, figures: str) -> bool:
@@ -33,7 +31,7 @@ def lacks(result: Any, figures: str) -> bool:
     if figures == "none":
         return False
     place = result.folder / "figures"
-    whole = any(name.endswith(".pdf") for name in drawn(place))  # a run's overview has none
+    whole = any(name.endswith(".pdf") for name in names_drawn(place))  # a run's overview has none
     return result.fresh or not place.exists() or (figures == "all" and not whole)
 
 

@@ -19,7 +19,7 @@ from ..durations import last_time
 from ..leftovers import undone_at_the_end
 from .interruption import interruptible
 from .printing import counter, in_words, tell
-from .running import ALL, Asked, Ran, resolve, run_one
+from .running import ALL, Asked, Ran, resolve_asked, run_one
 from .verdict import unless_told
 
 PATIENCE = 1.5  # seconds in which a worker undoes what is half-made
@@ -140,7 +140,7 @@ def _work(job: Job, asked: Asked) -> list[Done]:
     def act() -> int:
         for number, config in zip(job.numbers, job.configs, strict=True):
             with redirect_stderr(io.StringIO()) as told:
-                ran = unless_told(lambda c=config: run_one(resolve(c, asked), asked, tell))
+                ran = unless_told(lambda c=config: run_one(resolve_asked(c, asked), asked, tell))
             found.append(Done(number, ran, told.getvalue()))
         return 0
 

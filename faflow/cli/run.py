@@ -6,7 +6,7 @@ from ..config.errors import ConfigError
 from .arguments import OVERRIDES, Verb, argument, config, flag
 from .jobs import one_by_one, run_jobs
 from .printing import all_said, beside_bars, pass_on, print_summary, say_json
-from .running import Asked, resolve
+from .running import Asked, resolve_asked
 from .steps import Steps
 from .surroundings import join_others
 from .verdict import BAD_INPUT, PRIORITY, unless_told
@@ -22,7 +22,7 @@ def _act(given: Namespace) -> int:
         steps.begin("starting")
         _look_at(given)
         # None is run, which may take hours, if one of them can't be.
-        ready = [unless_told(lambda c=one: resolve(c, asked)) for one in given.configs]
+        ready = [unless_told(lambda c=one: resolve_asked(c, asked)) for one in given.configs]
     if any(resolved is None for resolved in ready):
         return BAD_INPUT
     if given.jobs > 1 and several:

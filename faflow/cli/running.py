@@ -47,14 +47,14 @@ class Ran(NamedTuple):
     fresh: bool
 
 
-def resolve(config: str, asked: Asked) -> Any:
+def resolve_asked(config: str, asked: Asked) -> Any:
     """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
     from ..config.resolve import resolve_path
-    from ..runs.certify import second_opinion
+    from ..runs.certify import second_config
 
     resolved = resolve_path(config, asked.overrides)
     if asked.certified:
-        second_opinion(resolved, asked.certify_with)
+        second_config(resolved, asked.certify_with)
     return resolved
 
 

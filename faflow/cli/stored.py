@@ -13,49 +13,48 @@ from .printing import print_rows, say
 from .verdict import DONE, blaming_damage
 
 
-def _drift(result: Any, swept: bool, of: str, given: Namespace) -> None:
+def _drift(result: Any, of: str, given: Namespace) -> None:
     from ..measures.tables import drift_rows
     from ..sweeps.tables import drift_distribution
 
-    print_rows(f"{of}drift", (drift_distribution if swept else drift_rows)(result))
+    print_rows(f"{of}drift", (drift_distribution if result.swept else drift_rows)(result))
 
 
-def _fit(result: Any, swept: bool, of: str, given: Namespace) -> None:
+def _fit(result: Any, of: str, given: Namespace) -> None:
     from ..measures.tables import fit_rows
     from ..sweeps.tables import fit_distribution
 
-    print_rows(f"{of}exponent", (fit_distribution if swept else fit_rows)(result, given.window))
+    print_rows(
+        f"{of}exponent", (fit_distribution if result.swept else fit_rows)(result, given.window)
+    )
 
 
-def _plot(result: Any, swept: bool, of: str, given: Namespace) -> None:
-    for path in draw_stored(result.folder, result if swept else None):
+def _plot(result: Any, of: str, given: Namespace) -> None:
+    for path in draw_stored(result):
         say(str(path))
 
 
-def _on_each(tell: Callable[[Any, bool, str, Namespace], None]) -> Callable[[Namespace], int]:
+def _on_each(tell: Callable[[Any, str, Namespace], None]) -> Callable[[Namespace], int]:
     """`tell` of each of the results in a folder; of several it is told which one it is."""
 
     def act(given: Namespace) -> int:
-        from ..sweeps.result import is_sweep
-
-        swept = is_sweep(given.result)
-        results = _opened(given.result, swept)
+        results = _opened(given.result)
         for result in results:
             of = f"{result.folder.name}: " if len(results) > 1 else ""
             with blaming_damage(str(result.folder), "holds a damaged result"):
-                tell(result, swept, of, given)
+                tell(result, of, given)
         return DONE
 
     return act
 
 
-def _opened(folder: str, swept: bool) -> list[Any]:
+def _opened(folder: str) -> list[Any]:
     """The run or the sweep in a folder, or the runs of a reproduction."""
     from ..store.result import open_result
-    from ..sweeps.result import open_sweep
+    from ..sweeps.result import open_stored
 
     try:
-        return [(open_sweep if swept else open_result)(folder)]
+        return [open_stored(folder)]
     except ConfigError:
         from ..reproduce.layout import is_reproduction, runs_in
 

@@ -16,7 +16,7 @@ NO_JIT = "JAX_DISABLE_JIT"
 SELDOM = 50_000, 20, 50  # looks for garbage, of which imports make none: a tenth of a small run
 
 
-def settle(tell: Callable[[str], None]) -> None:
+def settle_surroundings(tell: Callable[[str], None]) -> None:
     """Streams that can be written to, and an environment that flows and figures can be made in;
     `tell` hears of what is not as the user has set it."""
     _open_streams()

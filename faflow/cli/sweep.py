@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config.errors import ConfigError
 from .arguments import OVERRIDES, Verb, argument, config, flag
-from .figures import draw_stored
+from .figures import draw_stored, lacks
 from .printing import all_said, counter, in_words, print_rows, say, say_json
 from .steps import Steps
 
@@ -30,11 +30,10 @@ def _act(given: Namespace) -> int:
             confirmed=given.yes, tell=tell, on=given.on, options=apply_overrides({}, given.job),
             lock=not given.no_lock,
         )  # fmt: skip
-    missing = sweep.fresh or not (sweep.folder / "figures").exists()
-    if missing and not given.no_figures:
+    if lacks(sweep, "none" if given.no_figures else "overview"):
         with Steps(quiet=given.json) as steps:
             steps.begin("drawing")
-            draw_stored(sweep.folder, sweep)
+            draw_stored(sweep)
     if given.json:
         say_json(sweep.summary)
     else:

@@ -38,7 +38,7 @@ def parse_bounds(table: Mapping[str, Any], path: str = "") -> Bounds:
     return found
 
 
-def judge(bounds: Bounds, summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def judge_bounds(bounds: Bounds, summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per path the bound, the value found (None if there is none) and whether it holds."""
     verdicts = {}
     for path, bound in bounds.items():

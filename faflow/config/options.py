@@ -123,7 +123,7 @@ def check_value(path: str, annotation: Any, value: Any) -> Any:
     """`value` as `annotation` wants it (whole numbers are floats, lists are tuples)."""
     try:
         # JSON's strict rules are TOML's: lists stand for tuples, and a bool is no number.
-        return _adapter(plain(annotation)).validate_json(json.dumps(value), strict=True)
+        return _adapter(plain_type(annotation)).validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError:
         what = f"is {shown(value)}; it must be {describe(annotation)}"
         if typing.get_origin(annotation) is typing.Literal and isinstance(value, str):
@@ -139,7 +139,7 @@ def _adapter(annotation: Any) -> pydantic.TypeAdapter:
         return pydantic.TypeAdapter(Any)
 
 
-def plain(annotation: Any) -> Any:
+def plain_type(annotation: Any) -> Any:
     """The type of the number that stands for an array in TOML; other annotations unchanged."""
     jaxtyping = sys.modules.get("jaxtyping")  # nothing is an array's type unless it is there
     if (
@@ -151,7 +151,7 @@ def plain(annotation: Any) -> Any:
     if annotation == str | os.PathLike[str]:
         return str
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.Union[tuple(map(plain, typing.get_args(annotation)))]  # noqa: UP007
+        return typing.Union[tuple(map(plain_type, typing.get_args(annotation)))]  # noqa: UP007
     return annotation
 
 
@@ -167,7 +167,7 @@ _WORDS = {
 
 def describe(annotation: Any) -> str:
     """A type in words: `a number or a list of numbers`."""
-    annotation = plain(annotation)
+    annotation = plain_type(annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return describe(arguments[0])

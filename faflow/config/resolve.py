@@ -19,7 +19,7 @@ from .options import Described, check_options
 from .places import located
 from .schema import Config
 from .section import AbstractKindSection
-from .sizes import settle
+from .sizes import settle_sizes
 from .task import TASK
 
 Given = TypeVar("Given")
@@ -128,7 +128,7 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     if not unread:
         return resolve_config(config, base, kinds)
     if entry := look.named("task.kind", "tasks", task.kind).entry:
-        config = settle(config, entry, lambda: (INPUTS, OUTPUTS))
+        config = settle_sizes(config, entry, lambda: (INPUTS, OUTPUTS))
     solver, names = Choice("flow.solver", flow.solver, None, {}), config.observe.names or ()
     common: dict[str, Any] = {"flow": flow, "solver": solver, "names": names, "method": "none"}
     return Resolved(config, base, **look.choices(config), **common, unread=unread)
@@ -204,7 +204,7 @@ class _Look:
             data = config.task.draw(task, loss, key, outputs, self.base).data
             return data.inputs.shape[1], data.targets.shape[1]
 
-        return settle(config, self.named("task.kind", "tasks", config.task.kind).entry, drawn)
+        return settle_sizes(config, self.named("task.kind", "tasks", config.task.kind).entry, drawn)
 
 
 def _check_richness(chosen: Mapping[str, Any], form: str) -> None:

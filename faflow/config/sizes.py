@@ -69,7 +69,7 @@ SIZES: dict[str, Sizes] = {
 }
 
 
-def settle(config: Config, entry: Any, drawn: Callable[[], tuple[Width, Width]]) -> Config:
+def settle_sizes(config: Config, entry: Any, drawn: Callable[[], tuple[Width, Width]]) -> Config:
     """The config with whole numbers for widths and with the task's sizes filled in.
 
     `entry`: the task's. `drawn`: inputs and outputs of its data, asked only where nothing else says

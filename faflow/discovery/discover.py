@@ -12,7 +12,7 @@ from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..rules import AbstractLearningRule
 from .fields import Fields
-from .lie import Orbit, find_orbit, numerical_rank
+from .lie import Orbit, find_orbit, rank_of
 from .names import feedback_entries, variable_names, write_polynomial
 from .orthants import orbit_everywhere, sign_planes
 from .polynomials import PolynomialLaws, check_monomials, find_polynomials, gradients
@@ -159,11 +159,11 @@ def _known(
             continue  # it decays at a known rate: no conservation law
         slopes, share = _share(fields, law, orbit)
         elsewhere = None if across is None else _share(fields, law, across)[1]
-        independent = numerical_rank(np.linalg.svd(slopes)[1]).rank
+        independent = rank_of(np.linalg.svd(slopes)[1]).rank
         known.append(KnownLaw(name, share, independent, _holds(fields, law, laws), elsewhere))
         if known[-1].kept:
             kept = np.vstack([kept, slopes])
-    explained = numerical_rank(np.linalg.svd(kept)[1]).rank if len(kept) else 0
+    explained = rank_of(np.linalg.svd(kept)[1]).rank if len(kept) else 0
     return known, explained
 
 
@@ -221,5 +221,5 @@ def _written(fields: Fields, orbit: Orbit, laws: PolynomialLaws | None) -> tuple
     texts = [write_polynomial(row, laws.monomials, names, entries) for row in laws.coefficients]
     point = orbit.point[list(fields.counted)]
     slopes = gradients(laws.monomials, laws.coefficients, point)
-    found = numerical_rank(np.linalg.svd(slopes)[1]).rank if len(slopes) else 0
+    found = rank_of(np.linalg.svd(slopes)[1]).rank if len(slopes) else 0
     return found, texts

@@ -75,7 +75,7 @@ def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) ->
     for flows in range(MOST_FLOWS + 1):
         columns.append(_directions(fields, point, rng, flows))
         left, values, _ = np.linalg.svd(np.concatenate(columns, axis=1), full_matrices=False)
-        ranks.append(numerical_rank(values))
+        ranks.append(rank_of(values))
         frame = left[:, : ranks[-1].rank]
         enough = columns[-1].shape[1] >= min(size, ranks[-1].rank + SPARE)
         stands = flows > 0 and enough and ranks[-1].rank == ranks[-2].rank
@@ -87,13 +87,13 @@ def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) ->
 def _widest(fields: Fields, points: Array, rng: np.random.Generator) -> Array:
     """The state whose fields alone span most."""
     spans = [
-        numerical_rank(np.linalg.svd(_directions(fields, point, rng, 0), compute_uv=False))
+        rank_of(np.linalg.svd(_directions(fields, point, rng, 0), compute_uv=False))
         for point in points
     ]
     return points[int(np.argmax([span.rank for span in spans]))]
 
 
-def numerical_rank(values: np.ndarray) -> Rank:
+def rank_of(values: np.ndarray) -> Rank:
     """Where singular values (descending) break off."""
     if values.size == 0 or values[0] == 0:
         return Rank(0, np.inf)

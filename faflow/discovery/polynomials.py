@@ -16,7 +16,7 @@ import numpy as np
 from .._compiling import LOOP, compiled
 from .._types import Array
 from .fields import Fields, Lesson
-from .lie import Rank, numerical_rank
+from .lie import Rank, rank_of
 
 MOST_MONOMIALS = 2000
 FORGOTTEN = 1e-9  # coefficients below this, in units of the law's largest, are rounding
@@ -74,7 +74,7 @@ def find_polynomials(
     states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))
     system = np.asarray(_system(fields, jnp.asarray(monomials), jnp.asarray(states), lessons))
     _, values, right = np.linalg.svd(system)
-    rank = numerical_rank(values)
+    rank = rank_of(values)
     space = right[rank.rank :]
     found, degrees = _generators(space, monomials, orbit_point[list(fields.counted)])
     return PolynomialLaws(monomials, found, degrees, space, rank)
@@ -132,7 +132,7 @@ def _generators(
         for law in echelon(low, _order(monomials, variables)):
             more = np.vstack([slopes, gradients(monomials, law[None, :], state)])
             sizes = np.linalg.norm(more, axis=1, keepdims=True)
-            rank = numerical_rank(np.linalg.svd(more / np.where(sizes > 0, sizes, 1.0))[1]).rank
+            rank = rank_of(np.linalg.svd(more / np.where(sizes > 0, sizes, 1.0))[1]).rank
             if rank > known:
                 chosen, slopes, known = np.vstack([chosen, law]), more, rank
                 degrees.append(degree)

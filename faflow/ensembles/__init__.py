@@ -1,6 +1,5 @@
 """Many flows: grids of parameters, and batches of flows on one device or several."""
 
-from .batch import Flow as Flow
 from .batch import solve_batch as solve_batch
 from .batch import stacked as stacked
 from .grid import Axis as Axis

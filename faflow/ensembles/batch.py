@@ -8,7 +8,7 @@ are run once more, alone. A shard's step loop ends by its own members: no device
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,20 +17,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from .._results import Outcome
-from .._types import Times
-from ..flow import FlowProblem, FlowSolution, Numerics, solve
-from ..observables import AbstractObservable
+from ..flow import Flow, FlowSolution, Numerics, solve
 
 MEMBERS = "members"  # the mesh's axis
-
-
-class Flow(NamedTuple):
-    """What `integrate` takes."""
-
-    problem: FlowProblem
-    ts: Times
-    observables: dict[str, AbstractObservable]
-    numerics: Numerics
 
 
 def solve_batch(
@@ -89,7 +78,7 @@ def _solve_one(flow: Flow) -> FlowSolution:
 
 
 def _solution(flow: Flow) -> FlowSolution:
-    return solve(*flow)
+    return solve(*flow[:4])
 
 
 def _limited(numerics: Numerics, budget: int) -> Numerics:

@@ -9,7 +9,7 @@ from .devices import at_home as at_home
 from .devices import beside as beside
 from .devices import everywhere as everywhere
 from .devices import samples_mesh as samples_mesh
-from .devices import spread as spread
+from .devices import spread_over as spread_over
 from .devices import the_same_everywhere as the_same_everywhere
 from .discrete import Discrete as Discrete
 from .discrete import TwinSolution as TwinSolution
@@ -19,6 +19,7 @@ from .events import EventCounts as EventCounts
 from .events import EventLog as EventLog
 from .events import EventRecord as EventRecord
 from .events import Fork as Fork
+from .flow import Flow as Flow
 from .integrate import check_times as check_times
 from .integrate import integrate as integrate
 from .kink_error import SKETCH as SKETCH
@@ -54,7 +55,7 @@ from .slices import begin as begin
 from .slices import go_on as go_on
 from .slices import in_slices as in_slices
 from .slices import observed as observed
-from .slices import telling as telling
+from .slices import progress_told as progress_told
 from .slices import use_of_records as use_of_records
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution

@@ -33,12 +33,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._types import Array, Times
-from ..observables import AbstractObservable
+from .._types import Array
 from ..solvers import Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
 from .carry import STIFF, Counts, ImplicitCounts, Standing
+from .flow import Flow
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
 from .solution import FlowSolution, Leg
@@ -56,7 +56,7 @@ CHEAP = 10  # tiny fields that a field costs of which half the price is overhead
 WAIT = 0.1  # share of the BDF's way that is spent on making sure,
 FEWEST, MOST = 5, 15  # within these
 
-RunLeg = Callable[..., tuple[FlowSolution, Standing | None]]
+RunLeg = Callable[[Flow], tuple[FlowSolution, Standing | None]]
 
 
 def is_automatic(numerics: Numerics) -> bool:
@@ -66,24 +66,19 @@ def is_automatic(numerics: Numerics) -> bool:
     )  # fmt: skip
 
 
-def choose_on_the_way(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-    run_leg: RunLeg,
-) -> FlowSolution:
+def choose_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     """The flow, by one solver or two; `legs` tells which and why. `run_leg`: as `solve_leg`."""
+    problem, ts, _, numerics, *_ = flow
     why_not = why_unwatched(problem, numerics, (problem, ts, numerics))
     demand = None if why_not else demand_of(problem, numerics)
-    first, left = run_leg(problem, ts, observables, numerics, None, demand)
+    first, left = run_leg(flow._replace(demand=demand))
     begin = float(np.asarray(ts)[0])  # an index of JAX's would be a program of its own
     if why_not or int(first.outcome) != STIFF:
         reason = why_not or "to the end: not stiff, or not for long enough to change"
         return first._replace(legs=(_leg(FIRST, begin, None, first.counts, reason),))
     assert left is not None and left.demanded is not None
     implicit = dataclasses.replace(numerics, solver=THEN)
-    second, _ = run_leg(problem, ts, observables, implicit, left, None)
+    second, _ = run_leg(flow._replace(numerics=implicit, since=left))
     reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {FIRST}"
     legs = (
         _leg(FIRST, begin, None, first.counts, "to begin with"),

@@ -2,8 +2,9 @@
 
 from .._types import Array, Times
 from ..observables import AbstractObservable
-from ..solvers import BDF, Demand
+from ..solvers import BDF
 from .carry import Carry, Standing, standing, steps_of
+from .flow import Flow
 from .multistep import MultistepStepper
 from .piecewise import exact_course
 from .problem import FlowProblem, Numerics
@@ -22,53 +23,38 @@ def solve(
 
     Of `solver = "auto"` it knows the beginning only: one program can't switch, so it is tsit5.
     """
-    return solve_leg(problem, ts, observables, numerics)[0]
+    return solve_leg(Flow(problem, ts, observables, numerics))[0]
 
 
-def solve_leg(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-    since: Standing | None = None,
-    demand: Demand | None = None,
-) -> tuple[FlowSolution, Standing | None]:
-    """`solve` from where another solver left the flow, or up to where another one should go on.
+def solve_leg(flow: Flow) -> tuple[FlowSolution, Standing | None]:
+    """`solve`, or its part for one of two solvers.
 
-    `since`, `demand` as in `Stepper`. Slots of saves up to `since` are empty; the outcome is STIFF
-    (none of `Outcome`) where it ended to be handed over.
+    Slots of saves up to `flow.since` are empty; the outcome is STIFF (none of `Outcome`) where it
+    ended to be handed over.
     """
-    return course(problem, ts, observables, numerics, since, demand).whole(ts)
+    return course(flow).whole(flow.ts)
 
 
-def course(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-    since: Standing | None = None,
-    demand: Demand | None = None,
-    *,
-    level: int | None = None,
-) -> Course:
+def course(flow: Flow, *, level: int | None = None) -> Course:
     """`solve_leg` in parts.
 
     `level`: of the program that they are for, one of several that a flow can ask for as it goes,
     short ones first; None: for all of the flow at once.
     """
+    problem, ts, observables, numerics, since, demand = flow
     if numerics.kinks == "exact":
-        return exact_course(problem, ts, observables, numerics, level)
-    stepper = flow = Stepper(problem, numerics, ts[0], ts[-1], since, demand)
+        return exact_course(flow, level)
+    stepper = one_step = Stepper(problem, numerics, ts[0], ts[-1], since, demand)
     if isinstance(method := numerics.build_solver(), BDF):
-        stepper = MultistepStepper(flow, method)
+        stepper = MultistepStepper(one_step, method)
 
     def observe(state: Array):
-        weights, feedback = flow.read(state)
+        weights, feedback = one_step.read(state)
         seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
-        return seen | flow.forecasts(state)
+        return seen | one_step.forecasts(state)
 
     def finish(end: Carry) -> tuple[FlowSolution, Standing]:
-        weights, feedback = flow.read(end.state)
+        weights, feedback = one_step.read(end.state)
         solution = FlowSolution(
             ts=ts[:0],
             reached=ts[:0],
@@ -78,7 +64,7 @@ def course(
             t_final=end.t,
             counts=end.counts,
             counts_at=end.counts,
-            kinks=None if end.kinks is None else flow.kink_counter.summary(end.kinks),
+            kinks=None if end.kinks is None else one_step.kink_counter.summary(end.kinks),
             outcome=ended(end.outcome),
             corrected=end.solver_state.corrected if numerics.project else None,
         )
@@ -86,7 +72,7 @@ def course(
 
     return Course(
         start=stepper.init,
-        hold=flow.hold,
+        hold=one_step.hold,
         advance=stepper.advance,
         clock=lambda carry: Clock(carry.t, carry.outcome, steps_of(carry.counts)),
         state=lambda carry: carry.state,

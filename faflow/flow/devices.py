@@ -39,7 +39,7 @@ def samples_mesh(per_process: int) -> Mesh | None:
     return Mesh(np.array(chosen), (SAMPLES,))
 
 
-def spread(problem: FlowProblem, mesh: Mesh) -> FlowProblem:
+def spread_over(problem: FlowProblem, mesh: Mesh) -> FlowProblem:
     """The problem with its samples spread over a mesh's devices, so that `integrate` and jitted
     functions of it run there. Samples that the devices do not divide are filled up by rows that
     weigh nothing (`Data.present`)."""

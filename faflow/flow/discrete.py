@@ -26,29 +26,29 @@ from .._types import Array, Flag, Integer, Record, Scalar, Times
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw, AbstractObservable
 from ..rules import State
-from ..solvers import Tableau, as_tableau, norm
+from ..solvers import ExplicitTableau, as_tableau, norm
 from ..tasks import Data
 from .problem import FlowProblem, Numerics, blow_up_size
 
 Laws = dict[str, AbstractConservationLaw]
 
 
-def _arrays(method: str | Tableau | diffrax.ButcherTableau) -> Tableau:
+def _arrays(method: str | ExplicitTableau | diffrax.ButcherTableau) -> ExplicitTableau:
     a, b = as_tableau(method)
-    return Tableau(jnp.asarray(a, float), jnp.asarray(b, float))
+    return ExplicitTableau(jnp.asarray(a, float), jnp.asarray(b, float))
 
 
 class Discrete(eqx.Module):
     """`eta`: the step. `batch`: samples per step (None: all), drawn without replacement and
     reshuffled every epoch (samples // batch steps) from `key`. The loss of a mini-batch is scaled
     by samples / batch, so that one step moves the weights as far, on average, as one of all.
-    `method`: a name of `faflow.solvers.TABLEAUX`, a `Tableau` or a diffrax tableau; ValueError if
-    it is none."""
+    `method`: a name of `faflow.solvers.TABLEAUX`, an `ExplicitTableau` or a diffrax tableau;
+    ValueError if it is none."""
 
     eta: Scalar = eqx.field(converter=lambda value: jnp.asarray(value, float))
     key: Array
     batch: int | None = eqx.field(static=True, default=None)
-    method: Tableau = eqx.field(converter=_arrays, default="euler")
+    method: ExplicitTableau = eqx.field(converter=_arrays, default="euler")
 
 
 class TwinSolution(NamedTuple):

@@ -1,7 +1,6 @@
 """Integrate a learning flow and evaluate observables on the way."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,12 +11,13 @@ from .._results import Outcome
 from ..observables import AbstractObservable
 from .automatic import choose_on_the_way, is_automatic
 from .course import solve_leg
+from .flow import Flow
 from .piecewise import check_exact
 from .problem import FlowProblem, Numerics
 from .programs import kept_programs
 from .projection import check_projection
 from .served import check_implicit
-from .slices import Meter, in_slices, is_traced, telling
+from .slices import Meter, in_slices, is_traced, progress_told
 from .solution import FlowError, FlowSolution
 from .tolerance import settled
 
@@ -55,16 +55,16 @@ def integrate(
         check_implicit(problem, numerics, numerics.build_solver())
     if numerics.project:
         check_projection(problem, numerics)
-    flow = (problem, jnp.asarray(ts, float), dict(observables), numerics)
+    flow = Flow(problem, jnp.asarray(ts, float), dict(observables), numerics)
     run_leg: Any = solve_leg
     if not is_traced(flow):
-        flow = (*flow[:3], settled(problem, numerics))
-        run_leg = partial(_in_slices, meter=meter)
+        flow = flow._replace(numerics=settled(problem, numerics))
+        run_leg = lambda leg: in_slices(leg, progress_told(meter, leg))  # noqa: E731
     with kept_programs():
         if is_automatic(numerics):
-            solution = choose_on_the_way(*flow, run_leg=run_leg)
+            solution = choose_on_the_way(flow, run_leg)
         else:
-            solution, _ = run_leg(*flow)
+            solution, _ = run_leg(flow)
     if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
         raise FlowError(solution)
     return solution
@@ -77,7 +77,3 @@ def check_times(ts: ArrayLike) -> None:
         raise ValueError(f"Argument `ts` must hold at least two finite times, but is {times}.")
     if not np.all(np.diff(times) > 0):
         raise ValueError("Argument `ts` must increase strictly, but does not; sort it.")
-
-
-def _in_slices(*flow: Any, meter: Meter | None) -> Any:
-    return in_slices(flow, telling(meter, flow))

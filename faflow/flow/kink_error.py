@@ -23,6 +23,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork, GatedReLU
 from ..observables import AbstractObservable
 from ..tasks import Data
+from .flow import Flow
 from .problem import FlowProblem, Numerics
 from .slices import in_slices
 from .solution import FlowSolution
@@ -67,9 +68,7 @@ class Companion(NamedTuple):
     estimate as a multiple of the distance. `same_program`: whether it differs in numbers only, so
     that the flow's compiled program serves it."""
 
-    problem: FlowProblem
-    ts: Times
-    numerics: Numerics
+    flow: Flow
     by: str
     margin: float
     same_program: bool
@@ -91,7 +90,7 @@ class KinkError(NamedTuple):
     status: str
 
 
-def companion(problem: FlowProblem, ts: Times, numerics: Numerics) -> Companion:
+def companion(flow: Flow) -> Companion:
     """The coarser flow: 2 eps for a gate of width eps (GatedReLU), else a fixed step doubled or
     tolerances ten times as large.
 
@@ -99,20 +98,22 @@ def companion(problem: FlowProblem, ts: Times, numerics: Numerics) -> Companion:
     companion with the same saves would take the same steps and differ by nothing. So every other
     save is moved to just after the one before it, which leaves twice the room and the same program.
     """
+    problem, numerics = flow.problem, flow.numerics
     phi = problem.weights.activation
     if isinstance(phi, GatedReLU):
         wider = dataclasses.replace(phi, width=WIDER * phi.width)
         weights = dataclasses.replace(problem.weights, activation=wider)
-        problem = dataclasses.replace(problem, weights=weights)
-        return Companion(problem, ts, numerics, f"width x {WIDER:g}", LINEAR, same_program=False)
+        wide = flow._replace(problem=dataclasses.replace(problem, weights=weights))
+        return Companion(wide, f"width x {WIDER:g}", LINEAR, same_program=False)
+    flow = flow._replace(ts=_paired(flow.ts))
     if numerics.step is not None:
         coarser = dataclasses.replace(numerics, step=WIDER * numerics.step)
-        return Companion(
-            problem, _paired(ts), coarser, f"step x {WIDER:g}", LINEAR, same_program=True
-        )
+        coarse = flow._replace(numerics=coarser)
+        return Companion(coarse, f"step x {WIDER:g}", LINEAR, same_program=True)
     looser = {"rtol": LOOSER * numerics.rtol, "atol": LOOSER * numerics.atol}
     coarser = dataclasses.replace(numerics, **looser)
-    return Companion(problem, _paired(ts), coarser, f"rtol x {LOOSER:g}", 1.0, same_program=True)
+    coarse = flow._replace(numerics=coarser)
+    return Companion(coarse, f"rtol x {LOOSER:g}", 1.0, same_program=True)
 
 
 def compare_flows(flow: FlowSolution, other: FlowSolution, coarser: Companion) -> KinkError:
@@ -139,12 +140,11 @@ def estimate_kink_error(problem: FlowProblem, ts: ArrayLike, numerics: Numerics)
 
     For problems with a kinked activation, or `GatedReLU` in its place, and the plain solver.
     """
-    times = jnp.asarray(ts, float)
-    see: dict[str, AbstractObservable] = {SKETCH: WeightSketch()}
-    coarser = companion(problem, times, numerics)
-    flow, _ = in_slices((problem, times, see, numerics))
-    other, _ = in_slices((coarser.problem, coarser.ts, see, coarser.numerics))
-    return compare_flows(flow, other, coarser)
+    flow = Flow(problem, jnp.asarray(ts, float), {SKETCH: WeightSketch()}, numerics)
+    coarser = companion(flow)
+    solution, _ = in_slices(flow)
+    other, _ = in_slices(coarser.flow)
+    return compare_flows(solution, other, coarser)
 
 
 def _paired(ts: Times) -> Times:

@@ -18,7 +18,7 @@ from ..solvers import (
     Field,
     History,
     Jacobian,
-    Trial,
+    NewtonTrial,
     bdf,
     columns,
     factor,
@@ -30,7 +30,7 @@ from ..solvers import (
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
 from .problem import FlowProblem, Numerics
 from .stepping import Stepper
-from .stops import locate
+from .stops import first_root
 from .tolerance import Tolerance
 
 AGE = 50  # accepted steps that a Jacobian may serve
@@ -79,7 +79,7 @@ class MultistepStepper(eqx.Module):
             flow.term, flow.begin, flow.t1, y, None, None, _call, 2
         )
         h = jnp.asarray(first) - flow.begin
-        history = bdf.begin(flow.begin, y, self._field(flow.begin, y), h)
+        history = bdf.first_history(flow.begin, y, self._field(flow.begin, y), h)
         zero = jnp.zeros((), int)
         dense = None
         if self.method.may_be_dense(y.size):
@@ -176,7 +176,7 @@ class MultistepStepper(eqx.Module):
             return flow.gaps(t, bdf.interpolate(history, t), peak)[0]
 
         def seek() -> tuple[Scalar, Array]:
-            return locate(within, before.t, after.t, hunt.gaps, gaps)
+            return first_root(within, before.t, after.t, hunt.gaps, gaps)
 
         passed = kept & (jnp.min(gaps) <= 0) & (jnp.min(hunt.gaps) > 0)
         t, gaps = jax.lax.cond(passed, seek, lambda: (after.t, gaps))
@@ -203,7 +203,7 @@ class MultistepStepper(eqx.Module):
         slope, push = jax.linearize(lambda y: self._field(t, y), predicted)
         return slope, gmres_solve(push, c)
 
-    def _aged(self, ahead: Ahead, trial: Trial) -> Ahead:
+    def _aged(self, ahead: Ahead, trial: NewtonTrial) -> Ahead:
         """One step on; `stale` if the Jacobian or its factor has to be renewed first."""
         assert ahead.dense is not None
         _, c = bdf.next_step(ahead.history)
@@ -278,7 +278,7 @@ def _nothing_yet(size: int, like: Scalar) -> Dense:
     return Dense(blank, (blank, jnp.zeros(size, jnp.int32)), like, jnp.asarray(AGE + 1))
 
 
-def _strained(ahead: Ahead, trial: Trial, method: BDF) -> Ahead:
+def _strained(ahead: Ahead, trial: NewtonTrial, method: BDF) -> Ahead:
     """Remembers how hard GMRES has to work; too hard, and the next step has to be factored."""
     effort = (trial.products / trial.iterations).astype(ahead.strain.dtype)
     strain = MEMORY * ahead.strain + (1 - MEMORY) * effort
@@ -288,7 +288,7 @@ def _strained(ahead: Ahead, trial: Trial, method: BDF) -> Ahead:
     return ahead._replace(strain=strain, factors=over, stale=over)
 
 
-def _counted(counts: Counts, trial: Trial, too_far: Flag) -> Counts:
+def _counted(counts: Counts, trial: NewtonTrial, too_far: Flag) -> Counts:
     assert counts.implicit is not None
     rejected = too_far | (trial.solved & ~trial.kept)
     return Counts(

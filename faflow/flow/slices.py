@@ -24,7 +24,9 @@ from .._compiling import LOOP, ONCE, Donated, Use, options
 from .._types import Flag, Integer
 from .automatic import field_effort
 from .course import course
+from .flow import Flow
 from .memory import STATES
+from .problem import FlowProblem
 from .recording import Course, Look, Row, itself, seen_if, with_rows
 from .solution import FlowSolution
 
@@ -54,9 +56,9 @@ class Underway(NamedTuple):
 Heard = Callable[[Underway, FlowSolution, bool], None]
 
 
-def begin(flow: tuple[Any, ...]) -> Underway:
-    """A flow at the first of its times. `flow`: the arguments of `solve_leg`."""
-    parts, saves = course(*flow), flow[1].size
+def begin(flow: Flow) -> Underway:
+    """A flow at the first of its times."""
+    parts, saves = course(flow), flow.ts.size
     carry = _arrays(parts.start())
     look = _look(parts, carry, saves)
     shapes = jax.eval_shape(lambda carry: (look(parts.state(carry)), parts.watch(carry)), carry)
@@ -70,12 +72,12 @@ def begin(flow: tuple[Any, ...]) -> Underway:
 
 
 def go_on(
-    flow: tuple[Any, ...], underway: Underway, budget: Integer, until: Integer, level: int = 0
+    flow: Flow, underway: Underway, budget: Integer, until: Integer, level: int = 0
 ) -> tuple[Underway, tuple[FlowSolution, Any]]:
     """The flow some steps and saves later, `budget` together, at the save number `until`, or where
     it asks for a program of a higher `level`; and what `solve_leg` would return if it ended here,
     but for the rows."""
-    parts, ts = course(*flow, level=level), flow[1]
+    parts, ts = course(flow, level=level), flow.ts
     look = _look(parts, underway.carry, ts.size)
     limit = _done(parts, underway) + budget
 
@@ -101,10 +103,10 @@ def go_on(
     return end, parts.finish(end.carry)
 
 
-def observed(flow: tuple[Any, ...], rows: Row, carry: Any) -> dict[str, Any]:
+def observed(flow: Flow, rows: Row, carry: Any) -> dict[str, Any]:
     """The records of all saves, of a flow that is over."""
-    parts = course(*flow)
-    if _look(parts, carry, flow[1].size) is not itself:
+    parts = course(flow)
+    if _look(parts, carry, flow.ts.size) is not itself:
         return rows.seen
     return jax.lax.map(
         lambda row: seen_if(row[0], parts.observe, row[1]), (rows.reached, rows.seen)
@@ -141,15 +143,15 @@ def _jitted(part: Callable[..., Any], use: Use, donate: Donated) -> Callable[...
     return eqx.filter_jit(part, donate=donate, compiler_options=options(use))
 
 
-def use_of_records(flow: tuple[Any, ...]) -> Use:
+def use_of_records(flow: Flow) -> Use:
     """How `observed` is compiled: it pays to optimise what looks at large nets often."""
-    return LOOP if field_effort(flow[0]) * flow[1].size > MUCH else ONCE
+    return LOOP if field_effort(flow.problem) * flow.ts.size > MUCH else ONCE
 
 
-def first_budget(flow: tuple[Any, ...]) -> int:
+def first_budget(problem: FlowProblem) -> int:
     """Steps of the first slice."""
     # Several processes wait for each other in every step, so their clocks may not decide.
-    return MOST if jax.process_count() > 1 else max(1, int(FIRST / field_effort(flow[0])))
+    return MOST if jax.process_count() > 1 else max(1, int(FIRST / field_effort(problem)))
 
 
 def next_budget(budget: int, seconds: float) -> int:
@@ -161,7 +163,7 @@ def next_budget(budget: int, seconds: float) -> int:
 
 
 def in_slices(
-    flow: tuple[Any, ...],
+    flow: Flow,
     heard: Heard | None = None,
     programs: Programs | None = None,
     start: Underway | None = None,
@@ -169,11 +171,11 @@ def in_slices(
 ) -> tuple[FlowSolution, Any]:
     """`solve_leg`, slice by slice: `heard` is told after each.
 
-    `flow`: the arguments of `solve_leg`. `programs`: `begin`, `go_on` and `observed`, compiled.
+    `programs`: `begin`, `go_on` and `observed`, compiled.
     `start`: from there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
     """
     first, program, last = programs or programs_of_flows(use_of_records(flow))
-    saves, budget = flow[1].size, first_budget(flow)
+    saves, budget = flow.ts.size, first_budget(flow.problem)
     underway = first(flow) if start is None else start
     done, over = int(underway.saves), False
     solution: Any = None
@@ -193,11 +195,11 @@ def in_slices(
     return with_rows(solution, underway.rows, records), standing
 
 
-def telling(meter: Meter | None, flow: tuple[Any, ...]) -> Heard | None:
+def progress_told(meter: Meter | None, flow: Flow) -> Heard | None:
     """Tells a meter how much of the flow's time lies behind it; 1 when it is over, wherever."""
     if meter is None:
         return None
-    first, last = np.asarray(flow[1])[[0, -1]].tolist()  # an index of JAX's would be a program
+    first, last = np.asarray(flow.ts)[[0, -1]].tolist()  # an index of JAX's would be a program
 
     def tell(underway: Underway, solution: FlowSolution, over: bool) -> None:
         del underway

@@ -121,7 +121,7 @@ def begin_hunt(gaps: Array, t: Scalar) -> Hunt:
     return Hunt(gaps, Bracket(t, inf, jnp.min(gaps).astype(t.dtype), inf, jnp.zeros((), int)))
 
 
-def locate(
+def first_root(
     gaps: Callable[[Scalar], Array], start: Scalar, end: Scalar, first: Array, last: Array
 ) -> tuple[Scalar, Array]:
     """(t, gaps) in (start, end] where the first condition is met, to within rounding; `first`,

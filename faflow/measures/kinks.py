@@ -78,7 +78,7 @@ def about_end(resolved: Resolved, outcome: Outcome, section: Mapping[str, Any] |
         return f" (flow.exact.slots = {exact.slots})"
     if outcome == Outcome.NOT_UNIQUE and "fork" in section:
         on = 'flow.exact.branch = "nearest" or "other" follows the two continuations'
-        return f": {place(section['fork'])}; {on}"
+        return f": {fork_at(section['fork'])}; {on}"
     return ""
 
 
@@ -114,9 +114,8 @@ def _about_exact(resolved: Resolved, section: Mapping[str, Any]) -> list[str]:
         found.append(f"{what}; raise flow.exact.events to keep them all")
     if exact is not None and exact.branch != "stop" and "fork" in section:
         other = "other" if exact.branch == "nearest" else "nearest"
-        what = (
-            f"the flow is not unique: {section['forks']} forks, the first {place(section['fork'])}"
-        )
+        first = fork_at(section["fork"])
+        what = f"the flow is not unique: {section['forks']} forks, the first {first}"
         found.append(f'{what}; this is one continuation, flow.exact.branch = "{other}" another')
     return found
 
@@ -177,11 +176,11 @@ def _line(kinks: Mapping[str, Any]) -> str:
         end = number(kinks["sliding_at_end"])
         text = f"exact: {kinks['events']} events ({counted}); at most {kinks['most_sliding']} pairs"
         text += f" slid at once, at the end {end} (per hidden layer)"
-        return text + (f"; NOT UNIQUE {place(kinks['fork'])}" if "fork" in kinks else "")
+        return text + (f"; NOT UNIQUE {fork_at(kinks['fork'])}" if "fork" in kinks else "")
     return "; ".join([*_plain_kinks(kinks), *_error_words(kinks.get("error"))])
 
 
-def place(fork: Mapping[str, Any]) -> str:
+def fork_at(fork: Mapping[str, Any]) -> str:
     """Time and pair of a fork in words."""
     layer, sample, unit = (fork[name] for name in ("layer", "sample", "unit"))
     pair = f"neuron {unit} of hidden layer {layer} on sample {sample}"

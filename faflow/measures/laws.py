@@ -29,7 +29,7 @@ from ..rules import AbstractLayerwiseRule, Forecast
 from ..rules.forecast import SUFFIX
 from ..tasks import CrossEntropy
 from .measure import Entry, Flown, Laws, Measure, Observed, Row, Section
-from .tables import number, size, tolerance, worst
+from .tables import number, size, tolerance_words, worst
 
 SUBSPACE, READOUT = "subspace-balance", "readout-sum"
 REMEDY = "remove it, or list it in observe.controls to see it broken"
@@ -191,7 +191,7 @@ def law_line(law: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
     text = (
         f"{'kept' if law['kept'] else 'NOT KEPT'}; "
         f"{start}; drift {drift} of {scale} "
-        f"= {relative} at t = {when} (layer {layer}; {tolerance(solver)})"
+        f"= {relative} at t = {when} (layer {layer}; {tolerance_words(solver)})"
     )
     if "relative_forecast_error" in law:
         text += f"; forecast to {number(worst(law['relative_forecast_error']))}"

@@ -10,7 +10,7 @@ import jax
 
 from .._compiling import ONCE, compiled
 from .._results import Outcome
-from ..config.expect import judge
+from ..config.expect import judge_bounds
 from ..config.resolve import Resolved
 from ..flow import FlowSolution, ImplicitCounts, Leg
 from ..networks import AbstractNetwork
@@ -22,7 +22,7 @@ from .json_numbers import SCHEMA, plain
 from .kinks import about_end
 from .measure import Experiment, Flown
 from .registry import MEASURES
-from .tables import Rows, number, tolerance
+from .tables import Rows, number, tolerance_words
 
 
 class Seconds(NamedTuple):
@@ -59,7 +59,7 @@ def summarise(flown: Flown, seconds: Seconds) -> dict[str, Any]:
         ),
     ]
     if resolved.config.expect:
-        summary["expect"] = plain(judge(resolved.config.bounds, summary))
+        summary["expect"] = plain(judge_bounds(resolved.config.bounds, summary))
     return summary
 
 
@@ -97,7 +97,7 @@ def _solver_line(solver: Mapping[str, Any]) -> str:
         absolute = f", both following weights that start at {number(solver['follows'])}"
     work = "" if evaluations is None else f", {evaluations} field evaluations"
     return (
-        f"{solver['name']} ({tolerance(solver)}{absolute}): "
+        f"{solver['name']} ({tolerance_words(solver)}{absolute}): "
         f"{solver['steps']} steps + {solver['rejected']} rejected{work}; "
         f"{number(solver['seconds'])} s + {number(solver['compile_seconds'])} s compiling"
     )

@@ -26,7 +26,7 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def tolerance(solver: Mapping[str, Any]) -> str:
+def tolerance_words(solver: Mapping[str, Any]) -> str:
     """Of a flow, in words."""
     if solver["step"] is not None:
         return f"step {number(solver['step'])}"
@@ -46,7 +46,7 @@ def size(value: float | None) -> float:
 def certificate_title(certificate: Mapping[str, Any]) -> str:
     """What the figures were compared with, and how the second run ended."""
     how = "a tenth of it" if certificate["by"] == "tolerance" else "a second method"
-    by = f"{certificate['solver']}, {tolerance(certificate)}"
+    by = f"{certificate['solver']}, {tolerance_words(certificate)}"
     return f"certificate by {how}: {by}; {certificate['status']}"
 
 
@@ -93,7 +93,7 @@ def drift_rows(result: Any) -> Rows:
                     "scale": number(float(drift.scale[index])),
                     "relative": number(float(drift.relative[index])),
                     "worst at t": number(float(drift.worst_time[index])),
-                    "tolerance": tolerance(result.summary["solver"]),
+                    "tolerance": tolerance_words(result.summary["solver"]),
                 }
             )
     return rows

@@ -3,4 +3,3 @@
 from .draw import FIGURES as FIGURES
 from .draw import OVERVIEW as OVERVIEW
 from .draw import draw as draw
-from .stored import in_memory as in_memory

@@ -5,29 +5,29 @@ from typing import Any
 
 import numpy as np
 
+from ..store.result import Result
 from .panel import Curve, Level, Panel
-from .stored import Stored
-from .style import DASHED, FEW, GREY, MARKERS, SOLID, Dashes, layer_colours, named, plain
+from .style import DASHED, FEW, GREY, MARKERS, SOLID, Dashes, layer_colours, named, plain_text
 
 SLACK = 1e-6  # relative: a floor may be touched to the solver's accuracy, as in the certificate
 
 
-def alignment_panels(stored: Stored) -> list[Panel]:
+def alignment_panels(result: Result) -> list[Panel]:
     """Angles; below them, where the summary gives floors, inner products above their floors."""
-    weights = _family(stored, "alignment_degrees", "weights vs", "angle in degrees", SOLID)
-    deltas = _family(stored, "delta-alignment_degrees", "deltas,", "angle in degrees", DASHED)
+    weights = _family(result, "alignment_degrees", "weights vs", "angle in degrees", SOLID)
+    deltas = _family(result, "delta-alignment_degrees", "deltas,", "angle in degrees", DASHED)
     panels = []
     if weights or deltas:
-        panels.append(_angles(stored, weights + deltas))
-    inner = _inner(stored, legend=not panels)
+        panels.append(_angles(result, weights + deltas))
+    inner = _inner(result, legend=not panels)
     return [*panels, inner] if inner else panels
 
 
-def _angles(stored: Stored, curves: list[Curve]) -> Panel:
+def _angles(result: Result, curves: list[Curve]) -> Panel:
     top = max(float(np.nanmax(curve.values)) for curve in curves)
     high = 180.0 if top > 120 else 120.0 if top > 90 else 96.0
     return Panel(
-        title=[_verdict(stored)],
+        title=[_verdict(result)],
         ylabel="angle (degrees)",
         curves=curves,
         scale="linear",
@@ -37,9 +37,9 @@ def _angles(stored: Stored, curves: list[Curve]) -> Panel:
     )
 
 
-def _inner(stored: Stored, legend: bool) -> Panel | None:
-    floors = dict(zip(_inner_columns(stored), _floors(stored), strict=False))
-    curves = _family(stored, "alignment_inner", "weights vs", "inner product <W, F>", SOLID)
+def _inner(result: Result, legend: bool) -> Panel | None:
+    floors = dict(zip(_inner_columns(result), _floors(result), strict=False))
+    curves = _family(result, "alignment_inner", "weights vs", "inner product <W, F>", SOLID)
     pairs = [(curve, floors.get(curve.column, np.nan)) for curve in curves]
     known = [(curve, floor) for curve, floor in pairs if np.isfinite(floor)]
     if not known:
@@ -60,25 +60,25 @@ def _inner(stored: Stored, legend: bool) -> Panel | None:
 _ZERO = Level(0.0, None, GREY)
 
 
-def _floors(stored: Stored) -> list[float]:
+def _floors(result: Result) -> list[float]:
     """One floor per inner product, nan where none is known (direct feedback's lower layers)."""
-    told = stored.section("alignment").get("floor") or []
+    told = result.section("alignment").get("floor") or []
     return [float("nan") if floor is None else float(floor) for floor in told]
 
 
-def _inner_columns(stored: Stored) -> list[str]:
-    if stored.values("alignment_inner") is None:
+def _inner_columns(result: Result) -> list[str]:
+    if result.values("alignment_inner") is None:
         return []
-    return [f"alignment_inner {entry}" for entry in stored.entries("alignment_inner")]
+    return [f"alignment_inner {entry}" for entry in result.entries("alignment_inner")]
 
 
-def _family(stored: Stored, record: str, what: str, meaning: str, style: Dashes) -> list[Curve]:
+def _family(result: Result, record: str, what: str, meaning: str, style: Dashes) -> list[Curve]:
     """One curve per column of a (time, layer) record: colour and marker say which layer."""
-    values = stored.values(record)
+    values = result.values(record)
     if values is None or values.ndim != 2:
         return []
-    axis = str(stored.records[record].dims[1]).replace("_", " ")
-    entries = stored.entries(record)
+    axis = str(result.series[record].dims[1]).replace("_", " ")
+    entries = result.entries(record)
     names = [f"{what} {_entry(axis, entry)}" for entry in entries]
     colours, labels = layer_colours(len(names)), named(names)
     return [
@@ -100,11 +100,11 @@ def _family(stored: Stored, record: str, what: str, meaning: str, style: Dashes)
 
 def _entry(axis: str, entry: str) -> str:
     """`feedback 2` for a number, else the entry's own name."""
-    return f"{axis} {entry}" if entry.isdigit() else plain(entry, 20)
+    return f"{axis} {entry}" if entry.isdigit() else plain_text(entry, 20)
 
 
-def _verdict(stored: Stored) -> str:
-    about: dict[str, Any] = stored.section("alignment")
+def _verdict(result: Result) -> str:
+    about: dict[str, Any] = result.section("alignment")
     if "certified" not in about:
         return "alignment (no certificate for this rule)"
     if about["certified"]:

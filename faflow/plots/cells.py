@@ -5,8 +5,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
-from .panel import Cells, Panel, number
-from .style import plain
+from .panel import Cells, Panel, brief
+from .style import plain_text
 
 PRINTED = 12  # rows and columns of a map whose values are written into its cells
 NAMED = 12  # values named on an axis
@@ -27,7 +27,7 @@ def draw_cells(ax: Axes, panel: Panel, cells: Cells) -> None:
     )
     ax.set_facecolor(NONE)
     _ticks(ax, cells)
-    ax.set_xlabel(plain(cells.xlabel, 60))
+    ax.set_xlabel(plain_text(cells.xlabel, 60))
     ax.set_ylabel(panel.ylabel)
     if cells.words:
         ax.invert_yaxis()  # a list is read downwards, numbers grow upwards
@@ -36,7 +36,7 @@ def draw_cells(ax: Axes, panel: Panel, cells: Cells) -> None:
     low, high = map(float, mesh.get_clim())
     if cells.log and high < 100 * low:
         ticks = np.geomspace(low, high, 4)
-        bar.set_ticks(ticks.tolist(), labels=[number(float(tick), 2) for tick in ticks])
+        bar.set_ticks(ticks.tolist(), labels=[brief(float(tick), 2) for tick in ticks])
         bar.minorticks_off()
     if max(cells.values.shape) <= PRINTED:
         _print(ax, cells, mesh)
@@ -61,7 +61,7 @@ def _ticks(ax: Axes, cells: Cells) -> None:
     for axis, labels in ((ax.xaxis, cells.columns), (ax.yaxis, cells.rows)):
         every = -(-len(labels) // NAMED)
         places = np.arange(0, len(labels), every)
-        axis.set_ticks(places + 0.5, [plain(labels[i], 34) for i in places])
+        axis.set_ticks(places + 0.5, [plain_text(labels[i], 34) for i in places])
         axis.set_tick_params(length=0)
     room = WIDE if len(cells.columns) > FILLING else NARROW
     if sum(len(label) + 2 for label in cells.columns[:NAMED]) > room:
@@ -73,7 +73,7 @@ def _print(ax: Axes, cells: Cells, mesh) -> None:
     for (row, column), value in np.ndenumerate(cells.values):
         text, colour = "–", "black"
         if np.isfinite(value):
-            text = number(float(value), 2)
+            text = brief(float(value), 2)
             red, green, blue, _ = mesh.cmap(mesh.norm(value))
             colour = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
         size = 6.5 if cells.values.shape[1] <= 8 else 5.5

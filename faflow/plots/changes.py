@@ -119,7 +119,7 @@ def _start_above(
     return values.reshape(samples, width).T.reshape(-1).astype(bool)
 
 
-def named(units: np.ndarray, most: int) -> np.ndarray:
+def ticked(units: np.ndarray, most: int) -> np.ndarray:
     """Which of the neurons `units` are named on an axis, `most` at most: every one, or those whose
     number 2, 5, 10, 20, ... divides."""
     step, factors = 1, itertools.cycle((2.0, 2.5, 2.0))

@@ -5,29 +5,30 @@ from typing import Any
 
 import numpy as np
 
-from .panel import Curve, Guide, Level, Panel, last, number
-from .stored import Stored
-from .style import BLUE, DASHED, DOTTED, GREEN, VERMILION, plain
+from ..store.result import Result
+from .frame import log_spaced
+from .panel import Curve, Guide, Level, Panel, brief, last
+from .style import BLUE, DASHED, DOTTED, GREEN, VERMILION, plain_text
 
 OFFSET = 0.07  # of the axis' decades: how far fit and prediction are drawn from the data
 
 
-def loss_panels(stored: Stored) -> list[Panel]:
+def loss_panels(result: Result) -> list[Panel]:
     """The loss; with the fit if that was asked of the loss."""
-    return _falling(stored, "loss", "loss", "auto")
+    return _falling(result, "loss", "loss", "auto")
 
 
-def residual_panels(stored: Stored) -> list[Panel]:
+def residual_panels(result: Result) -> list[Panel]:
     """The residual on a log axis, the fit window shaded, both slopes beside the data."""
-    return _falling(stored, "residual", "residual ‖e‖", "log")
+    return _falling(result, "residual", "residual ‖e‖", "log")
 
 
-def exponent_panels(stored: Stored) -> list[Panel]:
+def exponent_panels(result: Result) -> list[Panel]:
     """-d log ||e|| / dt at every save; late values are often rounding, so the axis may cut them."""
-    values = stored.values("exponent")
+    values = result.values("exponent")
     if values is None or values.ndim != 1:
         return []
-    about = stored.section("exponent")
+    about = result.section("exponent")
     rate, predicted = _finite(about.get("rate")), _finite(about.get("predicted"))
     known = [x for x in (rate, predicted) if x is not None]
     if known and max(known) > 0:
@@ -43,7 +44,7 @@ def exponent_panels(stored: Stored) -> list[Panel]:
         levels.append(_level(rate, "fitted", GREEN))
     return [
         Panel(
-            title=(_fit_title(about) or [f"ends at {number(last(values))}"]) + note,
+            title=(_fit_title(about) or [f"ends at {brief(last(values))}"]) + note,
             ylabel="exponent −d log‖e‖/dt",
             curves=[
                 Curve("exponent", "instantaneous exponent", values, "instantaneous", BLUE),
@@ -57,23 +58,23 @@ def exponent_panels(stored: Stored) -> list[Panel]:
 
 
 def _level(value: float, what: str, colour: str) -> Level:
-    return Level(value, f"{what} {number(value, 4)}", colour, DASHED)
+    return Level(value, f"{what} {brief(value, 4)}", colour, DASHED)
 
 
-def _falling(stored: Stored, name: str, ylabel: str, scale: str) -> list[Panel]:
-    values = stored.values(name)
+def _falling(result: Result, name: str, ylabel: str, scale: str) -> list[Panel]:
+    values = result.values(name)
     if values is None or values.ndim != 1:
         return []
-    about = stored.section("exponent")
+    about = result.section("exponent")
     fitted = bool(about) and about.get("observable", "residual") == name
-    final = [f"{name}: {number(float(values[0]))} → {number(last(values))}"]
+    final = [f"{name}: {brief(float(values[0]))} → {brief(last(values))}"]
     return [
         Panel(
             title=_fit_title(about) if fitted else final,
             ylabel=ylabel,
             curves=[Curve(name, name, values, name, BLUE)],
             scale="log" if fitted else scale,
-            guides=_guides(stored, about, values) if fitted else [],
+            guides=_guides(result, about, values) if fitted else [],
             window=_window(about) if fitted else None,
         )
     ]
@@ -85,44 +86,44 @@ def _fit_title(about: dict[str, Any]) -> list[str]:
     if not about:
         return []
     if status != "ok" or rate is None:
-        return [f"fit refused: {plain(str(status))}"]
+        return [f"fit refused: {plain_text(str(status))}"]
     if predicted is None:
-        return [f"fitted rate {number(rate, 4)}, nothing predicted"]
+        return [f"fitted rate {brief(rate, 4)}, nothing predicted"]
     if error is None and predicted:
         error = abs(rate - predicted) / abs(predicted)
-    off = "" if error is None else f" ({number(100 * abs(error), 2)} % off)"
-    return [f"fitted rate {number(rate, 4)}, predicted {number(predicted, 4)}{off}"]
+    off = "" if error is None else f" ({brief(100 * abs(error), 2)} % off)"
+    return [f"fitted rate {brief(rate, 4)}, predicted {brief(predicted, 4)}{off}"]
 
 
-def _guides(stored: Stored, about: dict[str, Any], values: np.ndarray) -> list[Guide]:
+def _guides(result: Result, about: dict[str, Any], values: np.ndarray) -> list[Guide]:
     """exp(-rate t), fitted above the data, predicted below."""
     rate, predicted = _finite(about.get("rate")), _finite(about.get("predicted"))
     stderr = _finite(about.get("stderr"))
     refused = about.get("status", "ok") != "ok"
     found = []
     if rate is not None and not refused:
-        spread = "" if stderr is None else f" ± {number(stderr, 1)}"
-        label = f"fitted, rate {number(rate, 4)}{spread}"
-        found.append(_slope(stored, about, values, rate, 1, label, GREEN, DASHED))
+        spread = "" if stderr is None else f" ± {brief(stderr, 1)}"
+        label = f"fitted, rate {brief(rate, 4)}{spread}"
+        found.append(_slope(result, about, values, rate, 1, label, GREEN, DASHED))
     if predicted is not None:
-        label = f"predicted, rate {number(predicted, 4)}"
-        found.append(_slope(stored, about, values, predicted, -1, label, VERMILION, DOTTED))
+        label = f"predicted, rate {brief(predicted, 4)}"
+        found.append(_slope(result, about, values, predicted, -1, label, VERMILION, DOTTED))
     return [guide for guide in found if guide is not None]
 
 
-def _slope(stored, about, values, rate, side, label, colour, style) -> Guide | None:
+def _slope(result, about, values, rate, side, label, colour, style) -> Guide | None:
     """A rate through the middle of the window, shifted by OFFSET decades to one side."""
     use = np.isfinite(values) & (values > 0)
     if not np.any(use):
         return None
-    times, logs = stored.times[use], np.log(values[use])
+    times, logs = result.times[use], np.log(values[use])
     start, end = _window(about) or (times[len(times) // 2], times[-1])
     inside = (times >= start) & (times <= end)
     if not np.any(inside) or end <= start:
         return None
     height = float(np.median(logs[inside] + rate * times[inside]))
     span = max(float(np.ptp(logs)), math.log(10.0))
-    ts = np.geomspace(start, end, 100) if start > 0 and stored.log_time else None
+    ts = np.geomspace(start, end, 100) if start > 0 and log_spaced(result.times) else None
     ts = np.linspace(start, end, 100) if ts is None else ts
     line = height - rate * ts + side * OFFSET * span
     # A rate far off the data's would stretch the axis: show it as far as the data go.

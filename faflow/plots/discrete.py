@@ -2,52 +2,50 @@
 
 import numpy as np
 
-from .panel import Curve, Panel, number
-from .stored import Stored
-from .style import BLACK, COOL, DASHED, FEW, SOLID, WARM, plain
+from ..store.result import Result
+from .panel import Curve, Panel, brief
+from .style import BLACK, COOL, DASHED, FEW, SOLID, WARM, plain_text
 
 
-def discrete_panels(stored: Stored) -> list[Panel]:
+def discrete_panels(result: Result) -> list[Panel]:
     """Distance to the flow over time, one line per eta; below, per law, measured and predicted."""
-    if stored.discrete is None:
+    if result.discrete is None:
         return []
-    laws = [str(name) for name in stored.discrete if f"layer_of_{name}" in stored.discrete.coords]
-    return [_distances(stored), *(_law(stored, law) for law in laws)]
+    laws = [str(name) for name in result.discrete if f"layer_of_{name}" in result.discrete.coords]
+    return [_distances(result), *(_law(result, law) for law in laws)]
 
 
-def _steps(stored: Stored) -> list[float]:
-    assert stored.discrete is not None
-    return [float(eta) for eta in stored.discrete["eta"].values]
+def _steps(result: Result) -> list[float]:
+    assert result.discrete is not None
+    return [float(eta) for eta in result.discrete["eta"].values]
 
 
-def _distances(stored: Stored) -> Panel:
-    assert stored.discrete is not None
-    order = stored.section("discrete").get("order")
-    values = stored.discrete["distance"].values
+def _distances(result: Result) -> Panel:
+    assert result.discrete is not None
+    order = result.section("discrete").get("order")
+    values = result.discrete["distance"].values
     curves = [
         Curve(
             column=f"distance at eta {eta:g}",
             meaning="relative distance of the discrete rule's weights to the flow's",
             values=values[i],
-            label=f"η = {number(eta, 2)}",
+            label=f"η = {brief(eta, 2)}",
             colour=COOL[i % len(COOL)],
             skip=1,
         )
-        for i, eta in enumerate(_steps(stored))
+        for i, eta in enumerate(_steps(result))
     ]
-    method = stored.section("discrete").get("method", "euler")
-    title = [
-        f"{method} steps of η against the flow" + (f": order {number(order)}" if order else "")
-    ]
+    method = result.section("discrete").get("method", "euler")
+    title = [f"{method} steps of η against the flow" + (f": order {brief(order)}" if order else "")]
     return Panel(title, "relative distance of the weights", curves, scale="log")
 
 
-def _law(stored: Stored, law: str) -> Panel:
+def _law(result: Result, law: str) -> Panel:
     """What the longest step did to a law, and what its identity says."""
-    assert stored.discrete is not None
-    measured, told = stored.discrete[law].values[0], stored.discrete.get(f"{law}_predicted")
-    layers = stored.discrete[f"layer_of_{law}"].values
-    eta = _steps(stored)[0]
+    assert result.discrete is not None
+    measured, told = result.discrete[law].values[0], result.discrete.get(f"{law}_predicted")
+    layers = result.discrete[f"layer_of_{law}"].values
+    eta = _steps(result)[0]
     curves = []
     for column, layer in enumerate(layers):
         colour = COOL[column % len(COOL)]
@@ -65,14 +63,14 @@ def _law(stored: Stored, law: str) -> Panel:
                 width=0.8,
             )
         )  # fmt: skip
-    return Panel([_verdict(stored, law)], f"Q(t) − Q(0), η = {number(eta, 2)}", curves)
+    return Panel([_verdict(result, law)], f"Q(t) − Q(0), η = {brief(eta, 2)}", curves)
 
 
-def _verdict(stored: Stored, law: str) -> str:
-    runs = stored.section("discrete").get("runs", [])
+def _verdict(result: Result, law: str) -> str:
+    runs = result.section("discrete").get("runs", [])
     told = [run["laws"][law]["identity"] for run in runs if law in run["laws"]]
     missed = [miss for miss in told if miss is not None]
     if not missed:
-        return f"{plain(law, 28)}: not quadratic, so no identity of finite steps"
-    worst = number(float(np.max(missed)), 2)
-    return f"{plain(law, 28)}: identity of finite steps holds to {worst}"
+        return f"{plain_text(law, 28)}: not quadratic, so no identity of finite steps"
+    worst = brief(float(np.max(missed)), 2)
+    return f"{plain_text(law, 28)}: identity of finite steps holds to {worst}"

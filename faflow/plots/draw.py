@@ -7,11 +7,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ..drawn import note_drawn
+from ..store.result import Result
 from .alignment import alignment_panels
 from .decay import exponent_panels, loss_panels, residual_panels
 from .discrete import discrete_panels
 from .drift import drift_panels
 from .forecast import forecast_panels
+from .frame import Frame, run_frame
 from .kernel import kernel_panels
 from .kinks import event_panels, gate_panels
 from .legend import legend_columns, legend_entries
@@ -21,11 +23,10 @@ from .population import population_panels
 from .progress import cost_panels, limit_panels, norm_panels
 from .raster import raster_panels
 from .render import render, title_lines
-from .stored import Stored, read
-from .style import COLUMN, house_style, plain
-from .table import table
+from .style import COLUMN, house_style, plain_text
+from .table import csv_table
 
-Panels = Callable[[Stored], list[Panel]]
+Panels = Callable[[Result], list[Panel]]
 
 FIGURES: dict[str, Panels] = {
     "drift": drift_panels,
@@ -55,41 +56,39 @@ _METADATA = {
 
 
 def draw(
-    folder: Path,
-    only: Sequence[str] | None = None,
-    kinds: Sequence[str] = KINDS,
-    stored: Stored | None = None,
+    result: Result, only: Sequence[str] | None = None, kinds: Sequence[str] = KINDS
 ) -> list[Path]:
-    """Write `folder/figures/<name>.png`, `.pdf` and `.csv` and return the paths.
+    """Write `figures/<name>.png`, `.pdf` and `.csv` in a run's folder and return the paths.
 
-    Reads `summary.json` and `result.nc` of `folder`, unless `stored` is what they hold. A figure
-    without records is left out. `only`: names of figures, of `FIGURES` and "overview"; all by
-    default. `kinds`: of the files.
+    A figure without records is left out. `only`: names of figures, of `FIGURES` and "overview"; all
+    by default. `kinds`: of the files.
     """
     names = [*FIGURES, OVERVIEW] if only is None else list(only)
     unknown = [name for name in names if name not in {*FIGURES, OVERVIEW}]
     if unknown:
         valid = ", ".join([*FIGURES, OVERVIEW])
         raise ValueError(f"Argument `only` must hold names of {valid}, but holds '{unknown[0]}'.")
-    stored = read(folder) if stored is None else stored
-    if len(stored.times) == 0:
+    frame, folder = run_frame(result), result.folder
+    if folder is None:
+        raise ValueError("Argument `result` must be stored, but has no folder; store it first.")
+    if len(frame.times) == 0:
         return []
     written = []
     with house_style():
         for name in names:
             if name == OVERVIEW:
-                panels, page = overview((make(stored) for make in FIGURES.values()), stored)
-                written += [] if page is None else _put(folder, name, page, panels, stored, kinds)
+                panels, page = overview((make(result) for make in FIGURES.values()), frame)
+                written += [] if page is None else _put(folder, name, page, panels, frame, kinds)
             else:
-                written += write(folder, name, FIGURES[name](stored), stored, 1, kinds=kinds)
+                written += write_figure(folder, name, FIGURES[name](result), frame, 1, kinds=kinds)
     return written
 
 
-def write(
+def write_figure(
     folder: Path,
     name: str,
     panels: list[Panel],
-    stored: Stored,
+    frame: Frame,
     columns: int,
     heading: Sequence[str] = (),
     kinds: Sequence[str] = KINDS,
@@ -97,10 +96,10 @@ def write(
     """A figure's files; none without panels."""
     if not panels:
         return []
-    figure = compose(panels, stored, columns, heading)
+    figure = compose(panels, frame, columns, heading)
     figure.draw_without_rendering()  # lays out once: all files show the same picture
     figure.set_layout_engine(None)  # with "none" every file would be drawn twice
-    return _put(folder, name, figure, panels, stored, kinds)
+    return _put(folder, name, figure, panels, frame, kinds)
 
 
 def _put(
@@ -108,7 +107,7 @@ def _put(
     name: str,
     figure: Figure,
     panels: Sequence[Panel],
-    stored: Stored,
+    frame: Frame,
     kinds: Sequence[str],
 ) -> list[Path]:
     """The files of a figure that is laid out."""
@@ -117,7 +116,7 @@ def _put(
     paths = [figures / f"{name}.{kind}" for kind in kinds]
     for path, kind in zip(paths, kinds, strict=True):
         if kind == "csv":
-            path.write_text(table(name, panels, stored), "utf-8", newline="\n")
+            path.write_text(csv_table(name, panels, frame), "utf-8", newline="\n")
         else:
             dpi = DPI if name == OVERVIEW else None
             figure.savefig(path, format=kind, dpi=dpi, metadata=_METADATA[kind])
@@ -126,16 +125,16 @@ def _put(
 
 
 def compose(
-    panels: Sequence[Panel], stored: Stored, columns: int, heading: Sequence[str] = ()
+    panels: Sequence[Panel], frame: Frame, columns: int, heading: Sequence[str] = ()
 ) -> Figure:
     """Panels on a grid, the result's name and what is to be said of all of them above; each row as
     high as its legends need."""
     columns = min(columns, len(panels))
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    heights = [max(panel_height(panel, stored) for panel in row) for row in rows]
+    heights = [max(panel_height(panel, frame) for panel in row) for row in rows]
     wide = columns == 1 and all(panel.wide for panel in panels)
     across = 2 if wide else columns
-    above = [plain(stored.name, 44 * across)]
+    above = [plain_text(frame.name, 44 * across)]
     above += [line for text in heading for line in textwrap.wrap(text, 56 * across)]
     figure = Figure(
         figsize=(COLUMN * across, sum(heights) + 0.12 + 0.13 * len(above)), layout="constrained"
@@ -143,14 +142,14 @@ def compose(
     grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
     for i, panel in enumerate(panels):
         axes = figure.add_subplot(grid[i // columns, i % columns])
-        render(axes, panel, stored)
+        render(axes, panel, frame)
     figure.suptitle("\n".join(above), x=0.01, ha="left", color="#444444")
     return figure
 
 
-def panel_height(panel: Panel, stored: Stored) -> float:
+def panel_height(panel: Panel, frame: Frame) -> float:
     """Inches: the axes, and what stands above and below them."""
-    entries = legend_entries(panel, stored)
+    entries = legend_entries(panel, frame)
     rows = -(-len(entries) // legend_columns(entries)) if entries else 0
     lines = len(title_lines(panel))
     return panel.height + 0.14 * rows + 0.13 * lines

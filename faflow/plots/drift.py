@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .panel import Curve, Level, Panel, number
-from .stored import Stored
-from .style import COOL, FEW, GREY, MARKERS, SOLID, STYLES, WARM, plain
+from ..store.result import Result
+from .panel import Curve, Level, Panel, brief
+from .style import COOL, FEW, GREY, MARKERS, SOLID, STYLES, WARM, plain_text
 
 FLOOR = 1e-17  # where a drift of exactly zero is drawn: below the rounding of any float64 ratio
 
@@ -27,55 +27,55 @@ class Drift:
 
     @property
     def label(self) -> str:
-        return plain(self.law, 28) + (f", l\u00a0=\u00a0{self.layer}" if self.layer else "")
+        return plain_text(self.law, 28) + (f", l\u00a0=\u00a0{self.layer}" if self.layer else "")
 
 
-def drift_panels(stored: Stored) -> list[Panel]:
+def drift_panels(result: Result) -> list[Panel]:
     """One panel of all laws that have records; none if there are none."""
-    measured = [law for law, told in stored.section("laws").items() if not told.get("projected")]
-    drifts = [drift for law in measured for drift in law_drifts(stored, law)]
+    measured = [law for law, told in result.section("laws").items() if not told.get("projected")]
+    drifts = [drift for law in measured for drift in law_drifts(result, law)]
     if not drifts:
         return []
     title = [_verdict(group) for kept in (True, False) if (group := _of(drifts, kept))]
-    title += _unseen(stored)
-    decays = any(law.get("decay") for law in stored.section("laws").values())
+    title += _unseen(result)
+    decays = any(law.get("decay") for law in result.section("laws").values())
     zeros = any(np.any(drift.values[1:] < FLOOR) for drift in drifts)
     ylabel = "|Q(t) − Q(0) exp(−λt)| / scale" if decays else "|Q(t) − Q(0)| / scale"
     return [
         Panel(
             title=title,
-            ylabel=ylabel + (f"\n(zero is drawn at {number(FLOOR, 1)})" if zeros else ""),
+            ylabel=ylabel + (f"\n(zero is drawn at {brief(FLOOR, 1)})" if zeros else ""),
             curves=drift_curves(_of(drifts, True), COOL) + drift_curves(_of(drifts, False), WARM),
             scale="log",
-            levels=tolerance(stored),
+            levels=tolerance_levels(result),
         )
     ]
 
 
-def law_drifts(stored: Stored, law: str) -> list[Drift]:
+def law_drifts(result: Result, law: str) -> list[Drift]:
     """Relative drifts of one law, layer by layer; entries of a layer count by the largest."""
-    about = stored.section("laws")[law]
+    about = result.section("laws")[law]
     found = []
-    for index, (layer, name, values) in enumerate(layers_of(stored, law)):
-        start = values[0] * _decay(about, stored.times - stored.times[0], index, values.ndim)
+    for index, (layer, name, values) in enumerate(layers_of(result, law)):
+        start = values[0] * _decay(about, result.times - result.times[0], index, values.ndim)
         size = np.abs(values - start).reshape(len(values), -1)
-        relative = np.max(size, axis=1, initial=0.0) / scale_of(stored, law, name, index)
+        relative = np.max(size, axis=1, initial=0.0) / scale_of(result, law, name, index)
         found.append(Drift(law, layer, bool(about.get("kept", True)), relative))
     return found
 
 
-def layers_of(stored: Stored, law: str) -> list[tuple[str | None, str, np.ndarray]]:
+def layers_of(result: Result, law: str) -> list[tuple[str | None, str, np.ndarray]]:
     """(layer, record, values) per hidden layer: columns of one record, or one record each."""
-    whole = stored.values(law)
+    whole = result.values(law)
     if whole is not None:
-        if _by_layer(stored, law):
-            return [(k, law, whole[:, i]) for i, k in enumerate(stored.entries(law))]
+        if _by_layer(result, law):
+            return [(k, law, whole[:, i]) for i, k in enumerate(result.entries(law))]
         return [(None, law, whole)]
-    others = set(stored.section("laws")) - {law}
+    others = set(result.section("laws")) - {law}
     pattern = re.compile(re.escape(law) + r"_(\d+)")
-    matches = [pattern.fullmatch(str(n)) for n in stored.records.data_vars if n not in others]
+    matches = [pattern.fullmatch(str(n)) for n in result.series.data_vars if n not in others]
     ragged = sorted((int(match[1]), match[0]) for match in matches if match)
-    layers = [(str(k), name, stored.values(name)) for k, name in ragged]
+    layers = [(str(k), name, result.values(name)) for k, name in ragged]
     return [(k, name, values) for k, name, values in layers if values is not None]
 
 
@@ -86,26 +86,26 @@ def _decay(about: dict, since: np.ndarray, index: int, rank: int) -> np.ndarray:
     return factor.reshape(-1, *[1] * (rank - 1))
 
 
-def _by_layer(stored: Stored, record: str) -> bool:
+def _by_layer(result: Result, record: str) -> bool:
     """Whether the record has one column per hidden layer, or per layer that a law speaks of."""
-    axes = stored.records[record].dims[1:]
+    axes = result.series[record].dims[1:]
     return len(axes) == 1 and str(axes[0]).startswith("hidden_layer")
 
 
-def scale_of(stored: Stored, law: str, name: str, index: int) -> float:
+def scale_of(result: Result, law: str, name: str, index: int) -> float:
     """One number per layer: the summary's, else the largest recorded; 1 if there is none."""
-    told = stored.section("laws")[law].get("scale")
+    told = result.section("laws")[law].get("scale")
     if told is not None:
         entry = told[index] if isinstance(told, list) and index < len(told) else told
         size = np.max(np.abs(np.asarray(entry, np.float64)))
         return float(size) if np.isfinite(size) and size > 0 else 1.0
     # neuron-balance_scale_2 or neuron-balance_2_scale belongs to neuron-balance_2.
     records = (f"{law}_scale{name.removeprefix(law)}", f"{name}_scale")
-    record = next((r for r in records if stored.values(r) is not None), None)
-    recorded = stored.values(record) if record else None
+    record = next((r for r in records if result.values(r) is not None), None)
+    recorded = result.values(record) if record else None
     if record is None or recorded is None:
         return 1.0
-    if name == law and _by_layer(stored, record):
+    if name == law and _by_layer(result, record):
         recorded = recorded[:, index]
     size = np.max(np.abs(recorded), initial=0.0, where=np.isfinite(recorded))
     return float(size) or 1.0
@@ -118,13 +118,13 @@ def _of(drifts: list[Drift], kept: bool) -> list[Drift]:
 def _verdict(group: list[Drift]) -> str:
     worst = max(group, key=lambda drift: drift.worst)
     what = "kept" if worst.kept else "not a law"
-    return f"{what}: worst {number(worst.worst, 2)} ({worst.label})"
+    return f"{what}: worst {brief(worst.worst, 2)} ({worst.label})"
 
 
-def _unseen(stored: Stored) -> list[str]:
+def _unseen(result: Result) -> list[str]:
     """The error that no law sees: what kinks did to the weights."""
-    error = (stored.section("kinks").get("error") or {}).get("weights")
-    return [f"not seen here: kinks, weights ± {number(error, 2)}"] if error else []
+    error = (result.section("kinks").get("error") or {}).get("weights")
+    return [f"not seen here: kinks, weights ± {brief(error, 2)}"] if error else []
 
 
 def drift_curves(group: list[Drift], palette: tuple[str, ...]) -> list[Curve]:
@@ -160,9 +160,9 @@ def _label(drift: Drift, group: list[Drift], layer: int, many: bool) -> str | No
     if not many:
         return drift.label + suffix
     count = sum(other.law == drift.law for other in group)
-    return f"{plain(drift.law, 28)}, {count} layers{suffix}" if layer == 0 else None
+    return f"{plain_text(drift.law, 28)}, {count} layers{suffix}" if layer == 0 else None
 
 
-def tolerance(stored: Stored) -> list[Level]:
-    rtol = stored.section("solver").get("rtol")
-    return [Level(float(rtol), f"rtol = {number(float(rtol), 1)}", GREY)] if rtol else []
+def tolerance_levels(result: Result) -> list[Level]:
+    rtol = result.section("solver").get("rtol")
+    return [Level(float(rtol), f"rtol = {brief(float(rtol), 1)}", GREY)] if rtol else []

@@ -2,25 +2,25 @@
 
 import numpy as np
 
-from .drift import Drift, drift_curves, layers_of, scale_of, tolerance
-from .panel import Curve, Panel, number
-from .stored import Stored
-from .style import BLACK, COOL, DASHED, FEW, SOLID, plain
+from ..store.result import Result
+from .drift import Drift, drift_curves, layers_of, scale_of, tolerance_levels
+from .panel import Curve, Panel, brief
+from .style import BLACK, COOL, DASHED, FEW, SOLID, plain_text
 
-FORECAST = "_forecast"  # the stored name, as in rules/forecast.py (drawing needs no JAX)
+FORECAST = "_forecast"  # the result name, as in rules/forecast.py (drawing needs no JAX)
 
 
-def forecast_panels(stored: Stored) -> list[Panel]:
+def forecast_panels(result: Result) -> list[Panel]:
     """Per law that has one value per layer, measured and forecast; below, what is between them."""
-    laws = [law for law in stored.section("laws") if f"{law}{FORECAST}" in stored.records]
+    laws = [law for law in result.section("laws") if f"{law}{FORECAST}" in result.series]
     if not laws:
         return []
-    return [*(_law(stored, law) for law in laws), _errors(stored)]
+    return [*(_law(result, law) for law in laws), _errors(result)]
 
 
-def _law(stored: Stored, law: str) -> Panel:
+def _law(result: Result, law: str) -> Panel:
     curves = []
-    pairs = list(zip(layers_of(stored, law), layers_of(stored, law + FORECAST), strict=True))
+    pairs = list(zip(layers_of(result, law), layers_of(result, law + FORECAST), strict=True))
     for index, ((layer, _, measured), (_, _, told)) in enumerate(pairs):
         colour = COOL[index % len(COOL)]
         label = f"l\u00a0=\u00a0{layer}" if len(pairs) <= FEW else None
@@ -39,25 +39,25 @@ def _law(stored: Stored, law: str) -> Panel:
                 width=0.8,
             )
         )
-    rule = stored.section("laws")[law]
-    worst = number(float(np.max(rule.get("relative_forecast_error", [np.nan]))), 2)
-    return Panel([f"{plain(law, 34)}: forecast to {worst}"], "Q(t) − Q(0)", curves)
+    rule = result.section("laws")[law]
+    worst = brief(float(np.max(rule.get("relative_forecast_error", [np.nan]))), 2)
+    return Panel([f"{plain_text(law, 34)}: forecast to {worst}"], "Q(t) − Q(0)", curves)
 
 
-def _errors(stored: Stored) -> Panel:
+def _errors(result: Result) -> Panel:
     """|Q - forecast| / scale, one line per law and layer, every form of the laws."""
     found = []
-    for law in stored.section("laws"):
-        pairs = zip(layers_of(stored, law), layers_of(stored, law + FORECAST), strict=False)
+    for law in result.section("laws"):
+        pairs = zip(layers_of(result, law), layers_of(result, law + FORECAST), strict=False)
         for index, ((layer, name, measured), (_, _, told)) in enumerate(pairs):
             size = np.abs(measured - told).reshape(len(measured), -1)
-            values = np.max(size, axis=1, initial=0.0) / scale_of(stored, law, name, index)
+            values = np.max(size, axis=1, initial=0.0) / scale_of(result, law, name, index)
             found.append(Drift(law, layer, True, values))
-    worst = number(max(drift.worst for drift in found), 2)
+    worst = brief(max(drift.worst for drift in found), 2)
     return Panel(
         title=[f"measured minus forecast: worst {worst}"],
         ylabel="|Q(t) − forecast| / scale",
         curves=drift_curves(found, COOL),
         scale="log",
-        levels=tolerance(stored),
+        levels=tolerance_levels(result),
     )

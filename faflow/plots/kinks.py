@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..store.result import Result
 from .panel import Curve, Level, Panel
-from .stored import Stored
 from .style import BLUE, DASHED, DOTTED, FEW, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
 
 KINDS = {
@@ -13,11 +13,11 @@ KINDS = {
 }
 
 
-def event_panels(stored: Stored) -> list[Panel]:
+def event_panels(result: Result) -> list[Panel]:
     """How many pairs crossed, landed and left so far; how many slide, per hidden layer."""
-    if stored.events is None:
+    if result.events is None:
         return []
-    changes = stored.events["changes"]
+    changes = result.events["changes"]
     known = {str(kind): i for i, kind in enumerate(changes["kind"].values)}
     curves = [
         Curve(kind, meaning, changes.values[:, known[kind]].astype(float), kind, colour, style)
@@ -26,7 +26,7 @@ def event_panels(stored: Stored) -> list[Panel]:
     ]
     title = ", ".join(f"{curve.values[-1]:.0f} {curve.column}" for curve in curves)
     so_far = Panel([title], "pairs so far", curves, scale="linear", whole=True)
-    return [so_far, _sliding(stored.events["sliding"].values.astype(float), _hidden(stored))]
+    return [so_far, _sliding(result.events["sliding"].values.astype(float), _hidden(result))]
 
 
 def _sliding(counts: np.ndarray, hidden: list[int]) -> Panel:
@@ -47,29 +47,29 @@ def _sliding(counts: np.ndarray, hidden: list[int]) -> Panel:
     return Panel([title], "sliding pairs", curves, scale="linear", whole=True)
 
 
-def gate_panels(stored: Stored) -> list[Panel]:
+def gate_panels(result: Result) -> list[Panel]:
     """Per hidden layer the gate of every pair that slid at a save: at 0 or 1 the pair leaves."""
-    if stored.events is None:
+    if result.events is None:
         return []
-    events = stored.events
+    events = result.events
     save, slot = np.nonzero(np.isfinite(events["gate"].values))
     layer, unit, sample, gate = (
         events[name].values[save, slot]
         for name in ("gate_layer", "gate_unit", "gate_sample", "gate")
     )
     return [
-        _gates(k, save[layer == k], unit[layer == k], sample[layer == k], gate[layer == k], stored)
-        for k in _hidden(stored)
+        _gates(k, save[layer == k], unit[layer == k], sample[layer == k], gate[layer == k], result)
+        for k in _hidden(result)
         if np.any(layer == k)
     ]
 
 
-def _gates(layer: int, save, unit, sample, gate, stored: Stored) -> Panel:
+def _gates(layer: int, save, unit, sample, gate, result: Result) -> Panel:
     """One line per pair, from dark to light in the order in which they land."""
     pairs, first, column = np.unique(
         np.stack([unit, sample], axis=1), axis=0, return_index=True, return_inverse=True
     )
-    values = np.full((len(stored.times), len(pairs)), np.nan)
+    values = np.full((len(result.times), len(pairs)), np.nan)
     values[save, column.reshape(-1)] = gate
     order = np.argsort(first, kind="stable")  # entries come save by save
     labels = named([f"neuron {j}, sample {mu}" for j, mu in pairs[order].tolist()])
@@ -94,6 +94,6 @@ def _gates(layer: int, save, unit, sample, gate, stored: Stored) -> Panel:
     )
 
 
-def _hidden(stored: Stored) -> list[int]:
+def _hidden(result: Result) -> list[int]:
     """The hidden layers, 1 being the first."""
-    return [] if stored.events is None else [int(k) for k in stored.events["hidden"].values]
+    return [] if result.events is None else [int(k) for k in result.events["hidden"].values]

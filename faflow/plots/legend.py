@@ -8,9 +8,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
+from .frame import Frame
 from .panel import Curve, Marks, Panel
-from .stored import Stored
-from .style import BLACK, plain
+from .style import BLACK, plain_text
 
 WIDTH = 3.3  # inches that a legend may be wide
 CROSS: dict[str, Any] = {"marker": "x", "color": BLACK, "markersize": 5.0, "markeredgewidth": 1.3}
@@ -39,12 +39,12 @@ def mark_look(marks: Marks) -> dict[str, Any]:
     }
 
 
-def legend(ax: Axes, panel: Panel, stored: Stored) -> None:
+def legend(ax: Axes, panel: Panel, frame: Frame) -> None:
     """Below the axes, where it hides nothing; a single line whose axis names it needs none."""
-    entries = legend_entries(panel, stored)
+    entries = legend_entries(panel, frame)
     if len(entries) == 0:
         return
-    gap = 30.0 if stored.log_time else 26.0  # points: what stands below a time axis
+    gap = 30.0 if frame.log_time else 26.0  # points: what stands below a time axis
     below = ScaledTranslation(-0.35, -gap / 72.0, ax.figure.dpi_scale_trans)
     ax.legend(
         handles=entries,
@@ -69,7 +69,7 @@ def legend_columns(entries: list) -> int:
     return 1
 
 
-def legend_entries(panel: Panel, stored: Stored) -> list:
+def legend_entries(panel: Panel, frame: Frame) -> list:
     """Proxy artists: labelled curves, guides, bars, marks, the window, the end."""
     curves = [curve for curve in panel.curves if curve.label]
     entries: list = [
@@ -98,7 +98,7 @@ def legend_entries(panel: Panel, stored: Stored) -> list:
             entries.append(Line2D([], [], label=marks.label, **look_large))
     if panel.window is not None:
         entries.append(Patch(color="#ececec", linewidth=0, label=panel.window_label))
-    if stored.early:
-        label = f"ended early{stored.end}: {plain(stored.status, 24)}"
+    if frame.early:
+        label = f"ended early{frame.end}: {plain_text(frame.status, 24)}"
         entries.append(Line2D([], [], linestyle="none", **CROSS, label=label))
     return entries

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.figure import Figure
 
+from .frame import Frame
 from .legend import legend_columns, legend_entries
 from .panel import Panel
 from .render import render, title_lines
-from .stored import Stored
-from .style import COLUMN, plain
+from .style import COLUMN, plain_text
 
 PANELS, COLUMNS = 4, 2
 DPI = 150
@@ -21,20 +21,20 @@ LEFT, RIGHT, TOP, BOTTOM = 0.64, 0.1, 0.1, 0.46
 LINE, ENTRY, HEAD = 0.13, 0.14, 0.3  # of a title or a label, of a legend, of the page's title
 
 
-def overview(groups: Iterator[list[Panel]], stored: Stored) -> tuple[list[Panel], Figure | None]:
+def overview(groups: Iterator[list[Panel]], frame: Frame) -> tuple[list[Panel], Figure | None]:
     """The page and its panels, of figures as `FIGURES` has them; no more of them are made than are
     shown. No page without panels."""
     panels: list[Panel] = []
     while len(panels) < PANELS and (group := next(groups, None)) is not None:
         panels += group[:1]
-    return panels, _page(panels, stored) if panels else None
+    return panels, _page(panels, frame) if panels else None
 
 
-def _page(panels: Sequence[Panel], stored: Stored) -> Figure:
+def _page(panels: Sequence[Panel], frame: Frame) -> Figure:
     columns = min(COLUMNS, len(panels))
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     above = [TOP + LINE * max(len(title_lines(panel)) for panel in row) for row in rows]
-    below = [BOTTOM + ENTRY * max(_entries(panel, stored) for panel in row) for row in rows]
+    below = [BOTTOM + ENTRY * max(_entries(panel, frame) for panel in row) for row in rows]
     inside = [max(panel.height for panel in row) - 0.5 for row in rows]
     width, height = COLUMN * columns, HEAD + sum(above) + sum(below) + sum(inside)
     figure = Figure(figsize=(width, height))
@@ -45,14 +45,14 @@ def _page(panels: Sequence[Panel], stored: Stored) -> Figure:
             right = COLUMN * (column + 1) - RIGHT
             bottom = top - title - axes
             place = (left / width, bottom / height, (right - left) / width, axes / height)
-            render(figure.add_axes(place), panel, stored)
+            render(figure.add_axes(place), panel, frame)
         top -= title + axes + rest
     said = {"x": 0.07 / width, "y": 1 - 0.07 / height, "ha": "left", "va": "top"}
-    figure.suptitle(plain(stored.name, 44 * columns), color="#444444", **said)
+    figure.suptitle(plain_text(frame.name, 44 * columns), color="#444444", **said)
     return figure
 
 
-def _entries(panel: Panel, stored: Stored) -> int:
+def _entries(panel: Panel, frame: Frame) -> int:
     """Lines of its legend."""
-    entries = legend_entries(panel, stored)
+    entries = legend_entries(panel, frame)
     return -(-len(entries) // legend_columns(entries)) if entries else 0

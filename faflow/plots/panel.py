@@ -153,7 +153,7 @@ class Panel:
     wide: bool = False
 
 
-def number(value: float, digits: int = 3) -> str:
+def brief(value: float, digits: int = 3) -> str:
     """A number as a title or a legend says it: 2.500 (all digits asked for), 0, 1e-9."""
     text = f"{value:#.{digits}g}" if 1e-3 <= abs(value) < 10.0**digits else f"{value:.{digits}g}"
     return re.sub(r"e([+-])0", r"e\1", text.removesuffix("."))

@@ -2,29 +2,29 @@
 
 import numpy as np
 
-from .panel import Band, Curve, Level, Panel, last, number
-from .stored import Stored
+from ..store.result import Result
+from .panel import Band, Curve, Level, Panel, brief, last
 from .style import BLACK, DASHED, SKY, VERMILION
 
 NAME = "population-loss"
 WIDTH = 2.0  # standard errors on either side
 
 
-def population_panels(stored: Stored) -> list[Panel]:
+def population_panels(result: Result) -> list[Panel]:
     """The loss over time with the simulations' mean and band; below, both relative to the flow."""
-    values = stored.values(NAME)
+    values = result.values(NAME)
     if values is None or values.ndim != 1:
         return []
     flow = Curve(NAME, "population loss of the flow", values, "flow, N → ∞", BLACK, width=0.9)
-    if stored.simulation is None:
+    if result.simulation is None:
         return [
-            Panel([f"population loss: ends at {number(last(values))}"], "population loss", [flow])
+            Panel([f"population loss: ends at {brief(last(values))}"], "population loss", [flow])
         ]
-    return [_both(stored, flow), _apart(stored, values)]
+    return [_both(result, flow), _apart(result, values)]
 
 
-def _both(stored: Stored, flow: Curve) -> Panel:
-    found, about = stored.simulation, _about(stored)
+def _both(result: Result, flow: Curve) -> Panel:
+    found, about = result.simulation, _about(result)
     assert found is not None
     mean, error = found["mean"].values, found["standard_error"].values
     label = f"mean of {about.get('seeds')} runs, N = {about.get('inputs')}"
@@ -35,21 +35,21 @@ def _both(stored: Stored, flow: Curve) -> Panel:
     band = _band(
         "simulated band", "mean of the simulations", mean - WIDTH * error, mean + WIDTH * error
     )
-    eta = stored.section("order_parameters").get("eta")
-    title = "online learning" + ("" if eta is None else f" at η = {number(eta, 2)}")
+    eta = result.section("order_parameters").get("eta")
+    title = "online learning" + ("" if eta is None else f" at η = {brief(eta, 2)}")
     return Panel([title], "population loss", [flow, middle], bands=[band])
 
 
-def _apart(stored: Stored, flow: np.ndarray) -> Panel:
+def _apart(result: Result, flow: np.ndarray) -> Panel:
     """The band around the mean, seen from the flow: it should hold the flow at about every save."""
-    found, about = stored.simulation, _about(stored)
+    found, about = result.simulation, _about(result)
     assert found is not None
     with np.errstate(all="ignore"):
         share, error = found["mean"].values / flow - 1, found["standard_error"].values / flow
     worst, chance = about.get("worst_deviation"), about.get("chance")
     verdict = "simulations and flow can't be compared"
     if worst is not None and chance is not None:
-        verdict = f"worst deviation {number(worst)} standard errors (chance {number(chance, 2)})"
+        verdict = f"worst deviation {brief(worst)} standard errors (chance {brief(chance, 2)})"
     meaning = "(mean of the simulations - flow) / flow"
     curve = Curve("apart", meaning, share, "simulations", VERMILION, DASHED, "o", hollow=True)
     band = _band("apart band", meaning, share - WIDTH * error, share + WIDTH * error)
@@ -64,5 +64,5 @@ def _band(column: str, meaning: str, lower: np.ndarray, upper: np.ndarray) -> Ba
     return Band(column, more, lower, upper, f"± {WIDTH:g} std. errors", SKY)
 
 
-def _about(stored: Stored) -> dict:
-    return stored.section("order_parameters").get("simulation") or {}
+def _about(result: Result) -> dict:
+    return result.section("order_parameters").get("simulation") or {}

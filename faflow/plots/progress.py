@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .panel import Curve, Panel, last, number
-from .stored import Stored
+from ..store.result import Result
+from .panel import Curve, Panel, brief, last
 from .style import BLUE, DASHED, DOTTED, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
 
 LIMITS = {
@@ -13,12 +13,12 @@ LIMITS = {
 }
 
 
-def norm_panels(stored: Stored) -> list[Panel]:
+def norm_panels(result: Result) -> list[Panel]:
     """||W_l|| per layer."""
-    values = stored.values("norms")
+    values = result.values("norms")
     if values is None or values.ndim != 2:
         return []
-    entries = stored.entries("norms")
+    entries = result.entries("norms")
     colours = layer_colours(len(entries))
     labels = named([f"layer {entry}" for entry in entries])
     few = all(label is not None for label in labels)
@@ -37,38 +37,38 @@ def norm_panels(stored: Stored) -> list[Panel]:
     return [Panel(title=["weight norms"], ylabel="‖W‖ (Frobenius)", curves=curves)]
 
 
-def limit_panels(stored: Stored) -> list[Panel]:
+def limit_panels(result: Result) -> list[Panel]:
     """Relative distance of the network's map to the answer that is known beforehand."""
     curves, title = [], []
     for (record, (section, label)), colour, style in zip(
         LIMITS.items(), (BLUE, VERMILION, GREEN), (SOLID, DASHED, DOTTED), strict=True
     ):
-        values = stored.values(record)
+        values = result.values(record)
         if values is None or values.ndim != 1:
             continue
-        met = stored.section(section).get("condition_met")
+        met = result.section(section).get("condition_met")
         condition = "" if met is None else ", condition met" if met else ", condition NOT met"
         curves.append(Curve(record, f"relative {label}", values, label, colour, style))
-        title.append(f"{record}: ends {number(last(values))} away{condition}")
+        title.append(f"{record}: ends {brief(last(values))} away{condition}")
     return [Panel(title, "relative distance", curves, scale="log")] if curves else []
 
 
-def cost_panels(stored: Stored) -> list[Panel]:
+def cost_panels(result: Result) -> list[Panel]:
     """Steps so far, and below the mean accepted step between saves."""
-    accepted = stored.values("steps")
+    accepted = result.values("steps")
     if accepted is None or accepted.ndim != 1:
         return []
     curves = [Curve("steps", "accepted steps so far", accepted, "accepted", BLUE)]
-    rejected = stored.values("rejected")
+    rejected = result.values("rejected")
     if rejected is not None:
         curves.append(
             Curve("rejected", "rejected steps so far", rejected, "rejected", VERMILION, DASHED)
         )
-    evaluations = stored.values("field_evaluations")
+    evaluations = result.values("field_evaluations")
     counts = [f"{last(accepted):.0f} steps"]
     counts += [] if rejected is None else [f"{last(rejected):.0f} rejected"]
     counts += [] if evaluations is None else [f"{last(evaluations):.0f} field evaluations"]
-    sizes = mean_steps(stored.times, accepted)
+    sizes = mean_steps(result.times, accepted)
     meaning = "mean accepted step since the save before"
     step = Curve("mean step", meaning, sizes, None, GREEN, skip=1, stairs=True)
     panels = [Panel([", ".join(counts)], "steps so far", curves, scale="linear", whole=True)]

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from .changes import Changes, changes_of, dropped, log_end, named
-from .panel import Bars, Listing, Marks, Panel, number
-from .stored import Stored
+from ..store.result import Result
+from .changes import Changes, changes_of, dropped, log_end, ticked
+from .frame import log_spaced
+from .panel import Bars, Listing, Marks, Panel, brief
 from .style import BLACK, BLUE, ORANGE, VERMILION
 
 ROWS = 200  # a layer with more pairs shows only those that change
@@ -33,31 +34,31 @@ class _Rows:
         return np.searchsorted(self.keys, keys)
 
 
-def raster_panels(stored: Stored) -> list[Panel]:
+def raster_panels(result: Result) -> list[Panel]:
     """One panel per hidden layer whose pairs change; none without a log of changes."""
-    events = stored.events
+    events = result.events
     if events is None or events.sizes.get("change", 0) == 0:
         return []
     layers = np.unique(events["event_layer"].values).tolist()
     tallest = max(PAGE / len(layers) - 0.5, 1.6)
-    panels = [_panel(stored, events, layer, tallest) for layer in layers]
+    panels = [_panel(result, events, layer, tallest) for layer in layers]
     return [panels[0], *map(_without_legend, panels[1:])]
 
 
-def _panel(stored: Stored, events: xr.Dataset, layer: int, tallest: float) -> Panel:
+def _panel(result: Result, events: xr.Dataset, layer: int, tallest: float) -> Panel:
     changes = changes_of(events, layer)
-    fork = _fork(stored, changes)
+    fork = _fork(result, changes)
     whole = changes.pairs <= ROWS
     shown = np.arange(changes.pairs) if whole else np.unique([*changes.key, *fork])
     rows = _Rows(shown, changes.samples, float(np.clip(0.9 + 0.02 * len(shown), 1.6, tallest)))
     ticks, names, rules = _neurons(rows)
     end, missing = log_end(events), dropped(events)
     return Panel(
-        title=[_counts(changes, missing > 0), *_notes(stored, changes, rows)],
+        title=[_counts(changes, missing > 0), *_notes(result, changes, rows)],
         ylabel="neuron (rows: samples)",
         curves=[],
         scale="linear",
-        window=(end, float(stored.times[-1])) if missing > 0 else None,
+        window=(end, float(result.times[-1])) if missing > 0 else None,
         window_label=f"log full: {missing} more changes (flow.exact.events)",
         limits=(-0.8, len(shown) - 0.2),
         ticks=ticks,
@@ -94,15 +95,15 @@ def _marks(changes: Changes, rows: _Rows, fork: dict[int, float]) -> list[Marks]
         marks.append(Marks(changes.time[use], heights, name, colour, marker, size))
     for key, time in fork.items():
         unit, sample = divmod(key, changes.samples)
-        name = f"not unique at t = {number(time)}: neuron {unit}, sample {sample}"
+        name = f"not unique at t = {brief(time)}: neuron {unit}, sample {sample}"
         place = rows.of(np.array([key]))
         marks.append(Marks(np.array([time]), place, name, ORANGE, "*", 10.0))
     return marks
 
 
-def _fork(stored: Stored, changes: Changes) -> dict[int, float]:
+def _fork(result: Result, changes: Changes) -> dict[int, float]:
     """Key and time of the first place where the flow is not unique, if it is in this layer."""
-    about = stored.section("kinks").get("fork")
+    about = result.section("kinks").get("fork")
     if not about or about["layer"] != changes.layer:
         return {}
     return {about["unit"] * changes.samples + about["sample"]: float(about["time"])}
@@ -114,7 +115,7 @@ def _neurons(rows: _Rows) -> tuple[tuple[float, ...], tuple[str, ...], tuple[flo
     names, first = np.unique(units, return_index=True)
     edges = np.append(first, len(units)) - 0.5
     middles = (edges[1:] + edges[:-1]) / 2
-    chosen = named(names, TICKS)
+    chosen = ticked(names, TICKS)
     labels = tuple(str(name) for name in names[chosen])
     return tuple(middles[chosen].tolist()), labels, tuple(edges[1:-1].tolist())
 
@@ -129,12 +130,12 @@ def _counts(changes: Changes, full: bool) -> str:
     )
 
 
-def _notes(stored: Stored, changes: Changes, rows: _Rows) -> list[str]:
+def _notes(result: Result, changes: Changes, rows: _Rows) -> list[str]:
     notes = []
     if len(rows.keys) < changes.pairs:
         notes.append(f"rows: the {len(rows.keys)} of {changes.pairs} pairs that change")
-    if stored.log_time:
-        before = int(np.sum(changes.time < stored.times[stored.times > 0][0]))
+    if log_spaced(result.times):
+        before = int(np.sum(changes.time < result.times[result.times > 0][0]))
         notes += [f"{before} changes lie before the axis"] if before else []
     return notes
 

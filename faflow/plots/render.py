@@ -8,10 +8,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from .cells import draw_cells
+from .frame import Frame
 from .legend import CROSS, legend, look, mark_look
 from .panel import Band, Curve, Level, Panel
-from .stored import Stored
-from .style import Powers, plain
+from .style import Powers, plain_text
 
 WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
 HUGE = 1e280  # beyond, an axis has no room for margins
@@ -20,23 +20,23 @@ TICKED = 8  # values of a parameter that are all named on its axis
 _HALO = [withStroke(linewidth=2.0, foreground="white")]
 
 
-def render(ax: Axes, panel: Panel, stored: Stored) -> None:
+def render(ax: Axes, panel: Panel, frame: Frame) -> None:
     """Draw one panel."""
     if panel.cells is not None:
         draw_cells(ax, panel, panel.cells)
         ax.set_title("\n".join(title_lines(panel)))
-        legend(ax, panel, stored)
+        legend(ax, panel, frame)
         return
     log = _is_log(panel)
-    _window(ax, panel, stored)
-    _rows(ax, panel, stored)
+    _window(ax, panel, frame)
+    _rows(ax, panel, frame)
     for band in panel.bands:
-        _band(ax, band, stored, log)
+        _band(ax, band, frame, log)
     for curve in panel.curves:
-        _line(ax, curve, stored, log)
+        _line(ax, curve, frame, log)
     for guide in panel.guides:
         ax.plot(guide.times, guide.values, color=guide.colour, linestyle=guide.style, zorder=3)
-    _axes(ax, panel, stored, log)
+    _axes(ax, panel, frame, log)
     levels = [level for level in panel.levels if not log or level.value > 0]
     for level in levels:
         _level(ax, level)
@@ -46,17 +46,17 @@ def render(ax: Axes, panel: Panel, stored: Stored) -> None:
         if axis.get_scale() == "log" and high > 1e3 * low:
             axis.set_minor_locator(NullLocator())
     ax.set_title("\n".join(title_lines(panel)))
-    legend(ax, panel, stored)
+    legend(ax, panel, frame)
 
 
-def shown(curve: Curve, stored: Stored, log: bool) -> tuple[np.ndarray, np.ndarray]:
+def drawn_points(curve: Curve, frame: Frame, log: bool) -> tuple[np.ndarray, np.ndarray]:
     """The points of a curve as they are drawn: what a log axis cannot show is left out."""
-    times, values = stored.times[curve.skip :], curve.values[curve.skip :]
+    times, values = frame.times[curve.skip :], curve.values[curve.skip :]
     if curve.floor is not None:
         values = np.where(np.isnan(values), np.nan, np.maximum(values, curve.floor))
     visible = (np.abs(values) < HUGE) & ((values > 0) | (not log))
     values = np.where(visible, values, np.nan)
-    use = times > 0 if stored.log_time else np.full(len(times), True)
+    use = times > 0 if frame.log_time else np.full(len(times), True)
     return times[use], values[use]
 
 
@@ -72,8 +72,8 @@ def _is_log(panel: Panel) -> bool:
     return bool(np.log10(positive.max()) - np.log10(positive.min()) > np.log10(WIDE))
 
 
-def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
-    times, values = shown(curve, stored, log)
+def _line(ax: Axes, curve: Curve, frame: Frame, log: bool) -> None:
+    times, values = drawn_points(curve, frame, log)
     ax.plot(
         times,
         values,
@@ -83,7 +83,7 @@ def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
     )
     points = np.flatnonzero(np.isfinite(values))
     # A curve that stopped before the flow did has no cross.
-    if stored.early and len(points) and not np.isnan(curve.values[-1]):
+    if frame.early and len(points) and not np.isnan(curve.values[-1]):
         _cross(ax, float(times[points[-1]]), float(values[points[-1]]))
     near = np.isfinite(np.concatenate([[np.nan], values, [np.nan]]))
     alone = points[~near[points] & ~near[points + 2]]  # no line runs through them
@@ -91,13 +91,13 @@ def _line(ax: Axes, curve: Curve, stored: Stored, log: bool) -> None:
     ax.plot(times[alone], values[alone], linestyle="none", **look_alone)
 
 
-def _band(ax: Axes, band: Band, stored: Stored, log: bool) -> None:
-    use = stored.times > 0 if stored.log_time else np.full(len(stored.times), True)
+def _band(ax: Axes, band: Band, frame: Frame, log: bool) -> None:
+    use = frame.times > 0 if frame.log_time else np.full(len(frame.times), True)
     use[: band.skip] = False
     least = (band.floor or np.finfo(float).tiny) if log else -np.inf
     lower, upper = (np.maximum(edge[use], least) for edge in (band.lower, band.upper))
     ax.fill_between(
-        stored.times[use],
+        frame.times[use],
         lower,
         upper,
         color=band.colour,
@@ -107,14 +107,14 @@ def _band(ax: Axes, band: Band, stored: Stored, log: bool) -> None:
     )
 
 
-def _rows(ax: Axes, panel: Panel, stored: Stored) -> None:
+def _rows(ax: Axes, panel: Panel, frame: Frame) -> None:
     """Bars and marks on rows of their own, and lines between the groups of rows."""
     if not panel.bars and not panel.marks:
         return
     ax.grid(False, axis="y")
     edges = ax.get_yaxis_transform()
     ax.hlines(panel.rules, 0, 1, transform=edges, colors="#c4c4c4", linewidth=0.4, zorder=1.3)
-    early = float(np.min(stored.times[stored.times > 0])) / 10 if stored.log_time else -np.inf
+    early = float(np.min(frame.times[frame.times > 0])) / 10 if frame.log_time else -np.inf
     for bars in panel.bars:
         ax.hlines(
             bars.heights,
@@ -127,26 +127,26 @@ def _rows(ax: Axes, panel: Panel, stored: Stored) -> None:
         )
     for marks in panel.marks:
         ax.plot(marks.times, marks.heights, **mark_look(marks), zorder=2.5)
-    if stored.early and panel.limits:
-        _cross(ax, float(stored.times[-1]), panel.limits[0])
+    if frame.early and panel.limits:
+        _cross(ax, float(frame.times[-1]), panel.limits[0])
 
 
 def _cross(ax: Axes, time: float, value: float) -> None:
     ax.plot([time], [value], **CROSS, zorder=5, clip_on=False)
 
 
-def _window(ax: Axes, panel: Panel, stored: Stored) -> None:
+def _window(ax: Axes, panel: Panel, frame: Frame) -> None:
     if panel.window is None:
         return
     start, end = panel.window
-    if stored.log_time:
-        start = max(start, float(np.min(stored.times[stored.times > 0])))
+    if frame.log_time:
+        start = max(start, float(np.min(frame.times[frame.times > 0])))
     if start < end:
         ax.axvspan(start, end, color="#ececec", zorder=0.5, linewidth=0)
 
 
-def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
-    if stored.log_time:
+def _axes(ax: Axes, panel: Panel, frame: Frame, log: bool) -> None:
+    if frame.log_time:
         ax.set_xscale("log")
     if log:
         ax.set_yscale("log")
@@ -154,35 +154,35 @@ def _axes(ax: Axes, panel: Panel, stored: Stored, log: bool) -> None:
         if axis.get_scale() == "log":
             axis.set_major_formatter(Powers())
             axis.set_minor_formatter(Powers())
-    ax.set_ylim(*(panel.limits or _value_limits(panel, stored, log)))
+    ax.set_ylim(*(panel.limits or _value_limits(panel, frame, log)))
     if panel.ticks is not None:
         ax.set_yticks(panel.ticks, panel.tick_labels)
     elif not log:
         steps = [1, 2, 2.5, 5, 10]
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=steps, integer=panel.whole))
-    zero = bool(stored.log_time and len(stored.times) > 0 and stored.times[0] <= 0)
-    if stored.over == "time":
+    zero = bool(frame.log_time and len(frame.times) > 0 and frame.times[0] <= 0)
+    if frame.over == "time":
         ax.set_xlabel("time (log axis, without t = 0)" if zero else "time")
     else:
-        _parameter(ax, stored, zero)
+        _parameter(ax, frame, zero)
     ax.set_ylabel(panel.ylabel)
-    _time_limits(ax, stored)
+    _time_limits(ax, frame)
 
 
-def _parameter(ax: Axes, stored: Stored, zero: bool) -> None:
+def _parameter(ax: Axes, frame: Frame, zero: bool) -> None:
     """A parameter's axis: ticks at its own values, where these are few."""
-    ax.set_xlabel(plain(stored.over, 50) + (" (log axis, without 0)" if zero else ""))
-    values = stored.times[stored.times > 0] if stored.log_time else stored.times
+    ax.set_xlabel(plain_text(frame.over, 50) + (" (log axis, without 0)" if zero else ""))
+    values = frame.times[frame.times > 0] if frame.log_time else frame.times
     if len(values) <= TICKED:
         ax.set_xticks(values, [f"{value:.3g}" for value in values])
         ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _time_limits(ax: Axes, stored: Stored) -> None:
+def _time_limits(ax: Axes, frame: Frame) -> None:
     """All saves, in every panel, also where a curve has values at a few of them only."""
-    times = stored.times[stored.times > 0] if stored.log_time else stored.times
+    times = frame.times[frame.times > 0] if frame.log_time else frame.times
     start, end = float(times[0]), float(times[-1])
-    if stored.log_time:
+    if frame.log_time:
         margin = (end / start) ** 0.02
         ax.set_xlim(start / margin, end * margin)
     else:
@@ -208,9 +208,9 @@ def _level(ax: Axes, level: Level) -> None:
         )
 
 
-def _value_limits(panel: Panel, stored: Stored, log: bool) -> tuple[float, float]:
+def _value_limits(panel: Panel, frame: Frame, log: bool) -> tuple[float, float]:
     """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
-    parts = [shown(curve, stored, log)[1] for curve in panel.curves]
+    parts = [drawn_points(curve, frame, log)[1] for curve in panel.curves]
     parts += [guide.values for guide in panel.guides]
     edges = [edge[b.skip :] for b in panel.bands for edge in (b.lower, b.upper)]
     parts += [edge[edge > 0] if log else edge for edge in edges]

@@ -72,7 +72,7 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def plain(text: str, width: int = 60) -> str:
+def plain_text(text: str, width: int = 60) -> str:
     """`text` as matplotlib will draw it letter by letter: one line, no mathematics, no gaps.
 
     Characters that the font lacks become a box, and a leading underscore, by which matplotlib

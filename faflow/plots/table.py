@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .frame import Frame
 from .panel import Panel
-from .stored import Stored
 
 
-def table(figure: str, panels: Sequence[Panel], stored: Stored) -> str:
+def csv_table(figure: str, panels: Sequence[Panel], frame: Frame) -> str:
     """CSV text: a commented line saying what each column is, the names, the rows.
 
     Numbers are the shortest decimals that read back as the same float64; `nan` is a missing value.
     """
-    over = "time of the save" if stored.over == "time" else "the parameter"
+    over = "time of the save" if frame.over == "time" else "the parameter"
     columns = _listed(panels) or {
-        stored.over: (over, stored.times),
+        frame.over: (over, frame.times),
         **{c.column: (c.meaning, c.values) for panel in panels for c in panel.curves},
         **{
             f"{band.column} {edge}": (f"{band.meaning} ({edge} edge)", getattr(band, edge))
@@ -27,7 +27,7 @@ def table(figure: str, panels: Sequence[Panel], stored: Stored) -> str:
         },
     }
     meanings = "; ".join(f"{name} = {meaning}" for name, (meaning, _) in columns.items())
-    comment = " ".join(f"{figure} of {stored.name} ({stored.status}): {meanings}".split())
+    comment = " ".join(f"{figure} of {frame.name} ({frame.status}): {meanings}".split())
     out = io.StringIO()
     out.write(f"# {comment}\n")
     writer = csv.writer(out, lineterminator="\n")

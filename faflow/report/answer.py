@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..analysis.law_keeping import KEPT
-from ..measures.tables import number
-from ..sweeps.distribution import Members, spread
-from .source import Source
+from ..measures.tables import number, size, tolerance_words, worst
+from ..sweeps.distribution import Members, spread_of
+from .subject import Subject
 
 Cell = tuple[str, float | None]  # as it is read, and the number itself
 
@@ -42,7 +42,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Answer:
+class LawAnswer:
     """What stands at the top of the page for one result."""
 
     name: str
@@ -55,52 +55,52 @@ class Answer:
     verdicts: list[Verdict]
 
 
-def answer_of(source: Source) -> Answer:
+def answer_of(subject: Subject) -> LawAnswer:
     """The answer that a run or a sweep gives."""
-    if source.members is not None:
-        rows = list(_swept_rows(source, source.members))
+    if subject.members is not None:
+        rows = list(_swept_rows(subject, subject.members))
         sentences = [_swept_sentence(law, rows) for law in dict.fromkeys(r.law for r in rows)]
-        counts = source.summary["statuses"]
+        counts = subject.summary["statuses"]
         status = ", ".join(f"{count} {word}" for word, count in counts.items())
     else:
-        rows = list(_rows(source))
-        sentences = [_sentence(source, *law) for law in source.summary.get("laws", {}).items()]
-        status = f"{source.summary['status']} at t = {number(source.summary['t_final'])}"
+        rows = list(_rows(subject))
+        sentences = [_sentence(subject, *law) for law in subject.summary.get("laws", {}).items()]
+        status = f"{subject.summary['status']} at t = {number(subject.summary['t_final'])}"
     if not sentences:
         sentences = ['No law was recorded: add "laws" to observe.names and run it again.']
-    warnings = [str(warning) for warning in source.summary.get("warnings", ())]
-    return Answer(
-        source.name, source.path, status, [*sentences, *_certified(source)], rows, warnings,
-        source.members is not None, list(_verdicts(source)),
+    warnings = [str(warning) for warning in subject.summary.get("warnings", ())]
+    return LawAnswer(
+        subject.name, subject.path, status, [*sentences, *_certified(subject)], rows, warnings,
+        subject.members is not None, list(_verdicts(subject)),
     )  # fmt: skip
 
 
-def _verdicts(source: Source) -> Iterator[Verdict]:
-    for path, verdict in source.summary.get("expect", {}).items():
+def _verdicts(subject: Subject) -> Iterator[Verdict]:
+    for path, verdict in subject.summary.get("expect", {}).items():
         bound = verdict["bound"]
         words = number(bound) if isinstance(bound, Mapping) else f"is {number(bound)}"
         if "value" in verdict:
             found = f"found {number(verdict['value'])}"
         else:
-            found = f"broken by {verdict['broken']} of {source.summary['members']} members"
+            found = f"broken by {verdict['broken']} of {subject.summary['members']} members"
         yield Verdict(f"{path}: {words}", bool(verdict["ok"]), found)
 
 
-def _sentence(source: Source, law: str, told: Mapping[str, Any]) -> str:
-    rate = number(_largest(told["rate_at_start"]))
+def _sentence(subject: Subject, law: str, told: Mapping[str, Any]) -> str:
+    rate = number(worst(told["rate_at_start"]))
     if told.get("projected"):
         return (
             f"{law}: {_word(told)}; the flow was projected onto it, so that its drift is no check. "
             f"Its relative rate along the field at the start is {rate}."
         )
-    worst = int(np.argmax([_size(value) for value in told["relative_drift"]]))
+    layer = int(np.argmax([size(value) for value in told["relative_drift"]]))
     said = "" if told["claimed"] == told["kept"] else f" (the rule {_claim(told)})"
     return (
         f"{law}: {_word(told)}{said}. Its relative rate along the field, which needs no "
         f"integrator, is at most {rate} at the start; over the flow it drifted by at most "
-        f"{number(told['relative_drift'][worst])} of its scale {number(told['scale'][worst])}, "
-        f"in layer {told['layers'][worst]} at t = {number(told['worst_time'][worst])}, "
-        f"under {_tolerance(source.summary['solver'])}."
+        f"{number(told['relative_drift'][layer])} of its scale {number(told['scale'][layer])}, "
+        f"in layer {told['layers'][layer]} at t = {number(told['worst_time'][layer])}, "
+        f"under {tolerance_words(subject.summary['solver'])}."
     )
 
 
@@ -112,22 +112,22 @@ def _claim(told: Mapping[str, Any]) -> str:
     return "claims it" if told["claimed"] else "does not claim it"
 
 
-def _certified(source: Source) -> list[str]:
-    if source.members is not None:
+def _certified(subject: Subject) -> list[str]:
+    if subject.members is not None:
         return ["Members of a sweep have no certificate; run one of them with --certify."]
-    found = source.summary.get("certificate")
+    found = subject.summary.get("certificate")
     if found is None:
         return [
             "No certificate: faflow run CONFIG --certify compares with a tenth of the tolerance."
         ]
     how = "to a tenth of the tolerance" if found["by"] == "tolerance" else "by another method"
-    run = f"{how} ({found['solver']}, {_tolerance(found)}; {found['status']})"
+    run = f"{how} ({found['solver']}, {tolerance_words(found)}; {found['status']})"
     digits = found["weights"]["digits"]
     return [f"Certificate: a second run, {run}, ends at the same weights in {digits} digits."]
 
 
-def _rows(source: Source) -> Iterator[LawRow]:
-    for law, told in source.summary.get("laws", {}).items():
+def _rows(subject: Subject) -> Iterator[LawRow]:
+    for law, told in subject.summary.get("laws", {}).items():
         for i, layer in enumerate(told["layers"]):
             measured = [
                 (number(value), value)
@@ -138,9 +138,9 @@ def _rows(source: Source) -> Iterator[LawRow]:
             ]
             rate = told["rate_at_start"][i]
             yield LawRow(
-                source.cases[0], law, str(layer), bool(told["kept"]), _word(told), *measured,
-                (number(rate), rate), _tolerance(source.summary["solver"]),
-                _ratio(source.summary, law, i),
+                subject.cases[0], law, str(layer), bool(told["kept"]), _word(told), *measured,
+                (number(rate), rate), tolerance_words(subject.summary["solver"]),
+                _ratio(subject.summary, law, i),
             )  # fmt: skip
 
 
@@ -155,17 +155,17 @@ def _ratio(summary: Mapping[str, Any], law: str, i: int) -> str:
     return f"{number(value)} in the second run"
 
 
-def _swept_rows(source: Source, members: Members) -> Iterator[LawRow]:
+def _swept_rows(subject: Subject, members: Members) -> Iterator[LawRow]:
     tolerances = members.figure("solver.rtol")
     for law in members.laws:
         drift, kept = members.drift(law), members.figure(f"laws.{law}.kept")
         rate, scale = (members.figure(f"laws.{law}.{key}") for key in ("rate_at_start", "scale"))
-        for case, at in zip(source.cases, members.combinations(), strict=True):
+        for case, at in zip(subject.cases, members.combinations(), strict=True):
             keeping = 0 if kept is None else int(np.sum(kept[at] == 1))
             count = 0 if kept is None else int(np.sum(np.isfinite(kept[at])))
             if count == 0:
                 continue  # not recorded in this case
-            over = None if drift is None else spread(drift[at], 0)
+            over = None if drift is None else spread_of(drift[at], 0)
             yield LawRow(
                 case, law, "all", None if 0 < keeping < count else keeping == count,
                 f"kept by {keeping} of {count}",
@@ -205,25 +205,10 @@ def _range(values: np.ndarray | None, at) -> str:
     return f"rtol {number(low)}" + ("" if low == high else f" to {number(high)}")
 
 
-def _tolerance(solver: Mapping[str, Any]) -> str:
-    if solver["step"] is not None:
-        return f"step {number(solver['step'])}"
-    return f"rtol {number(solver['rtol'])}"
-
-
-def _largest(values: Sequence[float | None]) -> float | None:
-    """The largest; None, no number, where one of them is none."""
-    return max(values, key=_size, default=None)
-
-
-def _size(value: float | None) -> float:
-    return np.inf if value is None else value
-
-
-def method(sources: Sequence[Source]) -> str:
+def method(subjects: Sequence[Subject]) -> str:
     """How a law is found to be kept; one sentence for the page."""
     bounds = ", ".join(f"{number(bound)} in {name}" for name, bound in KEPT.items())
-    there = any(source.summary.get("laws") or source.members for source in sources)
+    there = any(subject.summary.get("laws") or subject.members for subject in subjects)
     if not there:
         return ""
     return (

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ..measures.tables import number
-from ..sweeps.distribution import Members, spread
-from .source import Source
+from ..sweeps.distribution import Members, spread_of
+from .subject import Subject
 
 _COLUMNS = {
     "steps": "steps", "rejected": "rejected", "field_evaluations": "field evaluations",
@@ -14,17 +14,17 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-def cost_rows(source: Source) -> Iterator[dict[str, str]]:
+def cost_rows(subject: Subject) -> Iterator[dict[str, str]]:
     """One row for a run; for a sweep one per case, medians with the smallest and largest."""
-    if source.members is not None:
-        for case, at in zip(source.cases, source.members.combinations(), strict=True):
-            yield {"flow": case, **_swept(source.members, at)}
+    if subject.members is not None:
+        for case, at in zip(subject.cases, subject.members.combinations(), strict=True):
+            yield {"flow": case, **_swept(subject.members, at)}
         return
-    solver: Mapping = source.summary["solver"]
+    solver: Mapping = subject.summary["solver"]
     numbers = {told: number(solver.get(key)) for key, told in _COLUMNS.items()}
     size = "step" if solver["step"] is not None else "rtol"
     how = f"{solver['name']} ({size} {number(solver[size])})"
-    yield {"flow": source.cases[0], "solver": how, **numbers}
+    yield {"flow": subject.cases[0], "solver": how, **numbers}
     for leg in solver.get("chosen", ()):
         since = f"from t = {number(leg['from'])}: {leg['solver']}"
         work = {told: number(leg.get(key)) for key, told in _COLUMNS.items()}
@@ -40,7 +40,7 @@ def _swept(members: Members, at) -> dict[str, str]:
         if values is None or key == "compile_seconds" or not np.any(np.isfinite(values[at])):
             found[told] = "-"
             continue
-        over = spread(values[at], 0)
+        over = spread_of(values[at], 0)
         low, high = number(float(over.least)), number(float(over.largest))
         found[told] = f"{number(float(over.median))} ({low} to {high})"
     return found

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..plots.drift import law_drifts
-from ..plots.stored import Stored
 from ..plots.sweep.series import layer_drifts, on_all_times
-from ..sweeps.distribution import Members, spread
-from .source import Source
+from ..store.result import Result
+from ..sweeps.distribution import Members, spread_of
+from .subject import Subject
 
 WORK = ("steps", "rejected", "field_evaluations")
 LAYERED = ("layer", "hidden_layer", "feedback")
@@ -21,7 +21,7 @@ DRIFT = "drift"
 
 
 @dataclass(frozen=True)
-class Curve:
+class PageCurve:
     """`values` over `times`; `seed`: "" of a run, MEDIAN, or a seed of a sweep; `low`, `high`: the
     band about a median."""
 
@@ -37,26 +37,26 @@ class Curve:
 
 
 @dataclass
-class Panel:
+class PagePanel:
     """Curves with one vertical axis. `key`: the record's name, or "drift"."""
 
     key: str
     title: str
     ylabel: str
-    curves: list[Curve] = field(default_factory=list)
+    curves: list[PageCurve] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def panels_of(sources: list[Source]) -> list[Panel]:
+def panels_of(subjects: list[Subject]) -> list[PagePanel]:
     """Drift first, then every record over time that has at most WIDEST columns, then the work."""
-    found: dict[str, Panel] = {}
+    found: dict[str, PagePanel] = {}
     room = SEED_NUMBERS
-    for source in sources:
-        if source.stored is not None:
-            for panel in _of_run(source.cases[0], source.stored):
+    for subject in subjects:
+        if subject.members is None:
+            for panel in _of_run(subject.cases[0], subject.result):
                 _join(found, panel)
-        elif source.members is not None:
-            panels, used = _of_sweep(source.cases, source.members, room)
+        else:
+            panels, used = _of_sweep(subject.cases, subject.members, room)
             room -= used
             for panel in panels:
                 _join(found, panel)
@@ -66,7 +66,7 @@ def panels_of(sources: list[Source]) -> list[Panel]:
     return [found[key] for key in (*first, *middle, *last)]
 
 
-def _join(found: dict[str, Panel], panel: Panel) -> None:
+def _join(found: dict[str, PagePanel], panel: PagePanel) -> None:
     if panel.key not in found:
         found[panel.key] = panel
         return
@@ -74,39 +74,39 @@ def _join(found: dict[str, Panel], panel: Panel) -> None:
     found[panel.key].notes += panel.notes
 
 
-def _drift_panel(curves: list[Curve]) -> Panel:
-    return Panel(DRIFT, "Drift of the laws", "|Q(t) − Q(0)| / scale", curves)
+def _drift_panel(curves: list[PageCurve]) -> PagePanel:
+    return PagePanel(DRIFT, "Drift of the laws", "|Q(t) − Q(0)| / scale", curves)
 
 
-def _of_run(case: str, stored: Stored) -> Iterator[Panel]:
-    laws = stored.section("laws")
+def _of_run(case: str, result: Result) -> Iterator[PagePanel]:
+    laws = result.section("laws")
     drifts = [
-        Curve(case, drift.layer or "", drift.law, "", stored.times[1:], drift.values[1:])
+        PageCurve(case, drift.layer or "", drift.law, "", result.times[1:], drift.values[1:])
         for law, told in laws.items() if not told.get("projected")
-        for drift in law_drifts(stored, law)
+        for drift in law_drifts(result, law)
     ]  # fmt: skip
     if drifts:
         yield _drift_panel(drifts)
-    for name, record in stored.records.data_vars.items():
+    for name, record in result.series.data_vars.items():
         name = str(name)
-        values = stored.values(name)
+        values = result.values(name)
         if values is None or _belongs_to_law(name, laws) or values.ndim > 2:
             continue
         axis, labels = "", ("",)
         if values.ndim == 2:
-            axis, labels = str(record.dims[1]), tuple(stored.entries(name))
+            axis, labels = str(record.dims[1]), tuple(result.entries(name))
         panel = _record_panel(name, str(record.attrs.get("long_name", name)))
         for column, (layer, entry) in zip(
             values.reshape(len(values), -1).T, _columns(axis, labels), strict=True
         ):
-            panel.curves.append(Curve(case, layer, "", "", stored.times, column, entry))
+            panel.curves.append(PageCurve(case, layer, "", "", result.times, column, entry))
         if len(labels) <= WIDEST:
             yield panel
 
 
-def _record_panel(name: str, ylabel: str) -> Panel:
+def _record_panel(name: str, ylabel: str) -> PagePanel:
     words = name.replace("_", " ")
-    return Panel(name, f"{words[:1].upper()}{words[1:]}", ylabel)
+    return PagePanel(name, f"{words[:1].upper()}{words[1:]}", ylabel)
 
 
 def _belongs_to_law(name: str, laws) -> bool:
@@ -121,7 +121,7 @@ def _columns(axis: str, labels: tuple[str, ...]) -> list[tuple[str, str]]:
     return [("", f"{axis} {label}".strip()) for label in labels]
 
 
-def _of_sweep(cases: tuple[str, ...], members: Members, room: int) -> tuple[list[Panel], int]:
+def _of_sweep(cases: tuple[str, ...], members: Members, room: int) -> tuple[list[PagePanel], int]:
     """The panels, and how many numbers single seeds' curves took."""
     found = []
     for law in members.laws:
@@ -142,7 +142,7 @@ def _of_sweep(cases: tuple[str, ...], members: Members, room: int) -> tuple[list
     return _with_seeds(found, cases, members, room)
 
 
-def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[Panel], int]:
+def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[PagePanel], int]:
     places = list(zip(cases, members.combinations(), strict=True))[:CASES]
     total = sum(values[at].size for _, rows in found for *_, values in rows for _, at in places)
     seeds = len(members.seed_labels)
@@ -150,7 +150,7 @@ def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[Panel],
     note = ""
     if shown < seeds:
         note = f"single curves of the first {shown} of {seeds} seeds; all are in the bands"
-    panels: dict[str, Panel] = {}
+    panels: dict[str, PagePanel] = {}
     for panel, rows in found:
         panel.notes += [note] if note else []
         for layer, entry, law, values in rows:
@@ -161,7 +161,7 @@ def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[Panel],
     return list(panels.values()), total * shown // max(seeds, 1)
 
 
-def _medians(panel: Panel, members: Members, places, what, values) -> Iterator[Curve]:
+def _medians(panel: PagePanel, members: Members, places, what, values) -> Iterator[PageCurve]:
     """A median with its band per case, at every time over the members that have not ended."""
     common = on_all_times(members, values) if members.seeded else None
     if common is None:
@@ -169,7 +169,7 @@ def _medians(panel: Panel, members: Members, places, what, values) -> Iterator[C
     layer, entry, law = what
     since = slice(1 if law else 0, None)  # Q(0) - Q(0) says nothing
     for case, at in places:
-        over, times = spread(common.values[at][:, since], 0), common.times[since]
+        over, times = spread_of(common.values[at][:, since], 0), common.times[since]
         there = over.known > 0
         if not np.any(there):
             continue
@@ -179,10 +179,10 @@ def _medians(panel: Panel, members: Members, places, what, values) -> Iterator[C
             panel.notes.append(f"medians are of the members that last: {left}")
         parts = (part[there] for part in (times, over.median, over.lower, over.upper))
         times, median, *band = parts
-        yield Curve(case, layer, law, MEDIAN, times, median, entry, *band)
+        yield PageCurve(case, layer, law, MEDIAN, times, median, entry, *band)
 
 
-def _singles(members: Members, places, what, values, shown: int) -> Iterator[Curve]:
+def _singles(members: Members, places, what, values, shown: int) -> Iterator[PageCurve]:
     """The members themselves."""
     own = members.times
     if own is None:
@@ -195,4 +195,4 @@ def _singles(members: Members, places, what, values, shown: int) -> Iterator[Cur
             known = np.isfinite(times) & np.isfinite(mine)
             if np.any(known):
                 name = seed if members.seeded else ""
-                yield Curve(case, layer, law, name, times[known], mine[known], entry)
+                yield PageCurve(case, layer, law, name, times[known], mine[known], entry)

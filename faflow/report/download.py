@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .source import CONFIG, Source
+from ..store.result import CONFIG, RECORDS, SUMMARY
+from .subject import Subject
 
-FILES = ("config.toml", "summary.json", "result.nc")
+FILES = (CONFIG, SUMMARY, RECORDS)
 MOST = 2_000_000  # bytes of the zip file; base64 makes them a third more
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same results make the same page
 
@@ -23,32 +24,31 @@ class Bundle(NamedTuple):
     left_out: list[str]
 
 
-def bundle(sources: Sequence[Source]) -> Bundle:
+def bundle(subjects: Sequence[Subject]) -> Bundle:
     """The files of all results, the small ones first; a file that is too large stays where it is,
     and so does what a sweep under way has not written yet."""
     left, out, buffer = MOST, [], io.BytesIO()
     files = [
-        (f"{i}-{_safe(source.name)}/{name}", source, source.folder / name)
+        (f"{i}-{_safe(subject.name)}/{name}", subject, path)
         for name in FILES
-        for i, source in enumerate(sources, 1)
-        if (source.folder / name).is_file()
+        for i, subject in enumerate(subjects, 1)
+        if (path := subject.folder / name).is_file()
     ]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for inside, source, path in files:
-            content = _content(source, path) if path.stat().st_size <= 20 * MOST else None
+        for inside, subject, path in files:
+            content = _content(subject, path) if path.stat().st_size <= 20 * MOST else None
             if content is None or (size := _packed(content)) > left:
                 out.append(inside)
                 continue
             left -= size
-            entry = zipfile.ZipInfo(inside, _DATE)
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(inside, _DATE), content, zipfile.ZIP_DEFLATED)
     packed = buffer.getvalue()
     return Bundle(base64.b64encode(packed).decode("ascii"), len(packed), out)
 
 
-def _content(source: Source, path: Path) -> bytes:
+def _content(subject: Subject, path: Path) -> bytes:
     """A file as the page has it: a config without folders of the machine that it was made on."""
-    return source.config.encode() if path.name == CONFIG else path.read_bytes()
+    return subject.config.encode() if path.name == CONFIG else path.read_bytes()
 
 
 def _packed(content: bytes) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..plots.drift import FLOOR
 from ..plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from .curves import DRIFT, MEDIAN, Curve, Panel
+from .curves import DRIFT, MEDIAN, PageCurve, PagePanel
 
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -23,7 +23,7 @@ FEW = 8  # as many curves have their values in one box
 
 
 @dataclass(frozen=True)
-class Figure:
+class PageFigure:
     """A figure of the page. `timed`: its horizontal axis is time; `key`: what it is about."""
 
     key: str
@@ -44,7 +44,7 @@ class Choices:
     law: tuple[str, ...]
     seed: tuple[str, ...]
 
-    def look(self, curve: Curve) -> tuple[str, str]:
+    def look(self, curve: PageCurve) -> tuple[str, str]:
         """Colour and dashes: by case and layer if there are several cases, else by layer and law.
         Entries of other axes count as layers."""
         layer = _place(curve.layer, self.layer) if curve.layer else _entry(curve)
@@ -53,7 +53,7 @@ class Choices:
         return PALETTE[hue % len(PALETTE)], DASHES[dash % len(DASHES)]
 
 
-def choices_of(cases: Iterable[str], panels: Sequence[Panel], layers: Iterable[int]) -> Choices:
+def choices_of(cases: Iterable[str], panels: Sequence[PagePanel], layers: Iterable[int]) -> Choices:
     """`layers`: of rasters, beside those of the curves."""
     curves = [curve for panel in panels for curve in panel.curves]
     found = {c.layer for c in curves if c.layer} | {str(layer) for layer in layers}
@@ -67,12 +67,12 @@ def choices_of(cases: Iterable[str], panels: Sequence[Panel], layers: Iterable[i
     return Choices(tuple(cases), tuple(order), tuple(laws), (*middle, *single))
 
 
-def panel_figure(panel: Panel, choices: Choices) -> Figure:
+def panel_figure(panel: PagePanel, choices: Choices) -> PageFigure:
     """The figure of a panel over time."""
     log, drift = _is_log(panel), panel.key == DRIFT
     traces = [
         trace for curve in panel.curves
-        for trace in _traces(curve, label(curve, choices) or panel.title, choices, drift)
+        for trace in _traces(curve, curve_label(curve, choices) or panel.title, choices, drift)
     ]  # fmt: skip
     layout = base_layout(panel.ylabel, log)
     layout["showlegend"] = False  # the readings below the figure are one
@@ -83,7 +83,7 @@ def panel_figure(panel: Panel, choices: Choices) -> Figure:
     notes = list(dict.fromkeys(panel.notes))
     if drift and any(np.any(c.values < FLOOR) for c in panel.curves):
         notes.append(f"zero is drawn at {FLOOR:g}")
-    return Figure(panel.key, panel.title, "; ".join(notes), traces, layout, log)
+    return PageFigure(panel.key, panel.title, "; ".join(notes), traces, layout, log)
 
 
 def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
@@ -91,8 +91,8 @@ def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
     axis = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
     power = {"exponentformat": "power", "type": "log" if log else "linear"}
     return {
-        "xaxis": {**axis, "title": {"text": text(xlabel)}},
-        "yaxis": {**axis, **power, "title": {"text": text(ylabel)}},
+        "xaxis": {**axis, "title": {"text": literal(xlabel)}},
+        "yaxis": {**axis, **power, "title": {"text": literal(ylabel)}},
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         "hovermode": "x unified",
@@ -104,7 +104,7 @@ def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
     }
 
 
-def text(plain: str) -> str:
+def literal(plain: str) -> str:
     """Text as plotly draws it letter by letter: it reads tags and entities in what it is given."""
     return html.escape(plain, quote=False)
 
@@ -117,7 +117,7 @@ def numbers(values: np.ndarray, digits: int | None = None) -> list[float | None]
     return [value if np.isfinite(value) else None for value in listed]
 
 
-def _traces(curve: Curve, name: str, choices: Choices, drift: bool) -> list[dict[str, Any]]:
+def _traces(curve: PageCurve, name: str, choices: Choices, drift: bool) -> list[dict[str, Any]]:
     colour, dash = choices.look(curve)
     single = curve.seed not in ("", MEDIAN)
     drawn = np.maximum(curve.values, FLOOR) if drift else curve.values
@@ -127,7 +127,7 @@ def _traces(curve: Curve, name: str, choices: Choices, drift: bool) -> list[dict
         "type": "scatter",
         "x": numbers(curve.times),
         "y": numbers(drawn, digits),
-        "name": text(name),
+        "name": literal(name),
         "mode": "lines" if len(curve.times) > 1 else "markers",
         "line": {"color": colour, "dash": dash, "width": 1 if single else 2},
         "opacity": 0.6 if single else 1.0,
@@ -140,7 +140,7 @@ def _traces(curve: Curve, name: str, choices: Choices, drift: bool) -> list[dict
     return found
 
 
-def _band(curve: Curve, colour: str, meta: dict[str, Any], drift: bool) -> dict[str, Any]:
+def _band(curve: PageCurve, colour: str, meta: dict[str, Any], drift: bool) -> dict[str, Any]:
     """Lower edge there, upper edge back: one closed shape."""
     assert curve.low is not None and curve.high is not None
     known = np.isfinite(curve.low) & np.isfinite(curve.high)
@@ -161,7 +161,7 @@ def _band(curve: Curve, colour: str, meta: dict[str, Any], drift: bool) -> dict[
     }
 
 
-def label(curve: Curve, choices: Choices) -> str:
+def curve_label(curve: PageCurve, choices: Choices) -> str:
     """What tells a curve from the others of its panel; "" if it is the only one."""
     parts = [curve.case] if len(choices.case) > 1 else []
     parts += [curve.law] if curve.law and len(choices.law) > 1 else []
@@ -175,13 +175,13 @@ def _place(name: str, among: Sequence[str]) -> int:
     return among.index(name) if name in among else 0
 
 
-def _entry(curve: Curve) -> int:
+def _entry(curve: PageCurve) -> int:
     """A column's number, of names such as `rate 3`."""
     last = curve.entry.rsplit(" ", 1)[-1]
     return int(last) if last.isdecimal() else 0
 
 
-def _is_log(panel: Panel) -> bool:
+def _is_log(panel: PagePanel) -> bool:
     if panel.key == DRIFT:
         return True
     values = np.concatenate([np.zeros(0), *(curve.values for curve in panel.curves)])
@@ -191,7 +191,7 @@ def _is_log(panel: Panel) -> bool:
     return bool(finite.max() > WIDE * finite.min())
 
 
-def _counts_few(panel: Panel) -> bool:
+def _counts_few(panel: PagePanel) -> bool:
     """Whether a panel shows whole numbers, and few, between which plotly would put ticks."""
     values = np.concatenate([np.zeros(0), *(curve.values for curve in panel.curves)])
     return bool(values.size and np.all(values == np.round(values)) and np.ptp(values) <= FEW)

@@ -5,21 +5,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..plots.sweep.quantities import quantities
-from .figures import PALETTE, WIDE, Choices, Figure, base_layout, numbers, text
-from .source import Source
+from .figures import PALETTE, WIDE, Choices, PageFigure, base_layout, literal, numbers
+from .subject import Subject
 
 
-def member_figures(sources: Sequence[Source], choices: Choices) -> Iterator[Figure]:
+def member_figures(subjects: Sequence[Subject], choices: Choices) -> Iterator[PageFigure]:
     """Drifts, exponents, losses and angles of every member of the sweeps, against the cases."""
     found: dict[str, tuple[str, str, list]] = {}
-    for source in sources:
-        if source.members is None:
+    for subject in subjects:
+        if subject.members is None:
             continue
-        for quantity in quantities(source.members):
+        for quantity in quantities(subject.members):
             label = (quantity.ylabel, quantity.law or "", [])
             *_, rows = found.setdefault(quantity.name, label)
-            places = zip(source.cases, source.members.combinations(), strict=True)
-            rows += [(c, quantity.values[at], source.members.seed_labels) for c, at in places]
+            places = zip(subject.cases, subject.members.combinations(), strict=True)
+            rows += [(c, quantity.values[at], subject.members.seed_labels) for c, at in places]
     for name, (ylabel, law, rows) in found.items():
         values = np.concatenate([values for _, values, _ in rows])
         known = values[np.isfinite(values)]
@@ -30,7 +30,7 @@ def member_figures(sources: Sequence[Source], choices: Choices) -> Iterator[Figu
             layout["xaxis"] |= {"type": "category"}
             title = f"{name[0].upper()}{name[1:]}: all members"
             caption = f"{known.size} of {values.size} members; box: quartiles"
-            yield Figure(f"members-{name}", title, caption, traces, layout, log, timed=False)
+            yield PageFigure(f"members-{name}", title, caption, traces, layout, log, timed=False)
 
 
 def _box(law: str, row, choices: Choices) -> dict:
@@ -38,9 +38,9 @@ def _box(law: str, row, choices: Choices) -> dict:
     colour = PALETTE[choices.case.index(case) % len(PALETTE)]
     return {
         "type": "box",
-        "x": [text(case)] * len(values),
+        "x": [literal(case)] * len(values),
         "y": numbers(values),
-        "name": text(case),
+        "name": literal(case),
         "boxpoints": "all",
         "jitter": 0.5,
         "pointpos": 0,

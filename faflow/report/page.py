@@ -20,10 +20,10 @@ from .answer import answer_of, method
 from .cost import cost_rows
 from .curves import panels_of
 from .download import bundle
-from .figures import Figure, choices_of, panel_figure
+from .figures import PageFigure, choices_of, panel_figure
 from .members import member_figures
 from .raster import raster_figures, raster_layers
-from .source import Claims, Source, claims_of, open_sources, readable
+from .subject import Claims, Subject, claims_of, open_subjects, readable
 
 MARK = '<meta name="generator" content="faflow report">'
 HEAD = 4096  # bytes in which a report says that it is one
@@ -39,24 +39,24 @@ def write_report(folders: Sequence[str], out: str | Path) -> Path:
     target = _target(out)
     try:
         try_replacing(target)
-        replace_text(target, page(open_sources(folders), claims_of(folders)))
+        replace_text(target, page(open_subjects(folders), claims_of(folders)))
     except OSError as error:
         what = f"is {readable(str(out))}, which can't be written ({error.strerror or error}); "
         raise ConfigError("--out", what + "choose another file") from error
     return target
 
 
-def page(sources: Sequence[Source], claims: Sequence[Claims] = ()) -> str:
+def page(subjects: Sequence[Subject], claims: Sequence[Claims] = ()) -> str:
     """The HTML of a report. What comes from results is escaped by the template."""
-    sources = list(sources)
-    panels = panels_of(sources)
-    cases = [case for source in sources for case in source.cases]
-    choices = choices_of(cases, panels, [n for source in sources for n in raster_layers(source)])
+    subjects = list(subjects)
+    panels = panels_of(subjects)
+    cases = [case for subject in subjects for case in subject.cases]
+    choices = choices_of(cases, panels, [n for subject in subjects for n in raster_layers(subject)])
     figures = [panel_figure(panel, choices) for panel in panels]
-    for source in sources:
-        figures += raster_figures(source, len(sources) > 1)
-    figures += member_figures(sources, choices)
-    data = bundle(sources)
+    for subject in subjects:
+        figures += raster_figures(subject, len(subjects) > 1)
+    figures += member_figures(subjects, choices)
+    data = bundle(subjects)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("faflow.report", "template"),
         autoescape=True,
@@ -67,19 +67,19 @@ def page(sources: Sequence[Source], claims: Sequence[Claims] = ()) -> str:
     css, script = (Markup(_part(environment, name)) for name in PARTS)
     return environment.get_template("page.html.j2").render(
         mark=Markup(MARK), css=css, script=script, plotly_js=Markup(get_plotlyjs()),
-        title=_title(sources, claims), claims=claims,
-        answers=[answer_of(source) for source in sources], method=method(sources),
+        title=_title(subjects, claims), claims=claims,
+        answers=[answer_of(subject) for subject in subjects], method=method(subjects),
         choices=choices, shown_cases=cases[:CASES],
         figures=figures, times=len(_slider(figures)), payload=_payload(figures, data.encoded),
-        costs=_table([row for source in sources for row in cost_rows(source)]),
-        details=[_details(source) for source in sources], data=data,
+        costs=_table([row for subject in subjects for row in cost_rows(subject)]),
+        details=[_details(subject) for subject in subjects], data=data,
         versions={"faflow": own_version(), "plotly": plotly.__version__},
     )  # fmt: skip
 
 
-def _title(sources: Sequence[Source], claims: Sequence[Claims]) -> str:
+def _title(subjects: Sequence[Subject], claims: Sequence[Claims]) -> str:
     """What the page is about: papers by their titles, results by their names, if these are few."""
-    names = [claim.title for claim in claims] or [source.name for source in sources]
+    names = [claim.title for claim in claims] or [subject.name for subject in subjects]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
@@ -89,7 +89,7 @@ def _part(environment: jinja2.Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _payload(figures: Sequence[Figure], encoded: str) -> dict[str, Any]:
+def _payload(figures: Sequence[PageFigure], encoded: str) -> dict[str, Any]:
     """What the script reads: the slider's times, the figures, the zip file. Curves over the same
     times share them: `x` is a place in `axes`."""
     axes: dict[tuple, int] = {}
@@ -102,7 +102,7 @@ def _payload(figures: Sequence[Figure], encoded: str) -> dict[str, Any]:
     return {"times": _slider(figures), "axes": list(axes), "figures": told, "zip": encoded}
 
 
-def _slider(figures: Sequence[Figure]) -> list[float]:
+def _slider(figures: Sequence[PageFigure]) -> list[float]:
     """All times that have a record; of more than TIMES an even choice, the last one included."""
     found = {
         time
@@ -115,18 +115,20 @@ def _slider(figures: Sequence[Figure]) -> list[float]:
     return [*times[:-1:every], *times[-1:]]
 
 
-def _details(source: Source) -> dict[str, Any]:
+def _details(subject: Subject) -> dict[str, Any]:
     """What is folded away below the figures, per result."""
-    certificate = source.summary.get("certificate")
-    rows = sweep_rows(source.result) if source.members is not None else summary_rows(source.summary)
+    certificate = subject.summary.get("certificate")
+    rows = (
+        sweep_rows(subject.result) if subject.members is not None else summary_rows(subject.summary)
+    )
     return {
-        "name": source.name,
-        "path": source.path,
+        "name": subject.name,
+        "path": subject.path,
         "rows": [(what, "; ".join(filter(None, rest))) for what, *rest in map(dict.values, rows)],
         "certificate": [] if certificate is None else certificate_rows(certificate),
         "certificate_title": "" if certificate is None else certificate_title(certificate),
-        "config": source.config,
-        "provenance": source.provenance,
+        "config": subject.config,
+        "provenance": subject.provenance,
     }
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ..plots.changes import Changes, changes_of, dropped, named
+from ..plots.changes import Changes, changes_of, dropped, ticked
 from ..plots.style import BLUE, GREEN, ORANGE, VERMILION
-from .figures import Figure, base_layout, numbers, text
-from .source import Source
+from .figures import PageFigure, base_layout, literal, numbers
+from .subject import Subject
 
 ROWS = 200  # a layer with more pairs shows only those that change
 MOST = 8000  # intervals, and crossings of each kind, that are drawn of a layer
@@ -16,29 +16,30 @@ TICKS = 12  # neurons named on the axis
 ACTIVE = "rgba(128,128,128,0.30)"
 
 
-def raster_layers(source: Source) -> list[int]:
+def raster_layers(subject: Subject) -> list[int]:
     """Hidden layers whose pairs change; none without a log of changes."""
-    events = None if source.stored is None else source.stored.events
+    events = None if subject.members is not None else subject.result.events
     if events is None or events.sizes.get("change", 0) == 0:
         return []
     return np.unique(events["event_layer"].values).astype(int).tolist()
 
 
-def raster_figures(source: Source, several: bool) -> Iterator[Figure]:
+def raster_figures(subject: Subject, several: bool) -> Iterator[PageFigure]:
     """One figure per hidden layer whose pairs change."""
-    for layer in raster_layers(source):
-        assert source.stored is not None and source.stored.events is not None
-        changes = changes_of(source.stored.events, layer)
-        name = f"Kinks of layer {layer}" + (f": {source.cases[0]}" if several else "")
-        missing = dropped(source.stored.events)
+    for layer in raster_layers(subject):
+        events = subject.result.events
+        assert events is not None
+        changes = changes_of(events, layer)
+        name = f"Kinks of layer {layer}" + (f": {subject.cases[0]}" if several else "")
+        missing = dropped(events)
         caption = _caption(changes) + (f"; {missing} more changes after its end" * (missing > 0))
-        meta = {"case": source.cases[0], "layer": str(layer), "law": "", "seed": ""}
+        meta = {"case": subject.cases[0], "layer": str(layer), "law": "", "seed": ""}
         rows = _rows(changes)
         layout = base_layout("neuron (rows: samples)", log=False)
         layout |= {"hovermode": "closest", "showlegend": True}
         layout["yaxis"] |= _neurons(rows // changes.samples)
-        traces = _traces(source, changes, rows, meta)
-        yield Figure(f"raster-{layer}", name, caption, traces, layout)
+        traces = _traces(subject, changes, rows, meta)
+        yield PageFigure(f"raster-{layer}", name, caption, traces, layout)
 
 
 def _caption(changes: Changes) -> str:
@@ -58,13 +59,13 @@ def _neurons(units: np.ndarray) -> dict[str, Any]:
     """Ticks amid the rows of a neuron."""
     names, first = np.unique(units, return_index=True)
     edges = np.append(first, len(units)) - 0.5
-    middles, use = (edges[1:] + edges[:-1]) / 2, named(names, TICKS)
+    middles, use = (edges[1:] + edges[:-1]) / 2, ticked(names, TICKS)
     ticks = {"tickvals": middles[use].tolist(), "ticktext": list(map(str, names[use]))}
     return {**ticks, "tickmode": "array", "showgrid": False, "zeroline": False}
 
 
 def _traces(
-    source: Source, changes: Changes, rows: np.ndarray, meta: dict[str, Any]
+    subject: Subject, changes: Changes, rows: np.ndarray, meta: dict[str, Any]
 ) -> list[dict[str, Any]]:
     thick = float(np.clip(400 / len(rows), 1.5, 8.0))  # pixels from row to row
     found = []
@@ -80,7 +81,7 @@ def _traces(
         use = np.flatnonzero(changes.crossed & (changes.became == became))[:MOST]
         look = {"color": colour, "symbol": symbol, "size": 6}
         found.append(_marks(changes.time[use], changes.key[use], rows, changes, name, look, meta))
-    fork = source.summary.get("kinks", {}).get("fork")
+    fork = subject.summary.get("kinks", {}).get("fork")
     if fork and fork["layer"] == changes.layer:
         key = np.array([fork["unit"] * changes.samples + fork["sample"]])
         look = {"color": ORANGE, "symbol": "star", "size": 12}
@@ -96,7 +97,7 @@ def _bars(spans, rows, changes: Changes, name: str, colour: str, width: float, m
     places = np.repeat(_row(key, rows), 3).astype(float)
     return {
         "type": "scatter",
-        "x": numbers(times), "y": numbers(places), "mode": "lines", "name": text(name),
+        "x": numbers(times), "y": numbers(places), "mode": "lines", "name": literal(name),
         "meta": meta, "line": {"color": colour, "width": width},
         "text": np.repeat(_pairs(key, changes), 3).tolist(), "connectgaps": False,
         "hovertemplate": "%{text}, t = %{x:.4~g}",
@@ -106,8 +107,8 @@ def _bars(spans, rows, changes: Changes, name: str, colour: str, width: float, m
 def _marks(times, key, rows, changes: Changes, name: str, look, meta):
     return {
         "type": "scatter",
-        "x": numbers(times), "y": numbers(_row(key, rows)), "mode": "markers", "name": text(name),
-        "marker": look, "meta": meta, "text": _pairs(key, changes).tolist(),
+        "x": numbers(times), "y": numbers(_row(key, rows)), "mode": "markers",
+        "name": literal(name), "marker": look, "meta": meta, "text": _pairs(key, changes).tolist(),
         "hovertemplate": "%{text}, t = %{x:.4~g}",
     }  # fmt: skip
 

@@ -6,7 +6,7 @@ from .._doors import doors
 
 if TYPE_CHECKING:
     from .check import Check as Check
-    from .check import Measure as Measure
+    from .check import Reading as Reading
     from .layout import is_reproduction as is_reproduction
     from .layout import runs_in as runs_in
     from .papers import PAPERS as PAPERS

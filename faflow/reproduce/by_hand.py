@@ -35,7 +35,7 @@ def drifts(terms: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
     return found
 
 
-def worst(series: Sequence[np.ndarray]) -> float:
+def peak(series: Sequence[np.ndarray]) -> float:
     """The largest value of all; nan stays nan."""
     return float(np.max([np.max(values) for values in series]))
 

@@ -11,7 +11,7 @@ Verdict = Literal["holds", "fails", "not run"]
 
 
 @dataclass(frozen=True)
-class Measure:
+class Reading:
     """One figure and its bound: a table of `max`, `min`, `near` and `within`, as in [expect].
 
     `control`: something that must fail if the check can fail at all; its bound says how clearly.
@@ -49,7 +49,7 @@ class Check:
     source: str
     scope: Literal["as stated", "narrower", "wider"]
     remark: str
-    measures: tuple[Measure, ...] = ()
+    measures: tuple[Reading, ...] = ()
     runs: tuple[str, ...] = ()
     figure: str | None = None
     reason: str | None = None

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from .check import Measure
+from .check import Reading
 from .session import Session
 
 
-class Found(NamedTuple):
+class Findings(NamedTuple):
     """What a test measured, and its picture."""
 
-    measures: Sequence[Measure]
+    measures: Sequence[Reading]
     figure: str | None = None
 
 
@@ -25,7 +25,7 @@ class Claim:
     source: str
     scope: Literal["as stated", "narrower", "wider"]
     remark: str
-    test: Callable[[Session], Found]
+    test: Callable[[Session], Findings]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ..plots.panel import Level, Panel, number
+from ..plots.panel import Level, Panel, brief
 from ..plots.style import DASHED, GREY
 from . import by_hand
-from .check import Measure
-from .claim import Claim, Found
+from .check import Reading
+from .claim import Claim, Findings
 from .factors import FLOW, INIT, SPECTRUM, factors, table
 from .picture import curves, drift_panel
 from .session import Session
@@ -16,7 +16,7 @@ KEPT, CLEARLY, RATE = 1e-9, 1e-2, 5e-3
 WIDTHS = [24, 8, 20]
 
 
-def closer(session: Session) -> Found:
+def closer(session: Session) -> Findings:
     flow = {**FLOW, "t1": 400.0, "tail": True}
     f = factors(session, "enough-rank-gaussian", table(WIDTHS, TASK, "gaussian", flow=flow))
     angle = by_hand.degrees(f.z, f.b.T)
@@ -32,28 +32,28 @@ def closer(session: Session) -> Found:
     turned = by_hand.degrees(zero.z, zero.b.T)
     others = by_hand.degrees(g.z, f.b.T)
     measures = [
-        Measure("angle between Z and B' at the start less that at the end, degrees",
+        Reading("angle between Z and B' at the start less that at the end, degrees",
                 angle[0] - angle[-1], {"min": 10.0}),
-        Measure("from zero weights: angle at the end, degrees", turned[-1], {"max": 80.0}),
-        Measure("drift of WW' − BZ − Z'B', relative", float(np.max(kept)), {"max": KEPT}),
-        Measure("⟨Z, B'⟩ against its start + ½(‖W‖² − ‖W(0)‖²), relative",
+        Reading("from zero weights: angle at the end, degrees", turned[-1], {"max": 80.0}),
+        Reading("drift of WW' − BZ − Z'B', relative", float(np.max(kept)), {"max": KEPT}),
+        Reading("⟨Z, B'⟩ against its start + ½(‖W‖² − ‖W(0)‖²), relative",
                 float(np.max(np.abs(inner - told)) / np.max(np.abs(inner))), {"max": KEPT}),
-        Measure("gradient descent: the same difference, degrees", abs(others[0] - others[-1]),
+        Reading("gradient descent: the same difference, degrees", abs(others[0] - others[-1]),
                 {"max": 5.0}, True),
     ]  # fmt: skip
     panel = Panel(
-        [f"from {number(angle[0], 3)} to {number(angle[-1], 3)} degrees"],
+        [f"from {brief(angle[0], 3)} to {brief(angle[-1], 3)} degrees"],
         "angle between Z and B', degrees",
         curves({"feedback alignment": angle, "gradient descent (same Y, B unused)": others}),
         scale="linear", levels=[Level(90.0, None, GREY, DASHED)],
     )  # fmt: skip
     drift = drift_panel("WW' − BZ − Z'B' does not change", {"relative drift": kept}, KEPT, True)
     title = "Forward weights and feedback draw together"
-    panes = [(panel, f.run.stored), (drift, f.run.stored)]
-    return Found(measures, session.draw("closer", title, panes))
+    panes = [(panel, f.run.frame), (drift, f.run.frame)]
+    return Findings(measures, session.draw("closer", title, panes))
 
 
-def star(session: Session) -> Found:
+def star(session: Session) -> Findings:
     flow = {**FLOW, "t1": 30.0, "tail": True}
     f = factors(session, "fa-star", table(WIDTHS, TASK, INIT, rule="fa-star", flow=flow))
     fa = factors(session, "enough-rank-gaussian", table(
@@ -71,14 +71,14 @@ def star(session: Session) -> Found:
     told = abs(fit["rate"] / rate - 1) if fit["status"] == "ok" else None
     angle = by_hand.degrees(f.z, f.b.T)
     measures = [
-        Measure("‖ZW − Y‖ / ‖Y‖ at the end", f.error[-1], {"max": 1e-10}),
-        Measure("drift of WW', relative", float(np.max(kept)), {"max": KEPT}),
-        Measure("largest fall of tr(BZ WW'), relative to its rise", fall, {"max": KEPT}),
-        Measure("rise of tr(BZ WW') over its first size", float(np.ptp(inner) / abs(inner[0])),
+        Reading("‖ZW − Y‖ / ‖Y‖ at the end", f.error[-1], {"max": 1e-10}),
+        Reading("drift of WW', relative", float(np.max(kept)), {"max": KEPT}),
+        Reading("largest fall of tr(BZ WW'), relative to its rise", fall, {"max": KEPT}),
+        Reading("rise of tr(BZ WW') over its first size", float(np.ptp(inner) / abs(inner[0])),
                 {"min": CLEARLY}),
-        Measure("rate against the least Re eig(BZ(∞)) that is not 0, relative", told,
+        Reading("rate against the least Re eig(BZ(∞)) that is not 0, relative", told,
                 {"max": RATE}),
-        Measure("FA itself: change of WW', relative", moved, {"min": CLEARLY}, True),
+        Reading("FA itself: change of WW', relative", moved, {"min": CLEARLY}, True),
     ]  # fmt: skip
     rise = Panel(
         ["tr(BZ WW') never falls"], "tr(BZ WW')", curves({"tr(BZ WW')": inner}), scale="linear",
@@ -86,12 +86,12 @@ def star(session: Session) -> Found:
     drift = drift_panel("WW' does not change", {"relative drift of WW'": kept}, KEPT, True)
     error = Panel(["the error falls to rounding"], "‖ZW − Y‖ / ‖Y‖",
                   curves({"‖ZW − Y‖ / ‖Y‖": f.error}, floor=1e-17), scale="log")  # fmt: skip
-    ends = f"{number(angle[0], 3)} to {number(angle[-1], 3)} degrees"
+    ends = f"{brief(angle[0], 3)} to {brief(angle[-1], 3)} degrees"
     turn = Panel([f"Z and B': {ends}"], "angle between Z and B', degrees",
                  curves({"angle": angle}), scale="linear")  # fmt: skip
     title = "FA*: WW' conserved, alignment monotone, the optimum reached"
-    panes = [(panel, f.run.stored) for panel in (rise, drift, error, turn)]
-    return Found(measures, session.draw("fa-star", title, panes))
+    panes = [(panel, f.run.frame) for panel in (rise, drift, error, turn)]
+    return Findings(measures, session.draw("fa-star", title, panes))
 
 
 CLOSER = (

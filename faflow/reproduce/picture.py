@@ -1,4 +1,4 @@
-"""Pages of panels, each with the result that it shows, in the house's style."""
+"""Pages of panels, each with its frame, in the house's style."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
 from ..plots.draw import panel_height
-from ..plots.panel import Curve, Level, Panel, number
+from ..plots.frame import Frame
+from ..plots.panel import Curve, Level, Panel, brief
 from ..plots.render import render
-from ..plots.stored import Stored
 from ..plots.style import DASHED, GREY, LAYERS, MARKERS, SOLID, house_style
 
 Look = Literal["line", "dashed", "markers"]
@@ -20,19 +19,19 @@ COLUMNS, INCHES, DPI = 2, 4.0, 150
 FLOOR = 1e-17  # where a drift of zero is drawn
 
 
-def draw_page(path: Path, title: str, panes: Sequence[tuple[Panel, Stored]]) -> None:
+def draw_page(path: Path, title: str, panes: Sequence[tuple[Panel, Frame]]) -> None:
     """One PNG, two panels to a row."""
     columns = min(COLUMNS, len(panes))
     rows = [panes[i : i + columns] for i in range(0, len(panes), columns)]
     path.parent.mkdir(parents=True, exist_ok=True)
     with house_style():
-        heights = [max(panel_height(panel, stored) for panel, stored in row) for row in rows]
+        heights = [max(panel_height(panel, frame) for panel, frame in row) for row in rows]
         lines = textwrap.wrap(title, 56 * columns)
         size = (INCHES * columns, sum(heights) + 0.3 + 0.16 * len(lines))
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
-        for i, (panel, stored) in enumerate(panes):
-            render(figure.add_subplot(grid[i // columns, i % columns]), panel, stored)
+        for i, (panel, frame) in enumerate(panes):
+            render(figure.add_subplot(grid[i // columns, i % columns]), panel, frame)
         figure.suptitle("\n".join(lines), x=0.01, ha="left", color="#444444")
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
@@ -61,11 +60,10 @@ def drift_panel(title: str, named: Mapping[str, np.ndarray], bound: float, below
         ylabel="|Q(t) − Q(0)| / scale",
         curves=curves(named, floor=FLOOR, skip=1),
         scale="log",
-        levels=[Level(bound, f"{word} {number(bound, 1)}", GREY, DASHED)],
+        levels=[Level(bound, f"{word} {brief(bound, 1)}", GREY, DASHED)],
     )
 
 
-def over(parameter: str, values: Sequence[float]) -> Stored:
+def over(parameter: str, values: Sequence[float]) -> Frame:
     """A horizontal axis that is no time: the values of a parameter."""
-    axis = xr.Dataset(coords={parameter: np.asarray(values, float)})
-    return Stored({"name": parameter, "status": "completed"}, axis, over=parameter)
+    return Frame(parameter, np.asarray(values, float), parameter)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config.errors import ConfigError, nearest
 from ..measures.summary import environment
-from ..plots.panel import number
+from ..plots.panel import brief
 from ..setup.programs import in_precision
 from ..store.exchange import check_writable
 from ..store.files import replace_text
@@ -115,7 +115,7 @@ def rows(report: Report) -> list[dict[str, str]]:
             found.append({**first, "measured": check.reason, "value": "", "tolerance": ""})
             continue
         for measure in check.measures:
-            value = "none" if measure.value is None else number(float(measure.value))
+            value = "none" if measure.value is None else brief(float(measure.value))
             told = {
                 "measured": ("control: " if measure.control else "") + measure.what,
                 "value": value + ("" if measure.ok else "  (!)"),

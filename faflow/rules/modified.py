@@ -145,7 +145,7 @@ def by_layer(rates: PerLayer, network: AbstractNetwork) -> AbstractNetwork:
     return eqx.tree_at(lambda net: (net.weights, net.biases), network, (weights, biases))
 
 
-def spread(values: Scalar | PerLayer, network: AbstractNetwork) -> PerLayer:
+def layered(values: Scalar | PerLayer, network: AbstractNetwork) -> PerLayer:
     """One value per layer from one for all, or from as many as there are layers. ValueError."""
     layers = len(network.weights)
     if values.shape[0] not in (1, layers):

@@ -27,9 +27,9 @@ from .modified import (
     changed,
     check_field,
     law_along,
+    layered,
     per_layer,
     predicted_rate,
-    spread,
 )
 
 # <W, d psi / dW> = p psi: the power of psi in W.
@@ -61,7 +61,7 @@ class WeightDecay(AbstractModifiedField):
     def modify(
         self, t: Scalar, update: AbstractNetwork, weights: AbstractNetwork
     ) -> AbstractNetwork:
-        decay = by_layer(spread(self.rates, weights), weights)
+        decay = by_layer(layered(self.rates, weights), weights)
         return jax.tree.map(jnp.subtract, update, decay)
 
     def law_rate(
@@ -73,11 +73,11 @@ class WeightDecay(AbstractModifiedField):
         data: Data,
     ) -> Record:
         below = predicted_rate(self.rule, law, t, weights, feedback, data)
-        decay = by_layer(-spread(self.rates, weights), weights)
+        decay = by_layer(-layered(self.rates, weights), weights)
         return jax.tree.map(jnp.add, below, law_along(law, weights, decay, feedback, data))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
-        rates = np.asarray(spread(self.rates, weights))
+        rates = np.asarray(layered(self.rates, weights))
         found = {}
         for name, law in self.rule.laws(weights).items():
             layers = _matched(law, rates)

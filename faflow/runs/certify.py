@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ PLACES = ("worst_time",)  # where an error is largest: no figure
 WORK = ("steps", "rejected", "field_evaluations")
 
 
-def second_opinion(resolved: Resolved, solver: str | None = None) -> Resolved:
+def second_config(resolved: Resolved, solver: str | None = None) -> Resolved:
     """The config to compare with: a tenth of rtol and atol (of a fixed step), or `solver` in place
     of the flow's own at the same tolerances. ConfigError if there can be none."""
     flow, config = resolved.flow, resolved.config
@@ -78,7 +79,7 @@ def certify(
     an error. `none`: why no digits are claimed: atol is no small part of the weights, so that both
     runs may take the same steps, however wrong.
     """
-    other = second_opinion(resolved, solver)
+    other = second_config(resolved, solver)
     by = "tolerance" if solver is None else "solver"
     wanted = {"by": by, **{k: getattr(other.flow, k) for k in ("solver", "rtol", "atol", "step")}}
     if wanted.items() <= result.summary.get("certificate", {}).items():
@@ -104,10 +105,10 @@ def certify(
     certified = {**result.summary, "certificate": plain(certificate)}
     if result.folder is not None:
         store.rewrite_summary(certified, result.folder)
-    return result._replace(summary=certified)
+    return replace(result, summary=certified)
 
 
-def digits(one: Any, two: Any, most: int = MOST["float64"]) -> int:
+def common_digits(one: Any, two: Any, most: int = MOST["float64"]) -> int:
     """Significant digits in which two arrays agree, by their Frobenius norms; at most `most`.
 
     0 too where either is not finite, unless they are equal.
@@ -132,7 +133,7 @@ def _weights(one: xr.DataTree, two: xr.DataTree, most: int) -> dict[str, Any]:
     flat, other = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     gap, size = float(np.linalg.norm(flat - other)), float(np.linalg.norm(other))
     distance = gap / size if size > 0 else 0.0 if gap == 0 else math.inf
-    return {"distance": distance, "digits": digits(flat, other, most)}
+    return {"distance": distance, "digits": common_digits(flat, other, most)}
 
 
 def _records(one: xr.DataTree, two: xr.DataTree, most: int) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def _records(one: xr.DataTree, two: xr.DataTree, most: int) -> dict[str, Any]:
     found = {}
     for name in (name for name in first if name not in WORK):
         pairs = zip(first[name].values, second[name].values, strict=False)
-        counts = [digits(*pair, most) for pair in pairs]
+        counts = [common_digits(*pair, most) for pair in pairs]
         worst = int(np.argmin(counts))
         found[str(name)] = {
             "digits": counts[worst], "worst_time": times[worst], "median": float(np.median(counts))
@@ -191,7 +192,7 @@ def _agree(one: Any, two: Any, most: int) -> int | list[int]:
         return [d for item in found for d in (item if isinstance(item, list) else [item])]
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (one, two))
     if numbers:
-        return digits(one, two, most)
+        return common_digits(one, two, most)
     return most if one == two else 0
 
 

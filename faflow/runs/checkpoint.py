@@ -21,12 +21,12 @@ from jax.sharding import Mesh
 
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..flow import Underway, begin
+from ..flow import Flow, Underway, begin
 from ..leftovers import undone_at_the_end
 from ..measures.summary import Seconds, environment
 from ..store.digest import Digest, digest
-from ..store.exchange import real
-from ..store.files import LOCK, alone, replace_arrays
+from ..store.exchange import real_path
+from ..store.files import LOCK, locked, replace_arrays
 
 EVERY = 60.0  # seconds between checkpoints unless said
 _META, _LEGS = "meta", "leg*.npz"
@@ -84,7 +84,7 @@ def _held(place: Path) -> Iterator[None]:
         what = f"is {place}, which can't be written ({reason}); free space or choose another"
         raise ConfigError("--out", what) from error
     lock.close()
-    with alone(place):
+    with locked(place):
         yield
 
 
@@ -102,7 +102,7 @@ def _remove_unless_begun(place: Path) -> None:
 
 
 def _place_of(folder: Path) -> Path:
-    folder = real(folder)
+    folder = real_path(folder)
     return folder.with_name(f".{folder.name}.checkpoint")
 
 
@@ -133,8 +133,8 @@ class Checkpoints:
         self._place, self._every, self._replace, self._note = place, every, replace, note
         self._legs = 0
 
-    def leg(self, flow: tuple[Any, ...]) -> "KeptLeg":
-        """Of the next leg. `flow`: the arguments of `solve_leg`."""
+    def leg(self, flow: Flow) -> "KeptLeg":
+        """Of the next leg."""
         path = self._place / f"leg{self._legs}.npz"
         self._legs += 1
         return KeptLeg(path, flow, self._about, self._every, self._replace, self._note)
@@ -147,7 +147,7 @@ class KeptLeg:
     def __init__(
         self,
         path: Path,
-        flow: tuple[Any, ...],
+        flow: Flow,
         about: dict[str, Any],
         every: float,
         replace: bool,

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from .._compiling import LOOP, ONCE, Donated, Use, options
 from ..flow import (
+    Flow,
     FlowSolution,
     Meter,
     Underway,
@@ -20,8 +21,8 @@ from ..flow import (
     go_on,
     in_slices,
     observed,
-    spread,
-    telling,
+    progress_told,
+    spread_over,
     the_same_everywhere,
 )
 from ..measures.summary import Seconds
@@ -47,18 +48,18 @@ class Legs:
         self._programs: _Programs | None = None
         self.seconds = Seconds(0.0, 0.0)
 
-    def __call__(self, *flow: Any) -> Any:
+    def __call__(self, flow: Flow) -> Any:
         found, seconds = self._run(flow, None)
         self.seconds = _sum(self.seconds, seconds)
         return found
 
-    def again(self, same_program: bool, *flow: Any) -> Any:
+    def again(self, same_program: bool, flow: Flow) -> Any:
         """Another flow, not timed."""
         return self._run(flow, self._programs if same_program else None)[0]
 
-    def _run(self, flow: tuple[Any, ...], programs: "_Programs | None") -> tuple[Any, Seconds]:
+    def _run(self, flow: Flow, programs: "_Programs | None") -> tuple[Any, Seconds]:
         if self._mesh is not None:
-            flow = (spread(flow[0], self._mesh), *everywhere(flow[1:], self._mesh))
+            flow = Flow(spread_over(flow.problem, self._mesh), *everywhere(flow[1:], self._mesh))
         if programs is None:
             self._note("compiling")
             programs = (
@@ -70,7 +71,7 @@ class Legs:
         kept = None if self._kept is None else self._kept.leg(flow)
         before, stored = _spent(programs), None if kept is None else kept.stored()
         start, spent = (None, Seconds(0.0, 0.0)) if stored is None else stored
-        tell = telling(self._meter, flow)
+        tell = progress_told(self._meter, flow)
 
         def seconds() -> Seconds:
             taken = zip(spent, _spent(programs), before, strict=True)

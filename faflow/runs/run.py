@@ -16,10 +16,11 @@ from jax.sharding import Mesh
 from .._results import Outcome
 from ..config.blame import blaming
 from ..config.errors import ConfigError
-from ..config.expect import judge
+from ..config.expect import judge_bounds
 from ..config.resolve import Resolved, resolve_path
 from ..flow import (
     SKETCH,
+    Flow,
     FlowSolution,
     KinkError,
     Meter,
@@ -106,7 +107,7 @@ def run(
             summary, groups = compute(resolved, experiment, note, meter, ready)
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
-                store.write(resolved, summary, groups, folder, replace, found.digest)
+                store.write_result(resolved, summary, groups, folder, replace, found.digest)
     return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True)
 
 
@@ -135,7 +136,7 @@ def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:
     if folder is None:
         return "absent"
     found.digest = digest(resolved)
-    state = store.standing(folder, found.digest)
+    state = store.standing_of(folder, found.digest)
     if state == "same":
         store.check_readable(folder)
         try:
@@ -175,11 +176,11 @@ def _judged_afresh(resolved: Resolved, result: Result) -> Result:
     """A stored result under the config's own bounds, which may have changed since."""
     summary = {key: value for key, value in result.summary.items() if key != "expect"}
     if resolved.config.expect:
-        summary["expect"] = plain(judge(resolved.config.bounds, summary))
+        summary["expect"] = plain(judge_bounds(resolved.config.bounds, summary))
     if summary == result.summary or result.folder is None:
         return result
     store.rewrite_bounds(resolved, summary, result.folder)
-    return result._replace(summary=summary)
+    return dataclasses.replace(result, summary=summary)
 
 
 def check_precision(resolved: Resolved) -> None:
@@ -204,16 +205,14 @@ def integrate_timed(
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
     problem, observables = experiment.problem, experiment.observables
-    numerics = settled(problem, experiment.numerics)
-    arguments = (problem, experiment.ts, observables, numerics)
-    flow = Legs(note, meter, mesh, checkpoints)
-    if is_automatic(numerics):
-        return choose_on_the_way(*arguments, run_leg=flow), flow.seconds, None
-    solution, _ = flow(*arguments)
+    flow = Flow(problem, experiment.ts, observables, settled(problem, experiment.numerics))
+    legs = Legs(note, meter, mesh, checkpoints)
+    if is_automatic(flow.numerics):
+        return choose_on_the_way(flow, legs), legs.seconds, None
+    solution, _ = legs(flow)
     if SKETCH not in observables:
-        return solution, flow.seconds, None
+        return solution, legs.seconds, None
     note("running a coarser companion, for the error made at kinks")
-    coarser = companion(problem, experiment.ts, numerics)
-    coarse = (coarser.problem, coarser.ts, observables, coarser.numerics)
-    other, _ = flow.again(coarser.same_program, *coarse)
-    return solution, flow.seconds, compare_flows(solution, other, coarser)
+    coarser = companion(flow)
+    other, _ = legs.again(coarser.same_program, coarser.flow)
+    return solution, legs.seconds, compare_flows(solution, other, coarser)

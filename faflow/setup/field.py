@@ -26,7 +26,7 @@ def fits(problem: FlowProblem) -> bool:
 
 
 @compiled(ONCE)
-def start(problem: FlowProblem):
+def loss_and_velocity(problem: FlowProblem):
     """The loss and (d weights / dt, d feedback / dt) at t = 0."""
     weights, feedback, data = problem.weights, problem.feedback, problem.data
     return data.value(data.outputs(weights)), weight_velocity(problem.rule, weights, feedback, data)

@@ -20,7 +20,7 @@ def check_shapes(resolved: Resolved, problem: FlowProblem) -> None:
 
 def check_start(resolved: Resolved, problem: FlowProblem) -> None:
     """The field and the loss at the start. ConfigError if one is no number."""
-    loss, velocity = resolved.ask("rule.kind", field.start, problem)
+    loss, velocity = resolved.ask("rule.kind", field.loss_and_velocity, problem)
     if not field.finite(loss):
         what = f"gives a loss of {float(loss)} at the start; lower its scale, or init's"
         raise ConfigError("task", what)

@@ -11,7 +11,7 @@ from .linear import factored_solve as factored_solve
 from .linear import gmres_solve as gmres_solve
 from .multistep import BDF as BDF
 from .newton import Field as Field
-from .newton import Trial as Trial
+from .newton import NewtonTrial as NewtonTrial
 from .newton import try_step as try_step
 from .registry import FIXED_STEP_ONLY as FIXED_STEP_ONLY
 from .registry import MULTISTEP as MULTISTEP
@@ -30,6 +30,6 @@ from .stiffness import tells_stiffness as tells_stiffness
 from .stiffness import watch_stiffness as watch_stiffness
 from .stiffness import watched as watched
 from .tableaus import TABLEAUX as TABLEAUX
-from .tableaus import Tableau as Tableau
+from .tableaus import ExplicitTableau as ExplicitTableau
 from .tableaus import as_tableau as as_tableau
 from .vectors import norm as norm

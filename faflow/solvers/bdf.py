@@ -42,7 +42,7 @@ class History(NamedTuple):
     next_order: Integer
 
 
-def begin(t: Scalar, y: Array, slope: Array, h: Scalar) -> History:
+def first_history(t: Scalar, y: Array, slope: Array, h: Scalar) -> History:
     """Order 1 from y and its slope."""
     differences = jnp.zeros((MOST + 3, y.size), y.dtype).at[0].set(y).at[1].set(h * slope)
     one = jnp.ones((), jnp.int32)
@@ -119,8 +119,8 @@ def planned(history: History, scale: Array, size: Scalar) -> History:
     """
     order, rows = history.order, history.differences
     constants = _table(ERROR, rows)
-    lower = rms(constants[order - 1] * rows[order], scale)
-    upper = rms(constants[jnp.minimum(order + 1, MOST)] * rows[order + 2], scale)
+    lower = scaled_rms(constants[order - 1] * rows[order], scale)
+    upper = scaled_rms(constants[jnp.minimum(order + 1, MOST)] * rows[order + 2], scale)
     lower = jnp.where(order > 1, lower, jnp.inf)
     upper = jnp.where(order < MOST, upper, jnp.inf)
     errors = jnp.maximum(jnp.stack([lower, size, upper]), 1e-12)
@@ -148,7 +148,7 @@ def interpolate(history: History, t: Scalar) -> Array:
     return jnp.where(use, weights, 0) @ history.differences[: MOST + 1]
 
 
-def rms(vector: Array, scale: Array) -> Scalar:
+def scaled_rms(vector: Array, scale: Array) -> Scalar:
     """sqrt(mean_i (vector_i / scale_i)^2)."""
     return norm(vector / scale) / vector.size**0.5
 

@@ -41,7 +41,7 @@ class Spectrum(NamedTuple):
     own_bend: Scalar
 
 
-class Plan(NamedTuple):
+class StepPlan(NamedTuple):
     """`pieces` equal parts of a step, `stages` in each, with damping x."""
 
     pieces: Integer
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     damping: Scalar
 
 
-def plan(h: Scalar, spectrum: Spectrum, most_stages: Integer) -> Plan:
+def plan(h: Scalar, spectrum: Spectrum, most_stages: Integer) -> StepPlan:
     """The fewest stages whose ellipse holds h times the spectrum.
 
     A step that would need more than `most_stages` stages, or more damping than 8, is made of
@@ -64,7 +64,7 @@ def plan(h: Scalar, spectrum: Spectrum, most_stages: Integer) -> Plan:
     squared, x = _stages_squared(radius / pieces, h * spectrum.own_bend / pieces, bend / pieces)
     stages = jnp.sqrt(1 + jnp.where(jnp.isfinite(squared), squared, 0))
     stages = jnp.clip(jnp.ceil(stages), 2, most_stages.astype(dtype))
-    return Plan(pieces.astype(jnp.int32), stages.astype(jnp.int32), x)
+    return StepPlan(pieces.astype(jnp.int32), stages.astype(jnp.int32), x)
 
 
 def _stages_squared(radius: Scalar, own_bend: Scalar, bend: Scalar) -> tuple[Scalar, Scalar]:

@@ -25,7 +25,7 @@ Field = Callable[[Scalar, Array], Array]
 LinearSolve = Callable[[Array, Array, Scalar], tuple[Array, Flag, Integer]]
 
 
-class Trial(NamedTuple):
+class NewtonTrial(NamedTuple):
     """What came of a step: `kept`, or not, because Newton failed (`solved` is False) or the error
     was too large. `finite`: it was a number. `history` is ready for what comes next. Every
     iteration but the first evaluated the field once; `products` are those with the Jacobian."""
@@ -57,7 +57,7 @@ def try_step(
     start: tuple[Array, LinearSolve],
     tolerances: tuple[Scalar, Scalar],
     rate: Scalar,
-) -> Trial:
+) -> NewtonTrial:
     """Try the step that `history` is set for; `grid` is `bdf.on_grid` of it.
 
     `start`: f(p) and the solver of (1 - c J) x = b. `tolerances` (rtol, atol) weigh an error by
@@ -71,7 +71,7 @@ def try_step(
     scale = atol + rtol * before
     end = _correct(field, now, predicted, psi, slope, solve, scale, rate)
     scale = atol + rtol * jnp.maximum(before, jnp.abs(predicted + end.d))
-    size = bdf.rms(bdf.local_error(now, end.d), scale)
+    size = bdf.scaled_rms(bdf.local_error(now, end.d), scale)
     kept = end.solved & (size <= 1)
     passed = bdf.planned(bdf.stepped(now, change, end.d, kept), scale, size)
     shrink = jnp.where(end.solved, bdf.shrink_for(now, size), 1.0)
@@ -79,7 +79,7 @@ def try_step(
     failed = history._replace(
         factor=history.factor * shrink, differences=passed.differences
     )  # fmt: skip
-    return Trial(
+    return NewtonTrial(
         history=jax.tree.map(lambda yes, no: jnp.where(kept, yes, no), passed, failed),
         kept=kept,
         solved=end.solved,
@@ -110,7 +110,7 @@ def _correct(
 
     def iterate(now: _Corrector) -> _Corrector:
         delta, ok, products = solve(c * now.slope - psi - now.d, scale, limit)
-        size = bdf.rms(delta, scale)
+        size = bdf.scaled_rms(delta, scale)
         first = now.tries == 0
         ratio = jnp.where(first, 0.0, size / jnp.where(now.last > 0, now.last, 1))
         rate = jnp.where(first, now.rate, jnp.maximum(FORGET * now.rate, ratio))

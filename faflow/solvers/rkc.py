@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from .._types import Flag, Integer, PyTree, Scalar
 from .abstract import ODE, AbstractCountingSolver, Jump, Step, Time
-from .chebyshev import Plan, Spectrum, Terms, first_terms, next_terms, plan, shift_and_scale
+from .chebyshev import Spectrum, StepPlan, Terms, first_terms, next_terms, plan, shift_and_scale
 from .spectrum import ITERATIONS, estimate_spectrum, with_a_little_of_everything
 
 Field = Callable[[Scalar, PyTree], PyTree]
@@ -196,7 +196,7 @@ def _dtype(y: PyTree) -> jnp.dtype:
 
 
 def _pieces(
-    field: Field, t0: Scalar, t1: Scalar, y0: PyTree, slope: PyTree, chosen: Plan
+    field: Field, t0: Scalar, t1: Scalar, y0: PyTree, slope: PyTree, chosen: StepPlan
 ) -> _Piece:
     """All pieces of a step; their error estimates add up."""
     h = (t1 - t0) / chosen.pieces.astype(t0.dtype)
@@ -216,7 +216,7 @@ def _pieces(
     return jax.lax.while_loop(lambda now: now.number < chosen.pieces, body, start)
 
 
-def _stages(field: Field, t: Scalar, h: Scalar, y0: PyTree, f0: PyTree, chosen: Plan) -> PyTree:
+def _stages(field: Field, t: Scalar, h: Scalar, y0: PyTree, f0: PyTree, chosen: StepPlan) -> PyTree:
     """Y_s of one piece."""
     delta, w1 = shift_and_scale(chosen.stages, chosen.damping)
     one = first_terms(delta)

@@ -12,36 +12,36 @@ import numpy as np
 from .._types import Array
 
 
-class Tableau(NamedTuple):
+class ExplicitTableau(NamedTuple):
     """`a` (stages, stages), strictly lower triangular, and `b` (stages,), of sum 1."""
 
     a: np.ndarray | Array
     b: np.ndarray | Array
 
 
-def _rows(*rows: tuple[float, ...], b: tuple[float, ...]) -> Callable[[], Tableau]:
+def _rows(*rows: tuple[float, ...], b: tuple[float, ...]) -> Callable[[], ExplicitTableau]:
     """The tableau whose stages 2, 3, ... have these entries of `a`."""
 
-    def make() -> Tableau:
+    def make() -> ExplicitTableau:
         a = np.zeros((len(b), len(b)))
         for stage, row in enumerate(rows, start=1):
             a[stage, : len(row)] = row
-        return Tableau(a, np.array(b))
+        return ExplicitTableau(a, np.array(b))
 
     return make
 
 
-def _from_diffrax(tableau: diffrax.ButcherTableau) -> Tableau:
+def _from_diffrax(tableau: diffrax.ButcherTableau) -> ExplicitTableau:
     """Without the last stage of first-same-as-last methods, which is the next step's first."""
     b = np.asarray(tableau.b_sol, float)
     a = np.zeros((len(b), len(b)))
     for stage, row in enumerate(tableau.a_lower, start=1):
         a[stage, : len(row)] = row
     stages = len(b) - 1 if b[-1] == 0 else len(b)
-    return Tableau(a[:stages, :stages], b[:stages])
+    return ExplicitTableau(a[:stages, :stages], b[:stages])
 
 
-TABLEAUX: dict[str, Callable[[], Tableau]] = {
+TABLEAUX: dict[str, Callable[[], ExplicitTableau]] = {
     "euler": _rows(b=(1.0,)),
     "midpoint": _rows((1 / 2,), b=(0.0, 1.0)),
     "heun": _rows((1.0,), b=(1 / 2, 1 / 2)),
@@ -54,7 +54,7 @@ TABLEAUX: dict[str, Callable[[], Tableau]] = {
 }
 
 
-def as_tableau(method: str | Tableau | diffrax.ButcherTableau) -> Tableau:
+def as_tableau(method: str | ExplicitTableau | diffrax.ButcherTableau) -> ExplicitTableau:
     """The tableau of a name, of diffrax, or as it is given.
 
     ValueError for an unknown name, shapes that don't fit, a method that is implicit or of which
@@ -77,4 +77,4 @@ def as_tableau(method: str | Tableau | diffrax.ButcherTableau) -> Tableau:
         raise ValueError("Argument `method` must be explicit: a strictly lower triangular.")
     if abs(b.sum() - 1) > 1e-6:
         raise ValueError(f"Argument `method` must have sum b = 1, but it is {b.sum():g}.")
-    return Tableau(a, b)
+    return ExplicitTableau(a, b)

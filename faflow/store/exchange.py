@@ -32,7 +32,7 @@ _CHUNK = re.compile(r"\.?\d+-[0-9a-f]+\.npz(\..*\.tmp)?")
 FIGURES = "figures"
 
 
-def real(folder: str | os.PathLike[str]) -> Path:
+def real_path(folder: str | os.PathLike[str]) -> Path:
     """The folder itself, behind links."""
     return Path(os.path.realpath(folder))
 
@@ -57,7 +57,7 @@ def temporary_for(folder: Path) -> Iterator[Path]:
 
 def check_writable(folder: Path) -> None:
     """OSError if no result can be put there. Leaves nothing behind."""
-    folder = real(folder)
+    folder = real_path(folder)
     there = folder
     while not there.exists():
         there = there.parent
@@ -81,7 +81,7 @@ def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
                 raise _taken(folder) from error
             raise
         return
-    settle(folder)
+    finish_exchange(folder)
     if not replace and any((folder / name).exists() for name in RESULT):
         raise _taken(folder)
     _remove_figures(folder)
@@ -92,10 +92,10 @@ def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
     sync(temporary)
     os.rename(temporary, folder / NEW)
     sync(folder)
-    settle(folder)
+    finish_exchange(folder)
 
 
-def settle(folder: Path) -> None:
+def finish_exchange(folder: Path) -> None:
     """Put in place what was written whole and then interrupted; does nothing else."""
     new = folder / NEW
     if not new.is_dir():

@@ -47,7 +47,7 @@ def whole_or_absent(folder: Path) -> Iterator[None]:
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
     """A name beside a file, for what is to replace it; what is left there is gone afterwards."""
-    temporary = beside(path)
+    temporary = hidden(path)
     remove = partial(temporary.unlink, missing_ok=True)
     with undone_at_the_end(remove):
         try:
@@ -58,7 +58,7 @@ def _temporary_file(path: Path) -> Iterator[Path]:
 
 def remove_temporaries(folder: Path, of: str) -> None:
     """What processes that were killed had begun to write into a folder, to be files called `of` (a
-    pattern), as `beside` names it; another hidden file there is the user's."""
+    pattern), as `hidden` names it; another hidden file there is the user's."""
     for path in folder.glob(f".{of}.{MARK}{TEMPORARY}"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -66,7 +66,7 @@ def remove_temporaries(folder: Path, of: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def beside(path: Path) -> Path:
+def hidden(path: Path) -> Path:
     """A hidden name on the same disk, for what is to be renamed."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
 
@@ -101,7 +101,7 @@ def replace_bytes(path: Path, content: bytes | memoryview) -> None:
 
 def try_replacing(path: Path) -> None:
     """OSError if no file could be put there; leaves nothing behind."""
-    temporary = beside(path)
+    temporary = hidden(path)
     try:
         temporary.touch(exist_ok=False)
     finally:
@@ -120,7 +120,7 @@ def replace_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 @contextmanager
-def alone(folder: Path, remedy: str = "use another --out") -> Iterator[None]:
+def locked(folder: Path, remedy: str = "use another --out") -> Iterator[None]:
     """Held by one process at a time; the system lets go of it however that process ends.
     ConfigError if another has it, and with the `remedy` if the file system has no locks."""
     from filelock import lock_descriptor  # a tenth of a second

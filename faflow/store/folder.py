@@ -21,9 +21,17 @@ from ..config.resolve import Resolved
 from ..measures.summary import environment
 from ..measures.variables.groups import Group
 from .digest import Digest
-from .exchange import RESULT, check_writable, is_empty, put_in_place, real, settle, temporary_for
+from .exchange import (
+    RESULT,
+    check_writable,
+    finish_exchange,
+    is_empty,
+    put_in_place,
+    real_path,
+    temporary_for,
+)
 from .files import replace_text, sync, write_bytes, write_text
-from .netcdf_file import as_netcdf
+from .netcdf_file import result_file
 from .result import CONFIG, RECORDS, SUMMARY
 
 Standing = Literal["absent", "same", "other-code", "different"]
@@ -38,7 +46,7 @@ def folder_for(resolved: Resolved, out: str | Path | None = None) -> Path:
     return ROOT / resolved.config.name if out is None else Path(os.path.expanduser(out))
 
 
-def standing(folder: Path, wanted: Digest) -> Standing:
+def standing_of(folder: Path, wanted: Digest) -> Standing:
     """What lies in `folder`; "other-code": the same config computed by other sources of faflow.
 
     ConfigError if it is something that is no result of faflow's.
@@ -46,7 +54,7 @@ def standing(folder: Path, wanted: Digest) -> Standing:
     if not os.path.lexists(folder):
         return "absent"
     with _writing(folder):
-        settle(folder)
+        finish_exchange(folder)
     if is_empty(folder):
         return "absent"
     found = _stored_digest(folder)
@@ -64,7 +72,7 @@ def try_out(folder: Path) -> None:
         check_writable(folder)
 
 
-def write(
+def write_result(
     resolved: Resolved,
     summary: dict[str, Any],
     groups: Mapping[str, Group],
@@ -75,7 +83,7 @@ def write(
     """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
     digest as the run began. ConfigError if it can't be written; the result is then kept elsewhere,
     if there is room."""
-    folder = real(folder)
+    folder = real_path(folder)
     fill = partial(_fill, resolved=resolved, summary=summary, groups=groups, wanted=wanted)
     with _giving_up(folder, lambda: _kept_elsewhere(summary["name"], fill)):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +132,7 @@ def _fill(
     provenance = {**environment(), **wanted._asdict()}
     write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
     write_text(folder / SUMMARY, summary_text(summary))
-    write_bytes(folder / RECORDS, as_netcdf(groups))
+    write_bytes(folder / RECORDS, result_file(groups))
     sync(folder)
 
 

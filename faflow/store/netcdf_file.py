@@ -15,7 +15,7 @@ from ..measures.variables.groups import Group, Variable
 _TEXT = np.dtype("O", metadata={"vlen": str})  # HDF5's texts of any length, as h5py names them
 
 
-def as_netcdf(groups: Mapping[str, Group]) -> memoryview:
+def result_file(groups: Mapping[str, Group]) -> memoryview:
     """The file's content. HDF5 makes it in memory: writing to a disk that is full, it crashes."""
     file = io.BytesIO()
     with h5netcdf.File(file, "w") as root:

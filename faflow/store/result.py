@@ -5,26 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from .._results import Outcome
+import numpy as np
+
+from .._results import ORDERLY
 from ..config.errors import ConfigError
 from ..measures import tables
 from ..measures.json_numbers import SCHEMA
 from ..measures.variables.datasets import xr
 from ..netcdf import READING
-from .exchange import RESULT, settle
+from .exchange import RESULT, finish_exchange
 
 CONFIG, RECORDS, SUMMARY = RESULT
 
 
-class Result(NamedTuple):
-    """A run's summary and records; `folder` is None if it was not stored.
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run or a sweep came to; `folder` is None if it was not stored.
 
-    `fresh`: computed now rather than found. `exit_code`: 0, 1 (a bound of [expect] is broken) or
-    3 (the flow ended early).
+    `fresh`: computed now (a sweep at least in part) rather than found. Of a run, what goes over
+    time is also at hand as figures and pages need it, at the saves that were reached: after an
+    early end all floating-point records are nan.
     """
 
     summary: dict[str, Any]
@@ -34,43 +40,107 @@ class Result(NamedTuple):
 
     @property
     def records(self) -> xr.DataTree:
-        """What was recorded: groups `records`, `start`, `final` and others (result.nc)."""
+        """What was recorded (result.nc): groups `records`, `start`, `final` and others of a run,
+        `figures`, `records` and others of a sweep."""
         return self.tree()
 
     @property
+    def swept(self) -> bool:
+        return self.summary.get("kind") == "sweep"
+
+    @property
     def exit_code(self) -> int:
-        return exit_code(self.summary)
+        """0; 1 if a bound of [expect] is broken; 3 if a flow ended early or has not run."""
+        statuses = self.summary["statuses"] if self.swept else [self.summary["status"]]
+        if not ORDERLY.issuperset(statuses):
+            return 3
+        return 0 if all(verdict["ok"] for verdict in self.summary.get("expect", {}).values()) else 1
 
+    @property
+    def name(self) -> str:
+        return str(self.summary["name"])
 
-def exit_code(summary: Mapping[str, Any]) -> int:
-    """The command line's verdict on a summary."""
-    early = {str(outcome) for outcome in Outcome if outcome.early}
-    if summary["status"] in early:
-        return 3
-    return 0 if all(verdict["ok"] for verdict in summary.get("expect", {}).values()) else 1
+    @property
+    def status(self) -> str:
+        return str(self.summary["status"])
+
+    @property
+    def times(self) -> np.ndarray:
+        return self.series["time"].values
+
+    @cached_property
+    def series(self) -> xr.Dataset:
+        """The records of a run, along `time`."""
+        records = self.records["records"].to_dataset()
+        times = records["time"].values
+        seen = [
+            np.any(np.isfinite(record.values.reshape(len(times), -1)), axis=1)
+            for record in records.data_vars.values()
+            if record.dims[:1] == ("time",) and record.dtype.kind == "f" and record.size
+        ]
+        return records.isel(time=np.isfinite(times) & (np.any(seen, axis=0) if seen else True))
+
+    @cached_property
+    def events(self) -> xr.Dataset | None:
+        """What an exact flow tells of its kinks; None for other flows."""
+        return self._beside("events")
+
+    @cached_property
+    def discrete(self) -> xr.Dataset | None:
+        """The same rule in steps of eta, if the config asked for it."""
+        return self._beside("discrete")
+
+    @cached_property
+    def simulation(self) -> xr.Dataset | None:
+        """Online learning beside a population rule, if the config asked for it."""
+        return self._beside("simulation")
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A section of the summary, empty if it is absent."""
+        return self.summary.get(name) or {}
+
+    def values(self, name: str) -> np.ndarray | None:
+        """A record of `series` as float64 (saves, ...); None if it is absent or holds no number."""
+        if name not in self.series or self.series[name].dims[:1] != ("time",):
+            return None
+        values = self.series[name].values.astype(np.float64)
+        return values if np.any(np.isfinite(values)) else None
+
+    def entries(self, name: str) -> list[str]:
+        """What the columns of a (time, entry) record are called: its coordinate, else 1, 2, ..."""
+        record = self.series[name]
+        axis = record.dims[1]
+        if axis in record.coords:
+            return [str(entry) for entry in record.coords[axis].values]
+        return [str(i + 1) for i in range(record.shape[1])]
+
+    def _beside(self, name: str) -> xr.Dataset | None:
+        if name not in self.records.children:
+            return None
+        return self.records[name].to_dataset().isel(time=slice(0, self.series.sizes["time"]))
 
 
 def open_result(folder: str | Path) -> Result:
-    """A stored result. ConfigError if the folder holds none, or a damaged one."""
+    """A stored run. ConfigError if the folder holds none, or a damaged one."""
     folder = Path(os.path.expanduser(folder))
     if "\0" in str(folder):
         raise ConfigError("RESULT", "has a NUL character in its path; take it out")
-    complete(folder)
+    settle_stored(folder)
     summary, tree = read_summary(folder), read_tree(folder)
     result = Result(summary, lambda: tree, folder, fresh=False)
     try:
         tables.drift_rows(result)
-        exit_code(result.summary)
+        _ = result.exit_code
     except Exception as error:  # whatever is left of it
         what = f"holds a damaged result ({type(error).__name__}: {error}); run it again"
         raise ConfigError(str(folder), what) from error
     return result
 
 
-def complete(folder: Path) -> None:
+def settle_stored(folder: Path) -> None:
     """Put in place what a run had written whole when it was killed."""
     with contextlib.suppress(OSError):  # a reader need not be able to write
-        settle(folder)
+        finish_exchange(folder)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

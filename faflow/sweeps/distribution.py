@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._results import Outcome
+from .._results import ORDERLY
 from ..measures.variables.datasets import xr
 
 SEED = "seed"
 BAND = (0.1, 0.9)  # the quantiles that tables and figures give
-_ORDERLY = {str(outcome) for outcome in Outcome if not outcome.early}
 _WIDTHS = re.compile(r"\d+(-\d+)+")
 
 Combination = tuple[int, ...]
@@ -55,7 +54,7 @@ class Spread(NamedTuple):
     largest: np.ndarray
 
 
-def spread(values: np.ndarray, axis: int) -> Spread:
+def spread_of(values: np.ndarray, axis: int) -> Spread:
     """Median, the quantiles of BAND and the extremes of the finite values along an axis."""
     kept = np.where(np.isfinite(values), values, np.nan)
     known = np.sum(np.isfinite(values), axis=axis)
@@ -110,7 +109,7 @@ class Members:
     @cached_property
     def orderly(self) -> np.ndarray:
         """(parameters..., seeds): who ran as far as was asked."""
-        return np.isin(self.statuses, list(_ORDERLY))
+        return np.isin(self.statuses, list(ORDERLY))
 
     @cached_property
     def laws(self) -> list[str]:
@@ -167,7 +166,7 @@ class Members:
         values = self.figure(f"laws.{law}.relative_drift")
         if values is None or values.ndim == self.statuses.ndim:
             return values
-        return spread(values, -1).largest
+        return spread_of(values, -1).largest
 
     def combinations(self) -> Iterator[Combination]:
         """Places on the parameters' axes, the last one fastest."""

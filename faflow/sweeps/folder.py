@@ -14,36 +14,36 @@ from ..config.places import moved, placeless
 from ..config.resolve import Resolved
 from ..measures.summary import environment
 from ..store.digest import Digest, digest, sources
-from ..store.exchange import is_empty, put_in_place, real, settle, temporary_for
-from ..store.files import alone, sync, write_text
+from ..store.exchange import finish_exchange, is_empty, put_in_place, real_path, temporary_for
+from ..store.files import locked, sync, write_text
 from ..store.fingerprint import start_print
 from ..store.folder import is_stored
 from ..store.result import CONFIG
 from .chunks import CHUNKS
-from .plan import Plan
+from .plan import SweepPlan
 from .result import OLDER, is_older, stored_table
 
 
-def open_folder(plan: Plan, folder: Path, replace: bool) -> None:
+def open_folder(plan: SweepPlan, folder: Path, replace: bool) -> None:
     """Make the folder of a sweep, or find it there. ConfigError, with what differs, if it holds
     something else."""
-    folder, wanted = real(folder), sweep_digest(plan)
+    folder, wanted = real_path(folder), sweep_digest(plan)
     try:
         if os.path.lexists(folder):
-            settle(folder)
+            finish_exchange(folder)
         if not os.path.lexists(folder) or is_empty(folder):
             _make(plan, folder, wanted, replace)
         elif (difference := _difference(plan, folder, wanted)) is not None:
             if not (replace and is_stored(folder)):
                 raise ConfigError("--out", f"is {folder}, which holds {difference}")
-            with alone(folder):
+            with locked(folder):
                 _make(plan, folder, wanted, replace)
         (folder / CHUNKS).mkdir(exist_ok=True)
     except OSError as error:
         raise full(folder, error) from error
 
 
-def _make(plan: Plan, folder: Path, wanted: Digest, replace: bool) -> None:
+def _make(plan: SweepPlan, folder: Path, wanted: Digest, replace: bool) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with temporary_for(folder) as temporary:
         provenance = {**environment(), **wanted._asdict()}
@@ -61,7 +61,7 @@ def full(folder: Path, error: OSError) -> ConfigError:
     return ConfigError("--out", what + "goes on from what is there")
 
 
-def sweep_digest(plan: Plan) -> Digest:
+def sweep_digest(plan: SweepPlan) -> Digest:
     """The hash of a sweep's config, with the content of the files that its members read, and what
     code of the user's own computes."""
     found = hashlib.sha256(_text(plan.table).encode())
@@ -83,7 +83,7 @@ def _looked_at(resolved: Resolved, look: Callable[[Resolved], bytes]) -> bytes:
         return str(error).encode()
 
 
-def _difference(plan: Plan, folder: Path, wanted: Digest) -> str | None:
+def _difference(plan: SweepPlan, folder: Path, wanted: Digest) -> str | None:
     """What a folder holds that is not this sweep; None if it is this sweep."""
     try:
         stored = stored_table(folder)
@@ -124,6 +124,6 @@ def _leaves(table: dict[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
-def _rebased(plan: Plan, folder: Path) -> dict[str, Any]:
+def _rebased(plan: SweepPlan, folder: Path) -> dict[str, Any]:
     """The plan's tables with their files and code as seen from `folder`."""
     return moved(plan.table, plan.base, folder)

@@ -22,13 +22,13 @@ from ..measures.variables.datasets import xr
 from .axes import labels, same_values
 from .chunks import Chunk
 from .figures import LAYERS, figures, variable_name
-from .plan import Plan
+from .plan import SweepPlan
 
 FIGURES = "figures"
 Coordinates = dict[str, Any]
 
 
-def gather(plan: Plan, chunks: Iterable[Chunk], attrs: Mapping[str, str]) -> xr.DataTree:
+def gather(plan: SweepPlan, chunks: Iterable[Chunk], attrs: Mapping[str, str]) -> xr.DataTree:
     """The data set of the members that there are; the others are nan, their status "pending".
     ConfigError if a member's own values are not those of its place."""
     chunks = sorted(chunks, key=lambda chunk: chunk.members[:1])
@@ -212,7 +212,7 @@ def _common_time(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
     return {"time": xr.Variable(("time",), whole[0], times.attrs)}
 
 
-def attributes(plan: Plan, provenance: Mapping[str, str]) -> dict[str, str]:
+def attributes(plan: SweepPlan, provenance: Mapping[str, str]) -> dict[str, str]:
     """Provenance of the data set: name, config (as JSON) and its hash, versions."""
     found = {key: text for key, text in provenance.items() if key != "config"}
     found |= {"hash": provenance["config"]} if "config" in provenance else {}

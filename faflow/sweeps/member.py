@@ -11,8 +11,8 @@ import numpy as np
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..config.schema import SweepSection
-from ..ensembles import Flow, solve_batch
-from ..flow import SKETCH, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
+from ..ensembles import solve_batch
+from ..flow import SKETCH, Flow, FlowSolution, KinkError, Meter, companion, compare_flows, integrate
 from ..measures.experiment import build, check
 from ..measures.measure import Experiment, Note
 from ..measures.registry import MEASURES
@@ -53,7 +53,7 @@ def compute_batch(
     flow), one after the other."""
     built = [_built(one, trusted or i > 0) for i, one in enumerate(resolved)]
     whole = [e for e in built if isinstance(e, Experiment) and SKETCH not in e.observables]
-    flows = [Flow(e.problem, e.ts, e.observables, e.numerics) for e in whole]
+    flows = [_flow(each) for each in whole]
     started, known = time.perf_counter(), {}
     with contextlib.suppress(ValueError):
         solutions = solve_batch(flows, jax.devices(), BUDGET) if flows else []
@@ -124,18 +124,20 @@ def integrate_again(
     """Like `integrate_timed`, with the programs that this process has compiled already."""
     del note, meter
     started = time.perf_counter()
-    problem, observables = experiment.problem, experiment.observables
-
-    def flow(problem, ts, numerics) -> FlowSolution:
-        found = integrate(problem, ts, observables, numerics, throw=False)
-        return jax.block_until_ready(found)
-
-    solution, error = flow(problem, experiment.ts, experiment.numerics), None
-    if SKETCH in observables:
-        coarser = companion(problem, experiment.ts, experiment.numerics)
-        other = flow(coarser.problem, coarser.ts, coarser.numerics)
-        error = compare_flows(solution, other, coarser)
+    flow = _flow(experiment)
+    solution, error = _integrated(flow), None
+    if SKETCH in flow.observables:
+        coarser = companion(flow)
+        error = compare_flows(solution, _integrated(coarser.flow), coarser)
     return solution, Seconds(0.0, time.perf_counter() - started), error
+
+
+def _flow(experiment: Experiment) -> Flow:
+    return Flow(experiment.problem, experiment.ts, experiment.observables, experiment.numerics)
+
+
+def _integrated(flow: Flow) -> FlowSolution:
+    return jax.block_until_ready(integrate(*flow[:4], throw=False))
 
 
 def _silent(text: str) -> None:

@@ -18,7 +18,7 @@ TRIED = 2_000  # combinations of values that are resolved before anything runs
 ASK = 20_000  # members above which a sweep has to be confirmed
 
 
-class Plan:
+class SweepPlan:
     """A sweep's config (`table`, with its [sweep]) and all that follows from it alone: making one
     looks nothing up and imports no code that the config names.
 
@@ -83,13 +83,13 @@ class Plan:
         return f"{programs} x {each} member{'s' if each > 1 else ''}: {axes}"
 
 
-def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
+def plan_of(path: str | Path, overrides: Sequence[str] = ()) -> SweepPlan:
     """The plan of a config with a [sweep], a file or a shipped one. ConfigError if it is bad."""
     given = load.read(path)
     table = load.apply_overrides(given.table, overrides)
     table.pop("provenance", None)
     read_anew()
-    plan = Plan(table, given.base, given.name)
+    plan = SweepPlan(table, given.base, given.name)
     plan.resolve(0)
     return plan
 

@@ -10,33 +10,34 @@ from typing import Any
 from ..config.expect import parse_bounds
 from ..measures.json_numbers import SCHEMA
 from ..measures.variables.datasets import xr
+from ..store.result import Result
 from .chunks import read_chunks
 from .distribution import Members
 from .figures import variable_name
 from .gaps import refusals
 from .gather import attributes, gather
-from .plan import Plan
-from .result import Sweep, is_older, mixed_up, stored_table
+from .plan import SweepPlan
+from .result import is_older, mixed_up, stored_table
 
 
-def gathered(folder: Path, provenance: Mapping[str, str]) -> Sweep:
+def gathered(folder: Path, provenance: Mapping[str, str]) -> Result:
     """What there is of it. ConfigError if an older faflow wrote it."""
     plan = stored_plan(folder)
     tree = gather(plan, read_chunks(folder), attributes(plan, provenance))
-    return Sweep(summary_of(plan, tree), tree, folder, fresh=False)
+    return Result(summary_of(plan, tree), lambda: tree, folder, fresh=False)
 
 
-def stored_plan(folder: Path) -> Plan:
+def stored_plan(folder: Path) -> SweepPlan:
     """The plan of a stored sweep, by which workers number its members and all else finds them.
     ConfigError if the folder holds none, or one that an older faflow wrote."""
     table = stored_table(folder)
     table.pop("provenance", None)
     if is_older(table):
         raise mixed_up(folder)
-    return Plan(table, folder, folder.resolve().name)
+    return SweepPlan(table, folder, folder.resolve().name)
 
 
-def summary_of(plan: Plan, tree: xr.DataTree) -> dict[str, Any]:
+def summary_of(plan: SweepPlan, tree: xr.DataTree) -> dict[str, Any]:
     figures = tree["figures"].to_dataset()
     statuses = Counter(str(status) for status in figures["status"].values.ravel())
     summary: dict[str, Any] = {

@@ -13,7 +13,7 @@ from ..measures.variables.datasets import xr
 from ..measures.variables.groups import as_netcdf
 from ..netcdf import READING
 from ..store.files import (
-    beside,
+    hidden,
     remove_temporaries,
     replace_bytes,
     replace_text,
@@ -43,7 +43,7 @@ def write_records(tree: xr.DataTree, folder: Path, zarr: bool) -> None:
         replace_bytes(folder / RECORDS, as_netcdf(tree))
         return
     remove_temporaries(folder, ZARR)
-    with temporary_folder(beside(folder / ZARR)) as temporary:
+    with temporary_folder(hidden(folder / ZARR)) as temporary:
         # Format 3 has no settled type for words yet.
         tree.to_zarr(temporary, zarr_format=2, consolidated=False)
         replace_text(folder / _DIGEST, _digest(temporary))

@@ -6,13 +6,10 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..config.errors import ConfigError
-from ..measures.variables.datasets import xr
-from ..store.result import CONFIG, SUMMARY, Result, complete, open_result, read_summary
-from .figures import PENDING
-from .gaps import EARLY
+from ..store.result import CONFIG, SUMMARY, Result, open_result, read_summary, settle_stored
 from .records import are_there, read_records
 
 OLDER = (
@@ -20,38 +17,22 @@ OLDER = (
 )
 
 
-class Sweep(NamedTuple):
-    """A sweep's summary and data set; `fresh`: computed now, at least in part."""
-
-    summary: dict[str, Any]
-    records: xr.DataTree
-    folder: Path
-    fresh: bool
-
-    @property
-    def exit_code(self) -> int:
-        """0; 1 if a member breaks a bound of [expect]; 3 if one ended early or has not run."""
-        if any(status in (*EARLY, PENDING) for status in self.summary["statuses"]):
-            return 3
-        return 0 if all(verdict["ok"] for verdict in self.summary.get("expect", {}).values()) else 1
-
-
-def open_sweep(folder: str | Path) -> Sweep:
+def open_sweep(folder: str | Path) -> Result:
     """A stored sweep, as far as it has run; no code is run that its config names. ConfigError if
     the folder holds none, or one whose members an older faflow mixed up."""
     folder = Path(os.path.expanduser(folder))
-    complete(folder)
+    settle_stored(folder)
     provenance = stored_table(folder).get("provenance", {})
     if is_done(folder):
         records = read_records(folder)
         check_names(folder, [str(dim) for dim in records["figures"]["status"].dims])
-        return Sweep(read_summary(folder), records, folder, fresh=False)
+        return Result(read_summary(folder), lambda: records, folder, fresh=False)
     from .progress import gathered  # by its plan, and so with all kinds that there are
 
     return gathered(folder, provenance)
 
 
-def open_stored(folder: str | Path) -> Result | Sweep:
+def open_stored(folder: str | Path) -> Result:
     """What a folder holds, of one run or of a sweep. ConfigError if it is neither."""
     return open_sweep(folder) if is_sweep(folder) else open_result(folder)
 
@@ -60,7 +41,7 @@ def is_sweep(folder: str | Path) -> bool:
     """Whether a folder holds a sweep (rather than the result of one run)."""
     try:
         folder = Path(os.path.expanduser(folder))
-        complete(folder)
+        settle_stored(folder)
         stored_table(folder)
     except ConfigError:
         return False
@@ -90,10 +71,10 @@ def check_names(folder: Path, dims: Sequence[str]) -> None:
     if not is_older(table):
         return
     from .axes import ZIP
-    from .plan import Plan
+    from .plan import SweepPlan
 
     try:
-        axes = Plan(table, folder, "").grid.axes
+        axes = SweepPlan(table, folder, "").grid.axes
     except ConfigError:
         raise mixed_up(folder) from None
     names = [{axis.name, ZIP, *axis.columns} for axis in axes]

@@ -13,17 +13,17 @@ from ..config.errors import ConfigError
 from ..leftovers import undone_at_the_end
 from ..measures.summary import environment
 from ..store.exchange import remove
-from ..store.files import alone, remove_temporaries, replace_text, sync
+from ..store.files import locked, remove_temporaries, replace_text, sync
 from ..store.folder import ROOT, summary_text
-from ..store.result import SUMMARY
+from ..store.result import SUMMARY, Result
 from .chunks import CHUNK, CHUNKS, Chunk, read_chunks
 from .folder import full, open_folder
 from .gaps import EARLY, LOST
 from .gather import attributes, check_places, gather
-from .plan import ASK, Plan
+from .plan import ASK, SweepPlan
 from .progress import stored_plan, summary_of
 from .records import check_zarr, write_records
-from .result import Sweep, is_done, open_sweep, stored_table
+from .result import is_done, open_sweep, stored_table
 from .workers.batches import forget_batches, store_batches, stored_batches
 from .workers.clusters import Crew, engine
 from .workers.drive import Driver
@@ -46,7 +46,7 @@ Tell = Callable[[Progress], None]
 
 
 def run_sweep(
-    plan: Plan,
+    plan: SweepPlan,
     *,
     out: str | Path | None = None,
     replace: bool = False,
@@ -57,7 +57,7 @@ def run_sweep(
     options: Mapping[str, Any] | None = None,
     lock: bool = True,
     tell: Tell = lambda progress: None,
-) -> Sweep:
+) -> Result:
     """Run what has not run yet of a sweep, and gather it.
 
     `on`: where (`clusters.engine`, with its `options`); `workers`: how many at a time (as many as
@@ -76,7 +76,7 @@ def run_sweep(
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace)
     tidy = partial(remove_temporaries, folder / CHUNKS, CHUNK)  # of workers that were killed
-    with alone(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
+    with locked(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
         if is_done(folder):
             return open_sweep(folder)
         plan = stored_plan(folder)  # the workers' own: what numbers members also labels them
@@ -91,7 +91,7 @@ def run_sweep(
 
 
 def _run(
-    plan: Plan,
+    plan: SweepPlan,
     folder: Path,
     repair: bool,
     workers: int,
@@ -129,12 +129,12 @@ def _left(members: Sequence[int], size: int | None, statuses: Mapping[int, str])
     return [m for batch in batches if not all(n in statuses for n in batch) for m in batch]
 
 
-def _progress(plan: Plan, statuses: dict[int, str], queue: Queue, lost: int = 0) -> Progress:
+def _progress(plan: SweepPlan, statuses: dict[int, str], queue: Queue, lost: int = 0) -> Progress:
     failed = lost + sum(status in EARLY for status in statuses.values())
     return Progress(len(statuses), failed, plan.grid.size, queue.seconds_left())
 
 
-def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
+def _finish(plan: SweepPlan, folder: Path, lost: list[int]) -> Result:
     """The data set on disk; then the chunks, which it holds all of, are gone."""
     provenance = stored_table(folder).get("provenance", environment())
     places = [plan.grid.values(member) for member in lost]
@@ -148,4 +148,4 @@ def _finish(plan: Plan, folder: Path, lost: list[int]) -> Sweep:
         with suppress(OSError):
             remove(folder, CHUNKS)
         forget_batches(folder)
-    return Sweep(summary, tree, folder, fresh=True)
+    return Result(summary, lambda: tree, folder, fresh=True)

@@ -8,15 +8,15 @@ import numpy as np
 
 from ..analysis import fit_exponent
 from ..config.errors import ConfigError
-from .distribution import BAND, Combination, Members, spread
+from ..store.result import Result
+from .distribution import BAND, Combination, Members, spread_of
 from .gaps import FEW, HELP, reasons, refusals, the_others, where
-from .result import Sweep
 
 Row = dict[str, str]
 SHOWN = ("exponent.rate", "exponent.relative_error", "minimum_norm.relative_distance")
 
 
-def sweep_rows(sweep: Sweep) -> list[Row]:
+def sweep_rows(sweep: Result) -> list[Row]:
     """What became of the members, the bounds, and medians with the smallest and largest: over how
     many members, and what is to be said of the others."""
     summary, members = sweep.summary, Members(sweep.records)
@@ -98,7 +98,7 @@ def _spread(values: Any) -> str:
     return f"{middle:.4g}" + (f"  ({low:.4g} to {high:.4g})" if values.size > 1 else "")
 
 
-def fit_distribution(sweep: Sweep, window: Sequence[float] | None = None) -> list[Row]:
+def fit_distribution(sweep: Result, window: Sequence[float] | None = None) -> list[Row]:
     """Exponents by combination of parameters: the distribution of those that could be fitted.
 
     Without a `window` the members' own fits; with one, and where no member had any, their
@@ -123,8 +123,8 @@ def fit_distribution(sweep: Sweep, window: Sequence[float] | None = None) -> lis
         | {"members": str(fitted[place].size), "fitted": str(np.sum(np.isfinite(fitted[place])))}
         | _quantiles(fitted[place])
         | {
-            "predicted": _told(spread(predicted[place], 0).median),
-            "relative error": _told(spread(away[place], 0).median),
+            "predicted": _told(spread_of(predicted[place], 0).median),
+            "relative error": _told(spread_of(away[place], 0).median),
             **_missing("not fitted", why[place], np.isfinite(fitted[place])),
         }
         for place in members.combinations()
@@ -132,7 +132,7 @@ def fit_distribution(sweep: Sweep, window: Sequence[float] | None = None) -> lis
     return _helped(rows)
 
 
-def drift_distribution(sweep: Sweep) -> list[Row]:
+def drift_distribution(sweep: Result) -> list[Row]:
     """Largest relative drift of every law, by combination of parameters: median and largest."""
     members = Members(sweep.records)
     rows, why = [], reasons(members)
@@ -142,7 +142,7 @@ def drift_distribution(sweep: Sweep) -> list[Row]:
             mine = np.full(members.statuses[place].shape, np.nan) if drift is None else drift[place]
             known = np.isfinite(mine)
             keeping = 0 if kept is None else int(np.sum(kept[place][known] == 1))
-            over = spread(mine, 0)
+            over = spread_of(mine, 0)
             rows.append(
                 _head(members, place)
                 | {"law": law, "over": _layers(members, law, place), "members": str(mine.size)}
@@ -161,7 +161,7 @@ def _verdict(measured: int, keeping: int) -> str:
     return "kept" if keeping == measured else broken
 
 
-def _refitted(sweep: Sweep, members: Members, window: Sequence[float] | None) -> Any:
+def _refitted(sweep: Result, members: Members, window: Sequence[float] | None) -> Any:
     residual, times = members.record("residual"), members.times
     if residual is None or times is None:
         raise ConfigError(str(sweep.folder), "has no residual; add it to observe.names and rerun")
@@ -181,7 +181,7 @@ def _head(members: Members, place: Combination) -> Row:
 
 
 def _quantiles(values: np.ndarray) -> Row:
-    over, known = spread(values, 0), values[np.isfinite(values)]
+    over, known = spread_of(values, 0), values[np.isfinite(values)]
     low, high = (f"{100 * share:g} %" for share in BAND)
     return {
         "median": _told(over.median),

@@ -89,10 +89,10 @@ def make_task(
     data = make_data(x, y, loss, reduction)
     asked = {"standardise": standardise, "whiten": whiten != "none", "scale": scale != 1}
     prepared = tuple(option for option, changes in asked.items() if changes)
-    return Task(data, name, {**describe(x, y), **dropped}, known, prepared)
+    return Task(data, name, {**task_facts(x, y), **dropped}, known, prepared)
 
 
-def describe(inputs: np.ndarray, targets: np.ndarray) -> dict[str, float | int | str]:
+def task_facts(inputs: np.ndarray, targets: np.ndarray) -> dict[str, float | int | str]:
     """The facts of a task: sizes, rank and singular values of two matrices (see `Task`)."""
     of_x = np.linalg.svd(inputs, compute_uv=False)
     of_y = np.linalg.svd(targets, compute_uv=False)

@@ -11,7 +11,7 @@ from ..config.choice import Choice
 from ..config.kinds.catalogue import CONFIGS, FILE
 from ..config.kinds.coded import Coded
 from ..config.kinds.registries import REGISTRIES
-from ..config.options import MISSING, is_toml, options_of, plain
+from ..config.options import MISSING, is_toml, options_of, plain_type
 from ..solvers import TABLEAUX
 from ..store.files import replace_text
 from .listing import TOPICS, listing
@@ -37,7 +37,7 @@ def _entry(registry: str, name: str, entry: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"options": {}}
     options = {} if registry == "solvers" else options_of(entry)
     for option, (annotation, default) in options.items():
-        found["options"][option] = {"type": spelt(plain(annotation))}
+        found["options"][option] = {"type": spelt(plain_type(annotation))}
         if default is not MISSING:
             # What TOML lacks is the constructor's own affair.
             found["options"][option]["default"] = default if is_toml(default) else None

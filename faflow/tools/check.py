@@ -41,7 +41,7 @@ ACTIVATIONS_TRIED = ("linear", "relu-squared", "tanh")
 SAMPLES = 12
 
 
-class Claim(NamedTuple):
+class LawCheck(NamedTuple):
     """One law on one network: its largest relative rate, whether the rule claims it.
 
     `moving`: the weights move there at all; where they don't, every rate is zero and says nothing.
@@ -75,7 +75,7 @@ class Case(NamedTuple):
     net: str
     fits: bool
     is_gradient: bool | None
-    claims: list[Claim]
+    claims: list[LawCheck]
     problem: str = ""
     finite: bool = True
 
@@ -85,7 +85,7 @@ class Case(NamedTuple):
         return self.fits and self.finite and all(claim.kept for claim in claimed)
 
 
-class Check(NamedTuple):
+class RuleCheck(NamedTuple):
     """All cases of one rule; `ok` if shapes fit, no claim is broken and some claim was tested."""
 
     rule: str
@@ -121,7 +121,7 @@ class Check(NamedTuple):
         return "every claim holds" if self.ok else "NOT as claimed"
 
 
-def check_rule(kind: str) -> Check:
+def check_rule(kind: str) -> RuleCheck:
     """Check a rule by its registry name or `module:Rule`, with default options."""
     read_anew()
     entry = resolve("rule", "rules", kind, Path())
@@ -136,7 +136,7 @@ def check_rule(kind: str) -> Check:
         for activation in ACTIVATIONS_TRIED
         for bias in (False, True)
     ]
-    return Check(kind, rule.equation, rule.form, cases)
+    return RuleCheck(kind, rule.equation, rule.form, cases)
 
 
 def _case(rule: AbstractLearningRule, widths: tuple[int, ...], activation: str, bias: bool) -> Case:
@@ -178,7 +178,7 @@ def _measured(name: str, problem: FlowProblem) -> Case:
     if not np.isfinite(speed):
         return Case(name, True, None, [], f"velocity is not finite: {float(speed)}", finite=False)
     moving = float(speed) != 0
-    claims = [Claim(law, law in claimed, float(rates[law]), moving) for law in laws]
+    claims = [LawCheck(law, law in claimed, float(rates[law]), moving) for law in laws]
     return Case(name, True, None if tied is None else bool(mismatch < KEPT), claims)
 
 

@@ -1,10 +1,10 @@
 """What `faflow check` found, as rows of text."""
 
 from ..measures.tables import Rows
-from .check import Case, Check
+from .check import Case, RuleCheck
 
 
-def check_rows(check: Check) -> Rows:
+def check_rows(check: RuleCheck) -> Rows:
     """One row per network and law of `faflow check`."""
     return [row for case in check.cases for row in _case_rows(case)]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from faflow.discovery import Fields, discover, find_orbit
-from faflow.discovery.lie import numerical_rank
+from faflow.discovery.lie import rank_of
 from faflow.discovery.names import coefficient, variable_names
 from faflow.discovery.polynomials import gradients, monomial_count
 from faflow.feedback import Feedback
@@ -281,10 +281,10 @@ def test_what_the_weights_are_called():
 
 
 def test_a_rank_without_a_gap_is_no_rank():
-    assert numerical_rank(np.array([1.0, 0.5, 1e-15])).clear
-    assert numerical_rank(np.array([1.0, 0.5])).clear
-    assert not numerical_rank(10.0 ** -np.arange(14.0)).clear
-    assert numerical_rank(np.zeros(3)).rank == 0
+    assert rank_of(np.array([1.0, 0.5, 1e-15])).clear
+    assert rank_of(np.array([1.0, 0.5])).clear
+    assert not rank_of(10.0 ** -np.arange(14.0)).clear
+    assert rank_of(np.zeros(3)).rank == 0
 
 
 def test_regions_without_a_waking_neuron_do_not_count():

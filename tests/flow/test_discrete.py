@@ -12,7 +12,7 @@ from faflow.flow import Discrete, FlowProblem, Numerics, check_batch, integrate,
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Balance, FeedbackPotential, Loss
 from faflow.rules import RULES, FeedbackAlignment, KolenPollack, UniformSignSymmetry
-from faflow.solvers import TABLEAUX, Tableau, as_tableau
+from faflow.solvers import TABLEAUX, ExplicitTableau, as_tableau
 from faflow.tasks import make_data
 
 WIDTHS, SAMPLES = (5, 6, 4, 2), 12
@@ -203,13 +203,13 @@ def test_tableaus():
     assert len(as_tableau("tsit5").b) == 6  # its seventh stage is the next step's first
     given = Discrete(0.1, KEY, method=diffrax.Heun.tableau).method
     np.testing.assert_allclose(given.b, as_tableau("heun").b)
-    own = Discrete(0.1, KEY, method=Tableau(np.zeros((1, 1)), np.ones(1))).method
+    own = Discrete(0.1, KEY, method=ExplicitTableau(np.zeros((1, 1)), np.ones(1))).method
     np.testing.assert_array_equal(own.a, as_tableau("euler").a)
     for bad, words in (
         ("rk5", "rk5"),
-        (Tableau(np.ones((1, 1)), np.ones(1)), "explicit"),
-        (Tableau(np.zeros((2, 2)), np.ones(1)), "stages"),
-        (Tableau(np.zeros((1, 1)), 2 * np.ones(1)), "sum b"),
+        (ExplicitTableau(np.ones((1, 1)), np.ones(1)), "explicit"),
+        (ExplicitTableau(np.zeros((2, 2)), np.ones(1)), "stages"),
+        (ExplicitTableau(np.zeros((1, 1)), 2 * np.ones(1)), "sum b"),
     ):
         with pytest.raises(ValueError, match=f"^[^\n]*{words}[^\n]*$"):
             Discrete(0.1, KEY, method=bad)

@@ -10,6 +10,7 @@ from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import (
     SKETCH,
+    Flow,
     FlowProblem,
     Numerics,
     WeightSketch,
@@ -34,19 +35,19 @@ def problem(activation=None) -> FlowProblem:
 
 
 def test_companion_is_coarser_and_has_the_same_program() -> None:
-    plain = companion(problem(), TS, Numerics(rtol=1e-6, atol=1e-8))
-    assert plain.same_program and float(plain.numerics.rtol) == pytest.approx(1e-5)
-    assert float(plain.numerics.atol) == pytest.approx(1e-7)
-    fixed = companion(problem(), TS, Numerics(solver="heun", step=0.05))
-    assert fixed.same_program and float(fixed.numerics.step) == 0.1
-    smooth = companion(problem(GatedReLU(1e-3)), TS, Numerics())
-    assert smooth.problem.weights.activation == GatedReLU(2e-3) and not smooth.same_program
+    plain = companion(Flow(problem(), TS, {}, Numerics(rtol=1e-6, atol=1e-8)))
+    assert plain.same_program and float(plain.flow.numerics.rtol) == pytest.approx(1e-5)
+    assert float(plain.flow.numerics.atol) == pytest.approx(1e-7)
+    fixed = companion(Flow(problem(), TS, {}, Numerics(solver="heun", step=0.05)))
+    assert fixed.same_program and float(fixed.flow.numerics.step) == 0.1
+    smooth = companion(Flow(problem(GatedReLU(1e-3)), TS, {}, Numerics()))
+    assert smooth.flow.problem.weights.activation == GatedReLU(2e-3) and not smooth.same_program
 
 
 @pytest.mark.parametrize("saves", [2, 3, 8, 9])
 def test_companion_has_room_between_saves(saves: int) -> None:
     ts = jnp.linspace(0.0, 2.0, saves)
-    moved = np.asarray(companion(problem(), ts, Numerics()).ts)
+    moved = np.asarray(companion(Flow(problem(), ts, {}, Numerics())).flow.ts)
     assert np.all(np.diff(moved) > 0) and moved[-1] == 2.0
     np.testing.assert_array_equal(moved[::2], np.asarray(ts)[::2])
 
@@ -66,7 +67,7 @@ def test_saves_as_dense_as_the_steps_do_not_hide_the_error() -> None:
 def test_early_companion_gives_no_number() -> None:
     numerics = Numerics(rtol=1e-4, atol=1e-6)
     flow = integrate(problem(), TS, {SKETCH: WeightSketch()}, numerics)
-    coarser = companion(problem(), TS, numerics)
+    coarser = companion(Flow(problem(), TS, {}, numerics))
     early = flow._replace(outcome=jnp.asarray(Outcome.BLOW_UP.value))
     error = compare_flows(flow, early, coarser)
     assert np.isnan(error.weights) and "blow-up" in error.status

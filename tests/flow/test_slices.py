@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics, Stops, integrate, slices
+from faflow.flow import Flow, FlowProblem, Numerics, Stops, integrate, slices
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Loss
 from faflow.rules import FeedbackAlignment
@@ -71,7 +71,7 @@ def test_what_is_too_large_to_keep_is_observed_on_the_way(monkeypatch: pytest.Mo
     for states in (slices.STATES, 0):
         monkeypatch.setattr(slices, "STATES", states)
         programs = [eqx.filter_jit(part) for part in (slices.begin, slices.go_on, slices.observed)]
-        arguments = (flow, TS, {"loss": Loss()}, numerics)
+        arguments = Flow(flow, TS, {"loss": Loss()}, numerics)
         solution, _ = slices.in_slices(arguments, programs=tuple(programs))
         found.append(solution)
     kept, seen = found
@@ -101,11 +101,11 @@ def test_budgets_follow_the_clock() -> None:
     assert slices.next_budget(100, slices.SECONDS * 4) == 25
     assert slices.next_budget(100, 1e-9) == 100 * slices.LONGER
     assert slices.next_budget(1, 1e6) == 1
-    assert slices.first_budget((problem(),)) > 100
+    assert slices.first_budget(problem()) > 100
     wide = problem()
     large = make_data(jnp.zeros((100_000, 3)), jnp.zeros((100_000, 1)))
     wide = eqx.tree_at(lambda p: p.data, wide, large)
-    assert slices.first_budget((wide,)) == 1
+    assert slices.first_budget(wide) == 1
 
 
 def test_inside_other_programs() -> None:

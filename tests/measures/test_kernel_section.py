@@ -39,7 +39,7 @@ def test_records_summary_and_figure(tmp_path):
     assert summary["initial"]["change"] == 0 < summary["final"]["change"]
     # The modifier forecasts a law beside the flow, which is no part of the kernel.
     assert "unmodified-layer-balance" not in result.summary["laws"]  # erf has no law
-    paths = draw(result.folder, only=["kernel"])
+    paths = draw(result, only=["kernel"])
     assert [path.name for path in paths] == ["kernel.png", "kernel.pdf", "kernel.csv"]
     header = paths[-1].read_text("utf-8").splitlines()[1]
     drawn = NUMBERS - {"trace"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import faflow
 from faflow.analysis import predict_exponent
 from faflow.analysis.law_keeping import knows_velocity
 from faflow.cli import main
@@ -55,7 +56,7 @@ def test_a_broken_law_is_forecast_stored_and_drawn(config: Path, capsys) -> None
         told, seen = (records[f"unmodified-layer-balance{end}"] for end in ("_forecast", ""))
         assert told.dims == seen.dims
         np.testing.assert_allclose(told, seen, rtol=1e-8)
-    picture, *_ = draw(folder, ["forecast"])
+    picture, *_ = draw(faflow.open(folder), ["forecast"])
     assert picture.name == "forecast.png" and picture.stat().st_size > 10_000
 
 

@@ -83,7 +83,7 @@ def test_records_fit_the_flow(result):
 
 
 def test_it_is_drawn(result):
-    picture, _, rows_of = draw(result.folder, ["population"])
+    picture, _, rows_of = draw(result, ["population"])
     assert picture.name == "population.png" and picture.stat().st_size > 5000
     rows = np.genfromtxt(rows_of, delimiter=",", names=True, skip_header=1)
     group = result.records["simulation"].to_dataset()

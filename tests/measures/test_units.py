@@ -10,7 +10,7 @@ from faflow.cli import reproduce as verb
 from faflow.cli.arguments import make_parser
 from faflow.config.dump import config_text
 from faflow.config.errors import ConfigError, nearest
-from faflow.config.expect import judge, parse_bounds, satisfies
+from faflow.config.expect import judge_bounds, parse_bounds, satisfies
 from faflow.config.kinds.registries import REGISTRIES
 from faflow.config.load import apply_overrides
 from faflow.config.options import check_options, check_value
@@ -86,8 +86,8 @@ def test_bounds_by_dotted_path_and_by_nested_tables() -> None:
     flat = {"laws.layer-balance.drift": {"max": 1}}
     assert parse_bounds(flat) == parse_bounds({"laws": {"layer-balance": {"drift": {"max": 1}}}})
     summary = {"laws": {"layer-balance": {"drift": [0.5, 2]}}}
-    assert not judge(parse_bounds(flat), summary)["laws.layer-balance.drift"]["ok"]
-    first = judge({"laws.layer-balance.drift.0": {"max": 1}}, summary)
+    assert not judge_bounds(parse_bounds(flat), summary)["laws.layer-balance.drift"]["ok"]
+    first = judge_bounds({"laws.layer-balance.drift.0": {"max": 1}}, summary)
     assert first["laws.layer-balance.drift.0"]["ok"]
 
 

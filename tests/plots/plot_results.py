@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from faflow.store.result import Result, read_summary, read_tree
+
 RNG_SEED = 3
 LAYERS = {"hidden_layer": [1, 2], "feedback": [2, 3], "layer": [1, 2, 3]}
 
@@ -21,10 +23,17 @@ def write(
     axes = {name: c for name, c in (LAYERS if coords is None else coords).items() if name in used}
     dataset = xr.Dataset(variables, coords={"time": times, **axes})
     dataset["time"].attrs["units"] = "time"
-    groups = {"/records": dataset} | ({} if events is None else {"/events": events})
+    groups = {f"/{name}": xr.Dataset() for name in ("start", "final")} | {"/records": dataset}
+    groups |= {} if events is None else {"/events": events}
     tree = xr.DataTree.from_dict(groups)
     tree.to_netcdf(folder / "result.nc", engine="h5netcdf")
     return folder
+
+
+def read(folder: Path) -> Result:
+    """Back, without the checks that the summary would have to be whole for."""
+    tree = read_tree(folder)
+    return Result(read_summary(folder), lambda: tree, folder, fresh=False)
 
 
 def summary(name: str, **sections) -> dict:

@@ -9,7 +9,7 @@ import pytest
 from faflow.plots import FIGURES, draw
 from faflow.plots.changes import changes_of
 from faflow.plots.draw import compose
-from faflow.plots.stored import read
+from faflow.plots.frame import run_frame
 from faflow.plots.style import house_style
 
 
@@ -20,12 +20,12 @@ def folder(tmp_path_factory):
 
 def panels(folder, figure):
     with house_style():
-        return FIGURES[figure](read(folder))
+        return FIGURES[figure](plot_results.read(folder))
 
 
 def axes_of(folder, figure):
     with house_style():
-        figure = compose(panels(folder, figure), read(folder), 1)
+        figure = compose(panels(folder, figure), run_frame(plot_results.read(folder)), 1)
         figure.draw_without_rendering()
         return figure.axes
 
@@ -160,7 +160,7 @@ def test_log_axis_says_what_lies_before_it(tmp_path):
 
 
 def test_raster_table_is_the_log(folder):
-    draw(folder, only=["raster"])
+    draw(plot_results.read(folder), only=["raster"])
     comment, *lines = (folder / "figures" / "raster.csv").read_text("utf-8").splitlines()
     names, *rows = csv.reader(lines)
     assert names == ["time", "layer", "neuron", "sample", "became"]
@@ -190,7 +190,7 @@ def test_counts_of_changes_and_of_sliding_pairs(folder):
 
 def test_gates_are_lines_of_pairs(folder):
     first, second = panels(folder, "gates")
-    times = read(folder).times
+    times = plot_results.read(folder).times
     (curve,) = first.curves
     assert (curve.column, curve.label) == ("gate 1 0 1", "neuron 0, sample 1")
     expected = np.where((times >= 1.0) & (times < 3.0), 0.1 * 2, np.nan)

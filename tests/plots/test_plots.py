@@ -5,6 +5,7 @@ import itertools
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -15,11 +16,11 @@ from matplotlib.figure import Figure
 
 from faflow.plots import FIGURES, draw
 from faflow.plots.draw import compose
+from faflow.plots.frame import run_frame
 from faflow.plots.overview import overview
 from faflow.plots.render import render
-from faflow.plots.stored import read
-from faflow.plots.style import Powers, house_style, plain
-from faflow.plots.table import table as table_of
+from faflow.plots.style import Powers, house_style, plain_text
+from faflow.plots.table import csv_table as table_of
 
 # Of exact flows, of configs with twins, modifiers, the kernel observed, of population rules.
 NOT_OF_THESE = ("raster", "events", "gates", "discrete", "forecast", "kernel", "population")
@@ -41,12 +42,12 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(folders):
-    return draw(folders["linear"])
+    return draw(plot_results.read(folders["linear"]))
 
 
 def panels(folder, figure):
     with house_style():
-        return FIGURES[figure](read(folder))
+        return FIGURES[figure](plot_results.read(folder))
 
 
 def table(path):
@@ -61,9 +62,9 @@ def entries(axes):
 
 
 def axes_of(folder, figure):
-    stored = read(folder)
+    stored = plot_results.read(folder)
     with house_style():
-        return compose(FIGURES[figure](stored), stored, 1).axes
+        return compose(FIGURES[figure](stored), run_frame(stored), 1).axes
 
 
 # ---- files --------------------------------------------------------------------------------------
@@ -83,13 +84,13 @@ def test_every_figure_is_written(drawn, folders):
 
 @pytest.mark.parametrize("name", ["control", "early", "deep", "sliding"])
 def test_figures_are_those_with_records(folders, name):
-    stored = read(folders[name])
+    stored = plot_results.read(folders[name])
     assert [figure for figure in FIGURES if FIGURES[figure](stored)] == EXPECTED[name][:-1]
 
 
 def test_drawing_again_gives_the_same_bytes(folders, drawn):
     before = {path: path.read_bytes() for path in drawn}
-    for path in draw(folders["linear"], only=["alignment"]):
+    for path in draw(plot_results.read(folders["linear"]), only=["alignment"]):
         assert path.read_bytes() == before[path], path.name
 
 
@@ -102,32 +103,35 @@ def test_users_settings_are_left_alone_and_do_not_matter(folders, drawn):
     before = {path: path.read_bytes() for path in drawn}
     with matplotlib.rc_context({"font.size": 20, "axes.grid": False}):
         settings = dict(matplotlib.rcParams)
-        (png, *_) = draw(folders["linear"], only=["loss"])
+        (png, *_) = draw(plot_results.read(folders["linear"]), only=["loss"])
         assert dict(matplotlib.rcParams) == settings
     assert png.read_bytes() == before[png]
 
 
 def test_pyplot_stays_unimported(folders):
     code = (
-        "import sys, pathlib, faflow.plots as p; p.draw(pathlib.Path(sys.argv[1]), ['loss']);"
+        "import sys, pathlib, plot_results, faflow.plots as p;"
+        "p.draw(plot_results.read(pathlib.Path(sys.argv[1])), ['loss']);"
         "assert 'matplotlib.pyplot' not in sys.modules; assert 'jax' not in sys.modules"
     )
     arguments = [sys.executable, "-W", "error", "-c", code, str(folders["deep"])]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        arguments, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_unknown_figure_is_named(folders):
     with pytest.raises(ValueError, match="'drfit'"):
-        draw(folders["linear"], only=["drfit"])
+        draw(plot_results.read(folders["linear"]), only=["drfit"])
 
 
 @pytest.mark.parametrize("name", plot_results.ALL)
 def test_the_overview_has_room_for_everything(folders, name):
     """It is laid out beforehand: nothing leaves the page, no panel runs into another."""
-    stored = read(folders[name])
+    stored = plot_results.read(folders[name])
     with house_style():
-        _, page = overview((make(stored) for make in FIGURES.values()), stored)
+        _, page = overview((make(stored) for make in FIGURES.values()), run_frame(stored))
         page.draw_without_rendering()
         boxes = [axes.get_tightbbox() for axes in page.axes]
         boxes.append(page._suptitle.get_window_extent())
@@ -141,10 +145,10 @@ def test_the_overview_has_room_for_everything(folders, name):
 
 def test_the_overview_makes_no_more_than_it_shows(folders):
     """Nor is any other figure looked at."""
-    stored = read(folders["linear"])
+    stored = plot_results.read(folders["linear"])
     made = []
     groups = (made.append(name) or make(stored) for name, make in FIGURES.items())
-    panels, _ = overview(groups, stored)
+    panels, _ = overview(groups, run_frame(stored))
     assert len(panels) == 4 and len(made) < len(FIGURES)
 
 
@@ -164,7 +168,7 @@ def test_table_is_the_record(folders, drawn, name):
 
 def test_table_of_drifts(folders, drawn):
     comment, columns = table(folders["linear"] / "figures" / "drift.csv")
-    records = read(folders["linear"]).records
+    records = plot_results.read(folders["linear"]).series
     layer, matrix = records["layer-balance"].values, records["matrix-balance_1"].values
     expected = np.abs(layer - layer[0])[:, 1] / 3.0
     np.testing.assert_array_equal(columns["drift of layer-balance 2"], expected)
@@ -184,7 +188,7 @@ def test_tables_hold_every_column_of_a_record(folders, drawn):
 
 
 def test_table_ends_where_the_flow_ended(folders):
-    draw(folders["early"], only=["loss"])
+    draw(plot_results.read(folders["early"]), only=["loss"])
     comment, columns = table(folders["early"] / "figures" / "loss.csv")
     assert columns["time"][-1] == pytest.approx(3.7)
     assert len(columns["loss"]) == 38 and np.all(np.isfinite(columns["loss"]))
@@ -307,11 +311,13 @@ def test_any_text_is_a_name(tmp_path, text):
     records = {f"{law}_{k}": (("neuron",), np.outer(times, [1.0])) for k in (1, 2)}
     about = plot_results.summary(text, status=f"odd {text}", laws={law: {"kept": False}})
     folder = plot_results.write(tmp_path, about, records, times, {})
-    stored = read(folder)
+    stored = plot_results.read(folder)
     with house_style():
         chosen = FIGURES["drift"](stored)
-        compose(chosen, stored, 1).draw_without_rendering()
-    comment, names, *rows = list(csv.reader(table_of("drift", chosen, stored).splitlines()))
+        compose(chosen, run_frame(stored), 1).draw_without_rendering()
+    comment, names, *rows = list(
+        csv.reader(table_of("drift", chosen, run_frame(stored)).splitlines())
+    )
     assert comment[0].startswith("# ") and len(names) == 3
     assert {len(row) for row in rows} == {3}
 
@@ -338,10 +344,10 @@ def test_hardly_any_records(tmp_path, status, values):
     laws = plot_results.laws(layer_balance=True)
     about = plot_results.summary("few", status=status, laws=laws, exponent=fit)
     folder = plot_results.write(tmp_path, about, records, times, {})
-    stored = read(folder)
+    stored = plot_results.read(folder)
     with house_style():
         groups = [make(stored) for make in FIGURES.values()]
-        figure = compose([panel for group in groups for panel in group], stored, 2)
+        figure = compose([panel for group in groups for panel in group], run_frame(stored), 2)
         figure.draw_without_rendering()
 
 
@@ -349,13 +355,13 @@ def test_nothing_reached_is_nothing_drawn(tmp_path):
     times = np.array([0.0, 1.0])
     records = {"loss": ((), np.full(2, np.nan))}
     folder = plot_results.write(tmp_path, plot_results.summary("none"), records, times, {})
-    assert draw(folder) == []
+    assert draw(plot_results.read(folder)) == []
 
 
 def test_render_takes_axes_of_ones_own(folders):
-    stored = read(folders["linear"])
+    stored = plot_results.read(folders["linear"])
     figure = matplotlib.figure.Figure()
-    render(figure.subplots(), FIGURES["loss"](stored)[0], stored)
+    render(figure.subplots(), FIGURES["loss"](stored)[0], run_frame(stored))
     figure.draw_without_rendering()
 
 
@@ -377,4 +383,4 @@ def test_ticks_of_log_axes_are_letters_that_say_where_they_are(low, high):
         factor, _, power = text.rpartition("10")
         value = float(factor.rstrip("×") or 1) * 10.0 ** float(power.translate(lowered))
         assert value == pytest.approx(place)
-        assert plain(text) == text  # no mathematics, and every letter is in the font
+        assert plain_text(text) == text  # no mathematics, and every letter is in the font

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from faflow.report.page import page
-from faflow.report.source import open_sources
+from faflow.report.subject import open_subjects
 
 CONFIG = """
 name = "reported"
@@ -71,7 +71,7 @@ def reported(*folders: Path) -> Parsed:
     """The page without plotly's own script, which is most of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("faflow.report.page.get_plotlyjs", lambda: "")
-        return Parsed(page(open_sources([str(folder) for folder in folders])))
+        return Parsed(page(open_subjects([str(folder) for folder in folders])))
 
 
 def traces(parsed: Parsed, key: str) -> list[dict]:

@@ -29,11 +29,11 @@ from faflow.cli import main
 from faflow.config.dump import config_text
 from faflow.config.resolve import resolve_path
 from faflow.plots import FIGURES, draw
-from faflow.plots.changes import named
+from faflow.plots.changes import ticked
 from faflow.plots.draw import compose
-from faflow.plots.stored import read
+from faflow.plots.frame import run_frame
 from faflow.plots.style import house_style
-from faflow.reproduce import Check, Measure, Report, open_report
+from faflow.reproduce import Check, Reading, Report, open_report
 
 # What HTML, scripts, plotly's own markup, TeX, templates and TOML take for more than letters.
 NASTY = st.text(st.sampled_from("<>&\"'`/=\\{}%$;#-_ abäß漢й🙂\u2028"), min_size=1, max_size=24)
@@ -190,7 +190,7 @@ def test_a_reproduction_is_reported_with_its_claims(
     assert main(["report", str(folder), "--out", out]) == 0  # interrupted: no claims yet
     check = Check(
         "factors", "It <b>holds</b>", "Theorem 1", "as stated", "",
-        measures=(Measure("a drift", 1e-12, {"max": 1e-9}), Measure("a rate", 2.0, {"max": 1.0})),
+        measures=(Reading("a drift", 1e-12, {"max": 1e-9}), Reading("a rate", 2.0, {"max": 1.0})),
         runs=("runs/one",),
     )  # fmt: skip
     report = Report("garg-vempala-2022", folder, (check,))
@@ -229,7 +229,7 @@ def test_a_reproduction_is_reported_with_its_claims(
 def test_neurons_named_on_an_axis(units, most: int, shown: list[int]) -> None:
     """Steps of 1, 2, 5, 10, ..., whatever neurons have rows."""
     units = np.array(units)
-    found = units[named(units, most)].tolist()
+    found = units[ticked(units, most)].tolist()
     assert found == shown
 
 
@@ -342,7 +342,7 @@ def test_figures_show_names_letter_by_letter(
 ) -> None:
     folder = tmp_path_factory.mktemp("drawn") / ("r" + name.replace("/", "∕"))
     nasty_result(run_folder, folder, name, label, kinks=False)
-    paths = draw(folder, ["drift", "overview"])
+    paths = draw(faflow.open(folder), ["drift", "overview"])
     assert paths and all(path.is_file() and path.parent.parent == folder for path in paths)
     words = drawn_words(folder)
     assert shown(name, 44) in words
@@ -357,9 +357,9 @@ def test_figures_show_names_letter_by_letter(
 def drawn_words(folder: Path) -> list[str]:
     """All text of the figure `drift` as its SVG tells it, with blanks made one. What is taken for
     mathematics would be in pieces there."""
-    stored, out = read(folder), io.BytesIO()
+    stored, out = faflow.open(folder), io.BytesIO()
     with house_style(), rc_context({"svg.fonttype": "none"}):
-        compose(FIGURES["drift"](stored), stored, 1).savefig(out, format="svg")
+        compose(FIGURES["drift"](stored), run_frame(stored), 1).savefig(out, format="svg")
     texts = ElementTree.fromstring(out.getvalue()).iter("{http://www.w3.org/2000/svg}text")
     return [" ".join("".join(text.itertext()).split()) for text in texts]
 

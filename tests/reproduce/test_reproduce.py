@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from faflow.cli import main
-from faflow.reproduce import PAPERS, Check, Measure, by_hand, garg_vempala, reproduce, rows
-from faflow.reproduce.claim import Claim, Found, Paper
+from faflow.reproduce import PAPERS, Check, Reading, by_hand, garg_vempala, reproduce, rows
+from faflow.reproduce.claim import Claim, Findings, Paper
 from faflow.reproduce.report import judged
 from faflow.reproduce.robertson_koyejo import EXACT, LINEAR, TANH, conservation, law_panes
 from faflow.reproduce.session import EndedEarly, Session, Unavailable, needs
@@ -26,12 +26,12 @@ def claim(name, test):
 
 
 def measuring(value, bound, control=False):
-    return lambda session: Found([Measure("a figure", value, bound, control)])
+    return lambda session: Findings([Reading("a figure", value, bound, control)])
 
 
 def without_its_package(session):
     needs("mlxtend")
-    return Found([Measure("never measured", 1.0, {"max": 2.0})])
+    return Findings([Reading("never measured", 1.0, {"max": 2.0})])
 
 
 def ending_early(session):
@@ -76,14 +76,14 @@ def test_every_claim_says_what_it_is_about(paper):
     ("measures", "verdict"),
     [
         ([], "fails"),
-        ([Measure("x", 1e-12, {"max": 1e-9})], "holds"),
-        ([Measure("x", 1e-12, {"max": 1e-9}), Measure("y", 0.0, {"min": 1.0})], "fails"),
-        ([Measure("x", float("nan"), {"max": 1e-9})], "fails"),
-        ([Measure("x", None, {"max": 1e-9})], "fails"),
-        ([Measure("a control alone", 1.0, {"min": 0.5}, control=True)], "fails"),
-        ([Measure("x", 0.0, {"max": 1.0}), Measure("c", 0.1, {"min": 0.5}, True)], "fails"),
-        ([Measure("x", 1.1, {"near": 1.0, "within": 0.2})], "holds"),
-        ([Measure("x", 1.3, {"near": 1.0, "within": 0.2})], "fails"),
+        ([Reading("x", 1e-12, {"max": 1e-9})], "holds"),
+        ([Reading("x", 1e-12, {"max": 1e-9}), Reading("y", 0.0, {"min": 1.0})], "fails"),
+        ([Reading("x", float("nan"), {"max": 1e-9})], "fails"),
+        ([Reading("x", None, {"max": 1e-9})], "fails"),
+        ([Reading("a control alone", 1.0, {"min": 0.5}, control=True)], "fails"),
+        ([Reading("x", 0.0, {"max": 1.0}), Reading("c", 0.1, {"min": 0.5}, True)], "fails"),
+        ([Reading("x", 1.1, {"near": 1.0, "within": 0.2})], "holds"),
+        ([Reading("x", 1.3, {"near": 1.0, "within": 0.2})], "fails"),
     ],
 )
 def test_verdicts(measures, verdict):
@@ -119,8 +119,8 @@ def law(table, activation):
         measures, found, terms = conservation(run, "law", EXACT)
         theirs = max(run.summary["laws"]["layer-balance"]["relative_drift"])
         # By hand and by faflow's own law, whose scale is nearly the same.
-        assert by_hand.worst(found) == pytest.approx(theirs, rel=0.2, abs=1e-14)
-        return Found(measures, session.draw("law", "A law", law_panes(run, "law", found, terms)))
+        assert by_hand.peak(found) == pytest.approx(theirs, rel=0.2, abs=1e-14)
+        return Findings(measures, session.draw("law", "A law", law_panes(run, "law", found, terms)))
 
     return claim(activation, test)
 

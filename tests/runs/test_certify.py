@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 
 from faflow.cli import main
 from faflow.measures.experiment import build
-from faflow.runs.certify import digits
+from faflow.runs.certify import common_digits
 from faflow.runs.run import resolve_path
 
 
@@ -46,7 +46,7 @@ def exact_loss(config: Path) -> float:
 )  # fmt: skip
 def test_digits_are_those_of_the_textbook(one, two, agree: int) -> None:
     """5 10^{-d} is the relative error of d significant digits."""
-    assert digits(one, two) == agree
+    assert common_digits(one, two) == agree
 
 
 @pytest.mark.parametrize("how", [("--certify",), ("--certify-with", "dopri8")], ids=["tol", "way"])

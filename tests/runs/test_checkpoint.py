@@ -21,7 +21,7 @@ from faflow.config.errors import ConfigError
 from faflow.flow import slices
 from faflow.runs import checkpoint
 from faflow.runs.run import resolve_path
-from faflow.store.files import alone
+from faflow.store.files import locked
 
 LONG = """
 name = "long"
@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_the_last_one(stopped, capsys, monkeypatch) -> None:
 
 def test_two_processes_on_one_flow(stopped, capsys) -> None:
     config, out = stopped
-    with alone(out.with_name(".long.checkpoint")):
+    with locked(out.with_name(".long.checkpoint")):
         assert "is at work" in complaint(capsys, str(config), "--out", str(out))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from faflow.config.resolve import resolve_path
-from faflow.flow import settled, slices
+from faflow.flow import Flow, settled, slices
 from faflow.measures.experiment import build
 
 # The most that the step loop may have, and all programs of a flow together.
@@ -21,7 +21,7 @@ def fusions(compiled) -> int:
 def test_programs_are_short(name: str) -> None:
     made = build(resolve_path(name))
     numerics = settled(made.problem, made.numerics)
-    flow = (made.problem, made.ts, made.observables, numerics)
+    flow = Flow(made.problem, made.ts, made.observables, numerics)
     begin, go_on, observed = slices.programs_of_flows()
     first = begin.lower(flow).compile()
     underway = first(flow)

@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev
 from scipy.integrate import solve_ivp
 
 from faflow.solvers import RKC2
-from faflow.solvers.chebyshev import Plan, Spectrum, plan
+from faflow.solvers.chebyshev import Spectrum, StepPlan, plan
 from faflow.solvers.rkc import MOST_STAGES, REFRESH
 from faflow.solvers.spectrum import estimate_spectrum
 
@@ -102,7 +102,7 @@ def test_planned_stages_are_stable_for_complex_pairs(angle):
     for radius in np.geomspace(0.1, 1e4, 25):
         bend = radius * np.sin(np.deg2rad(angle)) ** 2 / (2 * np.cos(np.deg2rad(angle)))
         spectrum = Spectrum(*(jnp.asarray(1.2 * value) for value in (radius, bend, bend)))
-        found: Plan = plan(jnp.ones(()), spectrum, jnp.asarray(500, jnp.int32))
+        found: StepPlan = plan(jnp.ones(()), spectrum, jnp.asarray(500, jnp.int32))
         z = radius * turn / int(found.pieces)
         worst = max(worst, abs(polynomial(int(found.stages), float(found.damping), z)))
         plain = Spectrum(spectrum.radius, jnp.zeros(()), jnp.zeros(()))

@@ -25,7 +25,7 @@ from faflow.config.errors import ConfigError
 from faflow.config.failure import reason_of
 from faflow.config.resolve import resolve_path
 from faflow.runs.checkpoint import checkpoints
-from faflow.store.files import alone, beside, remove_temporaries
+from faflow.store.files import hidden, locked, remove_temporaries
 from faflow.sweeps.chunks import CHUNK
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.records import write_records
@@ -97,9 +97,10 @@ def test_a_result_is_not_lost(config: Path, capsys, monkeypatch) -> None:
 def test_figures_are_whole_or_absent(stored: Path, config: Path, monkeypatch, capsys) -> None:
     """Or those that are missing would never be drawn."""
 
-    def half(folder: Path, *_: object, **more: object) -> None:
-        (folder / "figures").mkdir()
-        (folder / "figures" / "loss.png").write_bytes(b"half")
+    def half(result: faflow.Result, *_: object) -> None:
+        assert result.folder is not None
+        (result.folder / "figures").mkdir()
+        (result.folder / "figures" / "loss.png").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("faflow.plots.draw", half)
@@ -142,7 +143,7 @@ def test_checkpoints_without_locks(config: Path, no_locks) -> None:
 
 def test_a_lock_that_is_taken_is_another_matter(tmp_path: Path) -> None:
     refused = pytest.raises(ConfigError, match=f"where process {os.getpid()} is at work")
-    with alone(tmp_path), refused, alone(tmp_path):
+    with locked(tmp_path), refused, locked(tmp_path):
         pass
 
 
@@ -170,8 +171,8 @@ def test_what_killed_workers_leave(tmp_path: Path) -> None:
         tmp_path / "00000000-0123abcd.npz",
         (".x.tmp", ".x.npz.y.tmp", ".x.0123abcd.tmp"),
     )
-    beside(chunk).write_text("x")
-    beside(tmp_path / "result.zarr").mkdir()
+    hidden(chunk).write_text("x")
+    hidden(tmp_path / "result.zarr").mkdir()
     for path in (chunk, *(tmp_path / name for name in theirs)):
         path.write_text("x")
     remove_temporaries(tmp_path, CHUNK)

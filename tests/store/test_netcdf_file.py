@@ -7,7 +7,7 @@ import xarray as xr
 
 from faflow.measures.variables.groups import Group, Variable, as_tree
 from faflow.netcdf import READING
-from faflow.store.netcdf_file import as_netcdf
+from faflow.store.netcdf_file import result_file
 
 TIME = Variable(("time",), np.array([0.0, 1.0, 2.0]), {"long_name": "time", "units": "time"})
 GROUPS = {
@@ -35,7 +35,7 @@ GROUPS = {
 
 
 def test_xarray_reads_what_was_meant(tmp_path: Path) -> None:
-    (tmp_path / "ours.nc").write_bytes(as_netcdf(GROUPS))
+    (tmp_path / "ours.nc").write_bytes(result_file(GROUPS))
     as_tree(GROUPS).to_netcdf(tmp_path / "theirs.nc", engine="h5netcdf")
     trees = []
     for name in ("ours.nc", "theirs.nc"):

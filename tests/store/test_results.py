@@ -12,7 +12,7 @@ import xarray as xr
 import faflow
 from faflow.cli import main
 from faflow.config.resolve import resolve_path
-from faflow.drawn import drawn
+from faflow.drawn import names_drawn
 from faflow.measures.summary import summary_rows
 from faflow.plots import draw
 from faflow.store.digest import digest
@@ -114,10 +114,10 @@ def test_missing_figures_are_drawn(stored: Path, config: Path) -> None:
     """The overview, unless all are asked for; none of the others is lost by asking for it."""
     figures, overview = stored / "figures", ["overview.csv", "overview.png"]
     assert main(["run", str(config)]) == 0
-    assert drawn(figures) == overview
+    assert names_drawn(figures) == overview
     before = (figures / "overview.png").read_bytes()
     assert main(["run", str(config), "--figures", "all"]) == 0
-    assert {"loss.png", "drift.pdf", "overview.pdf", *overview} < set(drawn(figures))
+    assert {"loss.png", "drift.pdf", "overview.pdf", *overview} < set(names_drawn(figures))
     assert (figures / "overview.png").read_bytes() == before
     (figures / "loss.png").unlink()
     for figures_asked in ("all", "overview", "none"):
@@ -131,7 +131,7 @@ def test_a_fresh_run_draws_what_its_folder_holds(config: Path) -> None:
     figures = config.parent / "results" / "small" / "figures"
     before = {path.name: path.read_bytes() for path in figures.iterdir()}
     assert sorted(before) == [".drawn", "overview.csv", "overview.png"]
-    draw(figures.parent, ["overview"])
+    draw(faflow.open(figures.parent), ["overview"])
     assert all((figures / name).read_bytes() == before[name] for name in sorted(before)[1:])
 
 

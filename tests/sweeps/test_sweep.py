@@ -21,11 +21,11 @@ from faflow.cli import main
 from faflow.config.errors import ConfigError
 from faflow.config.schema import SweepSection
 from faflow.flow import slices
+from faflow.store.result import Result
 from faflow.sweeps.axes import grid_of
 from faflow.sweeps.chunks import chunk_paths
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.records import write_records
-from faflow.sweeps.result import Sweep
 from faflow.sweeps.sweep import run_sweep
 from faflow.sweeps.workers.batches import fastest, measured_batch
 
@@ -46,7 +46,7 @@ def sweep(config: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """That sweep, run at one go; to be read, and copied before it is changed."""
     place = tmp_path_factory.mktemp("whole")
     (place / "small.toml").write_text(VALID + SWEEP)
@@ -58,7 +58,7 @@ ONE_PROGRAM = ("flow.solver='tsit5'", "sweep.product={seed={count=8}}")
 
 
 @pytest.fixture(scope="module")
-def batched(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+def batched(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """They in batches of three, the last of which is a shorter one; to be read."""
     place = tmp_path_factory.mktemp("batched")
     (place / "small.toml").write_text(VALID + SWEEP)
@@ -85,7 +85,7 @@ def same(one: xr.DataTree, other: xr.DataTree) -> bool:
     ) and set(one.children) == set(other.children)  # fmt: skip
 
 
-def test_members_are_single_runs(whole: Sweep, config: Path) -> None:
+def test_members_are_single_runs(whole: Result, config: Path) -> None:
     assert whole.summary["statuses"] == {"completed": MEMBERS}
     data = whole.records["figures"].to_dataset()
     assert data.sizes == {
@@ -110,7 +110,7 @@ def test_members_are_single_runs(whole: Sweep, config: Path) -> None:
     assert float(data["loss.final"].std()) > 0
 
 
-def test_the_data_set_has_names_and_provenance(whole: Sweep) -> None:
+def test_the_data_set_has_names_and_provenance(whole: Result) -> None:
     opened = faflow.open(whole.folder)
     records = opened.records["records"].to_dataset()
     assert records["loss"].dims == ("network.activation", "feedback.scale", "seed", "time")
@@ -123,7 +123,7 @@ def test_the_data_set_has_names_and_provenance(whole: Sweep) -> None:
     assert opened.exit_code == 1  # tanh keeps no law
 
 
-def test_zarr_holds_the_same(whole: Sweep, sweep: Path, tmp_path: Path, monkeypatch) -> None:
+def test_zarr_holds_the_same(whole: Result, sweep: Path, tmp_path: Path, monkeypatch) -> None:
     sweep.write_text(
         sweep.read_text().replace("[sweep.product]", "[sweep]\nzarr = true\n[sweep.product]")
     )
@@ -165,7 +165,7 @@ def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
             run_sweep(plan_of(config, ["network.widths=[3,4,1]"]), workers=1, out=tmp_path / "wide")
 
 
-def test_interrupted_and_gone_on_with(whole: Sweep, sweep: Path, tmp_path: Path) -> None:
+def test_interrupted_and_gone_on_with(whole: Result, sweep: Path, tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
@@ -191,7 +191,7 @@ def test_interrupted_and_gone_on_with(whole: Sweep, sweep: Path, tmp_path: Path)
     assert not run(sweep, out=tmp_path / "parts").fresh
 
 
-def test_killed_at_any_moment(whole: Sweep, sweep: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment(whole: Result, sweep: Path, tmp_path: Path) -> None:
     """SIGKILL thrice, early and late; `scripts/checks/kills.py` does it thirty times."""
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "faflow.cli", "sweep", str(sweep), "--out", str(folder),
@@ -217,7 +217,7 @@ def test_killed_at_any_moment(whole: Sweep, sweep: Path, tmp_path: Path) -> None
     assert same(run(sweep, out=folder).records, whole.records)
 
 
-def test_batches_are_the_same_flows(batched: Sweep, sweep: Path, tmp_path: Path) -> None:
+def test_batches_are_the_same_flows(batched: Result, sweep: Path, tmp_path: Path) -> None:
     """Together or alone, interrupted or not; the last batch of a program is a shorter one."""
     alone = run_sweep(plan_of(sweep, ONE_PROGRAM), workers=1, out=tmp_path / "alone")
     plan = plan_of(sweep, [*ONE_PROGRAM, "sweep.batch=3"])
@@ -235,7 +235,7 @@ def test_batches_are_the_same_flows(batched: Sweep, sweep: Path, tmp_path: Path)
 
 
 def test_a_measured_batch_is_kept_to(
-    batched: Sweep, sweep: Path, tmp_path: Path, monkeypatch
+    batched: Result, sweep: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """As on an accelerator; on this device it is one."""
     plan = plan_of(sweep, ONE_PROGRAM)
@@ -272,7 +272,7 @@ def test_the_fastest_batch(each, best) -> None:
     assert fastest(seconds, 31) == 1
 
 
-def test_a_damaged_chunk_is_named_and_mended(whole: Sweep, sweep: Path, tmp_path: Path) -> None:
+def test_a_damaged_chunk_is_named_and_mended(whole: Result, sweep: Path, tmp_path: Path) -> None:
     folder = tmp_path / "parts"
 
     def tell(progress) -> None:
@@ -304,7 +304,7 @@ def test_one_process_at_a_time(sweep: Path, tmp_path: Path) -> None:
 
 
 def test_another_config_is_refused_with_the_difference(
-    whole: Sweep, sweep: Path, tmp_path: Path
+    whole: Result, sweep: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(whole.folder, tmp_path / "all")
     before = (tmp_path / "all" / "result.nc").read_bytes()

@@ -20,7 +20,7 @@ from faflow.sweeps.chunks import Chunk, chunk_paths, read_chunk, write_chunk
 from faflow.sweeps.distribution import Members
 from faflow.sweeps.figures import figures, flat_figures
 from faflow.sweeps.gather import gather
-from faflow.sweeps.plan import Plan, plan_of
+from faflow.sweeps.plan import SweepPlan, plan_of
 from faflow.sweeps.sweep import Progress, run_sweep
 from faflow.sweeps.tables import sweep_rows
 
@@ -310,7 +310,7 @@ def test_a_list_beside_a_number_is_told_in_words() -> None:
 
 def test_no_dimension_is_called_as_an_axis_is(tmp_path: Path) -> None:
     """Simulations are over seeds of their own; and records of other shapes are other records."""
-    plan = Plan(tomllib.loads(PLAIN + "[sweep.product]\nseed = {count = 2}\n"), tmp_path, "x")
+    plan = SweepPlan(tomllib.loads(PLAIN + "[sweep.product]\nseed = {count = 2}\n"), tmp_path, "x")
 
     def chunk(member: int, **records) -> Chunk:
         arrays = {f"simulation/{name}": Variable(("member", *dims), np.ones((1, *shape)), {})

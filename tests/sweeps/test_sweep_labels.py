@@ -14,9 +14,9 @@ import pytest
 
 import faflow
 from faflow.config import dump
+from faflow.store.result import Result
 from faflow.sweeps import member
-from faflow.sweeps.plan import Plan, plan_of
-from faflow.sweeps.result import Sweep
+from faflow.sweeps.plan import SweepPlan, plan_of
 from faflow.sweeps.sweep import run_sweep
 from faflow.sweeps.workers import work
 
@@ -118,7 +118,7 @@ def told(key: str, value: Any) -> Any:
 class Found:
     """A sweep's data sets as arrays: xarray's own selection would be most of the test."""
 
-    def __init__(self, sweep: Sweep):
+    def __init__(self, sweep: Result):
         figures, records = (sweep.records[name].to_dataset() for name in ("figures", "records"))
         self.figures = {name: figures[name].values for name in FIGURES}
         self.loss = records["loss"].values
@@ -199,6 +199,6 @@ def test_every_member_is_the_run_of_its_own_config(single, tmp_path: Path) -> No
         again = plan_of(tmp_path / f"out{i}" / "config.toml")
         assert [axis.columns for axis in again.grid.axes] == [a.columns for a in plan.grid.axes]
         del again.table["sweep"]["order"]  # as TOML alone has it
-        moved = Plan(again.table, tmp_path, "").grid
+        moved = SweepPlan(again.table, tmp_path, "").grid
         reordered += [axis.name for axis in moved.axes] != [axis.name for axis in plan.grid.axes]
     assert seen > 5 * GRIDS and reordered > GRIDS / 10

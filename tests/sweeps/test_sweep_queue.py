@@ -8,7 +8,7 @@ import pytest
 
 from faflow.sweeps.workers import drive
 from faflow.sweeps.workers.queue import FIRST, Queue
-from faflow.sweeps.workers.work import Report, Task
+from faflow.sweeps.workers.work import MemberTask, TaskReport
 
 COMPILE, EACH = 10.0, 0.5  # seconds of a program's first member, and of the others
 
@@ -17,7 +17,7 @@ class Clerk(Executor):
     """Notes what it is given, does it at once, and says what it would have taken."""
 
     def __init__(self, kills: frozenset[int] = frozenset()):
-        self.tasks: list[Task] = []
+        self.tasks: list[MemberTask] = []
         self.kills = kills
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -29,7 +29,7 @@ class Clerk(Executor):
         if self.kills & set(task.members):
             future.set_exception(BrokenExecutor())
         else:
-            future.set_result(Report(task, ("completed",) * len(task.members), tuple(seconds)))
+            future.set_result(TaskReport(task, ("completed",) * len(task.members), tuple(seconds)))
         return future
 
 
@@ -90,7 +90,7 @@ def test_one_fast_member_is_no_pace() -> None:
     queue = Queue("folder", members(1000), 16, [1])
     first = queue.next(frozenset(), frozenset())
     assert first is not None
-    queue.learn(Report(first, ("refused",) * 3, (12.0, 0.01, 2.0)))
+    queue.learn(TaskReport(first, ("refused",) * 3, (12.0, 0.01, 2.0)))
     assert queue.next(frozenset(), frozenset({0})) is not None  # others help
 
 
@@ -112,7 +112,7 @@ def test_a_batch_is_measured_first_and_not_where_that_kills() -> None:
     assert measure is not None and measure.members == ()
     other = queue.next(frozenset(), frozenset())
     assert other is not None and (other.program, len(other.members)) == (1, 4)  # meanwhile
-    queue.learn(Report(measure, (), (), 8))
+    queue.learn(TaskReport(measure, (), (), 8))
     first = queue.next(frozenset(), frozenset({1}))
     assert first is not None and (first.program, len(first.members), first.batch) == (0, 8, 8)
     deadly = Queue("folder", members(100), 1, [None])

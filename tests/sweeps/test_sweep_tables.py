@@ -6,7 +6,7 @@ import swept
 
 from faflow.analysis import fit_exponent
 from faflow.config.errors import ConfigError
-from faflow.sweeps.distribution import Members, spread
+from faflow.sweeps.distribution import Members, spread_of
 from faflow.sweeps.tables import drift_distribution, fit_distribution, sweep_rows
 
 AXES = {
@@ -27,7 +27,7 @@ def sweep(tmp_path):
 
 def test_spread_is_that_of_the_finite_values() -> None:
     values = np.array([[1.0, np.nan, 3.0, np.inf, 8.0], [np.nan] * 5])
-    found = spread(values, 1)
+    found = spread_of(values, 1)
     kept = np.array([1.0, 3.0, 8.0])
     assert found.known.tolist() == [3, 0]
     expected = [3.0, *np.quantile(kept, [0.1, 0.9]), 1.0, 8.0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faflow.networks import ACTIVATIONS, MLP
-from faflow.tasks import TASKS, describe, from_teacher, make_task
+from faflow.tasks import TASKS, from_teacher, make_task, task_facts
 
 OPTIONS = {
     "gaussian": {"samples": 5, "features": 8, "outputs": 2, "noise": 0.1},
@@ -204,4 +204,4 @@ def test_own_kind_is_checked_before_it_is_whitened(x, word):
 
 
 def test_zero_inputs_have_no_condition():
-    assert "condition" not in describe(np.zeros((2, 3)), np.ones((2, 1)))
+    assert "condition" not in task_facts(np.zeros((2, 3)), np.ones((2, 1)))

@@ -83,7 +83,7 @@ def turned(plan: Plan, mode: Mode, here: Here, fix: Settle, group: Group) -> Pla
     """
 
     def begun(_) -> Plan:
-        return begin(plan, mode, here, group)
+        return open_decision(plan, mode, here, group)
 
     plan = jax.lax.cond(plan.turn == BEGIN, begun, lambda _: plan, None)
     led, wanted = plan.one.follow(plan.above, plan.sliding), (plan.above, plan.sliding)
@@ -239,7 +239,7 @@ def to_begin(plan: Plan, causes: Array) -> Plan:
     return plan._replace(causes=causes, turn=jnp.full_like(plan.turn, BEGIN))
 
 
-def begin(plan: Plan, mode: Mode, here: Here, group: Group) -> Plan:
+def open_decision(plan: Plan, mode: Mode, here: Here, group: Group) -> Plan:
     """A new decision: of those that brought it about, arriving pairs cross, leaving ones, which
     slide, go to the side their gate has reached."""
     arrives, leaves = plan.causes & ~mode.sliding, plan.causes & mode.sliding

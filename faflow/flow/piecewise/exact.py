@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._types import Array, Times
-from ...observables import AbstractObservable
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
+from ..flow import Flow
 from ..problem import FlowProblem, Numerics, blow_up_size, residual_share
 from ..recording import Course, Watched, ended
 from ..solution import FlowSolution
@@ -55,18 +55,13 @@ def _field(problem: FlowProblem, numerics: Numerics, level: int = LAST) -> Field
     return Field(problem, layout, slopes_of(problem.weights.activation), slots, tiers)
 
 
-def exact_course(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-    level: int | None = None,
-) -> Course:
+def exact_course(flow: Flow, level: int | None = None) -> Course:
     """The Filippov solution of d(weights)/dt from ts[0] to ts[-1], recorded at every ts.
 
     `level`: 0 goes on for as long as few pairs slide, 1 whatever happens, as None does.
     """
     level = LAST if level is None else level
+    problem, ts, observables, numerics, *_ = flow
     field = _field(problem, numerics, level)
     table, limit = tableau_of(numerics.build_solver()), blow_up_size(problem, numerics)
     setting = Setting(field, numerics, ts[0], ts[-1], limit, table, level)

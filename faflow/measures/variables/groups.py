@@ -51,7 +51,7 @@ def _variable(dims: tuple[str, ...], values: Any, attrs: Any = None) -> xr.Varia
 
 
 def as_netcdf(tree: xr.DataTree) -> memoryview:
-    """A data set's file, as `netcdf_file.as_netcdf` makes a run's."""
+    """A data set's file, as `netcdf_file.result_file` makes a run's."""
     content = tree.to_netcdf(engine="h5netcdf")
     assert isinstance(content, memoryview)
     return content

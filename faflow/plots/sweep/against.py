@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...sweeps.distribution import Combination, Members, spread
+from ...sweeps.distribution import Combination, Members, spread_of
 from ..drift import FLOOR
 from ..panel import Curve, Panel
 from ..style import DASHED, MARKERS
 from .over_time import Figure, bands, bands_note
 from .quantities import Quantity, quantities
-from .split import Group, Line, failures, split
+from .split import Line, LineGroup, failures, split
 
 
 def against_figure(members: Members, along: int) -> Figure | None:
@@ -33,7 +33,7 @@ def against_figure(members: Members, along: int) -> Figure | None:
 
 
 def _panel(
-    members: Members, quantity: Quantity, along: int, order: np.ndarray, group: Group
+    members: Members, quantity: Quantity, along: int, order: np.ndarray, group: LineGroup
 ) -> Panel:
     values = _facing(quantity.values, along, order)
     predicted = None if quantity.predicted is None else _facing(quantity.predicted, along, order)
@@ -74,7 +74,7 @@ def _curve(values: np.ndarray, line: Line, quantity: Quantity, marker: str) -> C
     return Curve(
         column=f"{quantity.name} {line.column}".strip(),
         meaning=f"{quantity.name}, median",
-        values=spread(values[line.place], 0).median,
+        values=spread_of(values[line.place], 0).median,
         label=line.label,
         colour=line.colour,
         marker=marker,

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import xarray as xr
+import numpy as np
 
+from ...store.result import Result
 from ...sweeps.distribution import Members
-from ...sweeps.result import Sweep
-from ..draw import write
+from ..draw import write_figure
+from ..frame import Frame
 from ..panel import Panel
-from ..stored import Stored
 from ..style import house_style
 from .against import against_figure
 from .maps import median_maps, status_map
@@ -20,21 +20,22 @@ from .over_time import drift_figure, record_figure
 RECORDS = {"loss": ("loss", "auto"), "residual": ("residual ‖e‖", "log")}
 
 
-def draw_sweep(sweep: Sweep) -> list[Path]:
+def draw_sweep(sweep: Result) -> list[Path]:
     """Write `figures/<name>.png`, `.pdf` and `.csv` in the sweep's folder and return the paths.
 
     Over time: loss, residual, drifts of the laws; against every parameter with numbers what the
     members came to; maps of medians over two parameters; a map of statuses if not all completed.
     """
     members, written = Members(sweep.records), []
-    name = str(sweep.summary["name"])
+    name, folder = sweep.name, sweep.folder
+    assert folder is not None
 
     def put(figure: str, panels: list[Panel], heading: list[str], over: str, values) -> None:
-        frame = Stored({"name": name}, xr.Dataset(coords={over: values}), over=over)
+        frame = Frame(name, np.asarray(values), over)
         stem = re.sub(r"[^\w.-]+", "-", figure)
         columns = 1 if len(panels) < 2 or all(panel.wide for panel in panels) else 2
         panels = _said_once(panels)
-        written.extend(write(sweep.folder, stem, panels, frame, columns, heading))
+        written.extend(write_figure(folder, stem, panels, frame, columns, heading))
 
     with house_style():
         for record, (ylabel, scale) in RECORDS.items():

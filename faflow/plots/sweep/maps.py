@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...sweeps.distribution import Members, Parameter, spread
+from ...sweeps.distribution import Members, Parameter, spread_of
 from ..cells import FILLING
 from ..panel import Cells, Listing, Panel
 from ..render import WIDE
-from ..style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plain
+from ..style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, plain_text
 from .quantities import Quantity, quantities
 from .split import evenly_chosen, failures
 
@@ -42,7 +42,7 @@ def median_maps(members: Members) -> list[Map]:
 
 def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
     parameters = members.parameters
-    over = spread(quantity.values, -1)
+    over = spread_of(quantity.values, -1)
     others = [i for i in range(len(parameters)) if i not in (x, y)]
     chosen = {i: list(range(parameters[i].size)) for i in others}
     while np.prod([len(places) for places in chosen.values()]) > PAGES:
@@ -64,8 +64,8 @@ def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
         text = quantity.verdict(members, every)
         panels.append(
             Panel(
-                title=[*([plain(", ".join(named))] if named else []), plain(text, 90)],
-                ylabel=plain(parameters[y].key, 40),
+                title=[*([plain_text(", ".join(named))] if named else []), plain_text(text, 90)],
+                ylabel=plain_text(parameters[y].key, 40),
                 curves=[],
                 cells=Cells(
                     middle[np.ix_(rows, columns)],
@@ -109,14 +109,14 @@ def status_map(members: Members) -> Map | None:
     told = failures(members) or [f"all {codes.size} flows ran to their end"]
     panel = Panel(
         title=[],
-        ylabel=plain(keys, 60) if keys else "",
+        ylabel=plain_text(keys, 60) if keys else "",
         curves=[],
         cells=Cells(
             flat,
             tuple(names),
             tuple(map(str, range(seeds))),
             "seed (its place on the axis)" if members.seeded else "",
-            words=tuple(plain(f"{w} ({np.sum(codes == i)})") for i, w in enumerate(words)),
+            words=tuple(plain_text(f"{w} ({np.sum(codes == i)})") for i, w in enumerate(words)),
             colours=tuple(colours),
         ),
         listing=Listing(

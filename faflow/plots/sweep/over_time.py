@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...sweeps.distribution import Combination, Members, Spread, spread
+from ...sweeps.distribution import Combination, Members, Spread, spread_of
 from ..drift import FLOOR
-from ..panel import Band, Curve, Panel, last, number
+from ..panel import Band, Curve, Panel, brief, last
 from .series import Series, drift_series, record_series
-from .split import Group, Line, failures, kept_verdict, split
+from .split import Line, LineGroup, failures, kept_verdict, split
 
 CUT = "a curve ends where the first of its flows does"
 
@@ -30,8 +30,8 @@ def record_figure(members: Members, name: str, ylabel: str, scale: str) -> Figur
 
     def verdict(places: list[Combination]) -> str:
         values = np.concatenate([records[place] for place in places])
-        start, end = spread(values[:, 0], 0), spread(np.array([last(v) for v in values]), 0)
-        middle = f"{number(float(start.median))} → {number(float(end.median))}"
+        start, end = spread_of(values[:, 0], 0), spread_of(np.array([last(v) for v in values]), 0)
+        middle = f"{brief(float(start.median))} → {brief(float(end.median))}"
         return f"{name}: median {middle} ({_flows(int(start.known))})"
 
     return _figure(members, series, name, ylabel, scale, verdict)
@@ -45,7 +45,7 @@ def drift_figure(members: Members, law: str) -> Figure | None:
     decays = members.figure(f"laws.{law}.decay") is not None
     ylabel = "|Q(t) − Q(0) exp(−λt)| / scale" if decays else "|Q(t) − Q(0)| / scale"
     if np.any(series.values[..., 1:] < FLOOR):
-        ylabel += f"\n(zero is drawn at {number(FLOOR, 1)})"
+        ylabel += f"\n(zero is drawn at {brief(FLOOR, 1)})"
     return _figure(
         members,
         series,
@@ -101,7 +101,7 @@ def bands(
     """The quantiles, and lightly the extremes; none without seeds."""
     if not members.seeded:
         return []
-    over = spread(values[line.place], 0)
+    over = spread_of(values[line.place], 0)
     name = f"{what} {line.column}".strip()
     look = (None, line.colour)
     inner = Band(f"{name} 10-90 %", what, over.lower, over.upper, *look, 0.25, skip, floor)
@@ -110,7 +110,7 @@ def bands(
 
 
 def _curve(series: Series, line: Line, what: str, floor: float | None, skip: int) -> Curve:
-    over: Spread = spread(series.values[line.place], 0)
+    over: Spread = spread_of(series.values[line.place], 0)
     return Curve(
         column=f"{what} {line.column}".strip(),
         meaning=f"{what}, median",
@@ -126,5 +126,5 @@ def _flows(count: int) -> str:
     return "1 flow" if count == 1 else f"{count} flows"
 
 
-def _places(group: Group) -> list[Combination]:
+def _places(group: LineGroup) -> list[Combination]:
     return [line.place for line in group.lines]

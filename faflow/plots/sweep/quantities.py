@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...sweeps.distribution import Combination, Members
-from ..panel import number
+from ..panel import brief
 from .split import kept_verdict
 
 
@@ -28,7 +28,7 @@ class Quantity(NamedTuple):
         known = values[np.isfinite(values)]
         if not known.size:
             return f"{self.name}: known of none of {values.size} flows"
-        low, high = number(float(known.min())), number(float(known.max()))
+        low, high = brief(float(known.min())), brief(float(known.max()))
         return f"{self.name}: {low} to {high} ({known.size} of {values.size} flows)"
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...sweeps.distribution import Combination, Members, Parameter
-from ..panel import number
-from ..style import FEW, LAYERS, gradient, plain
+from ..panel import brief
+from ..style import FEW, LAYERS, gradient, plain_text
 
 LETTERS = 64  # of a legend's entry, at most
 PANELS = 8  # of a figure, at most
@@ -24,20 +24,20 @@ class Line(NamedTuple):
     colour: str
 
 
-class Group(NamedTuple):
+class LineGroup(NamedTuple):
     """A panel: what its lines have in common ("" if they are all there are), and they."""
 
     title: str
     lines: list[Line]
 
 
-def split(parameters: Sequence[Parameter]) -> tuple[list[Group], list[str]]:
+def split(parameters: Sequence[Parameter]) -> tuple[list[LineGroup], list[str]]:
     """Panels of at most FEW lines, a line per value of the parameter with most values, and notes
     on the values that found no room: of many numbers some are chosen evenly."""
     chosen = [list(range(parameter.size)) for parameter in parameters]
     if np.prod([len(places) for places in chosen]) <= FEW:
         lines = _lines(parameters, itertools.product(*chosen), list(range(len(parameters))))
-        return [Group("", lines)], []
+        return [LineGroup("", lines)], []
     along = max(range(len(parameters)), key=lambda i: parameters[i].size)
     if parameters[along].numbers is not None:
         chosen[along] = _evenly(parameters[along].size, FEW)
@@ -55,10 +55,10 @@ def split(parameters: Sequence[Parameter]) -> tuple[list[Group], list[str]]:
         for page in pages[:PANELS]:
             wanted = [fixed | {along: k} for k in page]
             found = [tuple(place[i] for i in range(len(parameters))) for place in wanted]
-            groups.append(Group(title, _lines(parameters, found, [along])))
+            groups.append(LineGroup(title, _lines(parameters, found, [along])))
     shown = {**{i: chosen[i] for i in others}, along: [k for page in pages[:PANELS] for k in page]}
     notes = [
-        f"{len(shown[i])} of {parameter.size} values of {plain(parameter.key)} are shown"
+        f"{len(shown[i])} of {parameter.size} values of {plain_text(parameter.key)} are shown"
         for i, parameter in enumerate(parameters)
         if len(shown[i]) < parameter.size
     ]
@@ -75,7 +75,9 @@ def failures(members: Members) -> list[str]:
     failed = members.statuses[~members.orderly]
     if not failed.size:
         return []
-    counts = ", ".join(f"{n} {plain(word)}" for word, n in sorted(Counter(failed.tolist()).items()))
+    counts = ", ".join(
+        f"{n} {plain_text(word)}" for word, n in sorted(Counter(failed.tolist()).items())
+    )
     return [f"{failed.size} of {members.statuses.size} flows did not run to their end: {counts}"]
 
 
@@ -102,7 +104,7 @@ def kept_verdict(members: Members, law: str, places: Sequence[Combination]) -> s
 
 
 def _largest(values: np.ndarray) -> str:
-    return number(float(values.max()), 2)
+    return brief(float(values.max()), 2)
 
 
 def _all(count: int) -> str:
@@ -114,7 +116,7 @@ def _evenly(size: int, count: int) -> list[int]:
 
 
 def _name(parameter: Parameter, place: int, width: int = 48) -> str:
-    return plain(f"{parameter.short} {parameter.labels[place]}", width)
+    return plain_text(f"{parameter.short} {parameter.labels[place]}", width)
 
 
 def _lines(parameters: Sequence[Parameter], places, named: list[int]) -> list[Line]:

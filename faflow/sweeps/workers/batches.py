@@ -14,14 +14,14 @@ import jax
 from ...config.failure import out_of_memory
 from ...store.files import replace_text
 from ..member import compute_batch, compute_member
-from ..plan import Plan
+from ..plan import SweepPlan
 
 SIZES = (32, 256, 1024)  # tried beside one
 GAIN = 0.8  # share of the seconds per member that a larger batch has to come down to
 _FILE = "batches.json"
 
 
-def measured_batch(plan: Plan, program: int) -> int:
+def measured_batch(plan: SweepPlan, program: int) -> int:
     """The batch of a program on this process's device."""
     members = plan.programs[program]
     if jax.default_backend() == "cpu":
@@ -64,7 +64,7 @@ def forget_batches(folder: Path) -> None:
     (folder / _FILE).unlink(missing_ok=True)
 
 
-def _seconds(plan: Plan, members: Sequence[int]) -> float:
+def _seconds(plan: SweepPlan, members: Sequence[int]) -> float:
     """Of the second time: the first compiles."""
     resolved, found = [plan.resolve(member) for member in members], 0.0
     for _ in range(2):

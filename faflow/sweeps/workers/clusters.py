@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ...config.errors import ConfigError, nearest, shown
 from .drive import Start
-from .engines import Here, cores, deaf_to_interruption, process
+from .engines import InThisProcess, cores, deaf_to_interruption, process
 
 JOBS = "jobs"  # where submitit keeps scripts and logs, in the sweep's folder
 EVERY = 0.5  # seconds between looks at Slurm's jobs
@@ -31,7 +31,7 @@ class Crew(NamedTuple):
 
 
 def _here() -> Crew:
-    return Crew([Here], 1)
+    return Crew([InThisProcess], 1)
 
 
 def engine(name: str, folder: Path, workers: int | None, options: Mapping[str, Any]) -> Crew:

@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 
 from ...leftovers import undone_at_the_end
 from .queue import Queue
-from .work import Report, Task, run_task
+from .work import MemberTask, TaskReport, run_task
 
 TRIES = 3  # of a member whose worker dies every time
 
@@ -19,10 +19,10 @@ class _Place:
     def __init__(self, start: Start):
         self.start = start
         self.engine = start()
-        self.flying: dict[Future[Report], Task] = {}
+        self.flying: dict[Future[TaskReport], MemberTask] = {}
         self.known: set[int] = set()
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: MemberTask) -> None:
         try:
             future = self.engine.submit(run_task, task)
         except BrokenExecutor as error:  # a worker that died idle: as if it had died of the task
@@ -31,7 +31,7 @@ class _Place:
         self.flying[future] = task
         self.known.add(task.program)
 
-    def restart(self) -> list[Task]:
+    def restart(self) -> list[MemberTask]:
         """A fresh engine; the tasks that were under way came to nothing."""
         lost = list(self.flying.values())
         self.close()
@@ -56,11 +56,11 @@ class Driver:
 
     def __init__(self, starts: Sequence[Start], ahead: int):
         self._starts, self._ahead = starts, ahead
-        self._suspects: deque[Task] = deque()
+        self._suspects: deque[MemberTask] = deque()
         self._tries: Counter[int] = Counter()
         self.lost: list[int] = []
 
-    def run(self, queue: Queue) -> Iterator[Report]:
+    def run(self, queue: Queue) -> Iterator[TaskReport]:
         """Reports as they come; their members are durable. What a task raises is raised."""
         places: list[_Place] = []
         with undone_at_the_end(lambda: _stop(places)):
@@ -80,7 +80,9 @@ class Driver:
                 for place in places:
                     place.close()
 
-    def _land(self, place: _Place, ready: set[Future[Report]], queue: Queue) -> Iterator[Report]:
+    def _land(
+        self, place: _Place, ready: set[Future[TaskReport]], queue: Queue
+    ) -> Iterator[TaskReport]:
         broken = []
         for future in ready & place.flying.keys():
             task = place.flying.pop(future)
@@ -111,7 +113,7 @@ class Driver:
             else:
                 full.add(id(place))
 
-    def _suspect(self, tasks: list[Task]) -> None:
+    def _suspect(self, tasks: list[MemberTask]) -> None:
         alone = sum(len(task.members) for task in tasks) == 1
         for task in tasks:
             for member in task.members:
@@ -127,5 +129,5 @@ def _stop(places: Sequence[_Place]) -> None:
         place.stop()
 
 
-def _flying(places: Sequence[_Place]) -> list[Future[Report]]:
+def _flying(places: Sequence[_Place]) -> list[Future[TaskReport]]:
     return [future for place in places for future in place.flying]

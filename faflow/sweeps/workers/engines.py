@@ -32,7 +32,7 @@ ONE_THREAD = {
 STOPPED = 0.5  # seconds until a process that was killed has ended
 
 
-class Here(Executor):
+class InThisProcess(Executor):
     """Runs what is submitted at once, in this process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

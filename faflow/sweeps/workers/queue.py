@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence, Set
 
-from .work import Report, Task
+from .work import MemberTask, TaskReport
 
 FIRST = 3  # members of a program's first task, which tells how long the others take
 SECONDS = 4.0  # of work that a task should hold
@@ -35,7 +35,7 @@ class Queue:
         )  # seconds by which the first, which compiles, is longer
         self._begun: set[int] = set()
 
-    def next(self, known: Set[int], elsewhere: Set[int]) -> Task | None:
+    def next(self, known: Set[int], elsewhere: Set[int]) -> MemberTask | None:
         """The next task, if there is one now, for a worker that knows some programs: of these, or
         of none that others know `elsewhere`, or of the longest of those if there is more left of it
         than it takes to begin."""
@@ -52,12 +52,12 @@ class Queue:
             return self._take(program)
         return None
 
-    def _take(self, program: int) -> Task:
+    def _take(self, program: int) -> MemberTask:
         members, pace, count = self._waiting[program], self._paces[program], FIRST
         batch = self._batches[program]
         self._begun.add(program)
         if batch is None:
-            return Task(self._folder, program, ())
+            return MemberTask(self._folder, program, ())
         if pace is not None:
             share = -(-len(members) // (2 * self._workers))
             pace = max(pace, 1e-9)
@@ -65,13 +65,13 @@ class Queue:
             count = max(1, min(MOST, share, round(SECONDS / pace)))
         count = -(-count // batch) * batch  # whole batches, always the same
         taken = tuple(members.popleft() for _ in range(min(count, len(members))))
-        return Task(self._folder, program, taken, batch)
+        return MemberTask(self._folder, program, taken, batch)
 
     def _seconds(self, program: int) -> float:
         """Of work that waits."""
         return len(self._waiting[program]) * (self._paces[program] or 0.0)
 
-    def learn(self, report: Report) -> None:
+    def learn(self, report: TaskReport) -> None:
         """What a finished task tells of its program: the pace, or the batch."""
         if report.batch is not None:
             self._batches[report.task.program] = report.batch
@@ -86,7 +86,7 @@ class Queue:
         self._ran[program] = total, count = total + sum(seconds), count + len(seconds)
         self._paces[program] = total / count
 
-    def without(self, task: Task) -> None:
+    def without(self, task: MemberTask) -> None:
         """A task came to nothing, so that another one of its program has to tell the pace. Batches
         that kill their worker are not measured again: members run one by one."""
         if not task.members:

@@ -10,14 +10,14 @@ from ...setup.programs import in_precision
 from ...store.result import CONFIG
 from ..chunks import stack, write_chunk
 from ..member import Member, compute_batch, compute_member
-from ..plan import Plan
+from ..plan import SweepPlan
 from ..progress import stored_plan
 from .batches import measured_batch
 
 KEPT = 10.0  # seconds that finished members wait for the others of their task, at most
 
 
-class Task(NamedTuple):
+class MemberTask(NamedTuple):
     """Members by number, all of one program, of the sweep in `folder`, `batch` at once; without
     members: to measure how many that should be."""
 
@@ -27,16 +27,16 @@ class Task(NamedTuple):
     batch: int = 1
 
 
-class Report(NamedTuple):
+class TaskReport(NamedTuple):
     """What became of a task: its members' statuses, and how long each took; or the batch."""
 
-    task: Task
+    task: MemberTask
     statuses: tuple[str, ...]
     seconds: tuple[float, ...]
     batch: int | None = None
 
 
-def run_task(task: Task) -> Report:
+def run_task(task: MemberTask) -> TaskReport:
     """Run the members of a task; they are durable when this returns. OSError if the disk is full.
 
     Members run one after the other, each by itself, or in the task's batches, which are the same
@@ -48,7 +48,7 @@ def run_task(task: Task) -> Report:
     written = time.perf_counter()
     with in_precision(plan.precision):
         if not task.members:
-            return Report(task, (), (), measured_batch(plan, task.program))
+            return TaskReport(task, (), (), measured_batch(plan, task.program))
         for numbers in _batches(task.members, task.batch):
             started = time.perf_counter()
             found = _compute(plan, task, numbers)
@@ -61,10 +61,10 @@ def run_task(task: Task) -> Report:
                 written = now
         if waiting:
             _write(folder, plan, waiting)
-    return Report(task, tuple(statuses), tuple(seconds))
+    return TaskReport(task, tuple(statuses), tuple(seconds))
 
 
-def _compute(plan: Plan, task: Task, numbers: Sequence[int]) -> list[Member]:
+def _compute(plan: SweepPlan, task: MemberTask, numbers: Sequence[int]) -> list[Member]:
     trusted = task.program in plan.trusted
     resolved = [plan.resolve(number) for number in numbers]
     if task.batch == 1:
@@ -81,13 +81,13 @@ def _batches(members: Sequence[int], size: int) -> Iterator[Sequence[int]]:
         yield members[i : i + size]
 
 
-def _write(folder: Path, plan: Plan, waiting: dict[int, Member]) -> None:
+def _write(folder: Path, plan: SweepPlan, waiting: dict[int, Member]) -> None:
     for chunk in stack(waiting, {number: plan.coordinates(number) for number in waiting}):
         write_chunk(folder, chunk)
     waiting.clear()
 
 
 @lru_cache(maxsize=4)
-def _plan(folder: str, changed: int) -> Plan:
+def _plan(folder: str, changed: int) -> SweepPlan:
     del changed
     return stored_plan(Path(folder))

@@ -5,32 +5,34 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config.dump import without_folders
 from ..config.errors import ConfigError
-from ..plots.stored import Stored, read
-from ..store.result import open_result
+from ..store.result import CONFIG, Result
 from ..sweeps.distribution import Members
-from ..sweeps.result import is_sweep, open_sweep
-
-CONFIG = "config.toml"
+from ..sweeps.result import open_stored
 
 
-@dataclass(frozen=True)
-class Source:
-    """A stored result. `stored`: of a run, else None; `members`: of a sweep, else None; `cases`:
-    what the page lets its reader choose, a run being one case, a sweep one per combination."""
+class Subject(NamedTuple):
+    """A result under its `name` on the page, with the text of its `config`. `members`: of a sweep,
+    else None; `cases`: what the page lets its reader choose, a run being one case, a sweep one per
+    combination."""
 
     name: str
-    folder: Path
-    summary: dict[str, Any]
-    records: Any
-    result: Any
+    result: Result
     config: str
     cases: tuple[str, ...]
-    stored: Stored | None = None
     members: Members | None = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.result.summary
+
+    @property
+    def folder(self) -> Path:
+        assert self.result.folder is not None
+        return self.result.folder
 
     @property
     def path(self) -> str:
@@ -41,8 +43,9 @@ class Source:
     def provenance(self) -> dict[str, str]:
         """Versions, device, and the hash of what was run."""
         told = self.summary.get("environment") or {
-            key: value for key, value in self.records.attrs.items() if key not in ("name", "config")
-        }
+            key: value for key, value in self.result.records.attrs.items()
+            if key not in ("name", "config")
+        }  # fmt: skip
         return {str(key): str(value) for key, value in told.items()}
 
 
@@ -54,7 +57,7 @@ class Claims:
     rows: list[dict[str, str]]
 
 
-def open_sources(folders: Sequence[str]) -> list[Source]:
+def open_subjects(folders: Sequence[str]) -> list[Subject]:
     """The results in `folders`. ConfigError if one holds none, or is given twice."""
     for folder in folders:
         if "\0" in folder:
@@ -65,18 +68,13 @@ def open_sources(folders: Sequence[str]) -> list[Source]:
         if count > 1:
             raise ConfigError(readable(folder), "is given twice; give it once")
     folders = [one for folder in folders for one in _results_in(folder)]
-    opened = [(open_sweep if is_sweep(folder) else open_result)(folder) for folder in folders]
-    counts = Counter(one.summary["name"] for one in opened)
-    tails = _tails(folders)
-    names = [
-        one.summary["name"] if counts[one.summary["name"]] == 1
-        else f"{one.summary['name']} ({readable(tail)})"
-        for one, tail in zip(opened, tails, strict=True)
-    ]  # fmt: skip
+    opened = [open_stored(folder) for folder in folders]
+    counts = Counter(one.name for one in opened)
     return [
-        _source(one, name, Path(folder), len(opened) > 1)
-        for one, name, folder in zip(opened, names, folders, strict=True)
-    ]
+        _subject(one, one.name if counts[one.name] == 1 else f"{one.name} ({readable(tail)})",
+               several=len(opened) > 1)
+        for one, tail in zip(opened, _tails(folders), strict=True)
+    ]  # fmt: skip
 
 
 def claims_of(folders: Sequence[str]) -> list[Claims]:
@@ -117,22 +115,22 @@ def _parts(folder: str) -> list[str]:
     return os.path.abspath(folder).split(os.sep)
 
 
-def _source(one: Any, name: str, folder: Path, several: bool) -> Source:
+def _subject(result: Result, name: str, several: bool) -> Subject:
+    assert result.folder is not None
     try:
-        config = without_folders((folder / CONFIG).read_text("utf-8"))
+        config = without_folders((result.folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
         what = f"holds no readable {CONFIG} ({type(error).__name__}); run it again"
-        raise ConfigError(readable(str(folder)), what) from error
-    basis = (name, folder, one.summary, one.records, one, config)
-    if one.summary.get("kind") != "sweep":
-        return Source(*basis, cases=(name,), stored=read(folder))
-    members = Members(one.records)
+        raise ConfigError(readable(str(result.folder)), what) from error
+    if not result.swept:
+        return Subject(name, result, config, (name,))
+    members = Members(result.records)
     told = [
         ", ".join(f"{p.short} = {p.labels[i]}" for p, i in zip(members.parameters, at, strict=True))
         for at in members.combinations()
     ]
     named = tuple(f"{name}: {case}" if several and case else case or name for case in told)
-    return Source(*basis, cases=named, members=members)
+    return Subject(name, result, config, named, members)
 
 
 def readable(text: str) -> str:
