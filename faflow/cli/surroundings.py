@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from .cache import own_process
+
 NO_JIT = "JAX_DISABLE_JIT"
 SELDOM = 50_000, 20, 50  # looks for garbage, of which imports make none: a tenth of a small run
 
@@ -19,6 +21,7 @@ SELDOM = 50_000, 20, 50  # looks for garbage, of which imports make none: a tent
 def settle(tell: Callable[[str], None]) -> None:
     """Streams that can be written to, and an environment that flows and figures can be made in;
     `tell` hears of what is not as the user has set it."""
+    own_process()
     _open_streams()
     gc.set_threshold(*SELDOM)
     # A file name or a sign that the encoding lacks becomes `?`, rather than an error.
