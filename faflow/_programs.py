@@ -12,14 +12,13 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
-from jaxlib import lapack
 
 from ._described import Unknown, described, of_array, surroundings
 from ._shelf import get, put, shelf, without_jax_cache
@@ -177,8 +176,8 @@ class Program:
         found = get(f"compiled_{self._function.__name__}", code)
         if not found:
             return None
-        if found[0]:  # JAX looks LAPACK up when it lowers a call
-            lapack.prepare_lapack_call("getrf_ffi", np.dtype(float))
+        if found[0]:
+            _look_up_lapack()
         try:
             return deserialize_and_load(found[1:], _given_tree(parts), returned)
         except Exception:  # of whatever kind: it can't be run here
@@ -195,6 +194,12 @@ class Program:
             put(f"compiled_{self._function.__name__}", code, content)
             return True
         return False
+
+
+@cache
+def _look_up_lapack() -> None:
+    """As JAX does when it lowers a call."""
+    jax.jit(jax.lax.linalg.cholesky).lower(np.eye(1))
 
 
 def _split(given: tuple[Any, ...], named: dict[str, Any], donate: Donated) -> Parts:
