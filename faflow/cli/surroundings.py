@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .cache import own_process
+from ..cache import own_process
 
 NO_JIT = "JAX_DISABLE_JIT"
 SELDOM = 50_000, 20, 50  # looks for garbage, of which imports make none: a tenth of a small run
@@ -56,7 +56,7 @@ def _is_command() -> bool:
     """Whether the process is `faflow` or `python -m faflow`, and no script that calls it, which may
     have put other code in the place of faflow's."""
     script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
-    return script.stem == "faflow" or script.parent == Path(__file__).parent
+    return script.stem == "faflow" or script.parent == Path(__file__).parents[1]
 
 
 def _open_streams() -> None:
