@@ -83,6 +83,7 @@ def timed(command: list[str], folder: Path, cache: Path) -> Cost:
     """Run a command to its end. CalledProcessError if it fails; bounds that a config has for its
     own seed (exit code 1) may break."""
     home = {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(folder / "matplotlib")}
+    home |= {"PYTHONDONTWRITEBYTECODE": ""}  # an installed package has its modules compiled
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     # The child's own peak: of all children only the largest is known.
@@ -134,7 +135,7 @@ def fusions(case: Case, folder: Path) -> str:
     programs, found = slices.programs_of_flows(), []
 
     def compiled(number: int, *given):
-        program = programs[number].lower(flow, *given).compile()
+        program = programs[number].ready(flow, *given)
         found.append(len(re.findall(r" fusion\(", program.compiled.as_text())))
         return program
 

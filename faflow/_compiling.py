@@ -6,17 +6,16 @@ takes half as long; what runs only once is not optimised either, and takes a qua
 """
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any, Literal, TypeVar, cast
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ._programs import Donated, Program
+
 F = TypeVar("F", bound=Callable[..., Any])
-Donated = Literal["none", "all-except-first"]
 Use = Literal["once", "loop", "long"]
 ONCE: Use = "once"  # a program that is run a few times
 LOOP: Use = "loop"  # one in which a flow spends its time
@@ -36,26 +35,46 @@ def options(use: Use) -> dict[str, bool | int] | None:
         return None
     found = _OPTIONS[use]
     try:
-        jax.jit(lambda x: x, compiler_options=found).lower(np.zeros(())).compile()
+        jax.jit(_asked, compiler_options=found).lower(np.zeros(())).compile()
     except Exception:  # of whatever kind, in another version
         return None
     return found
+
+
+def _asked(x: Any) -> Any:
+    return x
+
+
+@cache
+def program(function: Callable[..., Any], use: Use, donate: Donated = "none") -> Program:
+    """A function of a module, compiled for that use whenever it is called with something new."""
+    return uncached_program(function, use, donate)
+
+
+def uncached_program(function: Callable[..., Any], use: Use, donate: Donated) -> Program:
+    """The same of any function; compiled anew for each."""
+    return Program(function, donate, _OPTIONS[use], partial(options, use))
+
+
+def is_traced(values: Any) -> bool:
+    """Whether these are traced, or this runs inside another program, if with nothing traced."""
+    leaves = [jax.device_put(np.zeros(())), *jax.tree.leaves(values)]
+    return any(isinstance(leaf, Tracer) for leaf in leaves)
+
+
+def shapes(function: Callable[..., Any], *given: Any) -> Any:
+    """`equinox.filter_eval_shape`: what a function of a module would return."""
+    return program(function, ONCE).shapes(*given)
 
 
 def compiled(use: Use) -> Callable[[F], F]:
     """`equinox.filter_jit` with the options of its use; within another program, part of that."""
 
     def decorate(function: F) -> F:
-        @cache
-        def jitted() -> Callable[..., Any]:
-            return eqx.filter_jit(function, compiler_options=options(use))
-
         @wraps(function)
         def call(*arguments: Any, **named: Any) -> Any:
-            # jnp.zeros: with nothing traced among the arguments it is still traced in there.
-            leaves = [jnp.zeros(()), *jax.tree.leaves((arguments, named))]
-            inside = any(isinstance(leaf, Tracer) for leaf in leaves)
-            return (function if inside else jitted())(*arguments, **named)
+            inside = is_traced((arguments, named))
+            return (function if inside else program(function, use))(*arguments, **named)
 
         return cast(F, call)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ._compiling import ONCE, compiled
+from ._compiling import ONCE, compiled, is_traced
 from ._types import Array
 
 IMPLEMENTATION = "threefry2x32"
@@ -38,13 +38,22 @@ def normal(key: Array, shape: tuple[int, ...]) -> Array | np.ndarray:
     compile a program for every shape, it is the beginning of a longer draw: one program for all."""
     size = math.prod(shape)
     prefixes = getattr(jax.config, _PARTITIONABLE)  # else a number depends on how many there are
-    inside = any(isinstance(one, Tracer) for one in (key, jnp.zeros(())))
-    if inside or not prefixes or size > LONGEST:
+    if is_traced(key) or not prefixes or size > LONGEST:
         return _normal(key, shape)
     length = SHORTEST
     while length < size:
         length *= 4
     return np.asarray(_normal(key, (length,)))[:size].reshape(shape)
+
+
+def folded(key: Array, number: int) -> Array:
+    """`jax.random.fold_in`, by one program for all numbers."""
+    return _folded(key, np.uint32(number))
+
+
+@compiled(ONCE)
+def _folded(key: Array, number: np.uint32) -> Array:
+    return jax.random.fold_in(key, number)
 
 
 @compiled(ONCE)

@@ -36,7 +36,10 @@ def rates_near(laws: Mapping[str, AbstractConservationLaw], problem: FlowProblem
     if isinstance(rule, AbstractPopulationRule):  # not all matrices are overlaps of some weights
         other = rule.init(perturbed(problem.weights), problem.feedback, problem.data)
     places = ((start, 0.0), (other, 1.0))
-    return [law_rates(laws, rule, *point, state, jnp.asarray(t, float)) for state, t in places]
+    return [
+        law_rates(laws, rule, *point, state, jnp.asarray(np.asarray(t), float))
+        for state, t in places
+    ]
 
 
 def are_kept(rates: Sequence[Rates], bound: float) -> dict[str, bool]:

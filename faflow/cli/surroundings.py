@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ..cache import own_process
+
 NO_JIT = "JAX_DISABLE_JIT"
 SELDOM = 50_000, 20, 50  # looks for garbage, of which imports make none: a tenth of a small run
 
@@ -19,6 +21,8 @@ SELDOM = 50_000, 20, 50  # looks for garbage, of which imports make none: a tent
 def settle_surroundings(tell: Callable[[str], None]) -> None:
     """Streams that can be written to, and an environment that flows and figures can be made in;
     `tell` hears of what is not as the user has set it."""
+    if _is_command():
+        own_process()
     _open_streams()
     gc.set_threshold(*SELDOM)
     # A file name or a sign that the encoding lacks becomes `?`, rather than an error.
@@ -46,6 +50,13 @@ def join_others() -> None:
         os.close(own)
     if not processes.is_first():
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _is_command() -> bool:
+    """Whether the process is `faflow` or `python -m faflow`, and no script that calls it, which may
+    have put other code in the place of faflow's."""
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return script.stem == "faflow" or script.parent == Path(__file__).parents[1]
 
 
 def _open_streams() -> None:

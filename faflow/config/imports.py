@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..cache import own_no_more
 from .errors import ConfigError, nearest
 
 # Modules from outside the environment, by the folder that was imported from: two folders may each
@@ -85,6 +86,7 @@ def _elsewhere(source: str, base: Path) -> str:
 def _import(source: str, base: Path) -> ModuleType:
     place, name = place_of(source, base)
     place = place.resolve()
+    own_no_more()
     with _importing_from(place):
         if name.endswith(".py"):
             return _import_file(place / name)

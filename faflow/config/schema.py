@@ -6,7 +6,6 @@ section is checked in `resolve.py` and, once the data are there, in `setup/`.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from .errors import ConfigError, nearest, shown
@@ -148,8 +147,6 @@ class Config(AbstractSection):
 
     def key(self, section: Any, number: int) -> Any:
         """A section's random key; `number`: its own, so that one seed draws independent ones."""
-        import jax
+        from .._generator import folded, seeded
 
-        from .._generator import seeded
-
-        return jax.random.fold_in(seeded(self.seed_of(section)), np.uint32(number))
+        return folded(seeded(self.seed_of(section)), number)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .._compiling import is_traced
 from .._results import Outcome
 from ..observables import AbstractObservable
 from .automatic import choose_on_the_way, is_automatic
@@ -17,7 +18,7 @@ from .problem import FlowProblem, Numerics
 from .programs import kept_programs
 from .projection import check_projection
 from .served import check_implicit
-from .slices import Meter, in_slices, is_traced, progress_told
+from .slices import Meter, in_slices, progress_told
 from .solution import FlowError, FlowSolution
 from .tolerance import settled
 

@@ -14,6 +14,7 @@ import diffrax
 import jax
 import jax.numpy as jnp
 
+from .._compiling import shapes
 from ..observables import AbstractObservable
 from ..rules import Forecast
 from ..solvers import BDF, GaussLegendre, Method
@@ -142,11 +143,14 @@ def _kept(saves: int, size: int, number: int) -> int:
 def _record_bytes(problem: FlowProblem, observables: Mapping[str, AbstractObservable]) -> int:
     """Of one save: observables, and what a rule forecasts of its laws."""
     given = (problem.weights, problem.feedback, problem.data)
-    shapes = jax.eval_shape(lambda *p: [see(*p) for see in observables.values()], *given)
-    found = _bytes(shapes)
+    found = _bytes(shapes(_seen, dict(observables), *given))
     if isinstance(rule := problem.rule, Forecast) and observables:
         found += _bytes(jax.eval_shape(lambda *p: rule.predicted(rule.init(*p)), *given))
     return found
+
+
+def _seen(observables: Mapping[str, AbstractObservable], *point: Any) -> list[Any]:
+    return [see(*point) for see in observables.values()]
 
 
 def _counter_bytes(problem: FlowProblem, numerics: Numerics) -> int:

@@ -11,16 +11,14 @@ an interruption is noticed soon; it is an array, and changes nothing but where t
 
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from .._compiling import LOOP, ONCE, Donated, Use, options
+from .._compiling import LOOP, ONCE, Use, program
+from .._programs import Program
 from .._types import Flag, Integer
 from .automatic import field_effort
 from .course import course
@@ -131,16 +129,11 @@ def _done(parts: Course, now: Underway) -> Integer:
     return parts.clock(now.carry).steps.astype(int) + now.saves
 
 
-def programs_of_flows(records: Use = ONCE) -> Programs:
+def programs_of_flows(records: Use = ONCE) -> tuple[Program, Program, Program]:
     """`begin`, `go_on` and `observed`, compiled as they are called; the last one for that use."""
     # An input that is overwritten in place: rows may be large.
-    onwards = _jitted(go_on, LOOP, "all-except-first")
-    return _jitted(begin, ONCE, "none"), onwards, _jitted(observed, records, "none")
-
-
-@cache
-def _jitted(part: Callable[..., Any], use: Use, donate: Donated) -> Callable[..., Any]:
-    return eqx.filter_jit(part, donate=donate, compiler_options=options(use))
+    onwards = program(go_on, LOOP, "all-except-first")
+    return program(begin, ONCE), onwards, program(observed, records)
 
 
 def use_of_records(flow: Flow) -> Use:
@@ -174,7 +167,7 @@ def in_slices(
     `programs`: `begin`, `go_on` and `observed`, compiled.
     `start`: from there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
     """
-    first, program, last = programs or programs_of_flows(use_of_records(flow))
+    first, onwards, last = programs or programs_of_flows(use_of_records(flow))
     saves, budget = flow.ts.size, first_budget(flow.problem)
     underway = first(flow) if start is None else start
     done, over = int(underway.saves), False
@@ -184,7 +177,7 @@ def in_slices(
         started = time.perf_counter()
         until = min(done + 1, saves) if by_save else saves
         limits = np.asarray(budget), np.asarray(until)
-        underway, ending = program(flow, underway, *limits, int(underway.level))
+        underway, ending = onwards(flow, underway, *limits, int(underway.level))
         solution, standing = ending
         done = int(underway.saves)
         over = done == saves
@@ -206,9 +199,3 @@ def progress_told(meter: Meter | None, flow: Flow) -> Heard | None:
         meter(1.0 if over else (float(solution.t_final) - first) / (last - first))
 
     return tell
-
-
-def is_traced(values: Any) -> bool:
-    """Whether this runs inside another program, where nothing can be told or decided."""
-    leaves = [jnp.zeros(()), *jax.tree.leaves(values)]
-    return any(isinstance(leaf, Tracer) for leaf in leaves)

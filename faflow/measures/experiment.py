@@ -1,13 +1,15 @@
 """Everything that is run for a config: its problem, and what is recorded of the flow."""
 
-from functools import partial
+from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
-import jax
 
+from .._compiling import shapes
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..flow import FlowProblem, solve
+from ..observables import AbstractConservationLaw
 from ..setup.problem import set_up
 from .laws import asked_laws
 from .measure import Experiment, Laws, Observed
@@ -45,14 +47,16 @@ def _laws(resolved: Resolved, problem: FlowProblem, trusted: bool) -> Laws:
     if len(problem.weights.weights) < 2:
         raise ConfigError("observe.names", "lists 'laws', but there is no hidden layer; remove it")
 
-    def values(laws: Laws, *point):
-        return [(law(*point), law.scale(*point)) for law, _ in laws.values()]
-
     laws = resolved.ask("rule.kind", asked_laws, resolved, problem)
     if not trusted:
         point = (problem.weights, problem.feedback, problem.data)
-        resolved.ask("rule.kind", jax.eval_shape, partial(values, laws), *point)
+        found = [law for law, _ in laws.values()]
+        resolved.ask("rule.kind", shapes, _values, found, *point)
     return laws
+
+
+def _values(laws: Sequence[AbstractConservationLaw], *point: Any) -> list[Any]:
+    return [(law(*point), law.scale(*point)) for law in laws]
 
 
 def _observables(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:

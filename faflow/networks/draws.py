@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from .._generator import normal
+from .._generator import folded, normal
 from .._types import Array, Matrix
 
 Scale = float | tuple[float, ...]
@@ -49,7 +49,7 @@ def orthogonal_matrix(key: Array, shape: tuple[int, int], scale: float | Array =
 
 def keys_for(key: Array, count: int) -> list[Array]:
     """One key per matrix: matrix i keeps its draw when others change shape."""
-    return [jax.random.fold_in(key, index) for index in range(count)]
+    return [folded(key, index) for index in range(count)]
 
 
 def frobenius(matrix: Array) -> Array:

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._generator import drawn, normal
+from .._generator import drawn, folded, normal
 from .._types import Array, Matrix
 from .activations import AbstractActivation
 from .draws import (
@@ -244,7 +244,7 @@ def initial_network(
 
 
 def _biases(key: Array, shapes: Shapes, scale: float) -> tuple[Array, ...]:
-    keys = keys_for(jax.random.fold_in(key, 10_000), len(shapes))
+    keys = keys_for(folded(key, 10_000), len(shapes))
     draws = zip(keys, shapes, strict=True)
     return tuple(jnp.asarray(scale * normal(k, (shape[0],)), float) for k, shape in draws)
 

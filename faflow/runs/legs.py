@@ -5,11 +5,10 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-import equinox as eqx
 import jax
 from jax.sharding import Mesh
 
-from .._compiling import LOOP, ONCE, Donated, Use, options
+from .._compiling import LOOP, ONCE, Donated, Use, program, uncached_program
 from ..flow import (
     Flow,
     FlowSolution,
@@ -99,9 +98,11 @@ class _Program:
         use: Use,
         note: Callable[[str], None],
     ):
-        if mesh is not None:
-            function = the_same_everywhere(function, mesh)
-        self._jitted: Any = eqx.filter_jit(function, donate=donate, compiler_options=options(use))
+        self._program = (
+            program(function, use, donate)
+            if mesh is None
+            else uncached_program(the_same_everywhere(function, mesh), use, donate)
+        )
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._note = note
         self.seconds = Seconds(0.0, 0.0)
@@ -112,7 +113,7 @@ class _Program:
         if which not in self._compiled:
             if self._compiled:
                 self._note("compiling a longer program, for more pairs that slide")
-            self._compiled[which] = self._jitted.lower(*arguments).compile()
+            self._compiled[which] = self._program.ready(*arguments)
         ready = time.perf_counter()
         found = jax.block_until_ready(self._compiled[which](*arguments))
         taken = Seconds(ready - started, time.perf_counter() - ready)

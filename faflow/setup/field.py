@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compiling import ONCE, compiled
+from .._compiling import ONCE, compiled, shapes
 from ..flow import FlowProblem
 from ..rules import weight_velocity
 
@@ -13,16 +13,17 @@ MISFIT = "velocity has not the shape of the state"
 
 def fits(problem: FlowProblem) -> bool:
     """Whether the rule's velocity has the shape of its state. Raises whatever the rule raises."""
-
-    def fields(weights, feedback, data):
-        state = problem.rule.init(weights, feedback, data)
-        return state, problem.rule.velocity(jnp.zeros(()), state, feedback, data)
-
-    state, velocity = jax.eval_shape(fields, problem.weights, problem.feedback, problem.data)
+    state, velocity = shapes(_fields, problem)
     if jax.tree.structure(state) != jax.tree.structure(velocity):
         return False
     pairs = zip(jax.tree.leaves(state), jax.tree.leaves(velocity), strict=True)
     return all(a.shape == b.shape for a, b in pairs)
+
+
+def _fields(problem: FlowProblem):
+    weights, feedback, data = problem.weights, problem.feedback, problem.data
+    state = problem.rule.init(weights, feedback, data)
+    return state, problem.rule.velocity(jnp.zeros(()), state, feedback, data)
 
 
 @compiled(ONCE)

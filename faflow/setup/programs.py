@@ -6,12 +6,15 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from .._described import changed_since, code
+from .._shelf import kept_in
+from ..cache import own_since
 from ..flow import keeps_its_own, kept_programs, program_folder
 
 # JAX's words about it.
@@ -51,7 +54,7 @@ def telling_programs(tell: Callable[[str], None]) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         say(str(error))
     ours = not keeps_its_own()
-    with kept_programs(), warnings.catch_warnings():
+    with kept_programs(), _untraced() if ours else nullcontext(), warnings.catch_warnings():
         warnings.filterwarnings("always", message="Error .* persistent compilation cache")
         show = warnings.showwarning
 
@@ -71,6 +74,19 @@ def telling_programs(tell: Callable[[str], None]) -> Iterator[None]:
                 say(f"what is damaged in {folder} is removed, and compiled again")
 
         warnings.showwarning = heard
+        yield
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """In a process that is faflow's own, programs are found again without being traced."""
+    since = own_since()
+    folder, now = None, ""
+    with suppress(OSError, RuntimeError):
+        if since is not None and not changed_since(since):
+            folder, now = program_folder(), code()
+    unchanged = lambda: since is not None and not changed_since(since)  # noqa: E731
+    with kept_in(folder, now, unchanged, lambda: own_since() == since):
         yield
 
 

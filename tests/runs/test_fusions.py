@@ -13,8 +13,8 @@ from faflow.measures.experiment import build
 FUSIONS = {"theorem1-linear": (100, 220), "theorem1-relu": (500, 600)}
 
 
-def fusions(compiled) -> int:
-    return len(re.findall(r" fusion\(", compiled.compiled.as_text()))
+def fusions(ready) -> int:
+    return len(re.findall(r" fusion\(", ready.compiled.as_text()))
 
 
 @pytest.mark.parametrize("name", FUSIONS)
@@ -23,12 +23,12 @@ def test_programs_are_short(name: str) -> None:
     numerics = settled(made.problem, made.numerics)
     flow = Flow(made.problem, made.ts, made.observables, numerics)
     begin, go_on, observed = slices.programs_of_flows()
-    first = begin.lower(flow).compile()
+    first = begin.ready(flow)
     underway = first(flow)
     limits = np.asarray(1), np.asarray(made.ts.size)
-    onwards = go_on.lower(flow, underway, *limits, 0)
-    last = observed.lower(flow, underway.rows, underway.carry)
-    counts = [fusions(first), *(fusions(one.compile()) for one in (onwards, last))]
+    onwards = go_on.ready(flow, underway, *limits, 0)
+    last = observed.ready(flow, underway.rows, underway.carry)
+    counts = [fusions(one) for one in (first, onwards, last)]
     loop, together = FUSIONS[name]
     assert counts[1] <= loop and sum(counts) <= together, counts
     assert min(counts) > 0

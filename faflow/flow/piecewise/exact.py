@@ -1,9 +1,9 @@
 """The exact flow of a network with kinks: Filippov's solution, event by event."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._compiling import shapes
 from ..._types import Array, Times
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
@@ -39,10 +39,11 @@ def check_exact(problem: FlowProblem, numerics: Numerics) -> None:
     if numerics.step is not None:
         raise ValueError("Exact integration chooses its steps; leave `step` out.")
     tableau_of(numerics.build_solver())
-    jax.eval_shape(lambda: _at_start(_field(problem, numerics)))
+    shapes(_at_start, problem, numerics)
 
 
-def _at_start(field: Field) -> Motion:
+def _at_start(problem: FlowProblem, numerics: Numerics) -> Motion:
+    field = _field(problem, numerics)
     flat = field.flat(field.problem.weights)
     return field.motion_at_rest(flat, no_sliding(jnp.zeros(field.layout.pairs, bool), 1))
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._compiling import ONCE, compiled
 from ..._types import Array
 from ...networks import AbstractActivation, AbstractNetwork, Trace
 
@@ -24,8 +25,8 @@ def slopes_of(activation: AbstractActivation) -> Slopes:
     Raises ValueError for any other activation.
     """
     with jax.ensure_compile_time_eval():
-        at = jnp.asarray([-2.0, -1.0, 1.0, 2.0])
-        slope, value = np.asarray(activation.derivative(at)), np.asarray(activation(at))
+        at = jnp.asarray(np.array([-2.0, -1.0, 1.0, 2.0]), float)
+        slope, value = map(np.asarray, _shown(activation, at))
     linear = np.array_equal(value, slope * np.asarray(at))
     if not (activation.kinked and linear and slope[0] == slope[1] and slope[2] == slope[3]):
         raise ValueError(
@@ -33,6 +34,11 @@ def slopes_of(activation: AbstractActivation) -> Slopes:
             f"leaky-relu), but the activation is {type(activation).__name__}."
         )
     return Slopes(float(slope[1]), float(slope[2]))
+
+
+@compiled(ONCE)
+def _shown(activation: AbstractActivation, at: Array) -> tuple[Array, Array]:
+    return activation.derivative(at), activation(at)
 
 
 class Layout(eqx.Module):

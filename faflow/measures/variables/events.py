@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._compiling import ONCE, compiled
 from ...flow import EventLog, EventRecord
 from ..measure import Experiment
 from .groups import Group, Variable
@@ -47,8 +48,13 @@ def _variable(dims: tuple[str, ...], values: Any, about: str) -> Variable:
 
 def _above(experiment: Experiment) -> np.ndarray:
     problem = experiment.problem
-    hidden = problem.weights.trace(problem.data.inputs).pre[:-1]
-    return np.concatenate([np.asarray(h > 0).reshape(-1) for h in hidden])
+    above = _signs(problem.weights, problem.data.inputs)
+    return np.concatenate([np.asarray(layer).reshape(-1) for layer in above])
+
+
+@compiled(ONCE)
+def _signs(weights, inputs):
+    return [h > 0 for h in weights.trace(inputs).pre[:-1]]
 
 
 def _gates(
