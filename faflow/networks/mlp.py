@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 
-from .._types import Array, Inputs, Outputs
+from .._types import Array, Inputs, Outputs, Samples
 from .activations import AbstractActivation, Linear
 
 
@@ -27,7 +27,15 @@ class Trace(NamedTuple):
 
 
 class AbstractNetwork(eqx.Module):
-    """A layered network; its array leaves are the state of the flow.
+    """A function of inputs; its array leaves are exactly what moves, the state of the flow."""
+
+    @abc.abstractmethod
+    def __call__(self, inputs: Samples) -> Array:
+        """The outputs f(X), (samples, n_L)."""
+
+
+class AbstractLayeredNetwork(AbstractNetwork):
+    """A chain of layers, for what needs their matrices and the trace of the forward pass.
 
     `weights[l-1]` = W_l (n_l, n_{l-1}); `biases[l-1]` = beta_l (n_l,), or () without biases.
     """
@@ -40,12 +48,8 @@ class AbstractNetwork(eqx.Module):
     def trace(self, inputs: Inputs) -> Trace:
         """The forward pass: pre-activations h_l and activations a_l of every layer."""
 
-    @abc.abstractmethod
-    def __call__(self, inputs: Inputs) -> Outputs:
-        """The outputs f(X), (samples, n_L)."""
 
-
-class MLP(AbstractNetwork):
+class MLP(AbstractLayeredNetwork):
     """h_l = W_l a_{l-1} + beta_l, a_l = phi(h_l) for l < L, f = h_L (Robertson & Koyejo 2023)."""
 
     weights: tuple[Array, ...]
@@ -66,7 +70,7 @@ class MLP(AbstractNetwork):
         return self.trace(inputs).outputs
 
 
-def widths(network: AbstractNetwork) -> tuple[int, ...]:
+def widths(network: AbstractLayeredNetwork) -> tuple[int, ...]:
     """(n_0, n_1, ..., n_L): input width first, output width last."""
     first = network.weights[0].shape[1]
     return (first, *(weight.shape[0] for weight in network.weights))
@@ -74,4 +78,6 @@ def widths(network: AbstractNetwork) -> tuple[int, ...]:
 
 def is_linear(network: AbstractNetwork) -> bool:
     """Whether every hidden layer is linear, so that the matrix laws and linear answers apply."""
+    if not isinstance(network, AbstractLayeredNetwork):
+        return False
     return isinstance(network.activation, Linear) or len(network.weights) == 1

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from .._types import Array, PyTree
 from . import marks
@@ -33,40 +33,57 @@ class Known(NamedTuple):
     backward: Any = None
 
 
+class Program(NamedTuple):
+    """A model's program, traced once, and how its outputs hear every leaf, in the leaves' order."""
+
+    closed: ClosedJaxpr
+    uses: tuple[Use, ...]
+
+    @property
+    def met(self) -> tuple[int, ...]:
+        """The leaves that the backward pass meets: those that have feedback."""
+        return tuple(i for i, use in enumerate(self.uses) if use.fan_in is not None)
+
+
+def program_of(function: Function, moving: PyTree, inputs: Any) -> Program:
+    """The program of f(W, x); shapes are enough.
+
+    ValueError in one line where a leaf can have no feedback (`marks.weight_side`).
+    """
+    closed = jax.make_jaxpr(function)(moving, inputs)
+    uses = Uses(paths_of(moving))
+    outs = marks.walk(closed.jaxpr, _marks(moving), uses)
+    heard = frozenset().union(*(mark.leaves for mark in outs))
+    named = enumerate(uses.paths)
+    return Program(
+        closed,
+        tuple(
+            Use(path, uses.fan_in.get(i), tuple(uses.operations[i]), i in heard)
+            for i, path in named
+        ),
+    )
+
+
 def pulled_back(
-    function: Function, moving: PyTree, backward: PyTree, inputs: Array
+    program: Program, moving: PyTree, backward: Sequence[Array], inputs: Array
 ) -> tuple[Array, Callable[[Array], PyTree]]:
     """f(W, x), and the map from an error (f's shape) to what it does to every leaf (W's shapes).
 
-    `backward`: M, a pytree like `moving`. With M = W the map is that of `jax.vjp`. ValueError in
-    one line where a leaf can have no feedback (`marks.weight_side`).
+    `backward`: M, one array for each leaf of W; those of leaves that are not `met` are not looked
+    at. With M = W the map is that of `jax.vjp`.
     """
-    program = jax.make_jaxpr(function)(moving, inputs)
     leaves, shape = jax.tree.flatten(moving)
-    ways = jax.tree.leaves(backward)
     uses, found = Uses(paths_of(moving)), _marks(moving)
+    jaxpr, consts = program.closed.jaxpr, program.closed.consts
 
     def tangent(moves: list[Array]) -> tuple[Array, Array]:
-        known = [Known(*each) for each in zip(leaves, moves, ways, strict=True)]
-        outs, _ = _run(program.jaxpr, program.consts, [*known, Known(inputs)], found, uses)
-        (out,) = outs
+        known = [Known(*each) for each in zip(leaves, moves, backward, strict=True)]
+        ((out,), _) = _run(jaxpr, consts, [*known, Known(inputs)], found, uses)
         move = jnp.zeros_like(out.value) if out.tangent is None else out.tangent
         return move, out.value
 
     _, pull, outputs = jax.vjp(tangent, [jnp.zeros_like(leaf) for leaf in leaves], has_aux=True)
     return outputs, lambda error: jax.tree.unflatten(shape, pull(error)[0])
-
-
-def uses_of(function: Function, moving: PyTree, inputs: Any) -> tuple[Use, ...]:
-    """How the outputs hear every leaf; ValueError as for `pulled_back`. Shapes are enough."""
-    program = jax.make_jaxpr(function)(moving, inputs)
-    uses = Uses(paths_of(moving))
-    outs = marks.walk(program.jaxpr, _marks(moving), uses)
-    heard = frozenset().union(*(mark.leaves for mark in outs))
-    return tuple(
-        Use(path, uses.fan_in.get(index), tuple(uses.operations[index]), index in heard)
-        for index, path in enumerate(uses.paths)
-    )
 
 
 def paths_of(tree: PyTree) -> list[str]:

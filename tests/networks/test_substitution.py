@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from faflow.networks.substitution import pulled_back, uses_of
+from faflow.networks.substitution import program_of, pulled_back
 
 
 def drawn(seed, *shapes):
@@ -16,8 +16,13 @@ def drawn(seed, *shapes):
 
 
 def pull(function, moving, backward, inputs, error):
-    outputs, back = pulled_back(function, moving, backward, inputs)
+    program = program_of(function, moving, inputs)
+    outputs, back = pulled_back(program, moving, jax.tree.leaves(backward), inputs)
     return outputs, back(error)
+
+
+def uses_of(function, moving, inputs):
+    return program_of(function, moving, inputs).uses
 
 
 def near(one, two, bound=1e-13):
@@ -180,7 +185,8 @@ def test_what_differentiates_the_field_meets_the_true_values():
     x, y = drawn(2, (3,), (2,))
 
     def field(weights):
-        outputs, back = pulled_back(chain, weights, matrices, x)
+        program = program_of(chain, weights, x)
+        outputs, back = pulled_back(program, weights, matrices, x)
         return back(outputs - y)
 
     direction, step = drawn(3, *WIDTHS), 1e-5
@@ -255,7 +261,8 @@ def test_the_forward_pass_is_made_once():
     batched = lambda w, x: jax.vmap(lambda row: chain(w, row))(x)  # noqa: E731
 
     def field(weights, matrices):
-        outputs, back = pulled_back(batched, weights, matrices, x)
+        program = program_of(batched, weights, x)
+        outputs, back = pulled_back(program, weights, matrices, x)
         return back(outputs - y)
 
     def loss(weights):
