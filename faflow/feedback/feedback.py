@@ -5,7 +5,7 @@ from typing import Literal
 
 import equinox as eqx
 
-from .._types import Array, Matrix
+from .._types import Array
 from ..networks import AbstractNetwork
 
 Form = Literal["none", "layerwise", "direct"]
@@ -16,10 +16,11 @@ class Feedback(eqx.Module):
 
     `form = "layerwise"`: matrices = (F_2, ..., F_L), F_l of W_l's shape (n_l, n_{l-1}), used as
     F_l^T. `form = "direct"`: matrices = (D_1, ..., D_{L-1}), D_l (n_L, n_l), used as D_l^T e.
-    `form = "none"`: no matrices.
+    `form = "none"`: no matrices. For a `Model`, layerwise: one array of the shape of each leaf that
+    the backward pass meets, in the leaves' order (`model_feedback`).
     """
 
-    matrices: tuple[Matrix, ...] = ()
+    matrices: tuple[Array, ...] = ()
     form: Form = eqx.field(static=True, default="none")
 
 

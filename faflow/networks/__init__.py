@@ -15,6 +15,9 @@ from .mlp import AbstractLayeredNetwork as AbstractLayeredNetwork
 from .mlp import AbstractNetwork as AbstractNetwork
 from .mlp import Trace as Trace
 from .mlp import is_linear as is_linear
+from .mlp import layered as layered
 from .mlp import widths as widths
 from .model import Model as Model
 from .model import as_network as as_network
+from .model import is_kinked as is_kinked
+from .model import units_of as units_of

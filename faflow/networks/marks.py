@@ -20,18 +20,21 @@ RESHAPES = {
 SUMS = {"add", "sub", "concatenate", "stack"}  # linear where every argument is
 SCALINGS = {"mul", "div"}  # by what neither parameters nor inputs reach
 CALLS = {"jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint"}
+# Kinks that are taken for such; `jnp.where` may be smooth.
+KINKS = {"max", "min", "reduce_max", "reduce_min", "reduce_window_max", "relu", "relu6"}
 OWN_DERIVATIVE = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 
 
 class Mark(NamedTuple):
     """`leaves`: the moving leaves that move a value. `data`: whether the inputs reach it. `image`:
     whether it is a linear image of its leaves alone, so that M can be put in their place.
-    `spoilt`: the operation that made it none."""
+    `spoilt`: the operation that made it none. `kinked`: whether it passed through a kink."""
 
     leaves: frozenset[int] = frozenset()
     data: bool = False
     image: bool = False
     spoilt: str = ""
+    kinked: bool = False
 
 
 class Use(NamedTuple):
@@ -95,7 +98,7 @@ def after(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> list[Mark]:
             uses.fan_in.setdefault(leaf, _terms(eqn))
     elif _bodies(eqn):
         _check_hidden(eqn, marks, uses)
-    found = united(marks, name)
+    found = united(marks, str(eqn.params.get("name", name)) if name in OWN_DERIVATIVE else name)
     if found.leaves and _is_linear(name, marks):
         found = found._replace(image=True, spoilt="")
     else:
@@ -115,7 +118,8 @@ def united(marks: Sequence[Mark], name: str) -> Mark:
     spoilt = next((mark.spoilt for mark in marks if mark.spoilt), "")
     if not spoilt and any(mark.image for mark in marks):
         spoilt = name
-    return Mark(leaves, any(mark.data for mark in marks), False, spoilt)
+    kinked = any(mark.kinked for mark in marks) or (bool(leaves) and name in KINKS)
+    return Mark(leaves, any(mark.data for mark in marks), False, spoilt, kinked)
 
 
 def _is_linear(name: str, marks: Sequence[Mark]) -> bool:
@@ -193,6 +197,16 @@ def inner(eqn: JaxprEqn) -> Jaxpr:
     """The program that an operation runs."""
     body = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
     return body.jaxpr if isinstance(body, ClosedJaxpr) else body
+
+
+def numbers(jaxpr: Jaxpr) -> int:
+    """How many numbers a program makes on its way, those of its repetitions included."""
+    made = 0
+    for eqn in jaxpr.eqns:
+        times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
+        inside = sum(map(numbers, _bodies(eqn)))
+        made += times * inside or sum(var.aval.size for var in eqn.outvars)
+    return made
 
 
 def _bodies(eqn: JaxprEqn) -> list[Jaxpr]:

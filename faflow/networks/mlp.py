@@ -76,6 +76,15 @@ def widths(network: AbstractLayeredNetwork) -> tuple[int, ...]:
     return (first, *(weight.shape[0] for weight in network.weights))
 
 
+def layered(network: AbstractNetwork, what: str) -> AbstractLayeredNetwork:
+    """The network, if it has layers; else a ValueError that names what needs them."""
+    if not isinstance(network, AbstractLayeredNetwork):
+        raise ValueError(
+            f"{what} needs a network of layers (an MLP), but was given a {type(network).__name__}."
+        )
+    return network
+
+
 def is_linear(network: AbstractNetwork) -> bool:
     """Whether every hidden layer is linear, so that the matrix laws and linear answers apply."""
     if not isinstance(network, AbstractLayeredNetwork):

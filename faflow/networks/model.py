@@ -11,7 +11,8 @@ import numpy as np
 from jax.core import Tracer
 
 from .._types import Array, PyTree, Samples
-from .mlp import AbstractNetwork
+from .marks import numbers
+from .mlp import AbstractLayeredNetwork, AbstractNetwork
 from .substitution import Program, path_name, paths_of, program_of, pulled_back
 
 
@@ -38,9 +39,7 @@ class Rest:
 
     @property
     def tree(self) -> PyTree:
-        back = [
-            jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in self.leaves
-        ]
+        back = [jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in self.leaves]
         return jax.tree.unflatten(self.shape, back)
 
     def __eq__(self, other: object) -> bool:
@@ -95,6 +94,26 @@ class Model(AbstractNetwork):
         `backward` (one array a leaf): a Model of their changes."""
         outputs, pull = pulled_back(program, self.moving, backward, inputs)
         return outputs, lambda error: _at(self, pull(error))
+
+
+def units_of(network: AbstractNetwork, inputs: Array) -> int:
+    """Numbers that a forward pass makes of one sample: units of layers, values of a model."""
+    if isinstance(network, AbstractLayeredNetwork):
+        return sum(weight.shape[0] for weight in network.weights)
+    one = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
+    return numbers(jax.make_jaxpr(lambda net, x: net(x))(network, one).jaxpr)
+
+
+def is_kinked(network: AbstractNetwork, inputs: Array) -> bool:
+    """Whether the outputs have kinks as functions of the weights."""
+    if isinstance(network, AbstractLayeredNetwork):
+        return network.activation.kinked and len(network.weights) > 1
+    return isinstance(network, Model) and network.program(_two(inputs)).kinked
+
+
+def _two(inputs: Array) -> jax.ShapeDtypeStruct:
+    """The shape of two samples."""
+    return jax.ShapeDtypeStruct((2, *inputs.shape[1:]), inputs.dtype)
 
 
 def as_network(module: Any) -> AbstractNetwork:

@@ -34,10 +34,12 @@ class Known(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A model's program, traced once, and how its outputs hear every leaf, in the leaves' order."""
+    """A model's program, traced once, how its outputs hear every leaf, in the leaves' order, and
+    whether they have kinks (those of relu, max and min)."""
 
     closed: ClosedJaxpr
     uses: tuple[Use, ...]
+    kinked: bool
 
     @property
     def met(self) -> tuple[int, ...]:
@@ -54,14 +56,11 @@ def program_of(function: Function, moving: PyTree, inputs: Any) -> Program:
     uses = Uses(paths_of(moving))
     outs = marks.walk(closed.jaxpr, _marks(moving), uses)
     heard = frozenset().union(*(mark.leaves for mark in outs))
-    named = enumerate(uses.paths)
-    return Program(
-        closed,
-        tuple(
-            Use(path, uses.fan_in.get(i), tuple(uses.operations[i]), i in heard)
-            for i, path in named
-        ),
+    found = (
+        Use(path, uses.fan_in.get(i), tuple(uses.operations[i]), i in heard)
+        for i, path in enumerate(uses.paths)
     )
+    return Program(closed, tuple(found), any(mark.kinked for mark in outs))
 
 
 def pulled_back(
