@@ -81,7 +81,7 @@ class Model(AbstractNetwork):
         """The names of the moving leaves, as `blocks.0.conv1.weight`, in their order."""
         return tuple(paths_of(self.moving))
 
-    def __call__(self, inputs: Samples) -> Array:
+    def __call__(self, inputs: Samples) -> Any:  # who knows what a user's module returns
         module = self.module
         return module(inputs) if getattr(module, "batched", False) else jax.vmap(module)(inputs)
 

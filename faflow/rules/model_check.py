@@ -63,10 +63,9 @@ def _check_rule(rule: AbstractLearningRule, kind: str) -> None:
 
 
 def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data: Data) -> None:
-    call = lambda net, x: net(x)  # noqa: E731
     try:
-        program, out = jax.make_jaxpr(call, return_shape=True)(model, samples)
-        again = jax.make_jaxpr(call)(model, samples)
+        program, out = jax.make_jaxpr(lambda net, x: net(x), return_shape=True)(model, samples)
+        again = jax.make_jaxpr(lambda net, x: net(x))(model, samples)  # another lambda, traced anew
     except jax.errors.ConcretizationTypeError as error:
         raise ValueError(
             f"Model {kind} asks for the value of an array while it is traced (a Python `if`, "

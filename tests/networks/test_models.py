@@ -1,0 +1,347 @@
+"""Equinox Modules as networks: what moves, what is refused, and fields against other oracles."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from scipy.integrate import solve_ivp
+from scipy.linalg import toeplitz
+
+from faflow.feedback import Feedback, draw_feedback, model_feedback
+from faflow.feedback.draw import EqualToWeights, Gaussian, Orthogonal
+from faflow.flow import FlowProblem, Numerics, integrate
+from faflow.networks import MLP, Model
+from faflow.networks.activations import Tanh
+from faflow.networks.models import CNN, ResNet, Transformer
+from faflow.observables import Loss
+from faflow.rules import (
+    RULES,
+    AbstractChainRule,
+    FeedbackAlignment,
+    Gradient,
+    KolenPollack,
+    LearningRates,
+    WeightNormalisation,
+)
+from faflow.tasks import make_data
+
+KEY = jax.random.key(0)
+
+
+def drawn(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def far(one, two):
+    """The largest entry of the difference over the largest of the second."""
+    one, two = ravel_pytree(one)[0], ravel_pytree(two)[0]
+    return float(jnp.max(jnp.abs(one - two)) / jnp.max(jnp.abs(two)))
+
+
+class Net(eqx.Module):
+    """An MLP as users write one."""
+
+    layers: list[eqx.nn.Linear]
+
+    def __call__(self, x):
+        for layer in self.layers[:-1]:
+            x = jnp.tanh(layer(x))
+        return self.layers[-1](x)
+
+
+def mlps(bias):
+    """The same weights as a Module and as faflow's MLP."""
+    widths, keys = (3, 4, 4, 2), jax.random.split(KEY, 3)
+    pairs = zip(widths[:-1], widths[1:], keys, strict=True)
+    layers = [eqx.nn.Linear(into, out, use_bias=bias, key=key) for into, out, key in pairs]
+    biases = tuple(layer.bias for layer in layers) if bias else ()
+    return Net(layers), MLP(tuple(layer.weight for layer in layers), biases, Tanh())
+
+
+DATA = make_data(drawn(0, 5, 3), drawn(1, 5, 2))
+CHAINS = [name for name, rule in RULES.items() if issubclass(rule, AbstractChainRule)]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_an_mlp_as_a_module_has_the_field_of_an_mlp_under_every_chain_rule(bias):
+    net, mlp = mlps(bias)
+    model = Model(net)
+    back = draw_feedback(Gaussian(0.7), KEY, (3, 4, 4, 2), "layerwise")
+    assert far(model_feedback(Gaussian(0.7), KEY, model, DATA.inputs), back) == 0.0
+
+    @jax.jit
+    def fields(model, mlp):
+        found = {}
+        for name in CHAINS:
+            rule = RULES[name]()
+            given = back if rule.form == "layerwise" else Feedback()
+            found[name] = [rule.vector_field(of, given, DATA) for of in (model, mlp)]
+        return found
+
+    for name, (one, two) in fields(model, mlp).items():
+        layers = one.moving.layers
+        moved = tuple(layer.weight for layer in layers), tuple(layer.bias for layer in layers)
+        assert far(moved, (two.weights, two.biases)) < 1e-13, name
+
+
+SHIPPED = {
+    "cnn": (CNN((1, 4, 4), 2, key=KEY, channels=(2, 2), bias=True, pooling="max"), (1, 4, 4)),
+    "resnet": (ResNet((1, 4, 4), 2, key=KEY, channels=2, hidden=2, depth=1, norm=True), (1, 4, 4)),
+    "transformer": (
+        Transformer(3, 2, key=KEY, width=4, depth=1, hidden=3, unit="swiglu", norm=True),
+        (3, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_w_as_feedback_is_the_gradient(name):
+    net, shape = SHIPPED[name]
+    model = Model(net)
+    data = make_data(drawn(2, 3, *shape), drawn(3, 3, 2), reduction="mean")
+    same = model_feedback(EqualToWeights(), KEY, model, data.inputs)
+
+    @jax.jit
+    def fields(model):
+        gradient = jax.grad(lambda net: -data.value(net(data.inputs)))(model)
+        through = FeedbackAlignment().vector_field(model, same, data)
+        return gradient, through, Gradient().vector_field(model, Feedback(), data)
+
+    gradient, through, rule = fields(model)
+    assert far(through, gradient) < 1e-13
+    assert far(rule, gradient) < 1e-13
+    in_blocks = FeedbackAlignment().vector_field(model, same, data.in_blocks(2))
+    assert far(in_blocks, gradient) < 1e-13
+
+
+class Strip(eqx.Module):
+    """Two convolutions of a strip."""
+
+    first: jax.Array
+    second: jax.Array
+
+    def __call__(self, x):
+        convolve = lambda kernel, x: jnp.convolve(x, kernel, mode="valid")  # noqa: E731
+        return convolve(self.second, jnp.tanh(convolve(self.first, x)))
+
+
+def tied(kernel, length):
+    """The matrix (length - k + 1, length) of a convolution in mode "valid"."""
+    places = length - len(kernel) + 1
+    column = np.zeros(places)
+    row = np.zeros(length)
+    column[0] = row[0] = kernel[-1]
+    row[: len(kernel)] = kernel[::-1]
+    return toeplitz(column, row)
+
+
+def test_a_convolution_is_a_tied_toeplitz_mlp():
+    kernels, backs = [drawn(i, 3) for i in (4, 5)], [drawn(i, 3) for i in (6, 7)]
+    data = make_data(drawn(8, 4, 8), drawn(9, 4, 4))
+    model = Model(Strip(*map(jnp.asarray, kernels)))
+    assert [use.fan_in for use in model.program(data.inputs).uses] == [None, 3]
+    move = FeedbackAlignment().vector_field(
+        model, Feedback((jnp.asarray(backs[1]),), "layerwise"), data
+    )
+    lengths = (8, 6)
+    mlp = MLP(
+        tuple(jnp.asarray(tied(*of)) for of in zip(kernels, lengths, strict=True)), (), Tanh()
+    )
+    back = Feedback((jnp.asarray(tied(backs[1], 6)),), "layerwise")
+    whole = FeedbackAlignment().vector_field(mlp, back, data).weights
+    for found, matrix, length in zip(jax.tree.leaves(move), whole, lengths, strict=True):
+        units = [tied(one, length) for one in np.eye(3)]
+        assert far(found, jnp.asarray([np.sum(one * matrix) for one in units])) < 1e-12
+
+
+class OneToken(eqx.Module):
+    attention: eqx.nn.MultiheadAttention
+
+    def __call__(self, x):
+        return self.attention(x[None], x[None], x[None])[0]
+
+
+def test_attention_of_one_token_is_a_linear_net():
+    net = OneToken(eqx.nn.MultiheadAttention(2, 4, key=KEY))
+    data = make_data(drawn(1, 3, 4), drawn(2, 3, 4))
+    model = Model(net, frozen=["attention.query_proj", "attention.key_proj"])
+    back = model_feedback(Gaussian(), KEY, model, data.inputs)
+    move = FeedbackAlignment().vector_field(model, back, data).module.attention
+    value, output = net.attention.value_proj.weight, net.attention.output_proj.weight
+    linear = MLP((value, output))
+    expected = FeedbackAlignment().vector_field(linear, back, data).weights
+    assert far((move.value_proj.weight, move.output_proj.weight), expected) < 1e-13
+
+
+def test_a_flow_is_that_of_scipy_on_the_gradient_and_gives_the_module_back():
+    net = CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation=jnp.tanh, bias=True)
+    data = make_data(drawn(2, 3, 1, 4, 4), drawn(3, 3, 2))
+    problem = FlowProblem(Gradient(), net, Feedback(), data)
+    flow = integrate(problem, np.array([0.0, 0.5]), {"loss": Loss()}, Numerics(rtol=1e-11))
+    flat, whole = ravel_pytree(eqx.filter(net, eqx.is_inexact_array))
+    static = eqx.filter(net, eqx.is_inexact_array, inverse=True)
+
+    def loss(flat):
+        outputs = jax.vmap(eqx.combine(whole(flat), static))(data.inputs)
+        return jnp.sum((outputs - data.targets) ** 2) / 2
+
+    field = jax.jit(jax.grad(loss))
+    oracle = solve_ivp(
+        lambda t, w: -np.asarray(field(w)), (0, 0.5), flat, "DOP853", rtol=1e-12, atol=1e-14
+    )
+    assert isinstance(flow.weights.module, CNN)
+    assert far(flow.weights, jnp.asarray(oracle.y[:, -1])) < 1e-9
+    assert far(flow.records["loss"][-1], loss(jnp.asarray(oracle.y[:, -1]))) < 1e-9
+
+
+def output_law(model, feedback):
+    """V V^T - O F_O^T - F_O O^T of a head, and the sizes of its terms."""
+    attention = model.module.blocks[0].attention
+    value, output = attention.value_proj.weight, attention.output_proj.weight.T
+    paths = [model.paths[i] for i in model.program(jax.ShapeDtypeStruct((2, 3, 3), float)).met]
+    back = feedback.matrices[paths.index("blocks.0.attention.output_proj.weight")].T
+    terms = value @ value.T, -output @ back.T, -back @ output.T
+    return np.asarray(sum(terms)), np.max(sum(map(np.abs, map(np.asarray, terms))))
+
+
+@pytest.mark.parametrize(("solver", "bound"), [("tsit5", 1e-9), ("gauss4", 1e-13)])
+def test_the_law_of_a_transformers_head_does_not_drift(solver, bound):
+    net = Transformer(3, 2, key=KEY, width=3, heads=1, depth=1, hidden=3, unit="gelu")
+    data = make_data(drawn(4, 3, 3, 3), drawn(5, 3, 2))
+    back = model_feedback(Gaussian(), KEY, Model(net), data.inputs)
+    problem = FlowProblem(FeedbackAlignment(), net, back, data)
+    rtol = 1e-10 if solver == "tsit5" else 1e-6
+    flow = integrate(problem, np.array([0.0, 2.0]), {}, Numerics(solver=solver, rtol=rtol))
+    (before, scale), (after, _) = (output_law(of, back) for of in (problem.weights, flow.weights))
+    assert far(flow.weights, problem.weights) > 1e-2
+    assert np.max(np.abs(after - before)) / scale < bound
+
+
+def test_what_is_frozen_stays_and_has_no_feedback():
+    net, _ = mlps(True)
+    model = Model(net, frozen=["layers.1", "layers.*.bias"])
+    assert model.paths == ("layers.0.weight", "layers.2.weight")
+    assert [use.fan_in for use in model.program(DATA.inputs).uses] == [None, 4]
+    assert jax.tree.structure(model) == jax.tree.structure(Model(net, ["layers.1", "*.*.bias"]))
+    assert far(model(DATA.inputs), Model(net)(DATA.inputs)) == 0.0
+    assert jnp.all(model.module.layers[1].weight == net.layers[1].weight)
+
+
+class Batched(eqx.Module):
+    net: Net
+    batched: bool = eqx.field(static=True, default=True)
+
+    def __call__(self, x):
+        return jax.vmap(self.net)(x)
+
+
+def test_a_batched_module_is_called_on_all_samples():
+    net, _ = mlps(False)
+    assert far(Model(Batched(net))(DATA.inputs), Model(net)(DATA.inputs)) == 0.0
+
+
+def test_rates_of_leaves():
+    net, _ = mlps(False)
+    model = Model(net)
+    move = Gradient().vector_field(model, Feedback(), DATA)
+    slowed = LearningRates(Gradient(), rates=[1.0, 2.0, 3.0]).velocity(
+        jnp.zeros(()), model, Feedback(), DATA
+    )
+    for layer, rate in enumerate((1.0, 2.0, 3.0)):
+        assert far(slowed.moving.layers[layer], move.moving.layers[layer]) == rate - 1.0
+
+
+class Calls(eqx.Module):
+    """The weights and a function of them and x."""
+
+    weight: jax.Array
+    function: object = eqx.field(static=True)
+
+    def __call__(self, x):
+        return self.function(self.weight, x)
+
+
+def calls(function):
+    return lambda: Calls(jnp.asarray(drawn(0, 2, 3)), function)
+
+
+class Two(eqx.Module):
+    used: jax.Array
+    unused: jax.Array
+
+    def __call__(self, x):
+        return self.used @ x
+
+
+COUNTER = iter(range(100))
+NORMED = lambda: eqx.nn.BatchNorm(3, "batch", mode="ema")  # noqa: E731
+REFUSED = {
+    "a class": (lambda: Net, "is the class Net"),
+    "no Module": (lambda: "net", "is a str; derive it from eqx.Module"),
+    "a state": (NORMED, "keeps a state of its own"),
+    "dropout": (lambda: eqx.nn.Dropout(0.5), "draws random numbers"),
+    "float32": (
+        lambda: eqx.nn.Linear(3, 2, key=KEY, dtype=jnp.float32),
+        "Leaf `weight` of Linear is float32 in a float64 run",
+    ),
+    "nothing moves": (lambda: eqx.nn.Identity(), "no array that moves"),
+    "shape": (calls(lambda w, x: w.T @ (w @ x)), "outputs of shape (3,)"),
+    "no array": (calls(lambda w, x: (w @ x, x)), "outputs of shape no array"),
+    "fails": (calls(lambda w, x: w @ x[:2]), "fails on a sample of shape (3,)"),
+    "a Python if": (calls(lambda w, x: w @ x if x[0] > 0 else -w @ x), "Python `if`"),
+    "another every time": (calls(lambda w, x: w @ x + next(COUNTER)), "another function"),
+    "unheard": (
+        lambda: Two(jnp.asarray(drawn(0, 2, 3)), jnp.asarray(drawn(0, 3))),
+        "Leaf `unused` of Two does not reach",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_is_no_model_is_refused_in_one_line(fault):
+    make, words = REFUSED[fault]
+    with pytest.raises(ValueError) as caught:
+        FlowProblem(FeedbackAlignment(), make(), Feedback((), "layerwise"), DATA)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_rules_and_feedback_that_need_layers_say_so():
+    net, _ = mlps(False)
+    model = Model(net)
+    back = model_feedback(Gaussian(), KEY, model, DATA.inputs)
+    refused = {
+        "KolenPollack goes back layer by layer": lambda: FlowProblem(
+            KolenPollack(), net, back, DATA
+        ),
+        "WeightNormalisation modifies layers": lambda: FlowProblem(
+            WeightNormalisation(Gradient()), net, Feedback(), DATA
+        ),
+        "has feedback for 2 leaves": lambda: FlowProblem(
+            FeedbackAlignment(), net, Feedback(back.matrices[:1], "layerwise"), DATA
+        ),
+        "feedback of `layers.1.weight` has the shape": lambda: FlowProblem(
+            FeedbackAlignment(), net, Feedback(back.matrices[::-1], "layerwise"), DATA
+        ),
+        "made for the matrices of layers": lambda: model_feedback(
+            Orthogonal(), KEY, model, DATA.inputs
+        ),
+        "has a kink; use tsit5": lambda: integrate(
+            FlowProblem(Gradient(), calls(lambda w, x: jax.nn.relu(w @ x))(), Feedback(), DATA),
+            np.array([0.0, 1.0]),
+            {},
+            Numerics(solver="bdf"),
+        ),
+        "Exact integration": lambda: integrate(
+            FlowProblem(Gradient(), net, Feedback(), DATA),
+            np.array([0.0, 1.0]),
+            {},
+            Numerics(kinks="exact"),
+        ),
+        "names no leaf of Net": lambda: Model(net, frozen=["layer"]),
+    }
+    for words, make in refused.items():
+        with pytest.raises(ValueError, match=words):
+            make()
