@@ -98,7 +98,8 @@ def after(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> list[Mark]:
             uses.fan_in.setdefault(leaf, _terms(eqn))
     elif _bodies(eqn):
         _check_hidden(eqn, marks, uses)
-    found = united(marks, str(eqn.params.get("name", name)) if name in OWN_DERIVATIVE else name)
+    # What has a derivative of its own is known by name alone: softplus is made of max, and smooth.
+    found = united(marks, inner(eqn).debug_info.func_name if name in OWN_DERIVATIVE else name)
     if found.leaves and _is_linear(name, marks):
         found = found._replace(image=True, spoilt="")
     else:
@@ -195,7 +196,8 @@ def scan_marks(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> list[Mark]:
 
 def inner(eqn: JaxprEqn) -> Jaxpr:
     """The program that an operation runs."""
-    body = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+    named = (eqn.params.get(name) for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"))
+    body = next(body for body in named if body is not None)
     return body.jaxpr if isinstance(body, ClosedJaxpr) else body
 
 

@@ -185,8 +185,7 @@ def _bound(eqn: JaxprEqn, values: list[Any]) -> list[Any]:
 
 
 def _called(eqn: JaxprEqn, args: list[Known], at: list[Mark], uses: Uses) -> list[Known]:
-    body = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-    consts = getattr(body, "consts", ())
+    consts = getattr(eqn.params.get("jaxpr", eqn.params.get("call_jaxpr")), "consts", ())
 
     def call(given: list[Known]) -> list[Known]:
         return _run(marks.inner(eqn), consts, given, at, uses)[0]
