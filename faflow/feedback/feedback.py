@@ -4,9 +4,10 @@ from functools import reduce
 from typing import Literal
 
 import equinox as eqx
+import jax
 
 from .._types import Array
-from ..networks import AbstractNetwork
+from ..networks import AbstractNetwork, Model
 
 Form = Literal["none", "layerwise", "direct"]
 
@@ -24,14 +25,20 @@ class Feedback(eqx.Module):
     form: Form = eqx.field(static=True, default="none")
 
 
-def counterparts(network: AbstractNetwork, form: Form) -> tuple[Array, ...]:
+def counterparts(
+    network: AbstractNetwork, form: Form, inputs: Array | None = None
+) -> tuple[Array, ...]:
     """What backprop uses in place of each feedback matrix.
 
     layerwise: W_2, ..., W_L; direct: the products W_L ... W_{l+1}, l = 1..L-1 (exact backprop for
-    linear nets); none: ().
+    linear nets); none: (). Of a model, layerwise: the leaves that the backward pass meets at such
+    `inputs`.
     """
     if form == "none":
         return ()
+    if isinstance(network, Model):
+        leaves = jax.tree.leaves(network)
+        return tuple(leaves[i] for i in network.program(inputs).met)
     if form == "layerwise":
         return network.weights[1:]
     above = network.weights[1:]

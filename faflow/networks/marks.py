@@ -162,12 +162,16 @@ def weight_side(eqn: JaxprEqn, marks: Sequence[Mark], uses: Uses) -> int | None:
 
 def _terms(eqn: JaxprEqn) -> int:
     """How many terms are summed for every entry of a product."""
-    shapes = [var.aval.shape for var in eqn.invars]
+    shapes = list(map(_shape, eqn.invars))
     numbers = eqn.params["dimension_numbers"]
     if eqn.primitive.name == "dot_general":
         (contracted, _), _ = numbers
         return math.prod(shapes[0][axis] for axis in contracted)
     return math.prod(shapes[1]) // shapes[1][numbers.rhs_spec[0]]
+
+
+def _shape(var: Any) -> tuple[int, ...]:
+    return var.aval.shape
 
 
 def _after_scan(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> list[Mark]:
@@ -207,7 +211,7 @@ def numbers(jaxpr: Jaxpr) -> int:
     for eqn in jaxpr.eqns:
         times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
         inside = sum(map(numbers, _bodies(eqn)))
-        made += times * inside or sum(var.aval.size for var in eqn.outvars)
+        made += times * inside or sum(math.prod(_shape(var)) for var in eqn.outvars)
     return made
 
 

@@ -1,7 +1,7 @@
 """Networks: weights as modules whose array leaves are exactly what moves."""
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 
@@ -32,6 +32,12 @@ class AbstractNetwork(eqx.Module):
     @abc.abstractmethod
     def __call__(self, inputs: Samples) -> Array:
         """The outputs f(X), (samples, n_L)."""
+
+    def __getattr__(self, name: str) -> Any:
+        # What is written for layers says so when it meets a network without.
+        layers = name in ("weights", "biases", "activation", "trace")
+        what = "is no network of layers, as an MLP is, and has" if layers else "has"
+        raise AttributeError(f"{type(self).__name__} {what} no `{name}`.")
 
 
 class AbstractLayeredNetwork(AbstractNetwork):
@@ -70,10 +76,10 @@ class MLP(AbstractLayeredNetwork):
         return self.trace(inputs).outputs
 
 
-def widths(network: AbstractLayeredNetwork) -> tuple[int, ...]:
-    """(n_0, n_1, ..., n_L): input width first, output width last."""
-    first = network.weights[0].shape[1]
-    return (first, *(weight.shape[0] for weight in network.weights))
+def widths(network: AbstractNetwork) -> tuple[int, ...]:
+    """(n_0, n_1, ..., n_L): input width first, output width last. ValueError without layers."""
+    weights = layered(network, "A list of widths").weights
+    return (weights[0].shape[1], *(weight.shape[0] for weight in weights))
 
 
 def layered(network: AbstractNetwork, what: str) -> AbstractLayeredNetwork:

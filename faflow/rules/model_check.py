@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from ..feedback import Feedback
 from ..networks import Model
@@ -15,6 +16,7 @@ from .modified import AbstractModifiedRule, unmodified
 from .momentum import Momentum
 from .weight_decay import WeightDecay
 
+PACKAGE = __name__.split(".")[0] + "."
 LEAFWISE = (LearningRates, Momentum, WeightDecay)  # modifiers that know leaves
 
 
@@ -54,7 +56,7 @@ def _check_rule(rule: AbstractLearningRule, kind: str) -> None:
         return
     chain = says_no_more(rule, AbstractChainRule)
     own = isinstance(rule, AbstractWeightRule) and not isinstance(rule, AbstractLayerwiseRule)
-    if not chain and not (own and not type(rule).__module__.startswith(__package__)):
+    if not chain and not (own and not type(rule).__module__.startswith(PACKAGE)):
         raise ValueError(
             f"{type(rule).__name__} goes back layer by layer, but {kind} is a model without "
             "layers; a chain rule serves it (backward weights: gradient, feedback-alignment, sign "
@@ -85,7 +87,7 @@ def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data:
         )
     same = all(
         np.array_equal(a, b) for a, b in zip(program.consts, again.consts, strict=False)
-        if not isinstance(a, jax.core.Tracer)
+        if not isinstance(a, Tracer)
     )  # fmt: skip
     if str(program) != str(again) or not same:
         raise ValueError(
