@@ -27,7 +27,10 @@ class Trace(NamedTuple):
 
 
 class AbstractNetwork(eqx.Module):
-    """A function of inputs; its array leaves are exactly what moves, the state of the flow."""
+    """A function of inputs; its array leaves are exactly what moves, the state of the flow.
+
+    Own networks derive from `AbstractLayeredNetwork`; any other equinox Module becomes a `Model`.
+    """
 
     @abc.abstractmethod
     def __call__(self, inputs: Samples) -> Array:

@@ -171,7 +171,7 @@ def test_a_tied_weight_has_one_m_and_gain_and_bias_have_none():
     moves = pull(gained, net, back, x, error)[1]
     others = eqx.tree_at(lambda net: (net.gain, net.bias), back, (net.gain, net.bias))
     near(moves, pull(gained, net, others, x, error)[1])  # their M is not looked at
-    # By hand: M^T, then through the gain itself.
+    # M^T, then through the gain itself.
     h, through = jax.vjp(lambda net: normed(net, x), net)
     (signal,) = jax.vjp(lambda h: back.weight.T @ jax.nn.silu(h), h)[1](error)
     (expected,) = through(signal)
