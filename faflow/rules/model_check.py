@@ -14,6 +14,7 @@ from .layerwise import Gradient
 from .learning_rates import LearningRates
 from .modified import AbstractModifiedRule, unmodified
 from .momentum import Momentum
+from .moving_feedback import AbstractMovingFeedbackRule
 from .weight_decay import WeightDecay
 
 PACKAGE = __name__.split(".")[0] + "."
@@ -23,17 +24,22 @@ LEAFWISE = (LearningRates, Momentum, WeightDecay)  # modifiers that know leaves
 def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> None:
     """Raise ValueError in one line unless the rule's field is defined on this model.
 
-    The rule is a chain, or one of the user's with a field of its own; the outputs have the shape of
-    the targets; every leaf reaches them; what is computed is the same every time; there is one
-    feedback array for each leaf that the backward pass meets, of its shape.
+    The rule is a chain, or one whose feedback moves, or one of the user's with a field of its own;
+    the outputs have the shape of the targets; every leaf reaches them; what is computed is the same
+    every time; there is one feedback array for each leaf that the backward pass meets.
     """
     kind, inner = type(model.module).__name__, unmodified(rule)
     _check_rule(rule, kind)
     samples = jax.ShapeDtypeStruct((2, *data.inputs.shape[1:]), data.inputs.dtype)
     _check_outputs(model, kind, samples, data)
-    if not says_no_more(inner, AbstractChainRule) or type(inner) is Gradient:
+    if not _goes_back(inner):
         return
-    program = model.program(samples)
+    try:
+        program = model.program(samples)
+    except ValueError:
+        if type(inner) is Gradient:  # it needs no place for feedback
+            return
+        raise
     for use in program.uses:
         if not use.heard:
             raise ValueError(
@@ -54,14 +60,17 @@ def _check_rule(rule: AbstractLearningRule, kind: str) -> None:
             )
         _check_rule(rule.rule, kind)
         return
-    chain = says_no_more(rule, AbstractChainRule)
     own = isinstance(rule, AbstractWeightRule) and not isinstance(rule, AbstractLayerwiseRule)
-    if not chain and not (own and not type(rule).__module__.startswith(PACKAGE)):
+    if not _goes_back(rule) and not (own and not type(rule).__module__.startswith(PACKAGE)):
         raise ValueError(
             f"{type(rule).__name__} goes back layer by layer, but {kind} is a model without "
             "layers; a chain rule serves it (backward weights: gradient, feedback-alignment, sign "
             "symmetry), or a rule with a vector_field of its own."
         )
+
+
+def _goes_back(rule: AbstractLearningRule) -> bool:
+    return says_no_more(rule, AbstractChainRule) or isinstance(rule, AbstractMovingFeedbackRule)
 
 
 def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data: Data) -> None:

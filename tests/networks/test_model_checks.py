@@ -10,7 +10,13 @@ from faflow.feedback import Feedback, model_feedback
 from faflow.feedback.draw import Gaussian, Orthogonal
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.networks import MLP, Model
-from faflow.rules import FeedbackAlignment, Gradient, KolenPollack, WeightNormalisation
+from faflow.rules import (
+    DirectFeedbackAlignment,
+    FeedbackAlignment,
+    Gradient,
+    KolenPollack,
+    WeightNormalisation,
+)
 from faflow.tasks import make_data
 
 KEY = jax.random.key(0)
@@ -98,14 +104,14 @@ def test_rules_and_feedback_that_need_layers_say_so():
     model = Model(net)
     back = model_feedback(Gaussian(), KEY, model, DATA.inputs)
     refused = {
-        "KolenPollack goes back layer by layer": lambda: FlowProblem(
-            KolenPollack(), net, back, DATA
+        "DirectFeedbackAlignment goes back layer by layer": lambda: FlowProblem(
+            DirectFeedbackAlignment(), net, Feedback(), DATA
         ),
         "WeightNormalisation modifies layers": lambda: FlowProblem(
             WeightNormalisation(Gradient()), net, Feedback(), DATA
         ),
         "has feedback for 2 leaves": lambda: FlowProblem(
-            FeedbackAlignment(), net, Feedback(back.matrices[:1], "layerwise"), DATA
+            KolenPollack(), net, Feedback(back.matrices[:1], "layerwise"), DATA
         ),
         "feedback of `layers.1.weight` has the shape": lambda: FlowProblem(
             FeedbackAlignment(), net, Feedback(back.matrices[::-1], "layerwise"), DATA

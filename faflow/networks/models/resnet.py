@@ -5,8 +5,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-
-from ..._types import Array
+from jax import Array
 
 
 class Block(eqx.Module):

@@ -6,8 +6,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-
-from ..._types import Array
+from jax import Array
 
 Unit = Literal["gelu", "relu", "swiglu"]
 
