@@ -81,11 +81,11 @@ class MLP(AbstractLayeredNetwork):
 
 def widths(network: AbstractNetwork) -> tuple[int, ...]:
     """(n_0, n_1, ..., n_L): input width first, output width last. ValueError without layers."""
-    weights = layered(network, "A list of widths").weights
+    weights = with_layers(network, "A list of widths").weights
     return (weights[0].shape[1], *(weight.shape[0] for weight in weights))
 
 
-def layered(network: AbstractNetwork, what: str) -> AbstractLayeredNetwork:
+def with_layers(network: AbstractNetwork, what: str) -> AbstractLayeredNetwork:
     """The network, if it has layers; else a ValueError that names what needs them."""
     if not isinstance(network, AbstractLayeredNetwork):
         raise ValueError(

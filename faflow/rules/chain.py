@@ -14,7 +14,7 @@ import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback
-from ..networks import MLP, AbstractNetwork, GatedMLP, Trace, layered
+from ..networks import MLP, AbstractNetwork, GatedMLP, Trace, with_layers
 from ..tasks import Data
 from .abstract import AbstractLearningRule
 from .backward import AbstractLayerwiseRule, outer_products
@@ -43,7 +43,7 @@ def check_chain(rule: AbstractLearningRule, network: AbstractNetwork, data: Data
         )
     if type(network) in KNOWN or not _sweeps(unmodified(rule)):
         return
-    layered(network, type(unmodified(rule)).__name__)
+    with_layers(network, type(unmodified(rule)).__name__)
     with jax.ensure_compile_time_eval():
         fault = _fault(network, data.inputs.shape[1])
     if fault:
