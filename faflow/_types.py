@@ -16,6 +16,7 @@ Times = Float[Array, " saves"]
 # Layers differ in size, so these dimensions are named but not tied to each other.
 Matrix = Float[Array, "_out _in"]
 Inputs = Float[Array, "samples inputs"]
+Samples = Float[Array, "samples *sample"]  # inputs of any shape
 Outputs = Float[Array, "samples outputs"]
 PerSample = Float[Array, " samples"]
 Kernel = Float[Array, "samples outputs samples outputs"]
@@ -33,6 +34,7 @@ __all__ = [
     "PerSample",
     "PyTree",
     "Record",
+    "Samples",
     "Scalar",
     "Times",
 ]

@@ -7,3 +7,4 @@ from .draw import feedback_shapes as feedback_shapes
 from .feedback import Feedback as Feedback
 from .feedback import Form as Form
 from .feedback import counterparts as counterparts
+from .models import model_feedback as model_feedback

@@ -34,6 +34,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._types import Array
+from ..networks import units_of
 from ..solvers import Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
@@ -116,7 +117,7 @@ def demand_of(problem: FlowProblem, numerics: Numerics) -> Demand:
 def field_effort(problem: FlowProblem) -> float:
     """What a field evaluation costs, in evaluations of a tiny one: by its size alone."""
     samples = problem.data.inputs.shape[0]
-    units = sum(weights.shape[0] for weights in problem.weights.weights)
+    units = units_of(problem.weights, problem.data.inputs)
     return 1 + units * samples / UNITS + _size(problem) * samples / PRODUCTS
 
 

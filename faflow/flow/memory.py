@@ -6,6 +6,7 @@ The counts of solvers' copies and of activations are those of XLA's own accounts
 PREPARING and PER_PAIR (from 3 and 13), and are no test of these two.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .._compiling import shapes
+from ..networks import AbstractLayeredNetwork, units_of
 from ..observables import AbstractObservable
 from ..rules import Forecast
 from ..solvers import BDF, GaussLegendre, Method
@@ -66,16 +68,17 @@ def estimate(
     """What this process will need for the flow over so many devices of its own."""
     data, method = problem.data, numerics.build_solver()
     number = data.inputs.dtype.itemsize
-    samples, into = data.inputs.shape
+    samples, into = data.inputs.shape[0], math.prod(data.inputs.shape[1:])
     outputs = data.targets.shape[1]
     rows = -(-samples // (devices * processes))
     size = state_size(problem)
     at_once = rows if data.block is None else min(rows, data.block)
-    units = sum(weight.shape[0] for weight in problem.weights.weights)
+    units = units_of(problem.weights, data.inputs)
     per_sample = PER_UNIT * units * _together(method)
     if at_once < rows:
         per_sample += into + outputs  # a block is a copy
-    hidden = units - outputs if problem.weights.activation.kinked else 0
+    layered = isinstance(problem.weights, AbstractLayeredNetwork)
+    hidden = units - outputs if layered and problem.weights.activation.kinked else 0
     per_row = PER_OUTPUT * outputs * number + PER_PAIR * hidden
     whole = samples * (into + outputs) * number
     shares = rows * (into + outputs) * number * devices

@@ -10,7 +10,7 @@ from jax.scipy.sparse.linalg import gmres
 
 from .._compiling import LOOP, compiled
 from .._types import Array, Flag, Integer, Scalar
-from ..networks import AbstractNetwork
+from ..networks import AbstractLayeredNetwork, AbstractNetwork, is_kinked
 from ..networks.draws import frobenius
 from ..rules import bare
 from ..solvers import norm
@@ -77,9 +77,11 @@ def check_polish(problem: FlowProblem) -> None:
             f"Argument `problem` has the rule {kind}, whose state is more than its weights, but "
             "polishing needs one whose weights alone say where it goes; run the flow longer."
         )
-    if problem.weights.activation.kinked and len(problem.weights.weights) > 1:
+    if is_kinked(problem.weights, problem.data.inputs):
+        layered = isinstance(problem.weights, AbstractLayeredNetwork)
+        kind = type(problem.weights.activation if layered else problem.weights).__name__
         raise ValueError(
-            f"Argument `problem` has the activation {type(problem.weights.activation).__name__}, "
+            f"Argument `problem` has the activation {kind}, "
             "but polishing needs one without kinks; run the flow longer."
         )
 

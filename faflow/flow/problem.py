@@ -11,9 +11,9 @@ import numpy as np
 from .._results import Branch
 from .._types import Integer, Scalar
 from ..feedback import Feedback
-from ..networks import AbstractNetwork
+from ..networks import AbstractNetwork, Model, as_network
 from ..networks.draws import frobenius
-from ..rules import AbstractLearningRule, check_chain, check_sum
+from ..rules import AbstractLearningRule, check_chain, check_model, check_sum
 from ..solvers import Method, make_solver, norm
 from ..tasks import Data
 
@@ -33,18 +33,22 @@ _optional = _number
 class FlowProblem(eqx.Module):
     """d(weights)/dt = rule(weights, feedback, data) from `weights` at t = ts[0].
 
-    ValueError for a network of the user's that is no chain of layers, as rules take it for
-    (`rules.check_chain`), and for blocks or devices under a rule of the user's that is no sum over
-    samples (`rules.check_sum`).
+    `weights`: a network, or any equinox Module, which becomes a `Model`. ValueError for a model
+    that the rule has no field on (`rules.check_model`), for a network of the user's that is no
+    chain of layers, as rules take it for (`rules.check_chain`), and for blocks or devices under a
+    rule of the user's that is no sum over samples (`rules.check_sum`).
     """
 
     rule: AbstractLearningRule
-    weights: AbstractNetwork
+    weights: AbstractNetwork = eqx.field(converter=as_network)
     feedback: Feedback
     data: Data
 
     def __check_init__(self):
-        check_chain(self.rule, self.weights, self.data)
+        if isinstance(self.weights, Model):
+            check_model(self.rule, self.weights, self.feedback, self.data)
+        else:
+            check_chain(self.rule, self.weights, self.data)
         if self.data.block is not None or self.data.mesh is not None:
             check_sum(self.rule, self.weights, self.feedback)
 

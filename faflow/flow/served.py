@@ -2,6 +2,7 @@
 
 import diffrax
 
+from ..networks import AbstractLayeredNetwork, is_kinked
 from ..solvers import BDF, Method
 from .memory import jacobian_bytes, room, state_size
 from .problem import FlowProblem, Numerics
@@ -21,11 +22,11 @@ def check_implicit(problem: FlowProblem, numerics: Numerics, method: Method) -> 
 
 def refuse_kinks(problem: FlowProblem) -> None:
     network = problem.weights
-    if network.activation.kinked and len(network.weights) > 1:
-        raise ValueError(
-            f"Implicit solvers need a smooth field, but {type(network.activation).__name__} has a "
-            "kink; use heun or bosh3, kinks = 'exact', or gated-relu."
-        )
+    if is_kinked(network, problem.data.inputs):
+        layered = isinstance(network, AbstractLayeredNetwork)
+        kind = type(network.activation if layered else network.module).__name__
+        remedy = "use heun or bosh3, kinks = 'exact', or gated-relu" if layered else "use tsit5"
+        raise ValueError(f"Implicit solvers need a smooth field, but {kind} has a kink; {remedy}.")
 
 
 def refuse_size(problem: FlowProblem, method: BDF | diffrax.AbstractImplicitSolver) -> None:

@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 from .._results import Outcome
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from ..feedback import Feedback
-from ..networks import AbstractNetwork
+from ..networks import AbstractLayeredNetwork, AbstractNetwork, is_kinked
 from ..observables import KinkCount, KinkCounter
 from ..rules import Forecast
 from ..solvers import (
@@ -368,7 +368,8 @@ class Stepper(eqx.Module):
 
     @property
     def kinked(self) -> bool:
-        return self.problem.weights.activation.kinked and len(self.problem.weights.weights) > 1
+        layered = isinstance(self.problem.weights, AbstractLayeredNetwork)
+        return layered and is_kinked(self.problem.weights, self.problem.data.inputs)
 
     @property
     def kink_counter(self) -> KinkCounter:

@@ -11,7 +11,13 @@ from .initialise import INITIALISATIONS as INITIALISATIONS
 from .initialise import AbstractInitialisation as AbstractInitialisation
 from .initialise import initial_network as initial_network
 from .mlp import MLP as MLP
+from .mlp import AbstractLayeredNetwork as AbstractLayeredNetwork
 from .mlp import AbstractNetwork as AbstractNetwork
 from .mlp import Trace as Trace
 from .mlp import is_linear as is_linear
 from .mlp import widths as widths
+from .mlp import with_layers as with_layers
+from .model import Model as Model
+from .model import as_network as as_network
+from .model import is_kinked as is_kinked
+from .model import units_of as units_of

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from .._generator import drawn, in_float64, seeded
 from .._types import Array, Inputs, Outputs
 from .activations import AbstractActivation
-from .mlp import AbstractNetwork, Trace
+from .mlp import AbstractLayeredNetwork, AbstractNetwork, Trace
 
 
 class FrozenGates(AbstractActivation):
@@ -35,7 +35,7 @@ _NO_FUNCTION = (
 )
 
 
-class GatedMLP(AbstractNetwork):
+class GatedMLP(AbstractLayeredNetwork):
     """h_l = W_l a_{l-1} + beta_l, a_l = g_l . h_l for l < L, f = h_L, g_l = phi'(m_l) frozen.
 
     m_l = M_l x / sqrt n_0 with M_l (n_l, n_0) of entries N(0, 1), redrawn from `seed` in every

@@ -1,11 +1,11 @@
 """Networks: weights as modules whose array leaves are exactly what moves."""
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 
-from .._types import Array, Inputs, Outputs
+from .._types import Array, Inputs, Outputs, Samples
 from .activations import AbstractActivation, Linear
 
 
@@ -27,7 +27,24 @@ class Trace(NamedTuple):
 
 
 class AbstractNetwork(eqx.Module):
-    """A layered network; its array leaves are the state of the flow.
+    """A function of inputs; its array leaves are exactly what moves, the state of the flow.
+
+    Own networks derive from `AbstractLayeredNetwork`; any other equinox Module becomes a `Model`.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, inputs: Samples) -> Array:
+        """The outputs f(X), (samples, n_L)."""
+
+    def __getattr__(self, name: str) -> Any:
+        # What is written for layers says so when it meets a network without.
+        layers = name in ("weights", "biases", "activation", "trace")
+        what = "is no network of layers, as an MLP is, and has" if layers else "has"
+        raise AttributeError(f"{type(self).__name__} {what} no `{name}`.")
+
+
+class AbstractLayeredNetwork(AbstractNetwork):
+    """A chain of layers, for what needs their matrices and the trace of the forward pass.
 
     `weights[l-1]` = W_l (n_l, n_{l-1}); `biases[l-1]` = beta_l (n_l,), or () without biases.
     """
@@ -40,12 +57,8 @@ class AbstractNetwork(eqx.Module):
     def trace(self, inputs: Inputs) -> Trace:
         """The forward pass: pre-activations h_l and activations a_l of every layer."""
 
-    @abc.abstractmethod
-    def __call__(self, inputs: Inputs) -> Outputs:
-        """The outputs f(X), (samples, n_L)."""
 
-
-class MLP(AbstractNetwork):
+class MLP(AbstractLayeredNetwork):
     """h_l = W_l a_{l-1} + beta_l, a_l = phi(h_l) for l < L, f = h_L (Robertson & Koyejo 2023)."""
 
     weights: tuple[Array, ...]
@@ -67,11 +80,22 @@ class MLP(AbstractNetwork):
 
 
 def widths(network: AbstractNetwork) -> tuple[int, ...]:
-    """(n_0, n_1, ..., n_L): input width first, output width last."""
-    first = network.weights[0].shape[1]
-    return (first, *(weight.shape[0] for weight in network.weights))
+    """(n_0, n_1, ..., n_L): input width first, output width last. ValueError without layers."""
+    weights = with_layers(network, "A list of widths").weights
+    return (weights[0].shape[1], *(weight.shape[0] for weight in weights))
+
+
+def with_layers(network: AbstractNetwork, what: str) -> AbstractLayeredNetwork:
+    """The network, if it has layers; else a ValueError that names what needs them."""
+    if not isinstance(network, AbstractLayeredNetwork):
+        raise ValueError(
+            f"{what} needs a network of layers (an MLP), but was given a {type(network).__name__}."
+        )
+    return network
 
 
 def is_linear(network: AbstractNetwork) -> bool:
     """Whether every hidden layer is linear, so that the matrix laws and linear answers apply."""
+    if not isinstance(network, AbstractLayeredNetwork):
+        return False
     return isinstance(network.activation, Linear) or len(network.weights) == 1

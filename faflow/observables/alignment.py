@@ -16,7 +16,8 @@ from .abstract import AbstractObservable
 class Alignment(AbstractObservable):
     """Per feedback matrix: <W, F>, cos = <W, F> / (||W|| ||F||) and the angle in degrees.
 
-    Layerwise feedback F_l is compared with W_l, direct feedback D_l with W_L ... W_{l+1}. The
+    Layerwise feedback F_l is compared with W_l, that of a model with the leaf it stands for, direct
+    feedback D_l with W_L ... W_{l+1}. The
     cosine of a zero matrix is undefined and is nan.
     """
 
@@ -26,8 +27,8 @@ class Alignment(AbstractObservable):
     def __call__(
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> dict[str, Array]:
-        del data
-        return alignment_table(counterparts(weights, feedback.form), feedback.matrices)
+        own = counterparts(weights, feedback.form, data.inputs)
+        return alignment_table(own, feedback.matrices)
 
 
 def alignment_table(first: Sequence[Array], second: Sequence[Array]) -> dict[str, Array]:

@@ -3,11 +3,12 @@
 from functools import reduce
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 
 from .._types import Array, Matrix, Scalar
 from ..feedback import Feedback
-from ..networks import AbstractNetwork
+from ..networks import AbstractLayeredNetwork, AbstractNetwork
 from ..networks.draws import frobenius
 from ..tasks import Data
 from .abstract import AbstractObservable
@@ -47,13 +48,15 @@ class BackProjectedResidual(AbstractObservable):
 
 
 class Norms(AbstractObservable):
-    """(||W_1||_F, ..., ||W_L||_F)."""
+    """(||W_1||_F, ..., ||W_L||_F); of a model, ||.|| of every moving leaf."""
 
     label: ClassVar[str] = "weight norms"
     axes: ClassVar[tuple[str, ...]] = ("layer",)
 
     def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
-        return jnp.stack([frobenius(weight) for weight in weights.weights])
+        layered = isinstance(weights, AbstractLayeredNetwork)
+        parts = weights.weights if layered else jax.tree.leaves(weights)
+        return jnp.stack([frobenius(part) for part in parts])
 
 
 class MapDistance(AbstractObservable):

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from .._types import Array, Record, Scalar
 from ..feedback import Feedback
-from ..networks import AbstractNetwork, is_linear
+from ..networks import AbstractLayeredNetwork, AbstractNetwork, is_linear
 from ..tasks import Data
 from .abstract import AbstractObservable
 from .potentials import AbstractPotential, AbstractQuadraticPotential
@@ -169,6 +169,8 @@ def balance_laws(
     laws to some hidden layers (default all, 1..L-1). The matrix balance needs a linear net and a
     quadratic potential.
     """
+    if not isinstance(weights, AbstractLayeredNetwork):
+        return {}  # a model's laws are stated by its own structure
     layers = hidden_layers(weights) if layers is None else layers
     degree = law_degree(weights)
     if degree is None or not layers:

@@ -38,6 +38,7 @@ from .layerwise import Gradient as Gradient
 from .learning_rates import LearningRates as LearningRates
 from .mean_field import MeanFieldRates as MeanFieldRates
 from .mean_field import mean_field_rates as mean_field_rates
+from .model_check import check_model as check_model
 from .modified import AbstractForecastingRule as AbstractForecastingRule
 from .modified import AbstractModifiedRule as AbstractModifiedRule
 from .modified import unmodified as unmodified

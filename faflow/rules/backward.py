@@ -16,10 +16,11 @@ import jax.numpy as jnp
 
 from .._types import Array, Outputs, PyTree
 from ..feedback import Feedback
-from ..networks import AbstractNetwork, Trace
+from ..networks import AbstractNetwork, Model, Trace
 from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule
 from .linear_field import linear_field, pays
+from .model_field import model_field
 
 
 class AbstractLayerwiseRule(AbstractWeightRule):
@@ -38,6 +39,10 @@ class AbstractLayerwiseRule(AbstractWeightRule):
     def vector_field(
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> AbstractNetwork:
+        if isinstance(weights, Model):
+            if not says_no_more(self, AbstractChainRule):
+                raise ValueError(f"{type(self).__name__} needs the layers of an MLP, not a model.")
+            return model_field(self.backward, self.form, weights, feedback, data)
         factors = linear_factors(self, weights, feedback) if pays(weights, data) else None
         if factors is not None:
             return linear_field(weights, factors, data)

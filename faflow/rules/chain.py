@@ -14,7 +14,7 @@ import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback
-from ..networks import MLP, AbstractNetwork, GatedMLP, Trace
+from ..networks import MLP, AbstractNetwork, GatedMLP, Trace, with_layers
 from ..tasks import Data
 from .abstract import AbstractLearningRule
 from .backward import AbstractLayerwiseRule, outer_products
@@ -36,8 +36,14 @@ def check_chain(rule: AbstractLearningRule, network: AbstractNetwork, data: Data
     h_l is W_l a_{l-1} + beta_l, every a_l phi(h_l): linear nets are multiplied out, and laws and
     limits rely on it, also where an offset leaves the gradient right.
     """
+    if data.inputs.ndim != 2:
+        raise ValueError(
+            f"Network {type(network).__name__} takes vectors, but a sample has the shape "
+            f"{data.inputs.shape[1:]}; flatten the inputs, or give a model (an equinox Module)."
+        )
     if type(network) in KNOWN or not _sweeps(unmodified(rule)):
         return
+    with_layers(network, type(unmodified(rule)).__name__)
     with jax.ensure_compile_time_eval():
         fault = _fault(network, data.inputs.shape[1])
     if fault:

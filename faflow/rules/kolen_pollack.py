@@ -1,5 +1,6 @@
 """Kolen-Pollack: the feedback moves with the weights and both forget at the same rate."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -28,10 +29,14 @@ class KolenPollack(AbstractMovingFeedbackRule):
     form: ClassVar[Form] = "layerwise"
 
     def moves(
-        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: tuple[Array, ...]
+        self,
+        update: AbstractNetwork,
+        weights: AbstractNetwork,
+        matrices: tuple[Array, ...],
+        met: Callable[[AbstractNetwork], tuple[Array, ...]],
     ) -> State:
         forget = lambda move, value: move - self.decay * value  # noqa: E731
-        moved = tuple(map(forget, update.weights[1:], matrices))
+        moved = tuple(map(forget, met(update), matrices))
         return jax.tree.map(forget, update, weights), moved
 
     def laws(self, weights: AbstractNetwork) -> Laws:

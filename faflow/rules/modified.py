@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from .._types import Array, Record, Scalar
 from ..feedback import Feedback, Form
-from ..networks import AbstractNetwork
+from ..networks import AbstractLayeredNetwork, AbstractNetwork
 from ..observables import AbstractConservationLaw, Balance
 from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule, State, WeightsAndFeedback
@@ -139,15 +139,20 @@ def law_along(
 
 
 def by_layer(rates: PerLayer, network: AbstractNetwork) -> AbstractNetwork:
-    """The network with W_l and beta_l multiplied by rates[l-1]."""
+    """The network with W_l and beta_l multiplied by rates[l-1]; a model with every leaf so."""
+    if not isinstance(network, AbstractLayeredNetwork):
+        leaves, shape = jax.tree.flatten(network)
+        return jax.tree.unflatten(shape, list(map(jnp.multiply, rates, leaves)))
     weights = tuple(rate * weight for rate, weight in zip(rates, network.weights, strict=True))
     biases = tuple(rate * bias for rate, bias in zip(rates, network.biases, strict=False))
     return eqx.tree_at(lambda net: (net.weights, net.biases), network, (weights, biases))
 
 
 def layered(values: Scalar | PerLayer, network: AbstractNetwork) -> PerLayer:
-    """One value per layer from one for all, or from as many as there are layers. ValueError."""
-    layers = len(network.weights)
+    """One value per layer (of a model: per leaf) from one for all, or from as many as there are.
+    ValueError."""
+    has_layers = isinstance(network, AbstractLayeredNetwork)
+    layers = len(network.weights) if has_layers else len(jax.tree.leaves(network))
     if values.shape[0] not in (1, layers):
         raise ValueError(
             f"A modifier lists {values.shape[0]} values for a network of {layers} layers; "

@@ -1,9 +1,9 @@
 """Weight mirror: feedback that is taught the forward weights by noise."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from .._types import Array, Scalar
@@ -29,10 +29,14 @@ class WeightMirror(AbstractMovingFeedbackRule):
     form: ClassVar[Form] = "layerwise"
 
     def moves(
-        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: tuple[Array, ...]
+        self,
+        update: AbstractNetwork,
+        weights: AbstractNetwork,
+        matrices: tuple[Array, ...],
+        met: Callable[[AbstractNetwork], tuple[Array, ...]],
     ) -> State:
         mirror = lambda weight, matrix: self.gain * weight - self.decay * matrix  # noqa: E731
-        return update, jax.tree.map(mirror, weights.weights[1:], matrices)
+        return update, tuple(map(mirror, met(weights), matrices))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         return {}

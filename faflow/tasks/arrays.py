@@ -13,7 +13,7 @@ import numpy as np
 
 from .._names import closest
 from ._host import Key, Raw, check_within
-from .data import check_arrays
+from .data import check_arrays, real_matrix
 
 # X, y: the data; W1.., b1..: initial weights and biases; F2..: feedback; D1..: direct feedback.
 _KNOWN_NAME = re.compile(r"X|y|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*")
@@ -39,7 +39,7 @@ def arrays(*, key: Key, file: str | os.PathLike[str]) -> Raw:
                 f"(found: {found}); save it with np.savez(file, X=X, y=y)."
             )
     try:
-        return check_arrays(loaded["X"], loaded["y"])
+        return check_arrays(real_matrix("inputs", loaded["X"]), loaded["y"])
     except ValueError as error:
         raise ValueError(f"File {file}, X as inputs, y as targets: {error}") from None
 

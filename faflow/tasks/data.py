@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jax.sharding import Mesh
 from jaxtyping import Float
 
-from .._types import Array, Inputs, Outputs, Scalar
+from .._types import Array, Outputs, Samples, Scalar
 from . import blocks
 from ._host import check_within, lookup, real_array
 from .losses import LOSSES, AbstractLoss
@@ -26,7 +26,8 @@ REDUCTIONS = {
 class Data(eqx.Module):
     """Loss = weight * sum over samples of l(f, y); weight is 1 ("sum") or 1/samples ("mean").
 
-    `inputs` X is (samples, inputs), `targets` Y is (samples, outputs). The weight only rescales
+    `inputs` X is (samples, inputs), or of any shape of a sample for a model; `targets` Y is
+    (samples, outputs). The weight only rescales
     time, but it does rescale it: rates under "mean" are 1/samples of those under "sum".
     `identity`: X is the identity matrix (matrix factorisation), so that products with it are idle;
     ValueError if it is not, where it is known. `block`: samples that sums and outputs take at once
@@ -34,7 +35,7 @@ class Data(eqx.Module):
     samples, 1 for others (None: all are). `mesh`: the devices that samples are spread over.
     """
 
-    inputs: Inputs
+    inputs: Samples
     targets: Outputs
     loss: AbstractLoss = eqx.field(static=True)
     weight: Scalar
@@ -64,7 +65,7 @@ class Data(eqx.Module):
             values = self.present[:, 0] * values
         return self.weight * jnp.sum(values)
 
-    def outputs(self, network: Callable[[Inputs], Outputs]) -> Outputs:
+    def outputs(self, network: Callable[[Samples], Outputs]) -> Outputs:
         """f(X) (samples, outputs), with the activations of one block at once."""
         return self.each(lambda part: network(part.inputs))
 
@@ -89,9 +90,10 @@ def make_data(
 ) -> Data:
     """Data in JAX's current default precision, from anything numpy can read.
 
-    `inputs` is (samples, inputs); `targets` is (samples, outputs), or (samples,) for one output.
-    `loss` is a name in LOSSES or a loss, `reduction` a name in REDUCTIONS. ValueError in one line
-    if the shapes disagree, an entry is not a finite real number, or the loss rejects the targets.
+    `inputs` is (samples, inputs), or (samples, ...) for a model; `targets` is (samples, outputs),
+    or (samples,) for one output. `loss` is a name in LOSSES or a loss, `reduction` a name in
+    REDUCTIONS. ValueError in one line if the shapes disagree, an entry is not a finite real number,
+    or the loss rejects the targets.
     """
     x, y = check_arrays(inputs, targets)
     rule = lookup("loss", loss, LOSSES)() if isinstance(loss, str) else loss
@@ -103,13 +105,13 @@ def make_data(
 
 def is_identity(matrix: np.ndarray) -> bool:
     """Whether every entry is that of the identity matrix."""
-    square = matrix.shape[0] == matrix.shape[1]
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
     return square and bool(np.array_equal(matrix, np.eye(len(matrix))))
 
 
 def check_arrays(inputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(X, Y) as float64 matrices with equally many rows; a one-dimensional Y becomes a column."""
-    x, y = real_matrix("inputs", inputs), real_array("targets", targets)
+    """(X, Y) as float64 with equally many rows; Y a matrix, whose one dimension may be a column."""
+    x, y = real_samples("inputs", inputs), real_array("targets", targets)
     y = real_matrix("targets", y[:, None] if y.ndim == 1 else y)
     if len(x) != len(y):
         raise ValueError(
@@ -117,6 +119,12 @@ def check_arrays(inputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
             f"for {len(x)} rows of `inputs`; samples are rows, transpose if needed."
         )
     return x, y
+
+
+def real_samples(argument: str, values: Any) -> np.ndarray:
+    """`values` as a non-empty float64 array (samples, ...) of finite numbers, else a ValueError."""
+    array = real_array(argument, values)
+    return array if array.ndim > 2 and array.size else real_matrix(argument, array)
 
 
 def real_matrix(argument: str, values: Any) -> np.ndarray:

@@ -11,7 +11,14 @@ from faflow.config.errors import ConfigError
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem
 from faflow.measures.experiment import build
-from faflow.networks import ACTIVATIONS, MLP, AbstractActivation, AbstractNetwork, GatedMLP, Trace
+from faflow.networks import (
+    ACTIVATIONS,
+    MLP,
+    AbstractActivation,
+    AbstractLayeredNetwork,
+    GatedMLP,
+    Trace,
+)
 from faflow.rules import (
     AbstractLayerwiseRule,
     AbstractWeightRule,
@@ -28,7 +35,7 @@ DATA = make_data(RNG.normal(size=(5, 3)), RNG.normal(size=(5, 2)))
 WIDTHS = ((4, 3), (4, 4), (2, 4))
 
 
-class Layered(AbstractNetwork):
+class Layered(AbstractLayeredNetwork):
     weights: tuple[jax.Array, ...]
     biases: tuple[jax.Array, ...] = ()
     activation: AbstractActivation = eqx.field(static=True, default_factory=ACTIVATIONS["tanh"])

@@ -5,6 +5,7 @@ import numpy as np
 
 from ..._compiling import shapes
 from ..._types import Array, Times
+from ...networks import with_layers
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
 from ..flow import Flow
@@ -33,7 +34,7 @@ def check_exact(problem: FlowProblem, numerics: Numerics) -> None:
             f"Exact integration serves layerwise rules, but the rule is "
             f"{type(problem.rule).__name__}; use kinks = 'plain'."
         )
-    if len(problem.weights.weights) < 2:
+    if len(with_layers(problem.weights, "Exact integration").weights) < 2:
         raise ValueError("Exact integration needs a hidden layer; use kinks = 'plain'.")
     slopes_of(problem.weights.activation)
     if numerics.step is not None:
