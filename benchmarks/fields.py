@@ -28,7 +28,7 @@ from measuring import RESULTS, markdown, write_table
 
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem
-from faflow.flow.multistep import flat_field
+from faflow.flow.loop.multistep import flat_field
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import RULES
 from faflow.rules.linear_field import pays

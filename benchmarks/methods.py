@@ -20,7 +20,7 @@ from measuring import Run
 
 from faflow._results import Outcome
 from faflow.flow import FlowProblem, Numerics, integrate
-from faflow.flow.multistep import flat_field
+from faflow.flow.loop.multistep import flat_field
 from faflow.networks.draws import frobenius
 from faflow.solvers import counts_evaluations
 

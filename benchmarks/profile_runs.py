@@ -76,7 +76,7 @@ from faflow.plots import draw
 draw(result)
 drawn = time.perf_counter()
 import jax.numpy as jnp
-from faflow.flow.multistep import flat_field
+from faflow.flow.loop.multistep import flat_field
 field, _, y = flat_field(problem)
 step = lambda _, y: y + 1e-12 * field(jnp.zeros(()), y)
 loop = jax.jit(lambda y, n: jax.lax.fori_loop(0, n, step, y))

@@ -126,7 +126,8 @@ def fusions(case: Case, folder: Path) -> str:
 
     jax.config.update("jax_enable_x64", True)
     from faflow.config.resolve import resolve_path
-    from faflow.flow import settled, slices
+    from faflow.flow import settled
+    from faflow.flow.loop import slices
     from faflow.measures.experiment import build
 
     config = folder / case.config

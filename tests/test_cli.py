@@ -156,6 +156,6 @@ def test_without_a_home_no_program_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     with pytest.raises(RuntimeError):
         program_folder()
-    monkeypatch.setattr("faflow.flow.programs.keeps_its_own", lambda: False)
+    monkeypatch.setattr("faflow.flow.loop.programs.keeps_its_own", lambda: False)
     with kept_programs():
         assert jax.config.jax_compilation_cache_dir is None

@@ -79,7 +79,7 @@ class FlowSection(AbstractSection):
 
     `kinks`: how a kinked activation is integrated (config/kinks.py). `exact` and `smooth` are
     for these values of it only. `atol` is rtol / 100 unless given; `atol_scales`: less where the
-    weights start small (flow/tolerance.py), unless atol is given. `polish`: look for the fixed
+    weights start small (flow/loop/tolerance.py), unless atol is given. `polish`: look for the fixed
     point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
     put the weights back onto the rule's laws after every step, so that their drift says nothing.
     `block`: samples whose activations are there at once (absent: all). `devices`: of every process,

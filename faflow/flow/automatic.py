@@ -38,8 +38,8 @@ from ..networks import units_of
 from ..solvers import Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
-from .carry import STIFF, Counts, ImplicitCounts, Standing
 from .flow import Flow
+from .loop.carry import STIFF, Counts, ImplicitCounts, Standing
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
 from .solution import FlowSolution, Leg

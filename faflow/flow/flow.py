@@ -5,7 +5,7 @@ from typing import NamedTuple
 from .._types import Times
 from ..observables import AbstractObservable
 from ..solvers import Demand
-from .carry import Standing
+from .loop.carry import Standing
 from .problem import FlowProblem, Numerics
 
 

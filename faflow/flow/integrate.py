@@ -11,16 +11,16 @@ from .._compiling import is_traced
 from .._results import Outcome
 from ..observables import AbstractObservable
 from .automatic import choose_on_the_way, is_automatic
-from .course import solve_leg
 from .flow import Flow
+from .loop.course import solve_leg
+from .loop.programs import kept_programs
+from .loop.slices import Meter, in_slices, progress_told
+from .loop.tolerance import settled
 from .piecewise import check_exact
 from .problem import FlowProblem, Numerics
-from .programs import kept_programs
 from .projection import check_projection
 from .served import check_implicit
-from .slices import Meter, in_slices, progress_told
 from .solution import FlowError, FlowSolution
-from .tolerance import settled
 
 Observables = Mapping[str, AbstractObservable]
 
@@ -42,11 +42,11 @@ def integrate(
     ended early and `throw` (the error holds the solution). float64 has to be switched on by the
     caller (`jax.config.update("jax_enable_x64", True)`) before any array is made. With `kinks =
     "exact"` ValueError too if the rule, activation or solver is not served. A rule with forecasts
-    (`faflow.rules.forecast`) records them too, as `<law>_forecast`. With `solver = "auto"` it
-    is chosen on the way (`faflow.flow.automatic`), and `legs` tells which and why.
+    (`faflow.rules.modifiers.forecast`) records them too, as `<law>_forecast`. With `solver = "auto"`
+    it is chosen on the way (`faflow.flow.automatic`), and `legs` tells which and why.
 
     `meter` is told from time to time how much of the flow is done, 0 to 1 (`faflow.Bar` shows it);
-    under jit or vmap it is not. Compiled programs are kept on disk (`faflow.flow.programs`).
+    under jit or vmap it is not. Compiled programs are kept on disk (`faflow.flow.loop.programs`).
     """
     numerics = Numerics() if numerics is None else numerics
     check_times(ts)

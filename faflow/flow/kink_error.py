@@ -24,8 +24,8 @@ from ..networks import AbstractNetwork, GatedReLU
 from ..observables import AbstractObservable
 from ..tasks import Data
 from .flow import Flow
+from .loop.slices import in_slices
 from .problem import FlowProblem, Numerics
-from .slices import in_slices
 from .solution import FlowSolution
 
 SKETCH = "weight-sketch"

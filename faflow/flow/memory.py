@@ -20,8 +20,8 @@ from ..networks import AbstractLayeredNetwork, units_of
 from ..observables import AbstractObservable
 from ..rules import Forecast
 from ..solvers import BDF, GaussLegendre, Method
-from .carry import Counts, ImplicitCounts
 from .events import EventCounts
+from .loop.carry import Counts, ImplicitCounts
 from .problem import FlowProblem, Numerics
 
 JACOBIANS = 5  # copies of a dense Jacobian that are alive at once

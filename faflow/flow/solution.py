@@ -13,8 +13,8 @@ from .._types import Array, Integer, Scalar, Times
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import KinkSummary
-from .carry import Counts, ImplicitCounts
 from .events import EventRecord
+from .loop.carry import Counts, ImplicitCounts
 
 
 @partial(

@@ -26,7 +26,7 @@ from ..observables import (
     readout_sum,
 )
 from ..rules import AbstractLayerwiseRule, Forecast
-from ..rules.forecast import SUFFIX
+from ..rules.modifiers.forecast import SUFFIX
 from ..tasks import CrossEntropy
 from .measure import Entry, Flown, Laws, Measure, Observed, Row, Section
 from .tables import number, size, tolerance_words, worst

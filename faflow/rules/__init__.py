@@ -16,9 +16,6 @@ from .chain import check_chain as check_chain
 from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
 from .fa_star import FAStar as FAStar
-from .forecast import Forecast as Forecast
-from .forecast import bare as bare
-from .forecast import forecast as forecast
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
@@ -35,14 +32,19 @@ from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
-from .learning_rates import LearningRates as LearningRates
-from .mean_field import MeanFieldRates as MeanFieldRates
-from .mean_field import mean_field_rates as mean_field_rates
 from .model_check import check_model as check_model
-from .modified import AbstractForecastingRule as AbstractForecastingRule
-from .modified import AbstractModifiedRule as AbstractModifiedRule
-from .modified import unmodified as unmodified
-from .momentum import Momentum as Momentum
+from .modifiers.forecast import Forecast as Forecast
+from .modifiers.forecast import bare as bare
+from .modifiers.forecast import forecast as forecast
+from .modifiers.learning_rates import LearningRates as LearningRates
+from .modifiers.mean_field import MeanFieldRates as MeanFieldRates
+from .modifiers.mean_field import mean_field_rates as mean_field_rates
+from .modifiers.modified import AbstractForecastingRule as AbstractForecastingRule
+from .modifiers.modified import AbstractModifiedRule as AbstractModifiedRule
+from .modifiers.modified import unmodified as unmodified
+from .modifiers.momentum import Momentum as Momentum
+from .modifiers.weight_decay import WeightDecay as WeightDecay
+from .modifiers.weight_normalisation import WeightNormalisation as WeightNormalisation
 from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFeedback
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
@@ -58,9 +60,7 @@ from .sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
 from .target_propagation import (
     FixedWeightDifferenceTargetPropagation as FixedWeightDifferenceTargetPropagation,
 )
-from .weight_decay import WeightDecay as WeightDecay
 from .weight_mirror import WeightMirror as WeightMirror
-from .weight_normalisation import WeightNormalisation as WeightNormalisation
 
 RULES = {
     "gradient": Gradient,

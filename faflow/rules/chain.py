@@ -20,7 +20,7 @@ from .abstract import AbstractLearningRule
 from .backward import AbstractLayerwiseRule, outer_products
 from .kernel import GivenError
 from .layerwise import Gradient
-from .modified import unmodified
+from .modifiers.modified import unmodified
 
 KNOWN = (MLP, GatedMLP)  # chains by construction: a class derived from one may be none
 SAMPLES = 3

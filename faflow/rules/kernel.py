@@ -22,7 +22,7 @@ from ..observables import AbstractObservable
 from ..tasks import AbstractLoss, Data
 from .abstract import AbstractLearningRule, State, weight_velocity
 from .layerwise import Gradient
-from .modified import AbstractModifiedRule
+from .modifiers.modified import AbstractModifiedRule
 
 AT_ONCE = 2**24  # numbers held by the fields of the unit errors that are pushed together
 

@@ -11,11 +11,11 @@ from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule
 from .backward import AbstractChainRule, AbstractLayerwiseRule, says_no_more
 from .layerwise import Gradient
-from .learning_rates import LearningRates
-from .modified import AbstractModifiedRule, unmodified
-from .momentum import Momentum
+from .modifiers.learning_rates import LearningRates
+from .modifiers.modified import AbstractModifiedRule, unmodified
+from .modifiers.momentum import Momentum
+from .modifiers.weight_decay import WeightDecay
 from .moving_feedback import AbstractMovingFeedbackRule
-from .weight_decay import WeightDecay
 
 PACKAGE = __name__.split(".")[0] + "."
 LEAFWISE = (LearningRates, Momentum, WeightDecay)  # modifiers that know leaves

@@ -14,7 +14,7 @@ from ..tasks import Data
 from .abstract import AbstractLearningRule
 from .backward import AbstractLayerwiseRule
 from .kernel import GivenError
-from .modified import unmodified
+from .modifiers.modified import unmodified
 from .moving_feedback import AbstractMovingFeedbackRule
 
 PACKAGE = __name__.split(".")[0] + "."

@@ -13,10 +13,11 @@ from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
 from faflow.flow.automatic import demand_of, why_unwatched
-from faflow.flow.multistep import flat_field
+from faflow.flow.loop.multistep import flat_field
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable
-from faflow.rules import AbstractWeightRule, FeedbackAlignment, WeightDecay, forecast
+from faflow.rules import AbstractWeightRule, FeedbackAlignment, WeightDecay
+from faflow.rules.modifiers import forecast
 from faflow.solvers import Demand
 from faflow.tasks import make_data
 

@@ -19,7 +19,8 @@ from random_flows import (
 )
 
 from faflow._results import Outcome
-from faflow.flow import Stops, integrate, slices, solve
+from faflow.flow import Stops, integrate, solve
+from faflow.flow.loop import slices
 from faflow.flow.piecewise.pairs import layout_of
 from faflow.observables import Loss
 

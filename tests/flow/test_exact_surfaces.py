@@ -15,7 +15,7 @@ from random_flows import COINCIDING, KINDS, distance, euler, exact_numerics, jud
 from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, integrate
-from faflow.flow.piecewise.ties import Surfaces
+from faflow.flow.piecewise.decisions.ties import Surfaces
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.networks.activations import LeakyReLU
 from faflow.rules import DirectFeedbackAlignment, FeedbackAlignment, Gradient

@@ -13,8 +13,8 @@ from scipy.linalg import expm
 from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
-from faflow.flow.multistep import MultistepStepper, flat_field
-from faflow.flow.stepping import Stepper
+from faflow.flow.loop.multistep import MultistepStepper, flat_field
+from faflow.flow.loop.stepping import Stepper
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable
 from faflow.rules import AbstractWeightRule, Gradient, Momentum

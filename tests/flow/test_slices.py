@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from faflow.feedback import Feedback
-from faflow.flow import Flow, FlowProblem, Numerics, Stops, integrate, slices
+from faflow.flow import Flow, FlowProblem, Numerics, Stops, integrate
+from faflow.flow.loop import slices
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Loss
 from faflow.rules import FeedbackAlignment

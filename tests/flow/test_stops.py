@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, Stops, integrate
-from faflow.flow.stops import Bracket
+from faflow.flow.loop.stops import Bracket
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Loss
 from faflow.rules import Gradient

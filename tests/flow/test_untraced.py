@@ -27,7 +27,7 @@ from faflow._shelf import kept_in, shelf
 from faflow.config.imports import load_object
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics
-from faflow.flow.slices import begin, go_on, in_slices, observed
+from faflow.flow.loop.slices import begin, go_on, in_slices, observed
 from faflow.networks import MLP
 from faflow.networks.activations import LeakyReLU, Tanh
 from faflow.networks.draws import frobenius

@@ -18,7 +18,7 @@ import pytest
 import faflow
 from faflow.cli import main
 from faflow.config.errors import ConfigError
-from faflow.flow import slices
+from faflow.flow.loop import slices
 from faflow.runs import checkpoint
 from faflow.runs.run import resolve_path
 from faflow.store.files import locked

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from faflow.config.resolve import resolve_path
-from faflow.flow import Flow, settled, slices
+from faflow.flow import Flow, settled
+from faflow.flow.loop import slices
 from faflow.measures.experiment import build
 
 # The most that the step loop may have, and all programs of a flow together.

@@ -20,7 +20,7 @@ import faflow
 from faflow.cli import main
 from faflow.config.errors import ConfigError
 from faflow.config.schema import SweepSection
-from faflow.flow import slices
+from faflow.flow.loop import slices
 from faflow.store.result import Result
 from faflow.sweeps.axes import grid_of
 from faflow.sweeps.chunks import chunk_paths

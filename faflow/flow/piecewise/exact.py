@@ -9,8 +9,8 @@ from ...networks import with_layers
 from ...rules import AbstractLayerwiseRule
 from ..events import EventLog, EventRecord, Fork
 from ..flow import Flow
+from ..loop.recording import Course, Watched, ended
 from ..problem import FlowProblem, Numerics, blow_up_size, residual_share
-from ..recording import Course, Watched, ended
 from ..solution import FlowSolution
 from .field import Field, Motion
 from .march import advance, clock, first_state, sliding_pairs

@@ -14,13 +14,13 @@ from ..._types import Array, Flag, Scalar
 from ...networks import AbstractNetwork, Trace
 from ...rules import AbstractLayerwiseRule, outer_products
 from ..problem import FlowProblem
-from .dead import Sides, settle_dead
+from .decisions.dead import Sides, settle_dead
+from .decisions.hold import Grip, Hold, grip_of, hold, margins, meet, moved_by
+from .decisions.ties import Surfaces, alone
 from .gates import backward
-from .hold import Grip, Hold, grip_of, hold, margins, meet, moved_by
 from .mode import Mode, first_of
 from .pairs import Layout, Slopes, gated_trace
 from .runge_kutta import Tableau, looks
-from .ties import Surfaces, alone
 
 
 class Motion(NamedTuple):

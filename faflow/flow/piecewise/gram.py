@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..._types import Array
 from ...networks import AbstractNetwork
-from .ties import Ties
+from .decisions.ties import Ties
 
 RIDGE = 1e-11  # relative to the largest diagonal entry
 

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, Scalar
-from ..carry import RUNNING
-from ..recording import Clock
-from .decide import to_begin, turned
+from ..loop.carry import RUNNING
+from ..loop.recording import Clock
+from .decisions.decide import to_begin, turned
+from .decisions.pivot import after_pivot, after_stroke
 from .land import place
 from .mode import Mode
-from .pivot import after_pivot, after_stroke
 from .screen import next_crossing
 from .setting import Look, Setting, in_place
 from .settle import write

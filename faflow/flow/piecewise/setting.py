@@ -7,9 +7,9 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, Scalar
+from ..loop.tolerance import tolerance
 from ..problem import Numerics
-from ..tolerance import tolerance
-from .dead import Sides
+from .decisions.dead import Sides
 from .field import Field, Motion
 from .runge_kutta import Tableau
 from .state import State

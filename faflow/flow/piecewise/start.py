@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from ...networks.draws import frobenius
-from ..carry import RUNNING, Counts
 from ..events import EventCounts
-from .decide import new_plan
+from ..loop.carry import RUNNING, Counts
+from .decisions.decide import new_plan
 from .mode import no_sliding
 from .setting import Setting, rms
 from .state import STEP, Log, State, Trial, here_of

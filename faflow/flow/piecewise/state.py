@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, Scalar
-from ..carry import Counts
 from ..events import EventCounts
-from ..stops import Hunt
+from ..loop.carry import Counts
+from ..loop.stops import Hunt
+from .decisions.ties import Surfaces
 from .field import Motion
 from .mode import Mode
-from .ties import Surfaces
 
 # Phases: what the next look at the field is for.
 STEP, LOOK, PIVOT, CHATTER = range(4)

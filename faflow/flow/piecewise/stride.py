@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
-from .decide import still, to_begin
+from .decisions.decide import still, to_begin
 from .field import Motion
 from .land import judge_look, within_reach
 from .mode import Mode, spread

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from ..._results import Outcome
 from ..._types import Array, Flag, Integer, Scalar
 from ...networks.draws import frobenius
-from ..carry import RUNNING
-from ..stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
+from ..loop.carry import RUNNING
+from ..loop.stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .field import Motion
 from .setting import Setting
 from .state import STEP, State

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...flow import FlowSolution
 from ...observables import AbstractConservationLaw, ScaleOf
-from ...rules.forecast import SUFFIX
+from ...rules.modifiers.forecast import SUFFIX
 from ...solvers import counts_evaluations
 from ..measure import Experiment, Flown
 from ..registry import MEASURES

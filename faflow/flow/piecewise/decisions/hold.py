@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..._types import Array, Integer, Scalar
-from ...feedback import Feedback
-from ...networks import AbstractNetwork, Trace
-from ...rules import AbstractLayerwiseRule, outer_products
-from .gates import Backward, backward
-from .gram import Answer, couplings, forward_rates, pull, solve_held
-from .pairs import Layout, Slopes
+from ...._types import Array, Integer, Scalar
+from ....feedback import Feedback
+from ....networks import AbstractNetwork, Trace
+from ....rules import AbstractLayerwiseRule, outer_products
+from ..gates import Backward, backward
+from ..gram import Answer, couplings, forward_rates, pull, solve_held
+from ..pairs import Layout, Slopes
 from .ties import Shares, Surfaces, Ties, find_ties, shares_of, surfaces_of
 
 ROUNDS = 30

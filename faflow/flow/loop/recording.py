@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._results import Outcome
-from .._types import Array, Flag, Integer, Scalar, Times
+from ..._results import Outcome
+from ..._types import Array, Flag, Integer, Scalar, Times
+from ..solution import FlowSolution, unreached
 from .carry import RUNNING, Counts
-from .solution import FlowSolution, unreached
 
 Look = Callable[[Array], Any]
 

@@ -11,9 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Flag, Integer, Scalar
-from ..rules import has_jacobian, rule_jacobian
-from ..solvers import (
+from ..._types import Array, Flag, Integer, Scalar
+from ...rules import has_jacobian, rule_jacobian
+from ...solvers import (
     BDF,
     Field,
     History,
@@ -27,8 +27,8 @@ from ..solvers import (
     norm,
     try_step,
 )
+from ..problem import FlowProblem, Numerics
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
-from .problem import FlowProblem, Numerics
 from .stepping import Stepper
 from .stops import first_root
 from .tolerance import Tolerance

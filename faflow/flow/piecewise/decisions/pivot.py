@@ -3,9 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from ..._generator import seeded
-from ..._results import Outcome
-from ..._types import Array, Flag
+from ...._generator import seeded
+from ...._results import Outcome
+from ...._types import Array, Flag
+from ..setting import Found, Look, Setting, in_place, one_if
+from ..settle import settle
+from ..state import CHATTER, PIVOT, State
 from .decide import (
     PIVOTS,
     differing,
@@ -19,9 +22,6 @@ from .decide import (
     start_chatter,
     stroke,
 )
-from .setting import Found, Look, Setting, in_place, one_if
-from .settle import settle
-from .state import CHATTER, PIVOT, State
 
 
 def after_pivot(setting: Setting, now: State, look: Look) -> Found:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
-from ..cache import cache_folder as program_folder
+from ...cache import cache_folder as program_folder
 
 SHORTEST = 0.02  # seconds of compiling that are worth a file
 _ENABLED = "jax_enable_compilation_cache"

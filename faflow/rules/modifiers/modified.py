@@ -16,12 +16,12 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Float
 
-from .._types import Array, Record, Scalar
-from ..feedback import Feedback, Form
-from ..networks import AbstractLayeredNetwork, AbstractNetwork
-from ..observables import AbstractConservationLaw, Balance
-from ..tasks import Data
-from .abstract import AbstractLearningRule, AbstractWeightRule, State, WeightsAndFeedback
+from ..._types import Array, Record, Scalar
+from ...feedback import Feedback, Form
+from ...networks import AbstractLayeredNetwork, AbstractNetwork
+from ...observables import AbstractConservationLaw, Balance
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, AbstractWeightRule, State, WeightsAndFeedback
 
 PerLayer = Float[Array, " _layers"]
 Memory = Any  # what a forecast needs beside the law's value

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ..._types import Array
-from .pairs import Slopes
+from ...._types import Array
+from ..pairs import Slopes
 
 PARALLEL = 1e-12  # sin^2 of the angle below which two gradients are parallel
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._results import Outcome
-from .._types import Array, Flag, Integer, Scalar
-from ..networks import AbstractNetwork
-from ..networks.draws import frobenius
-from ..tasks import Data
-from .problem import Stops
+from ..._results import Outcome
+from ..._types import Array, Flag, Integer, Scalar
+from ...networks import AbstractNetwork
+from ...networks.draws import frobenius
+from ...tasks import Data
+from ..problem import Stops
 
 NEAR = 1e-12  # a gap that is none; below it the loss of sums is rounding
 ROUNDINGS = 4  # of the outputs, each by eps of their size, in one look at them

@@ -11,9 +11,9 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._types import Scalar
-from ..networks import AbstractNetwork, widths
-from .abstract import AbstractLearningRule, Laws
+from ..._types import Scalar
+from ...networks import AbstractNetwork, widths
+from ..abstract import AbstractLearningRule, Laws
 from .learning_rates import AbstractRates, LearningRates
 from .modified import PerLayer, check_field, check_numbers
 

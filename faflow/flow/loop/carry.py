@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._types import Array, Flag, Integer, PyTree, Scalar
-from ..observables import KinkCount
-from ..solvers import StiffnessWatch
+from ..._types import Array, Flag, Integer, PyTree, Scalar
+from ...observables import KinkCount
+from ...solvers import StiffnessWatch
 from .stops import Hunt
 from .tolerance import Pace
 

@@ -7,12 +7,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Record, Scalar
-from ..feedback import Feedback
-from ..networks import AbstractNetwork
-from ..observables import AbstractConservationLaw, Balance
-from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws
+from ..._types import Record, Scalar
+from ...feedback import Feedback
+from ...networks import AbstractNetwork
+from ...observables import AbstractConservationLaw, Balance
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, Laws
 from .modified import (
     AbstractModifiedField,
     PerLayer,

@@ -1,15 +1,15 @@
 """A flow of any solver as a `Course`, and run in one piece."""
 
-from .._types import Array, Times
-from ..observables import AbstractObservable
-from ..solvers import BDF
+from ..._types import Array, Times
+from ...observables import AbstractObservable
+from ...solvers import BDF
+from ..flow import Flow
+from ..piecewise import exact_course
+from ..problem import FlowProblem, Numerics
+from ..solution import FlowSolution
 from .carry import Carry, Standing, standing, steps_of
-from .flow import Flow
 from .multistep import MultistepStepper
-from .piecewise import exact_course
-from .problem import FlowProblem, Numerics
 from .recording import Clock, Course, Watched, ended
-from .solution import FlowSolution
 from .stepping import Stepper
 
 

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._results import Outcome
-from .._types import Array, Flag, Integer, PyTree, Scalar
-from ..feedback import Feedback
-from ..networks import AbstractLayeredNetwork, AbstractNetwork, is_kinked
-from ..observables import KinkCount, KinkCounter
-from ..rules import Forecast
-from ..solvers import (
+from ..._results import Outcome
+from ..._types import Array, Flag, Integer, PyTree, Scalar
+from ...feedback import Feedback
+from ...networks import AbstractLayeredNetwork, AbstractNetwork, is_kinked
+from ...observables import KinkCount, KinkCounter
+from ...rules import Forecast
+from ...solvers import (
     AbstractCountingSolver,
     Demand,
     StiffnessWatch,
@@ -31,10 +31,10 @@ from ..solvers import (
     watch_stiffness,
     watched,
 )
-from ..tasks import Data
+from ...tasks import Data
+from ..problem import FlowProblem, Numerics, blow_up_size, residual_share
+from ..projection import projected
 from .carry import RUNNING, STIFF, Carry, Counts, Held, Standing, added, heading_for
-from .problem import FlowProblem, Numerics, blow_up_size, residual_share
-from .projection import projected
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .tolerance import Pace, Tolerance, tolerance
 

@@ -6,12 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Record, Scalar
-from ..feedback import Feedback
-from ..networks import AbstractNetwork
-from ..observables import AbstractConservationLaw
-from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
+from ..._types import Record, Scalar
+from ...feedback import Feedback
+from ...networks import AbstractNetwork
+from ...observables import AbstractConservationLaw
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import (
     AbstractForecastingRule,
     Memory,

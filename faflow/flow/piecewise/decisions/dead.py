@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..._types import Array
-from ...networks import AbstractNetwork
-from .pairs import Layout, Slopes
+from ...._types import Array
+from ....networks import AbstractNetwork
+from ..pairs import Layout, Slopes
 
 
 class Sides(NamedTuple):

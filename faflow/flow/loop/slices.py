@@ -17,16 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compiling import LOOP, ONCE, Use, program
-from .._programs import Program
-from .._types import Flag, Integer
-from .automatic import field_effort
+from ..._compiling import LOOP, ONCE, Use, program
+from ..._programs import Program
+from ..._types import Flag, Integer
+from ..automatic import field_effort
+from ..flow import Flow
+from ..memory import STATES
+from ..problem import FlowProblem
+from ..solution import FlowSolution
 from .course import course
-from .flow import Flow
-from .memory import STATES
-from .problem import FlowProblem
 from .recording import Course, Look, Row, itself, seen_if, with_rows
-from .solution import FlowSolution
 
 Meter = Callable[[float], Any]
 Programs = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]

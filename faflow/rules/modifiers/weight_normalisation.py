@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._types import Array, Scalar
-from ..feedback import Feedback
-from ..networks import AbstractNetwork
-from ..observables import Balance, WeightPotential
-from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
+from ..._types import Array, Scalar
+from ...feedback import Feedback
+from ...networks import AbstractNetwork
+from ...observables import Balance, WeightPotential
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import AbstractModifiedRule, changed, check_field
 
 

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, Flag, PyTree, Scalar
-from ..rules import Forecast
-from ..solvers import RKC2, norm
-from .problem import FlowProblem, Numerics
+from ..._types import Array, Flag, PyTree, Scalar
+from ...rules import Forecast
+from ...solvers import RKC2, norm
+from ..problem import FlowProblem, Numerics
 
 SMALL = 0.1  # of atol: weights are small if rtol times their size at the start is less
 

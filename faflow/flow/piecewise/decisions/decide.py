@@ -13,12 +13,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ..._generator import drawing
-from ..._types import Array, Flag, Scalar
+from ...._generator import drawing
+from ...._types import Array, Flag, Scalar
+from ..field import Motion
+from ..mode import Mode, change, codes, first_of, spread
+from ..state import BEGIN, FOLLOW, GUESS, STAY, TAKE, Here, Plan
 from .dead import Sides
-from .field import Motion
-from .mode import Mode, change, codes, first_of, spread
-from .state import BEGIN, FOLLOW, GUESS, STAY, TAKE, Here, Plan
 from .ties import Surfaces, alone
 
 Settle = Callable[[Array, Array], Sides]

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Record, Scalar
-from ..feedback import Feedback
-from ..networks import AbstractNetwork
-from ..observables import (
+from ..._types import Record, Scalar
+from ...feedback import Feedback
+from ...networks import AbstractNetwork
+from ...observables import (
     AbstractConservationLaw,
     Balance,
     FeedbackPotential,
@@ -18,8 +18,8 @@ from ..observables import (
     UniformSignPotential,
     WeightPotential,
 )
-from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, Laws
 from .modified import (
     AbstractModifiedField,
     PerLayer,

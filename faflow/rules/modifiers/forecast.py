@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from .._types import Record, Scalar
-from ..feedback import Feedback
-from ..networks import AbstractNetwork
-from ..observables import AbstractConservationLaw
-from ..tasks import Data
-from .abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
+from ..._types import Record, Scalar
+from ...feedback import Feedback
+from ...networks import AbstractNetwork
+from ...observables import AbstractConservationLaw
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import AbstractForecastingRule, AbstractModifiedRule, unmodified
 
 SUFFIX = "_forecast"  # after a law's name, in records

@@ -1,0 +1,1 @@
+"""The step loop: one carry, stepped, stopped, recorded and cut into slices."""

@@ -1,0 +1,1 @@
+"""Rules made of another: decay, rates, momentum, normalisation, and forecasts of its laws."""
