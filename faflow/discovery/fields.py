@@ -1,6 +1,6 @@
 """All the fields a learning rule can have: one for every data set and loss."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -79,7 +79,7 @@ class Fields(eqx.Module):
     def one_lesson(self) -> Lesson:
         return jax.tree.map(lambda a: a[0], self.lessons(np.random.default_rng(0), (1,)))
 
-    def shape(self) -> State:
+    def shape(self) -> Any:
         """The rule's state as a pytree of shapes."""
         data = self.data(self.one_lesson(), self.losses[0])
         return jax.eval_shape(self.rule.init, self.weights, self.feedback, data)

@@ -42,8 +42,8 @@ def integrate(
     ended early and `throw` (the error holds the solution). float64 has to be switched on by the
     caller (`jax.config.update("jax_enable_x64", True)`) before any array is made. With `kinks =
     "exact"` ValueError too if the rule, activation or solver is not served. A rule with forecasts
-    (`faflow.rules.modifiers.forecast`) records them too, as `<law>_forecast`. With `solver = "auto"`
-    it is chosen on the way (`faflow.flow.automatic`), and `legs` tells which and why.
+    (`faflow.rules.Forecast`) records them too, as `<law>_forecast`. With `solver = "auto"` it is
+    chosen on the way (`faflow.flow.automatic`), and `legs` tells which and why.
 
     `meter` is told from time to time how much of the flow is done, 0 to 1 (`faflow.Bar` shows it);
     under jit or vmap it is not. Compiled programs are kept on disk (`faflow.flow.loop.programs`).

@@ -145,7 +145,7 @@ class QuadraticSumPotential(AbstractQuadraticPotential):
 
 
 def weighted_sum(
-    parts: tuple[AbstractPotential, ...], shares: Sequence[Scalar | float]
+    parts: tuple[AbstractPotential, ...], shares: Sequence[Scalar | float | int]
 ) -> AbstractPotential:
     """psi = sum_i shares_i psi_i of feedback G = sum_i shares_i G_i; quadratic if all parts are.
 

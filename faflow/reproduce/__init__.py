@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __getattr__ = doors(
     __name__,
     {
-        "check": "Check Measure",
+        "check": "Check Reading",
         "papers": "PAPERS",
         "report": "Report reproduce rows",
         "layout": "is_reproduction runs_in",

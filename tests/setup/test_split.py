@@ -228,7 +228,7 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from faflow.feedback import FEEDBACKS, draw_feedback
-from faflow.flow import FlowProblem, Numerics, integrate, samples_mesh, spread
+from faflow.flow import FlowProblem, Numerics, integrate, samples_mesh, spread_over
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Loss, Residual
 from faflow.rules import RULES
@@ -245,7 +245,7 @@ for kind in ("gradient", "direct-feedback-alignment"):
     x, y = rng.standard_normal((7, 3)), rng.standard_normal((7, 2))
     for reduction in ("sum", "mean"):
         problem = FlowProblem(rule, net, feedback, make_data(x, y, "squared", reduction))
-        divided = spread(problem, mesh)
+        divided = spread_over(problem, mesh)
         assert len(divided.data.inputs.sharding.device_set) == 2 and len(divided.data.inputs) == 8
         one, two = (integrate(p, ts, see, Numerics(step=0.05)) for p in (problem, divided))
         for a, b in ((one.weights, two.weights), (one.records, two.records)):
