@@ -52,7 +52,7 @@ def folded(key: Array, number: int) -> Array:
 
 
 @compiled(ONCE)
-def _folded(key: Array, number: np.uint32) -> Array:
+def _folded(key: Array, number: Any) -> Array:
     return jax.random.fold_in(key, number)
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import diffrax
+import jax
+import jax.numpy as jnp
+
 from ..._types import Array, Flag, Integer, PyTree, Scalar
 from ...observables import KinkCount
-from ...solvers import StiffnessWatch
+from ...solvers import AbstractCountingSolver, StiffnessWatch
 from .stops import Hunt
 from .tolerance import Pace
 
@@ -104,3 +108,19 @@ def added(counts: Counts, before: Counts) -> Counts:
         rejected=counts.rejected + before.rejected,
         evaluations=counts.evaluations + before.evaluations,
     )
+
+
+def to_retry(
+    solver: diffrax.AbstractSolver, before: PyTree, error: Array | None, failed: Flag
+) -> PyTree:
+    """The solver's state to try a shorter step with; the error of a failed step is infinite."""
+    if not isinstance(solver, AbstractCountingSolver):
+        return before
+    return solver.after_rejection(
+        before, None if error is None else jnp.where(failed, jnp.inf, error)
+    )
+
+
+def either(condition: Flag, yes: PyTree, no: PyTree) -> PyTree:
+    """Leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

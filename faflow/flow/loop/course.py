@@ -49,12 +49,12 @@ def course(flow: Flow, *, level: int | None = None) -> Course:
         stepper = MultistepStepper(one_step, method)
 
     def observe(state: Array):
-        weights, feedback = one_step.read(state)
+        weights, feedback = one_step.flat.read(state)
         seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
-        return seen | one_step.forecasts(state)
+        return seen | one_step.flat.forecasts(state)
 
     def finish(end: Carry) -> tuple[FlowSolution, Standing]:
-        weights, feedback = one_step.read(end.state)
+        weights, feedback = one_step.flat.read(end.state)
         solution = FlowSolution(
             ts=ts[:0],
             reached=ts[:0],

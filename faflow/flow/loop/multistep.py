@@ -5,7 +5,7 @@ at each of them. Here the solver runs ahead of the save that is asked for, and w
 is its own interpolating polynomial, of the order of the step.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,6 +29,8 @@ from ...solvers import (
 )
 from ..problem import FlowProblem, Numerics
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
+from .ends import judge
+from .flat import call_term
 from .stepping import Stepper
 from .stops import first_root
 from .tolerance import Tolerance
@@ -76,7 +78,7 @@ class MultistepStepper(eqx.Module):
         flow = self.flow
         y = flow.start()
         first, _ = flow.numerics.controller(flow.tolerance.to_begin()).init(
-            flow.term, flow.begin, flow.t1, y, None, None, _call, 2
+            flow.flat.term, flow.begin, flow.t1, y, None, None, call_term, 2
         )
         h = jnp.asarray(first) - flow.begin
         history = bdf.first_history(flow.begin, y, self._field(flow.begin, y), h)
@@ -162,7 +164,7 @@ class MultistepStepper(eqx.Module):
             pace=tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
             broken=~trial.finite,
         )
-        return flow.judge(self._hunted(now, later, trial.kept))
+        return judge(self._hunted(now, later, trial.kept), flow.problem, flow.numerics, flow.t1)
 
     def _hunted(self, before: Carry, after: Carry, kept: Flag) -> Carry:
         """After a step; at the place in it where a stop was met, on the method's polynomial."""
@@ -250,12 +252,12 @@ class MultistepStepper(eqx.Module):
         return carry._replace(t=t, dt=dt, state=state, size=norm(state))
 
     def _field(self, t: Scalar, y: Array) -> Array:
-        return self.flow.term.vf(t, y, None)
+        return self.flow.flat.term.vf(t, y, None)
 
     def _jacobian(self, t: Scalar, y: Array) -> Array:
         problem = self.flow.problem
         if has_jacobian(problem.rule, problem.weights):
-            weights, feedback = self.flow.read(y)
+            weights, feedback = self.flow.flat.read(y)
             return rule_jacobian(problem.rule, weights, feedback, problem.data)
         return columns(lambda t, y: self._field(t, y))(t, y)
 
@@ -266,10 +268,6 @@ def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
     flow = Stepper(problem, numerics, now, now)
     stepper = MultistepStepper(flow, BDF("dense"))
     return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), flow.start()
-
-
-def _call(terms: Any, t: Any, y: Any, args: Any) -> Any:
-    return terms.vf(t, y, args)
 
 
 def _nothing_yet(size: int, like: Scalar) -> Dense:

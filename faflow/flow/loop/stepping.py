@@ -5,21 +5,15 @@ say what happened on the way. Stepping its solvers by hand (its documented inter
 save times exactly and counts steps, field evaluations and kinks up to each of them.
 """
 
-import itertools
 from typing import Any
 
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
-from ..._results import Outcome
 from ..._types import Array, Flag, Integer, PyTree, Scalar
-from ...feedback import Feedback
-from ...networks import AbstractLayeredNetwork, AbstractNetwork, is_kinked
 from ...observables import KinkCount, KinkCounter
-from ...rules import Forecast
 from ...solvers import (
     AbstractCountingSolver,
     Demand,
@@ -31,10 +25,22 @@ from ...solvers import (
     watch_stiffness,
     watched,
 )
-from ...tasks import Data
-from ..problem import FlowProblem, Numerics, blow_up_size, residual_share
+from ..problem import FlowProblem, Numerics, residual_share
 from ..projection import projected
-from .carry import RUNNING, STIFF, Carry, Counts, Held, Standing, added, heading_for
+from .carry import (
+    RUNNING,
+    STIFF,
+    Carry,
+    Counts,
+    Held,
+    Standing,
+    added,
+    either,
+    heading_for,
+    to_retry,
+)
+from .ends import judge, why_stuck
+from .flat import FlatProblem
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .tolerance import Pace, Tolerance, tolerance
 
@@ -42,8 +48,6 @@ Controller = diffrax.AbstractStepSizeController
 
 LOOK = 5  # steps between looks for stiffness, until one speaks for it
 CUT = 0.2  # what the controller does at most to a step, too
-GROWN = 10  # times as large as at the start: weights that are growing
-UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
 
 
 class Stepper(eqx.Module):
@@ -65,11 +69,11 @@ class Stepper(eqx.Module):
         tolerances = self.tolerance.to_begin()
         controller, solver = self.numerics.controller(tolerances), self._solver()
         first, controller_state = controller.init(
-            self.term, self.begin, self.t1, state, self.numerics.step, None, solver.func,
-            solver.error_order(self.term),
+            self.flat.term, self.begin, self.t1, state, self.numerics.step, None, solver.func,
+            solver.error_order(self.flat.term),
         )  # fmt: skip
         first = jnp.asarray(first)
-        solver_state = solver.init(self.term, self.begin, first, state, None)
+        solver_state = solver.init(self.flat.term, self.begin, first, state, None)
         choice = 0 if self.numerics.step is not None else 2
         start = 1 if keeps_last(solver) else 0
         if isinstance(solver, AbstractCountingSolver):
@@ -78,18 +82,19 @@ class Stepper(eqx.Module):
         counts = Counts(zero, zero, zero + choice + start)
         return self.at_rest(state, first - self.begin, counts, solver_state, controller_state)
 
+    @property
+    def flat(self) -> FlatProblem:
+        return FlatProblem(self.problem)
+
     def start(self) -> Array:
         """The rule's state to begin with, in one vector."""
         if self.since is not None:
             return self.since.state
-        return self._first()
-
-    def _first(self) -> Array:
-        return ravel_pytree(self.problem.rule.init(self.problem.weights, *self._given))[0]
+        return self.flat.first()
 
     @property
     def tolerance(self) -> Tolerance:
-        return tolerance(self.problem, self.numerics, self._first())
+        return tolerance(self.problem, self.numerics, self.flat.first())
 
     @property
     def pace(self) -> Pace:
@@ -128,7 +133,9 @@ class Stepper(eqx.Module):
             controller_state=controller_state,
             made_jump=jnp.asarray(False),
             counts=counts,
-            kinks=self.kink_counter.init(problem.weights, problem.data) if self.kinked else None,
+            kinks=self.kink_counter.init(problem.weights, problem.data)
+            if self.flat.kinked
+            else None,
             first_dt=dt,
             peak_speed=peak,
             outcome=outcome,
@@ -154,7 +161,7 @@ class Stepper(eqx.Module):
             step = later.t - now.t
             pace = tolerance.moved(now.pace, later.state - now.state, step, step > 0)
             later = self.hunted(now, later._replace(pace=pace))
-            return self._handed(self.judge(later))
+            return self._handed(judge(later, self.problem, self.numerics, self.t1))
 
         return jax.lax.while_loop(unfinished, body, carry)
 
@@ -166,7 +173,7 @@ class Stepper(eqx.Module):
         cut = now.t + 1.01 * now.dt >= target
         end = jnp.where(cut, target, now.t + now.dt)
         candidate, error, inside, solver_state, result = solver.step(
-            self.term, now.t, end, now.state, None, now.solver_state, now.made_jump
+            self.flat.term, now.t, end, now.state, None, now.solver_state, now.made_jump
         )
         # A step that failed, or left the finite numbers, is a step too long: it is thrown away and
         # cut, and the controller, to whom nan would be poison, has not seen it. One pass over the
@@ -175,11 +182,11 @@ class Stepper(eqx.Module):
         finite = jnp.isfinite(size if error is None else size + norm(error))
         failed = (result != diffrax.RESULTS.successful) | ~finite
         keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
-            now.t, end, now.state, candidate, None, error, solver.error_order(self.term),
+            now.t, end, now.state, candidate, None, error, solver.error_order(self.flat.term),
             now.controller_state,
         )  # fmt: skip
         keep = jnp.asarray(keep) & ~failed
-        controller_state = _where(failed, now.controller_state, controller_state)
+        controller_state = either(failed, now.controller_state, controller_state)
         t = jnp.where(keep, end, now.t)
         # The controller proposes from the step just tried: after a rejection that size is the
         # next, after a cut step at least the size it was cut from.
@@ -192,9 +199,11 @@ class Stepper(eqx.Module):
         outcome = now.outcome
         if self.numerics.step is not None:
             dt = self.numerics.step
-            outcome = jnp.where(failed, self._why_stuck(now, finite).astype(outcome.dtype), outcome)
-        retry = _to_retry(solver, now.solver_state, error, failed)
-        state = _where(keep, candidate, now.state)
+            outcome = jnp.where(
+                failed, why_stuck(now, finite, self.problem).astype(outcome.dtype), outcome
+            )
+        retry = to_retry(solver, now.solver_state, error, failed)
+        state = either(keep, candidate, now.state)
         counts = Counts(
             now.counts.accepted + keep.astype(int),
             now.counts.rejected + (~keep).astype(int),
@@ -205,7 +214,7 @@ class Stepper(eqx.Module):
             dt=dt,
             state=state,
             size=jnp.where(keep, size, now.size),
-            solver_state=_where(keep, solver_state, retry),
+            solver_state=either(keep, solver_state, retry),
             controller_state=controller_state,
             made_jump=jnp.asarray(made_jump) & ~failed,
             counts=counts,
@@ -218,7 +227,7 @@ class Stepper(eqx.Module):
     def _kinks(self, now: Carry, state: Array) -> KinkCount | None:
         if now.kinks is None:
             return None
-        return self.kink_counter.update(now.kinks, self.weights_of(state), self.problem.data)
+        return self.kink_counter.update(now.kinks, self.flat.weights_of(state), self.problem.data)
 
     def _solver(self, tolerances: tuple[Scalar, ...] = ()) -> diffrax.AbstractSolver:
         solver = self.numerics.build_solver(*tolerances)
@@ -258,9 +267,9 @@ class Stepper(eqx.Module):
         """How far the flow is from its stops, and its largest speed so far, if that is watched."""
         stops, speed = self.numerics.stops, peak
         if stops.steady is not None:
-            speed = norm(self.term.vf(t, state, None))
+            speed = norm(self.flat.term.vf(t, state, None))
             peak = jnp.maximum(peak, speed)
-        return gaps_at(stops, self.problem.data, self.weights_of(state), speed, peak), peak
+        return gaps_at(stops, self.problem.data, self.flat.weights_of(state), speed, peak), peak
 
     def _hunt(self, state: Array, peak: Scalar) -> tuple[Hunt | None, Scalar]:
         """Before the first step; and the largest speed so far."""
@@ -283,109 +292,17 @@ class Stepper(eqx.Module):
             return after._replace(hunt=Hunt(gaps, bracket))
         passed = kept & (gap <= 0) & (bracket.gap_low > 0) & ~bracket.found(after.t, gap)
         looked = bracket.moved(after.t, gap)
-        after = after._replace(hunt=Hunt(gaps, _where(kept, looked, bracket)))
+        after = after._replace(hunt=Hunt(gaps, either(kept, looked, bracket)))
         # The look cost a step, which is not kept.
         counts = counts._replace(accepted=before.counts.accepted, rejected=counts.rejected + 1)
         back = before._replace(counts=counts, hunt=Hunt(hunt.gaps, looked))
-        return _where(passed, back, after)
-
-    def judge(self, now: Carry) -> Carry:
-        """The outcome after a step, most serious last."""
-        outcome, counts = now.outcome, now.counts
-        if now.hunt is not None:
-            outcome = verdict(outcome, self.numerics.stops, now.hunt.gaps)
-
-        def decide(condition: Flag, found: Outcome | Array) -> Integer:
-            return jnp.where(condition, jnp.asarray(found, outcome.dtype), outcome)
-
-        unfinished = now.t < self.t1
-        steps = counts.accepted + counts.rejected
-        outcome = decide(unfinished & (steps >= self.numerics.max_steps), Outcome.MAX_STEPS)
-        floor = UNDERFLOW * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
-        outcome = decide(unfinished & ~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
-        outcome = decide((outcome == Outcome.STEP_UNDERFLOW) & now.broken, Outcome.NOT_FINITE)
-        outcome = decide(self._escaping(now, floor), Outcome.BLOW_UP)
-        return now._replace(outcome=outcome)
-
-    def _why_stuck(self, now: Carry, finite: Flag) -> Array:
-        """Of a fixed step that failed. Weights that were growing have gone on to do so; others have
-        met a field that is no number."""
-        growing = now.size > GROWN * (1 + norm(self.problem.weights))
-        lost = jnp.where(growing, Outcome.BLOW_UP.value, Outcome.NOT_FINITE.value)
-        return jnp.where(finite, Outcome.SOLVER_FAILED.value, lost)
-
-    def _escaping(self, now: Carry, floor: Scalar) -> Flag:
-        # Escape at a finite time T goes like (T - t)^{-p}; with small p (deep nets) the weights are
-        # still moderate when t can resolve no smaller step. What tells escape from chatter then is
-        # the time to change by its own size, ||W|| / ||W'||, falling with the step.
-        limit, size = blow_up_size(self.problem, self.numerics), now.size
-        rushing = (now.dt < floor) & (size < 1e4 * floor * now.pace.speed)
-        return (
-            (size > limit) | ~jnp.isfinite(size) | (rushing & (size > norm(self.problem.weights)))
-        )
+        return either(passed, back, after)
 
     def tolerance_scale(self, carry: Carry) -> Scalar | float:
         if not self.numerics.tail:
             return 1.0
-        return residual_share(self.problem, self.weights_of(carry.state))
-
-    def read(self, state: Array) -> tuple[AbstractNetwork, Feedback]:
-        """The weights and feedback of a state."""
-        return self.problem.rule.read(self._rule_state(state), *self._given)
-
-    def weights_of(self, state: Array) -> AbstractNetwork:
-        return self.read(state)[0]
-
-    def forecasts(self, state: Array) -> dict[str, PyTree]:
-        """What the rule predicts of its laws, as `<law>_forecast`, if it does."""
-        rule = self.problem.rule
-        if not isinstance(rule, Forecast):
-            return {}
-        return rule.predicted(self._rule_state(state))
-
-    @property
-    def term(self) -> diffrax.ODETerm:
-        """The rule's field on its state as one vector."""
-
-        def field(t: Any, state: Array, args: Any) -> Array:
-            del args
-            velocity = self.problem.rule.velocity(t, self._rule_state(state), *self._given)
-            return ravel_pytree(velocity)[0]
-
-        return diffrax.ODETerm(field)
-
-    @property
-    def _given(self) -> tuple[Feedback, Data]:
-        return self.problem.feedback, self.problem.data
-
-    def _rule_state(self, flat: Array) -> PyTree:
-        start = jax.eval_shape(self.problem.rule.init, self.problem.weights, *self._given)
-        shapes, structure = jax.tree.flatten(start)
-        ends = list(itertools.accumulate(shape.size for shape in shapes))
-        parts = [flat[end - shape.size : end] for shape, end in zip(shapes, ends, strict=True)]
-        leaves = [part.reshape(shape.shape) for part, shape in zip(parts, shapes, strict=True)]
-        return jax.tree.unflatten(structure, leaves)
-
-    @property
-    def kinked(self) -> bool:
-        layered = isinstance(self.problem.weights, AbstractLayeredNetwork)
-        return layered and is_kinked(self.problem.weights, self.problem.data.inputs)
+        return residual_share(self.problem, self.flat.weights_of(carry.state))
 
     @property
     def kink_counter(self) -> KinkCounter:
         return KinkCounter()
-
-
-def _to_retry(
-    solver: diffrax.AbstractSolver, before: PyTree, error: Array | None, failed: Flag
-) -> PyTree:
-    """The solver's state to try a shorter step with; the error of a failed step is infinite."""
-    if not isinstance(solver, AbstractCountingSolver):
-        return before
-    return solver.after_rejection(
-        before, None if error is None else jnp.where(failed, jnp.inf, error)
-    )
-
-
-def _where(condition: Flag, yes: PyTree, no: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
