@@ -105,3 +105,26 @@ def degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     size = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(b)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.degrees(np.arccos(np.clip(inner / size, -1.0, 1.0)))
+
+
+def average_gap(ranks: Sequence[int], draws: int, energy: float) -> tuple[list[float], list[float]]:
+    """Mean error^2 / optimum^2 of the limit Y P_BY over draws of B, and of 1 + sum 1/(K + s_i^2).
+
+    Y is diagonal: r singular values 1 and N of sqrt(K / N), K = `energy`. s_i: singular values of
+    the first r columns of the gaussian B.
+    """
+    tail = 400
+    means, formula = [], []
+    for rank in ranks:
+        values = np.concatenate([np.ones(rank), np.full(tail, (energy / tail) ** 0.5)])
+        found, told = [], []
+        for seed in range(draws):
+            b = np.random.default_rng(seed).standard_normal((rank, len(values)))
+            by = np.linalg.qr((b * values).T)[0]  # columns span the row space of B Y
+            error = np.sum(values**2) - np.sum((values[:, None] * by) ** 2)
+            found.append(error / energy)
+            s = np.linalg.svd(b[:, :rank], compute_uv=False)
+            told.append(1 + np.sum(1 / (energy + s**2)))
+        means.append(float(np.mean(found)))
+        formula.append(float(np.mean(told)))
+    return means, formula

@@ -6,7 +6,6 @@ are our own. Y (n, m) is factorised as Z W with Z (n, r), W (r, m); the feedback
 network W_1 = W, W_2 = Z, F_2 = B^T; samples are the columns of Y, inputs the identity.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +103,7 @@ def separation(session: Session) -> Findings:
         )
         ends.append(float(f.excess[-1] ** 2))
         measures.append(Reading(f"r = {rank}: ‖ZW − Y P_BY‖ / ‖Y‖", f.to_limit[-1], {"max": 1e-6}))
-    means, formula = average_gap()
+    means, formula = by_hand.average_gap(MANY, DRAWS, ENERGY)
     away = float(np.max([abs(a / b - 1) for a, b in zip(means, formula, strict=True)]))
     growth = means[-1] / means[0]
     rough = [1 + (rank / ENERGY) ** 0.5 for rank in MANY]
@@ -134,29 +133,6 @@ def separation(session: Session) -> Findings:
     )  # fmt: skip
     title = "The gap of feedback alignment to the optimum grows with r < rank(Y)"
     return Findings(measures, session.draw("separation", title, [(panel, over("r", MANY))]))
-
-
-def average_gap(ranks: Sequence[int] = MANY, draws: int = DRAWS) -> tuple[list[float], list[float]]:
-    """Mean error^2 / optimum^2 of the limit Y P_BY over draws of B, and of 1 + sum 1/(K + s_i^2).
-
-    Y is diagonal: r singular values 1 and N of sqrt(K / N). s_i: singular values of the first r
-    columns of the gaussian B.
-    """
-    tail = 400
-    means, formula = [], []
-    for rank in ranks:
-        values = np.concatenate([np.ones(rank), np.full(tail, (ENERGY / tail) ** 0.5)])
-        found, told = [], []
-        for seed in range(draws):
-            b = np.random.default_rng(seed).standard_normal((rank, len(values)))
-            by = np.linalg.qr((b * values).T)[0]  # columns span the row space of B Y
-            error = np.sum(values**2) - np.sum((values[:, None] * by) ** 2)
-            found.append(error / ENERGY)
-            s = np.linalg.svd(b[:, :rank], compute_uv=False)
-            told.append(1 + np.sum(1 / (ENERGY + s**2)))
-        means.append(float(np.mean(found)))
-        formula.append(float(np.mean(told)))
-    return means, formula
 
 
 SIZE, WIDTH, SEEDS = 80, 4, 4

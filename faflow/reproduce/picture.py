@@ -67,3 +67,13 @@ def drift_panel(title: str, named: Mapping[str, np.ndarray], bound: float, below
 def over(parameter: str, values: Sequence[float]) -> Frame:
     """A horizontal axis that is no time: the values of a parameter."""
     return Frame(parameter, np.asarray(values, float), parameter)
+
+
+def named_by_layer(series: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Curves of hidden layers."""
+    return {f"layer {l}": values for l, values in enumerate(series, start=1)}
+
+
+def pairs(series: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Curves of weights with their feedback."""
+    return {f"W{l} and B{l}": values for l, values in zip("₂₃₄₅₆", series, strict=False)}

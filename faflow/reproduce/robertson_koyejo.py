@@ -13,7 +13,7 @@ from ..plots.style import DASHED, GREY
 from . import by_hand
 from .check import Reading
 from .claim import Claim, Findings, Paper
-from .picture import curves, drift_panel
+from .picture import curves, drift_panel, named_by_layer, pairs
 from .session import Run, Session, needs
 from .theorem2 import THEOREM_2
 
@@ -44,10 +44,8 @@ RELU: dict[str, Any] = {
     "observe": OBSERVE,
 }  # fmt: skip
 SIGNS = {"samples": 40, "classes": [3, 8], "target": "sign", "reduction": "mean"}
-# ||W_1|| = ||F_2||, which is below ||F_3||.
-FROM_FEEDBACK = {
-    "init": {"kind": "feedback"}, "feedback": {"kind": "gaussian", "scale": [0.2, 1.0]},
-}  # fmt: skip
+UNEVEN = {"kind": "gaussian", "scale": [0.2, 1.0]}  # ||W_1|| = ||F_2||, which is below ||F_3||
+FROM_FEEDBACK = {"init": {"kind": "feedback"}, "feedback": UNEVEN}
 
 DEEP: dict[str, Any] = {
     "network": {
@@ -79,14 +77,6 @@ MNIST: dict[str, Any] = {
 ETAS = [2e-3, 1e-3, 5e-4]
 EXACT, TIGHT, PLAIN, MOVED = 1e-9, 1e-12, 1e-4, 1e-3
 LAYERS = "₁₂₃₄₅₆"
-
-
-def named_by_layer(series: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"layer {l}": values for l, values in enumerate(series, start=1)}
-
-
-def pairs(series: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"W{l} and B{l}": values for l, values in zip("₂₃₄₅₆", series, strict=False)}
 
 
 def conservation(

@@ -153,7 +153,7 @@ def test_by_hand_against_closed_forms():
 
 
 def test_the_gap_that_is_averaged_without_flows_is_the_formula_s():
-    means, formula = garg_vempala.average_gap((1, 3), draws=6)
+    means, formula = by_hand.average_gap((1, 3), 6, garg_vempala.ENERGY)
     np.testing.assert_allclose(means, formula, rtol=0.05)
     assert means[1] > means[0]
 
