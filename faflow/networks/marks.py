@@ -205,12 +205,12 @@ def inner(eqn: JaxprEqn) -> Jaxpr:
     return body.jaxpr if isinstance(body, ClosedJaxpr) else body
 
 
-def numbers(jaxpr: Jaxpr) -> int:
+def numbers_made(jaxpr: Jaxpr) -> int:
     """How many numbers a program makes on its way, those of its repetitions included."""
     made = 0
     for eqn in jaxpr.eqns:
         times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
-        inside = sum(map(numbers, _bodies(eqn)))
+        inside = sum(map(numbers_made, _bodies(eqn)))
         made += times * inside or sum(math.prod(_shape(var)) for var in eqn.outvars)
     return made
 

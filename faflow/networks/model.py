@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._types import Array, PyTree, Samples
-from .marks import numbers
+from .marks import numbers_made
 from .mlp import AbstractLayeredNetwork, AbstractNetwork
 from .substitution import Program, path_name, paths_of, program_of, pulled_back
 
@@ -101,7 +101,7 @@ def units_of(network: AbstractNetwork, inputs: Array) -> int:
     if isinstance(network, AbstractLayeredNetwork):
         return sum(weight.shape[0] for weight in network.weights)
     one = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
-    return numbers(jax.make_jaxpr(lambda net, x: net(x))(network, one).jaxpr)
+    return numbers_made(jax.make_jaxpr(lambda net, x: net(x))(network, one).jaxpr)
 
 
 def is_kinked(network: AbstractNetwork, inputs: Array) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 
-class Block(eqx.Module):
+class ResidualBlock(eqx.Module):
     """x + conv2(phi(conv1(phi(norm(x))))): the skip passes signals through, both ways.
 
     No norm stands between the two convolutions, so that what they keep of one another is kept.
@@ -46,7 +46,7 @@ class ResNet(eqx.Module):
     """
 
     stem: eqx.nn.Conv2d
-    blocks: list[Block]
+    blocks: list[ResidualBlock]
     readout: eqx.nn.Linear
 
     def __init__(
@@ -63,7 +63,7 @@ class ResNet(eqx.Module):
     ):
         first, *keys, last = jax.random.split(key, depth + 2)
         self.stem = eqx.nn.Conv2d(image[0], channels, 3, padding=1, use_bias=False, key=first)
-        self.blocks = [Block(channels, hidden, activation, norm, of) for of in keys]
+        self.blocks = [ResidualBlock(channels, hidden, activation, norm, of) for of in keys]
         self.readout = eqx.nn.Linear(channels, outputs, use_bias=False, key=last)
 
     def __call__(self, image: Array) -> Array:

@@ -11,7 +11,7 @@ from jax import Array
 Unit = Literal["gelu", "relu", "swiglu"]
 
 
-class MLP(eqx.Module):
+class FeedForward(eqx.Module):
     """down(phi(up x)), or down(silu(gate x) . up x) for `unit = "swiglu"`."""
 
     up: eqx.nn.Linear
@@ -34,12 +34,12 @@ class MLP(eqx.Module):
         return self.down(jax.nn.gelu(hidden) if self.unit == "gelu" else jax.nn.relu(hidden))
 
 
-class Block(eqx.Module):
+class AttentionBlock(eqx.Module):
     """x + attention(norm x), then x + mlp(norm x)."""
 
     norms: list[Callable[[Array], Array]]
     attention: eqx.nn.MultiheadAttention
-    mlp: MLP
+    mlp: FeedForward
     causal: bool = eqx.field(static=True)
 
     def __init__(
@@ -48,7 +48,7 @@ class Block(eqx.Module):
         first, second = jax.random.split(key)
         self.norms = [eqx.nn.LayerNorm(width) if norm else eqx.nn.Identity() for _ in range(2)]
         self.attention = eqx.nn.MultiheadAttention(heads, width, key=first)
-        self.mlp = MLP(width, hidden, unit, second)
+        self.mlp = FeedForward(width, hidden, unit, second)
         self.causal = causal
 
     def __call__(self, x: Array) -> Array:
@@ -67,7 +67,7 @@ class Transformer(eqx.Module):
     """
 
     embed: eqx.nn.Linear
-    blocks: list[Block]
+    blocks: list[AttentionBlock]
     readout: eqx.nn.Linear
 
     def __init__(
@@ -86,7 +86,7 @@ class Transformer(eqx.Module):
     ):
         first, *keys, last = jax.random.split(key, depth + 2)
         self.embed = eqx.nn.Linear(inputs, width, use_bias=False, key=first)
-        self.blocks = [Block(width, heads, hidden, unit, causal, norm, of) for of in keys]
+        self.blocks = [AttentionBlock(width, heads, hidden, unit, causal, norm, of) for of in keys]
         self.readout = eqx.nn.Linear(width, outputs, use_bias=False, key=last)
 
     def __call__(self, sequence: Array) -> Array:
