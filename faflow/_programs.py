@@ -1,9 +1,9 @@
 """Compiled programs, which faflow's own processes find again without tracing them.
 
 JAX keeps what XLA compiles by what a function is traced to, and tracing takes longer than a small
-flow. Here an `Entry` is found by what a program is made of (`_described`), faflow's sources among
-it, and says where the compiled function is. That one is found by what was traced as well: it may
-have been made by other sources. What has no such description is traced.
+flow. Here a `ProgramEntry` is found by what a program is made of (`_described`), faflow's sources
+among it, and says where the compiled function is. That one is found by what was traced as well:
+it may have been made by other sources. What has no such description is traced.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class Rest:
     leaves: tuple[Any, ...]
 
 
-class Entry(NamedTuple):
+class ProgramEntry(NamedTuple):
     """What is known of a program without tracing it. `code`: the key of the compiled function;
     `returned`: the tree of what it returns, 0 for every leaf; `leaves`: those of its `Rest`;
     `about`: this as described."""
@@ -144,7 +144,7 @@ class Program:
     def _untraced(self, key: str, parts: Parts) -> jax.stages.Compiled | None:
         found = get(f"traced_{self._function.__name__}", key)
         try:
-            entry: Entry = pickle.loads(found or b"")
+            entry: ProgramEntry = pickle.loads(found or b"")
             rest = Rest(jax.tree.structure(entry.returned), entry.leaves)
             if _about(rest) != entry.about:
                 return None
@@ -165,7 +165,7 @@ class Program:
         rest = lowered.out_tree.unflatten([0] * lowered.out_tree.num_leaves)[1]
         try:
             zeros = rest.tree.unflatten([0] * rest.tree.num_leaves)
-            entry = pickle.dumps(Entry(code, zeros, rest.leaves, _about(rest)))
+            entry = pickle.dumps(ProgramEntry(code, zeros, rest.leaves, _about(rest)))
         except Exception:  # of whatever kind: what can't be pickled, or told
             return compiled
         if kept and shelf.unchanged():

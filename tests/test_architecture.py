@@ -88,7 +88,7 @@ CLUSTER = frozenset({"distributed", "submitit"})
 LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "sweeps": CLUSTER}
 
 MAX_FUNCTION_LINES = 60
-MAX_MODULE_LINES = 400
+MAX_MODULE_LINES = 300
 MAX_MEDIAN_MODULE_LINES = 200
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config.errors import ConfigError
 from ..config.kinds.catalogue import names
-from ..config.kinds.description import described
+from ..config.kinds.description import kinds_described
 from ..config.load import Table, locate, read_table
 from ..config.network import ActivationSection
 from ..config.options import Option, options_of
@@ -47,7 +47,7 @@ def _options(section: type[AbstractKindSection], given: Any) -> dict[str, Option
     """The options of the kind that a section has or stands for."""
     default = section.model_fields["kind"].default
     kind = given.get("kind", default) if isinstance(given, Mapping) else default
-    entry = described(section.registry).get(kind) if isinstance(kind, str) else None
+    entry = kinds_described(section.registry).get(kind) if isinstance(kind, str) else None
     return {} if entry is None else options_of(entry)
 
 

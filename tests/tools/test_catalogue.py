@@ -9,7 +9,7 @@ from faflow.config.dump import config_text
 from faflow.config.errors import ConfigError
 from faflow.config.kinds.catalogue import FILE
 from faflow.config.kinds.coded import Coded
-from faflow.config.kinds.description import Catalogued, described
+from faflow.config.kinds.description import Catalogued, kinds_described
 from faflow.config.kinds.kinds import AbstractKinds, UntoldError
 from faflow.config.kinds.registries import REGISTRIES
 from faflow.config.options import describe, options_of
@@ -27,7 +27,7 @@ def test_the_catalogue_is_that_of_the_code() -> None:
 )
 def test_types_are_read_as_they_are_written(registry: str) -> None:
     for name, entry in REGISTRIES[registry].items():
-        told, there = described(registry)[name].options, options_of(entry)
+        told, there = kinds_described(registry)[name].options, options_of(entry)
         assert {n: describe(o.annotation) for n, o in told.items()} == {
             n: describe(o.annotation) for n, o in there.items()
         }

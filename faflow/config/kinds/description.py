@@ -15,7 +15,7 @@ _WORDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def described(registry: str) -> dict[str, Described]:
+def kinds_described(registry: str) -> dict[str, Described]:
     """All entries of a registry."""
     return {
         name: Described(_options(entry["options"]), entry.get("traits"))
@@ -48,7 +48,7 @@ class Catalogued(AbstractKinds):
     """faflow's own kinds; what takes code is untold."""
 
     def entry(self, path: str, registry: str, kind: str, base: Path) -> Described:
-        found = described(registry).get(kind)
+        found = kinds_described(registry).get(kind)
         if found is None:  # it is the user's own, or misspelt
             raise UntoldError(kind)
         return found

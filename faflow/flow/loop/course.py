@@ -1,7 +1,7 @@
 """A flow of any solver as a `Course`, and run in one piece."""
 
 from ..._types import Array, Times
-from ...observables import AbstractObservable
+from ...observables import AbstractObservable, KinkCounter
 from ...solvers import BDF
 from ..flow import Flow
 from ..piecewise import exact_course
@@ -64,7 +64,7 @@ def course(flow: Flow, *, level: int | None = None) -> Course:
             t_final=end.t,
             counts=end.counts,
             counts_at=end.counts,
-            kinks=None if end.kinks is None else one_step.kink_counter.summary(end.kinks),
+            kinks=None if end.kinks is None else KinkCounter().summary(end.kinks),
             outcome=ended(end.outcome),
             corrected=end.solver_state.corrected if numerics.project else None,
         )

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 
 from ..._results import Outcome
 from ..._types import Array, Flag, Integer, Scalar
-from ...solvers import norm
+from ...solvers import Demand, norm
 from ..problem import FlowProblem, Numerics, blow_up_size
-from .carry import Carry
+from .carry import RUNNING, STIFF, Carry
 from .stops import verdict
 
 GROWN = 10  # times as large as at the start: weights that are growing
@@ -47,3 +47,11 @@ def _escaping(now: Carry, floor: Scalar, problem: FlowProblem, numerics: Numeric
     limit, size = blow_up_size(problem, numerics), now.size
     rushing = (now.dt < floor) & (size < 1e4 * floor * now.pace.speed)
     return (size > limit) | ~jnp.isfinite(size) | (rushing & (size > norm(problem.weights)))
+
+
+def handed_on(now: Carry, demand: Demand | None) -> Carry:
+    """The outcome STIFF, if enough steps said that the flow is for another solver."""
+    if now.watch is None or demand is None:
+        return now
+    stiff = (now.watch.votes >= demand.steps) & (now.outcome == RUNNING)
+    return now._replace(outcome=jnp.where(stiff, STIFF, now.outcome))

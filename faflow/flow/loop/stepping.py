@@ -29,7 +29,6 @@ from ..problem import FlowProblem, Numerics, residual_share
 from ..projection import projected
 from .carry import (
     RUNNING,
-    STIFF,
     Carry,
     Counts,
     Held,
@@ -39,7 +38,7 @@ from .carry import (
     heading_for,
     to_retry,
 )
-from .ends import judge, why_stuck
+from .ends import handed_on, judge, why_stuck
 from .flat import FlatProblem
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .tolerance import Pace, Tolerance, tolerance
@@ -133,9 +132,7 @@ class Stepper(eqx.Module):
             controller_state=controller_state,
             made_jump=jnp.asarray(False),
             counts=counts,
-            kinks=self.kink_counter.init(problem.weights, problem.data)
-            if self.flat.kinked
-            else None,
+            kinks=KinkCounter().init(problem.weights, problem.data) if self.flat.kinked else None,
             first_dt=dt,
             peak_speed=peak,
             outcome=outcome,
@@ -161,7 +158,7 @@ class Stepper(eqx.Module):
             step = later.t - now.t
             pace = tolerance.moved(now.pace, later.state - now.state, step, step > 0)
             later = self.hunted(now, later._replace(pace=pace))
-            return self._handed(judge(later, self.problem, self.numerics, self.t1))
+            return handed_on(judge(later, self.problem, self.numerics, self.t1), self.demand)
 
         return jax.lax.while_loop(unfinished, body, carry)
 
@@ -227,7 +224,7 @@ class Stepper(eqx.Module):
     def _kinks(self, now: Carry, state: Array) -> KinkCount | None:
         if now.kinks is None:
             return None
-        return self.kink_counter.update(now.kinks, self.flat.weights_of(state), self.problem.data)
+        return KinkCounter().update(now.kinks, self.flat.weights_of(state), self.problem.data)
 
     def _solver(self, tolerances: tuple[Scalar, ...] = ()) -> diffrax.AbstractSolver:
         solver = self.numerics.build_solver(*tolerances)
@@ -249,13 +246,6 @@ class Stepper(eqx.Module):
             ),
             lambda: watch,
         )
-
-    def _handed(self, now: Carry) -> Carry:
-        """The outcome STIFF, if enough steps said that the flow is for another solver."""
-        if now.watch is None or self.demand is None:
-            return now
-        stiff = (now.watch.votes >= self.demand.steps) & (now.outcome == RUNNING)
-        return now._replace(outcome=jnp.where(stiff, STIFF, now.outcome))
 
     def _cost(self, solver: diffrax.AbstractSolver, before: PyTree, after: PyTree) -> Integer | int:
         """Field evaluations of the step just tried."""
@@ -302,7 +292,3 @@ class Stepper(eqx.Module):
         if not self.numerics.tail:
             return 1.0
         return residual_share(self.problem, self.flat.weights_of(carry.state))
-
-    @property
-    def kink_counter(self) -> KinkCounter:
-        return KinkCounter()
