@@ -90,6 +90,7 @@ LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "sweeps": CLUSTER}
 MAX_FUNCTION_LINES = 60
 MAX_MODULE_LINES = 300
 MAX_MEDIAN_MODULE_LINES = 200
+MAX_ROOM_FILES, MAX_ROOM_LINES = 26, 2250
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -463,6 +464,18 @@ def name_complaints(modules: Sequence[Module]) -> list[str]:
     ]
 
 
+def room_complaints(modules: Sequence[Module]) -> list[str]:
+    """A folder that has grown too large to be looked through, its sub-folders not counted."""
+    rooms: dict[Path, list[int]] = {}
+    for module in modules:
+        rooms.setdefault(module.path.parent, []).append(len(module.source.splitlines()))
+    return [
+        f"{room}: {len(lengths)} files, {sum(lengths)} lines"
+        for room, lengths in rooms.items()
+        if len(lengths) > MAX_ROOM_FILES or sum(lengths) > MAX_ROOM_LINES
+    ]
+
+
 # ---- the package --------------------------------------------------------------------------------
 
 Check = Callable[[Sequence[Module]], list[str]]
@@ -475,6 +488,7 @@ CHECKS: list[Check] = [
     annotation_complaints,
     function_length_complaints,
     module_length_complaints,
+    room_complaints,
     name_complaints,
 ]
 
@@ -545,7 +559,8 @@ BAD: list[tuple[Check, str, str]] = [
     (annotation_complaints, "faflow/_names.py", "class _A:\n    def f(self): ..."),
     (function_length_complaints, "faflow/a.py", "def f():\n" + lines_of_code(60)),
     (function_length_complaints, "faflow/a.py", "# long:\ndef f():\n" + lines_of_code(60)),
-    (module_length_complaints, "faflow/a.py", "x = 1\n" * 401),
+    (module_length_complaints, "faflow/a.py", "x = 1\n" * 301),
+    (room_complaints, "faflow/rules/a.py", "x = 1\n" * 2251),
     (name_complaints, "faflow/a.py", "def f(): ...\ndef f(): ..."),
     (name_complaints, "faflow/a.py", "class f: ...\ndef f(): ..."),
     (module_length_complaints, "faflow/a.py", "x = 1\n" * 201),  # the median of one
@@ -597,6 +612,7 @@ GOOD: list[tuple[Check, str, str]] = [
         "def f(\n    x,\n):  # long: a table\n" + lines_of_code(60),
     ),
     (module_length_complaints, "faflow/__init__.py", "x = 1\n" * 201),
+    (room_complaints, "faflow/rules/a.py", "x = 1\n" * 2250),
     (name_complaints, "faflow/a.py", "def _f(): ...\nclass A:\n    def g(self): ...\ndef g(): ..."),
     (name_complaints, "faflow/a.py", "def f():\n    def g(): ...\ndef g(): ..."),
 ]
