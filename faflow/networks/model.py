@@ -13,10 +13,10 @@ from jax.core import Tracer
 from .._types import Array, PyTree, Samples
 from .marks import numbers_made
 from .mlp import AbstractLayeredNetwork, AbstractNetwork
-from .substitution import Program, path_name, paths_of, program_of, pulled_back
+from .substitution import ModelProgram, path_name, paths_of, program_of, pulled_back
 
 
-class Rest:
+class Frozen:
     """What of a module does not move: frozen arrays, whole numbers, functions.
 
     Static, and compared by content, so that two models of the same kind share their programs.
@@ -43,7 +43,7 @@ class Rest:
         return jax.tree.unflatten(self.shape, back)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rest) and self.key == other.key
+        return isinstance(other, Frozen) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -60,7 +60,7 @@ class Model(AbstractNetwork):
     """
 
     moving: PyTree
-    rest: Rest = eqx.field(static=True)
+    rest: Frozen = eqx.field(static=True)
 
     def __init__(self, module: Any, frozen: Sequence[str] = ()):
         _check_module(module)
@@ -70,7 +70,7 @@ class Model(AbstractNetwork):
         )
         self.moving, rest = eqx.partition(module, moves)
         _check_leaves(type(module).__name__, self.moving)
-        self.rest = Rest(rest)
+        self.rest = Frozen(rest)
 
     @property
     def module(self) -> Any:
@@ -85,11 +85,11 @@ class Model(AbstractNetwork):
         module = self.module
         return module(inputs) if getattr(module, "batched", False) else jax.vmap(module)(inputs)
 
-    def program(self, inputs: Any) -> Program:
+    def program(self, inputs: Any) -> ModelProgram:
         """Its program at inputs of this shape, and how the outputs hear every leaf."""
         return program_of(lambda moving, x: _at(self, moving)(x), self.moving, inputs)
 
-    def pulled_back(self, program: Program, backward: Sequence[Array], inputs: Samples) -> Any:
+    def pulled_back(self, program: ModelProgram, backward: Sequence[Array], inputs: Samples) -> Any:
         """f(X), and the map from an error to what it does to the weights when it goes back through
         `backward` (one array a leaf): a Model of their changes."""
         outputs, pull = pulled_back(program, self.moving, backward, inputs)

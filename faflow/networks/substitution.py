@@ -33,7 +33,7 @@ class Known(NamedTuple):
     backward: Any = None
 
 
-class Program(NamedTuple):
+class ModelProgram(NamedTuple):
     """A model's program, traced once, how its outputs hear every leaf, in the leaves' order, and
     whether they have kinks (those of relu, max and min)."""
 
@@ -47,7 +47,7 @@ class Program(NamedTuple):
         return tuple(i for i, use in enumerate(self.uses) if use.fan_in is not None)
 
 
-def program_of(function: Function, moving: PyTree, inputs: Any) -> Program:
+def program_of(function: Function, moving: PyTree, inputs: Any) -> ModelProgram:
     """The program of f(W, x); shapes are enough.
 
     ValueError in one line where a leaf can have no feedback (`marks.weight_side`).
@@ -60,11 +60,11 @@ def program_of(function: Function, moving: PyTree, inputs: Any) -> Program:
         Use(path, uses.fan_in.get(i), tuple(uses.operations[i]), i in heard)
         for i, path in enumerate(uses.paths)
     )
-    return Program(closed, tuple(found), any(mark.kinked for mark in outs))
+    return ModelProgram(closed, tuple(found), any(mark.kinked for mark in outs))
 
 
 def pulled_back(
-    program: Program, moving: PyTree, backward: Sequence[Array], inputs: Array
+    program: ModelProgram, moving: PyTree, backward: Sequence[Array], inputs: Array
 ) -> tuple[Array, Callable[[Array], PyTree]]:
     """f(W, x), and the map from an error (f's shape) to what it does to every leaf (W's shapes).
 

@@ -6,7 +6,7 @@ from jax.core import Tracer
 
 from ..feedback import Feedback
 from ..networks import Model
-from ..networks.substitution import Program
+from ..networks.substitution import ModelProgram
 from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule
 from .backward import AbstractChainRule, AbstractLayerwiseRule, says_no_more
@@ -105,7 +105,7 @@ def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data:
         )
 
 
-def _check_feedback(model: Model, kind: str, program: Program, feedback: Feedback) -> None:
+def _check_feedback(model: Model, kind: str, program: ModelProgram, feedback: Feedback) -> None:
     leaves = jax.tree.leaves(model)
     wanted = [(program.uses[i].path, leaves[i].shape) for i in program.met]
     found = [matrix.shape for matrix in feedback.matrices]

@@ -8,7 +8,7 @@ import jax
 from .._types import Array
 from ..feedback import Feedback, Form
 from ..networks import Model
-from ..networks.substitution import Program
+from ..networks.substitution import ModelProgram
 from ..tasks import Data
 
 Backward = Callable[[Any, Any], Sequence[Array]]  # a chain rule's M(W, F)
@@ -39,7 +39,7 @@ def model_field(
 
 
 def backward_leaves(
-    backward: Backward, form: Form, model: Model, matrices: Sequence[Array], program: Program
+    backward: Backward, form: Form, model: Model, matrices: Sequence[Array], program: ModelProgram
 ) -> list[Array]:
     """M, one array for each leaf: W itself where the backward pass meets none."""
     ways = jax.tree.leaves(model)

@@ -13,7 +13,7 @@ GROWN = 10  # times as large as at the start: weights that are growing
 UNDERFLOW = 16  # a step below this many units in the last place of t makes no progress
 
 
-def judge(now: Carry, problem: FlowProblem, numerics: Numerics, t1: Scalar) -> Carry:
+def judge_step(now: Carry, problem: FlowProblem, numerics: Numerics, t1: Scalar) -> Carry:
     """The outcome after a step, most serious last."""
     outcome, counts = now.outcome, now.counts
     if now.hunt is not None:

@@ -29,7 +29,7 @@ from ...solvers import (
 )
 from ..problem import FlowProblem, Numerics
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
-from .ends import judge
+from .ends import judge_step
 from .flat import call_term
 from .stepping import Stepper
 from .stops import first_root
@@ -164,7 +164,9 @@ class MultistepStepper(eqx.Module):
             pace=tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
             broken=~trial.finite,
         )
-        return judge(self._hunted(now, later, trial.kept), flow.problem, flow.numerics, flow.t1)
+        return judge_step(
+            self._hunted(now, later, trial.kept), flow.problem, flow.numerics, flow.t1
+        )
 
     def _hunted(self, before: Carry, after: Carry, kept: Flag) -> Carry:
         """After a step; at the place in it where a stop was met, on the method's polynomial."""

@@ -38,7 +38,7 @@ from .carry import (
     heading_for,
     to_retry,
 )
-from .ends import handed_on, judge, why_stuck
+from .ends import handed_on, judge_step, why_stuck
 from .flat import FlatProblem
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .tolerance import Pace, Tolerance, tolerance
@@ -158,7 +158,7 @@ class Stepper(eqx.Module):
             step = later.t - now.t
             pace = tolerance.moved(now.pace, later.state - now.state, step, step > 0)
             later = self.hunted(now, later._replace(pace=pace))
-            return handed_on(judge(later, self.problem, self.numerics, self.t1), self.demand)
+            return handed_on(judge_step(later, self.problem, self.numerics, self.t1), self.demand)
 
         return jax.lax.while_loop(unfinished, body, carry)
 
