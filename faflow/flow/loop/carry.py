@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, PyTree, Scalar
 from ...observables import KinkCount
-from ...solvers import AbstractCountingSolver, StiffnessWatch
+from ...solvers import AbstractCountingSolver, NewtonTrial, StiffnessWatch
 from .stops import Hunt
 from .tolerance import Pace
 
@@ -124,3 +124,18 @@ def to_retry(
 def either(condition: Flag, yes: PyTree, no: PyTree) -> PyTree:
     """Leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def counted_trial(counts: Counts, trial: NewtonTrial, too_far: Flag) -> Counts:
+    """With what a step of an implicit method took."""
+    assert counts.implicit is not None
+    rejected = too_far | (trial.solved & ~trial.kept)
+    return Counts(
+        counts.accepted + trial.kept.astype(int),
+        counts.rejected + rejected.astype(int),
+        counts.evaluations + trial.iterations,
+        counts.implicit._replace(
+            iterations=counts.implicit.iterations + trial.iterations,
+            products=counts.implicit.products + trial.products,
+        ),
+    )

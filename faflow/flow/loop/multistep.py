@@ -28,7 +28,7 @@ from ...solvers import (
     try_step,
 )
 from ..problem import FlowProblem, Numerics
-from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, heading_for
+from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, heading_for
 from .ends import judge_step
 from .flat import call_term
 from .stepping import Stepper
@@ -157,7 +157,7 @@ class MultistepStepper(eqx.Module):
         tried = tried._replace(factor=jnp.where(too_far, FALL * history.factor, tried.factor))
         ahead = ahead._replace(history=tried, rate=trial.rate)
         ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
-        counts, flow = _counted(now.counts, trial, too_far), self.flow
+        counts, flow = counted_trial(now.counts, trial, too_far), self.flow
         later = self._at(now, ahead)._replace(
             solver_state=ahead,
             counts=counts,
@@ -286,17 +286,3 @@ def _strained(ahead: Ahead, trial: NewtonTrial, method: BDF) -> Ahead:
         return ahead._replace(strain=strain)
     over = strain > method.strained
     return ahead._replace(strain=strain, factors=over, stale=over)
-
-
-def _counted(counts: Counts, trial: NewtonTrial, too_far: Flag) -> Counts:
-    assert counts.implicit is not None
-    rejected = too_far | (trial.solved & ~trial.kept)
-    return Counts(
-        counts.accepted + trial.kept.astype(int),
-        counts.rejected + rejected.astype(int),
-        counts.evaluations + trial.iterations,
-        counts.implicit._replace(
-            iterations=counts.implicit.iterations + trial.iterations,
-            products=counts.implicit.products + trial.products,
-        ),
-    )
