@@ -14,8 +14,7 @@ from ..config.task import TASK
 from ..feedback import Feedback
 from ..flow import FlowProblem, Numerics
 from ..networks import AbstractNetwork
-from ..rules import AbstractLearningRule, AbstractParticularRule, Misfit, check_sum
-from ..rules.modifiers import forecast
+from ..rules import AbstractLearningRule, AbstractParticularRule, Misfit, check_sum, forecast
 from ..tasks import Task
 from .numerics import numerics_of
 from .split import check_split, split_of

@@ -16,8 +16,7 @@ from faflow.flow.automatic import demand_of, why_unwatched
 from faflow.flow.loop.multistep import flat_field
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable
-from faflow.rules import AbstractWeightRule, FeedbackAlignment, WeightDecay
-from faflow.rules.modifiers import forecast
+from faflow.rules import AbstractWeightRule, FeedbackAlignment, WeightDecay, forecast
 from faflow.solvers import Demand
 from faflow.tasks import make_data
 

@@ -23,11 +23,11 @@ from faflow.rules import (
     AbstractLayerwiseRule,
     FeedbackAlignment,
     Gradient,
+    forecast,
     rule_jacobian,
     sums_over_samples,
     weight_velocity,
 )
-from faflow.rules.modifiers import forecast
 from faflow.tasks import make_data
 
 WIDTHS, SAMPLES = (5, 4, 3, 2), 12

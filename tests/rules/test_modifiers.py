@@ -16,9 +16,9 @@ from faflow.rules import (
     AbstractWeightRule,
     Forecast,
     Gradient,
+    forecast,
     unmodified,
 )
-from faflow.rules.modifiers import forecast
 from faflow.tasks import make_data
 
 WIDTHS = (4, 5, 3, 1)
