@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# file: (\S+)\n")
 PAGES = (
+    "own-model.md",
     "own-rule.md",
     "laws.md",
     "solvers.md",
@@ -167,7 +168,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_shows_is_what_happens(page: str, place: Path) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")
-    assert any(kind == "console" or FILE.match(body) for kind, body in blocks(text))
+    assert any(kind in ("console", "python") or FILE.match(body) for kind, body in blocks(text))
     complaints = run_page(text)
     assert not complaints, "\n\n".join(complaints)
 
