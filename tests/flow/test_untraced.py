@@ -26,7 +26,7 @@ from faflow._programs import Program, _split
 from faflow._shelf import kept_in, shelf
 from faflow.config.imports import load_object
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics
+from faflow.flow import Flow, FlowProblem, Numerics
 from faflow.flow.loop.slices import begin, go_on, in_slices, observed
 from faflow.networks import MLP
 from faflow.networks.activations import LeakyReLU, Tanh
@@ -58,12 +58,12 @@ def anew(function: Any = begin, donate: Any = "none", use: Any = ONCE) -> Progra
     return uncached_program(function, use, donate)
 
 
-def flow(**numerics: Any) -> tuple[Any, ...]:
+def flow(**numerics: Any) -> Flow:
     net = MLP((jnp.ones((2, 2)), jnp.ones((1, 2))), activation=Tanh())
     data = make_data(jnp.eye(2), jnp.ones((2, 1)))
     problem = FlowProblem(Gradient(), net, Feedback(()), data)
     numerics = {"solver": "heun", "rtol": 1e-3, "atol": 1e-5} | numerics
-    return problem, jnp.linspace(0, 0.1, 3), {"loss": Loss()}, Numerics(**numerics)
+    return Flow(problem, jnp.linspace(0, 0.1, 3), {"loss": Loss()}, Numerics(**numerics))
 
 
 def integrated() -> Any:
@@ -118,7 +118,7 @@ def key(*given: Any, function: Any = begin, donate: Any = "none", use: Any = ONC
 
 
 def test_anything_else_has_another_key(traced: list[str], monkeypatch, tmp_path: Path) -> None:
-    problem, ts, observables, numerics = flow()
+    problem, ts, observables, numerics = flow()[:4]
     base = key(flow())
     assert base is not None and base == key(flow())
     weak = jnp.asarray(1.0)
@@ -268,7 +268,7 @@ def heard(event, seconds, **about):
     if event.endswith("jaxpr_trace_duration"):
         names.append(about.get("fun_name"))
 jax.monitoring.register_event_duration_secs_listener(heard)
-wanted = {"begin", "go_on", "observed", "law_rates", "start"}
+wanted = {"begin", "go_on", "observed", "law_rates", "loss_and_velocity"}
 atexit.register(lambda: print("traced:", *sorted(wanted & set(names))))
 """
 CONFIG = """
@@ -310,7 +310,7 @@ def test_the_command_traces_once(phi: str, kinks: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()[-1]
 
-    everything = "traced: begin go_on law_rates observed start"
+    everything = "traced: begin go_on law_rates loss_and_velocity observed"
     assert run("first") == everything
     assert run("second", "--set", "seed=1") == "traced:"
     assert run("again") == "traced:"
