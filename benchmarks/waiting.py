@@ -126,13 +126,13 @@ def fusions(case: Case, folder: Path) -> str:
 
     jax.config.update("jax_enable_x64", True)
     from faflow.config.resolve import resolve_path
-    from faflow.flow import settled
+    from faflow.flow import Flow, settled
     from faflow.flow.loop import slices
     from faflow.measures.experiment import build
 
     config = folder / case.config
     made = build(resolve_path(str(config) if config.exists() else case.config))
-    flow = (made.problem, made.ts, made.observables, settled(made.problem, made.numerics))
+    flow = Flow(made.problem, made.ts, made.observables, settled(made.problem, made.numerics))
     programs, found = slices.programs_of_flows(), []
 
     def compiled(number: int, *given):
