@@ -34,7 +34,7 @@ class Option(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A registry's entry without its code (`described.py`); `traits` as `kinds.py` has them, None
+    """A registry's entry without its code (`kinds/description.py`); `traits` as `kinds.py` has them, None
     where its options decide."""
 
     options: dict[str, Option]

@@ -103,7 +103,7 @@ class ObserveSection(AbstractSection):
 
 class SweepSection(AbstractSection):
     """[sweep]: `product`, `zip`: config keys and the values that members of a sweep take
-    (sweep/axes.py); `order`: all these keys in the order of the axes, where that is not the one
+    (sweeps/axes.py); `order`: all these keys in the order of the axes, where that is not the one
     they are written in (stored sweeps say it: TOML moves tables about); `weights`: every member's
     final weights are stored; `neurons`: so are records that have an entry per neuron or pair of
     neurons, as some laws do, at every save; `zarr`: the data set is stored as Zarr, in compressed

@@ -7,7 +7,7 @@ from .drift import Drift, drift_curves, layers_of, scale_of, tolerance_levels
 from .panel import Curve, Panel, brief
 from .style import BLACK, COOL, DASHED, FEW, SOLID, plain_text
 
-FORECAST = "_forecast"  # the result name, as in rules/forecast.py (drawing needs no JAX)
+FORECAST = "_forecast"  # the result name, as in rules/modifiers/forecast.py (drawing needs no JAX)
 
 
 def forecast_panels(result: Result) -> list[Panel]:
