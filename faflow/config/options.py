@@ -34,8 +34,8 @@ class Option(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A registry's entry without its code (`kinds/description.py`); `traits` as `kinds.py` has them, None
-    where its options decide."""
+    """A registry's entry without its code (`kinds/description.py`); `traits` as `kinds/kinds.py`
+    has them, None where its options decide."""
 
     options: dict[str, Option]
     traits: Sequence[Any] | None
