@@ -3,6 +3,7 @@
 from .errors import ConfigError, shown
 from .flow import Method
 from .kinds.kinds import PhiTraits, RuleTraits
+from .network import NetworkSection
 from .schema import Config
 
 ABOUT = {
@@ -19,13 +20,16 @@ ABOUT = {
 def method_of(config: Config, phi: PhiTraits, rule: RuleTraits) -> Method:
     """How the flow is integrated; "none": it meets no kinks. ConfigError if it can't be."""
     kinks, network = config.flow.kinks, config.network
-    kinked = phi.kinked and len(network.widths) > 2 and network.kind != "gated"
-    kinked = kinked and not rule.population  # smooth in expectation
+    layered = isinstance(network, NetworkSection)
+    hidden = not layered or (len(network.widths) > 2 and network.kind != "gated")
+    kinked = phi.kinked and hidden and not rule.population  # smooth in expectation
     if kinks in ("auto", "plain"):
         return "plain" if kinked else "none"
     if not kinked:
         needs = "an activation with a kink, in a hidden layer without frozen gates"
         _refuse(kinks, f"needs {needs}, but there is none; set it to 'auto'")
+    if not layered:
+        _refuse(kinks, f"serves networks of layers, and {network.kind} is a model; use 'plain'")
     if kinks == "smooth":
         if not phi.relu:
             given = network.activation

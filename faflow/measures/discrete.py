@@ -14,10 +14,10 @@ from .._compiling import LOOP, compiled
 from .._results import Outcome
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
+from ..config.section import DISCRETE
 from ..flow import Discrete, FlowProblem, FlowSolution, TwinSolution, run_twin
 from ..observables import Loss
 from ..rules import FAStar, bare
-from ..setup.weights import DISCRETE
 from .measure import Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number, worst
 from .variables.groups import Group, Variable

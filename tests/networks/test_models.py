@@ -177,7 +177,7 @@ def test_attention_of_one_token_is_a_linear_net():
 
 
 def test_a_flow_is_that_of_scipy_on_the_gradient_and_gives_the_module_back():
-    net = CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation=jnp.tanh, bias=True)
+    net = CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation="tanh", bias=True)
     data = make_data(drawn(2, 3, 1, 4, 4), drawn(3, 3, 2))
     problem = FlowProblem(Gradient(), net, Feedback(), data)
     flow = integrate(problem, np.array([0.0, 0.5]), {"loss": Loss()}, Numerics(rtol=1e-11))

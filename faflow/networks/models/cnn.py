@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "identity"]
+
 
 class CNN(eqx.Module):
     """Image (channels, height, width) -> outputs (outputs,).
@@ -33,7 +35,7 @@ class CNN(eqx.Module):
         stride: int = 1,
         pooling: Literal["average", "max", "none"] = "average",
         window: int = 2,
-        activation: Callable[[Array], Array] = jax.nn.relu,
+        activation: Activation = "relu",
         bias: bool = False,
     ):
         *conv_keys, key = jax.random.split(key, len(channels) + 1)
@@ -41,7 +43,7 @@ class CNN(eqx.Module):
             eqx.nn.Conv2d(into, out, kernel, stride, padding="SAME", use_bias=bias, key=of)
             for (into, out), of in zip(pairwise((image[0], *channels)), conv_keys, strict=True)
         ]
-        self.activation = activation
+        self.activation = getattr(jax.nn, activation)
         self.pool = {
             "average": eqx.nn.AvgPool2d(window, window),
             "max": eqx.nn.MaxPool2d(window, window),

@@ -1,0 +1,42 @@
+"""W(0) and the feedback of a config whose network is a model."""
+
+from ..config.arrays import FeedbackFromFile, WeightsFromFile, from_file, given_model
+from ..config.errors import ConfigError
+from ..config.model import FromConstructor, model_of, scaled
+from ..config.network import ModelSection
+from ..config.places import located
+from ..config.resolve import Resolved
+from ..config.section import FEEDBACK, INIT
+from ..feedback import Feedback, Form, model_feedback
+from ..networks import Model
+from ..tasks import Task
+from . import field
+
+
+def model_and_feedback(resolved: Resolved, form: Form, task: Task) -> tuple[Model, Feedback]:
+    """The model at W(0), and one feedback array for each leaf that the backward pass meets.
+    ConfigError if one can't be made, or is not finite."""
+    config, data = resolved.config, task.data
+    section = config.network
+    assert isinstance(section, ModelSection)
+    init, key = resolved.init.make(), config.key(config.init, INIT)
+    model = resolved.ask("network", model_of, resolved.network, section.frozen, data, key)
+    if isinstance(init, WeightsFromFile):
+        pick = lambda arrays: given_model(arrays, model)  # noqa: E731
+        model = resolved.ask("init.file", from_file, located(resolved.base, init.file), pick)
+    elif isinstance(init, FromConstructor):
+        model = scaled(model, init.scale)
+    if not field.finite(model):
+        raise ConfigError("init", "gives numbers that are not finite; lower its scale")
+    feedback = Feedback() if form == "none" else _feedback(resolved, form, model, task)
+    if not field.finite(feedback):
+        raise ConfigError("feedback", "gives numbers that are not finite; lower its scale")
+    return model, feedback
+
+
+def _feedback(resolved: Resolved, form: Form, model: Model, task: Task) -> Feedback:
+    draw, inputs = resolved.feedback.make(), task.data.inputs
+    key = resolved.config.key(resolved.config.feedback, FEEDBACK)
+    if isinstance(draw, FeedbackFromFile):
+        raise ConfigError("feedback.kind", "is 'arrays', which is not there for models yet")
+    return resolved.ask("feedback", model_feedback, draw, key, model, inputs)
