@@ -73,6 +73,15 @@ def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
     return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
+def place_of(law: Mapping[str, Any], index: int) -> str:
+    """Where an entry of a law is: its hidden layer, or the leaves of a model."""
+    return str(law.get("places", law["layers"])[index])
+
+
+def place_words(law: Mapping[str, Any], index: int) -> str:
+    return ("" if "places" in law else "layer ") + place_of(law, index)
+
+
 def drift_rows(result: Any) -> Rows:
     """Per law and layer the drift of a stored result, its scale, its worst time, the tolerance."""
     records, rows = result.records["records"].to_dataset(), []
@@ -83,12 +92,12 @@ def drift_rows(result: Any) -> Rows:
             continue
         values, scales = law_record(records, name), law_record(records, f"{name}_scale")
         drift = law_drift(values, scales, times, np.ones(times.shape, bool), law.get("decay", 0.0))
-        for index, layer in enumerate(law["layers"]):
+        for index in range(len(law["layers"])):
             rows.append(
                 {
                     "law": name,
                     "kept": number(law["kept"]),
-                    "layer": str(layer),
+                    "layer": place_of(law, index),
                     "drift": number(float(drift.drift[index])),
                     "scale": number(float(drift.scale[index])),
                     "relative": number(float(drift.relative[index])),

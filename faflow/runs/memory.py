@@ -41,7 +41,7 @@ def check_memory(resolved: Resolved, experiment: Experiment, mesh: Mesh | None) 
 def check_data(resolved: Resolved) -> None:
     """ConfigError if the data alone won't fit, before they are drawn, where the config tells."""
     samples, widths = resolved.task.options.get("samples"), resolved.widths
-    if not isinstance(samples, int):
+    if not isinstance(samples, int) or not widths:
         return
     number = np.dtype(resolved.config.precision).itemsize
     need, there = PREPARING * samples * (widths[0] + widths[-1]) * number, machine()
