@@ -50,7 +50,7 @@ class SignErrorDirectFeedback(AbstractDirectProjection):
     form: ClassVar[Form] = "direct"
 
     def drive(self, outputs: Outputs, data: Data) -> Outputs:
-        return data.weight * jnp.sign(data.residual(outputs))
+        return data.weighed(jnp.sign(data.derivative(outputs)))
 
 
 class DirectRandomTargetProjection(AbstractDirectProjection):
@@ -65,4 +65,4 @@ class DirectRandomTargetProjection(AbstractDirectProjection):
     form: ClassVar[Form] = "direct"
 
     def drive(self, outputs: Outputs, data: Data) -> Outputs:
-        return data.weight * data.targets
+        return data.weighed(data.targets)
