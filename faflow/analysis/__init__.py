@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __getattr__ = doors(
     __name__,
     {
-        "alignment": "AlignmentCertificate alignment_certificate certificate_law",
+        "alignment": "AlignmentCertificate alignment_certificate certificate_law model_certificate",
         "duals": "Dual dual",
         "exponent": "ExponentFit fit_exponent",
         "drift": "LawDrift forecast_error law_drift",

@@ -91,7 +91,7 @@ class ModelSection(AbstractKindSection):
 
 def _form(given: Any) -> str:
     kind = given.get("kind", LAYERED[0]) if isinstance(given, dict) else LAYERED[0]
-    return "<layers>" if isinstance(given, NetworkSection) or kind in LAYERED else "<model>"
+    return "<model>" if isinstance(given, ModelSection) or kind not in LAYERED else "<layers>"
 
 
 # A complaint about a section has its tag in the place of a key (`load.py`).

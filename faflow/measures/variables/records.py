@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...flow import FlowSolution
+from ...flow import FlowProblem, FlowSolution
 from ...networks import AbstractLayeredNetwork, Model
 from ...observables import AbstractConservationLaw, ScaleOf
 from ...rules.modifiers.forecast import SUFFIX
@@ -115,7 +115,7 @@ def _layer_coordinates(variables, experiment: Experiment) -> dict[str, Any]:
     }
     found: dict[str, Any] = {}
     model = experiment.problem.weights
-    paths = _leaf_coordinates(experiment) if isinstance(model, Model) else {}
+    paths = _leaf_coordinates(experiment.problem, model) if isinstance(model, Model) else {}
     for axis, size in sizes.items():
         if len(paths.get(axis, ())) == size:
             found[axis] = paths[axis]
@@ -128,10 +128,9 @@ def _layer_coordinates(variables, experiment: Experiment) -> dict[str, Any]:
     return found
 
 
-def _leaf_coordinates(experiment: Experiment) -> dict[str, list[str]]:
+def _leaf_coordinates(problem: FlowProblem, model: Model) -> dict[str, list[str]]:
     """The paths of a model's leaves, and of those that have feedback."""
-    _, (_, model, feedback, data), *_ = experiment
-    back = feedback_paths(model, feedback, data.inputs)
+    back = feedback_paths(model, problem.feedback, problem.data.inputs)
     return {"layer": list(model.paths), "feedback": [path.removeprefix(BACK) for path in back]}
 
 
