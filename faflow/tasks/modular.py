@@ -19,8 +19,9 @@ def modular_addition(
     Targets are one-hot (samples, p). X is one-hot, (samples, 2, p), or with `tokens` the numbers
     themselves, (samples, 2), for models with an embedding. All p^2 pairs in order, or a `share` of
     them, or so many `samples`, drawn from `key` without repetition: the others are there to be
-    generalised to. The one-hot target is the cyclic convolution of the two inputs. Power et al. 2022 (grokking); Nanda et al. 2023 (what
-    a transformer learns); Gromov 2023 (two quadratic layers that do it).
+    generalised to. The one-hot target is the cyclic convolution of the two inputs. Power et al.
+    2022 (grokking); Nanda et al. 2023 (what a transformer learns); Gromov 2023 (two quadratic
+    layers that do it).
     ValueError if p < 2, if the share is not in (0, 1], if both are given, or if there are fewer
     pairs than asked for.
     """

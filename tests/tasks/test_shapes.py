@@ -114,7 +114,7 @@ def test_the_noise_of_a_prompt_is_not_in_its_target():
     apart = np.asarray(noisy.data.inputs - clean.data.inputs)
     assert apart[:, :-1, -1].std() == pytest.approx(0.5, rel=0.1)
     assert not apart[:, -1].any() and not apart[..., :-1].any()
-    with pytest.raises(ValueError, match="prompts.*shape"):
+    with pytest.raises(ValueError, match=r"prompts.*shape"):
         bayes_prediction(np.ones((3, 4)))
 
 
