@@ -9,6 +9,7 @@ import numpy as np
 
 from .._results import Outcome
 from ..config.kinks import estimates_error
+from ..config.network import ModelSection
 from ..config.resolve import Resolved
 from ..flow import (
     SKETCH,
@@ -152,6 +153,8 @@ def _remedy(resolved: Resolved, exact: bool) -> str:
     if resolved.method == "smooth":
         return "lower flow.smooth.width"
     key = "flow.rtol" if resolved.flow.step is None else "flow.step"
+    if isinstance(resolved.config.network, ModelSection):
+        return f"lower {key}"
     return f'try flow.kinks = "smooth", or lower {key}'
 
 

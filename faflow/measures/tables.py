@@ -11,6 +11,7 @@ from ..config.errors import ConfigError
 from .variables.groups import law_record
 
 Rows = list[dict[str, str]]
+MOST_LEAVES = 2  # of a model that are named on a side of a balance
 
 
 def number(value: Any) -> str:
@@ -74,8 +75,14 @@ def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
 
 
 def place_of(law: Mapping[str, Any], index: int) -> str:
-    """Where an entry of a law is: its hidden layer, or the leaves of a model."""
-    return str(law.get("places", law["layers"])[index])
+    """Where an entry of a law is: its hidden layer, or leaves of a model, the first of many."""
+    where = str(law.get("places", law["layers"])[index])
+    return " -> ".join(_first_of_many(side.split(" + ")) for side in where.split(" -> "))
+
+
+def _first_of_many(leaves: list[str]) -> str:
+    few = len(leaves) <= MOST_LEAVES
+    return " + ".join(leaves) if few else f"{leaves[0]} + {len(leaves) - 1} more"
 
 
 def place_words(law: Mapping[str, Any], index: int) -> str:

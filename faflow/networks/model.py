@@ -159,6 +159,11 @@ def _check_leaves(kind: str, moving: PyTree) -> None:
         raise ValueError(f"Model {kind} has no array that moves; freeze fewer of its leaves.")
     wanted = jnp.result_type(float)
     for path, leaf in leaves:
+        if not leaf.size:
+            raise ValueError(
+                f"Leaf `{path_name(path)}` of {kind} has the shape {leaf.shape} and no entry: what "
+                "it reads has shrunk to nothing; use fewer or smaller strides and windows."
+            )
         if leaf.dtype != wanted:
             raise ValueError(
                 f"Leaf `{path_name(path)}` of {kind} is {leaf.dtype} in a {wanted} run; make the "

@@ -163,8 +163,8 @@ class LeafSum(AbstractConservationLaw):
 
 
 def place_of(model: Model, shares: Shares) -> str:
-    """Where a balance is, by the paths of its leaves: `conv1.weight + conv1.bias -> conv2.weight`;
-    of one leaf, its path."""
-    below = [model.paths[one.view.leaf] for one in shares if one.factor > 0]
-    above = [model.paths[one.view.leaf] for one in shares if one.factor < 0]
+    """Where a balance is, by the paths of its leaves: `conv1 + conv1.bias -> conv2`."""
+    names = [path.removesuffix(".weight") for path in model.paths]
+    below = [names[one.view.leaf] for one in shares if one.factor > 0]
+    above = [names[one.view.leaf] for one in shares if one.factor < 0]
     return " -> ".join(" + ".join(side) for side in (below, above) if side)

@@ -57,13 +57,16 @@ def share_groups(
     as wholes. psi stands before the squares, so that every balance is told by its psi."""
     leaves = leaves_of(model)
     backs = _backs(model, feedback, potential, data)
+    squares = [(index, None) for index in range(len(leaves))]
+    # The axis that a read-out has flattened is one of a leaf that stands above: one with a psi.
+    above = backs or squares
     lengths = {size for leaf in leaves for size in leaf.shape if size > 1}
     found: dict[int, list[Share]] = defaultdict(list)
-    for index, back in [*backs, *((index, None) for index in range(len(leaves)))]:
+    for index, back in [*backs, *squares]:
         for axis, size in enumerate(leaves[index].shape):
             if size > 1:
                 found[size].append(Share(1.0, View(index, axis), back))
-        if back is None:
+        if (index, back) not in above:
             continue
         for axis, size in enumerate(leaves[index].shape):
             for rows in sorted(lengths):
@@ -73,7 +76,7 @@ def share_groups(
                 found[rows].append(Share(1.0, View(index, axis, inner), back))
                 found[rows].append(Share(1.0, View(index, axis, rows, True), back))
     wholes = [Share(1.0, View(index), back) for index, back in backs]
-    wholes += [Share(1.0, View(index), None) for index in range(len(leaves))]
+    wholes += [Share(1.0, View(index)) for index, _ in squares]
     by_rows = (tuple(_psi_first(group)) for group in found.values() if len(group) > 1)
     return (*by_rows, tuple(wholes))
 
