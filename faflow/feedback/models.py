@@ -99,8 +99,8 @@ def model_feedback(
 def feedback_from_arrays(
     arrays: Mapping[str, Any], model: Model, inputs: Any, form: Form = "layerwise"
 ) -> Feedback:
-    """Feedback of one's own, by the paths of `feedback_places`. ValueError that names the path where
-    one is missing, is no place, or has another shape than its place."""
+    """Feedback of one's own, by the paths of `feedback_places`. ValueError that names the path of
+    one that is missing, is no place, or has another shape than its place."""
     places = feedback_places(model, inputs, form)
     paths = [place.path for place in places]
     if extra := [path for path in arrays if path not in paths]:
@@ -131,7 +131,7 @@ def _check_draw(draw: AbstractDraw, form: Form) -> None:
     if form == "direct" and draw.needs_weights:
         raise ValueError(
             f"Feedback {kind} is tied to the weights that the error passes on its way back, but "
-            "above a block of a model these are no one matrix; draw gaussian, uniform or orthogonal."
+            "above a block of a model these are no one matrix; draw gaussian or orthogonal."
         )
 
 

@@ -18,10 +18,11 @@ from .modifiers.learning_rates import LearningRates
 from .modifiers.modified import AbstractModifiedRule, unmodified
 from .modifiers.momentum import Momentum
 from .modifiers.weight_decay import WeightDecay
+from .modifiers.weight_normalisation import WeightNormalisation
 from .moving_feedback import AbstractMovingFeedbackRule
 
 PACKAGE = __name__.split(".")[0] + "."
-LEAFWISE = (LearningRates, Momentum, WeightDecay)  # modifiers that know leaves
+LEAFWISE = (LearningRates, Momentum, WeightDecay, WeightNormalisation)  # modifiers that know leaves
 
 
 def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> None:
@@ -33,7 +34,7 @@ def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, da
     that the backward pass meets, or for each call of a block.
     """
     kind, inner = type(model.module).__name__, unmodified(rule)
-    _check_rule(rule, kind)
+    _check_rule(rule, kind, model)
     samples = jax.ShapeDtypeStruct((2, *data.inputs.shape[1:]), data.inputs.dtype)
     _check_outputs(model, kind, samples, data)
     if not _goes_back(inner):
@@ -54,15 +55,17 @@ def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, da
         _check_feedback(feedback_places(model, samples, inner.form), kind, feedback)
 
 
-def _check_rule(rule: AbstractLearningRule, kind: str) -> None:
+def _check_rule(rule: AbstractLearningRule, kind: str, model: Model) -> None:
     if isinstance(rule, AbstractModifiedRule):
         if not isinstance(rule, LEAFWISE):
             names = ", ".join(one.__name__ for one in LEAFWISE)
             raise ValueError(
-                f"{type(rule).__name__} modifies layers, but {kind} is a model; of the modifiers "
-                f"{names} serve models."
+                f"{type(rule).__name__} modifies layers by their widths, but {kind} is a model, "
+                f"which does not tell its read-out; of the modifiers {names} serve models."
             )
-        _check_rule(rule.rule, kind)
+        if isinstance(rule, WeightNormalisation):
+            rule.chosen(model)
+        _check_rule(rule.rule, kind, model)
         return
     own = isinstance(rule, AbstractWeightRule) and not isinstance(rule, AbstractLayerwiseRule)
     if not _goes_back(rule) and not (own and not type(rule).__module__.startswith(PACKAGE)):

@@ -15,6 +15,7 @@ from faflow.rules import (
     FeedbackAlignment,
     Gradient,
     KolenPollack,
+    MeanFieldRates,
     WeightNormalisation,
 )
 from faflow.tasks import make_data
@@ -107,8 +108,14 @@ def test_rules_and_feedback_that_need_layers_say_so():
         "Net names none; give them as `Model": lambda: FlowProblem(
             DirectFeedbackAlignment(), net, Feedback(), DATA
         ),
-        "WeightNormalisation modifies layers": lambda: FlowProblem(
+        "MeanFieldRates modifies layers by their widths": lambda: FlowProblem(
+            MeanFieldRates(Gradient()), net, Feedback(), DATA
+        ),
+        "does not tell its read-out; give `layers`": lambda: FlowProblem(
             WeightNormalisation(Gradient()), net, Feedback(), DATA
+        ),
+        "'layers.7', which names no leaf": lambda: FlowProblem(
+            WeightNormalisation(Gradient(), layers=("layers.7",)), net, Feedback(), DATA
         ),
         "has feedback for 2 leaves": lambda: FlowProblem(
             KolenPollack(), net, Feedback(back.matrices[:1], "layerwise"), DATA

@@ -22,6 +22,7 @@ from faflow.rules import (
     FeedbackAlignment,
     Gradient,
     LearningRates,
+    WeightNormalisation,
 )
 from faflow.tasks import make_data
 
@@ -252,3 +253,44 @@ def test_rates_of_leaves():
     )
     for layer, rate in enumerate((1.0, 2.0, 3.0)):
         assert far(slowed.moving.layers[layer], move.moving.layers[layer]) == rate - 1.0
+
+
+def test_weight_normalisation_of_leaves():
+    """Against the MLP's, and against minus the gradient in the coordinates (s, v), of filters."""
+    net, mlp = mlps(True)
+    back = draw_feedback(Gaussian(), KEY, (3, 4, 4, 2), "layerwise")
+    by_leaf = WeightNormalisation(FeedbackAlignment(), layers=("layers.0.weight", "layers.1.*t"))
+    by_layer = WeightNormalisation(FeedbackAlignment())
+    found = []
+    for rule, network in ((by_leaf, Model(net)), (by_layer, mlp)):
+        v, s = rule.init(network, back, DATA)
+        state = v, {layer: 2.0 * length for layer, length in s.items()}
+        (move, stretch) = rule.velocity(jnp.zeros(()), state, back, DATA)
+        found.append((move, list(stretch.values())))
+    (one, lengths), (two, others) = found
+    layers = one.moving.layers
+    weights = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    assert far((weights, lengths), ((two.weights, two.biases), others)) < 1e-13
+
+    net = CNN((1, 4, 4), 2, key=KEY, channels=(2, 2), activation=jnp.tanh)
+    model, path = Model(net), "convolutions.1.weight"
+    data = make_data(drawn(2, 3, 1, 4, 4), drawn(3, 3, 2))
+    rule = WeightNormalisation(Gradient(), layers=(path,))
+    directions, lengths = rule.init(model, Feedback(), data)
+    state = directions, {path: lengths[path] + 0.5}
+
+    def loss(state):
+        directions, lengths = state
+        v = directions.module.convolutions[1].weight
+        norms = jnp.sqrt(jnp.sum(v**2, axis=(1, 2, 3)))
+        w = v * (lengths[path] / norms)[:, None, None, None]
+        module = eqx.tree_at(lambda net: net.convolutions[1].weight, directions.module, w)
+        return data.value(jax.vmap(module)(data.inputs))
+
+    move = rule.velocity(jnp.zeros(()), state, Feedback(), data)
+    expected = jax.tree.map(jnp.negative, jax.grad(loss)(state))
+    assert far(move, expected) < 1e-13
+    assert (
+        far(move[1], rule.velocity(jnp.zeros(()), (directions, lengths), Feedback(), data)[1])
+        > 1e-3
+    )
