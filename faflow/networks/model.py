@@ -1,6 +1,6 @@
 """Any equinox Module as a network: its arrays move, what else it holds stays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from .._types import Array, PyTree, Samples
 from .blocks import CutProgram, block_paths, cut_program, with_blocks
+from .kinks import kinks_met
 from .marks import numbers_made
 from .mlp import AbstractLayeredNetwork, AbstractNetwork
 from .substitution import ModelProgram, path_name, paths_of, program_of, pulled_back
@@ -134,12 +135,34 @@ def is_kinked(network: AbstractNetwork, inputs: Array) -> bool:
     """Whether the outputs have kinks as functions of the weights."""
     if isinstance(network, AbstractLayeredNetwork):
         return network.activation.kinked and len(network.weights) > 1
-    return isinstance(network, Model) and network.program(_two(inputs)).kinked
+    if not isinstance(network, Model):
+        return False
+    found: list[bool] = []
+
+    def look(moving: PyTree, sample: Array) -> None:
+        found.append(kinks_met(_of_one(network), moving, sample)[0])
+
+    jax.eval_shape(look, network.moving, jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype))
+    return found[0]
 
 
-def _two(inputs: Array) -> jax.ShapeDtypeStruct:
-    """The shape of two samples."""
-    return jax.ShapeDtypeStruct((2, *inputs.shape[1:]), inputs.dtype)
+def kink_signs(network: AbstractNetwork, inputs: Array) -> tuple[Array, ...]:
+    """For every kind of kink, on which side of it each sample's values are: h_l > 0 of hidden
+    layers (samples, n_l), of a model what meets in its program (samples, values), in its order
+    (`kinks.kinks_met`): maxima of pooling have no sides and are left out."""
+    if isinstance(network, Model):
+        return jax.vmap(lambda x: kinks_met(_of_one(network), network.moving, x)[1])(inputs)
+    return tuple(h > 0 for h in network.trace(inputs).pre[:-1])
+
+
+def _of_one(model: Model) -> Callable[[PyTree, Array], Array]:
+    """f(W, x) of one sample."""
+
+    def outputs(moving: PyTree, x: Array) -> Array:
+        module = _at(model, moving).module
+        return module(x[None])[0] if getattr(module, "batched", False) else module(x)
+
+    return outputs
 
 
 def as_network(module: Any) -> AbstractNetwork:

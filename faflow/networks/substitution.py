@@ -34,12 +34,10 @@ class Known(NamedTuple):
 
 
 class ModelProgram(NamedTuple):
-    """A model's program, traced once, how its outputs hear every leaf, in the leaves' order, and
-    whether they have kinks (those of relu, max and min)."""
+    """A model's program, traced once, and how its outputs hear every leaf, in the leaves' order."""
 
     closed: ClosedJaxpr
     uses: tuple[Use, ...]
-    kinked: bool
 
     @property
     def met(self) -> tuple[int, ...]:
@@ -60,7 +58,7 @@ def program_of(function: Function, moving: PyTree, inputs: Any) -> ModelProgram:
         Use(path, uses.fan_in.get(i), tuple(uses.operations[i]), i in heard)
         for i, path in enumerate(uses.paths)
     )
-    return ModelProgram(closed, tuple(found), any(mark.kinked for mark in outs))
+    return ModelProgram(closed, tuple(found))
 
 
 def pulled_back(

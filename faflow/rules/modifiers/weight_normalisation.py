@@ -25,9 +25,10 @@ class WeightNormalisation(AbstractModifiedRule):
     (s, v), from v = W(0), s = ||W(0)[j]||. `layers`: which (default: all but the read-out); their
     rows must not be zero. In a model they are globs over the paths of leaves, to be given since a
     model does not tell its read-out, and row j is all that lies at j along the first axis (a unit
-    of `eqx.nn.Linear`, a filter of `Conv`). Kept: every ||v_j||, since <v, v'> = 0; and, since 1/2 s_j^2 moves as
-    1/2 ||W_l[j]||^2 does without normalisation, the layer and neuron balances of a normalised layer
-    under one that is not (the matrix's diagonal alone), and the gradient's layer balances all.
+    of `eqx.nn.Linear`, a filter of `Conv`). Kept: every ||v_j||, since <v, v'> = 0; and, since
+    1/2 s_j^2 moves as 1/2 ||W_l[j]||^2 does without normalisation, the layer and neuron balances of
+    a normalised layer under one that is not (the matrix's diagonal alone), and the gradient's layer
+    balances all.
     """
 
     rule: AbstractLearningRule
