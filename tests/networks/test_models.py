@@ -118,6 +118,25 @@ def test_w_as_feedback_is_the_gradient(name):
     assert far(in_blocks, gradient) < 1e-13
 
 
+@pytest.mark.parametrize("name", ["resnet", "transformer"])
+def test_a_field_makes_as_many_products_as_jax_grad(name):
+    """Were the forward pass made twice, its products would be counted twice."""
+    net, shape = SHIPPED[name]
+    model = Model(net)
+    data = make_data(drawn(2, 3, *shape), drawn(3, 3, 2))
+    back = model_feedback(Gaussian(), KEY, model, data.inputs)
+
+    def products(function):
+        text = jax.jit(function).lower(model).compile().as_text()
+        return text.count(" dot(") + text.count(" convolution(")
+
+    loss = lambda net: data.value(net(data.inputs))  # noqa: E731
+    field = lambda net: FeedbackAlignment().vector_field(net, back, data)  # noqa: E731
+    gradient = products(jax.grad(loss))
+    assert 0 < products(field) <= gradient
+    assert gradient < products(lambda net: (field(net), loss(net) ** 2, jax.grad(loss)(net)))
+
+
 class Strip(eqx.Module):
     """Two convolutions of a strip."""
 
