@@ -20,7 +20,7 @@ from .draw import AbstractDraw, MeanField, Orthogonal
 from .feedback import Feedback, Form
 
 
-class Place(NamedTuple):
+class FeedbackPlace(NamedTuple):
     """`path` of a leaf or of a block; the `shape` of its feedback; the terms that are summed for
     every entry of what the leaf is multiplied into, and of a block the numbers of its output."""
 
@@ -29,7 +29,9 @@ class Place(NamedTuple):
     fan_in: int
 
 
-def feedback_places(model: Model, inputs: Any, form: Form = "layerwise") -> tuple[Place, ...]:
+def feedback_places(
+    model: Model, inputs: Any, form: Form = "layerwise"
+) -> tuple[FeedbackPlace, ...]:
     """Where a model has feedback, in the order of `Feedback.matrices`. `inputs`: samples of the
     data, or their shape. ValueError for direct feedback on a model that names no blocks."""
     if form == "none":
@@ -37,7 +39,7 @@ def feedback_places(model: Model, inputs: Any, form: Form = "layerwise") -> tupl
     if form == "layerwise":
         program, leaves = model.program(inputs), jax.tree.leaves(model)
         uses = ((program.uses[i], leaves[i].shape) for i in program.met)
-        return tuple(Place(use.path, shape, use.fan_in or 1) for use, shape in uses)
+        return tuple(FeedbackPlace(use.path, shape, use.fan_in or 1) for use, shape in uses)
     if not model.blocks:
         raise ValueError(
             f"Direct feedback sends the error to blocks, but {type(model.module).__name__} names "
@@ -46,7 +48,9 @@ def feedback_places(model: Model, inputs: Any, form: Form = "layerwise") -> tupl
         )
     program = model.cut(inputs)
     outputs = program.closed.out_avals[0].shape[1:]
-    return tuple(Place(path, (*outputs, *shape), prod(shape)) for path, shape in program.places)
+    return tuple(
+        FeedbackPlace(path, (*outputs, *shape), prod(shape)) for path, shape in program.places
+    )
 
 
 def model_feedback(
@@ -135,7 +139,7 @@ def _check_draw(draw: AbstractDraw, form: Form) -> None:
         )
 
 
-def _matrix_shape(draw: AbstractDraw, place: Place) -> tuple[int, int]:
+def _matrix_shape(draw: AbstractDraw, place: FeedbackPlace) -> tuple[int, int]:
     """A place as rows of its fan-in: several leaves may make up one product, hence rounded up."""
     size, fan = prod(place.shape), place.fan_in
     if not isinstance(draw, Orthogonal):
@@ -152,7 +156,9 @@ def _matrix_shape(draw: AbstractDraw, place: Place) -> tuple[int, int]:
     )
 
 
-def _each(argument: str, by_glob: Mapping[str, Any], places: Sequence[Place], other: Any) -> list:
+def _each(
+    argument: str, by_glob: Mapping[str, Any], places: Sequence[FeedbackPlace], other: Any
+) -> list:
     """The value of every place by the last glob that names it, `other` where none does."""
     values = [other] * len(places)
     for glob, value in by_glob.items():

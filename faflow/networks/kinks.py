@@ -33,7 +33,7 @@ NEVER_NEGATIVE = {"square", "exp", "abs", "logistic"}
 FOLDED = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
 
 
-class Known(NamedTuple):
+class Seen(NamedTuple):
     """A value and what is known of it. `token`: which value it is. `moves`: whether parameters
     reach it, `data`: whether inputs do. `kinks`: the places that its derivative jumps at. `line`:
     the token of what it is a piecewise linear function of. `number`: a constant's. `positive`:
@@ -70,12 +70,12 @@ def kinks_met(
     return bool(kinks), tuple(jnp.ravel(above) for place, above in sides if place in kinks)
 
 
-def _fresh(value: Any, **known: Any) -> Known:
+def _fresh(value: Any, **known: Any) -> Seen:
     token = object()
-    return Known(value, token, line=token, **known)
+    return Seen(value, token, line=token, **known)
 
 
-def _constant(value: Any) -> Known:
+def _constant(value: Any) -> Seen:
     number = float(value) if isinstance(value, int | float | np.number) else None
     if number is None and isinstance(value, np.ndarray) and value.ndim == 0:
         number = float(value)
@@ -83,12 +83,12 @@ def _constant(value: Any) -> Known:
 
 
 def _run(
-    jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Known]
-) -> tuple[list[Known], list[Side]]:
+    jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Seen]
+) -> tuple[list[Seen], list[Side]]:
     known = dict(zip(jaxpr.invars, args, strict=True))
     known |= {var: _constant(value) for var, value in zip(jaxpr.constvars, consts, strict=True)}
 
-    def read(var: Any) -> Known:
+    def read(var: Any) -> Seen:
         return _constant(var.val) if isinstance(var, Literal) else known[var]
 
     sides: list[Side] = []
@@ -106,7 +106,7 @@ def _run(
     return [read(var) for var in jaxpr.outvars], sides
 
 
-def _made(eqn: JaxprEqn, given: list[Known]) -> tuple[list[Known], list[Side]]:
+def _made(eqn: JaxprEqn, given: list[Seen]) -> tuple[list[Seen], list[Side]]:
     name = eqn.primitive.name
     values = bound(eqn, [one.value for one in given])
     if name in OWN_DERIVATIVE:
@@ -129,10 +129,10 @@ def _made(eqn: JaxprEqn, given: list[Known]) -> tuple[list[Known], list[Side]]:
     return [out._replace(kinks=kinks), *made[1:]], sides
 
 
-def _sides(name: str, given: list[Known]) -> list[Side]:
+def _sides(name: str, given: list[Seen]) -> list[Side]:
     """The places at which an operation is sure to have kinks."""
     zero = _constant(0.0)
-    pairs: list[tuple[Known, Known]] = []
+    pairs: list[tuple[Seen, Seen]] = []
     if name in ("max", "min"):
         pairs = [_ordered(*given)]
     elif name in ("relu", "abs", "sign"):
@@ -149,20 +149,20 @@ def _sides(name: str, given: list[Known]) -> list[Side]:
     return [Side(_place(h, c), h.value > c.value) for h, c in met]
 
 
-def _is_line(side: Known, h: Known) -> bool:
+def _is_line(side: Seen, h: Seen) -> bool:
     fixed = not side.data and (h.data or not side.moves)
     return fixed or side.line is h.line
 
 
-def _ordered(one: Known, two: Known) -> tuple[Known, Known]:
+def _ordered(one: Seen, two: Seen) -> tuple[Seen, Seen]:
     return (two, one) if one.number is not None else (one, two)
 
 
-def _place(h: Known, c: Known) -> Any:
+def _place(h: Seen, c: Seen) -> Any:
     return frozenset([h.token, c.token]) if c.number is None else (h.token, c.number)
 
 
-def _united(value: Any, given: Sequence[Known], name: str) -> Known:
+def _united(value: Any, given: Sequence[Seen], name: str) -> Seen:
     """What is known of an operation's result, but for its own kinks."""
     numbers = [one.number for one in given]
     out = _fresh(
@@ -189,7 +189,7 @@ def _united(value: Any, given: Sequence[Known], name: str) -> Known:
     return out
 
 
-def _is_positive(name: str, given: Sequence[Known]) -> bool:
+def _is_positive(name: str, given: Sequence[Seen]) -> bool:
     if name in NEVER_NEGATIVE or (name == "mul" and given[0].token is given[1].token):
         return True
     if name in MOVED or name in ("add", "mul", "div"):
@@ -199,14 +199,14 @@ def _is_positive(name: str, given: Sequence[Known]) -> bool:
     return name == "max" and any(one.positive for one in given)
 
 
-def _scanned(eqn: JaxprEqn, given: list[Known]) -> tuple[list[Known], list[Side]]:
+def _scanned(eqn: JaxprEqn, given: list[Seen]) -> tuple[list[Seen], list[Side]]:
     """A loop: its places are those of one turn, and their sides those of all turns."""
     body, fixed, count = eqn.params["jaxpr"], eqn.params["num_consts"], eqn.params["num_carry"]
     all_of = _united(None, given, "")
     places: list[Any] = []
     kinks: set[Any] = set()
 
-    def within(value: Any) -> Known:
+    def within(value: Any) -> Seen:
         return _fresh(value, moves=all_of.moves, data=all_of.data, kinks=all_of.kinks)
 
     def turn(carry: list[Any], row: list[Any]) -> tuple[list[Any], Any]:

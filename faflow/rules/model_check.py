@@ -7,7 +7,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..feedback import Feedback, feedback_places
-from ..feedback.models import Place
+from ..feedback.models import FeedbackPlace
 from ..networks import Model
 from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule
@@ -117,7 +117,7 @@ def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data:
         )
 
 
-def _check_feedback(places: Sequence[Place], kind: str, feedback: Feedback) -> None:
+def _check_feedback(places: Sequence[FeedbackPlace], kind: str, feedback: Feedback) -> None:
     found = [matrix.shape for matrix in feedback.matrices]
     for place, given in zip(places, found, strict=False):
         if place.shape != given:
