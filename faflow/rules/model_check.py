@@ -1,35 +1,40 @@
 """Whether a rule can go back through a model, and whether the data and the feedback fit it."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 from jax.core import Tracer
 
-from ..feedback import Feedback
+from ..feedback import Feedback, feedback_places
+from ..feedback.models import FeedbackPlace
 from ..networks import Model
-from ..networks.substitution import ModelProgram
 from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule
-from .backward import AbstractChainRule, AbstractLayerwiseRule, says_no_more
+from .backward import AbstractChainRule, AbstractDirectRule, AbstractLayerwiseRule, says_no_more
+from .direct_projection import AbstractDirectProjection
 from .layerwise import Gradient
 from .modifiers.learning_rates import LearningRates
 from .modifiers.modified import AbstractModifiedRule, unmodified
 from .modifiers.momentum import Momentum
 from .modifiers.weight_decay import WeightDecay
+from .modifiers.weight_normalisation import WeightNormalisation
 from .moving_feedback import AbstractMovingFeedbackRule
 
 PACKAGE = __name__.split(".")[0] + "."
-LEAFWISE = (LearningRates, Momentum, WeightDecay)  # modifiers that know leaves
+LEAFWISE = (LearningRates, Momentum, WeightDecay, WeightNormalisation)  # modifiers that know leaves
 
 
 def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> None:
     """Raise ValueError in one line unless the rule's field is defined on this model.
 
-    The rule is a chain, or one whose feedback moves, or one of the user's with a field of its own;
-    the outputs have the shape of the targets; every leaf reaches them; what is computed is the same
-    every time; there is one feedback array for each leaf that the backward pass meets.
+    The rule is a chain, or direct and the model names blocks, or one whose feedback moves, or one
+    of the user's with a field of its own; the outputs have the shape of the targets; every leaf
+    reaches them; what is computed is the same every time; there is one feedback array for each leaf
+    that the backward pass meets, or for each call of a block.
     """
     kind, inner = type(model.module).__name__, unmodified(rule)
-    _check_rule(rule, kind)
+    _check_rule(rule, kind, model)
     samples = jax.ShapeDtypeStruct((2, *data.inputs.shape[1:]), data.inputs.dtype)
     _check_outputs(model, kind, samples, data)
     if not _goes_back(inner):
@@ -37,40 +42,47 @@ def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, da
     try:
         program = model.program(samples)
     except ValueError:
-        if type(inner) is Gradient:  # it needs no place for feedback
-            return
-        raise
-    for use in program.uses:
+        if type(inner) is not Gradient and inner.form != "direct":
+            raise
+        program = None  # these need no place for feedback in a product
+    for use in () if program is None else program.uses:
         if not use.heard:
             raise ValueError(
                 f"Leaf `{use.path}` of {kind} does not reach the outputs, so that nothing moves "
                 "it; freeze it or leave it out."
             )
-    if inner.form == "layerwise":
-        _check_feedback(model, kind, program, feedback)
+    if inner.form != "none":
+        _check_feedback(feedback_places(model, samples, inner.form), kind, feedback)
 
 
-def _check_rule(rule: AbstractLearningRule, kind: str) -> None:
+def _check_rule(rule: AbstractLearningRule, kind: str, model: Model) -> None:
     if isinstance(rule, AbstractModifiedRule):
         if not isinstance(rule, LEAFWISE):
             names = ", ".join(one.__name__ for one in LEAFWISE)
             raise ValueError(
-                f"{type(rule).__name__} modifies layers, but {kind} is a model; of the modifiers "
-                f"{names} serve models."
+                f"{type(rule).__name__} modifies layers by their widths, but {kind} is a model, "
+                f"which does not tell its read-out; of the modifiers {names} serve models."
             )
-        _check_rule(rule.rule, kind)
+        if isinstance(rule, WeightNormalisation):
+            rule.chosen(model)
+        _check_rule(rule.rule, kind, model)
         return
     own = isinstance(rule, AbstractWeightRule) and not isinstance(rule, AbstractLayerwiseRule)
     if not _goes_back(rule) and not (own and not type(rule).__module__.startswith(PACKAGE)):
         raise ValueError(
             f"{type(rule).__name__} goes back layer by layer, but {kind} is a model without "
             "layers; a chain rule serves it (backward weights: gradient, feedback-alignment, sign "
-            "symmetry), or a rule with a vector_field of its own."
+            "symmetry), a direct one if it names blocks, or a rule with a vector_field of its own."
         )
 
 
 def _goes_back(rule: AbstractLearningRule) -> bool:
-    return says_no_more(rule, AbstractChainRule) or isinstance(rule, AbstractMovingFeedbackRule)
+    projects = isinstance(rule, AbstractDirectProjection) and (
+        type(rule).vector_field is AbstractDirectProjection.vector_field
+    )
+    direct = projects or says_no_more(rule, AbstractDirectRule)
+    chain = says_no_more(rule, AbstractChainRule) or isinstance(rule, AbstractMovingFeedbackRule)
+    return chain or (direct and rule.form == "direct")  # not a direct rule of chained F_l
 
 
 def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data: Data) -> None:
@@ -105,21 +117,19 @@ def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data:
         )
 
 
-def _check_feedback(model: Model, kind: str, program: ModelProgram, feedback: Feedback) -> None:
-    leaves = jax.tree.leaves(model)
-    wanted = [(program.uses[i].path, leaves[i].shape) for i in program.met]
+def _check_feedback(places: Sequence[FeedbackPlace], kind: str, feedback: Feedback) -> None:
     found = [matrix.shape for matrix in feedback.matrices]
-    for (path, shape), given in zip(wanted, found, strict=False):
-        if shape != given:
+    for place, given in zip(places, found, strict=False):
+        if place.shape != given:
             raise ValueError(
-                f"The feedback of `{path}` has the shape {given}, but the leaf has {shape}; draw "
-                "it with `model_feedback`."
+                f"The feedback of `{place.path}` has the shape {given}, but must have "
+                f"{place.shape}; draw it with `model_feedback`."
             )
-    if len(found) != len(wanted):
-        paths = ", ".join(path for path, _ in wanted)
+    if len(found) != len(places):
+        paths = ", ".join(place.path for place in places)
         raise ValueError(
-            f"{kind} has feedback for {len(wanted)} leaves ({paths}), but {len(found)} are given; "
-            "draw it with `model_feedback`."
+            f"{kind} has feedback for {len(places)} leaves or blocks ({paths}), but {len(found)} "
+            "are given; draw it with `model_feedback`."
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -23,6 +23,7 @@ class CNN(eqx.Module):
     readout: eqx.nn.Linear
     pool: Callable[[Array], Array]
     activation: Callable[[Array], Array] = eqx.field(static=True)
+    feedback_blocks: ClassVar[tuple[str, ...]] = ("pool",)
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """A residual network of pre-activation blocks."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -51,6 +51,7 @@ class ResNet(eqx.Module):
     stem: eqx.nn.Conv2d
     blocks: list[ResidualBlock]
     readout: eqx.nn.Linear
+    feedback_blocks: ClassVar[tuple[str, ...]] = ("stem", "blocks.*")
 
     def __init__(
         self,
