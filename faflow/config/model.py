@@ -14,7 +14,7 @@ from .._types import Array
 from ..networks import Model, is_kinked
 from ..tasks import Data
 from .choice import Choice
-from .network import OF_DATA
+from .network import OF_DATA, ModelSection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +24,16 @@ class FromConstructor:
     scale: float = 1.0
 
 
-def model_of(choice: Choice, frozen: tuple[str, ...], data: Data, key: Array) -> Model:
+def model_of(choice: Choice, section: ModelSection, data: Data, key: Array) -> Model:
     """The model at the weights that its constructor draws. ConfigError if it can't be made."""
     told = {name: value for name, value in sizes_of(data).items() if _takes(choice, name)}
-    return Model(drawn(lambda of: choice.make(**told, **_key(choice, of)), key), frozen)
+    module = drawn(lambda of: choice.make(**told, **_key(choice, of)), key)
+    return Model(module, section.frozen, section.blocks)
 
 
-def is_kinked_model(choice: Choice, frozen: tuple[str, ...], data: Data, key: Array) -> bool:
+def is_kinked_model(choice: Choice, section: ModelSection, data: Data, key: Array) -> bool:
     """Whether its outputs have kinks in its weights; nothing is drawn to find out."""
-    model = eqx.filter_eval_shape(model_of, choice, frozen, data, key)
+    model = eqx.filter_eval_shape(model_of, choice, section, data, key)
     return is_kinked(model, data.inputs)
 
 

@@ -213,7 +213,7 @@ class _Look:
             raise UntoldError(config.task.kind)
         key = config.key(config.task, TASK)
         data = config.task.draw(chosen["task"], chosen["loss"], key, OUTPUTS, self.base).data
-        about = (chosen["network"], network.frozen, data, config.key(config.init, INIT))
+        about = (chosen["network"], network, data, config.key(config.init, INIT))
         suspects = {choice.key: choice for choice in (chosen["network"], chosen["task"])}
         with blaming("network", suspects, "network.kind"):
             return PhiTraits(self.kinds.is_kinked_model(*about), False)

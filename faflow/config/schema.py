@@ -51,11 +51,16 @@ class RuleSection(AbstractKindSection):
 
 
 class FeedbackSection(AbstractKindSection):
-    """[feedback]: how the feedback matrices are drawn; rules without feedback leave it alone."""
+    """[feedback]: how the feedback matrices are drawn; rules without feedback leave it alone.
+
+    `scales`, `seeds`: of a model, by globs over paths: factors of the draws, and seeds of their own.
+    """
 
     registry: ClassVar[str] = "feedbacks"
     kind: str = "gaussian"
     seed: Seed | None = None
+    scales: dict[str, float] = Field(default_factory=dict)
+    seeds: dict[str, Seed] = Field(default_factory=dict)
 
 
 def _one_or_more(value: Any) -> Any:
@@ -139,9 +144,15 @@ class Config(AbstractSection):
     expect: Table = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _own_init(self):
-        """A model's W(0) is its constructor's, or the user's arrays."""
+    def _of_models(self):
+        """A model's W(0) is its constructor's, or the user's arrays; leaves have paths."""
         model, kind = isinstance(self.network, ModelSection), self.init.kind
+        for name in ("scales", "seeds"):
+            if getattr(self.feedback, name) and not model:
+                what = (
+                    f"names leaves, but network.kind = '{self.network.kind}' has layers; remove it"
+                )
+                raise ConfigError(f"feedback.{name}", what)
         if model and "kind" not in self.init.model_fields_set:
             init = self.init.model_copy(update={"kind": CONSTRUCTOR})
             return self.model_copy(update={"init": init})

@@ -94,7 +94,10 @@ def _line(alignment: Mapping[str, Any]) -> str:
 
 
 def _observable(name: str, problem: FlowProblem) -> Observed:
-    return {name: Alignment()} if problem.feedback.matrices else {}
+    feedback = problem.feedback
+    if isinstance(problem.weights, Model) and feedback.form == "direct":
+        return {}  # between a block and the outputs lies no product of matrices
+    return {name: Alignment()} if feedback.matrices else {}
 
 
 ALIGNMENT = Measure(

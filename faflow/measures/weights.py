@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 
 from .._types import Array
-from ..feedback import Feedback
+from ..feedback import Feedback, feedback_places
 from ..flow import FlowProblem
 from ..networks import AbstractNetwork, Model
 from ..observables import AbstractObservable
@@ -41,9 +41,7 @@ def named_arrays(weights: AbstractNetwork, feedback: Feedback, inputs: Array) ->
 
 def feedback_paths(model: Model, feedback: Feedback, inputs: Array) -> list[str]:
     """The names of a model's feedback arrays."""
-    if not feedback.matrices:
-        return []
-    return [BACK + model.paths[leaf] for leaf in model.program(inputs).met]
+    return [BACK + place.path for place in feedback_places(model, inputs, feedback.form)]
 
 
 def feedback_moves(problem: FlowProblem) -> bool:

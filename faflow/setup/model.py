@@ -7,7 +7,7 @@ from ..config.network import ModelSection
 from ..config.places import located
 from ..config.resolve import Resolved
 from ..config.section import FEEDBACK, INIT
-from ..feedback import Feedback, Form, model_feedback
+from ..feedback import Feedback, Form, feedback_from_arrays, model_feedback
 from ..networks import Model
 from ..tasks import Task
 from . import field
@@ -20,7 +20,7 @@ def model_and_feedback(resolved: Resolved, form: Form, task: Task) -> tuple[Mode
     section = config.network
     assert isinstance(section, ModelSection)
     init, key = resolved.init.make(), config.key(config.init, INIT)
-    model = resolved.ask("network", model_of, resolved.network, section.frozen, data, key)
+    model = resolved.ask("network", model_of, resolved.network, section, data, key)
     if isinstance(init, WeightsFromFile):
         pick = lambda arrays: given_model(arrays, model)  # noqa: E731
         model = resolved.ask("init.file", from_file, located(resolved.base, init.file), pick)
@@ -35,8 +35,10 @@ def model_and_feedback(resolved: Resolved, form: Form, task: Task) -> tuple[Mode
 
 
 def _feedback(resolved: Resolved, form: Form, model: Model, task: Task) -> Feedback:
-    draw, inputs = resolved.feedback.make(), task.data.inputs
-    key = resolved.config.key(resolved.config.feedback, FEEDBACK)
+    section, draw, inputs = resolved.config.feedback, resolved.feedback.make(), task.data.inputs
     if isinstance(draw, FeedbackFromFile):
-        raise ConfigError("feedback.kind", "is 'arrays', which is not there for models yet")
-    return resolved.ask("feedback", model_feedback, draw, key, model, inputs)
+        pick = lambda arrays: feedback_from_arrays(arrays, model, inputs, form)  # noqa: E731
+        return resolved.ask("feedback.file", from_file, located(resolved.base, draw.file), pick)
+    key = resolved.config.key(section, FEEDBACK)
+    own = {"scales": section.scales, "seeds": section.seeds}
+    return resolved.ask("feedback", model_feedback, draw, key, model, inputs, form, **own)

@@ -33,8 +33,8 @@ class Coded(AbstractKinds):
         phi = choice.make()
         return PhiTraits(bool(phi.kinked), _is_relu(phi))
 
-    def is_kinked_model(self, choice: Choice, frozen: tuple[str, ...], data: Any, key: Any) -> bool:
-        return is_kinked_model(choice, frozen, data, key)
+    def is_kinked_model(self, choice: Choice, section: Any, data: Any, key: Any) -> bool:
+        return is_kinked_model(choice, section, data, key)
 
     def solver(self, kind: str, entry: Any) -> SolverTraits:
         own = kind not in SOLVERS and not issubclass(entry, diffrax.AbstractAdaptiveSolver)

@@ -59,7 +59,7 @@ class Catalogued(AbstractKinds):
     def phi(self, choice: Choice) -> PhiTraits:
         return PhiTraits(*_told(choice.entry))
 
-    def is_kinked_model(self, choice: Choice, frozen: tuple[str, ...], data: Any, key: Any) -> bool:
+    def is_kinked_model(self, choice: Choice, section: Any, data: Any, key: Any) -> bool:
         raise UntoldError(choice.kind)
 
     def solver(self, kind: str, entry: Described) -> SolverTraits:
