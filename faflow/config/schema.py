@@ -53,7 +53,7 @@ class RuleSection(AbstractKindSection):
 class FeedbackSection(AbstractKindSection):
     """[feedback]: how the feedback matrices are drawn; rules without feedback leave it alone.
 
-    `scales`, `seeds`: of a model, by globs over paths: factors of the draws, and seeds of their own.
+    `scales`, `seeds`: of a model, by globs over paths: factors of draws, and seeds of their own.
     """
 
     registry: ClassVar[str] = "feedbacks"
@@ -149,10 +149,8 @@ class Config(AbstractSection):
         model, kind = isinstance(self.network, ModelSection), self.init.kind
         for name in ("scales", "seeds"):
             if getattr(self.feedback, name) and not model:
-                what = (
-                    f"names leaves, but network.kind = '{self.network.kind}' has layers; remove it"
-                )
-                raise ConfigError(f"feedback.{name}", what)
+                what = f"names leaves, but network.kind = '{self.network.kind}' has layers"
+                raise ConfigError(f"feedback.{name}", f"{what}; remove it")
         if model and "kind" not in self.init.model_fields_set:
             init = self.init.model_copy(update={"kind": CONSTRUCTOR})
             return self.model_copy(update={"init": init})
