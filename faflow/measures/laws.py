@@ -71,7 +71,7 @@ def asked_laws(resolved: Resolved, problem: FlowProblem) -> Laws:
 
 def _of_the_loss(problem: FlowProblem) -> Laws:
     """What the errors of softmax cross-entropy, which sum to zero, add to a layerwise rule's."""
-    of_softmax = isinstance(problem.data.loss, CrossEntropy) and problem.data.targets.shape[1] > 1
+    of_softmax = isinstance(problem.data.loss, CrossEntropy) and problem.data.targets.shape[-1] > 1
     if not of_softmax or not isinstance(problem.rule, AbstractLayerwiseRule):
         return {}
     return {READOUT: (readout_sum(problem.weights), True)}

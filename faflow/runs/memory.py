@@ -68,7 +68,7 @@ def _remedy(resolved: Resolved, experiment: Experiment, found: Memory) -> tuple[
     saves = len(experiment.ts)
     if largest in ("records", "counters") and (fit := saves_that_fit(found, saves, room())) > 1:
         return "flow.saves", f"{fit} saves would do, or observe less"
-    if largest == "activations" and sums_over_samples(resolved.rule.entry):
+    if largest == "activations" and sums_over_samples(resolved.rule.cls):
         held = resolved.flow.block
         at_most = "say 1000" if held is None else f"below {held}"
         return "flow.block", f"take fewer samples at once ({at_most})"
