@@ -184,10 +184,15 @@ def matrix_rates(
     data: Data,
     zero_sum: bool,
 ) -> Rates:
+    shape = jax.tree.structure(model)
+
     def at(key: Array) -> Rates:
-        (leaves, back), moves = _random(key, rule, model, feedback, data, zero_sum)
-        terms = lambda weights, given: law.terms(weights, given, data)  # noqa: E731
-        _, changes = jax.jvp(terms, (leaves, back), moves)
+        point, moves = _random(key, rule, model, feedback, data, zero_sum)
+
+        def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
+            return law.terms(jax.tree.unflatten(shape, leaves), back, data)
+
+        _, changes = jax.jvp(terms, point, moves)
         sizes = tuple(jnp.sum(jnp.abs(change), axis=-1) for change in changes)
         return Rates(tuple(jnp.sum(change, axis=-1) for change in changes), sizes)
 
