@@ -164,7 +164,7 @@ def _place(h: Seen, c: Seen) -> Any:
 
 def _united(value: Any, given: Sequence[Seen], name: str) -> Seen:
     """What is known of an operation's result, but for its own kinks."""
-    numbers = [one.number for one in given]
+    numbers = [one.number for one in given if one.number is not None]
     out = _fresh(
         value,
         moves=any(one.moves for one in given),
@@ -172,7 +172,7 @@ def _united(value: Any, given: Sequence[Seen], name: str) -> Seen:
         kinks=frozenset().union(*(one.kinks for one in given)),
         positive=_is_positive(name, given),
     )
-    if None not in numbers and (name in FOLDED or name in SAME - {"neg"}):
+    if len(numbers) == len(given) and (name in FOLDED or name in SAME - {"neg"}):
         number = FOLDED[name](*numbers) if name in FOLDED else numbers[0]
         out = out._replace(number=number, positive=number >= 0)
     lines = [one for one in given if one.data]
@@ -181,11 +181,11 @@ def _united(value: Any, given: Sequence[Seen], name: str) -> Seen:
     )
     straight = linear and len(lines) == 1
     bent = name in {"abs", "relu", "relu6", *SAME}
-    chosen = name == "select_n" and given[0].test is not None
     if straight or bent:
         return out._replace(line=(lines or given)[0].line)
-    if chosen and all(_is_line(one, given[0].test[1]) for one in given[1:]):
-        return out._replace(line=given[0].test[1].line)
+    test = given[0].test if name == "select_n" else None
+    if test is not None and all(_is_line(one, test[1]) for one in given[1:]):
+        return out._replace(line=test[1].line)
     return out
 
 

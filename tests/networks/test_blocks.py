@@ -14,7 +14,7 @@ from faflow.feedback.draw import EqualToWeights, Gaussian
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.networks import MLP, Model
 from faflow.networks.activations import Tanh
-from faflow.networks.models import CNN, ResNet, Transformer
+from faflow.networks.models import CNN, MLPModule, ResNet, Transformer
 from faflow.rules import RULES, DirectFeedbackAlignment, FeedbackAlignment, says_no_more
 from faflow.rules.backward import AbstractDirectRule
 from faflow.tasks import make_data
@@ -211,6 +211,47 @@ def test_blocks_of_a_transformer_hear_the_error_at_every_place():
     for name, part in parts.items():
         leaves = [-leaf for leaf in jax.tree.leaves(eqx.filter(part, eqx.is_inexact_array))]
         assert far(leaves, jax.tree.leaves(expected[name])) < 1e-13, name
+
+
+def test_the_shipped_mlp_hears_the_error_after_its_activations():
+    net = MLPModule(3, 2, key=KEY, hidden=(4, 5), activation="tanh", bias=True)
+    weights = [layer.weight for layer in net.layers], [layer.bias for layer in net.layers]
+    back = model_feedback(Gaussian(), KEY, Model(net), DATA.inputs, "direct")
+    rule = DirectFeedbackAlignment()
+    move = rule.vector_field(Model(net), back, DATA).module.layers
+    expected = rule.vector_field(MLP(*map(tuple, weights), Tanh()), back, DATA)
+    found = [layer.weight for layer in move], [layer.bias for layer in move]
+    assert far(found, (expected.weights, expected.biases)) < 1e-14
+
+
+class Tokens(eqx.Module):
+    """Outputs at every place of a sequence."""
+
+    block: eqx.Module
+    readout: eqx.nn.Linear
+
+    def __call__(self, x):
+        return jax.vmap(self.readout)(self.block(x.T).T)
+
+
+class Mixed(eqx.Module):
+    weight: jax.Array
+
+    def __call__(self, x):
+        return jnp.tanh(self.weight @ x)
+
+
+def test_outputs_at_many_places_are_all_heard_by_a_block():
+    net = Tokens(Mixed(jnp.asarray(drawn(4, 5, 3))), eqx.nn.Linear(5, 2, use_bias=False, key=KEY))
+    model = Model(net, blocks=("block",))
+    data = make_data(drawn(5, 3, 4, 3), drawn(6, 3, 4, 2))
+    back = model_feedback(Gaussian(), KEY, model, data.inputs, "direct")
+    assert [matrix.shape for matrix in back.matrices] == [(4, 2, 5, 4)]
+    move = DirectFeedbackAlignment().vector_field(model, back, data).module.block.weight
+    error = model(data.inputs) - data.targets
+    h = jnp.einsum("ij,ntj->nit", net.block.weight, data.inputs)
+    signal = jnp.einsum("nto,toiu->niu", error, back.matrices[0]) * (1 - jnp.tanh(h) ** 2)
+    assert far(move, -jnp.einsum("niu,nuj->ij", signal, data.inputs)) < 1e-13
 
 
 def test_a_resnet_names_its_blocks():

@@ -120,12 +120,12 @@ def test_shipped_models_are_kinked_just_where_they_have_kinks():
     options = {"key": KEY, "width": 4, "depth": 1, "hidden": 3, "norm": True}
     models = {
         False: [
-            (CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation=jnp.tanh), image),
-            (ResNet((1, 4, 4), 2, key=KEY, norm=True, activation=jax.nn.gelu), image),
+            (CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation="tanh"), image),
+            (ResNet((1, 4, 4), 2, key=KEY, norm=True, activation="gelu"), image),
             (Transformer(3, 2, unit="swiglu", **options), sequence),
         ],
         True: [
-            (CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation=jnp.tanh, pooling="max"), image),
+            (CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation="tanh", pooling="max"), image),
             (ResNet((1, 4, 4), 2, key=KEY, norm=True), image),
             (Transformer(3, 2, unit="relu", **options), sequence),
         ],

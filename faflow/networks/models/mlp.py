@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -15,7 +15,8 @@ class MLPModule(eqx.Module):
     """Vector (inputs,) -> outputs (outputs,) over `hidden` widths, an activation after each."""
 
     layers: list[eqx.nn.Linear]
-    activation: Callable[[Array], Array] = eqx.field(static=True)
+    activation: Callable[[Array], Array]
+    feedback_blocks: ClassVar[tuple[str, ...]] = ("activation",)
 
     def __init__(
         self,
