@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from .config.arrays import given_model
-from .config.choice import Choice, Held
+from .config.choice import Choice, Prepared
 from .config.kinds.coded import Coded
 from .config.kinds.kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits
 from .config.load import assign, parse
@@ -108,13 +108,14 @@ def learn(
         table["observe"] = {"names": list(observe)}
     for key, value in (settings or {}).items():
         assign(table, key.split("."), value, _REMEDY)
-    resolved = resolve_config(parse(table), Path(), Given(objects))
-    model = None if "network.kind" not in objects else as_network(network)
+    resolved = resolve_config(parse(table), Path(), Objects(objects))
+    model = as_network(network) if "network.kind" in objects else None
+    model = model if isinstance(model, Model) else None
     return Learned(run(resolved, store_result=False, meter=meter), model)
 
 
 @final
-class Given(AbstractKinds):
+class Objects(AbstractKinds):
     """Kinds as code tells them, but for those that stand for `objects`, by the keys of these."""
 
     def __init__(self, objects: Mapping[str, Any]):
@@ -124,10 +125,10 @@ class Given(AbstractKinds):
         if not kind.startswith(GIVEN):
             return self.code.entry(path, registry, kind, base)
         held = self.objects[path]
-        return held if registry == "tasks" else Held(held)
+        return held if registry == "tasks" else Prepared(held)
 
     def rule(self, entry: Any) -> RuleTraits:
-        return self.code.rule(type(entry.held) if isinstance(entry, Held) else entry)
+        return self.code.rule(type(entry.held) if isinstance(entry, Prepared) else entry)
 
     def phi(self, choice: Choice) -> PhiTraits:
         return self.code.phi(choice)

@@ -32,6 +32,14 @@ class FeedbackFromFile:
     file: str
 
 
+def by_path(file: Path, pick: Callable[[Mapping[str, np.ndarray]], Given]) -> Given:
+    """What is picked from arrays that have the paths of a model's leaves for names."""
+    try:
+        return pick(load_npz(file, every=True))
+    except ValueError as error:
+        raise ValueError(f"File {file}: {error}") from None
+
+
 def from_file(file: Path, pick: Callable[[Mapping[str, np.ndarray]], Given]) -> Given:
     """What is picked from a file's arrays. ValueError, with names that may have been meant."""
     arrays = load_npz(file)

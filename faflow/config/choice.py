@@ -6,7 +6,7 @@ from typing import Any
 from .blame import blaming
 
 
-class Held:
+class Prepared:
     """An entry that is an object made before: called without options, it gives it."""
 
     def __init__(self, held: Any):
@@ -34,7 +34,7 @@ class Choice:
     @property
     def cls(self) -> Any:
         """The class of what it makes."""
-        return type(self.entry.held) if isinstance(self.entry, Held) else self.entry
+        return type(self.entry.held) if isinstance(self.entry, Prepared) else self.entry
 
     def make(self, **supplied: Any) -> Any:
         """The entry called with its options and what faflow supplies. What it objects to becomes a

@@ -1,5 +1,7 @@
 """[flow] kinks: how a network whose activation has a kink is integrated, and what can serve it."""
 
+from typing import NoReturn
+
 from .errors import ConfigError, shown
 from .flow import Method
 from .kinds.kinds import PhiTraits, RuleTraits
@@ -28,7 +30,7 @@ def method_of(config: Config, phi: PhiTraits, rule: RuleTraits) -> Method:
     if not kinked:
         needs = "an activation with a kink, in a hidden layer without frozen gates"
         _refuse(kinks, f"needs {needs}, but there is none; set it to 'auto'")
-    if not layered:
+    if not isinstance(network, NetworkSection):
         _refuse(kinks, f"serves networks of layers, and {network.kind} is a model; use 'plain'")
     if kinks == "smooth":
         if not phi.relu:
@@ -50,5 +52,5 @@ def estimates_error(method: Method) -> bool:
     return method in ("plain", "smooth")
 
 
-def _refuse(kinks: str, why: str) -> None:
+def _refuse(kinks: str, why: str) -> NoReturn:
     raise ConfigError("flow.kinks", f"is '{kinks}', which {why}")

@@ -48,7 +48,8 @@ def options_of(entry: Entry) -> dict[str, Option]:
     """The options of a registry entry by name."""
     if isinstance(entry, Described):
         return entry.options
-    of_class = dataclasses.is_dataclass(entry) and not _has_constructor(entry)
+    of_class = isinstance(entry, type) and dataclasses.is_dataclass(entry)
+    of_class = of_class and not _has_constructor(entry)
     found, rest = (_fields(entry), FACTS) if of_class else (_parameters(entry), frozenset())
     return {name: option for name, option in found.items() if name not in rest | _SUPPLIED}
 

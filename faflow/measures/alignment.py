@@ -13,7 +13,7 @@ from ..networks import Model
 from ..observables import AbstractConservationLaw, Alignment
 from .measure import Entry, Flown, Measure, Observed, Section, line
 from .tables import number
-from .weights import BACK, feedback_paths
+from .variables.weights import BACK, feedback_paths
 
 
 def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:

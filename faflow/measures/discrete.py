@@ -21,7 +21,7 @@ from ..rules import FAStar, bare
 from .measure import Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number, worst
 from .variables.groups import Group, Variable
-from .weights import WeightsNow
+from .variables.weights import WeightsNow
 
 TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
 MANY_STEPS = 10**6  # that are told beforehand: seconds, and more for large nets

@@ -48,7 +48,7 @@ def asked_laws(resolved: Resolved, problem: FlowProblem) -> Laws:
     """
     observe: ObserveSection = resolved.config.observe
     if isinstance(problem.weights, Model):
-        return asked_model_laws(observe, problem, resolved.rule.kind)
+        return asked_model_laws(observe, problem, problem.weights, resolved.rule.kind)
     found: Laws = {name: (law, True) for name, law in problem.rule.laws(problem.weights).items()}
     if isinstance(problem.rule, Forecast):
         found |= {name: (law, False) for name, law in problem.rule.forecasts.items()}

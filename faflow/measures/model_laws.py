@@ -4,16 +4,19 @@ from ..config.errors import ConfigError, nearest
 from ..config.schema import ObserveSection
 from ..feedback import Feedback
 from ..flow import FlowProblem
+from ..networks import Model
 from ..rules import Gradient, model_laws
 from .measure import Laws
 
 CONTROL = "gradient-"  # before the name of a law that the gradient keeps on this model
 
 
-def asked_model_laws(observe: ObserveSection, problem: FlowProblem, rule: str) -> Laws:
+def asked_model_laws(
+    observe: ObserveSection, problem: FlowProblem, model: Model, rule: str
+) -> Laws:
     """The laws to record, each with whether the rule keeps it: all that are found, and, among
     `observe.controls`, those that the gradient keeps, by "gradient-" and their name."""
-    model, data = problem.weights, problem.data
+    data = problem.data
     laws = model_laws(problem.rule, model, problem.feedback, data)
     found: Laws = {name: (law, True) for name, law in laws.items()}
     for index, name in enumerate(observe.laws):

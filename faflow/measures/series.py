@@ -11,7 +11,7 @@ from ..observables import BackProjectedResidual, Loss, Norms, Residual
 from ..rules import AbstractLayerwiseRule, DeltaAlignment, Speed, unmodified
 from .error_control import loose_warnings
 from .measure import Entry, Flown, Laws, Measure, Observed, recorded
-from .weights import WeightsNow, feedback_moves
+from .variables.weights import WeightsNow, feedback_moves
 
 WEIGHTS = "weights"
 

@@ -74,7 +74,7 @@ def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
     return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
-def place_of(law: Mapping[str, Any], index: int) -> str:
+def law_place(law: Mapping[str, Any], index: int) -> str:
     """Where an entry of a law is: its hidden layer, or leaves of a model, the first of many."""
     where = str(law.get("places", law["layers"])[index])
     return " -> ".join(_first_of_many(side.split(" + ")) for side in where.split(" -> "))
@@ -86,7 +86,7 @@ def _first_of_many(leaves: list[str]) -> str:
 
 
 def place_words(law: Mapping[str, Any], index: int) -> str:
-    return ("" if "places" in law else "layer ") + place_of(law, index)
+    return ("" if "places" in law else "layer ") + law_place(law, index)
 
 
 def drift_rows(result: Any) -> Rows:
@@ -104,7 +104,7 @@ def drift_rows(result: Any) -> Rows:
                 {
                     "law": name,
                     "kept": number(law["kept"]),
-                    "layer": place_of(law, index),
+                    "layer": law_place(law, index),
                     "drift": number(float(drift.drift[index])),
                     "scale": number(float(drift.scale[index])),
                     "relative": number(float(drift.relative[index])),

@@ -27,7 +27,7 @@ from .leaf_laws import LeafSum as LeafSum
 from .leaf_laws import Share as Share
 from .leaf_laws import Shares as Shares
 from .leaf_laws import View as View
-from .leaf_laws import place_of as place_of
+from .leaf_laws import balance_place as balance_place
 from .leaf_laws import share_entries as share_entries
 from .potentials import AbstractPotential as AbstractPotential
 from .potentials import AbstractQuadraticPotential as AbstractQuadraticPotential

@@ -162,7 +162,7 @@ class LeafSum(AbstractConservationLaw):
         return tuple(jnp.sum(term, axis=-1) for term in terms)
 
 
-def place_of(model: Model, shares: Shares) -> str:
+def balance_place(model: Model, shares: Shares) -> str:
     """Where a balance is, by the paths of its leaves: `conv1 + conv1.bias -> conv2`."""
     names = [path.removesuffix(".weight") for path in model.paths]
     below = [names[one.view.leaf] for one in shares if one.factor > 0]

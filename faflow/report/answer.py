@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.law_keeping import KEPT
-from ..measures.tables import number, place_of, place_words, size, tolerance_words, worst
+from ..measures.tables import law_place, number, place_words, size, tolerance_words, worst
 from ..sweeps.distribution import Members, spread_of
 from .subject import Subject
 
@@ -137,7 +137,7 @@ def _rows(subject: Subject) -> Iterator[LawRow]:
                 )
             ]
             rate = told["rate_at_start"][i]
-            where, kept = place_of(told, i), bool(told["kept"])
+            where, kept = law_place(told, i), bool(told["kept"])
             yield LawRow(
                 subject.cases[0], law, where, kept, _word(told), *measured,
                 (number(rate), rate), tolerance_words(subject.summary["solver"]),

@@ -16,7 +16,6 @@ from .chain import check_chain as check_chain
 from .direct_projection import DirectRandomTargetProjection as DirectRandomTargetProjection
 from .direct_projection import SignErrorDirectFeedback as SignErrorDirectFeedback
 from .fa_star import FAStar as FAStar
-from .found_laws import model_laws as model_laws
 from .frozen_backward import AlignAda as AlignAda
 from .frozen_backward import AlignZero as AlignZero
 from .hebbian import Hebbian as Hebbian
@@ -33,7 +32,9 @@ from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
-from .model_check import check_model as check_model
+from .models.found_laws import model_laws as model_laws
+from .models.model_check import check_model as check_model
+from .models.model_check import check_outputs as check_outputs
 from .modifiers.forecast import Forecast as Forecast
 from .modifiers.forecast import bare as bare
 from .modifiers.forecast import forecast as forecast

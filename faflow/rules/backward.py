@@ -20,7 +20,7 @@ from ..networks import AbstractNetwork, Model, Trace
 from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule
 from .linear_field import linear_field, pays
-from .model_field import direct_field, model_field
+from .models.model_field import direct_field, model_field
 
 
 class AbstractLayerwiseRule(AbstractWeightRule):

@@ -17,7 +17,7 @@ from ..tasks import Data
 from .abstract import AbstractWeightRule, Laws
 from .backward import direct_sweep, outer_products
 from .direct_laws import direct_laws
-from .model_field import direct_field
+from .models.model_field import direct_field
 
 
 class AbstractDirectProjection(AbstractWeightRule):

@@ -70,8 +70,8 @@ def arrays(
     return Drawn(x, y, weights, tokens, classes, labels=True)
 
 
-def load_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file that faflow knows by name, as float64.
+def load_npz(path: str | os.PathLike[str], every: bool = False) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file that faflow knows by name, or `every` one, as float64.
 
     Names: X, y, weights, W1.., b1.., F2.., D1..; `unknown_arrays` has the others. ValueError in
     one line if the file is missing or is not an .npz, if an array is pickled, complex or not
@@ -79,7 +79,7 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     where = Path(path)
     with _opened(where) as archive:
-        names = [name for name in archive.files if _KNOWN_NAME.fullmatch(name)]
+        names = [name for name in archive.files if every or _KNOWN_NAME.fullmatch(name)]
         return {name: _checked(where, name, _read(where, archive, name)) for name in names}
 
 

@@ -10,7 +10,7 @@ from faflow.feedback.draw import Gaussian
 from faflow.networks import Model
 from faflow.networks.models import CNN, MLPModule, ResNet, Transformer
 from faflow.rules import FeedbackAlignment, Gradient, model_laws
-from faflow.rules.null_space import sparse_null_space
+from faflow.rules.models.null_space import sparse_null_space
 from faflow.tasks import make_data
 
 KEY = jax.random.key(0)
@@ -63,7 +63,9 @@ def test_blocks_and_the_stream_of_a_residual_net():
     assert set(below.split(" + ")) == {"stem", "blocks.0.conv2", "blocks.1.conv2"}
     assert set(above.split(" + ")) == {"blocks.0.conv1", "blocks.1.conv1", "readout"}
     w = leaves_of(model)
-    F = dict(zip(("0.1", "0.2", "1.1", "1.2", "r"), map(np.asarray, feedback.matrices), strict=True))
+    F = dict(
+        zip(("0.1", "0.2", "1.1", "1.2", "r"), map(np.asarray, feedback.matrices), strict=True)
+    )
     by_hand = sum((w[f"{at}.weight"] ** 2).sum((1, 2, 3)) / 2 for at in below.split(" + "))
     by_hand -= sum((w[f"blocks.{i}.conv1.weight"] * F[f"{i}.1"]).sum((0, 2, 3)) for i in range(2))
     by_hand -= (w["readout.weight"] * F["r"]).sum(0)
@@ -75,7 +77,7 @@ def test_blocks_and_the_stream_of_a_residual_net():
 def test_heads_and_hidden_units_of_a_transformer():
     """V V^T - O F^T - F O^T and Q Q^T - K K^T by heads; SwiGLU's units; B of SwiGLU has none."""
     net = Transformer(3, 2, key=KEY, width=4, heads=2, depth=1, hidden=6, unit="swiglu")
-    laws, model, feedback, data = found(net, (4, 3), outputs=2)
+    laws, *_ = found(net, (4, 3), outputs=2)
     at = "blocks.0.attention"
     heads = {f"{at}.value_proj -> {at}.output_proj", f"{at}.query_proj -> {at}.key_proj"}
     pairs = {*heads, "blocks.0.mlp.up -> blocks.0.mlp.down"}
@@ -109,7 +111,9 @@ def test_linear_layers_keep_whole_matrices():
     w, (F,) = leaves_of(model), map(np.asarray, feedback.matrices)
     first, second = w["layers.0.weight"], w["layers.1.weight"]
     by_hand = first @ first.T - second.T @ F - F.T @ second
-    np.testing.assert_allclose(laws["matrix-balance"](model, feedback, data)[0], by_hand, atol=1e-14)
+    np.testing.assert_allclose(
+        laws["matrix-balance"](model, feedback, data)[0], by_hand, atol=1e-14
+    )
 
 
 def test_a_null_space_in_few_entries_each():

@@ -11,8 +11,8 @@ from ...population import AbstractPopulationRule
 from ...rules import AbstractLayerwiseRule
 from ...solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from ..choice import Choice
-from ..model import is_kinked_model
 from .kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits
+from .model import is_kinked_model
 from .registries import resolve
 
 

@@ -22,9 +22,9 @@ from ...tasks import LOSSES, TASKS, AbstractLoss
 from ..arrays import FeedbackFromFile, WeightsFromFile
 from ..errors import ConfigError, nearest, shown
 from ..imports import load_object
-from ..model import FromConstructor
 from ..network import LAYERED
 from ..schema import CONSTRUCTOR
+from .model import FromConstructor
 
 INITIALISATIONS = {
     **DRAWN_INITIALISATIONS, "arrays": WeightsFromFile, CONSTRUCTOR: FromConstructor,

@@ -15,8 +15,8 @@ from ...solvers import counts_evaluations
 from ..measure import Experiment, Flown
 from ..registry import MEASURES
 from ..series import WEIGHTS
-from ..weights import BACK, feedback_moves, feedback_paths, named_arrays
 from .groups import Group, Variable
+from .weights import BACK, feedback_moves, feedback_paths, named_arrays
 
 _APART = frozenset(name for measure in MEASURES.values() for name in measure.apart)
 _ONE_BASED = ("layer", "hidden_layer", "feedback")

@@ -9,12 +9,12 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .._generator import drawn
-from .._types import Array
-from ..networks import Model, is_kinked
-from ..tasks import Data
-from .choice import Choice
-from .network import OF_DATA, ModelSection
+from ..._generator import drawn
+from ..._types import Array
+from ...networks import Model, is_kinked
+from ...tasks import Data
+from ..choice import Choice
+from ..network import OF_DATA, ModelSection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,10 @@ def model_of(choice: Choice, section: ModelSection, data: Data, key: Array) -> M
 def is_kinked_model(choice: Choice, section: ModelSection, data: Data, key: Array) -> bool:
     """Whether its outputs have kinks in its weights; nothing is drawn to find out."""
     model = eqx.filter_eval_shape(model_of, choice, section, data, key)
-    return is_kinked(model, data.inputs)
+    try:
+        return is_kinked(model, data.inputs)
+    except Exception:  # of a module that can't be traced: said where the problem is made
+        return False
 
 
 def sizes_of(data: Data) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array
-from ..feedback import Feedback
-from ..networks import MLP, Model
-from ..observables import (
+from ..._types import Array
+from ...feedback import Feedback
+from ...networks import MLP, Model
+from ...observables import (
     AbstractPotential,
     AbstractQuadraticPotential,
     Balance,
@@ -22,10 +22,11 @@ from ..observables import (
     LeafSum,
     Shares,
     WeightPotential,
-    place_of,
+    balance_place,
 )
-from ..tasks import CrossEntropy, Data
-from .abstract import AbstractLearningRule, Laws
+from ...tasks import CrossEntropy, Data
+from ..abstract import AbstractLearningRule, Laws
+from ..modifiers.modified import unmodified
 from .leaf_rates import (
     SPARE,
     Group,
@@ -36,7 +37,6 @@ from .leaf_rates import (
     share_groups,
     share_rates,
 )
-from .modifiers.modified import unmodified
 from .null_space import sparse_null_space
 
 KEPT = {8: 1e-10, 4: 1e-4}  # relative rate below which something is kept, by bytes of a number
@@ -63,10 +63,10 @@ def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, dat
     pairs = [*rows, *_beyond(whole, rows)]
     laws = _laws_of([one for one in pairs if len(one) > 1], model, potential)
     if norms := [one for one in pairs if len(one) == 1]:
-        places = tuple(place_of(model, one) for one in norms)
+        places = tuple(balance_place(model, one) for one in norms)
         laws["leaf-norm"] = LeafBalance(potential, "layer-balance", tuple(norms), places)
-    if "neuron-balance" in laws:
-        laws |= _matrix_law(laws["neuron-balance"], *about, zero_sum, kept)
+    if isinstance(by_rows := laws.get("neuron-balance"), LeafBalance):
+        laws |= _matrix_law(by_rows, *about, zero_sum, kept)
     moved = zip(sums, *by_sum, strict=True)
     still = [at for at, rate, size in moved if _is_kept(rate, size, kept)]
     if still:
@@ -125,10 +125,10 @@ def _beyond(wholes: Sequence[Shares], rows: Sequence[Shares]) -> list[Shares]:
 def _laws_of(pairs: Sequence[Shares], model: Model, potential: AbstractPotential) -> Laws:
     found: Laws = {}
     if pairs:
-        places = tuple(place_of(model, one) for one in pairs)
+        places = tuple(balance_place(model, one) for one in pairs)
         found["layer-balance"] = LeafBalance(potential, "layer-balance", tuple(pairs), places)
     if rows := [one for one in pairs if one[0].view.axis is not None]:
-        places = tuple(place_of(model, one) for one in rows)
+        places = tuple(balance_place(model, one) for one in rows)
         found["neuron-balance"] = LeafBalance(potential, "neuron-balance", tuple(rows), places)
     return found
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._numbers import Numbers
+from ..._numbers import Numbers
 
 NEGLIGIBLE = 1e-7  # a coefficient beside the largest of its combination
 GAP = 1e3  # between what counts as zero and what does not

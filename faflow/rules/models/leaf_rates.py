@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .._compiling import ONCE, compiled
-from .._generator import seeded
-from .._types import Array
-from ..feedback import Feedback
-from ..networks import Model
-from ..observables import (
+from ..._compiling import ONCE, compiled
+from ..._generator import seeded
+from ..._types import Array
+from ...feedback import Feedback
+from ...networks import Model
+from ...observables import (
     AbstractPotential,
     LeafBalance,
     Share,
@@ -20,9 +20,9 @@ from ..observables import (
     WeightPotential,
     share_entries,
 )
-from ..tasks import Data
-from .abstract import AbstractLearningRule, weight_velocity
-from .kernel import GivenError
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, weight_velocity
+from ..kernel import GivenError
 
 SPARE = 16  # states beyond those that would tell all quantities apart
 SAMPLES = 2  # of a random state

@@ -6,20 +6,20 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from ..feedback import Feedback, feedback_places
-from ..feedback.models import FeedbackPlace
-from ..networks import Model
-from ..tasks import Data
-from .abstract import AbstractLearningRule, AbstractWeightRule
-from .backward import AbstractChainRule, AbstractDirectRule, AbstractLayerwiseRule, says_no_more
-from .direct_projection import AbstractDirectProjection
-from .layerwise import Gradient
-from .modifiers.learning_rates import LearningRates
-from .modifiers.modified import AbstractModifiedRule, unmodified
-from .modifiers.momentum import Momentum
-from .modifiers.weight_decay import WeightDecay
-from .modifiers.weight_normalisation import WeightNormalisation
-from .moving_feedback import AbstractMovingFeedbackRule
+from ...feedback import Feedback, feedback_places
+from ...feedback.models import FeedbackPlace
+from ...networks import Model
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, AbstractWeightRule
+from ..backward import AbstractChainRule, AbstractDirectRule, AbstractLayerwiseRule, says_no_more
+from ..direct_projection import AbstractDirectProjection
+from ..layerwise import Gradient
+from ..modifiers.learning_rates import LearningRates
+from ..modifiers.modified import AbstractModifiedRule, unmodified
+from ..modifiers.momentum import Momentum
+from ..modifiers.weight_decay import WeightDecay
+from ..modifiers.weight_normalisation import WeightNormalisation
+from ..moving_feedback import AbstractMovingFeedbackRule
 
 PACKAGE = __name__.split(".")[0] + "."
 LEAFWISE = (LearningRates, Momentum, WeightDecay, WeightNormalisation)  # modifiers that know leaves
@@ -36,7 +36,7 @@ def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, da
     kind, inner = type(model.module).__name__, unmodified(rule)
     _check_rule(rule, kind, model)
     samples = jax.ShapeDtypeStruct((2, *data.inputs.shape[1:]), data.inputs.dtype)
-    _check_outputs(model, kind, samples, data)
+    check_outputs(model, data)
     if not _goes_back(inner):
         return
     try:
@@ -85,7 +85,11 @@ def _goes_back(rule: AbstractLearningRule) -> bool:
     return chain or (direct and rule.form == "direct")  # not a direct rule of chained F_l
 
 
-def _check_outputs(model: Model, kind: str, samples: jax.ShapeDtypeStruct, data: Data) -> None:
+def check_outputs(model: Model, data: Data) -> None:
+    """Raise ValueError in one line unless the model makes outputs of the targets' shape from such
+    samples, and the same every time."""
+    kind = type(model.module).__name__
+    samples = jax.ShapeDtypeStruct((2, *data.inputs.shape[1:]), data.inputs.dtype)
     try:
         program, out = jax.make_jaxpr(lambda net, x: net(x), return_shape=True)(model, samples)
         again = jax.make_jaxpr(lambda net, x: net(x))(model, samples)  # another lambda, traced anew

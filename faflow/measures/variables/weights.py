@@ -5,12 +5,12 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from .._types import Array
-from ..feedback import Feedback, feedback_places
-from ..flow import FlowProblem
-from ..networks import AbstractNetwork, Model
-from ..observables import AbstractObservable
-from ..rules import AbstractWeightRule, unmodified
+from ..._types import Array
+from ...feedback import Feedback, feedback_places
+from ...flow import FlowProblem
+from ...networks import AbstractNetwork, Model
+from ...observables import AbstractObservable
+from ...rules import AbstractWeightRule, unmodified
 
 BACK = "feedback."  # before the path of the leaf that a feedback array of a model stands for
 

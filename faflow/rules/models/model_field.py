@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 
-from .._types import Array
-from ..feedback import Feedback, Form
-from ..networks import Model
-from ..networks.substitution import ModelProgram
-from ..tasks import Data
+from ..._types import Array
+from ...feedback import Feedback, Form
+from ...networks import Model
+from ...networks.substitution import ModelProgram
+from ...tasks import Data
 
 Backward = Callable[[Any, Any], Sequence[Array]]  # a chain rule's M(W, F)
 Drive = Callable[[Sequence[Array], Array, Data], Sequence[Array]]  # (D, f, data) -> s_1, s_2, ...
