@@ -1,6 +1,6 @@
 """[network]: the layers' widths, their activation, biases and gates; or a model and its options."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -8,7 +8,8 @@ from .errors import ConfigError
 from .section import MOST, AbstractKindSection, AbstractSection, Seed
 
 INPUTS, OUTPUTS = "inputs", "outputs"
-LAYERED = ("mlp", "gated")  # kinds that are chains of layers; all others are models
+Layered = Literal["mlp", "gated"]  # kinds that are chains of layers; all others are models
+LAYERED: tuple[str, ...] = get_args(Layered)
 # Constructor arguments of models that the data tell, unless the config does.
 OF_DATA = frozenset({"image", "inputs", "length", "tokens", "outputs"})
 
@@ -59,7 +60,7 @@ class NetworkSection(AbstractSection):
     projections of the inputs, drawn from `seed`.
     """
 
-    kind: Literal["mlp", "gated"] = "mlp"
+    kind: Layered = "mlp"
     widths: Annotated[tuple[Width, ...], AfterValidator(_layers)]
     activation: Annotated[ActivationSection, BeforeValidator(_activation)] = ActivationSection(
         kind="linear"

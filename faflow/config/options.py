@@ -165,7 +165,9 @@ def plain_type(annotation: Any) -> Any:
     if annotation == str | os.PathLike[str]:
         return str
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.Union[tuple(map(plain_type, typing.get_args(annotation)))]  # noqa: UP007
+        # A function is the library's alternative to a name: TOML has no sign for it.
+        said = [a for a in typing.get_args(annotation) if typing.get_origin(a) is not Callable]
+        return typing.Union[tuple(map(plain_type, said))]  # noqa: UP007
     return annotation
 
 

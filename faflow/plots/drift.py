@@ -82,7 +82,8 @@ def layers_of(result: Result, law: str) -> list[tuple[str | None, str, np.ndarra
     pattern = re.compile(re.escape(law) + r"_(\d+)")
     matches = [pattern.fullmatch(str(n)) for n in result.series.data_vars if n not in others]
     ragged = sorted((int(match[1]), match[0]) for match in matches if match)
-    places = dict(enumerate(result.section("laws")[law].get("places", ()), start=1))
+    told = result.section("laws").get(law, {})
+    places = dict(enumerate(told.get("places", ()), start=1))
     layers = [(places.get(k, str(k)), name, result.values(name)) for k, name in ragged]
     return [(k, name, values) for k, name, values in layers if values is not None]
 

@@ -36,7 +36,7 @@ class CNN(eqx.Module):
         stride: int = 1,
         pooling: Literal["average", "max", "none"] = "average",
         window: int = 2,
-        activation: Activation = "relu",
+        activation: Activation | Callable[[Array], Array] = "relu",
         bias: bool = False,
     ):
         *conv_keys, key = jax.random.split(key, len(channels) + 1)
@@ -44,7 +44,7 @@ class CNN(eqx.Module):
             eqx.nn.Conv2d(into, out, kernel, stride, padding="SAME", use_bias=bias, key=of)
             for (into, out), of in zip(pairwise((image[0], *channels)), conv_keys, strict=True)
         ]
-        self.activation = getattr(jax.nn, activation)
+        self.activation = getattr(jax.nn, activation) if isinstance(activation, str) else activation
         self.pool = {
             "average": eqx.nn.AvgPool2d(window, window),
             "max": eqx.nn.MaxPool2d(window, window),

@@ -25,7 +25,7 @@ class MLPModule(eqx.Module):
         *,
         key: Array,
         hidden: Sequence[int] = (16,),
-        activation: Activation = "relu",
+        activation: Activation | Callable[[Array], Array] = "relu",
         bias: bool = False,
     ):
         widths = (inputs, *hidden, outputs)
@@ -34,7 +34,7 @@ class MLPModule(eqx.Module):
             eqx.nn.Linear(into, out, use_bias=bias, key=of)
             for (into, out), of in zip(pairwise(widths), keys, strict=True)
         ]
-        self.activation = getattr(jax.nn, activation)
+        self.activation = getattr(jax.nn, activation) if isinstance(activation, str) else activation
 
     def __call__(self, x: Array) -> Array:
         *hidden, readout = self.layers
