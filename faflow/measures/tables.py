@@ -75,9 +75,13 @@ def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
 
 
 def law_place(law: Mapping[str, Any], index: int) -> str:
-    """Where an entry of a law is: its hidden layer, or leaves of a model, the first of many."""
-    where = str(law.get("places", law["layers"])[index])
-    return " -> ".join(_first_of_many(side.split(" + ")) for side in where.split(" -> "))
+    """Where an entry of a law is: its hidden layer, or leaves of a model."""
+    return in_short(str(law.get("places", law["layers"])[index]))
+
+
+def in_short(place: str) -> str:
+    """A place with the first leaf of many."""
+    return " -> ".join(_first_of_many(side.split(" + ")) for side in place.split(" -> "))
 
 
 def _first_of_many(leaves: list[str]) -> str:

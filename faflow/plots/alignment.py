@@ -51,7 +51,7 @@ def _inner(result: Result, legend: bool) -> Panel | None:
     return Panel(
         title=["inner products " + ("stay" if above else "do NOT stay") + " above floors (dashed)"],
         ylabel="⟨W, F⟩",
-        curves=curves if legend else [replace(curve, label=None) for curve in curves],
+        curves=[curve if legend else replace(curve, label=None) for curve, _ in known],
         scale="linear",
         levels=[*(Level(floor, None, curve.colour, DASHED) for curve, floor in known), _ZERO],
     )
@@ -108,5 +108,7 @@ def _verdict(result: Result) -> str:
     if "certified" not in about:
         return "alignment (no certificate for this rule)"
     if about["certified"]:
-        return "certified from the start: angles stay below 90°"
+        known = [floor is not None for floor in about.get("floor", ())]
+        which = "" if all(known) else f"{sum(known)} of {len(known)} "
+        return f"{which}certified from the start: {'their ' if which else ''}angles stay below 90°"
     return "not certified: the angles are only what was measured"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..measures.tables import in_short
 from ..store.result import Result
 from .panel import Curve, Level, Panel, brief
 from .style import COOL, FEW, GREY, MARKERS, SOLID, STYLES, WARM, plain_text
@@ -34,7 +35,7 @@ def _where(layer: str | None) -> str:
     """A hidden layer, or the place of a law in a model."""
     if not layer:
         return ""
-    return f", l\u00a0=\u00a0{layer}" if layer.isdigit() else f", {plain_text(layer, 44)}"
+    return f", l\u00a0=\u00a0{layer}" if layer.isdigit() else f", {plain_text(in_short(layer), 52)}"
 
 
 def drift_panels(result: Result) -> list[Panel]:

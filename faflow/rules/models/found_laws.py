@@ -60,7 +60,8 @@ def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, dat
     found = [_balances(group, each, kept) for group, each in zip(groups, balances, strict=True)]
     *by_row, whole = found
     rows = _kept_by_row([one for each in by_row for one in each])
-    pairs = [*rows, *_beyond(whole, rows)]
+    # In the order of what lies lowest in each.
+    pairs = sorted([*rows, *_beyond(whole, rows)], key=lambda one: min(s.view.leaf for s in one))
     laws = _laws_of([one for one in pairs if len(one) > 1], model, potential)
     if norms := [one for one in pairs if len(one) == 1]:
         places = tuple(balance_place(model, one) for one in norms)
