@@ -73,8 +73,10 @@ def _variables(
         leaves = {f"{name}_{leaf}": (value, see.axes) for leaf, value in record.items()}
     elif isinstance(record, tuple | list):
         layers = law_layers(see) or range(1, len(record) + 1)
+        # Rows of different places of a model are different axes.
+        own = "" if hidden is not None else name.removesuffix("_scale").removesuffix(SUFFIX) + "_"
         leaves = {
-            f"{name}_{layer}": (value, tuple(f"{axis}_{layer}" for axis in see.axes))
+            f"{name}_{layer}": (value, tuple(f"{own}{axis}_{layer}" for axis in see.axes))
             for layer, value in zip(layers, record, strict=True)
         }
     else:
