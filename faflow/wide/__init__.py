@@ -1,5 +1,9 @@
 """Infinite width: the limit of the mean-field scaling, as flows like any other."""
 
+from .gradient import GradientLimit as GradientLimit
+from .gradient import gradient_limit as gradient_limit
+from .gradient import gradient_on_grid as gradient_on_grid
+from .hebbian import MeanFieldHebbian as MeanFieldHebbian
 from .kernels import OutputsAt as OutputsAt
 from .kernels import WideKernels as WideKernels
 from .kernels import WideKernelsObserved as WideKernelsObserved

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from .._compiling import LONG, compiled
-from .._types import Array, Flag, Inputs, Integer, Matrix, Scalar
+from .._types import Array, Flag, Integer, Matrix, Scalar
 from ..tasks import Data
 
 NEWTON = 6  # iterations of an implicit step; squared loss needs one

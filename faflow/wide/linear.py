@@ -67,9 +67,7 @@ def deep_linear(hidden: int, rho: ArrayLike, richness: ArrayLike) -> DeepLinear:
     rho, richness = jnp.asarray(rho, float), jnp.asarray(richness, float)
     found = kappas(hidden, rho, richness**2)
     pulls = (integral(kappa) for kappa in found[:-1])
-    return DeepLinear(
-        tuple(map(jnp.stack, found)), tuple(map(jnp.stack, pulls)), rho, richness
-    )
+    return DeepLinear(tuple(map(jnp.stack, found)), tuple(map(jnp.stack, pulls)), rho, richness)
 
 
 class WideLinear(AbstractNetwork):

@@ -28,9 +28,9 @@ from ..rules import (
     FeedbackAlignment,
     Gradient,
     Hebbian,
-    LearningRates,
     MeanFieldRates,
 )
+from .hebbian import MeanFieldHebbian
 
 RULES: dict[str, type[AbstractLearningRule]] = {
     "gradient": Gradient,
@@ -63,8 +63,8 @@ def neurons(
     """S = `count` neurons, an even power of 2, for inputs (P, D); another `seed`, another batch.
 
     `rho`: alignment of the feedback with z(0); direct feedback is the same at one layer. `gated`:
-    phi' of frozen gaussian fields in place of phi'(h), drawn at random: their error is
-    S^{-1/2}. `draw`: "random" for a plain sample, whose error also is. ValueError for another rule, a count
+    phi' of frozen gaussian fields in place of phi'(h), drawn at random, with an error of S^{-1/2}.
+    `draw`: "random" for a plain sample, whose error also is. ValueError for another rule, a count
     that is no power of 2 above 1, or numbers out of range.
     """
     _check(rule, count, rho, richness)
@@ -84,16 +84,9 @@ def neurons(
     )
     form: Form = RULES[rule].form  # type: ignore[assignment]
     matrices = () if form == "none" else (back,)
-    return Neurons(_scaled(rule, features, count, richness), network, Feedback(matrices, form))
-
-
-def _scaled(rule: str, features: int, count: int, richness: float) -> AbstractLearningRule:
-    inner = RULES[rule]()
-    if rule != "hebbian":
-        return MeanFieldRates(inner, richness)
-    # The paper's gt = Delta phi(h) has no 1 / (g0 N), which other rules have from F.
-    rates = jnp.asarray([richness / features, 1 / count], float)
-    return LearningRates(rule=inner, rates=rates)
+    moved = MeanFieldHebbian(richness) if rule == "hebbian" else None
+    moved = moved or MeanFieldRates(RULES[rule](), richness)
+    return Neurons(moved, network, Feedback(matrices, form))
 
 
 def _normals(points: int, dimensions: int, seed: int, draw: str) -> np.ndarray:

@@ -18,7 +18,7 @@ Polynomial = list[Any]  # coefficients, the constant first; of floats, fractions
 
 
 def kappas(hidden: int, rho: Any, g: Any) -> list[Polynomial]:
-    """[kappa_1, ..., kappa_{L+1}] for `hidden` = L >= 0 layers, in the arithmetic of `rho` and `g`."""
+    """[kappa_1, ..., kappa_{L+1}] for `hidden` = L >= 0 layers, in the arithmetic of `rho`, `g`."""
     if hidden < 0:
         raise ValueError(f"Argument `hidden` must be >= 0, but is {hidden}.")
     one, pulled = rho * 0 + 1, [rho * 0]  # pulled: sum_j m_j kappa_j
