@@ -2,7 +2,8 @@
 
 `python scripts/wide_limit.py [FIGURE]`. Deep linear nets under feedback alignment in the mean-field
 scaling, beside their limit of infinite width, which is a flow of D numbers. Prints, per width N,
-the square error of the outputs over time, relative, mean over seeds, times N: it tends to a constant.
+the relative square error of the outputs over time, mean over seeds, and that times N, which tends
+to a constant.
 """
 
 import sys

@@ -33,8 +33,8 @@ NEWTON = 6  # iterations of an implicit step; squared loss needs one
 class GradientLimit(NamedTuple):
     """At the grid's `ts` (T,): `outputs` f (T, P); `features` H^0..H^L and `gradients`
     G^1..G^{L+1}, at equal times, (L+1, T, P, P) and (L+1, T); `tangent` K (T, P, P);
-    `other_outputs` (T, P): <z phi(h)> / g0, which is f by the other route; `change`: of f in the last sweep;
-    `converged`: whether that is below the tolerance."""
+    `other_outputs` (T, P): <z phi(h)> / g0, which is f by the other route; `change`: of f in the
+    last sweep; `converged`: whether that is below the tolerance."""
 
     ts: Array
     outputs: Array
@@ -105,8 +105,8 @@ def gradient_limit(
     for grid in grids:
         if not bool(grid.converged):
             raise ValueError(
-                f"Argument `t1` must suit the grid, but at {t1:g} the sweeps did not converge (last "
-                f"change {float(grid.change):.1e}); raise times or shorten t1."
+                f"Argument `t1` must suit the grid, but at {t1:g} the sweeps did not converge "
+                f"(last change {float(grid.change):.1e}); raise times or shorten t1."
             )
     axes = GradientLimit(0, 0, 1, 1, 0, 0, None, None)
 

@@ -3,7 +3,8 @@
 With one hidden layer no neuron responds to another but through f, so the limit is one of
 independent neurons, a McKean-Vlasov flow (Bordelon & Pehlevan 2022 at L = 1):
 
-    h' = g0 sum_nu K^x_{mu nu} Delta_nu gt_nu,   z' = g0 sum_nu Delta_nu phi(h_nu),   f = <z phi(h)> / g0
+    h' = g0 sum_nu K^x_{mu nu} Delta_nu gt_nu,   z' = g0 sum_nu Delta_nu phi(h_nu)
+    f = <z phi(h)> / g0
     h(0) ~ N(0, K^x),  z(0) = r ~ N(0, 1),  gt = phi'(h) zt,  zt = rho r + sqrt(1 - rho^2) zeta
 
 (zt = z for the gradient, gt = Delta phi(h) for Hebb). The average over S neurons in place of all
