@@ -83,7 +83,7 @@ def neurons(
         if gated
         else MLP(weights, activation=activation)
     )
-    form: Form = RULES[rule].form  # type: ignore[assignment]
+    form: Form = RULES[rule].form
     matrices = () if form == "none" else (back,)
     moved = MeanFieldHebbian(richness) if rule == "hebbian" else None
     moved = moved or MeanFieldRates(RULES[rule](), richness)

@@ -2,11 +2,12 @@
 
 With q = 1/2 eta^T K^x eta (`linear.py`), g = gamma_0^2 and layers l = 1..L,
 
-    kappa_1 = 1,   m_l(q) = int_0^q kappa_l,   kappa_{l+1} = 1 + rho kappa_l + g sum_{j<=l} m_j kappa_j
+    kappa_1 = 1,   m_l(q) = int_0^q kappa_l
+    kappa_{l+1} = 1 + rho kappa_l + g sum_{j<=l} m_j kappa_j
 
 of degree 2^l - 1 in q. Derivation. Pseudo-signals are constant in time and of variance 1 in every
-layer, so h^l = u^l + gamma_0 gt^l k^l with k^l = c^{l-1} + int H^{l-1} Delta ds, where c^l =
-rho k^l is the response to what feedback and weights have in common and H^l = K^x + g sum_{j<=l} k^j k^j^T.
+layer, so h^l = u^l + gamma_0 gt^l k^l with k^l = c^{l-1} + int H^{l-1} Delta ds. There c^l = rho
+k^l is the response to what feedback and weights share, and H^l = K^x + g sum_{j<=l} k^j k^j^T.
 Hence k^{l+1} = rho k^l + K^x eta + g sum_{j<=l} k^j int k^j . Delta ds, which makes every k^l a
 multiple kappa_l(q) of K^x eta, since dq = (K^x eta) . Delta dt.
 """
@@ -37,6 +38,7 @@ def integral(polynomial: Polynomial) -> Polynomial:
 
 
 def product(one: Polynomial, other: Polynomial) -> Polynomial:
+    """Of two polynomials, coefficient by coefficient."""
     found = [one[0] * 0] * (len(one) + len(other) - 1)
     for i, a in enumerate(one):
         for j, b in enumerate(other):
