@@ -108,7 +108,7 @@ def gradient_limit(
                 f"Argument `t1` must suit the grid, but at {t1:g} the sweeps did not converge "
                 f"(last change {float(grid.change):.1e}); raise times or shorten t1."
             )
-    axes = GradientLimit(0, 0, 1, 1, 0, 0, None, None)
+    axes = (0, 0, 1, 1, 0, 0, None, None)
 
     def joined(axis: int | None, *values: Array) -> Array:
         if axis is None:

@@ -44,6 +44,7 @@ class WideKernelsObserved(AbstractObservable):
     axes: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> WideKernels:
+        assert isinstance(weights, WideLinear)
         return wide_kernels(weights, data.inputs, data.targets[:, 0])
 
 

@@ -15,7 +15,7 @@ mirror image (W, -r, -zeta), whose law is the same, so that f(0) = 0 exactly. Th
 than S^{-1/2}; independent scrambles tell it.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +33,7 @@ from ..rules import (
 )
 from .hebbian import MeanFieldHebbian
 
-RULES: dict[str, type[AbstractLearningRule]] = {
+RULES: dict[str, Any] = {
     "gradient": Gradient,
     "feedback-alignment": FeedbackAlignment,
     "direct-feedback-alignment": DirectFeedbackAlignment,
