@@ -85,8 +85,8 @@ def neurons(
     )
     form: Form = RULES[rule].form
     matrices = () if form == "none" else (back,)
-    moved = MeanFieldHebbian(richness) if rule == "hebbian" else None
-    moved = moved or MeanFieldRates(RULES[rule](), richness)
+    number = jnp.asarray(richness, float)
+    moved = MeanFieldHebbian(number) if rule == "hebbian" else MeanFieldRates(RULES[rule](), number)
     return Neurons(moved, network, Feedback(matrices, form))
 
 
