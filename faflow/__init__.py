@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import flow
     from .cli.printing import Bar
     from .config.errors import ConfigError
     from .flow import FlowProblem, Numerics, integrate
@@ -39,6 +40,7 @@ __all__ = [
     "Numerics",
     "Result",
     "__version__",
+    "flow",
     "integrate",
     "open",
     "plan_of",
@@ -48,6 +50,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "flow":  # a room that can be called
+        return importlib.import_module("faflow.flow")
     if name not in _DOORS:
         raise AttributeError(f"module 'faflow' has no attribute {name!r}")
     module, attribute = _DOORS[name]

@@ -5,7 +5,9 @@ of its doors. Nothing is imported then by who wants one module of many.
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 
@@ -21,3 +23,16 @@ def doors(package: str, rooms: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(importlib.import_module(f"{package}.{places[name]}"), name)
 
     return enter
+
+
+class CallableRoom(ModuleType):
+    """A package that is also a function: `faflow.flow(...)`, which stands at the front door."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        room, name = self.__dict__["CALLED"]
+        return getattr(importlib.import_module(room), name)(*args, **options)
+
+
+def made_callable(package: str) -> None:
+    """Let a package be called; its `CALLED` says which function that is: (module, name)."""
+    sys.modules[package].__class__ = CallableRoom

@@ -16,10 +16,10 @@ Times = Float[Array, " saves"]
 # Layers differ in size, so these dimensions are named but not tied to each other.
 Matrix = Float[Array, "_out _in"]
 Inputs = Float[Array, "samples inputs"]
-Samples = Float[Array, "samples *sample"]  # inputs of any shape
-Outputs = Float[Array, "samples outputs"]
+Samples = Float[Array, "samples *sample"] | Int[Array, "samples *sample"]  # any shape; tokens
+Outputs = Float[Array, "samples *places outputs"]  # places: of a sequence, none of most networks
 PerSample = Float[Array, " samples"]
-Kernel = Float[Array, "samples outputs samples outputs"]
+Kernel = Float[Array, "samples *rest"]  # (samples, outputs, samples, outputs)
 
 Record = PyTree[Array]
 

@@ -62,6 +62,7 @@ ROOMS = {
     "sweeps": ("7f", "sweeps"),
     "tools": ("7g", "tools"),
     "plots": ("8", "output"),
+    "learning": ("8", "output"),
     "__main__": ("8", "output"),
     "cli": ("8", "output"),
     "report": ("8", "output"),

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .alignment import AlignmentCertificate as AlignmentCertificate
     from .alignment import alignment_certificate as alignment_certificate
     from .alignment import certificate_law as certificate_law
+    from .alignment import model_certificate as model_certificate
     from .drift import LawDrift as LawDrift
     from .drift import forecast_error as forecast_error
     from .drift import law_drift as law_drift
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __getattr__ = doors(
     __name__,
     {
-        "alignment": "AlignmentCertificate alignment_certificate certificate_law",
+        "alignment": "AlignmentCertificate alignment_certificate certificate_law model_certificate",
         "duals": "Dual dual",
         "exponent": "ExponentFit fit_exponent",
         "drift": "LawDrift forecast_error law_drift",

@@ -8,8 +8,8 @@ import numpy as np
 from .._compiling import ONCE, compiled
 from .._numbers import Numbers
 from ..feedback import Feedback, Form
-from ..networks import AbstractNetwork
-from ..observables import AbstractConservationLaw, Balance, FeedbackPotential
+from ..networks import AbstractNetwork, Model
+from ..observables import AbstractConservationLaw, Balance, FeedbackPotential, LeafBalance
 from ..rules import AbstractLearningRule
 from ..tasks import Data
 
@@ -58,6 +58,38 @@ def alignment_certificate(
     slack, known = SLACK * np.max(np.abs(inner), axis=0), [layer - 1 for layer in law.layers]
     held = np.all(inner[:, known] >= (floor - slack)[known])  # an inner product of nan holds none
     return AlignmentCertificate(floor, inner.min(axis=0), bool(np.all(floor > 0)), bool(held))
+
+
+def model_certificate(
+    law: AbstractConservationLaw | None,
+    weights0: Model,
+    feedback0: Feedback,
+    inner_over_time: Numbers,
+    reached: Numbers,
+    data: Data,
+) -> tuple[AlignmentCertificate | None, str]:
+    """The certificate of a model, place by place, or why there is none.
+
+    From every balance of `law` (its layer balance) of squares with one <B, F> alone:
+    c <B, F>(t) = sum 1/2 ||A||^2 - Q(0) >= -Q(0). Feedback that stands in no such balance has the
+    floor nan; `certified`: all floors that there are are positive.
+    """
+    if not isinstance(law, LeafBalance) or type(law.potential) is not FeedbackPotential:
+        return None, "no layer balance of <W, F> is followed"
+    inner = np.asarray(inner_over_time)[np.asarray(reached, bool)]
+    floor = np.full(inner.shape[1], np.nan)
+    balances = np.asarray(_values(law, weights0, feedback0, data))
+    for shares, value in zip(law.shares, balances, strict=True):
+        above = [share for share in shares if share.factor < 0]
+        if len(above) == 1 and above[0].feedback is not None:
+            floor[above[0].feedback] = value / above[0].factor
+    known = np.isfinite(floor)
+    if not np.any(known):
+        return None, "no balance has one <W, F> alone"
+    slack = SLACK * np.max(np.abs(inner), axis=0)
+    held = np.all(inner[:, known] >= (floor - slack)[known])
+    certified = bool(np.all(floor[known] > 0))
+    return AlignmentCertificate(floor, inner.min(axis=0), certified, bool(held)), ""
 
 
 @compiled(ONCE)

@@ -55,7 +55,7 @@ def minimum_norm_report(
     than inputs and independent rows (so that many maps fit and one has minimum norm)."""
     if not is_linear_squares(weights_end, data):
         return None
-    inputs = np.asarray(data.inputs)
+    inputs = np.asarray(data.rooted(data.inputs))
     singular = np.linalg.svd(inputs, compute_uv=False)
     smallest = float(singular.min())
     if inputs.shape[0] >= inputs.shape[1] or smallest <= 1e-12 * singular.max():
@@ -136,6 +136,8 @@ def _share(part: np.floating, whole: np.floating) -> float:
 
 def is_factorisation(weights: AbstractNetwork, data: Data) -> bool:
     """Whether this is min ||Z W - Y||_F: two linear layers, identity inputs, squared loss."""
+    if data.inputs.ndim != 2 or data.sample_weights is not None:
+        return False
     inputs = np.asarray(data.inputs)
     identity = inputs.shape[0] == inputs.shape[1] and np.array_equal(inputs, np.eye(len(inputs)))
     return is_linear_squares(weights, data) and identity and len(weights.weights) == 2

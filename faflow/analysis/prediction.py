@@ -112,7 +112,7 @@ def residual_operator(
     """u -> K u, u (samples, outputs): K = -J_f G at fixed weights, e' = -K e for e = f - y.
 
     The rule's effective kernel (`rules.kernel`) times the data's weight, since what it hears is
-    dLoss/df = weight * e.
+    dLoss/df = weight * e; between the roots of sample weights, where there are (`Data.residual`).
     """
 
     return lambda u: _respond(u, rule, weights, feedback, data)
@@ -122,7 +122,8 @@ def residual_operator(
 def _respond(
     u: Array, rule: AbstractLearningRule, weights: AbstractNetwork, feedback: Feedback, data: Data
 ) -> Array:
-    return data.weight * error_response(rule, weights, feedback, data)(u)
+    respond = error_response(rule, weights, feedback, data)
+    return data.weight * data.rooted(respond(data.rooted(u)))
 
 
 @compiled(LOOP)
@@ -136,7 +137,8 @@ def _respond_to_each(
     """K^T: its rows are K u for u = every residual of one entry."""
     units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
     respond = error_response(rule, weights, feedback, data)
-    return data.weight * jax.vmap(respond)(units).reshape(len(units), -1)
+    responses = jax.vmap(lambda u: data.rooted(respond(data.rooted(u))))(units)
+    return data.weight * responses.reshape(len(units), -1)
 
 
 def _on_vectors(

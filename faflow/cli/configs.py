@@ -7,8 +7,8 @@ from .printing import print_entries, say, say_toml
 from .verdict import DONE
 
 TOPICS = (
-    "rules", "modifiers", "laws", "tasks", "solvers", "activations", "inits", "feedbacks",
-    "observables", "losses", "kinks", "solved", "configs",
+    "rules", "modifiers", "laws", "networks", "tasks", "solvers", "activations", "inits",
+    "feedbacks", "observables", "losses", "kinks", "solved", "configs",
 )  # fmt: skip
 
 

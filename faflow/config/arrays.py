@@ -1,17 +1,18 @@
 """Initial weights and feedback from the user's own `.npz` file."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback, Form, feedback_shapes
-from ..networks import MLP, AbstractActivation
+from ..networks import MLP, AbstractActivation, Model
 from ..tasks import load_npz, unknown_arrays
 
 Given = TypeVar("Given")
@@ -29,6 +30,14 @@ class FeedbackFromFile:
     """F2..FL, or D1..D(L-1) for direct feedback, from `file`, an .npz relative to the config."""
 
     file: str
+
+
+def by_path(file: Path, pick: Callable[[Mapping[str, np.ndarray]], Given]) -> Given:
+    """What is picked from arrays that have the paths of a model's leaves for names."""
+    try:
+        return pick(load_npz(file, every=True))
+    except ValueError as error:
+        raise ValueError(f"File {file}: {error}") from None
 
 
 def from_file(file: Path, pick: Callable[[Mapping[str, np.ndarray]], Given]) -> Given:
@@ -55,6 +64,14 @@ def given_network(
     return MLP(weights, _pick(arrays, "b", biases), activation)
 
 
+def given_model(arrays: Mapping[str, np.ndarray], model: Model) -> Model:
+    """The model at the arrays of a file, by the paths of its leaves. ValueError if one is missing,
+    superfluous or misshapen."""
+    leaves, shape = jax.tree.flatten(model)
+    wanted = {path: leaf.shape for path, leaf in zip(model.paths, leaves, strict=True)}
+    return jax.tree.unflatten(shape, _taken(arrays, wanted, list(arrays), "network"))
+
+
 def given_feedback(
     arrays: Mapping[str, np.ndarray], widths: tuple[int, ...], form: Form
 ) -> Feedback:
@@ -69,6 +86,15 @@ def _pick(
 ) -> tuple[Array, ...]:
     found = [name for name in arrays if re.fullmatch(letter + r"\d+", name)]
     wanted = {f"{letter}{index}": shape for index, shape in shapes.items()}
+    return _taken(arrays, wanted, found, "network.widths")
+
+
+def _taken(
+    arrays: Mapping[str, np.ndarray],
+    wanted: Mapping[str, tuple[int, ...]],
+    found: Sequence[str],
+    where: str,
+) -> tuple[Array, ...]:
     for name, shape in wanted.items():
         if name not in arrays:
             have = ", ".join(arrays) or "nothing"
@@ -76,7 +102,7 @@ def _pick(
         if arrays[name].shape != shape:
             raise ValueError(
                 f"has {name} of shape {arrays[name].shape}, but the network needs {shape}; "
-                "correct it or network.widths"
+                f"correct it or {where}"
             )
     for name in found:
         if name not in wanted:

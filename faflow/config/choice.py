@@ -6,6 +6,16 @@ from typing import Any
 from .blame import blaming
 
 
+class Prepared:
+    """An entry that is an object made before: called without options, it gives it."""
+
+    def __init__(self, held: Any):
+        self.held = held
+
+    def __call__(self) -> Any:
+        return self.held
+
+
 @dataclass(frozen=True)
 class Choice:
     """A resolved kind: the key that names it ("rule.kind", "task.loss"), its name, the registry
@@ -20,6 +30,11 @@ class Choice:
     def foreign(self) -> bool:
         """Whether it comes from outside faflow."""
         return ":" in self.kind and is_foreign(self.entry)
+
+    @property
+    def cls(self) -> Any:
+        """The class of what it makes."""
+        return type(self.entry.held) if isinstance(self.entry, Prepared) else self.entry
 
     def make(self, **supplied: Any) -> Any:
         """The entry called with its options and what faflow supplies. What it objects to becomes a

@@ -9,6 +9,7 @@ from typing import Any
 import tomli_w
 
 from .choice import Choice
+from .network import NetworkSection
 from .places import moved, placeless
 from .resolve import Resolved
 
@@ -47,9 +48,13 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
     """The resolved config as plain tables."""
     config = resolved.config
     table = config.model_dump(exclude={"sweep"})
-    activation = _kind(resolved.activation)
-    table["network"]["activation"] = activation if len(activation) > 1 else activation["kind"]
-    for name in ("init", "task", "rule", "feedback"):
+    sections = ("init", "task", "rule", "feedback")
+    if isinstance(config.network, NetworkSection):
+        activation = _kind(resolved.activation)
+        table["network"]["activation"] = activation if len(activation) > 1 else activation["kind"]
+    else:
+        sections = ("network", *sections)
+    for name in sections:
         own = {key: table[name][key] for key in type(getattr(config, name)).model_fields}
         table[name] = _kind(getattr(resolved, name)) | {k: own[k] for k in own if k != "kind"}
     table["rule"]["modifiers"] = [_kind(choice) for choice in resolved.modifiers] or None

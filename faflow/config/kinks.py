@@ -1,8 +1,11 @@
 """[flow] kinks: how a network whose activation has a kink is integrated, and what can serve it."""
 
+from typing import NoReturn
+
 from .errors import ConfigError, shown
 from .flow import Method
 from .kinds.kinds import PhiTraits, RuleTraits
+from .network import NetworkSection
 from .schema import Config
 
 ABOUT = {
@@ -19,13 +22,16 @@ ABOUT = {
 def method_of(config: Config, phi: PhiTraits, rule: RuleTraits) -> Method:
     """How the flow is integrated; "none": it meets no kinks. ConfigError if it can't be."""
     kinks, network = config.flow.kinks, config.network
-    kinked = phi.kinked and len(network.widths) > 2 and network.kind != "gated"
-    kinked = kinked and not rule.population  # smooth in expectation
+    layered = isinstance(network, NetworkSection)
+    hidden = not layered or (len(network.widths) > 2 and network.kind != "gated")
+    kinked = phi.kinked and hidden and not rule.population  # smooth in expectation
     if kinks in ("auto", "plain"):
         return "plain" if kinked else "none"
     if not kinked:
         needs = "an activation with a kink, in a hidden layer without frozen gates"
         _refuse(kinks, f"needs {needs}, but there is none; set it to 'auto'")
+    if not isinstance(network, NetworkSection):
+        _refuse(kinks, f"serves networks of layers, and {network.kind} is a model; use 'plain'")
     if kinks == "smooth":
         if not phi.relu:
             given = network.activation
@@ -46,5 +52,5 @@ def estimates_error(method: Method) -> bool:
     return method in ("plain", "smooth")
 
 
-def _refuse(kinks: str, why: str) -> None:
+def _refuse(kinks: str, why: str) -> NoReturn:
     raise ConfigError("flow.kinks", f"is '{kinks}', which {why}")

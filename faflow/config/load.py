@@ -17,6 +17,7 @@ import pydantic
 
 from ..shipped import is_name, name_of, shipped_configs
 from .errors import ConfigError, nearest, shown
+from .network import SECTIONS
 from .options import describe
 from .places import moved
 from .schema import NAME, Config, SweepSection
@@ -211,10 +212,10 @@ def _first_error(error: pydantic.ValidationError, under: tuple[str, ...]) -> Con
     unknown = [p for p in problems if p["type"] == "extra_forbidden"]
     problem = (unknown or problems)[0]
     loc, kind = (*under, *problem["loc"]), problem["type"]
-    path = ".".join(map(str, loc)) or "config"
+    path = ".".join(str(part) for part in loc if part not in SECTIONS) or "config"
     told = problem.get("ctx", {}).get("error")
     if isinstance(told, ConfigError):
-        return ConfigError(f"{path}.{told.key}", told.what)
+        return ConfigError(f"{path}.{told.key}" if loc else told.key, told.what)
     if kind == "extra_forbidden":
         table = _annotation_at(loc[:-1])
         names = table.model_fields if _is_section(table) else ()
@@ -237,7 +238,9 @@ def _first_error(error: pydantic.ValidationError, under: tuple[str, ...]) -> Con
 def _annotation_at(loc: tuple[int | str, ...]) -> Any:
     here: Any = Config
     for part in loc:
-        if isinstance(part, int):
+        if part in SECTIONS:
+            here = SECTIONS[str(part)]
+        elif isinstance(part, int):
             here = (typing.get_args(_bare(here)) or (Any,))[0]
         elif _is_section(_bare(here)) and part in _bare(here).model_fields:
             here = _bare(here).model_fields[part].annotation

@@ -12,7 +12,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pydantic
@@ -48,9 +48,16 @@ def options_of(entry: Entry) -> dict[str, Option]:
     """The options of a registry entry by name."""
     if isinstance(entry, Described):
         return entry.options
-    of_class = dataclasses.is_dataclass(entry)
+    of_class = isinstance(entry, type) and dataclasses.is_dataclass(entry)
+    of_class = of_class and not _has_constructor(entry)
     found, rest = (_fields(entry), FACTS) if of_class else (_parameters(entry), frozenset())
     return {name: option for name, option in found.items() if name not in rest | _SUPPLIED}
+
+
+def _has_constructor(entry: Any) -> bool:
+    """Whether a class is made of other arguments than its fields, as models are."""
+    given = set(_parameters(entry))
+    return bool(given) and given != {f.name for f in dataclasses.fields(entry) if f.init}
 
 
 def _fields(entry: Any) -> dict[str, Option]:
@@ -84,12 +91,17 @@ def _parameters(entry: Callable[..., Any]) -> dict[str, Option]:
 
 
 def check_options(
-    path: str, entry: Entry, given: Mapping[str, Any], own: Sequence[str] = ()
+    path: str,
+    entry: Entry,
+    given: Mapping[str, Any],
+    own: Sequence[str] = (),
+    told: Collection[str] = (),
 ) -> dict[str, Any]:
     """All options of `entry`, the given ones validated, the others at their defaults.
 
-    `own`: keys of the section itself, offered when a name is misspelt. ConfigError for an unknown
-    name, a wrong type, or an option that must be given.
+    `own`: keys of the section itself, offered when a name is misspelt. `told`: options that may be
+    left out, since something else tells them. ConfigError for an unknown name, a wrong type, or an
+    option that must be given.
     """
     try:
         known = options_of(entry)
@@ -104,6 +116,8 @@ def check_options(
     for name, option in known.items():
         if name in given:
             chosen[name] = check_value(f"{path}.{name}", option.annotation, given[name])
+        elif name in told:
+            continue
         elif option.default is MISSING:
             what = f"is missing; give {describe(option.annotation)}"
             raise ConfigError(f"{path}.{name}", what)
@@ -151,7 +165,9 @@ def plain_type(annotation: Any) -> Any:
     if annotation == str | os.PathLike[str]:
         return str
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.Union[tuple(map(plain_type, typing.get_args(annotation)))]  # noqa: UP007
+        # A function is the library's alternative to a name: TOML has no sign for it.
+        said = [a for a in typing.get_args(annotation) if typing.get_origin(a) is not Callable]
+        return typing.Union[tuple(map(plain_type, said))]  # noqa: UP007
     return annotation
 
 

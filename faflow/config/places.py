@@ -13,8 +13,8 @@ from .imports import is_installed, place_of
 
 FILES = ("task.file", "init.file", "feedback.file")
 KINDS = (
-    "network.activation", "network.activation.kind", "init.kind", "task.kind", "task.loss",
-    "rule.kind", "rule.modifiers.kind", "feedback.kind", "flow.solver",
+    "network.kind", "network.activation", "network.activation.kind", "init.kind", "task.kind",
+    "task.loss", "rule.kind", "rule.modifiers.kind", "feedback.kind", "flow.solver",
 )  # fmt: skip
 _AXES = ("sweep.product.", "sweep.zip.")  # before the keys of a sweep's axes
 

@@ -1,7 +1,7 @@
 """A checked config with every kind looked up and every default written out."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,15 +12,14 @@ from .errors import ConfigError, nearest
 from .flow import FlowSection, Method
 from .imports import read_anew
 from .kinds.catalogue import names as kind_names
-from .kinds.kinds import FITTED, AbstractKinds, RuleTraits, UntoldError
+from .kinds.kinds import FITTED, AbstractKinds, PhiTraits, RuleTraits, UntoldError
 from .kinks import method_of
-from .network import INPUTS, OUTPUTS
+from .network import INPUTS, OF_DATA, OUTPUTS, NetworkSection
 from .options import Described, check_options
 from .places import located
 from .schema import Config
-from .section import AbstractKindSection
+from .section import INIT, TASK, AbstractKindSection
 from .sizes import settle_sizes
-from .task import TASK
 
 Given = TypeVar("Given")
 
@@ -33,6 +32,7 @@ class Resolved:
 
     config: Config
     base: Path
+    network: Choice
     activation: Choice
     init: Choice
     task: Choice
@@ -49,7 +49,7 @@ class Resolved:
     @property
     def suspects(self) -> dict[str, Choice]:
         """What may come from outside faflow, by the key that names it."""
-        before = (self.activation, self.init, self.task, self.loss, self.rule)
+        before = (self.network, self.activation, self.init, self.task, self.loss, self.rule)
         choices = (*before, *self.modifiers, self.feedback, self.solver)
         return {choice.key: choice for choice in choices}
 
@@ -67,7 +67,7 @@ class Resolved:
     @property
     def draws_by_own_code(self) -> bool:
         """Whether data, first weights or feedback come from outside faflow."""
-        return any(choice.foreign for choice in (self.task, self.init, self.feedback))
+        return any(choice.foreign for choice in (self.network, self.task, self.init, self.feedback))
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -95,7 +95,7 @@ def resolve_config(config: Config, base: Path, kinds: AbstractKinds | None = Non
     chosen = look.choices(config)
     modifiers, rule = chosen["modifiers"], kinds.rule(chosen["rule"].entry)
     outermost = kinds.rule(modifiers[-1].entry) if modifiers else rule
-    method = method_of(config, kinds.phi(chosen["activation"]), outermost)
+    method = method_of(config, look.phi(config, chosen), outermost)
     if chosen["loss"].foreign:
         chosen["loss"].make()
     flow = config.flow.completed(method, config.precision)
@@ -122,12 +122,15 @@ def unread_config(config: Config, base: Path) -> Resolved:
 def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     look = _Look(kinds, base, runs=False)
     task, rule, flow = config.task, config.rule, config.flow
-    sections = (config.init, task, rule, config.feedback, config.network.activation)
+    network = config.network
+    phi = network.activation if isinstance(network, NetworkSection) else network
+    sections = (config.init, task, rule, config.feedback, phi)
     named = (*(one.kind for one in (*sections, *rule.modifiers)), task.loss, flow.solver)
     unread = tuple(kind for kind in named if ":" in kind)
     if not unread:
         return resolve_config(config, base, kinds)
-    if entry := look.named("task.kind", "tasks", task.kind).entry:
+    entry = look.named("task.kind", "tasks", task.kind).entry
+    if entry and isinstance(network, NetworkSection):
         config = settle_sizes(config, entry, lambda: (INPUTS, OUTPUTS))
     solver, names = Choice("flow.solver", flow.solver, None, {}), config.observe.names or ()
     common: dict[str, Any] = {"flow": flow, "solver": solver, "names": names, "method": "none"}
@@ -168,11 +171,12 @@ class _Look:
     base: Path
     runs: bool = True
 
-    def choose(self, key: str, section: AbstractKindSection) -> Choice:
+    def choose(self, key: str, section: AbstractKindSection, told: Collection[str] = ()) -> Choice:
         choice = self.named(key, section.registry, section.kind)
         options, own = section.options, list(type(section).model_fields)
         if choice.entry is not None:
-            options = check_options(key.removesuffix(".kind"), choice.entry, options, own)
+            path = key.removesuffix(".kind")
+            options = check_options(path, choice.entry, options, own, told)
         return dataclasses.replace(choice, options=options)
 
     def named(self, key: str, registry: str, kind: str) -> Choice:
@@ -184,16 +188,40 @@ class _Look:
     def choices(self, config: Config) -> dict[str, Any]:
         """By the names they have in `Resolved`."""
         sections = ("init", "task", "rule", "feedback")
+        network = config.network
+        if isinstance(network, NetworkSection):
+            model = Choice("network.kind", network.kind, None, {})
+            phi = self.choose("network.activation", network.activation)
+        else:
+            model = self.choose("network.kind", network, OF_DATA)
+            phi = Choice("network.activation", "", None, {})  # the model's own affair
         modifiers = [(f"rule.modifiers.{i}.kind", m) for i, m in enumerate(config.rule.modifiers)]
         return {
-            "activation": self.choose("network.activation", config.network.activation),
+            "network": model,
+            "activation": phi,
             **{name: self.choose(f"{name}.kind", getattr(config, name)) for name in sections},
             "modifiers": tuple(self.choose(key, one) for key, one in modifiers),
             "loss": self.named("task.loss", "losses", config.task.loss),
         }
 
+    def phi(self, config: Config, chosen: Mapping[str, Any]) -> PhiTraits:
+        """Of the network's activation, or of all that a model is made of."""
+        network = config.network
+        if isinstance(network, NetworkSection):
+            return self.kinds.phi(chosen["activation"])
+        if isinstance(chosen["task"].entry, Described):
+            raise UntoldError(config.task.kind)
+        key = config.key(config.task, TASK)
+        data = config.task.draw(chosen["task"], chosen["loss"], key, OUTPUTS, self.base).data
+        about = (chosen["network"], network, data, config.key(config.init, INIT))
+        suspects = {choice.key: choice for choice in (chosen["network"], chosen["task"])}
+        with blaming("network", suspects, "network.kind"):
+            return PhiTraits(self.kinds.is_kinked_model(*about), False)
+
     def settled(self, config: Config) -> Config:
         """With whole numbers for widths."""
+        if not isinstance(config.network, NetworkSection):
+            return config
 
         def drawn() -> tuple[int, int]:
             task = self.choose("task.kind", config.task)
@@ -229,7 +257,9 @@ def _check_richness(chosen: Mapping[str, Any], form: str) -> None:
 def _observed(config: Config, rule: RuleTraits) -> tuple[str, ...]:
     names, known = config.observe.names, kind_names("observables")
     if names is None:
-        names = _default_names(rule, len(config.network.widths) - 1, config.task.loss)
+        layered = isinstance(config.network, NetworkSection)
+        hidden = len(config.network.widths) > 2 or not layered
+        names = _default_names(rule, hidden, config.task.loss)
     for index, name in enumerate(names):
         if name not in known:
             raise ConfigError(f"observe.names.{index}", f"is '{name}'; {nearest(name, known)}")
@@ -240,13 +270,13 @@ def _observed(config: Config, rule: RuleTraits) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _default_names(rule: RuleTraits, layers: int, loss: str) -> tuple[str, ...]:
+def _default_names(rule: RuleTraits, hidden: bool, loss: str) -> tuple[str, ...]:
     """What is observed where a config doesn't say: what there is of this rule, network and loss,
     and compiles to little."""
     names = ("loss", "residual", "norms")
-    if layers > 1:
+    if hidden:
         names = (*names, "laws")
-    if layers > 1 and rule.form != "none":
+    if hidden and rule.form != "none":
         names = (*names, "alignment")
     if rule.population:
         return (*names, "population-loss")  # it does not fit these samples

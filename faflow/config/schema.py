@@ -6,16 +6,17 @@ section is checked in `resolve.py` and, once the data are there, in `setup/`.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .errors import ConfigError, nearest, shown
 from .expect import Bounds, parse_bounds
 from .flow import FlowSection
 from .kinds.catalogue import catalogue
-from .network import NetworkSection
+from .network import AnyNetwork, ModelSection
 from .section import AbstractKindSection, AbstractSection, Count, Positive, Seed, Table
 from .task import TaskSection
 
+CONSTRUCTOR = "constructor"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=120)]
 
@@ -50,11 +51,16 @@ class RuleSection(AbstractKindSection):
 
 
 class FeedbackSection(AbstractKindSection):
-    """[feedback]: how the feedback matrices are drawn; rules without feedback leave it alone."""
+    """[feedback]: how the feedback matrices are drawn; rules without feedback leave it alone.
+
+    `scales`, `seeds`: of a model, by globs over paths: factors of draws, and seeds of their own.
+    """
 
     registry: ClassVar[str] = "feedbacks"
     kind: str = "gaussian"
     seed: Seed | None = None
+    scales: dict[str, float] = Field(default_factory=dict)
+    seeds: dict[str, Seed] = Field(default_factory=dict)
 
 
 def _one_or_more(value: Any) -> Any:
@@ -125,7 +131,7 @@ class Config(AbstractSection):
     name: Name
     precision: Literal["float64", "float32"] = "float64"
     seed: Seed = 0
-    network: NetworkSection
+    network: AnyNetwork
     init: InitSection = InitSection()
     task: TaskSection
     rule: RuleSection
@@ -136,6 +142,25 @@ class Config(AbstractSection):
     observe: ObserveSection = ObserveSection()
     sweep: SweepSection | None = None
     expect: Table = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_models(self):
+        """A model's W(0) is its constructor's, or the user's arrays; leaves have paths."""
+        model, kind = isinstance(self.network, ModelSection), self.init.kind
+        for name in ("scales", "seeds"):
+            if getattr(self.feedback, name) and not model:
+                what = f"names leaves, but network.kind = '{self.network.kind}' has layers"
+                raise ConfigError(f"feedback.{name}", f"{what}; remove it")
+        if model and "kind" not in self.init.model_fields_set:
+            init = self.init.model_copy(update={"kind": CONSTRUCTOR})
+            return self.model_copy(update={"init": init})
+        if (model and kind not in (CONSTRUCTOR, "arrays")) or (not model and kind == CONSTRUCTOR):
+            what = f"draws layers, but network.kind = '{self.network.kind}' is a model"
+            if not model:
+                what = "is a model's, but the network has layers"
+            valid = f"'{CONSTRUCTOR}' or 'arrays'" if model else "'gaussian', say"
+            raise ConfigError("init.kind", f"is '{kind}', which {what}; use {valid}")
+        return self
 
     @property
     def bounds(self) -> Bounds:

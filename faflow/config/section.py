@@ -11,6 +11,10 @@ Count = Annotated[int, Field(ge=1, le=MOST)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Table = dict[str, Any]
 
+# Numbers folded into a section's seed, so that one seed draws independent sections. Fixed for good:
+# other numbers would be other data.
+TASK, INIT, FEEDBACK, DISCRETE, SIMULATE = 1, 2, 3, 4, 5
+
 
 class AbstractSection(BaseModel):
     """A table of the config: no unknown keys, no conversions.

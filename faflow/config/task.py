@@ -9,8 +9,6 @@ from .choice import Choice
 from .places import located
 from .section import AbstractKindSection, Seed
 
-TASK = 1  # folded into the section's seed; the other sections' are in setup/weights.py
-
 
 class TaskSection(AbstractKindSection):
     """[task]: the data, their preparation and the loss."""

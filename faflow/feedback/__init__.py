@@ -7,4 +7,6 @@ from .draw import feedback_shapes as feedback_shapes
 from .feedback import Feedback as Feedback
 from .feedback import Form as Form
 from .feedback import counterparts as counterparts
+from .models import feedback_from_arrays as feedback_from_arrays
+from .models import feedback_places as feedback_places
 from .models import model_feedback as model_feedback

@@ -1,5 +1,6 @@
 """A problem, `integrate`, the solution: the only room that integrates."""
 
+from .._doors import made_callable
 from .automatic import choose_on_the_way as choose_on_the_way
 from .automatic import is_automatic as is_automatic
 from .devices import at_home as at_home
@@ -62,3 +63,7 @@ from .served import check_implicit as check_implicit
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg
+
+# `faflow.flow(network, rule, inputs, targets, t1=...)`: the Python door, above all rooms.
+CALLED = ("faflow.learning", "learn")
+made_callable(__name__)

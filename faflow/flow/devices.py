@@ -92,10 +92,11 @@ def _spread_data(data: Data, mesh: Mesh) -> Data:
     present = None
     if fill:
         there = np.arange(samples + fill)[:, None] < samples
-        present = _put(there.astype(data.inputs.dtype), rows)
+        present = _put(there.astype(data.targets.dtype), rows)
+    weights = None if data.sample_weights is None else placed(data.sample_weights)
     return dataclasses.replace(
         data, inputs=placed(data.inputs), targets=placed(data.targets), present=present, mesh=mesh,
-        identity=False,
+        sample_weights=weights, identity=False,
     )  # fmt: skip
 
 

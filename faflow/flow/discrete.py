@@ -213,7 +213,8 @@ def _batch(data: Data, order: Array, step: Integer, batch: int | None) -> Data:
     start = jnp.remainder(step, samples // batch) * batch
     rows = jax.lax.dynamic_slice(order, (start,), (batch,))
     weight = data.weight * (samples / batch)
-    return Data(data.inputs[rows], data.targets[rows], data.loss, weight)
+    own = None if data.sample_weights is None else data.sample_weights[rows]
+    return Data(data.inputs[rows], data.targets[rows], data.loss, weight, sample_weights=own)
 
 
 def _sane(state: State, limit: Scalar) -> Flag:

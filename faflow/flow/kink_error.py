@@ -99,7 +99,7 @@ def companion(flow: Flow) -> Companion:
     save is moved to just after the one before it, which leaves twice the room and the same program.
     """
     problem, numerics = flow.problem, flow.numerics
-    phi = problem.weights.activation
+    phi = getattr(problem.weights, "activation", None)
     if isinstance(phi, GatedReLU):
         wider = dataclasses.replace(phi, width=WIDER * phi.width)
         weights = dataclasses.replace(problem.weights, activation=wider)

@@ -67,9 +67,9 @@ def estimate(
 ) -> Memory:
     """What this process will need for the flow over so many devices of its own."""
     data, method = problem.data, numerics.build_solver()
-    number = data.inputs.dtype.itemsize
+    number = data.targets.dtype.itemsize
     samples, into = data.inputs.shape[0], math.prod(data.inputs.shape[1:])
-    outputs = data.targets.shape[1]
+    outputs = math.prod(data.targets.shape[1:])
     rows = -(-samples // (devices * processes))
     size = state_size(problem)
     at_once = rows if data.block is None else min(rows, data.block)
@@ -159,7 +159,7 @@ def _seen(observables: Mapping[str, AbstractObservable], *point: Any) -> list[An
 def _counter_bytes(problem: FlowProblem, numerics: Numerics) -> int:
     """Of one save: its time, whether it was reached, and the work up to it; of an exact flow the
     events, and the pairs that slide with their gates."""
-    number, count = problem.data.inputs.dtype.itemsize, jnp.result_type(int).itemsize
+    number, count = problem.data.targets.dtype.itemsize, jnp.result_type(int).itemsize
     found = number + 1 + (len(Counts._fields) - 1 + len(ImplicitCounts._fields)) * count
     if numerics.kinks == "exact":
         found += (len(EventCounts._fields) + len(problem.weights.weights)) * count

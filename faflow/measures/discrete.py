@@ -14,14 +14,14 @@ from .._compiling import LOOP, compiled
 from .._results import Outcome
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
+from ..config.section import DISCRETE
 from ..flow import Discrete, FlowProblem, FlowSolution, TwinSolution, run_twin
 from ..observables import Loss
 from ..rules import FAStar, bare
-from ..setup.weights import DISCRETE
 from .measure import Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number, worst
 from .variables.groups import Group, Variable
-from .weights import WeightsNow
+from .variables.weights import WeightsNow
 
 TWIN = "twin_weights"  # the record by which a flow is compared with its discrete twin
 MANY_STEPS = 10**6  # that are told beforehand: seconds, and more for large nets

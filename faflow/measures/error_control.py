@@ -8,6 +8,7 @@ import numpy as np
 from ..config.resolve import Resolved
 from ..flow import SMALL, FlowProblem, FlowSolution
 from ..networks import AbstractNetwork
+from ..observables import norm_parts
 
 
 def size_at_start(weights: AbstractNetwork) -> float:
@@ -33,7 +34,7 @@ def why_loose(resolved: Resolved, problem: FlowProblem, norms: Any = None) -> st
         return ""
     least, when = size_at_start(problem.weights), "at the start"
     if norms is not None:
-        count = sum(weights.size for weights in problem.weights.weights)
+        count = sum(part.size for part in norm_parts(problem.weights))
         later = np.min(np.linalg.norm(norms, axis=-1), initial=np.inf) / count**0.5
         least, when = min((least, when), (float(later), "later"))
     assert flow.atol is not None  # resolved

@@ -9,6 +9,7 @@ from .._compiling import shapes
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..flow import FlowProblem, solve
+from ..networks import AbstractLayeredNetwork
 from ..observables import AbstractConservationLaw
 from ..setup.problem import set_up
 from .laws import asked_laws
@@ -44,7 +45,8 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
 def _laws(resolved: Resolved, problem: FlowProblem, trusted: bool) -> Laws:
     if "laws" not in resolved.names:
         return {}
-    if len(problem.weights.weights) < 2:
+    layered = isinstance(problem.weights, AbstractLayeredNetwork)
+    if layered and len(problem.weights.weights) < 2:
         raise ConfigError("observe.names", "lists 'laws', but there is no hidden layer; remove it")
 
     laws = resolved.ask("rule.kind", asked_laws, resolved, problem)

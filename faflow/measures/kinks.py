@@ -9,6 +9,7 @@ import numpy as np
 
 from .._results import Outcome
 from ..config.kinks import estimates_error
+from ..config.network import ModelSection
 from ..config.resolve import Resolved
 from ..flow import (
     SKETCH,
@@ -19,6 +20,7 @@ from ..flow import (
     WeightSketch,
     check_exact,
 )
+from ..networks import AbstractLayeredNetwork
 from .measure import Entry, Flown, Laws, Measure, Observed, Section, line
 from .tables import number
 from .variables.events import event_group, logged
@@ -151,6 +153,8 @@ def _remedy(resolved: Resolved, exact: bool) -> str:
     if resolved.method == "smooth":
         return "lower flow.smooth.width"
     key = "flow.rtol" if resolved.flow.step is None else "flow.step"
+    if isinstance(resolved.config.network, ModelSection):
+        return f"lower {key}"
     return f'try flow.kinks = "smooth", or lower {key}'
 
 
@@ -161,6 +165,8 @@ def _affordable(problem: FlowProblem, aim: float) -> bool:
 
 def _is_served(resolved: Resolved, problem: FlowProblem) -> bool:
     """Whether the exact integrator takes the rule and the activation that the config names."""
+    if not isinstance(problem.weights, AbstractLayeredNetwork):
+        return False
     phi = resolved.activation.make()
     weights = dataclasses.replace(problem.weights, activation=phi)
     try:
@@ -190,6 +196,8 @@ def fork_at(fork: Mapping[str, Any]) -> str:
 def _plain_kinks(kinks: Mapping[str, Any]) -> list[str]:
     if "width" in kinks:
         return [f"{kinks['method']}, width {number(kinks['width'])}"]
+    if "changes" not in kinks:
+        return [f"{kinks['method']}, sign changes not counted"]
     changed = f"{number(kinks['changes'])} sign changes (per hidden layer)"
     return [f"{kinks['method']}: {changed}, {kinks['busiest']} of the busiest pair"]
 

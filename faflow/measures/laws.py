@@ -12,12 +12,14 @@ from ..config.errors import ConfigError, nearest
 from ..config.resolve import Resolved
 from ..config.schema import ObserveSection
 from ..flow import FlowProblem
-from ..networks import is_linear
+from ..networks import Model, is_linear
 from ..observables import (
     LAWS,
     AbstractConservationLaw,
     Balance,
     FeedbackPotential,
+    LeafBalance,
+    LeafSum,
     ScaleOf,
     SubspaceBalance,
     WeightPotential,
@@ -29,7 +31,8 @@ from ..rules import AbstractLayerwiseRule, Forecast
 from ..rules.modifiers.forecast import SUFFIX
 from ..tasks import CrossEntropy
 from .measure import Entry, Flown, Laws, Measure, Observed, Row, Section
-from .tables import number, size, tolerance_words, worst
+from .model_laws import asked_model_laws
+from .tables import number, place_words, size, tolerance_words, worst
 
 SUBSPACE, READOUT = "subspace-balance", "readout-sum"
 REMEDY = "remove it, or list it in observe.controls to see it broken"
@@ -44,6 +47,8 @@ def asked_laws(resolved: Resolved, problem: FlowProblem) -> Laws:
     that its rate is reported rather than silence.
     """
     observe: ObserveSection = resolved.config.observe
+    if isinstance(problem.weights, Model):
+        return asked_model_laws(observe, problem, problem.weights, resolved.rule.kind)
     found: Laws = {name: (law, True) for name, law in problem.rule.laws(problem.weights).items()}
     if isinstance(problem.rule, Forecast):
         found |= {name: (law, False) for name, law in problem.rule.forecasts.items()}
@@ -66,7 +71,7 @@ def asked_laws(resolved: Resolved, problem: FlowProblem) -> Laws:
 
 def _of_the_loss(problem: FlowProblem) -> Laws:
     """What the errors of softmax cross-entropy, which sum to zero, add to a layerwise rule's."""
-    of_softmax = isinstance(problem.data.loss, CrossEntropy) and problem.data.targets.shape[1] > 1
+    of_softmax = isinstance(problem.data.loss, CrossEntropy) and problem.data.targets.shape[-1] > 1
     if not of_softmax or not isinstance(problem.rule, AbstractLayerwiseRule):
         return {}
     return {READOUT: (readout_sum(problem.weights), True)}
@@ -153,6 +158,8 @@ def _section(flown: Flown, summary: Mapping[str, Any]) -> Section:
             "worst_time": drift.worst_time,
             "scale": drift.scale,
         }
+        if isinstance(law, LeafBalance | LeafSum):
+            found[name]["places"] = list(law.places)
         if solution.corrected is not None and claimed:
             # By construction: whatever it is, it says nothing of the flow.
             found[name] |= {"projected": True, "drift": None, "relative_drift": None}
@@ -184,14 +191,13 @@ def law_line(law: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
     if law.get("projected"):
         return f"projected onto: its drift is no check; {start}"
     index = law["relative_drift"].index(max(law["relative_drift"], key=size))
-    drift, scale, relative, when, layer = (
-        number(law[key][index])
-        for key in ("drift", "scale", "relative_drift", "worst_time", "layers")
+    drift, scale, relative, when = (
+        number(law[key][index]) for key in ("drift", "scale", "relative_drift", "worst_time")
     )
     text = (
         f"{'kept' if law['kept'] else 'NOT KEPT'}; "
         f"{start}; drift {drift} of {scale} "
-        f"= {relative} at t = {when} (layer {layer}; {tolerance_words(solver)})"
+        f"= {relative} at t = {when} ({place_words(law, index)}; {tolerance_words(solver)})"
     )
     if "relative_forecast_error" in law:
         text += f"; forecast to {number(worst(law['relative_forecast_error']))}"

@@ -1,16 +1,17 @@
 """Series that are recorded as they are: they have no section, but a word where they are missing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..analysis.law_keeping import knows_velocity
 from ..config.resolve import Resolved
 from ..flow import FlowProblem
-from ..observables import AbstractObservable, BackProjectedResidual, Loss, Norms, Residual
+from ..networks import AbstractLayeredNetwork
+from ..observables import BackProjectedResidual, Loss, Norms, Residual
 from ..rules import AbstractLayerwiseRule, DeltaAlignment, Speed, unmodified
 from .error_control import loose_warnings
 from .measure import Entry, Flown, Laws, Measure, Observed, recorded
-from .weights import WeightsNow, feedback_moves
+from .variables.weights import WeightsNow, feedback_moves
 
 WEIGHTS = "weights"
 
@@ -18,13 +19,17 @@ WEIGHTS = "weights"
 # one config serves every rule.
 
 
-def _with_feedback(make: Callable[[], AbstractObservable]):
-    return lambda name, problem: {name: make()} if problem.feedback.matrices else {}
+def _back_projected(name: str, problem: FlowProblem) -> Observed:
+    layered = isinstance(problem.weights, AbstractLayeredNetwork)
+    return {name: BackProjectedResidual()} if layered and problem.feedback.matrices else {}
 
 
 def _delta_alignment(name: str, problem: FlowProblem) -> Observed:
     rule = unmodified(problem.rule)
-    if not isinstance(rule, AbstractLayerwiseRule) or len(problem.weights.weights) < 2:
+    layered = isinstance(problem.weights, AbstractLayeredNetwork)
+    if not layered or not isinstance(rule, AbstractLayerwiseRule):
+        return {}
+    if len(problem.weights.weights) < 2:
         return {}
     return {name: DeltaAlignment(rule)}
 
@@ -60,7 +65,7 @@ SERIES = Measure(
     observables={
         "loss": Entry("the loss", recorded(Loss)),
         "residual": Entry("||e||, e = dl/df per sample", recorded(Residual)),
-        "back-projected-residual": Entry("||e F_L||", _with_feedback(BackProjectedResidual)),
+        "back-projected-residual": Entry("||e F_L||", _back_projected),
         "norms": Entry("||W_l|| per layer", recorded(Norms)),
         "delta-alignment": Entry("the rule's deltas against backprop's", _delta_alignment),
         "speed": Entry("||dW/dt||", _speed),

@@ -20,11 +20,11 @@ from .._compiling import LONG, compiled
 from .._generator import drawing
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
+from ..config.section import SIMULATE
 from ..flow import FlowProblem, FlowSolution
 from ..observables import AbstractObservable
 from ..population import AbstractPopulationRule, Overlaps, PopulationLoss, simulate
 from ..population.comparison import Simulation, compared, student_tails
-from ..setup.weights import SIMULATE
 from .measure import Entry, Experiment, Flown, Laws, Measure, Note, Observed, Section, line
 from .tables import number
 from .variables.groups import Group, Variable

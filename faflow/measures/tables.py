@@ -11,6 +11,7 @@ from ..config.errors import ConfigError
 from .variables.groups import law_record
 
 Rows = list[dict[str, str]]
+MOST_LEAVES = 2  # of a model that are named on a side of a balance
 
 
 def number(value: Any) -> str:
@@ -73,6 +74,21 @@ def certificate_rows(certificate: Mapping[str, Any]) -> Rows:
     return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
+def law_place(law: Mapping[str, Any], index: int) -> str:
+    """Where an entry of a law is: its hidden layer, or leaves of a model, the first of many."""
+    where = str(law.get("places", law["layers"])[index])
+    return " -> ".join(_first_of_many(side.split(" + ")) for side in where.split(" -> "))
+
+
+def _first_of_many(leaves: list[str]) -> str:
+    few = len(leaves) <= MOST_LEAVES
+    return " + ".join(leaves) if few else f"{leaves[0]} + {len(leaves) - 1} more"
+
+
+def place_words(law: Mapping[str, Any], index: int) -> str:
+    return ("" if "places" in law else "layer ") + law_place(law, index)
+
+
 def drift_rows(result: Any) -> Rows:
     """Per law and layer the drift of a stored result, its scale, its worst time, the tolerance."""
     records, rows = result.records["records"].to_dataset(), []
@@ -83,12 +99,12 @@ def drift_rows(result: Any) -> Rows:
             continue
         values, scales = law_record(records, name), law_record(records, f"{name}_scale")
         drift = law_drift(values, scales, times, np.ones(times.shape, bool), law.get("decay", 0.0))
-        for index, layer in enumerate(law["layers"]):
+        for index in range(len(law["layers"])):
             rows.append(
                 {
                     "law": name,
                     "kept": number(law["kept"]),
-                    "layer": str(layer),
+                    "layer": law_place(law, index),
                     "drift": number(float(drift.drift[index])),
                     "scale": number(float(drift.scale[index])),
                     "relative": number(float(drift.relative[index])),

@@ -20,4 +20,5 @@ from .mlp import with_layers as with_layers
 from .model import Model as Model
 from .model import as_network as as_network
 from .model import is_kinked as is_kinked
+from .model import kink_signs as kink_signs
 from .model import units_of as units_of

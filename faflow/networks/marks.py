@@ -20,21 +20,18 @@ RESHAPES = {
 SUMS = {"add", "sub", "concatenate", "stack"}  # linear where every argument is
 SCALINGS = {"mul", "div"}  # by what neither parameters nor inputs reach
 CALLS = {"jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint"}
-# Kinks that are taken for such; `jnp.where` may be smooth.
-KINKS = {"max", "min", "reduce_max", "reduce_min", "reduce_window_max", "relu", "relu6"}
 OWN_DERIVATIVE = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 
 
 class Mark(NamedTuple):
     """`leaves`: the moving leaves that move a value. `data`: whether the inputs reach it. `image`:
     whether it is a linear image of its leaves alone, so that M can be put in their place.
-    `spoilt`: the operation that made it none. `kinked`: whether it passed through a kink."""
+    `spoilt`: the operation that made it none."""
 
     leaves: frozenset[int] = frozenset()
     data: bool = False
     image: bool = False
     spoilt: str = ""
-    kinked: bool = False
 
 
 class Use(NamedTuple):
@@ -96,10 +93,9 @@ def after(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> list[Mark]:
     if name in PRODUCTS and (side := weight_side(eqn, marks, uses)) is not None:
         for leaf in marks[side].leaves:
             uses.fan_in.setdefault(leaf, _terms(eqn))
-    elif _bodies(eqn):
+    elif bodies(eqn):
         _check_hidden(eqn, marks, uses)
-    # What has a derivative of its own is known by name alone: softplus is made of max, and smooth.
-    found = united(marks, inner(eqn).debug_info.func_name if name in OWN_DERIVATIVE else name)
+    found = united(marks, name)
     if found.leaves and _is_linear(name, marks):
         found = found._replace(image=True, spoilt="")
     else:
@@ -119,8 +115,7 @@ def united(marks: Sequence[Mark], name: str) -> Mark:
     spoilt = next((mark.spoilt for mark in marks if mark.spoilt), "")
     if not spoilt and any(mark.image for mark in marks):
         spoilt = name
-    kinked = any(mark.kinked for mark in marks) or (bool(leaves) and name in KINKS)
-    return Mark(leaves, any(mark.data for mark in marks), False, spoilt, kinked)
+    return Mark(leaves, any(mark.data for mark in marks), False, spoilt)
 
 
 def _is_linear(name: str, marks: Sequence[Mark]) -> bool:
@@ -210,12 +205,12 @@ def numbers_made(jaxpr: Jaxpr) -> int:
     made = 0
     for eqn in jaxpr.eqns:
         times = eqn.params["length"] if eqn.primitive.name == "scan" else 1
-        inside = sum(map(numbers_made, _bodies(eqn)))
+        inside = sum(map(numbers_made, bodies(eqn)))
         made += times * inside or sum(math.prod(_shape(var)) for var in eqn.outvars)
     return made
 
 
-def _bodies(eqn: JaxprEqn) -> list[Jaxpr]:
+def bodies(eqn: JaxprEqn) -> list[Jaxpr]:
     values = list(eqn.params.values())
     values += [each for value in values if isinstance(value, tuple | list) for each in value]
     closed = [value.jaxpr for value in values if isinstance(value, ClosedJaxpr)]
@@ -224,7 +219,7 @@ def _bodies(eqn: JaxprEqn) -> list[Jaxpr]:
 
 def _multiplies(bodies: Sequence[Jaxpr]) -> bool:
     eqns = [eqn for body in bodies for eqn in body.eqns]
-    return any(eqn.primitive.name in PRODUCTS or _multiplies(_bodies(eqn)) for eqn in eqns)
+    return any(eqn.primitive.name in PRODUCTS or _multiplies(bodies(eqn)) for eqn in eqns)
 
 
 def _check_hidden(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> None:
@@ -235,7 +230,7 @@ def _check_hidden(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> None:
         hidden = set(inside.fan_in)
     else:
         hidden = set().union(*(mark.leaves for mark in marks if mark.image))
-    if hidden and _multiplies(_bodies(eqn)):
+    if hidden and _multiplies(bodies(eqn)):
         reason = "has a derivative of its own" if name in OWN_DERIVATIVE else "is not looked into"
         raise ValueError(
             f"Leaf `{uses.paths[min(hidden)]}` is multiplied inside {name}, which {reason}: no "

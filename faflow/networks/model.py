@@ -1,6 +1,6 @@
 """Any equinox Module as a network: its arrays move, what else it holds stays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from jax.core import Tracer
 
 from .._types import Array, PyTree, Samples
+from .blocks import CutProgram, block_paths, cut_program, with_blocks
+from .kinks import kinks_met
 from .marks import numbers_made
 from .mlp import AbstractLayeredNetwork, AbstractNetwork
 from .substitution import ModelProgram, path_name, paths_of, program_of, pulled_back
@@ -55,14 +57,20 @@ class Model(AbstractNetwork):
 
     Its inexact arrays move, but those that `frozen` names: globs over the paths of leaves, such as
     "embed" (all below it) or "blocks.*.norm". `module` is the Module again, at the present weights.
-    ValueError in one line for what is no Module, for layers that keep a state or draw random
-    numbers, for leaves of another precision than the run's, and for a glob that names nothing.
+    `blocks`: what direct feedback sends the error to, globs over the paths of what the module
+    calls; unless given, the `feedback_blocks` of its class, if it has them. Each call of a block is
+    a place of its own. ValueError in one line for what is no Module, for layers that keep a state
+    or draw random numbers, for leaves of another precision than the run's, and for a glob that
+    names nothing.
     """
 
     moving: PyTree
     rest: Frozen = eqx.field(static=True)
+    blocks: tuple[str, ...] = eqx.field(static=True)
 
-    def __init__(self, module: Any, frozen: Sequence[str] = ()):
+    def __init__(
+        self, module: Any, frozen: Sequence[str] = (), blocks: Sequence[str] | None = None
+    ):
         _check_module(module)
         held = _frozen(module, frozen)
         moves = jax.tree_util.tree_map_with_path(
@@ -71,6 +79,8 @@ class Model(AbstractNetwork):
         self.moving, rest = eqx.partition(module, moves)
         _check_leaves(type(module).__name__, self.moving)
         self.rest = Frozen(rest)
+        named = getattr(module, "feedback_blocks", ()) if blocks is None else blocks
+        self.blocks = block_paths(module, named)
 
     @property
     def module(self) -> Any:
@@ -82,8 +92,7 @@ class Model(AbstractNetwork):
         return tuple(paths_of(self.moving))
 
     def __call__(self, inputs: Samples) -> Any:  # who knows what a user's module returns
-        module = self.module
-        return module(inputs) if getattr(module, "batched", False) else jax.vmap(module)(inputs)
+        return _called(self.module, inputs)
 
     def program(self, inputs: Any) -> ModelProgram:
         """Its program at inputs of this shape, and how the outputs hear every leaf."""
@@ -94,6 +103,24 @@ class Model(AbstractNetwork):
         `backward` (one array a leaf): a Model of their changes."""
         outputs, pull = pulled_back(program, self.moving, backward, inputs)
         return outputs, lambda error: _at(self, pull(error))
+
+    def cut(self, inputs: Any) -> CutProgram:
+        """Its program at inputs of this shape, cut where blocks end (`blocks.cut_program`)."""
+
+        def outputs(moving: PyTree, x: Any) -> Any:
+            return _called(with_blocks(_at(self, moving).module, self.blocks), x)
+
+        return cut_program(outputs, self.moving, inputs)
+
+    def pulled_back_from_blocks(self, program: CutProgram, inputs: Samples) -> Any:
+        """f(X), and the map from an error and what the blocks' outputs hear (one array of their
+        shape for each) to what these do to the weights: a Model of their changes."""
+        results, pull = jax.vjp(lambda moving: program.results(moving, inputs), self.moving)
+        return results[0], lambda error, heard: _at(self, pull((error, list(heard)))[0])
+
+
+def _called(module: Any, inputs: Samples) -> Any:
+    return module(inputs) if getattr(module, "batched", False) else jax.vmap(module)(inputs)
 
 
 def units_of(network: AbstractNetwork, inputs: Array) -> int:
@@ -108,12 +135,34 @@ def is_kinked(network: AbstractNetwork, inputs: Array) -> bool:
     """Whether the outputs have kinks as functions of the weights."""
     if isinstance(network, AbstractLayeredNetwork):
         return network.activation.kinked and len(network.weights) > 1
-    return isinstance(network, Model) and network.program(_two(inputs)).kinked
+    if not isinstance(network, Model):
+        return False
+    found: list[bool] = []
+
+    def look(moving: PyTree, sample: Array) -> None:
+        found.append(kinks_met(_of_one(network), moving, sample)[0])
+
+    jax.eval_shape(look, network.moving, jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype))
+    return found[0]
 
 
-def _two(inputs: Array) -> jax.ShapeDtypeStruct:
-    """The shape of two samples."""
-    return jax.ShapeDtypeStruct((2, *inputs.shape[1:]), inputs.dtype)
+def kink_signs(network: AbstractNetwork, inputs: Array) -> tuple[Array, ...]:
+    """For every kind of kink, on which side of it each sample's values are: h_l > 0 of hidden
+    layers (samples, n_l), of a model what meets in its program (samples, values), in its order
+    (`kinks.kinks_met`): maxima of pooling have no sides and are left out."""
+    if isinstance(network, Model):
+        return jax.vmap(lambda x: kinks_met(_of_one(network), network.moving, x)[1])(inputs)
+    return tuple(h > 0 for h in network.trace(inputs).pre[:-1])
+
+
+def _of_one(model: Model) -> Callable[[PyTree, Array], Array]:
+    """f(W, x) of one sample."""
+
+    def outputs(moving: PyTree, x: Array) -> Array:
+        module = _at(model, moving).module
+        return module(x[None])[0] if getattr(module, "batched", False) else module(x)
+
+    return outputs
 
 
 def as_network(module: Any) -> AbstractNetwork:
@@ -159,6 +208,11 @@ def _check_leaves(kind: str, moving: PyTree) -> None:
         raise ValueError(f"Model {kind} has no array that moves; freeze fewer of its leaves.")
     wanted = jnp.result_type(float)
     for path, leaf in leaves:
+        if not leaf.size:
+            raise ValueError(
+                f"Leaf `{path_name(path)}` of {kind} has the shape {leaf.shape} and no entry: what "
+                "it reads has shrunk to nothing; use fewer or smaller strides and windows."
+            )
         if leaf.dtype != wanted:
             raise ValueError(
                 f"Leaf `{path_name(path)}` of {kind} is {leaf.dtype} in a {wanted} run; make the "
@@ -169,7 +223,7 @@ def _check_leaves(kind: str, moving: PyTree) -> None:
 def _frozen(module: PyTree, globs: Sequence[str]) -> set[str]:
     """The paths of all leaves that the globs name."""
     paths = paths_of(module)
-    found = {glob: {path for path in paths if _names(glob, path)} for glob in globs}
+    found = {glob: {path for path in paths if is_named(glob, path)} for glob in globs}
     for glob, named in found.items():
         if not named:
             raise ValueError(
@@ -179,7 +233,7 @@ def _frozen(module: PyTree, globs: Sequence[str]) -> set[str]:
     return set().union(*found.values())
 
 
-def _names(glob: str, path: str) -> bool:
+def is_named(glob: str, path: str) -> bool:
     """Whether a glob names a leaf or something that it lies in, part by part."""
     parts, names = glob.split("."), path.split(".")
     return len(parts) <= len(names) and all(map(fnmatchcase, names, parts))

@@ -34,12 +34,10 @@ class Known(NamedTuple):
 
 
 class ModelProgram(NamedTuple):
-    """A model's program, traced once, how its outputs hear every leaf, in the leaves' order, and
-    whether they have kinks (those of relu, max and min)."""
+    """A model's program, traced once, and how its outputs hear every leaf, in the leaves' order."""
 
     closed: ClosedJaxpr
     uses: tuple[Use, ...]
-    kinked: bool
 
     @property
     def met(self) -> tuple[int, ...]:
@@ -60,7 +58,7 @@ def program_of(function: Function, moving: PyTree, inputs: Any) -> ModelProgram:
         Use(path, uses.fan_in.get(i), tuple(uses.operations[i]), i in heard)
         for i, path in enumerate(uses.paths)
     )
-    return ModelProgram(closed, tuple(found), any(mark.kinked for mark in outs))
+    return ModelProgram(closed, tuple(found))
 
 
 def pulled_back(
@@ -145,7 +143,7 @@ def _made(
     if outs[0].image:
         images = [arg.value if arg.backward is None else arg.backward for arg in args]
         made = [
-            one._replace(backward=way) for one, way in zip(made, _bound(eqn, images), strict=True)
+            one._replace(backward=way) for one, way in zip(made, bound(eqn, images), strict=True)
         ]
     return made
 
@@ -155,7 +153,7 @@ def _product(eqn: JaxprEqn, args: list[Known], side: int) -> Known:
     weight, signal = args[side], args[1 - side]
 
     def op(of_weight: Any, of_signal: Any) -> Any:
-        return _bound(eqn, [of_weight, of_signal] if side == 0 else [of_signal, of_weight])[0]
+        return bound(eqn, [of_weight, of_signal] if side == 0 else [of_signal, of_weight])[0]
 
     value = op(weight.value, signal.value)
     tangent = op(weight.tangent, signal.value) + op(weight.backward, signal.tangent)
@@ -167,17 +165,17 @@ def _with_tangents(eqn: JaxprEqn, args: list[Known]) -> tuple[list[Any], list[An
     moving = [i for i, arg in enumerate(args) if arg.tangent is not None]
     values = [arg.value for arg in args]
     if not moving:
-        made = _bound(eqn, values)
+        made = bound(eqn, values)
         return made, [None] * len(made)
 
     def of(*moved: Any) -> list[Any]:
         placed = dict(zip(moving, moved, strict=True))
-        return _bound(eqn, [placed.get(i, value) for i, value in enumerate(values)])
+        return bound(eqn, [placed.get(i, value) for i, value in enumerate(values)])
 
     return jax.jvp(of, [values[i] for i in moving], [args[i].tangent for i in moving])
 
 
-def _bound(eqn: JaxprEqn, values: list[Any]) -> list[Any]:
+def bound(eqn: JaxprEqn, values: list[Any]) -> list[Any]:
     found = eqn.primitive.get_bind_params(eqn.params)
     functions, params = found if isinstance(found, tuple) else ((), found)  # a pair before JAX 0.10
     made = eqn.primitive.bind(*functions, *values, **params)

@@ -10,6 +10,7 @@ from .basics import MapDistance as MapDistance
 from .basics import Norms as Norms
 from .basics import Residual as Residual
 from .basics import linear_map as linear_map
+from .basics import norm_parts as norm_parts
 from .kinks import CHATTER as CHATTER
 from .kinks import KinkCount as KinkCount
 from .kinks import KinkCounter as KinkCounter
@@ -21,6 +22,13 @@ from .laws import ScaleOf as ScaleOf
 from .laws import balance_laws as balance_laws
 from .laws import hidden_layers as hidden_layers
 from .laws import law_degree as law_degree
+from .leaf_laws import LeafBalance as LeafBalance
+from .leaf_laws import LeafSum as LeafSum
+from .leaf_laws import Share as Share
+from .leaf_laws import Shares as Shares
+from .leaf_laws import View as View
+from .leaf_laws import balance_place as balance_place
+from .leaf_laws import share_entries as share_entries
 from .potentials import AbstractPotential as AbstractPotential
 from .potentials import AbstractQuadraticPotential as AbstractQuadraticPotential
 from .potentials import FeedbackPotential as FeedbackPotential

@@ -54,9 +54,13 @@ class Norms(AbstractObservable):
     axes: ClassVar[tuple[str, ...]] = ("layer",)
 
     def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
-        layered = isinstance(weights, AbstractLayeredNetwork)
-        parts = weights.weights if layered else jax.tree.leaves(weights)
-        return jnp.stack([frobenius(part) for part in parts])
+        return jnp.stack([frobenius(part) for part in norm_parts(weights)])
+
+
+def norm_parts(weights: AbstractNetwork) -> tuple[Array, ...]:
+    """W_1, ..., W_L; of a model, every moving leaf."""
+    layered = isinstance(weights, AbstractLayeredNetwork)
+    return weights.weights if layered else tuple(jax.tree.leaves(weights))
 
 
 class MapDistance(AbstractObservable):

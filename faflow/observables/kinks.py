@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from .._types import Array, Integer
-from ..networks import AbstractNetwork
+from ..networks import AbstractNetwork, kink_signs
 from ..tasks import Data
 
 CHATTER = 10  # sign changes of one pair: a smooth crossing has one, a sliding pair tens or more
@@ -29,7 +29,8 @@ class KinkSummary(NamedTuple):
 
 
 class KinkCounter(eqx.Module):
-    """Counts, over accepted steps, the sign changes of every hidden pre-activation h[l, j, mu]."""
+    """Counts, over accepted steps, the sign changes of every hidden pre-activation h[l, j, mu]; of
+    a model, those of `kink_signs`: for each place in its program (samples, values)."""
 
     def init(self, weights: AbstractNetwork, data: Data) -> KinkCount:
         signs = self._signs(weights, data)
@@ -43,6 +44,9 @@ class KinkCounter(eqx.Module):
         )
 
     def summary(self, count: KinkCount) -> KinkSummary:
+        if not count.changes:  # a model whose kinks are those of pooling
+            none = jnp.zeros((), jnp.int32)
+            return KinkSummary(jnp.zeros(0, jnp.int32), none, none)
         busiest = jnp.stack([jnp.max(changes) for changes in count.changes])
         chattering = [jnp.sum(changes >= CHATTER) for changes in count.changes]
         return KinkSummary(
@@ -52,7 +56,7 @@ class KinkCounter(eqx.Module):
         )
 
     def _signs(self, weights: AbstractNetwork, data: Data) -> tuple[Array, ...]:
-        signs = data.each(lambda part: tuple(h > 0 for h in weights.trace(part.inputs).pre[:-1]))
+        signs = data.each(lambda part: kink_signs(weights, part.inputs))
         if data.present is None:
             return signs
         return tuple(sign & (data.present > 0) for sign in signs)

@@ -100,7 +100,7 @@ def _family(result: Result, record: str, what: str, meaning: str, style: Dashes)
 
 def _entry(axis: str, entry: str) -> str:
     """`feedback 2` for a number, else the entry's own name."""
-    return f"{axis} {entry}" if entry.isdigit() else plain_text(entry, 20)
+    return f"{axis} {entry}" if entry.isdigit() else plain_text(entry.removesuffix(".weight"), 32)
 
 
 def _verdict(result: Result) -> str:

@@ -84,6 +84,15 @@ def draw(
     return written
 
 
+def draw_overview(result: Result) -> Figure:
+    """The overview of a run, stored or not. ValueError if there is nothing to draw."""
+    with house_style():
+        _, page = overview((make(result) for make in FIGURES.values()), run_frame(result))
+    if page is None:
+        raise ValueError("There is nothing to draw: the flow has no records.")
+    return page
+
+
 def write_figure(
     folder: Path,
     name: str,

@@ -27,7 +27,14 @@ class Drift:
 
     @property
     def label(self) -> str:
-        return plain_text(self.law, 28) + (f", l\u00a0=\u00a0{self.layer}" if self.layer else "")
+        return plain_text(self.law, 28) + _where(self.layer)
+
+
+def _where(layer: str | None) -> str:
+    """A hidden layer, or the place of a law in a model."""
+    if not layer:
+        return ""
+    return f", l\u00a0=\u00a0{layer}" if layer.isdigit() else f", {plain_text(layer, 44)}"
 
 
 def drift_panels(result: Result) -> list[Panel]:
@@ -75,7 +82,9 @@ def layers_of(result: Result, law: str) -> list[tuple[str | None, str, np.ndarra
     pattern = re.compile(re.escape(law) + r"_(\d+)")
     matches = [pattern.fullmatch(str(n)) for n in result.series.data_vars if n not in others]
     ragged = sorted((int(match[1]), match[0]) for match in matches if match)
-    layers = [(str(k), name, result.values(name)) for k, name in ragged]
+    told = result.section("laws").get(law, {})
+    places = dict(enumerate(told.get("places", ()), start=1))
+    layers = [(places.get(k, str(k)), name, result.values(name)) for k, name in ragged]
     return [(k, name, values) for k, name, values in layers if values is not None]
 
 
@@ -87,9 +96,9 @@ def _decay(about: dict, since: np.ndarray, index: int, rank: int) -> np.ndarray:
 
 
 def _by_layer(result: Result, record: str) -> bool:
-    """Whether the record has one column per hidden layer, or per layer that a law speaks of."""
+    """Whether the record has one column per hidden layer or place that a law speaks of."""
     axes = result.series[record].dims[1:]
-    return len(axes) == 1 and str(axes[0]).startswith("hidden_layer")
+    return len(axes) == 1 and str(axes[0]).startswith(("hidden_layer", "place"))
 
 
 def scale_of(result: Result, law: str, name: str, index: int) -> float:
@@ -160,7 +169,8 @@ def _label(drift: Drift, group: list[Drift], layer: int, many: bool) -> str | No
     if not many:
         return drift.label + suffix
     count = sum(other.law == drift.law for other in group)
-    return f"{plain_text(drift.law, 28)}, {count} layers{suffix}" if layer == 0 else None
+    what = "layers" if (drift.layer or "").isdigit() else "places"
+    return f"{plain_text(drift.law, 28)}, {count} {what}{suffix}" if layer == 0 else None
 
 
 def tolerance_levels(result: Result) -> list[Level]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.law_keeping import KEPT
-from ..measures.tables import number, size, tolerance_words, worst
+from ..measures.tables import law_place, number, place_words, size, tolerance_words, worst
 from ..sweeps.distribution import Members, spread_of
 from .subject import Subject
 
@@ -99,7 +99,7 @@ def _sentence(subject: Subject, law: str, told: Mapping[str, Any]) -> str:
         f"{law}: {_word(told)}{said}. Its relative rate along the field, which needs no "
         f"integrator, is at most {rate} at the start; over the flow it drifted by at most "
         f"{number(told['relative_drift'][layer])} of its scale {number(told['scale'][layer])}, "
-        f"in layer {told['layers'][layer]} at t = {number(told['worst_time'][layer])}, "
+        f"in {place_words(told, layer)} at t = {number(told['worst_time'][layer])}, "
         f"under {tolerance_words(subject.summary['solver'])}."
     )
 
@@ -128,7 +128,7 @@ def _certified(subject: Subject) -> list[str]:
 
 def _rows(subject: Subject) -> Iterator[LawRow]:
     for law, told in subject.summary.get("laws", {}).items():
-        for i, layer in enumerate(told["layers"]):
+        for i in range(len(told["layers"])):
             measured = [
                 (number(value), value)
                 for value in (
@@ -137,8 +137,9 @@ def _rows(subject: Subject) -> Iterator[LawRow]:
                 )
             ]
             rate = told["rate_at_start"][i]
+            where, kept = law_place(told, i), bool(told["kept"])
             yield LawRow(
-                subject.cases[0], law, str(layer), bool(told["kept"]), _word(told), *measured,
+                subject.cases[0], law, where, kept, _word(told), *measured,
                 (number(rate), rate), tolerance_words(subject.summary["solver"]),
                 _ratio(subject.summary, law, i),
             )  # fmt: skip

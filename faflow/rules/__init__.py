@@ -33,7 +33,9 @@ from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
-from .model_check import check_model as check_model
+from .models.found_laws import model_laws as model_laws
+from .models.model_check import check_model as check_model
+from .models.model_check import check_outputs as check_outputs
 from .modifiers.forecast import Forecast as Forecast
 from .modifiers.forecast import bare as bare
 from .modifiers.forecast import forecast as forecast

@@ -20,7 +20,7 @@ from ..networks import AbstractNetwork, Model, Trace
 from ..tasks import Data
 from .abstract import AbstractLearningRule, AbstractWeightRule
 from .linear_field import linear_field, pays
-from .model_field import model_field
+from .models.model_field import direct_field, model_field
 
 
 class AbstractLayerwiseRule(AbstractWeightRule):
@@ -40,9 +40,11 @@ class AbstractLayerwiseRule(AbstractWeightRule):
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> AbstractNetwork:
         if isinstance(weights, Model):
-            if not says_no_more(self, AbstractChainRule):
-                raise ValueError(f"{type(self).__name__} needs the layers of an MLP, not a model.")
-            return model_field(self.backward, self.form, weights, feedback, data)
+            if says_no_more(self, AbstractChainRule):
+                return model_field(self.backward, self.form, weights, feedback, data)
+            if says_no_more(self, AbstractDirectRule) and self.form == "direct":
+                return direct_field(self.heard, weights, feedback, data)
+            raise ValueError(f"{type(self).__name__} needs the layers of an MLP, not a model.")
         factors = linear_factors(self, weights, feedback) if pays(weights, data) else None
         if factors is not None:
             return linear_field(weights, factors, data)
@@ -105,6 +107,10 @@ class AbstractDirectRule(AbstractLayerwiseRule):
     ) -> tuple[Array, ...]:
         pairs = zip(slopes(weights, trace), self.drive(feedback.matrices, error), strict=True)
         return (*(slope * signal for slope, signal in pairs), error)
+
+    def heard(self, matrices: Sequence[Array], outputs: Array, data: Data) -> Sequence[Array]:
+        """What the blocks of a model hear: the drive, of an error (samples, numbers)."""
+        return self.drive(matrices, data.error(outputs).reshape(len(outputs), -1))
 
 
 Kind = TypeVar("Kind", bound=AbstractLayerwiseRule)

@@ -41,6 +41,16 @@ def check_chain(rule: AbstractLearningRule, network: AbstractNetwork, data: Data
             f"Network {type(network).__name__} takes vectors, but a sample has the shape "
             f"{data.inputs.shape[1:]}; flatten the inputs, or give a model (an equinox Module)."
         )
+    if jnp.issubdtype(data.inputs.dtype, jnp.integer):
+        raise ValueError(
+            f"Network {type(network).__name__} takes numbers, but the inputs are tokens; set "
+            "tokens = false, or give a model (an equinox Module) with an embedding."
+        )
+    if data.targets.ndim != 2:
+        raise ValueError(
+            f"Network {type(network).__name__} makes vectors, but a sample's targets have the "
+            f"shape {data.targets.shape[1:]}; flatten them, or give a model (an equinox Module)."
+        )
     inner = unmodified(rule)
     if isinstance(inner, AbstractWholeRule):
         if not isinstance(network, inner.network):

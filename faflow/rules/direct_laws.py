@@ -1,6 +1,6 @@
 """The laws of layers that hear one drive through matrices of their own."""
 
-from ..networks import AbstractNetwork, is_linear
+from ..networks import AbstractLayeredNetwork, AbstractNetwork, is_linear
 from ..observables import FeedbackPotential, SubspaceBalance, balance_laws, hidden_layers
 from .abstract import Laws
 
@@ -14,6 +14,8 @@ def direct_laws(weights: AbstractNetwork, *, last: bool) -> Laws:
     `last`: s is the error, which the read-out hears as it is; then layer L-1 keeps them under any
     phi.
     """
+    if not isinstance(weights, AbstractLayeredNetwork):
+        return {}  # a model's laws are stated by its own structure
     *below, top = hidden_layers(weights) or (0,)
     heights = [weight.shape[0] for weight in weights.weights]
     outputs = heights[-1]

@@ -5,17 +5,19 @@ Neither is linear in the error, so these are no layerwise rules. Both drives car
 """
 
 import abc
+from collections.abc import Sequence
 from typing import ClassVar
 
 import jax.numpy as jnp
 
-from .._types import Outputs
+from .._types import Array, Outputs
 from ..feedback import Feedback, Form
-from ..networks import AbstractNetwork
+from ..networks import AbstractNetwork, Model
 from ..tasks import Data
 from .abstract import AbstractWeightRule, Laws
 from .backward import direct_sweep, outer_products
 from .direct_laws import direct_laws
+from .models.model_field import direct_field
 
 
 class AbstractDirectProjection(AbstractWeightRule):
@@ -28,10 +30,17 @@ class AbstractDirectProjection(AbstractWeightRule):
     def vector_field(
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> AbstractNetwork:
+        if isinstance(weights, Model):
+            return direct_field(self.heard, weights, feedback, data)
         trace = weights.trace(data.inputs)
         drive, error = self.drive(trace.outputs, data), data.error(trace.outputs)
         deltas = direct_sweep(weights, feedback.matrices, trace, drive, error)
         return outer_products(weights, trace, deltas)
+
+    def heard(self, matrices: Sequence[Array], outputs: Array, data: Data) -> Sequence[Array]:
+        """What the blocks of a model hear."""
+        drive = self.drive(outputs, data).reshape(len(outputs), -1)
+        return [drive @ matrix for matrix in matrices]
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         return direct_laws(weights, last=False)
@@ -50,7 +59,7 @@ class SignErrorDirectFeedback(AbstractDirectProjection):
     form: ClassVar[Form] = "direct"
 
     def drive(self, outputs: Outputs, data: Data) -> Outputs:
-        return data.weight * jnp.sign(data.residual(outputs))
+        return data.weighed(jnp.sign(data.derivative(outputs)))
 
 
 class DirectRandomTargetProjection(AbstractDirectProjection):
@@ -65,4 +74,4 @@ class DirectRandomTargetProjection(AbstractDirectProjection):
     form: ClassVar[Form] = "direct"
 
     def drive(self, outputs: Outputs, data: Data) -> Outputs:
-        return data.weight * data.targets
+        return data.weighed(data.targets)

@@ -36,7 +36,7 @@ class FAStar(AbstractParticularRule):
         if len(weights.weights) < 2:
             raise Misfit("network.widths", "lists no hidden layer, but the rule RULE needs one")
         self.init(weights, feedback, task.data)
-        features = np.asarray(weights.trace(task.data.inputs).post[-2])
+        features = np.asarray(task.data.rooted(weights.trace(task.data.inputs).post[-2]))
         rank, width = int(np.linalg.matrix_rank(features)), features.shape[1]
         if rank < width:
             what = f"has a last hidden width {width}, but its features have rank {rank}; RULE needs"
@@ -75,10 +75,10 @@ class FAStar(AbstractParticularRule):
 
 
 def least_squares_readout(state: AbstractNetwork, data: Data) -> Matrix:
-    """W_L = argmin_V ||a_{L-1} V^T - y||_F by QR: W_L^T = R^{-1} Q^T y."""
-    features = _features(state, data.inputs)
+    """W_L = argmin_V ||a_{L-1} V^T - y||_F by QR: W_L^T = R^{-1} Q^T y; rows by sqrt(s_n)."""
+    features = data.rooted(_features(state, data.inputs))
     frame, triangle = jnp.linalg.qr(features)
-    return jax.scipy.linalg.solve_triangular(triangle, frame.T @ data.targets).T
+    return jax.scipy.linalg.solve_triangular(triangle, frame.T @ data.rooted(data.targets)).T
 
 
 def _features(state: AbstractNetwork, inputs: Array) -> Array:

@@ -37,10 +37,10 @@ class Hebbian(AbstractLearningRule):
 
     def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         trace = state.trace(data.inputs)
-        residual = data.residual(trace.outputs)
-        signal = residual if self.modulation == "error" else -(residual**2)
+        error = data.derivative(trace.outputs)
+        signal = error if self.modulation == "error" else -(error**2)
         # Squared before it is weighted: `data.weight` only rescales time.
-        deltas = (data.weight * signal * a for a in trace.post[1:-1])
+        deltas = (data.weighed(signal) * a for a in trace.post[1:-1])
         return outer_products(state, trace, (*deltas, data.error(trace.outputs)))
 
     def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:

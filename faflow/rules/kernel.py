@@ -6,6 +6,7 @@ gt_l the rule's (Bordelon & Pehlevan 2022, whose layers count from 0). Biases ad
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ from ..networks import AbstractNetwork
 from ..networks.draws import frobenius
 from ..observables import AbstractObservable
 from ..tasks import AbstractLoss, Data
+from ..tasks.losses import per_sample
 from .abstract import AbstractLearningRule, State, weight_velocity
 from .layerwise import Gradient
 from .modifiers.modified import AbstractModifiedRule
@@ -31,7 +33,7 @@ class GivenError(AbstractLoss):
     """l(f, u) = <f, u>: the error dl/df is the target u itself."""
 
     def value(self, outputs: Outputs, targets: Outputs) -> PerSample:
-        return jnp.sum(outputs * targets, axis=1)
+        return per_sample(outputs * targets)
 
     def error(self, outputs: Outputs, targets: Outputs) -> Outputs:
         return targets
@@ -43,7 +45,9 @@ class GivenError(AbstractLoss):
 def with_error(data: Data, error: Outputs) -> Data:
     """The same inputs under a loss whose dLoss/df is `error`, whatever the outputs."""
     one = jnp.ones_like(data.weight)
-    return dataclasses.replace(data, targets=error, loss=GivenError(), weight=one, identity=False)
+    return dataclasses.replace(
+        data, targets=error, loss=GivenError(), weight=one, identity=False, sample_weights=None
+    )
 
 
 def error_response(
@@ -96,7 +100,7 @@ def effective_kernel(
 
 def as_matrix(kernel: Kernel) -> Matrix:
     """K as (samples * outputs, samples * outputs), outputs running fastest."""
-    count = kernel.shape[0] * kernel.shape[1]
+    count = math.isqrt(kernel.size)
     return kernel.reshape(count, count)
 
 

@@ -41,7 +41,7 @@ def check_memory(resolved: Resolved, experiment: Experiment, mesh: Mesh | None) 
 def check_data(resolved: Resolved) -> None:
     """ConfigError if the data alone won't fit, before they are drawn, where the config tells."""
     samples, widths = resolved.task.options.get("samples"), resolved.widths
-    if not isinstance(samples, int):
+    if not isinstance(samples, int) or not widths:
         return
     number = np.dtype(resolved.config.precision).itemsize
     need, there = PREPARING * samples * (widths[0] + widths[-1]) * number, machine()
@@ -68,7 +68,7 @@ def _remedy(resolved: Resolved, experiment: Experiment, found: Memory) -> tuple[
     saves = len(experiment.ts)
     if largest in ("records", "counters") and (fit := saves_that_fit(found, saves, room())) > 1:
         return "flow.saves", f"{fit} saves would do, or observe less"
-    if largest == "activations" and sums_over_samples(resolved.rule.entry):
+    if largest == "activations" and sums_over_samples(resolved.rule.cls):
         held = resolved.flow.block
         at_most = "say 1000" if held is None else f"below {held}"
         return "flow.block", f"take fewer samples at once ({at_most})"

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from .._types import Array
 from ..config.errors import ConfigError, shown
-from ..config.network import INPUTS, OUTPUTS
+from ..config.network import INPUTS, OUTPUTS, NetworkSection
 from ..config.resolve import Resolved
-from ..config.task import TASK
+from ..config.section import TASK
 from ..feedback import Feedback
 from ..flow import FlowProblem, Numerics
 from ..networks import AbstractNetwork
@@ -44,12 +44,14 @@ def set_up(resolved: Resolved, trusted: bool = False) -> Setup:
     """
     split, config = split_of(resolved), resolved.config
     check_split(resolved, split)
-    key, outputs = config.key(config.task, TASK), config.network.widths[-1]
+    key, (*_, outputs) = config.key(config.task, TASK), (OUTPUTS, *config.network.widths)
     task: Task = config.task.draw(resolved.task, resolved.loss, key, outputs, resolved.base)
-    _check_widths(resolved, task)
+    if isinstance(config.network, NetworkSection):
+        _check_widths(resolved, task)
     rule: AbstractLearningRule = resolved.rule.make()
     weights, feedback = weights_and_feedback(resolved, rule.form, task, trusted)
     if isinstance(rule, AbstractParticularRule):
+        _check_layers(resolved)
         rule = resolved.ask("rule.kind", _suited, resolved, rule, weights, feedback, task)
     rule = _modified(resolved, rule, weights)
     data = task.data.in_blocks(resolved.flow.block)
@@ -77,6 +79,12 @@ def _check_widths(resolved: Resolved, task: Task) -> None:
         raise ConfigError(
             "network.widths", f"asks for {count} weights; lower it ({MOST_WEIGHTS} at most)"
         )
+
+
+def _check_layers(resolved: Resolved) -> None:
+    if not isinstance(resolved.config.network, NetworkSection):
+        what = f"needs a network of layers, and network.kind = '{resolved.network.kind}' is a model"
+        raise ConfigError("rule.kind", f"is '{resolved.rule.kind}', which {what}; use 'mlp'")
 
 
 def _suited(

@@ -24,7 +24,7 @@ def check_split(resolved: Resolved, key: str | None, refused: tuple[str, ...] = 
         return
     value = "on" if key.startswith("--") else getattr(resolved.flow, key.removeprefix("flow."))
     kind = resolved.rule.kind
-    if not sums_over_samples(resolved.rule.entry):
+    if not sums_over_samples(resolved.rule.cls):
         what = f"but the field of {kind} is not taken as a sum over samples"
         raise ConfigError(key, f"is {value}, {what}; remove it, or use a layerwise rule")
     if resolved.method == "exact":

@@ -6,14 +6,15 @@ from ..config.choice import Choice
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..flow import FlowProblem
-from ..networks import backward_activation
+from ..networks import AbstractLayeredNetwork, backward_activation
 from ..observables import AbstractConservationLaw
 from . import field
 
 
 def check_shapes(resolved: Resolved, problem: FlowProblem) -> None:
     """Activation, loss, the rule's field and laws. ConfigError if one doesn't fit."""
-    resolved.ask("network.activation", _check_activation, resolved.activation, problem)
+    if isinstance(problem.weights, AbstractLayeredNetwork):
+        resolved.ask("network.activation", _check_activation, resolved.activation, problem)
     resolved.ask("task.loss", _check_loss, resolved.loss, problem)
     resolved.ask("rule.kind", _check_rule, resolved.rule, problem)
 

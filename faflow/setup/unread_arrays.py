@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..config.network import ModelSection
 from ..config.resolve import Resolved
 from ..tasks import array_names, unknown_arrays
 
@@ -9,16 +10,19 @@ from ..tasks import array_names, unknown_arrays
 def unread_arrays(resolved: Resolved) -> list[str]:
     """A sentence per file that holds more than is read from it."""
     read: dict[Path, str] = {}
-    letters = {"task": "Xy", "init": "Wb", "feedback": _feedback(resolved)}
+    letters = {"task": "Xyw", "init": "Wb", "feedback": _feedback(resolved)}
     for key, file in resolved.files().items():
         section = key.removesuffix(".file")
+        model = isinstance(resolved.config.network, ModelSection)
+        if model and section != "task":
+            continue  # whose arrays have the paths of leaves, and each must be one
         if getattr(resolved, section).kind == "arrays":
             read[file] = read.get(file, "") + letters[section]
     return [said for file, known in read.items() if (said := _sentence(file, known))]
 
 
 def _feedback(resolved: Resolved) -> str:
-    return {"none": "", "layerwise": "F"}.get(resolved.rule.entry.form, "D")
+    return {"none": "", "layerwise": "F"}.get(resolved.rule.cls.form, "D")
 
 
 def _sentence(file: Path, read: str) -> str:

@@ -14,17 +14,16 @@ from ..config.arrays import (
     given_network,
 )
 from ..config.errors import ConfigError, shown
+from ..config.network import ModelSection, NetworkSection
 from ..config.places import located
 from ..config.resolve import Resolved
+from ..config.section import FEEDBACK, INIT
 from ..feedback import Feedback, Form, draw_feedback, feedback_shapes
 from ..networks import AbstractNetwork, GatedMLP, GatedReLU
 from ..networks.initialise import initial_network
 from ..tasks import Task
 from . import field
-
-# Numbers folded into a section's seed, so that one seed draws independent sections (1 is the
-# task's, config/task.py). Fixed for good: other numbers would be other data.
-INIT, FEEDBACK, DISCRETE, SIMULATE = 2, 3, 4, 5
+from .model import model_and_feedback
 
 
 def weights_and_feedback(
@@ -32,6 +31,8 @@ def weights_and_feedback(
 ) -> tuple[AbstractNetwork, Feedback]:
     """W(0) and the feedback, whichever of them the other is drawn from last. ConfigError if one
     does not fit (unless `trusted`), or is not finite."""
+    if isinstance(resolved.config.network, ModelSection):
+        return model_and_feedback(resolved, form, task)
     init = resolved.init.make()
     if not isinstance(init, WeightsFromFile) and init.needs_feedback:
         feedback = _feedback(resolved, "layerwise" if form == "none" else form, None)
@@ -47,6 +48,7 @@ def weights_and_feedback(
 
 def _network(resolved: Resolved, init: Any, task: Task, feedback: Feedback) -> AbstractNetwork:
     network, phi = resolved.config.network, resolved.activation.make()
+    assert isinstance(network, NetworkSection)
     if isinstance(init, WeightsFromFile):
         pick = lambda arrays: given_network(arrays, resolved.widths, phi, network.bias)  # noqa: E731
         return resolved.ask("init.file", from_file, located(resolved.base, init.file), pick)

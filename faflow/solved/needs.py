@@ -18,8 +18,10 @@ class UnsolvedError(ValueError):
 
 
 def need_two_linear_layers(problem: FlowProblem) -> None:
-    """Two layers, linear, without biases, under the squared loss."""
+    """Two layers, linear, without biases, under the squared loss, all samples of one weight."""
     net, loss = problem.weights, problem.data.loss
+    if problem.data.sample_weights is not None:
+        raise UnsolvedError("needs samples of one weight, but the data have sample weights")
     if len(net.weights) != 2 or not is_linear(net) or net.biases:
         phi = type(net.activation).__name__
         biases = "biases" if net.biases else "no biases"

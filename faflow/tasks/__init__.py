@@ -1,5 +1,6 @@
 """Data and losses to learn from, synthetic, real or the user's own, with known answers."""
 
+from ._host import Drawn as Drawn
 from .answers import best_rank_error as best_rank_error
 from .answers import feedback_limit as feedback_limit
 from .answers import minimum_norm_map as minimum_norm_map
@@ -12,6 +13,8 @@ from .blocks import SAMPLES as SAMPLES
 from .data import REDUCTIONS as REDUCTIONS
 from .data import Data as Data
 from .data import make_data as make_data
+from .in_context import bayes_prediction as bayes_prediction
+from .in_context import one_step_prediction as one_step_prediction
 from .losses import LOSSES as LOSSES
 from .losses import AbstractLoss as AbstractLoss
 from .losses import CrossEntropy as CrossEntropy

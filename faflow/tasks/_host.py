@@ -8,7 +8,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -20,9 +20,26 @@ Real = float | int
 Key = PRNGKeyArray | int
 HostMatrix = Float[np.ndarray, "_rows _columns"]
 HostTargets = np.ndarray | Callable[[np.ndarray], np.ndarray]
-Raw = tuple[np.ndarray, HostTargets]
+Raw = tuple[np.ndarray, HostTargets] | tuple[Any, ...]  # a pair, or what `Drawn` has besides
 
 Entry = TypeVar("Entry")
+
+
+class Drawn(NamedTuple):
+    """What a task draws: X (samples, ...) and Y, or a function of the prepared X.
+
+    `weights` (samples,): sample weights. `tokens`: X stays whole numbers. `classes`: Y (samples,
+    ...) are labels of so many classes, which become one-hot in a last axis. `labels`: whole numbers
+    in Y are labels where the loss is the cross-entropy. `facts`: more numbers worth printing.
+    """
+
+    inputs: np.ndarray
+    targets: HostTargets
+    weights: np.ndarray | None = None
+    tokens: bool = False
+    classes: int | None = None
+    labels: bool = False
+    facts: Mapping[str, float | int | str] = {}
 
 
 def generators(key: Key, count: int) -> list[np.random.Generator]:

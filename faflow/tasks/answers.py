@@ -12,8 +12,18 @@ def minimum_norm_map(data: Data) -> HostMatrix:
     """The least-squares map of least Frobenius norm, (X^+ Y)^T, shape (outputs, inputs).
 
     A linear network has reached it when W_L ... W_1 equals it (Robertson & Koyejo 2023, Theorem 2).
+    Under sample weights s rows of X and Y are those of sqrt(s) X, sqrt(s) Y. ValueError unless
+    inputs and targets of a sample are vectors.
     """
-    return (pseudo_inverse(data.inputs) @ np.asarray(data.targets, np.float64)).T
+    rows = data.rooted(data.inputs), data.rooted(data.targets)
+    for name, matrix in zip(("inputs", "targets"), rows, strict=True):
+        if matrix.ndim != 2 or matrix.dtype.kind != "f":
+            kind = "tokens" if matrix.dtype.kind != "f" else f"of shape {matrix.shape[1:]}"
+            raise ValueError(
+                f"Argument `data` must have vectors as samples for a minimum-norm map, but its "
+                f"{name} are {kind}; flatten them."
+            )
+    return (pseudo_inverse(rows[0]) @ np.asarray(rows[1], np.float64)).T
 
 
 def row_space_projector(inputs: Any) -> HostMatrix:
@@ -58,6 +68,11 @@ def pseudo_inverse(matrix: Any) -> HostMatrix:
 def _row_space(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The thin decomposition cut at the numerical rank: U (n, r), s (r,), V^T (r, m)."""
     given = np.asarray(matrix)
+    if given.ndim != 2:
+        raise ValueError(
+            f"Argument `matrix` must be a matrix with samples as rows, but has shape {given.shape};"
+            " flatten its samples."
+        )
     # A float32 matrix is known to float32 rounding only: its own eps decides what is zero.
     eps = float(np.finfo(given.dtype).eps) if given.dtype.kind == "f" else 2.0**-52
     u, singular, vt = np.linalg.svd(given.astype(np.float64), full_matrices=False)

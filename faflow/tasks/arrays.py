@@ -12,24 +12,44 @@ from pathlib import Path
 import numpy as np
 
 from .._names import closest
-from ._host import Key, Raw, check_within
-from .data import check_arrays, real_matrix
+from ._host import Drawn, Key, check_within
+from .data import check_arrays, check_tokens, check_weights
 
-# X, y: the data; W1.., b1..: initial weights and biases; F2..: feedback; D1..: direct feedback.
-_KNOWN_NAME = re.compile(r"X|y|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*")
-_NAMES = ("X", "y", "W1", "b1", "D1", *(f"{letter}{i}" for i in range(2, 10) for letter in "WbFD"))
+# X, y, weights: the data; W1.., b1..: the network; F2..: feedback; D1..: direct feedback.
+_KNOWN_NAME = re.compile(r"X|y|weights|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*")
+_NAMES = (
+    "X",
+    "y",
+    "weights",
+    "W1",
+    "b1",
+    "D1",
+    *(f"{letter}{i}" for i in range(2, 10) for letter in "WbFD"),
+)
 _BROKEN_FILE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
-def arrays(*, key: Key, file: str | os.PathLike[str]) -> Raw:
+def arrays(
+    *,
+    key: Key,
+    file: str | os.PathLike[str],
+    tokens: bool = False,
+    classes: int | None = None,
+) -> Drawn:
     """X (samples, inputs) and y (samples, outputs) or (samples,) from the .npz `file`.
 
-    Labels of classes, whole numbers in one column, become one-hot rows where the network has
-    several outputs (`make_task`). Nothing is random: `key` is taken for the common signature only.
-    Initial weights W1.., b1.. and feedback F2.., D1.. may lie in the same file; this task ignores
-    them. Errors as in `load_npz`.
+    For models X is (samples, ...), whole numbers if `tokens`, and y (samples, ..., outputs).
+    `classes`: y (samples, ...) are labels of so many classes, one of every sample or of every
+    place, and become one-hot rows. Without it labels, whole numbers in one column, do where the
+    network has several outputs (`make_task`), and under the cross-entropy loss where nothing says
+    how many outputs there are: then as many as the largest label says (at every place, if that is
+    2 or more). `weights` (samples,) in the file: sample weights. Nothing is random: `key` is taken
+    for the common signature only. Initial weights W1.., b1.. and feedback F2.., D1.. may lie in the
+    same file; this task ignores them. Errors as in `load_npz`.
     """
     del key
+    if classes is not None and classes < 2:
+        raise ValueError(f"Argument `classes` must be >= 2, but is {classes}.")
     loaded = load_npz(file)
     for name in ("X", "y"):
         if name not in loaded:
@@ -39,21 +59,27 @@ def arrays(*, key: Key, file: str | os.PathLike[str]) -> Raw:
                 f"(found: {found}); save it with np.savez(file, X=X, y=y)."
             )
     try:
-        return check_arrays(real_matrix("inputs", loaded["X"]), loaded["y"])
+        x, y = check_arrays(loaded["X"], loaded["y"])
+        if tokens:
+            check_tokens("inputs", x)
+        if (weights := loaded.get("weights")) is not None:
+            check_weights(weights, len(x))
     except ValueError as error:
-        raise ValueError(f"File {file}, X as inputs, y as targets: {error}") from None
+        told = "X as inputs, y as targets" + (", weights" if "weights" in loaded else "")
+        raise ValueError(f"File {file}, {told}: {error}") from None
+    return Drawn(x, y, weights, tokens, classes, labels=True)
 
 
-def load_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file that faflow knows by name, as float64.
+def load_npz(path: str | os.PathLike[str], every: bool = False) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file that faflow knows by name, or `every` one, as float64.
 
-    Names: X, y, W1.., b1.., F2.., D1..; `unknown_arrays` has the others. ValueError in one line if
-    the file is missing or is not an .npz, if an array is pickled, complex or not numeric, or has a
-    NaN or inf.
+    Names: X, y, weights, W1.., b1.., F2.., D1..; `unknown_arrays` has the others. ValueError in
+    one line if the file is missing or is not an .npz, if an array is pickled, complex or not
+    numeric, or has a NaN or inf.
     """
     where = Path(path)
     with _opened(where) as archive:
-        names = [name for name in archive.files if _KNOWN_NAME.fullmatch(name)]
+        names = [name for name in archive.files if every or _KNOWN_NAME.fullmatch(name)]
         return {name: _checked(where, name, _read(where, archive, name)) for name in names}
 
 
@@ -72,7 +98,8 @@ def unknown_arrays(path: str | os.PathLike[str]) -> dict[str, str | None]:
 
 def _meant(name: str) -> str | None:
     """F2 for F1, though D1 is as near."""
-    alike = [known for known in _NAMES if known.lower()[:1] == name.lower()[:1]]
+    short = [known for known in _NAMES if re.fullmatch(r"\w\d*", known)]
+    alike = [known for known in short if known.lower()[:1] == name.lower()[:1]]
     if alike and re.fullmatch(r"\w\d*", name):
         return closest(name, alike) or alike[0]
     return closest(name, _NAMES)

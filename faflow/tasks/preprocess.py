@@ -11,22 +11,34 @@ def preprocess(
     """(X prepared, facts): X -> scale * whiten(standardise(X)).
 
     standardise: X_ij -> (X_ij - mean_j) / std_j (population), constant features dropped and
-    counted in the fact `dropped_features`. whiten: a name in WHITENINGS. ValueError if no feature
-    is left, if X lacks the rank that the whitening needs, or if `scale` is 0 or not finite.
+    counted in the fact `dropped_features`. whiten: a name in WHITENINGS. X is (samples, features),
+    or (samples, ...): every entry of a sample is a feature then, constant ones become 0 and are
+    counted as `constant_features`, and rows alone can be whitened. ValueError if no feature is
+    left, if X lacks the rank that the whitening needs, or if `scale` is 0 or not finite.
     """
     if not (np.isfinite(scale) and scale != 0):
         raise ValueError(f"Argument `scale` must be finite and not 0, but is {scale}.")
     change = lookup("whiten", whiten, WHITENINGS)
     facts: dict[str, int] = {}
+    shape, vectors = inputs.shape, inputs.ndim == 2
+    if not vectors and whiten == "features":
+        raise ValueError(
+            f"Argument `whiten` must be 'none' or 'rows' for samples of shape {shape[1:]}, but is "
+            "'features'; flatten them."
+        )
+    inputs = inputs.reshape(len(inputs), -1)
     if standardise:
-        kept = _standardise(inputs)
-        facts["dropped_features"] = inputs.shape[1] - kept.shape[1]
-        inputs = kept
+        standard, moving = _standardise(inputs)
+        constant = int(np.sum(~moving))
+        facts["dropped_features" if vectors else "constant_features"] = constant
+        inputs = standard[:, moving] if vectors else np.where(moving, standard, 0.0)
     changed = change(inputs, standardise)
+    changed = changed if vectors else changed.reshape(shape)
     return changed if scale == 1 else scale * changed, facts
 
 
-def _standardise(inputs: np.ndarray) -> np.ndarray:
+def _standardise(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The features with mean 0 and variance 1, and which of them are not constant."""
     largest = np.abs(inputs).max(axis=0)
     # Sums and squares of numbers far from 1 overflow or vanish. Powers of two round nothing.
     inputs = np.ldexp(inputs, -np.frexp(largest)[1])
@@ -38,7 +50,7 @@ def _standardise(inputs: np.ndarray) -> np.ndarray:
             "Argument `standardise` must be false here, but is true: all "
             f"{inputs.shape[1]} features are constant over the {len(inputs)} samples."
         )
-    return centred[:, moving] / deviation[moving]
+    return centred / np.where(moving, deviation, 1.0), moving
 
 
 def _unchanged(inputs: np.ndarray, centred: bool) -> np.ndarray:

@@ -6,6 +6,8 @@ import numpy as np
 
 from ._host import Key, Raw, generators, lookup, positive
 
+MOST_COUNTED = 10_000  # classes, where only the labels tell how many
+
 
 def select(
     inputs: np.ndarray,
@@ -75,28 +77,69 @@ def _draw_balanced(
 
 def are_labels(targets: np.ndarray) -> bool:
     """Whether targets (samples, outputs) are one column of whole numbers."""
-    return targets.shape[1] == 1 and bool(np.all(targets == np.round(targets)))
+    return targets.shape[1:] == (1,) and bool(np.all(targets == np.round(targets)))
 
 
-def one_hot(labels: np.ndarray, outputs: int) -> tuple[np.ndarray, list[int]]:
-    """One-hot rows (samples, outputs), and the label of every column: 0, 1, ... if the labels are
-    among these, else the labels that there are, in order.
+def encoded(
+    targets: np.ndarray, classes: int | None, outputs: int | None, counted: bool
+) -> tuple[np.ndarray, list[int] | None]:
+    """Targets with labels as one-hot rows, and the label of every column; as they are, and None,
+    where they are no labels.
 
-    ValueError if there are more or fewer of them than `outputs`.
+    Labels are whole numbers of any shape (samples, ...) where `classes` says so, one column of them
+    where the network has several `outputs`; and, if nothing says how many there are and they are
+    `counted`, 0 to the largest, where they can't be probabilities, signs or several hot ones.
+    ValueError if they do not fit.
     """
-    found = sorted({int(label) for label in labels})
+    labels = targets[..., 0] if targets.shape[-1] == 1 else targets
+    fractions = np.argwhere(labels != np.round(labels))
+    if classes is not None:
+        if len(fractions):
+            at = tuple(int(i) for i in fractions[0])
+            raise ValueError(
+                f"Argument `targets` must be labels (whole numbers) for {classes} classes, but is "
+                f"{labels[at]} at {list(at)}; leave `classes` out for targets that are numbers."
+            )
+        return one_hot(labels, classes, f"`classes` is {classes}")
+    if outputs is not None:
+        column = outputs > 1 and are_labels(targets)
+        return one_hot(targets[:, 0], outputs) if column else (targets, None)
+    if not counted or len(fractions) or labels.min() < 0 or _said_otherwise(targets):
+        return targets, None
+    largest = int(labels.max())
+    if largest >= MOST_COUNTED:
+        raise ValueError(
+            f"Argument `targets` holds the label {largest}, which would make {largest + 1} "
+            "classes; number the labels from 0, or say how many there are (`classes`)."
+        )
+    return one_hot(labels, largest + 1)
+
+
+def _said_otherwise(targets: np.ndarray) -> bool:
+    """Whether whole numbers >= 0 are what cross-entropy takes as they are, or several hot ones."""
+    return bool(targets.max() <= (0 if targets.shape[-1] == 1 else 1)) or bool(np.all(targets == 1))
+
+
+def one_hot(labels: np.ndarray, outputs: int, said: str = "") -> tuple[np.ndarray, list[int]]:
+    """One-hot rows (samples, ..., outputs) of labels (samples, ...), and the label of every
+    column: 0, 1, ... if the labels are among these, else the labels that there are, in order.
+
+    ValueError if there are more or fewer of them than `outputs`, which `said` says.
+    """
+    found = [int(label) for label in np.unique(labels)]
     classes = list(range(outputs)) if set(found) <= set(range(outputs)) else found
     if len(classes) != outputs:
         listed = ", ".join(map(str, found[:10])) + (", ..." if len(found) > 10 else "")
         raise ValueError(
-            f"Argument `targets` holds {len(found)} labels ({listed}), but the network has "
-            f"{outputs} outputs; give it one per class, or number the labels from 0."
+            f"Argument `targets` holds {len(found)} labels ({listed}), but "
+            f"{said or f'the network has {outputs} outputs'}; make it one per class, or number the "
+            "labels from 0."
         )
     return _one_hot(labels.astype(int), classes), classes
 
 
 def _one_hot(labels: np.ndarray, classes: list[int]) -> np.ndarray:
-    return (labels[:, None] == np.array(classes)[None, :]).astype(np.float64)
+    return (labels[..., None] == np.array(classes)).astype(np.float64)
 
 
 def _sign(labels: np.ndarray, classes: list[int]) -> np.ndarray:

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._host import Key, Raw, Real, lookup, numerical_rank, one_of
+from ._host import Drawn, Key, Raw, Real, lookup, numerical_rank, one_of
 from .arrays import arrays
-from .data import Data, check_arrays, make_data, real_matrix
+from .data import Data, check_arrays, make_data, real_samples
 from .diabetes import diabetes
 from .digits import digits
 from .factorisation import (
@@ -17,10 +17,13 @@ from .factorisation import (
     separating_factorisation,
 )
 from .gaussian import gaussian
-from .losses import AbstractLoss
+from .in_context import in_context_regression
+from .losses import LOSSES, AbstractLoss, CrossEntropy
 from .mnist import mnist
+from .modular import modular_addition
 from .preprocess import preprocess
-from .selection import are_labels, one_hot
+from .selection import encoded
+from .signals import signals
 from .teacher import Teacher, TeacherLabels, teacher
 
 TASKS: dict[str, Callable[..., Raw]] = {
@@ -32,6 +35,9 @@ TASKS: dict[str, Callable[..., Raw]] = {
     "digits": digits,
     "diabetes": diabetes,
     "mnist": mnist,
+    "signals": signals,
+    "in-context-regression": in_context_regression,
+    "modular-addition": modular_addition,
     "arrays": arrays,
 }
 
@@ -44,7 +50,10 @@ class Task(NamedTuple):
     `facts`: samples, features, outputs; rank, singular_largest, singular_smallest (of the
     min(samples, features) singular values of X), condition (largest over smallest non-zero, absent
     for X = 0); target_rank and target_spectrum (the largest singular values of Y); labels (of the
-    one-hot columns, where Y was labels); dropped_features if standardised. `teacher`: what labelled
+    one-hot columns, where Y was labels); dropped_features if standardised; sample_shape and
+    target_shape where these are no vectors (X and Y are flattened for the others); tokens, how many
+    there are, instead of what X is as a matrix; total_weight of weighted samples; what the kind has
+    besides, of the inputs before they were prepared. `teacher`: what labelled
     the inputs, if a network did. `preparation`: which options of `make_task` changed the inputs.
     """
 
@@ -70,45 +79,73 @@ def make_task(
     """Draw a task and prepare it: X -> scale * whiten(standardise(X)), in numpy float64.
 
     `kind` is a name in TASKS or a function `kind(*, key, **options) -> (X, Y)` of numpy arrays,
-    where Y may be a function of the prepared X. `labels_for`: how many outputs the network has; if
-    they are several and Y is one column of whole numbers, these are labels and become one-hot rows.
+    where Y may be a function of the prepared X, or -> `Drawn`. `labels_for`: how many outputs the
+    network has; if they are several and Y is one column of whole numbers, these are labels and
+    become one-hot rows. Tokens can't be prepared.
     The rest: `make_data`, `preprocess`, and the kind's own docstring for `options`. ValueError in
     one line for a bad name or value.
     """
     draw = lookup("kind", kind, TASKS) if isinstance(kind, str) else kind
     name = kind if isinstance(kind, str) else _name_of(kind)
     _check_options(name, draw, options)
-    raw, targets = draw(key=key, **options)
-    x = real_matrix("inputs", raw)
-    x, dropped = preprocess(x, standardise=standardise, whiten=whiten, scale=scale)
-    known = targets.teacher if isinstance(targets, TeacherLabels) else None
-    x, y = check_arrays(x, targets(x) if callable(targets) else targets)
-    if labels_for is not None and labels_for > 1 and are_labels(y):
-        y, classes = one_hot(y[:, 0], labels_for)
-        dropped |= {"labels": ", ".join(map(str, classes))}
-    data = make_data(x, y, loss, reduction)
+    raw, targets, *more = draw(key=key, **options)
+    drawn = Drawn(raw, targets, *more)
+    x = real_samples("inputs", raw)
     asked = {"standardise": standardise, "whiten": whiten != "none", "scale": scale != 1}
     prepared = tuple(option for option, changes in asked.items() if changes)
-    return Task(data, name, {**task_facts(x, y), **dropped}, known, prepared)
+    if drawn.tokens and prepared:
+        raise ValueError(
+            f"Argument `{prepared[0]}` changes numbers, but the inputs are tokens; leave it out."
+        )
+    x, found = preprocess(x, standardise=standardise, whiten=whiten, scale=scale)
+    known = targets.teacher if isinstance(targets, TeacherLabels) else None
+    x, y = check_arrays(x, targets(x) if callable(targets) else targets)
+    rule = lookup("loss", loss, LOSSES)() if isinstance(loss, str) else loss
+    counted = drawn.labels and isinstance(rule, CrossEntropy)
+    y, classes = encoded(y, drawn.classes, labels_for, counted)
+    facts = {**task_facts(x, y, drawn.tokens), **found, **drawn.facts}
+    if classes is not None:
+        facts["labels"] = ", ".join(map(str, classes))
+    if drawn.weights is not None:
+        facts["total_weight"] = float(np.sum(drawn.weights))
+    data = make_data(x, y, rule, reduction, tokens=drawn.tokens, sample_weights=drawn.weights)
+    return Task(data, name, facts, known, prepared)
 
 
-def task_facts(inputs: np.ndarray, targets: np.ndarray) -> dict[str, float | int | str]:
-    """The facts of a task: sizes, rank and singular values of two matrices (see `Task`)."""
-    of_x = np.linalg.svd(inputs, compute_uv=False)
-    of_y = np.linalg.svd(targets, compute_uv=False)
-    rank = numerical_rank(of_x, inputs.shape)
+def task_facts(
+    inputs: np.ndarray, targets: np.ndarray, tokens: bool = False
+) -> dict[str, float | int | str]:
+    """The facts of a task: sizes, rank and singular values of X and Y as matrices (see `Task`)."""
+    x, y = inputs.reshape(len(inputs), -1), targets.reshape(len(targets), -1)
     facts: dict[str, float | int | str] = {
-        "samples": inputs.shape[0],
-        "features": inputs.shape[1],
-        "outputs": targets.shape[1],
-        "rank": rank,
-        "singular_largest": float(of_x[0]),
-        "singular_smallest": float(of_x[-1]),
-        "target_rank": numerical_rank(of_y, targets.shape),
+        "samples": x.shape[0],
+        "features": x.shape[1],
+        "outputs": targets.shape[-1],
+    }
+    for name, array in (("sample_shape", inputs), ("target_shape", targets)):
+        if array.ndim > 2:
+            facts[name] = " x ".join(map(str, array.shape[1:]))
+    if tokens:
+        facts["tokens"] = int(x.max()) + 1
+    else:
+        facts |= _matrix_facts(x)
+    of_y = np.linalg.svd(y, compute_uv=False)
+    return facts | {
+        "target_rank": numerical_rank(of_y, y.shape),
         "target_spectrum": _shorten(of_y),
     }
+
+
+def _matrix_facts(x: np.ndarray) -> dict[str, float | int | str]:
+    singular = np.linalg.svd(x, compute_uv=False)
+    rank = numerical_rank(singular, x.shape)
+    facts: dict[str, float | int | str] = {
+        "rank": rank,
+        "singular_largest": float(singular[0]),
+        "singular_smallest": float(singular[-1]),
+    }
     if rank:
-        facts["condition"] = float(of_x[0] / of_x[rank - 1])
+        facts["condition"] = float(singular[0] / singular[rank - 1])
     return facts
 
 

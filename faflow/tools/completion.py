@@ -9,7 +9,7 @@ from ..config.errors import ConfigError
 from ..config.kinds.catalogue import names
 from ..config.kinds.description import kinds_described
 from ..config.load import Table, locate, read_table
-from ..config.network import ActivationSection
+from ..config.network import LAYERED, ActivationSection, ModelSection, NetworkSection
 from ..config.options import Option, options_of
 from ..config.schema import Config
 from ..config.section import AbstractKindSection, AbstractSection
@@ -32,6 +32,8 @@ def complete_override(prefix: str, config: str | None) -> list[str]:
 def _keys(table: Table) -> Iterator[str]:
     for name, field in Config.model_fields.items():
         section = _section(field.annotation)
+        if name == "network" and _is_model(table):
+            section = ModelSection
         if section is None:
             yield name
             continue
@@ -43,9 +45,14 @@ def _keys(table: Table) -> Iterator[str]:
             yield from (f"{name}.{option}" for option in _options(section, table.get(name)))
 
 
+def _is_model(table: Table) -> bool:
+    network = table.get("network")
+    return isinstance(network, Mapping) and network.get("kind", LAYERED[0]) not in LAYERED
+
+
 def _options(section: type[AbstractKindSection], given: Any) -> dict[str, Option]:
     """The options of the kind that a section has or stands for."""
-    default = section.model_fields["kind"].default
+    default = section.model_fields["kind"].get_default()
     kind = given.get("kind", default) if isinstance(given, Mapping) else default
     entry = kinds_described(section.registry).get(kind) if isinstance(kind, str) else None
     return {} if entry is None else options_of(entry)
@@ -55,12 +62,16 @@ def _values(key: str, table: Table) -> list[str]:
     """The names that a key may have; none where it is a number or a text."""
     if key in _LISTS:
         return names(_LISTS[key])
+    if key == "network.kind":
+        return [*LAYERED, *names("networks")]
     if key == "observe.names":
         return [f'["{name}"]' for name in names("observables")]
     *path, last = key.split(".")
     annotation: Any = Config
     for part in [*path, last]:
         section = _section(annotation)
+        if section is NetworkSection and _is_model(table):
+            section = ModelSection
         if section is not None and part == "kind" and issubclass(section, AbstractKindSection):
             return names(section.registry)
         field = None if section is None else section.model_fields.get(part)
@@ -86,7 +97,14 @@ def _choices(annotation: Any) -> list[str]:
 
 def _section(annotation: Any) -> type[AbstractSection] | None:
     """The table that an annotation is, or may be."""
-    for one in (annotation, *typing.get_args(annotation)):
+    for one in _alternatives(annotation):
         if isinstance(one, type) and issubclass(one, AbstractSection) and one != ActivationSection:
             return one
     return None
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """An annotation, and those that it is made of."""
+    yield annotation
+    for one in typing.get_args(annotation):
+        yield from _alternatives(one)

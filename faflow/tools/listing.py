@@ -135,6 +135,7 @@ TOPICS: dict[str, Callable[[], list[dict[str, str]]]] = {
     "laws": _laws,
     "tasks": lambda: _described("tasks"),
     "solvers": _solvers,
+    "networks": lambda: _described("networks"),
     "activations": lambda: _described("activations"),
     "inits": lambda: _described("inits"),
     "feedbacks": lambda: _described("feedbacks"),

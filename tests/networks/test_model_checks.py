@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from faflow.feedback import Feedback, model_feedback
-from faflow.feedback.draw import Gaussian, Orthogonal
+from faflow.feedback.draw import Gaussian, MeanField
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.networks import MLP, Model
 from faflow.rules import (
@@ -15,6 +15,7 @@ from faflow.rules import (
     FeedbackAlignment,
     Gradient,
     KolenPollack,
+    MeanFieldRates,
     WeightNormalisation,
 )
 from faflow.tasks import make_data
@@ -104,11 +105,17 @@ def test_rules_and_feedback_that_need_layers_say_so():
     model = Model(net)
     back = model_feedback(Gaussian(), KEY, model, DATA.inputs)
     refused = {
-        "DirectFeedbackAlignment goes back layer by layer": lambda: FlowProblem(
+        "Net names none; give them as `Model": lambda: FlowProblem(
             DirectFeedbackAlignment(), net, Feedback(), DATA
         ),
-        "WeightNormalisation modifies layers": lambda: FlowProblem(
+        "MeanFieldRates modifies layers by their widths": lambda: FlowProblem(
+            MeanFieldRates(Gradient()), net, Feedback(), DATA
+        ),
+        "does not tell its read-out; give `layers`": lambda: FlowProblem(
             WeightNormalisation(Gradient()), net, Feedback(), DATA
+        ),
+        "'layers.7', which names no leaf": lambda: FlowProblem(
+            WeightNormalisation(Gradient(), layers=("layers.7",)), net, Feedback(), DATA
         ),
         "has feedback for 2 leaves": lambda: FlowProblem(
             KolenPollack(), net, Feedback(back.matrices[:1], "layerwise"), DATA
@@ -116,8 +123,8 @@ def test_rules_and_feedback_that_need_layers_say_so():
         "feedback of `layers.1.weight` has the shape": lambda: FlowProblem(
             FeedbackAlignment(), net, Feedback(back.matrices[::-1], "layerwise"), DATA
         ),
-        "made for the matrices of layers": lambda: model_feedback(
-            Orthogonal(), KEY, model, DATA.inputs
+        "does not tell which of its leaves": lambda: model_feedback(
+            MeanField(), KEY, model, DATA.inputs
         ),
         "has a kink; use tsit5": lambda: integrate(
             FlowProblem(Gradient(), calls(lambda w, x: jax.nn.relu(w @ x))(), Feedback(), DATA),

@@ -22,6 +22,7 @@ from faflow.rules import (
     FeedbackAlignment,
     Gradient,
     LearningRates,
+    WeightNormalisation,
 )
 from faflow.tasks import make_data
 
@@ -117,6 +118,24 @@ def test_w_as_feedback_is_the_gradient(name):
     assert far(in_blocks, gradient) < 1e-13
 
 
+def test_a_field_makes_as_many_products_as_jax_grad():
+    """Were the forward pass made twice, its products would be counted twice."""
+    net, shape = SHIPPED["resnet"]
+    model = Model(net)
+    data = make_data(drawn(2, 3, *shape), drawn(3, 3, 2))
+    back = model_feedback(Gaussian(), KEY, model, data.inputs)
+
+    def products(function):
+        text = jax.jit(function).lower(model).compile().as_text()
+        return text.count(" dot(") + text.count(" convolution(")
+
+    loss = lambda net: data.value(net(data.inputs))  # noqa: E731
+    field = lambda net: FeedbackAlignment().vector_field(net, back, data)  # noqa: E731
+    gradient = products(jax.grad(loss))
+    assert 0 < products(field) <= gradient
+    assert gradient < products(lambda net: (field(net), loss(net) ** 2, jax.grad(loss)(net)))
+
+
 class Strip(eqx.Module):
     """Two convolutions of a strip."""
 
@@ -164,6 +183,33 @@ class OneToken(eqx.Module):
         return self.attention(x[None], x[None], x[None])[0]
 
 
+class LinearAttention(eqx.Module):
+    """Attention without softmax, (X X^T) X V^T O^T."""
+
+    value: jax.Array
+    output: jax.Array
+
+    def __call__(self, x):
+        scores = x @ x.T
+        return ((scores @ (x @ self.value.T)) @ self.output.T)[0]
+
+
+def test_attention_without_softmax_of_one_token_is_a_linear_net():
+    """Of one token x its scores are ||x||^2: a linear net of the inputs ||x||^2 x."""
+    x, targets = drawn(1, 3, 4), drawn(2, 3, 2)
+    net = LinearAttention(jnp.asarray(drawn(3, 3, 4)), jnp.asarray(drawn(4, 2, 3)))
+    data = make_data(x[:, None], targets)
+    model = Model(net)
+    back = model_feedback(Gaussian(), KEY, model, data.inputs)
+    move = FeedbackAlignment().vector_field(model, back, data).module
+    scaled = make_data(np.sum(x**2, axis=1, keepdims=True) * x, targets)
+    mlp = MLP((net.value, net.output))
+    expected = FeedbackAlignment().vector_field(mlp, back, scaled).weights
+    assert far((move.value, move.output), expected) < 1e-13
+    plain = FeedbackAlignment().vector_field(mlp, back, make_data(x, targets)).weights
+    assert far((move.value, move.output), plain) > 1e-2
+
+
 def test_attention_of_one_token_is_a_linear_net():
     net = OneToken(eqx.nn.MultiheadAttention(2, 4, key=KEY))
     data = make_data(drawn(1, 3, 4), drawn(2, 3, 4))
@@ -176,14 +222,27 @@ def test_attention_of_one_token_is_a_linear_net():
     assert far((move.value_proj.weight, move.output_proj.weight), expected) < 1e-13
 
 
-def test_a_flow_is_that_of_scipy_on_the_gradient_and_gives_the_module_back():
-    net = CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation=jnp.tanh, bias=True)
-    data = make_data(drawn(2, 3, 1, 4, 4), drawn(3, 3, 2))
+FLOWS = {
+    "cnn": (CNN((1, 4, 4), 2, key=KEY, channels=(2,), activation="tanh", bias=True), (1, 4, 4)),
+    "resnet": (
+        ResNet((1, 3, 3), 2, key=KEY, channels=2, hidden=2, depth=1, activation="tanh"),
+        (1, 3, 3),
+    ),
+    "transformer": (Transformer(2, 2, key=KEY, width=2, depth=1, heads=1, hidden=2), (3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_is_that_of_scipy_on_the_gradient_and_gives_the_module_back(name):
+    """The gradient itself against central differences of the loss along a random direction."""
+    net, shape = FLOWS[name]
+    data = make_data(drawn(2, 3, *shape), drawn(3, 3, 2))
     problem = FlowProblem(Gradient(), net, Feedback(), data)
     flow = integrate(problem, np.array([0.0, 0.5]), {"loss": Loss()}, Numerics(rtol=1e-11))
     flat, whole = ravel_pytree(eqx.filter(net, eqx.is_inexact_array))
     static = eqx.filter(net, eqx.is_inexact_array, inverse=True)
 
+    @jax.jit
     def loss(flat):
         outputs = jax.vmap(eqx.combine(whole(flat), static))(data.inputs)
         return jnp.sum((outputs - data.targets) ** 2) / 2
@@ -192,9 +251,16 @@ def test_a_flow_is_that_of_scipy_on_the_gradient_and_gives_the_module_back():
     oracle = solve_ivp(
         lambda t, w: -np.asarray(field(w)), (0, 0.5), flat, "DOP853", rtol=1e-12, atol=1e-14
     )
-    assert isinstance(flow.weights.module, CNN)
-    assert far(flow.weights, jnp.asarray(oracle.y[:, -1])) < 1e-9
-    assert far(flow.records["loss"][-1], loss(jnp.asarray(oracle.y[:, -1]))) < 1e-9
+    end = jnp.asarray(oracle.y[:, -1])
+    assert type(flow.weights.module) is type(net)
+    assert far(flat, end) > 1e-2
+    assert far(flow.weights, end) < 1e-9
+    assert far(flow.records["loss"][-1], loss(end)) < 1e-9
+
+    step, way = 1e-5, jnp.asarray(drawn(4, len(flat)))
+    slope = (loss(flat + step * way) - loss(flat - step * way)) / (2 * step)
+    move = ravel_pytree(problem.rule.vector_field(problem.weights, Feedback(), data))[0]
+    assert far(-jnp.vdot(move, way), slope) < 1e-8
 
 
 def output_law(model, feedback):
@@ -252,3 +318,44 @@ def test_rates_of_leaves():
     )
     for layer, rate in enumerate((1.0, 2.0, 3.0)):
         assert far(slowed.moving.layers[layer], move.moving.layers[layer]) == rate - 1.0
+
+
+def test_weight_normalisation_of_leaves():
+    """Against the MLP's, and against minus the gradient in the coordinates (s, v), of filters."""
+    net, mlp = mlps(True)
+    back = draw_feedback(Gaussian(), KEY, (3, 4, 4, 2), "layerwise")
+    by_leaf = WeightNormalisation(FeedbackAlignment(), layers=("layers.0.weight", "layers.1.*t"))
+    by_layer = WeightNormalisation(FeedbackAlignment())
+    found = []
+    for rule, network in ((by_leaf, Model(net)), (by_layer, mlp)):
+        v, s = rule.init(network, back, DATA)
+        state = v, {layer: 2.0 * length for layer, length in s.items()}
+        (move, stretch) = rule.velocity(jnp.zeros(()), state, back, DATA)
+        found.append((move, list(stretch.values())))
+    (one, lengths), (two, others) = found
+    layers = one.moving.layers
+    weights = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    assert far((weights, lengths), ((two.weights, two.biases), others)) < 1e-13
+
+    net = CNN((1, 4, 4), 2, key=KEY, channels=(2, 2), activation="tanh")
+    model, path = Model(net), "convolutions.1.weight"
+    data = make_data(drawn(2, 3, 1, 4, 4), drawn(3, 3, 2))
+    rule = WeightNormalisation(Gradient(), layers=(path,))
+    directions, lengths = rule.init(model, Feedback(), data)
+    state = directions, {path: lengths[path] + 0.5}
+
+    def loss(state):
+        directions, lengths = state
+        v = directions.module.convolutions[1].weight
+        norms = jnp.sqrt(jnp.sum(v**2, axis=(1, 2, 3)))
+        w = v * (lengths[path] / norms)[:, None, None, None]
+        module = eqx.tree_at(lambda net: net.convolutions[1].weight, directions.module, w)
+        return data.value(jax.vmap(module)(data.inputs))
+
+    move = rule.velocity(jnp.zeros(()), state, Feedback(), data)
+    expected = jax.tree.map(jnp.negative, jax.grad(loss)(state))
+    assert far(move, expected) < 1e-13
+    assert (
+        far(move[1], rule.velocity(jnp.zeros(()), (directions, lengths), Feedback(), data)[1])
+        > 1e-3
+    )

@@ -38,6 +38,33 @@ def test_minimum_norm_map_solves_the_normal_equations():
     np.testing.assert_allclose(minimum_norm_map(make_data(TALL, y)), w[None, :], atol=1e-12)
 
 
+def test_minimum_norm_map_of_weighted_samples():
+    """Weighted normal equations; and a sample of weight 0 is as if it were not there."""
+    y, s = RNG.standard_normal((9, 2)), np.arange(9.0)
+    w = np.linalg.solve(TALL.T @ (s[:, None] * TALL), TALL.T @ (s[:, None] * y))
+    found = minimum_norm_map(make_data(TALL, y, sample_weights=s))
+    np.testing.assert_allclose(found, w.T, atol=1e-12)
+    np.testing.assert_raises(
+        AssertionError, np.testing.assert_allclose, found, minimum_norm_map(make_data(TALL, y))
+    )
+    y = RNG.standard_normal(4)
+    left = minimum_norm_map(make_data(WIDE, y, sample_weights=[1, 2, 0, 1]))
+    rows = [0, 1, 3]
+    np.testing.assert_allclose(left, minimum_norm_map(make_data(WIDE[rows], y[rows])), atol=1e-12)
+
+
+def test_a_minimum_norm_map_needs_vectors():
+    for data, word in (
+        (make_data(np.ones((3, 2, 2)), np.ones(3)), r"inputs are of shape \(2, 2\)"),
+        (make_data(np.ones((3, 2)), np.ones((3, 2, 2))), r"targets are of shape \(2, 2\)"),
+        (make_data(np.ones((3, 2)), np.ones(3), tokens=True), "inputs are tokens"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            minimum_norm_map(data)
+    with pytest.raises(ValueError, match="samples as rows"):
+        row_space_projector(np.ones((3, 2, 2)))
+
+
 def test_rank_is_judged_in_the_precision_given():
     single = LOW.astype(np.float32)
     assert round(np.trace(row_space_projector(single))) == 2

@@ -134,3 +134,72 @@ def test_damaged_files(tmp_path):
     with zipfile.ZipFile(odd, "w") as archive:
         archive.writestr("X.npy", buffer.getvalue()[:-8])
     assert "damaged" in complaint(lambda: load_npz(odd))
+
+
+LABELS = np.array([[2, 0, 1], [1, 1, 0]])
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "squared"])
+def test_classes_make_one_hot_rows_of_labels_of_any_shape(tmp_path, loss):
+    X = np.ones((2, 3, 4))
+    for y in (LABELS, LABELS[:, 0], LABELS[:, :1], LABELS[:, :, None], LABELS.astype(float)):
+        path = save(tmp_path, X=X, y=y)
+        task = make_task("arrays", key=0, file=path, classes=4, loss=loss)
+        labels = y[..., 0] if y.shape[-1] == 1 else y
+        assert task.data.inputs.shape == (2, 3, 4)
+        np.testing.assert_array_equal(task.data.targets, np.eye(4)[labels.astype(int)])
+        assert task.facts["labels"] == "0, 1, 2, 3" and task.facts["outputs"] == 4
+
+
+def test_cross_entropy_counts_the_labels_where_nothing_else_does(tmp_path):
+    def targets(y, **options):
+        path = save(tmp_path, X=np.ones((len(y), 3)), y=np.asarray(y))
+        return np.asarray(make_task("arrays", key=0, file=path, **options).data.targets)
+
+    np.testing.assert_array_equal(targets(LABELS, loss="cross-entropy"), np.eye(3)[LABELS])
+    np.testing.assert_array_equal(targets([0, 2, 0], loss="cross-entropy"), np.eye(3)[[0, 2, 0]])
+    # What is something else already stays: signs, probabilities, numbers under another loss.
+    np.testing.assert_array_equal(targets([-1, 1, 1], loss="cross-entropy"), [[-1], [1], [1]])
+    np.testing.assert_array_equal(targets(np.eye(3), loss="cross-entropy"), np.eye(3))
+    np.testing.assert_array_equal(targets(LABELS), LABELS)
+    for several_hot in ([[1, 1, 0], [0, 1, 1]], [[0, 0], [1, 1]]):
+        assert "row 0" in complaint(lambda y=several_hot: targets(y, loss="cross-entropy"))
+    assert "1000000 classes" in complaint(lambda: targets([0, 999_999], loss="cross-entropy"))
+
+
+def test_arrays_of_any_shape_with_tokens_and_weights(tmp_path):
+    x, y = np.arange(6).reshape(2, 3), np.ones((2, 3, 2))
+    path = save(tmp_path, X=x, y=y, weights=[1.0, 3.0])
+    assert set(load_npz(path)) == {"X", "y", "weights"} and not unknown_arrays(path)
+    task = make_task("arrays", key=0, file=path, tokens=True, reduction="mean")
+    assert np.issubdtype(task.data.inputs.dtype, np.integer)
+    np.testing.assert_array_equal(task.data.inputs, x)
+    np.testing.assert_array_equal(task.data.targets, y)
+    np.testing.assert_array_equal(task.data.sample_weights, [1, 3])
+    assert task.data.weight == 0.25 and task.facts["total_weight"] == 4.0
+    assert (task.facts["tokens"], task.facts["target_shape"]) == (6, "3 x 2")
+    images = save(tmp_path, X=np.zeros((2, 1, 4, 4), np.uint8), y=[0.5, 1.0])
+    plain = make_task("arrays", key=0, file=images).data
+    assert plain.inputs.shape == (2, 1, 4, 4) and plain.inputs.dtype == np.float64
+    assert plain.sample_weights is None
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "words"),
+    [
+        ({"X": X + 0.5, "y": Y}, {"tokens": True}, ["inputs", "0.5", "[0, 0]", "tokens = false"]),
+        ({"X": -X, "y": Y}, {"tokens": True}, ["inputs", "-1.0", "[0, 1]"]),
+        ({"X": X, "y": Y + 0.25}, {"classes": 3}, ["1.25", "[0]", "3 classes"]),
+        ({"X": X, "y": [0, 1, 3]}, {"classes": 2}, ["3 labels (0, 1, 3)", "`classes` is 2"]),
+        ({"X": X, "y": Y}, {"classes": 1}, ["classes", ">= 2", "1"]),
+        ({"X": X, "y": Y, "weights": np.ones(2)}, {}, ["sample_weights", "(3,)", "(2,)"]),
+        ({"X": X, "y": Y, "weights": -Y}, {}, ["sample_weights", "-3.0", "[2]"]),
+        ({"X": X, "y": Y, "weights": 0 * Y}, {}, ["sample_weights", "all 0"]),
+        ({"X": X[None].repeat(2, 0), "y": Y}, {}, ["3 rows", "2 rows", "mine.npz"]),
+        ({"X": X[0], "y": Y}, {}, ["inputs", "(2,)", "mine.npz"]),
+    ],
+)
+def test_misfits_of_shapes_tokens_labels_and_weights(tmp_path, arrays, options, words):
+    path = save(tmp_path, **arrays)
+    message = complaint(lambda: make_task("arrays", key=0, file=path, **options))
+    assert all(word in message for word in words), message

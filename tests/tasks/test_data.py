@@ -53,6 +53,14 @@ def test_passes_through_jit_and_vmap():
         (X, np.where(Y > 0, Y, np.nan), {}, ["targets", "nan", "[1]", "finite"]),
         (np.where(X == 5, np.inf, X), Y, {}, ["inputs", "inf", "[1, 2]"]),
         (X.astype(complex), Y, {}, ["inputs", "complex128"]),
+        (X, Y, {"sample_weights": [1.0, 2.0]}, ["sample_weights", "(4,)", "(2,)"]),
+        (X, Y, {"sample_weights": [1.0, -2.0, 0.0, 1.0]}, ["sample_weights", "-2.0", "[1]"]),
+        (X, Y, {"sample_weights": np.zeros(4)}, ["sample_weights", "all 0"]),
+        (X, Y, {"sample_weights": [1.0, np.nan, 0.0, 1.0]}, ["sample_weights", "nan", "[1]"]),
+        (X + 0.5, Y, {"tokens": True}, ["inputs", "0.5", "[0, 0]", "tokens"]),
+        (X - 1, Y, {"tokens": True}, ["inputs", "-1", "[0, 0]"]),
+        (X, np.zeros((4, 0, 2)), {}, ["targets", "(4, 0, 2)"]),
+        (X, np.zeros((3, 2, 2)), {}, ["targets", "3 rows", "4 rows"]),
         (X, Y, {"loss": "sqared"}, ["loss", "sqared", "did you mean 'squared'"]),
         (X, Y, {"reduction": "avg"}, ["reduction", "sum, mean"]),
     ],
@@ -71,3 +79,69 @@ def test_float32_is_quiet_and_names_an_overflow():
         assert data.inputs.dtype == data.targets.dtype == data.weight.dtype == np.float32
         with pytest.raises(ValueError, match=r"inputs.*1e\+300"):
             make_data(np.where(X == 5, 1e300, X), Y)
+
+
+WHOLE = [2.0, 0.0, 1.0, 3.0]
+REPEATED = np.repeat(np.arange(4), [2, 0, 1, 3])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("places", [(), (3,)])
+def test_a_weight_is_a_repetition(loss, reduction, places):
+    """Weight 2 is the sample twice, weight 0 leaves it out; the error is the value's gradient."""
+    rng = np.random.default_rng(0)
+    y = rng.choice([-1.0, 1.0], (4, *places, 1))
+    f = jnp.asarray(rng.standard_normal(y.shape))
+    weighted = make_data(X, y, loss, reduction, sample_weights=WHOLE)
+    repeated = make_data(X[REPEATED], y[REPEATED], loss, reduction)
+    np.testing.assert_allclose(weighted.value(f), repeated.value(f[REPEATED]), rtol=1e-13)
+    np.testing.assert_allclose(weighted.error(f), jax.grad(weighted.value)(f), atol=1e-14)
+    added = np.zeros(y.shape)
+    np.add.at(added, REPEATED, np.asarray(repeated.error(f[REPEATED])))
+    np.testing.assert_allclose(weighted.error(f), added, atol=1e-14)
+    size = np.linalg.norm(weighted.residual(f))
+    np.testing.assert_allclose(size, np.linalg.norm(repeated.residual(f[REPEATED])), rtol=1e-13)
+    plain = make_data(X, y, loss, reduction)
+    assert abs(plain.value(f) - weighted.value(f)) > 1e-2 * plain.value(f)
+
+
+def test_no_weights_are_no_leaf_and_ones_change_nothing():
+    plain, ones = make_data(X, Y), make_data(X, Y, sample_weights=np.ones(4))
+    assert len(jax.tree.leaves(plain)) == 3 and len(jax.tree.leaves(ones)) == 4
+    f = jnp.linspace(-1.0, 2.0, 4)[:, None]
+    np.testing.assert_array_equal(plain.error(f), ones.error(f))
+    programs = [str(jax.make_jaxpr(lambda d: d.error(f))(data)) for data in (plain, ones)]
+    assert "sqrt" not in "".join(programs) and programs[0].count("mul") + 1 == programs[1].count(
+        "mul"
+    )
+
+
+@pytest.mark.parametrize("x64", [True, False])
+def test_tokens_stay_whole_numbers_in_blocks(x64):
+    """Sums over blocks, of tokens with targets at every place, weighted, are the whole's."""
+    rng = np.random.default_rng(1)
+    tokens, y = rng.integers(0, 5, (7, 3)), rng.standard_normal((7, 3, 2))
+    with jax.enable_x64(x64):
+        data = make_data(tokens, y, tokens=True, sample_weights=np.arange(7.0))
+        assert data.inputs.dtype == (jnp.int64 if x64 else jnp.int32)
+        table = jnp.asarray(rng.standard_normal((5, 2)), data.targets.dtype)
+
+        def pull(part):
+            assert jnp.issubdtype(part.inputs.dtype, jnp.integer)
+            error = part.error(table[part.inputs])
+            return jnp.zeros_like(table).at[part.inputs].add(error), part.value(table[part.inputs])
+
+        whole = pull(data)
+        for block in (1, 3, 4):
+            found = data.in_blocks(block).summed(pull)
+            for one, other in zip(found, whole, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-12 if x64 else 1e-4, atol=1e-6)
+        outputs = data.in_blocks(3).outputs(lambda x: table[x])
+        np.testing.assert_array_equal(outputs, table[tokens])
+        unweighted = make_data(tokens, y, tokens=True).in_blocks(3).summed(pull)
+        assert abs(unweighted[1] - whole[1]) > 1e-2 * whole[1]
+
+
+def test_tokens_in_no_float():
+    assert make_data(X, Y).inputs.dtype == make_data(X.astype(int), Y).inputs.dtype == jnp.float64

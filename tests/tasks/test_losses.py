@@ -40,6 +40,27 @@ def test_error_matches_finite_differences(name, outputs):
 
 
 @pytest.mark.parametrize(("name", "outputs"), NAMES)
+def test_a_loss_at_every_place_is_summed_within_the_sample(name, outputs):
+    """(samples, places, outputs): as the places one by one, as samples; error by differences."""
+    loss = LOSSES[name]()
+    places = [problem(name, outputs, seed) for seed in range(4)]
+    f, y = (jnp.stack(arrays, axis=1) for arrays in zip(*places, strict=True))
+    loss.check(np.asarray(y))
+    one_by_one = sum(np.asarray(loss.value(*place)) for place in places)
+    np.testing.assert_allclose(loss.value(f, y), one_by_one, rtol=1e-13)
+    error, step = loss.error(f, y), 1e-6
+    assert error.shape == f.shape
+    for place in range(4):
+        for j in range(outputs):
+            bump = jnp.zeros_like(f).at[:, place, j].set(step)
+            slope = (loss.value(f + bump, y) - loss.value(f - bump, y)) / (2 * step)
+            np.testing.assert_allclose(error[:, place, j], slope, atol=1e-8)
+    if name == "cross-entropy" and outputs > 1:  # over the last axis, and no other
+        wrong = jnp.swapaxes(loss.error(*(jnp.swapaxes(a, 1, 2) for a in (f, y))), 1, 2)
+        assert jnp.max(jnp.abs(wrong - error)) > 1e-3
+
+
+@pytest.mark.parametrize(("name", "outputs"), NAMES)
 def test_far_and_near_outputs_stay_finite(name, outputs):
     loss = LOSSES[name]()
     _, y = problem(name, outputs)
@@ -79,3 +100,13 @@ def test_logistic_equals_softmax_of_two():
 def test_cross_entropy_rejects_other_targets(targets, word):
     with pytest.raises(ValueError, match=word):
         make_data(np.ones((2, 3)), targets, "cross-entropy")
+
+
+def test_cross_entropy_names_the_place():
+    hot = np.eye(3)[np.zeros((2, 4), int)]
+    make_data(np.ones((2, 4, 5)), hot, "cross-entropy")
+    hot[1, 2] = [0.5, 0.2, 0.2]
+    with pytest.raises(ValueError, match=r"row \[1, 2\]"):
+        make_data(np.ones((2, 4, 5)), hot, "cross-entropy")
+    with pytest.raises(ValueError, match=r"-1 or \+1"):
+        make_data(np.ones((2, 4, 5)), np.zeros((2, 4, 1)), "cross-entropy")

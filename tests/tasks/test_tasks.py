@@ -19,6 +19,9 @@ OPTIONS = {
     "digits": {"samples": 7},
     "diabetes": {"samples": 7},
     "mnist": {"samples": 7},
+    "signals": {"samples": 5, "channels": 2, "length": 12, "classes": 2},
+    "in-context-regression": {"samples": 5, "dimension": 2, "length": 3},
+    "modular-addition": {"modulus": 3, "samples": 4},
     "arrays": {},
 }
 
@@ -42,10 +45,12 @@ def test_every_task(kind, options):
     task = make_task(kind, key=3, reduction="mean", **options[kind])
     x, y = np.asarray(task.data.inputs), np.asarray(task.data.targets)
     assert task.name == kind
-    assert (task.facts["samples"], task.facts["features"]) == x.shape
+    flat = x.reshape(len(x), -1)
+    assert (task.facts["samples"], task.facts["features"]) == flat.shape
     assert (task.facts["samples"], task.facts["outputs"]) == y.shape
     assert all(type(fact) in (int, float, str) for fact in task.facts.values())
-    assert task.facts["rank"] == np.linalg.matrix_rank(x)
+    assert task.facts["rank"] == np.linalg.matrix_rank(flat)
+    assert ("sample_shape" in task.facts) == (x.ndim > 2)
     assert float(task.data.weight) == pytest.approx(1 / len(x))
 
     again = make_task(kind, key=3, **options[kind])
@@ -56,14 +61,22 @@ def test_every_task(kind, options):
 @pytest.mark.parametrize("kind", TASKS)
 def test_every_task_can_be_prepared(kind, options):
     task = make_task(kind, key=3, whiten="rows", scale=2.0, **options[kind])
-    x = np.asarray(task.data.inputs)
+    shape = task.data.inputs.shape
+    x = np.asarray(task.data.inputs).reshape(shape[0], -1)
     np.testing.assert_allclose(x @ x.T, 4 * np.eye(len(x)), atol=1e-10)
     prepared = make_task(kind, key=3, standardise=True, **options[kind])
     np.testing.assert_allclose(np.asarray(prepared.data.inputs).mean(axis=0), 0, atol=1e-10)
-    assert "dropped_features" in prepared.facts
+    if len(shape) == 2:
+        assert "dropped_features" in prepared.facts
+    else:
+        assert prepared.data.inputs.shape == shape and "constant_features" in prepared.facts
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "teacher", "digits", "mnist", "diabetes"])
+@pytest.mark.parametrize(
+    "kind",
+    ["gaussian", "teacher", "digits", "mnist", "diabetes", "signals", "in-context-regression",
+     "modular-addition"],
+)  # fmt: skip
 def test_another_key_is_another_draw(kind, options):
     draws = [make_task(kind, key=key, **options[kind]) for key in (jax.random.key(0), 1)]
     assert not np.array_equal(draws[0].data.inputs, draws[1].data.inputs)
@@ -173,6 +186,18 @@ BAD = [
     ("diabetes", {"samples": 443}, ["samples", "443", "442"]),
     ("diabetes", {"target": "sign"}, ["target", "value"]),
     ("diabetes", {"classes": [1]}, ["diabetes", "classes"]),
+    ("signals", {"samples": 4, "classes": 1}, ["classes", "1"]),
+    ("signals", {"samples": 4, "length": 8}, ["length", "9", "8"]),
+    ("signals", {"samples": 4, "noise": -1.0}, ["noise", "-1.0"]),
+    ("in-context-regression", {"samples": 4, "dimension": 0, "length": 3}, ["dimension", "0"]),
+    ("in-context-regression", {"samples": 4, "dimension": 2, "length": 0}, ["length", "0"]),
+    ("modular-addition", {"modulus": 1}, ["modulus", "1"]),
+    ("modular-addition", {"modulus": 5, "share": 0.0}, ["share", "0.0"]),
+    ("modular-addition", {"modulus": 5, "share": 0.5, "samples": 3}, ["samples", "3", "0.5"]),
+    ("modular-addition", {"modulus": 5, "samples": 26}, ["samples", "26", "25"]),
+    ("modular-addition", {"modulus": 5, "tokens": True, "whiten": "rows"}, ["whiten", "tokens"]),
+    ("modular-addition", {"modulus": 5, "tokens": True, "scale": 2.0}, ["scale", "tokens"]),
+    ("digits", {"image": True, "whiten": "features"}, ["whiten", "(1, 8, 8)", "rows"]),
 ]
 
 

@@ -12,6 +12,7 @@ from ...rules import AbstractLayerwiseRule
 from ...solvers import FIXED_STEP_ONLY, MULTISTEP, SOLVERS
 from ..choice import Choice
 from .kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits
+from .model import is_kinked_model
 from .registries import resolve
 
 
@@ -31,6 +32,9 @@ class Coded(AbstractKinds):
     def phi(self, choice: Choice) -> PhiTraits:
         phi = choice.make()
         return PhiTraits(bool(phi.kinked), _is_relu(phi))
+
+    def is_kinked_model(self, choice: Choice, section: Any, data: Any, key: Any) -> bool:
+        return is_kinked_model(choice, section, data, key)
 
     def solver(self, kind: str, entry: Any) -> SolverTraits:
         own = kind not in SOLVERS and not issubclass(entry, diffrax.AbstractAdaptiveSolver)

@@ -59,6 +59,9 @@ class Catalogued(AbstractKinds):
     def phi(self, choice: Choice) -> PhiTraits:
         return PhiTraits(*_told(choice.entry))
 
+    def is_kinked_model(self, choice: Choice, section: Any, data: Any, key: Any) -> bool:
+        raise UntoldError(choice.kind)
+
     def solver(self, kind: str, entry: Described) -> SolverTraits:
         return SolverTraits(*_told(entry))
 

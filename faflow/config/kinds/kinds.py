@@ -52,5 +52,9 @@ class AbstractKinds(abc.ABC):
         """Of an activation with its options, which are checked."""
 
     @abc.abstractmethod
+    def is_kinked_model(self, choice: Choice, section: Any, data: Any, key: Any) -> bool:
+        """Of a model with its options and its section, on its data."""
+
+    @abc.abstractmethod
     def solver(self, kind: str, entry: Any) -> SolverTraits:
         """Of a solver."""

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import diffrax
+import equinox as eqx
 
 from ...feedback import FEEDBACKS as DRAWN_FEEDBACKS
 from ...feedback import AbstractFeedbackDraw, Form
 from ...networks import ACTIVATIONS, AbstractActivation, AbstractInitialisation
 from ...networks import INITIALISATIONS as DRAWN_INITIALISATIONS
+from ...networks.models import MODELS
 from ...observables import LAWS
 from ...population import POPULATION_RULES
 from ...rules import MODIFIERS, RULES, AbstractLearningRule, AbstractModifiedRule
@@ -20,12 +22,18 @@ from ...tasks import LOSSES, TASKS, AbstractLoss
 from ..arrays import FeedbackFromFile, WeightsFromFile
 from ..errors import ConfigError, nearest, shown
 from ..imports import load_object
+from ..network import LAYERED
+from ..schema import CONSTRUCTOR
+from .model import FromConstructor
 
-INITIALISATIONS = {**DRAWN_INITIALISATIONS, "arrays": WeightsFromFile}
+INITIALISATIONS = {
+    **DRAWN_INITIALISATIONS, "arrays": WeightsFromFile, CONSTRUCTOR: FromConstructor,
+}  # fmt: skip
 FEEDBACKS = {**DRAWN_FEEDBACKS, "arrays": FeedbackFromFile}
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "rules": {**RULES, **POPULATION_RULES},
+    "networks": MODELS,
     "modifiers": MODIFIERS,
     "tasks": TASKS,
     "inits": INITIALISATIONS,
@@ -39,6 +47,7 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
 # What a class from outside must be a subclass of; tasks are plain functions.
 BASES: dict[str, type | None] = {
     "rules": AbstractLearningRule,
+    "networks": eqx.Module,
     "modifiers": AbstractModifiedRule,
     "tasks": None,
     "inits": AbstractInitialisation,
@@ -56,7 +65,8 @@ def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
     if kind in entries:
         return entries[kind]
     if ":" not in kind:
-        what = f"is '{kind}'; {nearest(kind, entries)} (or module:Name for your own)"
+        names = [*LAYERED, *entries] if registry == "networks" else entries
+        what = f"is '{kind}'; {nearest(kind, names)} (or module:Name for your own)"
         raise ConfigError(path, what)
     entry = load_object(path, kind, base)
     _check_base(path, kind, entry, BASES[registry])

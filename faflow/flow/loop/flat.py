@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from ..._types import Array, PyTree
 from ...feedback import Feedback
-from ...networks import AbstractLayeredNetwork, AbstractNetwork, is_kinked
+from ...networks import AbstractNetwork, is_kinked
 from ...rules import Forecast
 from ...tasks import Data
 from ..problem import FlowProblem
@@ -52,8 +52,7 @@ class FlatProblem(eqx.Module):
 
     @property
     def kinked(self) -> bool:
-        layered = isinstance(self.problem.weights, AbstractLayeredNetwork)
-        return layered and is_kinked(self.problem.weights, self.problem.data.inputs)
+        return is_kinked(self.problem.weights, self.problem.data.inputs)
 
     @property
     def _given(self) -> tuple[Feedback, Data]:

@@ -239,5 +239,8 @@ class Field(eqx.Module):
         data = self.problem.data
         error = jnp.max(jnp.abs(error_signal))
         size = jnp.max(jnp.abs(outputs)) + jnp.max(jnp.abs(data.targets))
-        scale, eps = error / data.weight, jnp.finfo(error.dtype).eps
+        unit = data.weight
+        if data.sample_weights is not None:
+            unit = unit * jnp.max(data.sample_weights)
+        scale, eps = error / unit, jnp.finfo(error.dtype).eps
         return jnp.where(error > 0, eps * (1 + size / jnp.where(error > 0, scale, 1.0)), eps)

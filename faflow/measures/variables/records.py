@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ...flow import FlowSolution
+from ...flow import FlowProblem, FlowSolution
+from ...networks import AbstractLayeredNetwork, Model
 from ...observables import AbstractConservationLaw, ScaleOf
 from ...rules.modifiers.forecast import SUFFIX
 from ...solvers import counts_evaluations
 from ..measure import Experiment, Flown
 from ..registry import MEASURES
 from ..series import WEIGHTS
-from ..weights import feedback_moves, named_arrays
 from .groups import Group, Variable
+from .weights import BACK, feedback_moves, feedback_paths, named_arrays
 
 _APART = frozenset(name for measure in MEASURES.values() for name in measure.apart)
 _ONE_BASED = ("layer", "hidden_layer", "feedback")
@@ -25,16 +26,17 @@ def result_groups(flown: Flown) -> dict[str, Group]:
     """Groups `records`, `start`, `final` and, if recorded, `weights`, and those that measures have
     of their own; reached times only."""
     problem, solution, reached = flown.problem, flown.solution, flown.reached
+    inputs, layered = problem.data.inputs, isinstance(problem.weights, AbstractLayeredNetwork)
     moves = feedback_moves(problem)
     feedback = solution.feedback if moves else type(solution.feedback)()
     groups = {
         "records": _records(flown.experiment, solution, reached, flown.time),
-        "start": _weights(named_arrays(problem.weights, problem.feedback)),
-        "final": _weights(named_arrays(solution.weights, feedback)),
+        "start": _weights(named_arrays(problem.weights, problem.feedback, inputs), layered),
+        "final": _weights(named_arrays(solution.weights, feedback, inputs), layered),
     }
     if WEIGHTS in solution.records:
         over_time = {k: np.asarray(v)[reached] for k, v in solution.records[WEIGHTS].items()}
-        groups[WEIGHTS] = _weights(over_time, flown.time)
+        groups[WEIGHTS] = _weights(over_time, layered, flown.time)
     for measure in MEASURES.values():
         groups |= measure.groups(flown)
     return groups
@@ -42,7 +44,7 @@ def result_groups(flown: Flown) -> dict[str, Group]:
 
 def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> Group:
     variables: dict[str, Any] = {}
-    hidden = len(experiment.problem.weights.weights) - 1
+    hidden = _hidden(experiment)
     for name, see in experiment.observables.items():
         if name not in _APART:
             variables |= _variables(name, see, solution.records[name], reached, hidden)
@@ -60,11 +62,13 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> G
     for name, values, about in counted:
         attrs = {"long_name": about, "units": "1"}
         variables[name] = Variable(("time",), np.asarray(values)[reached], attrs)
-    coordinates = {"time": time, **_layer_coordinates(variables, experiment, hidden)}
+    coordinates = {"time": time, **_layer_coordinates(variables, experiment)}
     return Group(variables, coordinates)
 
 
-def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[str, Variable]:
+def _variables(
+    name: str, see: Any, record: Any, reached, hidden: int | None
+) -> dict[str, Variable]:
     if isinstance(record, Mapping):
         leaves = {f"{name}_{leaf}": (value, see.axes) for leaf, value in record.items()}
     elif isinstance(record, tuple | list):
@@ -82,45 +86,64 @@ def _variables(name: str, see: Any, record: Any, reached, hidden: int) -> dict[s
     }
 
 
+def _hidden(experiment: Experiment) -> int | None:
+    """How many hidden layers there are; None of a model, which has places instead."""
+    network = experiment.problem.weights
+    return len(network.weights) - 1 if isinstance(network, AbstractLayeredNetwork) else None
+
+
 def law_layers(see: Any) -> tuple[int, ...] | None:
     """The hidden layers that a law, or a law's scale, speaks of; None for other observables."""
     law = see.law if isinstance(see, ScaleOf) else see
     return law.layers if isinstance(law, AbstractConservationLaw) else None
 
 
-def _axes_of(name: str, see: Any, hidden: int) -> tuple[str, ...]:
+def _axes_of(name: str, see: Any, hidden: int | None) -> tuple[str, ...]:
     # A law of some hidden layers only (direct feedback) has an axis of its own.
     layers = law_layers(see)
-    if layers and layers != tuple(range(1, hidden + 1)):
+    if layers and (hidden is None or layers != tuple(range(1, hidden + 1))):
         law = name.removesuffix("_scale").removesuffix(SUFFIX)
         return tuple(f"{axis}_of_{law}" for axis in see.axes)
     return see.axes
 
 
-def _layer_coordinates(variables, experiment: Experiment, hidden: int) -> dict[str, Any]:
+def _layer_coordinates(variables, experiment: Experiment) -> dict[str, Any]:
     sizes = {
         axis: size
         for variable in variables.values()
         for axis, size in zip(variable.dims, variable.values.shape, strict=True)
     }
-    found = {}
+    found: dict[str, Any] = {}
+    model = experiment.problem.weights
+    paths = _leaf_coordinates(experiment.problem, model) if isinstance(model, Model) else {}
     for axis, size in sizes.items():
-        if axis in _ONE_BASED:
+        if len(paths.get(axis, ())) == size:
+            found[axis] = paths[axis]
+        elif axis in _ONE_BASED:
             found[axis] = np.arange(1, size + 1)
         elif "_of_" in axis:
             law = experiment.observables[axis.split("_of_")[1]]
-            found[axis] = np.asarray(law_layers(law))
+            law = law.law if isinstance(law, ScaleOf) else law
+            found[axis] = list(getattr(law, "places", ())) or np.asarray(law_layers(law))
     return found
 
 
-def _weights(arrays: Mapping[str, Any], time: Variable | None = None) -> Group:
-    """W_l as (units_l, units_{l-1}); F_l like W_l; D_l as (units_L, units_l); b_l as (units_l)."""
-    last = max(int(name[1:]) for name in arrays if name.startswith("W"))
+def _leaf_coordinates(problem: FlowProblem, model: Model) -> dict[str, list[str]]:
+    """The paths of a model's leaves, and of those that have feedback."""
+    back = feedback_paths(model, problem.feedback, problem.data.inputs)
+    return {"layer": list(model.paths), "feedback": [path.removeprefix(BACK) for path in back]}
+
+
+def _weights(arrays: Mapping[str, Any], layered: bool, time: Variable | None = None) -> Group:
+    """W_l as (units_l, units_{l-1}); F_l like W_l; D_l as (units_L, units_l); b_l as (units_l).
+    Arrays of a model have axes of their own."""
     before = () if time is None else ("time",)
-    variables = {
-        name: Variable(before + _dims(name, last), np.asarray(array), {"units": "1"})
-        for name, array in arrays.items()
-    }
+    last = max(int(name[1:]) for name in arrays if name.startswith("W")) if layered else 0
+    variables = {}
+    for name, array in arrays.items():
+        rank = np.ndim(array) - len(before)
+        dims = _dims(name, last) if layered else tuple(f"{name}_{axis}" for axis in range(rank))
+        variables[name] = Variable(before + dims, np.asarray(array), {"units": "1"})
     return Group(variables, {} if time is None else {"time": time})
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "identity"]
 
 
 class CNN(eqx.Module):
@@ -21,6 +23,7 @@ class CNN(eqx.Module):
     readout: eqx.nn.Linear
     pool: Callable[[Array], Array]
     activation: Callable[[Array], Array] = eqx.field(static=True)
+    feedback_blocks: ClassVar[tuple[str, ...]] = ("pool",)
 
     def __init__(
         self,
@@ -33,7 +36,7 @@ class CNN(eqx.Module):
         stride: int = 1,
         pooling: Literal["average", "max", "none"] = "average",
         window: int = 2,
-        activation: Callable[[Array], Array] = jax.nn.relu,
+        activation: Activation | Callable[[Array], Array] = "relu",
         bias: bool = False,
     ):
         *conv_keys, key = jax.random.split(key, len(channels) + 1)
@@ -41,7 +44,7 @@ class CNN(eqx.Module):
             eqx.nn.Conv2d(into, out, kernel, stride, padding="SAME", use_bias=bias, key=of)
             for (into, out), of in zip(pairwise((image[0], *channels)), conv_keys, strict=True)
         ]
-        self.activation = activation
+        self.activation = getattr(jax.nn, activation) if isinstance(activation, str) else activation
         self.pool = {
             "average": eqx.nn.AvgPool2d(window, window),
             "max": eqx.nn.MaxPool2d(window, window),

@@ -1,11 +1,14 @@
 """A residual network of pre-activation blocks."""
 
 from collections.abc import Callable
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "identity"]
 
 
 class ResidualBlock(eqx.Module):
@@ -23,7 +26,7 @@ class ResidualBlock(eqx.Module):
         self,
         channels: int,
         hidden: int,
-        activation: Callable[[Array], Array],
+        activation: Activation | Callable[[Array], Array],
         norm: bool,
         key: Array,
     ):
@@ -31,7 +34,7 @@ class ResidualBlock(eqx.Module):
         self.norm = eqx.nn.GroupNorm(1, channels) if norm else eqx.nn.Identity()
         self.conv1 = eqx.nn.Conv2d(channels, hidden, 3, padding=1, use_bias=False, key=first)
         self.conv2 = eqx.nn.Conv2d(hidden, channels, 3, padding=1, use_bias=False, key=second)
-        self.activation = activation
+        self.activation = getattr(jax.nn, activation) if isinstance(activation, str) else activation
 
     def __call__(self, image: Array) -> Array:
         hidden = self.conv1(self.activation(self.norm(image)))
@@ -48,6 +51,7 @@ class ResNet(eqx.Module):
     stem: eqx.nn.Conv2d
     blocks: list[ResidualBlock]
     readout: eqx.nn.Linear
+    feedback_blocks: ClassVar[tuple[str, ...]] = ("stem", "blocks.*")
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class ResNet(eqx.Module):
         hidden: int = 8,
         depth: int = 2,
         norm: bool = False,
-        activation: Callable[[Array], Array] = jax.nn.relu,
+        activation: Activation | Callable[[Array], Array] = "relu",
     ):
         first, *keys, last = jax.random.split(key, depth + 2)
         self.stem = eqx.nn.Conv2d(image[0], channels, 3, padding=1, use_bias=False, key=first)

@@ -1,7 +1,7 @@
 """A transformer that reads a sequence of vectors and answers at its last place."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -69,6 +69,7 @@ class Transformer(eqx.Module):
     embed: eqx.nn.Linear
     blocks: list[AttentionBlock]
     readout: eqx.nn.Linear
+    feedback_blocks: ClassVar[tuple[str, ...]] = ("embed", "blocks.*")
 
     def __init__(
         self,

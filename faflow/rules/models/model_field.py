@@ -1,17 +1,18 @@
-"""The field of a chain rule on any model: the model's own backward pass, through other weights."""
+"""The fields of rules on any model: its own backward pass, through other weights or from blocks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-from .._types import Array
-from ..feedback import Feedback, Form
-from ..networks import Model
-from ..networks.substitution import ModelProgram
-from ..tasks import Data
+from ..._types import Array
+from ...feedback import Feedback, Form
+from ...networks import Model
+from ...networks.substitution import ModelProgram
+from ...tasks import Data
 
 Backward = Callable[[Any, Any], Sequence[Array]]  # a chain rule's M(W, F)
+Drive = Callable[[Sequence[Array], Array, Data], Sequence[Array]]  # (D, f, data) -> s_1, s_2, ...
 
 
 def model_field(
@@ -48,3 +49,25 @@ def backward_leaves(
     for i, way in zip(program.met, found, strict=True):
         ways[i] = way
     return ways
+
+
+def direct_field(drive: Drive, model: Model, feedback: Feedback, data: Data) -> Model:
+    """The field of direct feedback on a model that names its blocks: the output of block b hears
+    s_b = e D_b, in a block all goes back through the weights themselves, the outputs hear e.
+
+    `feedback.matrices` of the form "direct": D_b (outputs, *shape of the block's output for one
+    sample), in the order of the program. `drive` has them and the outputs as matrices, and makes
+    s_b (samples, numbers of the block's output).
+    """
+
+    def field(part: Data) -> Model:
+        program = model.cut(part.inputs)
+        outputs, pull = model.pulled_back_from_blocks(program, part.inputs)
+        rows = [matrix.reshape(outputs[0].size, -1) for matrix in feedback.matrices]
+        heard = [
+            -signal.reshape(len(outputs), *place.shape)
+            for place, signal in zip(program.places, drive(rows, outputs, part), strict=True)
+        ]
+        return pull(-part.error(outputs), heard)
+
+    return data.summed(field)

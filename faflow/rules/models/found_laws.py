@@ -1,0 +1,180 @@
+"""The conservation laws of a rule on a model, found by their rates: no one has to state them.
+
+Balances add up 1/2 |A_i|^2 and psi(B_i) over rows i that are counted along axes of equal length, of
+any leaves A and B. Their rates at random weights, inputs and errors make a matrix with a row for
+every i and state and a column for every such quantity: its null space is what the rule keeps.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..._types import Array
+from ...feedback import Feedback
+from ...networks import MLP, Model
+from ...observables import (
+    AbstractPotential,
+    AbstractQuadraticPotential,
+    Balance,
+    FeedbackPotential,
+    LeafBalance,
+    LeafSum,
+    Shares,
+    WeightPotential,
+    balance_place,
+)
+from ...tasks import CrossEntropy, Data
+from ..abstract import AbstractLearningRule, Laws
+from ..modifiers.modified import unmodified
+from .leaf_rates import (
+    SPARE,
+    Group,
+    Rates,
+    leaves_of,
+    matrix_rates,
+    row_count,
+    share_groups,
+    share_rates,
+)
+from .null_space import sparse_null_space
+
+KEPT = {8: 1e-10, 4: 1e-4}  # relative rate below which something is kept, by bytes of a number
+MOST_ROWS = 256  # of a matrix balance
+
+
+def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> Laws:
+    """The laws that the rule's field keeps on this model for all data under this loss, by name.
+
+    "layer-balance", "neuron-balance" (the same, row by row), "matrix-balance" (in linear blocks and
+    heads), "leaf-norm" (1/2 ||A||^2 of one leaf, before a norm), "leaf-sum" and, if the loss is
+    softmax cross-entropy, "readout-sum"; those that there are.
+    """
+    potential, zero_sum = potential_of(rule), isinstance(data.loss, CrossEntropy)
+    groups = share_groups(model, feedback, potential, data)
+    sums = tuple((i, a) for i, leaf in enumerate(leaves_of(model)) for a in range(leaf.ndim))
+    states = SPARE + max(map(len, groups))
+    about = (rule, model, feedback, data, potential)
+    balances, by_sum = share_rates(*about, groups, sums, states, zero_sum)
+    kept = KEPT[leaves_of(model)[0].dtype.itemsize]
+    found = [_balances(group, each, kept) for group, each in zip(groups, balances, strict=True)]
+    *by_row, whole = found
+    rows = _kept_by_row([one for each in by_row for one in each])
+    pairs = [*rows, *_beyond(whole, rows)]
+    laws = _laws_of([one for one in pairs if len(one) > 1], model, potential)
+    if norms := [one for one in pairs if len(one) == 1]:
+        places = tuple(balance_place(model, one) for one in norms)
+        laws["leaf-norm"] = LeafBalance(potential, "layer-balance", tuple(norms), places)
+    if isinstance(by_rows := laws.get("neuron-balance"), LeafBalance):
+        laws |= _matrix_law(by_rows, *about, zero_sum, kept)
+    moved = zip(sums, *by_sum, strict=True)
+    still = [at for at, rate, size in moved if _is_kept(rate, size, kept)]
+    if still:
+        name = "readout-sum" if zero_sum else "leaf-sum"
+        laws[name] = LeafSum(tuple(still), tuple(model.paths[leaf] for leaf, _ in still))
+    return laws
+
+
+def potential_of(rule: AbstractLearningRule) -> AbstractPotential:
+    """psi of the rule's balances as it states them for layers, or what its feedback's form says."""
+    one, inner = jnp.ones((1, 1)), unmodified(rule)
+    stated = inner.laws(MLP((one, one))).get("layer-balance")
+    if isinstance(stated, Balance):
+        return stated.potential
+    return WeightPotential() if inner.form == "none" else FeedbackPotential()
+
+
+def _balances(group: Group, rates: Rates, kept: float) -> list[Shares]:
+    """The combinations of a group's quantities that no state changes."""
+    (rate,), (size,) = (
+        tuple(np.asarray(part).reshape(-1, len(group)) for part in parts) for parts in rates
+    )
+    moving = [i for i in range(len(group)) if np.any(size[:, i] > 0)]
+    found = sparse_null_space(rate[:, moving], size[:, moving].max(axis=0), kept)
+    balances = []
+    for row in found:
+        shares = [group[moving[i]]._replace(factor=float(row[i])) for i in np.flatnonzero(row)]
+        lead = next((one for one in shares if one.feedback is None), shares[0])
+        rounded = (s._replace(factor=round(s.factor / lead.factor, 9)) for s in shares)
+        balances.append(tuple(sorted(rounded, key=lambda s: (s.factor < 0, s.view.leaf))))
+    return balances
+
+
+def _kept_by_row(balances: Sequence[Shares]) -> list[Shares]:
+    """Without those that follow from others: of parts of axes alone."""
+    return [one for one in balances if any(share.view.inner == 1 for share in one)]
+
+
+def _beyond(wholes: Sequence[Shares], rows: Sequence[Shares]) -> list[Shares]:
+    """The balances of whole leaves that are no sums of those by rows."""
+    names = sorted({(s.view.leaf, s.feedback) for one in (*wholes, *rows) for s in one}, key=str)
+
+    def vector(shares: Shares) -> np.ndarray:
+        found = np.zeros(len(names))
+        for share in shares:
+            found[names.index((share.view.leaf, share.feedback))] += share.factor
+        return found
+
+    known, more = [vector(one) for one in rows], []
+    for one in sorted(wholes, key=len):
+        if np.linalg.matrix_rank(np.array([*known, vector(one)]), tol=1e-6) > len(known):
+            known, more = [*known, vector(one)], [*more, one]
+    return more
+
+
+def _laws_of(pairs: Sequence[Shares], model: Model, potential: AbstractPotential) -> Laws:
+    found: Laws = {}
+    if pairs:
+        places = tuple(balance_place(model, one) for one in pairs)
+        found["layer-balance"] = LeafBalance(potential, "layer-balance", tuple(pairs), places)
+    if rows := [one for one in pairs if one[0].view.axis is not None]:
+        places = tuple(balance_place(model, one) for one in rows)
+        found["neuron-balance"] = LeafBalance(potential, "neuron-balance", tuple(rows), places)
+    return found
+
+
+def _matrix_law(
+    law: LeafBalance,
+    rule: AbstractLearningRule,
+    model: Model,
+    feedback: Feedback,
+    data: Data,
+    potential: AbstractPotential,
+    zero_sum: bool,
+    kept: float,
+) -> Laws:
+    """The entries off the diagonal of A A^T - c M(B) that are kept too, by blocks of the rows."""
+    few = [i for i, one in enumerate(law.shares) if row_count(model, one[0]) <= MOST_ROWS]
+    if not few or not isinstance(potential, AbstractQuadraticPotential):
+        return {}
+    shares = tuple(law.shares[i] for i in few)
+    ones = tuple(jnp.ones((row_count(model, one[0]),) * 2) for one in shares)
+    places = tuple(law.places[i] for i in few)
+    whole = LeafBalance(potential, "matrix-balance", shares, places, ones)
+    rates = matrix_rates(whole, rule, model, feedback, data, zero_sum)
+    masks = [
+        np.all(np.abs(rate) <= kept * np.max(size), axis=0)
+        for rate, size in zip(*map(_host, rates), strict=True)
+    ]
+    more = [i for i, mask in enumerate(masks) if np.any(mask & ~np.eye(len(mask), dtype=bool))]
+    if not more:
+        return {}
+    return {
+        "matrix-balance": LeafBalance(
+            potential,
+            "matrix-balance",
+            tuple(shares[i] for i in more),
+            tuple(whole.places[i] for i in more),
+            tuple(jnp.asarray(masks[i], float) for i in more),
+        )
+    }
+
+
+def _host(arrays: Sequence[Array]) -> list[np.ndarray]:
+    return [np.asarray(array) for array in arrays]
+
+
+def _is_kept(rate: Array, size: Array, kept: float) -> bool:
+    """Whether something moves, and its sum does not."""
+    largest = float(np.max(np.asarray(size)))
+    return largest > 0 and float(np.max(np.abs(np.asarray(rate)))) <= kept * largest

@@ -1,0 +1,199 @@
+"""How fast quantities of leaves change under a rule at random states: it tells the rule's laws."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..._compiling import ONCE, compiled
+from ..._generator import seeded
+from ..._types import Array
+from ...feedback import Feedback
+from ...networks import Model
+from ...observables import (
+    AbstractPotential,
+    LeafBalance,
+    Share,
+    View,
+    WeightPotential,
+    share_entries,
+)
+from ...tasks import Data
+from ..abstract import AbstractLearningRule, weight_velocity
+from ..kernel import GivenError
+
+SPARE = 16  # states beyond those that would tell all quantities apart
+SAMPLES = 2  # of a random state
+SEED = 20_251_130
+
+Group = tuple[Share, ...]  # quantities with equally many rows
+
+
+class Rates(NamedTuple):
+    """Of quantities by their rows: how fast they change, and the sum of their terms' sizes."""
+
+    rate: tuple[Array, ...]
+    size: tuple[Array, ...]
+
+
+def leaves_of(model: Model) -> list[Array]:
+    return jax.tree.leaves(model)
+
+
+def row_count(model: Model, share: Share) -> int:
+    view = share.view
+    if view.axis is None:
+        return 1
+    size = leaves_of(model)[view.leaf].shape[view.axis]
+    return view.inner if view.minor else size // view.inner
+
+
+def share_groups(
+    model: Model, feedback: Feedback, potential: AbstractPotential, data: Data
+) -> tuple[Group, ...]:
+    """Quantities that may balance one another: those of every number of rows, and last all leaves
+    as wholes. psi stands before the squares, so that every balance is told by its psi."""
+    leaves = leaves_of(model)
+    backs = _backs(model, feedback, potential, data)
+    squares = [(index, None) for index in range(len(leaves))]
+    # The axis that a read-out has flattened is one of a leaf that stands above: one with a psi.
+    above = backs or squares
+    lengths = {size for leaf in leaves for size in leaf.shape if size > 1}
+    found: dict[int, list[Share]] = defaultdict(list)
+    for index, back in [*backs, *squares]:
+        for axis, size in enumerate(leaves[index].shape):
+            if size > 1:
+                found[size].append(Share(1.0, View(index, axis), back))
+        if (index, back) not in above:
+            continue
+        for axis, size in enumerate(leaves[index].shape):
+            for rows in sorted(lengths):
+                inner, rest = divmod(size, rows)
+                if rest or inner == 1:
+                    continue
+                found[rows].append(Share(1.0, View(index, axis, inner), back))
+                found[rows].append(Share(1.0, View(index, axis, rows, True), back))
+    wholes = [Share(1.0, View(index), back) for index, back in backs]
+    wholes += [Share(1.0, View(index)) for index, _ in squares]
+    by_rows = (tuple(_psi_first(group)) for group in found.values() if len(group) > 1)
+    return (*by_rows, tuple(wholes))
+
+
+def _psi_first(group: Sequence[Share]) -> list[Share]:
+    return sorted(group, key=lambda share: share.feedback is None)
+
+
+def _backs(
+    model: Model, feedback: Feedback, potential: AbstractPotential, data: Data
+) -> list[tuple[int, int]]:
+    """Leaves that have a psi of their own, each with its feedback (-1: psi needs none)."""
+    if isinstance(potential, WeightPotential):
+        return []  # psi is the square itself
+    met = model.program(data.inputs[:SAMPLES]).met
+    if feedback.form == "none":
+        return [(leaf, -1) for leaf in met]
+    if feedback.form == "layerwise":
+        return [(leaf, place) for place, leaf in enumerate(met)]
+    sizes = [(i, leaf.size, leaf.shape[:1]) for i, leaf in enumerate(leaves_of(model))]
+    return [
+        (i, place)
+        for place, matrix in enumerate(feedback.matrices)
+        for i, size, first in sizes
+        if (size, first) == (matrix.size, matrix.shape[:1]) and i in met
+    ]
+
+
+@compiled(ONCE)
+def share_rates(
+    rule: AbstractLearningRule,
+    model: Model,
+    feedback: Feedback,
+    data: Data,
+    potential: AbstractPotential,
+    groups: tuple[Group, ...],
+    sums: tuple[tuple[int, int], ...],
+    states: int,
+    zero_sum: bool,
+) -> tuple[list[Rates], Rates]:
+    """Of all groups (states, rows, quantities each), and of sums over axes, at random states."""
+
+    def at(key: Array) -> tuple[list[Rates], Rates]:
+        point, moves = _random(key, rule, model, feedback, data, zero_sum)
+
+        def quantities(leaves: list[Array], back: Feedback) -> list[list[Array]]:
+            return [
+                [share_entries(potential, leaves, back, share) for share in group]
+                for group in groups
+            ]
+
+        _, changes = jax.jvp(quantities, point, moves)
+        balances = [
+            Rates(
+                (jnp.stack([jnp.sum(part, axis=1) for part in change], -1),),
+                (jnp.stack([jnp.sum(jnp.abs(part), axis=1) for part in change], -1),),
+            )
+            for change in changes
+        ]
+        moved = [(moves[0][leaf], axis) for leaf, axis in sums]
+        rate = tuple(jnp.ravel(jnp.sum(leaf, axis)) for leaf, axis in moved)
+        size = tuple(jnp.ravel(jnp.sum(jnp.abs(leaf), axis)) for leaf, axis in moved)
+        return balances, Rates(rate, size)
+
+    return jax.lax.map(at, jax.random.split(seeded(SEED), states))
+
+
+def _random(
+    key: Array,
+    rule: AbstractLearningRule,
+    model: Model,
+    feedback: Feedback,
+    data: Data,
+    zero_sum: bool,
+) -> tuple[tuple[list[Array], Feedback], tuple[list[Array], Feedback]]:
+    """Leaves and feedback near those given, and how they move on random data with free errors."""
+    leaves, shape = jax.tree.flatten(model)
+    about, given = jax.random.split(key)
+    keys = jax.random.split(about, len(leaves))
+    moved = [
+        leaf + (0.3 * jnp.sqrt(jnp.mean(leaf**2)) + 0.3) * jax.random.normal(one, leaf.shape)
+        for leaf, one in zip(leaves, keys, strict=True)
+    ]
+    first, second = jax.random.split(given)
+    inputs, samples = data.inputs[:SAMPLES], min(SAMPLES, data.inputs.shape[0])
+    if jnp.issubdtype(inputs.dtype, jnp.inexact):
+        inputs = jax.random.normal(first, inputs.shape, inputs.dtype)
+    else:  # tokens: others of those that there are
+        inputs = jax.random.permutation(first, data.inputs)[:SAMPLES]
+    error = jax.random.normal(second, (samples, *data.targets.shape[1:]), data.targets.dtype)
+    if zero_sum:
+        error = error - jnp.mean(error, axis=-1, keepdims=True)
+    some = Data(inputs, error, GivenError(), jnp.ones_like(data.weight))
+    network = jax.tree.unflatten(shape, moved)
+    velocity, change = weight_velocity(rule, network, feedback, some)
+    return (moved, feedback), (jax.tree.leaves(velocity), change)
+
+
+@compiled(ONCE)
+def matrix_rates(
+    law: LeafBalance,
+    rule: AbstractLearningRule,
+    model: Model,
+    feedback: Feedback,
+    data: Data,
+    zero_sum: bool,
+) -> Rates:
+    shape = jax.tree.structure(model)
+
+    def at(key: Array) -> Rates:
+        point, moves = _random(key, rule, model, feedback, data, zero_sum)
+
+        def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
+            return law.terms(jax.tree.unflatten(shape, leaves), back, data)
+
+        _, changes = jax.jvp(terms, point, moves)
+        sizes = tuple(jnp.sum(jnp.abs(change), axis=-1) for change in changes)
+        return Rates(tuple(jnp.sum(change, axis=-1) for change in changes), sizes)
+
+    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), SPARE))
