@@ -49,6 +49,7 @@ ROOMS = {
     "rules": ("4", "rules"),
     "flow": ("5", "flow"),
     "population": ("5", "population"),
+    "wide": ("5", "wide"),
     "analysis": ("6", "analysis"),
     "discovery": ("6", "discovery"),
     "ensembles": ("6", "ensembles"),
@@ -86,7 +87,7 @@ THIRD_PARTY = {
     "reproduce": OUTPUT | {"xarray"},
 }
 CLUSTER = frozenset({"distributed", "submitit"})
-LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "sweeps": CLUSTER}
+LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "sweeps": CLUSTER, "wide": frozenset({"scipy"})}
 
 MAX_FUNCTION_LINES = 60
 MAX_MODULE_LINES = 300

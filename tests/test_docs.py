@@ -33,6 +33,7 @@ PAGES = (
     "own-data.md",
     "command-line.md",
     "sweeps.md",
+    "wide.md",
     "large-flows.md",
     "../README.md",
     "tour.md",

@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from scipy.integrate import solve_ivp
 
 sys.path.insert(0, str(Path(__file__).parent / "theory"))
 
@@ -119,6 +120,25 @@ def test_own_data(run) -> None:
     names = run("own_data")
     assert names["from_least"]["in the span"] < 1e-9 and names["from_least"]["anywhere"] > 0.1
     assert max(names["from_predicted"].values()) < 1e-9
+
+
+def test_wide_limit(run) -> None:
+    """Errors of order 1 / N; the limit is its own equation in SciPy, kappa_3 written out."""
+    names = run("wide_limit")
+    assert all(0.2 < width * error < 5 for width, error in
+               zip(names["widths"], names["errors"], strict=True))  # fmt: skip
+    x, y = names["inputs"], np.asarray(names["data"].targets)[:, 0]
+    rho, g = names["rho"], names["richness"] ** 2
+
+    def f(v):
+        q = 3 * v @ v
+        second = 1 + rho + g * q
+        pulled = q + ((1 + rho) * q + g * q**2 / 2) * second
+        return (1 + rho * second + g * pulled) * (x @ v)
+
+    field = lambda t, v: x.T @ (y - f(v)) / 6  # noqa: E731
+    end = solve_ivp(field, (0, 3), np.zeros(6), "DOP853", rtol=1e-10, atol=1e-12).y[:, -1]
+    np.testing.assert_allclose(names["wide"][-1], f(end), rtol=1e-7)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

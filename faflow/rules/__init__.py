@@ -2,6 +2,7 @@
 
 from .abstract import AbstractLearningRule as AbstractLearningRule
 from .abstract import AbstractWeightRule as AbstractWeightRule
+from .abstract import AbstractWholeRule as AbstractWholeRule
 from .abstract import State as State
 from .abstract import weight_velocity as weight_velocity
 from .backward import AbstractChainRule as AbstractChainRule

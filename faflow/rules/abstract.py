@@ -49,6 +49,12 @@ class AbstractLearningRule(eqx.Module):
         """The conservation laws that hold for this network, by name; {} if none is known."""
 
 
+class AbstractWholeRule(AbstractLearningRule):
+    """A rule of one class of networks, `network`, that it knows as a whole, without layers."""
+
+    network: eqx.AbstractVar[type]
+
+
 class AbstractWeightRule(AbstractLearningRule):
     """A rule whose state is the weights themselves."""
 

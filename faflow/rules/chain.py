@@ -16,7 +16,7 @@ from .._types import Array
 from ..feedback import Feedback
 from ..networks import MLP, AbstractNetwork, GatedMLP, Trace, with_layers
 from ..tasks import Data
-from .abstract import AbstractLearningRule
+from .abstract import AbstractLearningRule, AbstractWholeRule
 from .backward import AbstractLayerwiseRule, outer_products
 from .kernel import GivenError
 from .layerwise import Gradient
@@ -51,6 +51,14 @@ def check_chain(rule: AbstractLearningRule, network: AbstractNetwork, data: Data
             f"Network {type(network).__name__} makes vectors, but a sample's targets have the "
             f"shape {data.targets.shape[1:]}; flatten them, or give a model (an equinox Module)."
         )
+    inner = unmodified(rule)
+    if isinstance(inner, AbstractWholeRule):
+        if not isinstance(network, inner.network):
+            raise ValueError(
+                f"{type(inner).__name__} moves a {inner.network.__name__}, but the network is a "
+                f"{type(network).__name__}; give that."
+            )
+        return
     if type(network) in KNOWN or not _sweeps(unmodified(rule)):
         return
     with_layers(network, type(unmodified(rule)).__name__)
