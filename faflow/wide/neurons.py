@@ -86,7 +86,11 @@ def neurons(
     form: Form = RULES[rule].form
     matrices = () if form == "none" else (back,)
     number = jnp.asarray(richness, float)
-    moved = MeanFieldHebbian(number) if rule == "hebbian" else MeanFieldRates(RULES[rule](), number)
+    moved = (
+        MeanFieldHebbian(number)
+        if rule == "hebbian"
+        else MeanFieldRates(rule=RULES[rule](), richness=number)
+    )
     return Neurons(moved, network, Feedback(matrices, form))
 
 
