@@ -169,7 +169,7 @@ def _check_leaves(kind: str, moving: PyTree) -> None:
 def _frozen(module: PyTree, globs: Sequence[str]) -> set[str]:
     """The paths of all leaves that the globs name."""
     paths = paths_of(module)
-    found = {glob: {path for path in paths if _names(glob, path)} for glob in globs}
+    found = {glob: {path for path in paths if names_leaf(glob, path)} for glob in globs}
     for glob, named in found.items():
         if not named:
             raise ValueError(
@@ -179,7 +179,7 @@ def _frozen(module: PyTree, globs: Sequence[str]) -> set[str]:
     return set().union(*found.values())
 
 
-def _names(glob: str, path: str) -> bool:
+def names_leaf(glob: str, path: str) -> bool:
     """Whether a glob names a leaf or something that it lies in, part by part."""
     parts, names = glob.split("."), path.split(".")
     return len(parts) <= len(names) and all(map(fnmatchcase, names, parts))
