@@ -20,12 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._compiling import LOOP, compiled
-from .._types import Array, Integer
+from .._types import Array, Integer, Scalar
 from ..solvers.tableaus import as_tableau
 from .abstract import AbstractFields
 
 MOST_FLOWS = 12  # of a chain
-REACH = 0.3  # every flow moves the state by about this share of its size ...
+# Every flow moves the state by about this share of its size; by the next one where kinks leave too
+# few chains that come back ...
+REACHES = (0.3, 0.06, 0.012)
 STEPS = 16  # ... in so many steps of order 8
 # Of the state's size: a chain that comes back this far from where it left has met a kink, or flows
 # that part so fast that rounding shows.
@@ -143,11 +145,27 @@ def _directions(fields: AbstractFields, point: Array, rng: np.random.Generator, 
     back. Chains that meet no kink are generic: as many as there can be directions, and SPARE, span
     all. Where some come back astray other kinks may turn up, and many are looked at."""
     size = len(fields.counted)
+    found = np.zeros((size, 0))
+    for reach in REACHES[:1] if flows == 0 else REACHES:
+        more = _far_fields(fields, point, rng, flows, reach)
+        found = np.concatenate([found, more], axis=1)
+        if found.shape[1] >= size + SPARE:
+            break
+    sizes = np.linalg.norm(found, axis=0)
+    return found / np.where(sizes > 0, sizes, 1.0)
+
+
+def _far_fields(
+    fields: AbstractFields, point: Array, rng: np.random.Generator, flows: int, reach: float
+) -> np.ndarray:
+    """Those of chains whose flows reach so far, and that came back."""
+    size = len(fields.counted)
     most, enough = 4 * size + 16, 4 * size + 16 if flows == 0 else size + SPARE
     found, far = np.zeros((size, 0)), 0
+    given = jnp.asarray(flows), jnp.asarray(reach)
     for done in range(0, most, BATCH):
         lessons = fields.lessons(rng, (BATCH, MOST_FLOWS + 1))
-        values, astray = map(np.asarray, _carried_back(fields, point, lessons, jnp.asarray(flows)))
+        values, astray = map(np.asarray, _carried_back(fields, point, lessons, *given))
         if flows == 0 and not np.all(np.isfinite(values)):
             raise ValueError(
                 "The rule's field is not finite at a random state, so nothing is counted."
@@ -157,13 +175,12 @@ def _directions(fields: AbstractFields, point: Array, rng: np.random.Generator, 
         found = np.concatenate([found, values[back][:, list(fields.counted)].T], axis=1)
         if not far and done + BATCH >= enough:
             break
-    sizes = np.linalg.norm(found, axis=0)
-    return found / np.where(sizes > 0, sizes, 1.0)
+    return found
 
 
 @compiled(LOOP)
 def _carried_back(
-    fields: AbstractFields, point: Array, lessons: Any, flows: Integer
+    fields: AbstractFields, point: Array, lessons: Any, flows: Integer, reach: Scalar
 ) -> tuple[Array, Array]:
     """Per chain the last lesson's field, carried back (chains, state), and how far from `point`
     the way back ended, relative to its size (chains,)."""
@@ -191,7 +208,7 @@ def _carried_back(
             move = fields(both[0], lesson(i))
             both = both.at[1].set(jnp.where(n == flows, move, both[1]))
             speed, size = jnp.linalg.norm(move), jnp.linalg.norm(both[0])
-            h = REACH / STEPS * size / jnp.where(speed > 0, speed, 1.0)
+            h = reach / STEPS * size / jnp.where(speed > 0, speed, 1.0)
             steps = steps.at[i].set(jnp.where(n > flows, steps[i], h))
             signed = jnp.where(n > flows, -steps[i], steps[i])
             count = jnp.where(n == flows, 0, STEPS)
