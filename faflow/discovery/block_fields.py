@@ -197,12 +197,8 @@ def _inside(model: Model, leaves: list[Leaf], block: Sequence[str]) -> set[str]:
     return {leaf.path for leaf in leaves if any(names_leaf(glob, leaf.path) for glob in block)}
 
 
-def _drawn(
-    rng: np.random.Generator, shape: tuple[int, ...], leaves: Sequence[Leaf]
-) -> np.ndarray:
-    parts = [
-        rng.standard_normal((*shape, leaf.size)) / _row(leaf.shape) ** 0.5 for leaf in leaves
-    ]
+def _drawn(rng: np.random.Generator, shape: tuple[int, ...], leaves: Sequence[Leaf]) -> np.ndarray:
+    parts = [rng.standard_normal((*shape, leaf.size)) / _row(leaf.shape) ** 0.5 for leaf in leaves]
     return np.concatenate([np.zeros((*shape, 0)), *parts], axis=-1)
 
 

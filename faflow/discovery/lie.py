@@ -140,7 +140,9 @@ def rank_of(values: np.ndarray) -> Rank:
     return Rank(count, float(values[count - 1] / max(after, floor)))
 
 
-def _directions(fields: AbstractFields, point: Array, rng: np.random.Generator, flows: int) -> np.ndarray:
+def _directions(
+    fields: AbstractFields, point: Array, rng: np.random.Generator, flows: int
+) -> np.ndarray:
     """(D, count), of unit length: fields at the far end of chains of so many `flows`, carried
     back. Chains that meet no kink are generic: as many as there can be directions, and SPARE, span
     all. Where some come back astray other kinks may turn up, and many are looked at."""
