@@ -44,7 +44,7 @@ class BlockLesson(NamedTuple):
     time: Array
 
 
-class Leaf(NamedTuple):
+class BlockLeaf(NamedTuple):
     """A leaf of the state: its name (a weight's path; F(path) of feedback that moves; path' of what
     moves besides, a momentum's speed), the path it belongs to, its shape."""
 
@@ -70,8 +70,8 @@ class BlockFields(AbstractFields):
     rule: AbstractLearningRule
     model: Model
     feedback: Feedback
-    leaves: tuple[Leaf, ...] = eqx.field(static=True)
-    others: tuple[Leaf, ...] = eqx.field(static=True)
+    leaves: tuple[BlockLeaf, ...] = eqx.field(static=True)
+    others: tuple[BlockLeaf, ...] = eqx.field(static=True)
     places: tuple[int, ...] = eqx.field(static=True)  # in the state: the block's, the others'
     sample: tuple[int, ...] = eqx.field(static=True)
     outputs: int = eqx.field(static=True)
@@ -158,24 +158,24 @@ def _zero_lesson(fields: BlockFields, samples: int) -> BlockLesson:
     return BlockLesson(*map(jnp.asarray, (*zeros, np.zeros(()))))
 
 
-def _named(state: State, model: Model, sample: tuple[int, ...]) -> list[Leaf]:
+def _named(state: State, model: Model, sample: tuple[int, ...]) -> list[BlockLeaf]:
     """The state's leaves by name: the model's by their paths, a second copy with a dash, others as
     the feedback of what the backward pass meets."""
-    found: list[Leaf] = []
+    found: list[BlockLeaf] = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         place = path_name(path)
         if (at := re.search(r"(?:^|\.)moving\.(.*)$", place)) is not None:
             own = at[1]
             copies = sum(other.path == own for other in found)
-            found.append(Leaf(own + "'" * copies, own, leaf.shape))
+            found.append(BlockLeaf(own + "'" * copies, own, leaf.shape))
             continue
         two = jax.ShapeDtypeStruct((2, *sample), jnp.result_type(float))
         own = model.paths[model.program(two).met[int(place.split(".")[-1])]]
-        found.append(Leaf(f"F({own})", own, leaf.shape))
+        found.append(BlockLeaf(f"F({own})", own, leaf.shape))
     return found
 
 
-def _moving(fields: BlockFields, state: State, leaves: list[Leaf]) -> list[int]:
+def _moving(fields: BlockFields, state: State, leaves: list[BlockLeaf]) -> list[int]:
     """All but what a rule only notes for itself (a copy of the first weights), which is given."""
     rng = np.random.default_rng(0)
     inputs = jnp.asarray(rng.standard_normal((16, *fields.sample)))
@@ -187,7 +187,7 @@ def _moving(fields: BlockFields, state: State, leaves: list[Leaf]) -> list[int]:
     return [i for i, (leaf, move) in pairs if leaf.name == leaf.path or np.any(move)]
 
 
-def _inside(model: Model, leaves: list[Leaf], block: Sequence[str]) -> set[str]:
+def _inside(model: Model, leaves: list[BlockLeaf], block: Sequence[str]) -> set[str]:
     for glob in block:
         if not any(names_leaf(glob, path) for path in model.paths):
             raise ValueError(
@@ -197,7 +197,9 @@ def _inside(model: Model, leaves: list[Leaf], block: Sequence[str]) -> set[str]:
     return {leaf.path for leaf in leaves if any(names_leaf(glob, leaf.path) for glob in block)}
 
 
-def _drawn(rng: np.random.Generator, shape: tuple[int, ...], leaves: Sequence[Leaf]) -> np.ndarray:
+def _drawn(
+    rng: np.random.Generator, shape: tuple[int, ...], leaves: Sequence[BlockLeaf]
+) -> np.ndarray:
     parts = [rng.standard_normal((*shape, leaf.size)) / _row(leaf.shape) ** 0.5 for leaf in leaves]
     return np.concatenate([np.zeros((*shape, 0)), *parts], axis=-1)
 
@@ -207,7 +209,7 @@ def _row(shape: tuple[int, ...]) -> int:
     return max(int(np.prod(shape[1:], dtype=int)), 1)
 
 
-def _split(flat: Any, leaves: Sequence[Leaf]) -> list[Any]:
+def _split(flat: Any, leaves: Sequence[BlockLeaf]) -> list[Any]:
     """The leaves of a flat vector, or of rows of them."""
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
     parts = jnp.split(flat, [int(end) for end in ends], axis=-1) if len(leaves) else []
