@@ -1,4 +1,4 @@
-"""Counts of laws of blocks, against what Marcotte, Gribonval & Peyre 2025 and Tran et al. 2026 state.
+"""Counts of laws of blocks, against those of Marcotte et al. 2025 and Tran et al. 2026.
 
 Controls: smooth MLPs and the normalised-sigmoid gate, which have fewer laws; free errors at a
 read-out, which have none of cross-entropy's.
