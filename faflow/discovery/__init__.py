@@ -1,5 +1,9 @@
 """Laws found by the machine: how many a rule has, which are known, and polynomials for the rest."""
 
+from .abstract import AbstractFields as AbstractFields
+from .block import BlockCount as BlockCount
+from .block import count_block as count_block
+from .block_fields import BlockFields as BlockFields
 from .discover import MOST_WEIGHTS as MOST_WEIGHTS
 from .discover import Discovery as Discovery
 from .discover import KnownLaw as KnownLaw

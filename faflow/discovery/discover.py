@@ -12,14 +12,12 @@ from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..rules import AbstractLearningRule
 from .fields import Fields
-from .lie import Orbit, find_orbit, rank_of
+from .lie import Orbit, find_orbits, independent_laws, rank_of
 from .names import feedback_entries, variable_names, write_polynomial
 from .orthants import orbit_everywhere, sign_planes
 from .polynomials import PolynomialLaws, check_monomials, find_polynomials, gradients
 
 MOST_WEIGHTS = 400  # directions are matrices of this height, and several times as wide
-STATES = 2  # generic states that must agree
-CANDIDATES, MOST_STATES = 16, 8  # with kinks: each is the best of so many, and there are so many
 KEPT = 1e-9  # of a law's gradient, along directions of the orbit
 ACROSS = 1e-5  # the same, along tangents that were carried across orthants
 
@@ -102,7 +100,7 @@ def discover_in(fields: Fields, *, degree: int | None = 2, seed: int = 0) -> Dis
     polynomial laws are searched (None: not at all). ValueError for a state of more than
     MOST_WEIGHTS entries, too many monomials, or a rule that serves no random data.
     """
-    rng, weights = np.random.default_rng(seed), fields.weights
+    rng = np.random.default_rng(seed)
     size = len(fields.counted)
     if size > MOST_WEIGHTS:
         raise ValueError(
@@ -111,7 +109,7 @@ def discover_in(fields: Fields, *, degree: int | None = 2, seed: int = 0) -> Dis
         )
     if degree is not None:
         check_monomials(size, degree)
-    orbits = _orbits(fields, rng, weights.activation.kinked)
+    orbits = find_orbits(fields, rng)
     other = np.random.default_rng([seed, 1])
     planes = sign_planes(fields, other)
     across = orbit_everywhere(fields, orbits[0], planes, other) if planes else None
@@ -119,29 +117,9 @@ def discover_in(fields: Fields, *, degree: int | None = 2, seed: int = 0) -> Dis
     known, explained = _known(fields, orbits[0], laws, across)
     found, texts = _written(fields, orbits[0], laws)
     return Discovery(
-        size, orbits, _independent(size, orbits), known, explained, laws, found, texts,
+        size, orbits, independent_laws(size, orbits), known, explained, laws, found, texts,
         _signs(fields, planes), across,
     )  # fmt: skip
-
-
-def _orbits(fields: Fields, rng: np.random.Generator, kinked: bool) -> tuple[Orbit, ...]:
-    if not kinked:
-        return tuple(find_orbit(fields, rng) for _ in range(STATES))
-    orbits: list[Orbit] = []
-    while len(orbits) < MOST_STATES:
-        orbits.append(find_orbit(fields, rng, CANDIDATES))
-        largest = max(orbit.rank.rank for orbit in orbits)
-        best = [orbit for orbit in orbits if orbit.rank.rank == largest]
-        if len(best) == STATES:
-            return tuple(best)
-    return tuple(sorted(orbits, key=lambda orbit: -orbit.rank.rank))
-
-
-def _independent(size: int, orbits: tuple[Orbit, ...]) -> int | None:
-    """D - rank, if there is no doubt about it."""
-    ranks = {orbit.rank.rank for orbit in orbits}
-    clear = all(orbit.closed and orbit.rank.clear for orbit in orbits)
-    return size - ranks.pop() if clear and len(ranks) == 1 else None
 
 
 def _signs(fields: Fields, planes: tuple[int, ...]) -> str:

@@ -20,6 +20,7 @@ from ..rules import (
     State,
 )
 from ..tasks import AbstractLoss, Data, Squared
+from .abstract import AbstractFields
 
 
 class Lesson(NamedTuple):
@@ -32,7 +33,7 @@ class Lesson(NamedTuple):
     time: Array
 
 
-class Fields(eqx.Module):
+class Fields(AbstractFields):
     """d state/dt as a function of the flat state and of a lesson.
 
     A law of a rule, whatever is learned, is a function that none of these fields changes. Errors
@@ -63,6 +64,10 @@ class Fields(eqx.Module):
         self.samples = 1 if layerwise else 2 * max(widths(weights))
         self.losses = _served(self, (GivenError(),) if layerwise else (GivenError(), Squared()))
         self.counted = _counted(self)
+
+    @property
+    def kinked(self) -> bool:
+        return self.weights.activation.kinked
 
     def data(self, lesson: Lesson, loss: AbstractLoss) -> Data:
         return Data(lesson.inputs, lesson.targets, loss, jnp.ones((), lesson.inputs.dtype))

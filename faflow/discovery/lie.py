@@ -11,7 +11,8 @@ Chains rather than brackets of brackets, because these are derivatives inside de
 program doubles with every depth: a chain is a loop, whatever its length.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
@@ -19,20 +20,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._compiling import LOOP, compiled
-from .._types import Array, Integer
+from .._types import Array, Integer, Scalar
 from ..solvers.tableaus import as_tableau
-from .fields import Fields, Lesson
+from .abstract import AbstractFields
 
 MOST_FLOWS = 12  # of a chain
-REACH = 0.3  # every flow moves the state by about this share of its size ...
+# Every flow moves the state by about this share of its size; by the next one where kinks leave too
+# few chains that come back ...
+REACHES = (0.3, 0.06, 0.012)
 STEPS = 16  # ... in so many steps of order 8
 # Of the state's size: a chain that comes back this far from where it left has met a kink, or flows
 # that part so fast that rounding shows.
 ASTRAY = 1e-13
 SPARE = 8  # directions beyond the rank that have to come back, for it to be the rank
 LEAST_GAP = 1e4  # between the last singular value that counts and the first that does not
+STATES = 2  # generic states that must agree
+CANDIDATES, MOST_STATES = 16, 8  # with kinks: each is the best of so many, and there are so many
 BATCH = 32  # of hundreds of small factorisations at once XLA has hung on CPUs
 SMALLEST = 1e-9  # of the largest singular value: what is below is no direction
+
+
+Draw = Callable[[np.random.Generator, int], np.ndarray]  # how many states (count, D)
 
 
 class Rank(NamedTuple):
@@ -62,13 +70,18 @@ class Orbit(NamedTuple):
         return Rank(self.ranks[-1].rank, min(rank.gap for rank in self.ranks))
 
 
-def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) -> Orbit:
+def find_orbit(
+    fields: AbstractFields,
+    rng: np.random.Generator,
+    candidates: int = 1,
+    draw: Draw | None = None,
+) -> Orbit:
     """The orbit of a generic state, by random lessons and random chains of flows.
 
     Of several `candidates` the state with the most fields is taken: with kinks some states lie in
-    regions where few move.
+    regions where few move. `draw`: what the states come from, if not `fields.random_states`.
     """
-    points = jnp.asarray(fields.random_states(rng, candidates))
+    points = jnp.asarray((draw or fields.random_states)(rng, candidates))
     size = len(fields.counted)
     point = points[0] if candidates == 1 else _widest(fields, points, rng)
     columns, ranks, frame = [], [], np.zeros((size, 0))
@@ -84,7 +97,31 @@ def find_orbit(fields: Fields, rng: np.random.Generator, candidates: int = 1) ->
     return Orbit(np.asarray(point), frame, tuple(ranks), False)
 
 
-def _widest(fields: Fields, points: Array, rng: np.random.Generator) -> Array:
+def find_orbits(
+    fields: AbstractFields, rng: np.random.Generator, draw: Draw | None = None
+) -> tuple[Orbit, ...]:
+    """The orbits of two generic states; with kinks the largest of several states, once two have
+    it, and if none do all of them, the largest first."""
+    if not fields.kinked:
+        return tuple(find_orbit(fields, rng, 1, draw) for _ in range(STATES))
+    orbits: list[Orbit] = []
+    while len(orbits) < MOST_STATES:
+        orbits.append(find_orbit(fields, rng, CANDIDATES, draw))
+        largest = max(orbit.rank.rank for orbit in orbits)
+        best = [orbit for orbit in orbits if orbit.rank.rank == largest]
+        if len(best) == STATES:
+            return tuple(best)
+    return tuple(sorted(orbits, key=lambda orbit: -orbit.rank.rank))
+
+
+def independent_laws(size: int, orbits: tuple[Orbit, ...]) -> int | None:
+    """D - rank, if there is no doubt about it."""
+    ranks = {orbit.rank.rank for orbit in orbits}
+    clear = all(orbit.closed and orbit.rank.clear for orbit in orbits)
+    return size - ranks.pop() if clear and len(ranks) == 1 else None
+
+
+def _widest(fields: AbstractFields, points: Array, rng: np.random.Generator) -> Array:
     """The state whose fields alone span most."""
     spans = [
         rank_of(np.linalg.svd(_directions(fields, point, rng, 0), compute_uv=False))
@@ -103,16 +140,34 @@ def rank_of(values: np.ndarray) -> Rank:
     return Rank(count, float(values[count - 1] / max(after, floor)))
 
 
-def _directions(fields: Fields, point: Array, rng: np.random.Generator, flows: int) -> np.ndarray:
+def _directions(
+    fields: AbstractFields, point: Array, rng: np.random.Generator, flows: int
+) -> np.ndarray:
     """(D, count), of unit length: fields at the far end of chains of so many `flows`, carried
     back. Chains that meet no kink are generic: as many as there can be directions, and SPARE, span
     all. Where some come back astray other kinks may turn up, and many are looked at."""
     size = len(fields.counted)
+    found = np.zeros((size, 0))
+    for reach in REACHES[:1] if flows == 0 else REACHES:
+        more = _far_fields(fields, point, rng, flows, reach)
+        found = np.concatenate([found, more], axis=1)
+        if found.shape[1] >= size + SPARE:
+            break
+    sizes = np.linalg.norm(found, axis=0)
+    return found / np.where(sizes > 0, sizes, 1.0)
+
+
+def _far_fields(
+    fields: AbstractFields, point: Array, rng: np.random.Generator, flows: int, reach: float
+) -> np.ndarray:
+    """Those of chains whose flows reach so far, and that came back."""
+    size = len(fields.counted)
     most, enough = 4 * size + 16, 4 * size + 16 if flows == 0 else size + SPARE
     found, far = np.zeros((size, 0)), 0
+    given = jnp.asarray(flows), jnp.asarray(reach)
     for done in range(0, most, BATCH):
         lessons = fields.lessons(rng, (BATCH, MOST_FLOWS + 1))
-        values, astray = map(np.asarray, _carried_back(fields, point, lessons, jnp.asarray(flows)))
+        values, astray = map(np.asarray, _carried_back(fields, point, lessons, *given))
         if flows == 0 and not np.all(np.isfinite(values)):
             raise ValueError(
                 "The rule's field is not finite at a random state, so nothing is counted."
@@ -122,20 +177,19 @@ def _directions(fields: Fields, point: Array, rng: np.random.Generator, flows: i
         found = np.concatenate([found, values[back][:, list(fields.counted)].T], axis=1)
         if not far and done + BATCH >= enough:
             break
-    sizes = np.linalg.norm(found, axis=0)
-    return found / np.where(sizes > 0, sizes, 1.0)
+    return found
 
 
 @compiled(LOOP)
 def _carried_back(
-    fields: Fields, point: Array, lessons: Lesson, flows: Integer
+    fields: AbstractFields, point: Array, lessons: Any, flows: Integer, reach: Scalar
 ) -> tuple[Array, Array]:
     """Per chain the last lesson's field, carried back (chains, state), and how far from `point`
     the way back ended, relative to its size (chains,)."""
     tableau = as_tableau(diffrax.Dopri8.tableau)
     a, b = jnp.asarray(tableau.a), jnp.asarray(tableau.b)
 
-    def chain(lessons: Lesson) -> tuple[Array, Array]:
+    def chain(lessons: Any) -> tuple[Array, Array]:
         lesson = lambda i: jax.tree.map(lambda leaf: leaf[i], lessons)  # noqa: E731
 
         def slope(both: Array, i: Integer) -> Array:
@@ -156,7 +210,7 @@ def _carried_back(
             move = fields(both[0], lesson(i))
             both = both.at[1].set(jnp.where(n == flows, move, both[1]))
             speed, size = jnp.linalg.norm(move), jnp.linalg.norm(both[0])
-            h = REACH / STEPS * size / jnp.where(speed > 0, speed, 1.0)
+            h = reach / STEPS * size / jnp.where(speed > 0, speed, 1.0)
             steps = steps.at[i].set(jnp.where(n > flows, steps[i], h))
             signed = jnp.where(n > flows, -steps[i], steps[i])
             count = jnp.where(n == flows, 0, STEPS)

@@ -7,7 +7,7 @@ sides (Filippov 1988; Aizerman & Gantmacher 1958). What the fields met on the wa
 carried there span is the tangent space of the orbit among all states.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 
 from .._compiling import LOOP, compiled
 from .._types import Array
-from .fields import Fields, Lesson
+from .abstract import AbstractFields
 from .lie import Orbit, Rank
 
 BESIDE = 1e-9  # how far from a plane the field is looked at, in units of a weight
@@ -37,7 +37,7 @@ class _Place(NamedTuple):
     gap: float
 
 
-def sign_planes(fields: Fields, rng: np.random.Generator) -> tuple[int, ...]:
+def sign_planes(fields: AbstractFields, rng: np.random.Generator) -> tuple[int, ...]:
     """Places among `counted` of the entries at whose zero the field jumps; () for most rules."""
     state, lessons = fields.random_states(rng, 1)[0], fields.lessons(rng, (LESSONS,))
     jumps = np.asarray(_jumps(fields, jnp.asarray(state), lessons))
@@ -45,7 +45,7 @@ def sign_planes(fields: Fields, rng: np.random.Generator) -> tuple[int, ...]:
 
 
 @compiled(LOOP)
-def _jumps(fields: Fields, state: Array, lessons: Lesson) -> Array:
+def _jumps(fields: AbstractFields, state: Array, lessons: Any) -> Array:
     def one(entry: Array) -> Array:
         sides = [_fields(fields, state.at[entry].set(side), lessons) for side in (BESIDE, -BESIDE)]
         gap = jnp.linalg.norm(sides[0] - sides[1], axis=1)
@@ -56,7 +56,7 @@ def _jumps(fields: Fields, state: Array, lessons: Lesson) -> Array:
 
 
 def orbit_everywhere(
-    fields: Fields, orbit: Orbit, planes: tuple[int, ...], rng: np.random.Generator
+    fields: AbstractFields, orbit: Orbit, planes: tuple[int, ...], rng: np.random.Generator
 ) -> Orbit:
     """The orbit among all states of one near the planes: far from one a law may keep a state from
     ever getting there (1/2 ||W_l[j]||^2 - ||W_{l+1}[:,j]||_1 < 0).
@@ -85,7 +85,7 @@ def orbit_everywhere(
 
 
 def _cross(
-    fields: Fields, place: _Place, entries: list[int], target: int, rng: np.random.Generator
+    fields: AbstractFields, place: _Place, entries: list[int], target: int, rng: np.random.Generator
 ) -> _Place | None:
     """Along one field, forth or back, across the plane of the entry `target` and some way beyond;
     None where none of them comes through."""
@@ -114,7 +114,7 @@ def _times(move: np.ndarray, state: np.ndarray, entries: list[int], way: float) 
 
 
 def _next_plane(
-    fields: Fields, place: _Place, lesson: Lesson, entries: list[int], way: float
+    fields: AbstractFields, place: _Place, lesson: Any, entries: list[int], way: float
 ) -> tuple[_Place | None, int]:
     """Through the first plane on the way, and which that was; None if there is none."""
     share, before = 0.5, np.abs(place.state)
@@ -141,7 +141,7 @@ def _next_plane(
     return None, -1
 
 
-def _through(fields: Fields, place: _Place, lesson: Lesson, entry: int) -> _Place | None:
+def _through(fields: AbstractFields, place: _Place, lesson: Any, entry: int) -> _Place | None:
     """The saltation; None where the flow does not come through."""
     beyond = place.state.copy()
     beyond[entry] = -beyond[entry]
@@ -155,7 +155,7 @@ def _through(fields: Fields, place: _Place, lesson: Lesson, entry: int) -> _Plac
 
 
 def _beyond(
-    fields: Fields, place: _Place, lesson: Lesson, entries: list[int], way: float
+    fields: AbstractFields, place: _Place, lesson: Any, entries: list[int], way: float
 ) -> _Place | None:
     """A stretch on the other side, short of the next plane."""
     move = np.asarray(_one(fields, jnp.asarray(place.state), lesson))
@@ -171,7 +171,7 @@ def _beyond(
     return None
 
 
-def _joined(fields: Fields, place: _Place, rng: np.random.Generator) -> _Place:
+def _joined(fields: AbstractFields, place: _Place, rng: np.random.Generator) -> _Place:
     """The carried tangents and the fields of this place, orthonormal."""
     here = np.asarray(_all(fields, jnp.asarray(place.state), fields.lessons(rng, (LESSONS,)))).T
     columns = np.concatenate([place.frame, here], axis=1)
@@ -183,7 +183,7 @@ def _joined(fields: Fields, place: _Place, rng: np.random.Generator) -> _Place:
     return _Place(place.state, left[:, :count], min(gap, place.gap))
 
 
-def _advanced(fields: Fields, place: _Place, lesson: Lesson, step: float) -> _Place | None:
+def _advanced(fields: AbstractFields, place: _Place, lesson: Any, step: float) -> _Place | None:
     """One step of the flow and of the tangents; None if the field is not smooth in it."""
     room = np.zeros((place.state.size, place.state.size))
     count = place.frame.shape[1]
@@ -196,7 +196,7 @@ def _advanced(fields: Fields, place: _Place, lesson: Lesson, step: float) -> _Pl
 
 
 @compiled(LOOP)
-def _advance(fields: Fields, state: Array, frame: Array, lesson: Lesson, step: Array):
+def _advance(fields: AbstractFields, state: Array, frame: Array, lesson: Any, step: Array):
     """A step of the classical Runge-Kutta method in two halves, and how far one whole one is."""
     stages = jnp.array([[0.0, 1 / 6], [1 / 2, 1 / 3], [1 / 2, 1 / 3], [1.0, 1 / 6]])
 
@@ -223,15 +223,15 @@ def _advance(fields: Fields, state: Array, frame: Array, lesson: Lesson, step: A
 
 
 @compiled(LOOP)
-def _one(fields: Fields, state: Array, lesson: Lesson) -> Array:
+def _one(fields: AbstractFields, state: Array, lesson: Any) -> Array:
     return fields(state, lesson)
 
 
 @compiled(LOOP)
-def _all(fields: Fields, state: Array, lessons: Lesson) -> Array:
+def _all(fields: AbstractFields, state: Array, lessons: Any) -> Array:
     return _fields(fields, state, lessons)
 
 
-def _fields(fields: Fields, state: Array, lessons: Lesson) -> Array:
+def _fields(fields: AbstractFields, state: Array, lessons: Any) -> Array:
     """(lessons, state)."""
     return jax.vmap(lambda lesson: fields(state, lesson))(lessons)

@@ -7,7 +7,7 @@ same symbolically for gradient flows.)
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 
 from .._compiling import LOOP, compiled
 from .._types import Array
-from .fields import Fields, Lesson
+from .abstract import AbstractFields
 from .lie import Rank, rank_of
 
 MOST_MONOMIALS = 2000
@@ -61,7 +61,7 @@ def check_monomials(variables: int, degree: int) -> int:
 
 
 def find_polynomials(
-    fields: Fields, orbit_point: np.ndarray, rng: np.random.Generator, degree: int
+    fields: AbstractFields, orbit_point: np.ndarray, rng: np.random.Generator, degree: int
 ) -> PolynomialLaws:
     """The polynomial laws of degree up to `degree`.
 
@@ -81,11 +81,11 @@ def find_polynomials(
 
 
 @compiled(LOOP)
-def _system(fields: Fields, monomials: Array, states: Array, lessons: Lesson) -> Array:
+def _system(fields: AbstractFields, monomials: Array, states: Array, lessons: Any) -> Array:
     """(rows, count): the rate of every monomial, at one state and for one lesson per row."""
     places = jnp.asarray(fields.counted)
 
-    def row(given: tuple[Array, Lesson]) -> Array:
+    def row(given: tuple[Array, Any]) -> Array:
         state, lesson = given
         move = _unit(fields(state, lesson))
         return _unit(monomial_rates(monomials, state[places], move[places]))

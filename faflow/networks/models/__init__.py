@@ -1,8 +1,15 @@
-"""Models to begin with: plain equinox files, to copy and to change."""
+"""Models to begin with, and blocks to put together: plain equinox files, to copy and to change."""
 
 import equinox as eqx
 
+from .attention import Attention as Attention
+from .blocks import Chain as Chain
+from .blocks import ConvolutionPair as ConvolutionPair
+from .blocks import Skip as Skip
+from .blocks import TwoLayers as TwoLayers
 from .cnn import CNN as CNN
+from .experts import Mixture as Mixture
+from .experts import SwiGLU as SwiGLU
 from .mlp import MLPModule as MLPModule
 from .resnet import ResNet as ResNet
 from .transformer import Transformer as Transformer
