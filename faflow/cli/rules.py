@@ -14,12 +14,12 @@ def _laws(given: Namespace) -> int:
 
     resolved = resolve_path(given.config, given.overrides)
     with in_precision("float64", tell):
-        report = find_laws(resolved, given.degree)
+        report = find_laws(resolved, given.degree, given.block)
     if given.json:
         say_json(report)
     else:
         say("\n".join([report["name"], *law_lines(report)]))
-    return DONE if report["independent_laws"] is not None else BROKEN
+    return BROKEN if report["status"] == "undecided" else DONE
 
 
 def _check(given: Namespace) -> int:
@@ -37,6 +37,8 @@ def _check(given: Namespace) -> int:
 LAWS = Verb("count and find the laws of a config's rule on its network", _laws, (
     config(),
     argument("--degree", type=int, help="of the polynomial laws searched (default 2)"),
+    argument("--block", nargs="+", default=(), metavar="GLOB",
+             help="leaves of a model, by path, whose laws are counted"),
     flag("--json", "print the report as JSON, nothing else"),
     OVERRIDES,
 ), "looking for laws", timed=True)  # fmt: skip

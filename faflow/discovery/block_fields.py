@@ -16,7 +16,7 @@ import numpy as np
 
 from .._types import Array
 from ..feedback import Feedback
-from ..networks import Model
+from ..networks import Model, is_kinked
 from ..networks.model import is_named
 from ..networks.substitution import path_name
 from ..rules import (
@@ -109,10 +109,7 @@ class BlockFields(AbstractFields):
     @property
     def kinked(self) -> bool:
         two = jax.ShapeDtypeStruct((2, *self.sample), jnp.result_type(float))
-        try:
-            return self.model.program(two).kinked
-        except ValueError:  # where no feedback can be placed, nothing is known of kinks
-            return True
+        return is_kinked(self.model, two)
 
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, D) generic states: entries gaussian, scaled by the size of a unit's row."""

@@ -131,7 +131,7 @@ def units_of(network: AbstractNetwork, inputs: Array) -> int:
     return numbers_made(jax.make_jaxpr(lambda net, x: net(x))(network, one).jaxpr)
 
 
-def is_kinked(network: AbstractNetwork, inputs: Array) -> bool:
+def is_kinked(network: AbstractNetwork, inputs: Any) -> bool:
     """Whether the outputs have kinks as functions of the weights."""
     if isinstance(network, AbstractLayeredNetwork):
         return network.activation.kinked and len(network.weights) > 1

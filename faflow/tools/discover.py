@@ -1,5 +1,6 @@
 """`faflow laws CONFIG`: how many laws the config's rule has on its network, and which."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,19 +9,28 @@ from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..discovery import MOST_MONOMIALS, MOST_WEIGHTS, Discovery, Fields, discover_in, monomial_count
 from ..measures.experiment import build
+from ..networks import Model
 from ..population import AbstractPopulationRule
 from ..rules import bare
+from .model_laws import find_model_laws, model_law_lines
 
 DEGREE = 2  # of the polynomials searched unless asked otherwise, if there is room
 
 
-def find_laws(resolved: Resolved, degree: int | None = None) -> dict[str, Any]:
+def find_laws(
+    resolved: Resolved, degree: int | None = None, block: Sequence[str] = ()
+) -> dict[str, Any]:
     """What the rule conserves over all data and losses, as `faflow laws --json` prints it.
 
     `degree`: of the polynomial laws to search; 0: none; None: 2, or less if that is too many.
+    `block`: of a model, globs over the leaves whose laws are counted.
     ConfigError if the network or the degree is too large, or the rule serves no random data.
     """
     problem = build(resolved).problem
+    if isinstance(problem.weights, Model):
+        return find_model_laws(resolved, problem, problem.weights, block)
+    if block:
+        raise ConfigError("--block", "names leaves of a model, and the network has layers; omit it")
     rule = bare(problem.rule)
     if isinstance(problem.rule, AbstractPopulationRule):
         what = f"is '{resolved.rule.kind}', which has one field, whatever the data; use its rule of"
@@ -98,6 +108,8 @@ def _report(found: Discovery, degree: int) -> dict[str, Any]:
 
 def law_lines(report: dict[str, Any]) -> list[str]:
     """The report in words."""
+    if "network" in report:
+        return model_law_lines(report)
     size, known = report["state"], report["known"]
     what = "directions" if size == report["weights"] else "directions of the rule's state"
     lines = [_count_line(report, what)]

@@ -172,3 +172,16 @@ def test_a_sweep_over_seeds_and_rules(here, capsys):
     single = json.loads((here / "out" / "summary.json").read_text())["loss"]["final"]
     found = float(losses.sel({"seed": 1, "rule.kind": "gradient"}))
     assert abs(found - single) < 1e-14  # the sum over a convolution may be taken in another order
+
+
+def test_laws_are_named_and_counted(here, capsys):
+    """A hidden layer of three: one law a row; of the read-out alone there is none."""
+    layers = ('network={kind="mlp-module",hidden=[3]}', 'task={kind="gaussian",samples=3}',
+              "task.features=2", "task.outputs=2")  # fmt: skip
+    assert main(["laws", "own.toml", "--json", *_set(layers)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["independent_laws"], report["size"], report["losses"]) == (3, 12, "all")
+    named = {law["name"]: law["places"] for law in report["laws"]}
+    assert named["neuron-balance"] == ["layers.0 -> layers.1"]
+    refusal = complaint(capsys, "laws", "own.toml", *_set(layers), "--block", "layers.7")
+    assert "names no leaf that moves" in refusal
