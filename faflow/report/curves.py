@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..measures.tables import in_short
 from ..plots.drift import law_drifts
 from ..plots.sweep.series import layer_drifts, on_all_times
 from ..store.result import Result
@@ -79,9 +80,9 @@ def _drift_panel(curves: list[PageCurve]) -> PagePanel:
 
 
 def _of_run(case: str, result: Result) -> Iterator[PagePanel]:
-    laws = result.section("laws")
+    laws, times = result.section("laws"), result.times[1:]
     drifts = [
-        PageCurve(case, drift.layer or "", drift.law, "", result.times[1:], drift.values[1:])
+        PageCurve(case, in_short(drift.layer or ""), drift.law, "", times, drift.values[1:])
         for law, told in laws.items() if not told.get("projected")
         for drift in law_drifts(result, law)
     ]  # fmt: skip

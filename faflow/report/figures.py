@@ -165,7 +165,8 @@ def curve_label(curve: PageCurve, choices: Choices) -> str:
     """What tells a curve from the others of its panel; "" if it is the only one."""
     parts = [curve.case] if len(choices.case) > 1 else []
     parts += [curve.law] if curve.law and len(choices.law) > 1 else []
-    parts += [f"layer {curve.layer}"] if curve.layer else []
+    where = f"layer {curve.layer}" if curve.layer.isdigit() else curve.layer
+    parts += [where] if where else []
     parts += [curve.entry] if curve.entry else []
     parts += [curve.seed if curve.seed == MEDIAN else f"seed {curve.seed}"] if curve.seed else []
     return ", ".join(parts)
