@@ -25,6 +25,18 @@ class Net(eqx.Module):
     def __call__(self, x):
         return self.readout(jax.nn.relu(self.first(x)).ravel())
 
+class Words(eqx.Module):
+    embed: eqx.nn.Embedding
+    readout: eqx.nn.Linear
+
+    def __init__(self, tokens, outputs, *, key):
+        one, two = jax.random.split(key)
+        self.embed = eqx.nn.Embedding(tokens, 3, key=one)
+        self.readout = eqx.nn.Linear(3, outputs, key=two)
+
+    def __call__(self, words):
+        return self.readout(jax.numpy.mean(jax.vmap(self.embed)(words), axis=0))
+
 class NoModule:
     def __init__(self, key):
         pass
@@ -150,6 +162,16 @@ def test_weights_and_feedback_from_arrays(here, capsys):
 def test_what_is_refused(here, capsys, override, told):
     assert told in refused(capsys, override)
     assert not (here / "out").exists()
+
+
+def test_a_model_of_tokens(here):
+    """How many there are is told by the data; sums over words and over outputs are kept."""
+    words = ("network.kind=mynet.py:Words", "task={kind=\"modular-addition\",modulus=3}",
+             "task.tokens=true", "task.loss=cross-entropy")  # fmt: skip
+    assert run(*words) == 0
+    result = faflow.open("out")
+    assert result.records["start"]["embed.weight"].shape == (3, 3)
+    assert result.summary["laws"]["readout-sum"]["kept"]
 
 
 def test_layers_have_no_paths(here, capsys):

@@ -33,7 +33,7 @@ def model_of(choice: Choice, section: ModelSection, data: Data, key: Array) -> M
 
 def is_kinked_model(choice: Choice, section: ModelSection, data: Data, key: Array) -> bool:
     """Whether its outputs have kinks in its weights; nothing is drawn to find out."""
-    model = eqx.filter_eval_shape(model_of, choice, section, data, key)
+    model = eqx.filter_eval_shape(lambda of: model_of(choice, section, data, of), key)
     try:
         return is_kinked(model, data.inputs)
     except Exception:  # of a module that can't be traced: said where the problem is made
