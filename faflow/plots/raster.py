@@ -1,10 +1,12 @@
 """The raster: which pairs (neuron, sample) are active, cross h = 0 or slide along it, and when."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
+from ..measures.variables.datasets import xr
 from ..store.result import Result
 from .changes import Changes, changes_of, dropped, log_end, ticked
 from .frame import log_spaced
