@@ -66,6 +66,7 @@ ROOMS = {
     "__main__": ("8", "output"),
     "cli": ("8", "output"),
     "report": ("8", "output"),
+    "compare": ("8", "output"),
     "reproduce": ("8", "output"),
 }
 OUTPUT_FLOOR = "8"

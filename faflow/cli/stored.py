@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import ConfigError
-from .arguments import Verb, argument
+from .arguments import Verb, argument, flag
 from .figures import draw_stored
-from .printing import print_rows, say
+from .printing import print_rows, say, say_json
 from .verdict import DONE, blaming_damage
 
 
@@ -75,6 +75,25 @@ def _report(given: Namespace) -> int:
     return DONE
 
 
+def _compare(given: Namespace) -> int:
+    from ..compare import compare
+    from ..compare.compare import write_comparison
+
+    with blaming_damage("compare", "a damaged result"):
+        told = compare(given.results)
+        paths = [] if given.no_figures else write_comparison(told, given.out)
+    if given.json:
+        say_json({**told.as_json(), "files": list(map(str, paths))})
+        return DONE
+    differing = [{"config": key, **dict(zip(told.names, values, strict=True))}
+                 for key, values in told.differences.items()]  # fmt: skip
+    print_rows("what differs", differing)
+    print_rows("figures", told.rows())
+    for path in paths:
+        say(str(path))
+    return DONE
+
+
 RESULT = argument("result", metavar="RESULT", help="result folder")
 WINDOW = argument("--window", nargs=2, type=float, metavar=("FROM", "TO"), help="times to fit")
 DRIFT = Verb("print how far a stored result's laws drifted", _on_each(_drift), (RESULT,), "reading")
@@ -82,6 +101,13 @@ FIT = Verb(
     "fit the convergence exponent of a stored result", _on_each(_fit), (WINDOW, RESULT), "reading"
 )
 PLOT = Verb("draw every figure of a stored result", _on_each(_plot), (RESULT,), "drawing")
+COMPARE = Verb("stored results side by side: figures over time, and a table", _compare, (
+    argument("results", nargs="+", metavar="RESULT", help="result or sweep folder"),
+    argument("--out", default="comparison", metavar="FOLDER",
+             help="where figures and table go (default comparison)"),
+    flag("--no-figures", "print the table only"),
+    flag("--json", "print everything as JSON"),
+), "comparing")  # fmt: skip
 REPORT = Verb("one HTML file about stored results, with interactive figures", _report, (
     argument("results", nargs="+", metavar="RESULT", help="result or sweep folder"),
     argument("--out", default="report.html", metavar="FILE",

@@ -86,6 +86,8 @@ def legend_entries(panel: Panel, frame: Frame) -> list:
         pairs = zip(panel.cells.words, panel.cells.colours, strict=True)
         entries += [Patch(color=colour, linewidth=0, label=word) for word, colour in pairs]
     for guide in panel.guides:
+        if not guide.label:
+            continue
         style: Any = {"color": guide.colour, "linestyle": guide.style}
         entries.append(Line2D([], [], label=guide.label, **style))
     for bars in panel.bars:

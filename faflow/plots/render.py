@@ -66,7 +66,8 @@ def _is_log(panel: Panel) -> bool:
     positive = finite[finite > 0]
     if panel.scale != "auto":
         floored = any(curve.floor for curve in panel.curves)
-        return panel.scale == "log" and (floored or len(positive) > 0)
+        drawn = floored or len(positive) > 0 or not panel.curves
+        return panel.scale == "log" and drawn
     if len(positive) == 0 or len(positive) < len(finite):
         return False
     return bool(np.log10(positive.max()) - np.log10(positive.min()) > np.log10(WIDE))
