@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config.errors import ConfigError
 from .arguments import Verb, argument, flag
-from .figures import draw_stored
+from .figures import draw_stored, look_of
 from .printing import print_rows, say, say_json
 from .verdict import DONE, blaming_damage
 
@@ -29,9 +29,26 @@ def _fit(result: Any, of: str, given: Namespace) -> None:
     )
 
 
-def _plot(result: Any, of: str, given: Namespace) -> None:
-    for path in draw_stored(result):
-        say(str(path))
+def _plot(given: Namespace) -> int:
+    """One result's figures into its folder; of several the figures that compare them."""
+    look, only = look_of(given), [name for name in (given.only or "").split(",") if name]
+    if len(given.results) > 1:
+        return _beside(given.results, given.out, look, only)
+    for result in _opened(given.results[0]):
+        with blaming_damage(str(result.folder), "holds a damaged result"):
+            for path in draw_stored(result, only or None, look):
+                say(str(path))
+    return DONE
+
+
+def _beside(results: list[str], out: str, look: Any, only: list[str]) -> int:
+    from ..compare import compare
+    from ..compare.compare import write_comparison
+
+    with blaming_damage("plot", "a damaged result"):
+        for path in write_comparison(compare(results), out, look, only):
+            say(str(path))
+    return DONE
 
 
 def _on_each(tell: Callable[[Any, str, Namespace], None]) -> Callable[[Namespace], int]:
@@ -100,16 +117,25 @@ DRIFT = Verb("print how far a stored result's laws drifted", _on_each(_drift), (
 FIT = Verb(
     "fit the convergence exponent of a stored result", _on_each(_fit), (WINDOW, RESULT), "reading"
 )
-PLOT = Verb("draw every figure of a stored result", _on_each(_plot), (RESULT,), "drawing")
+RESULTS = argument("results", nargs="+", metavar="RESULT", help="result or sweep folder")
+OUT = argument("--out", default="comparison", metavar="FOLDER",
+               help="where what is said of several results goes (default comparison)")  # fmt: skip
+PLOT = Verb("draw every figure of a stored result, or of several side by side", _plot, (
+    RESULTS,
+    argument("--only", metavar="NAMES", help="figures to draw, with commas: drift,residual"),
+    argument("--format", metavar="KINDS", help="kinds of files, with commas: png,pdf,csv"),
+    argument("--width", metavar="LENGTH", help="of a column: 3.3in, 8.4cm, 238pt"),
+    argument("--font", type=float, metavar="POINTS", help="size of letters (default 7.5)"),
+    flag("--no-titles", "leave titles to the caption"),
+    OUT,
+), "drawing")  # fmt: skip
 COMPARE = Verb("stored results side by side: figures over time, and a table", _compare, (
-    argument("results", nargs="+", metavar="RESULT", help="result or sweep folder"),
-    argument("--out", default="comparison", metavar="FOLDER",
-             help="where figures and table go (default comparison)"),
+    RESULTS, OUT,
     flag("--no-figures", "print the table only"),
     flag("--json", "print everything as JSON"),
 ), "comparing")  # fmt: skip
 REPORT = Verb("one HTML file about stored results, with interactive figures", _report, (
-    argument("results", nargs="+", metavar="RESULT", help="result or sweep folder"),
+    RESULTS,
     argument("--out", default="report.html", metavar="FILE",
              help="where it goes (default report.html)"),
 ), "writing the page")  # fmt: skip

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from ..config.errors import ConfigError
 from ..drawn import remove_drawn
+from ..plots.draw import dressed, write_figure
+from ..plots.style import HOUSE, FigureStyle, house_style
 from ..store.files import replace_text, try_replacing
 from .draw import comparison_figures
 from .labels import differences, renamed
@@ -53,12 +55,17 @@ def compare(folders: Sequence[str]) -> Comparison:
     return Comparison(subjects, differences(subjects), figures_of(subjects))
 
 
-def write_comparison(comparison: Comparison, out: str | Path, **look: Any) -> list[Path]:
-    """A figure per measure in `out`/figures, and the table of all figures. ConfigError if it can't
-    be written, or if `out` holds a result."""
-    from ..plots.draw import write_figure
-    from ..plots.style import house_style
-
+def write_comparison(
+    comparison: Comparison, out: str | Path, look: FigureStyle = HOUSE, only: Sequence[str] = ()
+) -> list[Path]:
+    """A figure per measure in `out`/figures, and the table of all figures; of the measures `only`
+    these, if any are named; `look` as `plots.draw` has it. ConfigError if it can't be written, if
+    `out` holds a result, or if no result has a measure."""
+    made = list(comparison_figures(comparison.subjects))
+    measures = [name for name, _, _ in made]
+    if unknown := [name for name in only if name not in measures]:
+        what = f"must be of {', '.join(measures)}, but is {unknown[0]}; name one of those"
+        raise ConfigError("--only", what)
     folder = Path(out).expanduser()
     if (folder / "summary.json").exists():
         raise ConfigError("--out", f"is {folder}, which holds a result; choose another folder")
@@ -67,9 +74,11 @@ def write_comparison(comparison: Comparison, out: str | Path, **look: Any) -> li
         try_replacing(folder / TABLE)
         remove_drawn(folder / "figures")
         written = []
-        with house_style():
-            for name, panel, frame in comparison_figures(comparison.subjects):
-                written += write_figure(folder, name, [panel], frame, 1, **look)
+        with house_style(look.scale):
+            for name, panel, frame in made:
+                if not only or name in only:
+                    frame = dressed(frame, look)
+                    written += write_figure(folder, name, [panel], frame, 1, (), look)
         replace_text(folder / TABLE, _csv(comparison.figures))
     except OSError as error:
         what = f"is {folder}, which can't be written ({error.strerror or error}); "

@@ -1,12 +1,13 @@
 """A figure per measure: a colour per result, a dash per layer or entry."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ..plots.drift import FLOOR
 from ..plots.frame import Frame
-from ..plots.panel import Guide, Listing, Panel
+from ..plots.panel import Band, Guide, Listing, Panel
 from ..plots.render import WIDE
 from ..plots.style import BLACK, FEW, LAYERS, SOLID, STYLES, plain_text
 from .curves import DRIFT, MEDIAN, PageCurve, PagePanel, panels_of
@@ -19,7 +20,7 @@ def comparison_figures(subjects: Sequence[Subject]) -> Iterator[tuple[str, Panel
     """(measure, panel, frame) of everything that goes over time in at least one of the results."""
     cases = [case for subject in subjects for case in subject.cases]
     shown = _evenly(cases)
-    colours = dict(zip(shown, LAYERS, strict=False))
+    colours: dict[str, str] = dict(zip(shown, LAYERS, strict=False))
     name = " | ".join(subject.name for subject in subjects)
     for page in panels_of(list(subjects)):
         curves = _worth_drawing(page, colours)
@@ -28,13 +29,13 @@ def comparison_figures(subjects: Sequence[Subject]) -> Iterator[tuple[str, Panel
         times = np.unique(np.concatenate([curve.times for curve in curves]))
         left = len(shown) < len(cases)
         notes = [f"{len(shown)} of {len(cases)} results are drawn"] if left else []
-        yield page.key, _panel(page, curves, colours, notes), Frame(name, times)
+        yield page.key, _panel(page, curves, times, colours, notes), Frame(name, times)
 
 
 def _evenly(cases: Sequence[str]) -> list[str]:
     """As many as can be told apart, the first and the last among them."""
     places = np.linspace(0, len(cases) - 1, min(len(cases), FEW))
-    return [cases[i] for i in np.unique(np.round(places).astype(int))]
+    return [cases[int(i)] for i in np.unique(np.round(places).astype(int))]
 
 
 def _worth_drawing(page: PagePanel, colours: dict[str, str]) -> list[PageCurve]:
@@ -62,17 +63,25 @@ def _largest(curves: list[PageCurve]) -> Iterator[PageCurve]:
 
 
 def _panel(
-    page: PagePanel, curves: list[PageCurve], colours: dict[str, str], notes: list[str]
+    page: PagePanel,
+    curves: list[PageCurve],
+    times: np.ndarray,
+    colours: dict[str, str],
+    notes: list[str],
 ) -> Panel:
     kinds = list(dict.fromkeys(_kind(curve) for curve in curves))
     styles = {kind: STYLES[i % len(STYLES)] for i, kind in enumerate(kinds)}
     floor = FLOOR if page.key == DRIFT else None
     values = [_floored(curve.values, floor) for curve in curves]
-    log = _wide(np.concatenate(values))
+    log = page.key == DRIFT or _wide(np.concatenate(values))
     guides = [
         Guide(curve.times, np.where(found > 0, found, np.nan) if log else found, "",
               colours[curve.case], styles[_kind(curve)])
         for curve, found in zip(curves, values, strict=True)
+    ]  # fmt: skip
+    bands = [
+        Band("", "", *_over(times, curve), None, colours[curve.case], 0.15)
+        for curve in curves if curve.low is not None and len(kinds) == 1
     ]  # fmt: skip
     nothing = np.zeros(0)
     there = {curve.case for curve in curves}
@@ -81,8 +90,16 @@ def _panel(
     if len(kinds) > 1:
         key += [Guide(nothing, nothing, kind, BLACK, styles[kind]) for kind in kinds[:FEW]]
     title = [page.title, *notes, *dict.fromkeys(page.notes)]
-    return Panel(title, page.ylabel, [], scale="log" if log else "linear", guides=[*guides, *key],
-                 listing=_listing(curves))  # fmt: skip
+    ylabel = "\n".join(textwrap.wrap(plain_text(page.ylabel), 30))
+    scale = "log" if log else "linear"
+    return Panel(title, ylabel, [], scale, bands, [*guides, *key], listing=_listing(curves))
+
+
+def _over(times: np.ndarray, curve: PageCurve) -> Iterator[np.ndarray]:
+    """The band of a median at all times."""
+    for edge in (curve.low, curve.high):
+        assert edge is not None
+        yield np.interp(times, curve.times, edge, left=np.nan, right=np.nan)
 
 
 def _kind(curve: PageCurve) -> str:

@@ -9,18 +9,22 @@ from .subject import Subject
 MOST = 3  # differences that a name is made of
 LONGEST = 40  # letters of a name
 ABSENT = "-"
-_NAMELESS = ("name", "provenance", "expect")  # what says nothing of the flow
+_NAMELESS = ("name", "provenance", "expect", "sweep")  # what says nothing of the flow
 
 
 def differences(subjects: Sequence[Subject]) -> dict[str, list[str]]:
     """By dotted key what every result's config has, of those that differ; "-" where it is absent.
 
     Keys of a section that only some configs have follow from what is chosen there: of these only
-    the `kind` is listed, where that differs.
+    the `kind` is listed, where that differs. A sweep's config is as it was written, so that what it
+    does not say is not compared.
     """
     flat = [dict(_entries(tomllib.loads(subject.config))) for subject in subjects]
     keys = dict.fromkeys(key for one in flat for key in one)
-    found = {key: [one.get(key, ABSENT) for one in flat] for key in keys}
+    found = {
+        key: [one.get(key, ABSENT) for one in flat] for key in keys
+        if all(key in one for one, subject in zip(flat, subjects, strict=True) if _partial(subject))
+    }  # fmt: skip
     found = {key: values for key, values in found.items() if len(set(values)) > 1}
     chosen = {key.removesuffix("kind") for key in found if key.endswith(".kind")}
     return {
@@ -34,7 +38,7 @@ def short_names(subjects: Sequence[Subject]) -> list[str]:
     and tell the results apart; else the results' own names."""
     told = differences(subjects)
     names = [
-        ", ".join(_said(key, values[i]) for key, values in told.items())
+        ", ".join(_said(key, told[key][i]) for key in sorted(told, key=_rank))
         for i in range(len(subjects))
     ]
     short = 0 < len(told) <= MOST and max(map(len, names)) <= LONGEST
@@ -49,6 +53,15 @@ def renamed(subjects: Sequence[Subject]) -> list[Subject]:
                       else f"{name}: {case}" for case in subject.cases)  # fmt: skip
         found.append(subject._replace(name=name, cases=cases))
     return found
+
+
+def _rank(key: str) -> int:
+    """Kinds come first, seeds last."""
+    return 0 if key.endswith(".kind") else 2 if key.endswith("seed") else 1
+
+
+def _partial(subject: Subject) -> bool:
+    return subject.members is not None
 
 
 def _said(key: str, value: str) -> str:

@@ -11,10 +11,11 @@ from ..sweeps.distribution import Members, spread_of
 from ..sweeps.figures import flat_figures
 from .subject import Subject
 
-Figure = float | str | None
+Figure = float | int | bool | str | None
 # Of a run's summary: what says how it was made, or what another figure says.
 _APART = ("schema", "name", "kind", "environment", "warnings", "expect", "facts", "solver.chosen")
 _OF_LAWS = ("kept", "relative_drift", "projected", "decay")
+_TRUTHS = (".kept", ".projected", ".certified", ".held", ".claimed")
 _TELLING = ("status", "loss.", "residual.", "exponent.", "laws.", "alignment.", "limit.", "test.",
             "solver.steps", "solver.field_evaluations")  # fmt: skip
 
@@ -47,7 +48,7 @@ def comparison_rows(figures: Mapping[str, Mapping[str, Figure]]) -> list[dict[st
     return rows
 
 
-def difference(values: Sequence[Figure]) -> float | None:
+def difference(values: Sequence[Figure]) -> float | int | None:
     """Of two numbers second minus first, of more largest minus least; None if a number lacks."""
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) < max(len(values), 2) or not all(map(math.isfinite, numbers)):
@@ -70,10 +71,16 @@ def _of_members(members: Members, at: tuple[int, ...]) -> dict[str, Figure]:
             continue
         values = members.figure(name)
         if values is not None:
-            found |= _spread_out(name, spread_of(values[at], 0).median.tolist())
+            median = spread_of(values[at], 0).median.tolist()
+            found |= _spread_out(name, _judged(median) if name.endswith(_TRUTHS) else median)
         elif (words := members.words(name)) is not None and words.ndim == members.statuses.ndim:
             found[name] = ", ".join(sorted(set(words[at].tolist())))
     return found
+
+
+def _judged(share: Any) -> Figure:
+    """Truth of the members, where they agree."""
+    return {1.0: True, 0.0: False}.get(share, share)
 
 
 def _left_out(name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..compare.subject import Subject
-from ..plots.changes import Changes, changes_of, dropped, ticked
+from ..plots.pairs.changes import Changes, changes_of, dropped, ticked
 from ..plots.style import BLUE, GREEN, ORANGE, VERMILION
 from .figures import PageFigure, base_layout, literal, numbers
 

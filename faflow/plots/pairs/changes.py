@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..measures.variables.datasets import xr
+from ...measures.variables.datasets import xr
 
 
 @dataclass(frozen=True)
