@@ -21,12 +21,13 @@ def draw_run(result: Any, figures: str) -> list[Path]:
     return _whole(result.folder, lambda: draw(result, [OVERVIEW], FigureStyle(kinds=AT_ONCE)))
 
 
-def draw_stored(result: Any, only: Sequence[str] | None, look: Any) -> list[Path]:
+def draw_stored(result: Any, only: Sequence[str] | None = None, look: Any = None) -> list[Path]:
     """Every figure of a stored run, or those named; of a sweep every one. ConfigError if there is
     none of a name."""
-    from ..plots import FIGURES, OVERVIEW, draw
+    from ..plots import FIGURES, OVERVIEW, FigureStyle, draw
     from ..plots.sweep import draw_sweep
 
+    look = FigureStyle() if look is None else look
     if result.swept and only:
         raise ConfigError("--only", "names figures of runs, but this is a sweep; leave it out")
     if unknown := [name for name in only or () if name not in (*FIGURES, OVERVIEW)]:
