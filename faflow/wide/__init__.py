@@ -7,7 +7,10 @@ from .hebbian import MeanFieldHebbian as MeanFieldHebbian
 from .kernels import OutputsAt as OutputsAt
 from .kernels import WideKernels as WideKernels
 from .kernels import WideKernelsObserved as WideKernelsObserved
+from .kernels import WithoutKernels as WithoutKernels
 from .kernels import wide_kernels as wide_kernels
+from .layered import LayeredKernelsObserved as LayeredKernelsObserved
+from .layered import layered_kernels as layered_kernels
 from .limit import WideLimit as WideLimit
 from .limit import root as root
 from .limit import wide_limit as wide_limit
@@ -21,3 +24,8 @@ from .polynomials import alignments as alignments
 from .polynomials import integral as integral
 from .polynomials import kappas as kappas
 from .polynomials import product as product
+from .tabulated import Table as Table
+from .tabulated import Tabulated as Tabulated
+from .tabulated import TabulatedTests as TabulatedTests
+from .tabulated import table_observed as table_observed
+from .tabulated import tabulated as tabulated

@@ -32,9 +32,28 @@ def wide_kernels(network: WideLinear, inputs: Inputs, targets: Array) -> WideKer
     features = gram[None] + growths[:, None, None] * (k[:, None] * k[None, :])[None]
     gradients = network.limit.alignments(q)
     tangent = jnp.tensordot(gradients, features, 1)
-    size = jnp.linalg.norm(tangent) * (targets @ targets)
     change = growths[1:] * (k @ k) / jnp.linalg.norm(gram)
-    return WideKernels(features, gradients, tangent, targets @ tangent @ targets / size, change)
+    towards = target_alignment(tangent, targets)
+    return WideKernels(features, gradients, tangent, towards, change)
+
+
+def target_alignment(tangent: Matrix, targets: Array) -> Scalar:
+    """A(K, y y^T) = y^T K y / (|K| |y|^2), in Frobenius' norm."""
+    size = jnp.linalg.norm(tangent) * (targets @ targets)
+    return targets @ tangent @ targets / size
+
+
+class WithoutKernels(AbstractObservable):
+    """The record of `observed` without the matrices H^l and K, which many samples make large."""
+
+    observed: AbstractObservable
+    label: ClassVar[str] = "numbers of kernels at infinite width"
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> WideKernels:
+        found = self.observed(weights, feedback, data)
+        assert isinstance(found, WideKernels)
+        return found._replace(features=jnp.zeros((0,)), tangent=jnp.zeros((0, 0)))
 
 
 class WideKernelsObserved(AbstractObservable):
