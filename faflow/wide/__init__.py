@@ -1,5 +1,6 @@
 """Infinite width: the limit of the mean-field scaling, as flows like any other."""
 
+from .finite import finite_network as finite_network
 from .gradient import GradientLimit as GradientLimit
 from .gradient import gradient_limit as gradient_limit
 from .gradient import gradient_on_grid as gradient_on_grid
@@ -26,6 +27,7 @@ from .polynomials import kappas as kappas
 from .polynomials import product as product
 from .tabulated import Table as Table
 from .tabulated import Tabulated as Tabulated
+from .tabulated import TabulatedKernelsObserved as TabulatedKernelsObserved
 from .tabulated import TabulatedTests as TabulatedTests
 from .tabulated import table_observed as table_observed
 from .tabulated import tabulated as tabulated

@@ -63,6 +63,11 @@ class Tabulated(AbstractNetwork):
     outputs: Array
     time: Array
 
+    @property
+    def moving(self) -> dict[str, Array]:
+        """What the flow moves, by name."""
+        return {"outputs": self.outputs}
+
     def __call__(self, inputs: Samples) -> Outputs:
         return self.outputs[: inputs.shape[0], None]
 
@@ -101,8 +106,9 @@ def tabulated(table: Table, samples: int) -> tuple[TabulatedKernel, Tabulated]:
 
 
 class TabulatedKernelsObserved(AbstractObservable):
-    """The table's kernels at the samples, at the time of the state."""
+    """The table's kernels at the samples, at the time of the state; `table` with its outputs."""
 
+    table: Table
     features: Spline
     alignments: Spline
     tangent: Spline
@@ -122,7 +128,9 @@ class TabulatedKernelsObserved(AbstractObservable):
 def table_observed(table: Table, samples: int) -> TabulatedKernelsObserved:
     """The record of a table's kernels."""
     features = table.features[:, :, :samples, :samples]
+    outputs = Table(*(np.asarray(part) if part.ndim < 3 else part[:0] for part in table))
     return TabulatedKernelsObserved(
+        outputs,
         spline(table.ts, features),
         spline(table.ts, table.alignments),
         spline(table.ts, table.tangent[:, :samples, :samples]),

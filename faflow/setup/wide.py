@@ -1,0 +1,192 @@
+"""The limit of infinite width that a config asks for, as a flow, and what is recorded of it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..config.errors import ConfigError
+from ..config.kinds.kinds import WIDE_KERNELS
+from ..config.network import WideSection
+from ..config.resolve import Resolved
+from ..feedback import Feedback
+from ..flow import FlowProblem, room
+from ..observables import AbstractObservable
+from ..tasks import Data, Task, make_data
+from ..wide import (
+    LayeredKernelsObserved,
+    Neurons,
+    OutputsAt,
+    Table,
+    TabulatedTests,
+    WideFeedbackAlignment,
+    WideKernelsObserved,
+    WithoutKernels,
+    deep_linear,
+    finite_network,
+    gradient_limit,
+    layered_kernels,
+    neurons,
+    table_observed,
+    tabulated,
+)
+
+OUTPUTS, TESTS, NUMBERS = "wide-outputs", "wide-tests", "wide"  # records of the limit
+COPIES = 8  # of a matrix between all times that are alive at once, per hidden layer
+
+
+class Limit(NamedTuple):
+    """A flow, what is recorded of it by their names, and what has to be told."""
+
+    problem: FlowProblem
+    observables: Mapping[str, AbstractObservable]
+    notes: tuple[str, ...] = ()
+
+
+def limit_problem(resolved: Resolved, network: WideSection, task: Task) -> Limit:
+    """The flow of the limit. ConfigError where the equations don't serve the problem."""
+    equations = network.solved_by(resolved.rule.kind)
+    outputs = task.data.targets.shape[1:]
+    if outputs != (1,):
+        what = f"has {outputs[-1]} outputs, and the limit has equations for one"
+        raise ConfigError("task", f"{what}; give one column of targets")
+    if task.data.inputs.ndim != 2 or not jnp.issubdtype(task.data.inputs.dtype, jnp.inexact):
+        raise ConfigError("task", "has no vectors for samples, which infinite width asks for")
+    rho = rho_of(resolved)
+    if resolved.rule.kind == "direct-feedback-alignment" and network.hidden > 1 and rho != 0:
+        what = f"is {rho}, but direct feedback to more than one hidden layer has none; set it to 0"
+        raise ConfigError("feedback.rho", what)
+    if equations == "closed":
+        return _closed(resolved, network, task, rho)
+    if equations == "neurons":
+        return _neurons(resolved, network, task)
+    table, notes = table_of(resolved, network, task)
+    return _tabulated(resolved, task, table, notes)
+
+
+def rho_of(resolved: Resolved) -> float:
+    """The alignment of the feedback with W(0); 0 for rules without feedback."""
+    return float(resolved.feedback.options["rho"]) if resolved.rule.cls.form != "none" else 0.0
+
+
+def drawn_neurons(resolved: Resolved, network: WideSection, data: Data, batch: int) -> Neurons:
+    """One batch of the neurons of one hidden layer."""
+    return resolved.ask(
+        "network", neurons, resolved.rule.kind, resolved.activation.make(), data.inputs,
+        network.neurons, rho=rho_of(resolved), richness=network.richness,
+        seed=resolved.config.seed_of(network) + batch, gated=network.gated,
+    )  # fmt: skip
+
+
+def drawn_finite(
+    resolved: Resolved, network: WideSection, data: Data, width: int, seed: int
+) -> Neurons:
+    """A network of finite width."""
+    return resolved.ask(
+        "simulate", finite_network, resolved.rule.kind, resolved.activation.make(), data.inputs,
+        network.hidden, width, rho=rho_of(resolved), richness=network.richness, seed=seed,
+        gated=network.gated,
+    )  # fmt: skip
+
+
+def problem_of(found: Neurons, data: Data) -> FlowProblem:
+    """The flow of layers, drawn as they are."""
+    return FlowProblem(found.rule, found.network, found.feedback, data)
+
+
+def layers_observed(
+    resolved: Resolved, network: WideSection, problem: FlowProblem
+) -> LayeredKernelsObserved:
+    """The kernels of layers."""
+    richness, kind = jnp.asarray(network.richness, float), resolved.rule.kind
+    given = (problem.weights, problem.feedback, problem.data)
+    first = layered_kernels(*given, kind, richness)[0]
+    return LayeredKernelsObserved(kind, richness, first)
+
+
+def _closed(resolved: Resolved, network: WideSection, task: Task, rho: float) -> Limit:
+    limit = deep_linear(network.hidden, rho, network.richness)
+    start = limit.start(task.data.inputs.shape[1])
+    problem = FlowProblem(WideFeedbackAlignment(limit), start, Feedback(), task.data)
+    return Limit(problem, _observed(resolved, task, WideKernelsObserved()))
+
+
+def _neurons(resolved: Resolved, network: WideSection, task: Task) -> Limit:
+    problem = problem_of(drawn_neurons(resolved, network, task.data, 0), task.data)
+    return Limit(problem, _observed(resolved, task, layers_observed(resolved, network, problem)))
+
+
+def table_of(
+    resolved: Resolved, network: WideSection, task: Task
+) -> tuple[Table, tuple[str, ...]]:
+    """What is solved on a grid of times, by the one solver of each kind; test points come after
+    the samples and have no weight."""
+    everywhere, samples = _with_tests(task), task.data.inputs.shape[0]
+    if network.solved_by(resolved.rule.kind) == "matrix":
+        return _matrix(resolved, network, everywhere, samples), ()
+    # Sampled dynamical field theory comes in here.
+    what = f"is '{resolved.activation.kind}', and deep networks are served if it is linear"
+    raise ConfigError("network.activation", f"{what}; set network.hidden = 1, or that")
+
+
+def _matrix(resolved: Resolved, network: WideSection, data: Data, samples: int) -> Table:
+    points, hidden, t1 = data.inputs.shape[0], network.hidden, resolved.flow.t1
+
+    def needed(times: int) -> float:
+        return 8.0 * COPIES * hidden * (points * (4 * times + 1)) ** 2
+
+    there, number = room(), jnp.asarray(0.0, float).dtype.itemsize / 8
+    if needed(network.times) * number > there:
+        fit = network.times
+        while fit > 2 and needed(fit) * number > there:
+            fit -= 1
+        what = f"is {network.times}, whose kernels between all times of {points} points need "
+        what += f"{needed(network.times) * number / 1e9:.3g} GB, and there are {there / 1e9:.3g} GB"
+        remedy = f"{fit} would do" if needed(fit) * number <= there else "take fewer samples"
+        raise ConfigError("network.times", f"{what}; {remedy}")
+    found = resolved.ask(
+        "flow.t1", gradient_limit, data, hidden, network.richness, t1, times=network.times
+    )
+    features = np.moveaxis(np.asarray(found.features), 0, 1)
+    outputs = np.asarray(found.outputs)
+    return Table(
+        np.asarray(found.ts), outputs, np.asarray(found.other_outputs), features,
+        np.asarray(found.gradients).T, np.asarray(found.tangent), np.zeros_like(outputs),
+    )  # fmt: skip
+
+
+def _tabulated(
+    resolved: Resolved, task: Task, table: Table, notes: tuple[str, ...]
+) -> Limit:
+    samples = task.data.inputs.shape[0]
+    rule, start = tabulated(table, samples)
+    problem = FlowProblem(rule, start, Feedback(), task.data)
+    return Limit(problem, _observed(resolved, task, table_observed(table, samples)), notes)
+
+
+def _with_tests(task: Task) -> Data:
+    data, test = task.data, task.test
+    if test is None:
+        return data
+    x, y = (
+        np.concatenate([np.asarray(getattr(one, name)) for one in (data, test)])
+        for name in ("inputs", "targets")
+    )
+    weights = np.concatenate([np.ones(len(data.inputs)), np.zeros(len(test.inputs))])
+    reduction = "sum" if float(data.weight) == 1 else "mean"
+    return make_data(x, y, data.loss, reduction, sample_weights=weights)
+
+
+def _observed(
+    resolved: Resolved, task: Task, kernels: AbstractObservable
+) -> dict[str, AbstractObservable]:
+    found: dict[str, AbstractObservable] = {
+        OUTPUTS: OutputsAt(task.data.inputs), NUMBERS: WithoutKernels(kernels)
+    }  # fmt: skip
+    if task.test is not None:
+        at = isinstance(kernels, WideKernelsObserved | LayeredKernelsObserved)
+        found[TESTS] = OutputsAt(task.test.inputs) if at else TabulatedTests()
+    if WIDE_KERNELS in resolved.names:
+        found[WIDE_KERNELS] = kernels
+    return found
