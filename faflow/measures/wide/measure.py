@@ -22,6 +22,7 @@ from .statistics import estimated, power_of, squared_errors
 
 RANK = 1e-10  # of the largest eigenvalue: smaller ones belong to directions without data
 SURE = 2.0  # standard errors that a figure has to be away from its start to be told
+COARSE = 1e-3  # of the outputs: a gap between two ways along a grid that is worth a word
 LARGE = 0.01  # of the outputs: a standard error that is worth a word
 
 
@@ -226,9 +227,15 @@ def _finite_rows(found: Mapping[str, Any] | None) -> list[Row]:
 
 
 def _warnings(flown: Flown, wide: Mapping[str, Any]) -> list[str]:
-    """Where draws know a figure no better than it differs from its start."""
+    """Where a grid is too coarse, or draws know a figure no better than it differs from its
+    start."""
     del flown
     found = []
+    if (gap := (wide.get("table") or {}).get("table_gap") or 0.0) > COARSE:
+        found.append(
+            f"the grid of {wide['table']['times']} times is too coarse: f along it and through "
+            f"its kernels differ by {100 * gap:.2g} %; raise network.times, or lower flow.t1"
+        )
     error = (wide.get("batches") or wide.get("table") or {}).get("output_error") or 0.0
     if error > LARGE:
         found.append(
