@@ -15,14 +15,15 @@ from ..flow import FlowProblem, room
 from ..observables import AbstractObservable
 from ..tasks import Data, Task, make_data
 from ..wide import (
+    KernelPart,
     LayeredKernelsObserved,
     Neurons,
     OutputsAt,
     Table,
+    TabulatedKernelsObserved,
     TabulatedTests,
     WideFeedbackAlignment,
     WideKernelsObserved,
-    WithoutKernels,
     deep_linear,
     finite_network,
     gradient_limit,
@@ -32,7 +33,9 @@ from ..wide import (
     tabulated,
 )
 
-OUTPUTS, TESTS, NUMBERS = "wide-outputs", "wide-tests", "wide"  # records of the limit
+# Records of the limit.
+OUTPUTS, TESTS = "outputs", "test-outputs"
+TARGETS, CHANGE, SIGNALS = "target-alignment", "feature-change", "signal-alignment"
 COPIES = 8  # of a matrix between all times that are alive at once, per hidden layer
 
 
@@ -178,15 +181,24 @@ def _with_tests(task: Task) -> Data:
     return make_data(x, y, data.loss, reduction, sample_weights=weights)
 
 
+def parts_of(kernels: AbstractObservable) -> dict[str, AbstractObservable]:
+    """What kernels come to, as records: A(K, y y^T), the features' change, G~^l."""
+    layers, signals = ("hidden_layer",), ("signal_layer",)
+    return {
+        TARGETS: KernelPart(kernels, "target_alignment", "A(K, y y^T)"),
+        CHANGE: KernelPart(kernels, "feature_change", "relative change of the features", layers),
+        SIGNALS: KernelPart(kernels, "alignments", "G~^l, mean over samples", signals),
+    }
+
+
 def _observed(
     resolved: Resolved, task: Task, kernels: AbstractObservable
 ) -> dict[str, AbstractObservable]:
-    found: dict[str, AbstractObservable] = {
-        OUTPUTS: OutputsAt(task.data.inputs), NUMBERS: WithoutKernels(kernels)
-    }  # fmt: skip
+    found = {OUTPUTS: OutputsAt(task.data.inputs), **parts_of(kernels)}
     if task.test is not None:
-        at = isinstance(kernels, WideKernelsObserved | LayeredKernelsObserved)
-        found[TESTS] = OutputsAt(task.test.inputs) if at else TabulatedTests()
+        tabulated = isinstance(kernels, TabulatedKernelsObserved)
+        words = ("outputs at test points", ("test",))
+        found[TESTS] = TabulatedTests() if tabulated else OutputsAt(task.test.inputs, *words)
     if WIDE_KERNELS in resolved.names:
         found[WIDE_KERNELS] = kernels
     return found

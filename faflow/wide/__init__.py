@@ -5,10 +5,10 @@ from .gradient import GradientLimit as GradientLimit
 from .gradient import gradient_limit as gradient_limit
 from .gradient import gradient_on_grid as gradient_on_grid
 from .hebbian import MeanFieldHebbian as MeanFieldHebbian
+from .kernels import KernelPart as KernelPart
 from .kernels import OutputsAt as OutputsAt
 from .kernels import WideKernels as WideKernels
 from .kernels import WideKernelsObserved as WideKernelsObserved
-from .kernels import WithoutKernels as WithoutKernels
 from .kernels import wide_kernels as wide_kernels
 from .layered import LayeredKernelsObserved as LayeredKernelsObserved
 from .layered import layered_kernels as layered_kernels

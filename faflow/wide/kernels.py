@@ -2,6 +2,7 @@
 
 from typing import ClassVar, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 
 from .._types import Array, Inputs, Matrix, Scalar
@@ -43,17 +44,16 @@ def target_alignment(tangent: Matrix, targets: Array) -> Scalar:
     return targets @ tangent @ targets / size
 
 
-class WithoutKernels(AbstractObservable):
-    """The record of `observed` without the matrices H^l and K, which many samples make large."""
+class KernelPart(AbstractObservable):
+    """One field of the record of `observed`, under its own name and axes."""
 
     observed: AbstractObservable
-    label: ClassVar[str] = "numbers of kernels at infinite width"
-    axes: ClassVar[tuple[str, ...]] = ()
+    part: str = eqx.field(static=True)
+    label: str = eqx.field(static=True)
+    axes: tuple[str, ...] = eqx.field(static=True, default=())
 
-    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> WideKernels:
-        found = self.observed(weights, feedback, data)
-        assert isinstance(found, WideKernels)
-        return found._replace(features=jnp.zeros((0,)), tangent=jnp.zeros((0, 0)))
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
+        return getattr(self.observed(weights, feedback, data), self.part)
 
 
 class WideKernelsObserved(AbstractObservable):
@@ -71,8 +71,8 @@ class OutputsAt(AbstractObservable):
     """f (samples,) at these inputs, at every save: of test points, say."""
 
     inputs: Inputs
-    label: ClassVar[str] = "outputs"
-    axes: ClassVar[tuple[str, ...]] = ("sample",)
+    label: str = eqx.field(static=True, default="outputs")
+    axes: tuple[str, ...] = eqx.field(static=True, default=("sample",))
 
     def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
         return weights(self.inputs)[:, 0]

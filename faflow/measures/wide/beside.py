@@ -11,16 +11,18 @@ from ...config.resolve import Resolved
 from ...config.section import SIMULATE
 from ...flow import FlowProblem, FlowSolution, integrate
 from ...setup.wide import (
-    NUMBERS,
+    CHANGE,
     OUTPUTS,
+    TARGETS,
     TESTS,
     drawn_finite,
     drawn_neurons,
     layers_observed,
+    parts_of,
     problem_of,
 )
 from ...tasks import Data
-from ...wide import OutputsAt, WithoutKernels
+from ...wide import OutputsAt
 from ..measure import Experiment, Note
 
 
@@ -80,7 +82,7 @@ def _record(
     test = experiment.task.test
     see: dict[str, Any] = {
         OUTPUTS: OutputsAt(problem.data.inputs),
-        NUMBERS: WithoutKernels(layers_observed(resolved, network, problem)),
+        **parts_of(layers_observed(resolved, network, problem)),
     }
     if test is not None:
         see[TESTS] = OutputsAt(test.inputs)
@@ -92,15 +94,15 @@ def _of(
     resolved: Resolved, network: WideSection, problem: FlowProblem, solution: FlowSolution
 ) -> Runs:
     records = solution.records
-    numbers, tests = records[NUMBERS], records.get(TESTS)
+    tests = records.get(TESTS)
     see = layers_observed(resolved, network, problem)
     end: Array = see(solution.weights, solution.feedback, problem.data).tangent
     return Runs(
         losses_of(problem.data, records[OUTPUTS]),
         np.asarray(records[OUTPUTS]),
         None if tests is None else np.asarray(tests),
-        np.asarray(numbers.target_alignment),
-        np.asarray(numbers.feature_change),
+        np.asarray(records[TARGETS]),
+        np.asarray(records[CHANGE]),
         np.asarray(end),
     )
 

@@ -5,39 +5,22 @@ from typing import Any
 import numpy as np
 
 from ...config.kinds.kinds import WIDE_KERNELS
-from ...setup.wide import NUMBERS, OUTPUTS, TESTS
 from ..measure import Flown
 from ..variables.groups import Group, Variable
 from .beside import Beside
 from .statistics import estimated
 
 TIME = "time"
+KERNELS, BATCHES, FINITE = "wide_kernels", "wide_batches", "wide_finite"
 
 
 def wide_groups(flown: Flown) -> dict[str, Group]:
-    """`wide`: outputs and what kernels come to; `wide_kernels`: themselves; `wide_finite`: of
-    networks of finite width, means over seeds with standard errors."""
-    records, reached = flown.solution.records, flown.reached
-    if NUMBERS not in records:
-        return {}
-    beside: Beside = flown.beside["wide"]
-    numbers = records[NUMBERS]
-    variables = {
-        "outputs": _over(records[OUTPUTS], reached, ("sample",), "f at the samples"),
-        "alignments": _over(numbers.alignments, reached, ("signal",), "G~^l, mean over samples"),
-        "target_alignment": _over(numbers.target_alignment, reached, (), "A(K, y y^T)"),
-        "feature_change": _over(
-            numbers.feature_change, reached, ("hidden_layer",), "|Phi^l - Phi^l(0)| / |Phi^l(0)|"
-        ),
-    }
-    if TESTS in records:
-        variables["test_outputs"] = _over(records[TESTS], reached, ("test",), "f at test points")
-    if beside.batches is not None:
-        variables |= _errors(beside, reached)
-    layers = variables["feature_change"].values.shape[-1]
-    named = {"signal": np.arange(1, layers + 2), "hidden_layer": np.arange(1, layers + 1)}
-    coordinates = {TIME: flown.time, **named}
-    groups = {"wide": Group(variables, coordinates)}
+    """`wide_kernels`: H^l and K over time; `wide_batches`: means over batches of neurons, with
+    standard errors; `wide_finite`: the same over seeds of networks of finite width."""
+    records, reached, beside = flown.solution.records, flown.reached, flown.beside["wide"]
+    groups: dict[str, Group] = {}
+    if beside is None:
+        return groups
     if WIDE_KERNELS in records:
         kernels = records[WIDE_KERNELS]
         pair = ("sample", "other_sample")
@@ -45,10 +28,13 @@ def wide_groups(flown: Flown) -> dict[str, Group]:
             "features": _over(kernels.features, reached, ("depth", *pair), "Phi^l, l = 0..L"),
             "tangent": _over(kernels.tangent, reached, pair, "K, df/dt = K Delta"),
         }
-        depth = {"depth": np.arange(layers + 1)}
-        groups[WIDE_KERNELS.replace("-", "_")] = Group(found, {TIME: flown.time, **depth})
+        depth = np.arange(kernels.features.shape[1])
+        groups[KERNELS] = Group(found, {TIME: flown.time, "depth": depth})
+    if beside.batches is not None:
+        layers = {"hidden_layer": np.arange(1, beside.batches.features.shape[-1] + 1)}
+        groups[BATCHES] = Group(_errors(beside, reached), {TIME: flown.time, **layers})
     if beside.finite:
-        groups["wide_finite"] = _finite(flown, beside)
+        groups[FINITE] = _finite(flown, beside)
     return groups
 
 

@@ -11,9 +11,9 @@ from ...config.kinds.kinds import WIDE_KERNELS
 from ...config.network import WideSection
 from ...config.resolve import Resolved
 from ...flow import FlowProblem
-from ...setup.wide import NUMBERS, OUTPUTS, TESTS, rho_of
+from ...setup.wide import CHANGE, OUTPUTS, SIGNALS, TARGETS, TESTS, rho_of
 from ...tasks.losses import Squared
-from ...wide import Tabulated, WideKernels, WideLinear, WithoutKernels, wide_kernels, wide_limit
+from ...wide import Tabulated, WideLinear, wide_kernels, wide_limit
 from ..measure import Entry, Experiment, Flown, Measure, Observed, Row, Section
 from ..tables import number
 from .beside import Beside, losses_of, run_beside
@@ -32,10 +32,9 @@ def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     network, beside = flown.resolved.config.network, flown.beside["wide"]
     if not isinstance(network, WideSection):
         return None
-    numbers: WideKernels = flown.solution.records[NUMBERS]
-    reached = flown.reached
-    towards, change = (
-        np.asarray(part)[reached] for part in (numbers.target_alignment, numbers.feature_change)
+    towards, change, signals = (
+        np.asarray(flown.solution.records[name])[flown.reached]
+        for name in (TARGETS, CHANGE, SIGNALS)
     )
     section: Section = {
         "equations": flown.resolved.equations,
@@ -44,7 +43,7 @@ def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
         "rho": rho_of(flown.resolved),
         "target_alignment": {"initial": towards[0], "final": towards[-1]},
         "feature_change": change[-1],
-        "alignments": np.asarray(numbers.alignments)[reached][-1],
+        "alignments": signals[-1],
     }
     rates = _rates(flown)
     if len(rates):
@@ -61,7 +60,7 @@ def _rates(flown: Flown) -> np.ndarray:
     data, solution = flown.problem.data, flown.solution
     if not isinstance(data.loss, Squared):
         return np.zeros(0)
-    see: Any = flown.experiment.observables[NUMBERS]
+    see: Any = flown.experiment.observables[TARGETS]
     tangent = see.observed(solution.weights, solution.feedback, data).tangent
     real = np.sort(np.linalg.eigvals(np.asarray(data.weighed(tangent))).real)
     return real[np.abs(real) > RANK * np.max(np.abs(real))]
@@ -78,7 +77,7 @@ def _of_table(flown: Flown) -> Section:
     """How far the flow is from the grid's own f, and that from f by the other route."""
     if not isinstance(flown.problem.weights, Tabulated):
         return {}
-    see: Any = flown.experiment.observables[NUMBERS]
+    see: Any = flown.experiment.observables[TARGETS]
     table, samples = see.observed.table, flown.problem.data.inputs.shape[0]
     at = np.asarray(flown.solution.ts)[flown.reached]
     outputs = np.asarray(flown.solution.records[OUTPUTS])[flown.reached]
@@ -151,7 +150,7 @@ def _of_finite(flown: Flown, beside: Beside) -> Section:
     reached, widths = flown.reached, list(beside.finite)
     solution = flown.solution
     limit = np.asarray(solution.records[OUTPUTS])[reached]
-    see: Any = flown.experiment.observables[NUMBERS]
+    see: Any = flown.experiment.observables[TARGETS]
     kernel = np.asarray(see.observed(solution.weights, solution.feedback, flown.problem.data).tangent)
     if beside.batches is not None:
         limit, kernel = beside.batches.outputs[:, reached].mean(0), beside.batches.tangents.mean(0)
@@ -281,11 +280,11 @@ WIDE = Measure(
     observables={
         WIDE_KERNELS: Entry("kernels of every layer and K, at infinite width", _entry),
     },
-    apart=(NUMBERS, OUTPUTS, TESTS, WIDE_KERNELS),
+    apart=(WIDE_KERNELS,),
     check=_check,
     beside=run_beside,
     groups=wide_groups,
-    gathered=("wide", "wide_finite"),
+    gathered=("wide_batches", "wide_finite"),
     errors=("output_error", "loss_error", "target_alignment_error", "feature_change_error",
             "target_alignment_gained_error", "squared_error_stderr", "power_stderr", "rate_gap",
             "kernel_squared_error_stderr", "kernel_power_stderr", "distance", "route_gap",
