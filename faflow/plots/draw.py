@@ -25,6 +25,7 @@ from .raster import raster_panels
 from .render import render, title_lines
 from .style import COLUMN, house_style, plain_text
 from .table import csv_table
+from .wide import wide_kernel_panels, wide_panels
 
 Panels = Callable[[Result], list[Panel]]
 
@@ -32,6 +33,8 @@ FIGURES: dict[str, Panels] = {
     "drift": drift_panels,
     "forecast": forecast_panels,
     "raster": raster_panels,
+    "wide": wide_panels,
+    "wide-kernels": wide_kernel_panels,
     "residual": residual_panels,
     "alignment": alignment_panels,
     "loss": loss_panels,
