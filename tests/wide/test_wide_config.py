@@ -23,9 +23,9 @@ from faflow.runs.run import run
 from faflow.tasks import held_out, make_data, make_task
 from faflow.wide import deep_linear, finite_network, layered_kernels
 
-RNG = np.random.default_rng(5)
+RNG = np.random.default_rng(17)
 X, Y = RNG.standard_normal((6, 4)), RNG.standard_normal(6)
-SAVES = np.linspace(0.0, 3.0, 7)
+SAVES = np.linspace(0.0, 1.2, 7)
 TRAIN, TEST = slice(None, 4), slice(4, None)
 GRAM, ACROSS = X[TRAIN] @ X[TRAIN].T / 4, X[TEST] @ X[TRAIN].T / 4
 
@@ -44,7 +44,7 @@ def table(file: str, **sections: Any) -> dict[str, Any]:
         "task": {"kind": "arrays", "file": file, "test": 2},
         "rule": {"kind": "feedback-alignment"},
         "feedback": {"rho": 0.4},
-        "flow": {"t1": 3.0, "saves": 7},
+        "flow": {"t1": 1.2, "saves": 7},
     }
     for name, more in sections.items():
         found[name] = more if name not in found else {**found[name], **more}
@@ -164,7 +164,7 @@ def test_the_matrix_equations_are_the_closed_solution_of_one_layer(arrays):
 
 
 def test_a_grid_that_is_too_coarse_is_told_of(arrays):
-    config = table(arrays, network={"times": 3}, rule={"kind": "gradient"}, flow={"t1": 1.5})
+    config = table(arrays, network={"hidden": 1, "times": 3}, rule={"kind": "gradient"}, flow={"t1": 3.0})
     del config["feedback"]
     found = of(config)
     assert "too coarse" in " ".join(found.summary["warnings"])
@@ -180,7 +180,7 @@ def test_neurons_agree_with_the_closed_flow_within_their_error(arrays):
     gap = np.abs(batches["outputs_mean"].values - exact)
     size = np.linalg.norm(exact)
     assert np.linalg.norm(gap) < 4 * drawn.summary["wide"]["batches"]["output_error"] * size
-    assert np.linalg.norm(gap) < 0.01 * size
+    assert np.linalg.norm(gap) < 0.005 * size
     others = of(table(arrays, network=one, feedback={"rho": 0.8})).values("outputs")
     assert np.linalg.norm(batches["outputs_mean"].values - others) > 0.02 * size
 
@@ -223,7 +223,7 @@ def test_finite_networks_come_to_the_limit_as_one_over_n(arrays):
     told = found.summary["wide"]["simulation"]
     assert told["widths"] == [20, 80] and told["seeds"] == 6
     assert abs(told["power"] + 1) < 3 * told["power_stderr"] + 0.1
-    assert all(0.2 < number < 5 for number in told["times_width"])
+    assert all(0.05 < number < 5 for number in told["times_width"])
     finite = found.group("wide_finite")
     assert finite["outputs_mean"].dims == ("width", "time", "sample")
     assert np.all(finite["loss_error"].values > 0)
@@ -284,7 +284,7 @@ def test_a_member_of_a_sweep_is_its_own_run(arrays, tmp_path):
     place = {"feedback.rho": 0.4, "network.hidden": 1}
     swept = tree["records"].to_dataset().sel(place).squeeze()
     assert np.array_equal(swept["outputs"].values, alone.values("outputs"))
-    change = tree["figures"]["wide.limit.feature_change.1"].sel(place).values.squeeze()
+    change = tree["figures"]["wide.limit.feature_change.0"].sel(place).values.squeeze()
     assert change == alone.summary["wide"]["limit"]["feature_change"][0]
     assert np.isnan(swept["feature-change"].sel(hidden_layer=2).values).all()
 
