@@ -57,7 +57,7 @@ def _layer(
     dimensions = sum(still) + times * sum(moving)
     points = normals(count // IMAGES, dimensions, np.random.SeedSequence(seed), "sobol")
     begins = np.split(points[:, : sum(still)], np.cumsum(still)[:-1], axis=1)
-    blocks = points[:, sum(still) :].reshape(-1, times, sum(moving))
+    blocks = points[:, sum(still) :].reshape(len(points), times, sum(moving))
     parts = np.split(blocks, np.cumsum(moving)[:-1], axis=2)
     forward = _mirrored(_whitened(_joined(begins[:1], parts[:1])), (1, 1, -1, -1))
     back = _mirrored(_whitened(_joined(begins[1:], parts[1:])), (1, -1, 1, -1))
