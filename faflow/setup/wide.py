@@ -25,6 +25,7 @@ from ..wide import (
     WideFeedbackAlignment,
     WideKernelsObserved,
     deep_linear,
+    dmft,
     finite_network,
     gradient_limit,
     layered_kernels,
@@ -125,12 +126,32 @@ def table_of(
 ) -> tuple[Table, tuple[str, ...]]:
     """What is solved on a grid of times, by the one solver of each kind; test points come after
     the samples and have no weight."""
-    everywhere, samples = _with_tests(task), task.data.inputs.shape[0]
     if network.solved_by(resolved.rule.kind) == "matrix":
+        everywhere, samples = _with_tests(task), task.data.inputs.shape[0]
         return _matrix(resolved, network, everywhere, samples), ()
-    # Sampled dynamical field theory comes in here.
-    what = f"is '{resolved.activation.kind}', and deep networks are served if it is linear"
-    raise ConfigError("network.activation", f"{what}; set network.hidden = 1, or that")
+    return _sampled(resolved, network, task)
+
+
+def _sampled(
+    resolved: Resolved, network: WideSection, task: Task
+) -> tuple[Table, tuple[str, ...]]:
+    """Dynamical field theory, sampled. Its losses are sums: another weight of theirs is time."""
+    data, test, weight = task.data, task.test, float(task.data.weight)
+    ts = np.linspace(0.0, resolved.flow.t1, network.times + 1)
+    found = resolved.ask(
+        "network", dmft, data.inputs, data.targets[:, 0], ts * weight, network.hidden,
+        resolved.activation.make(), resolved.rule.kind, rho=rho_of(resolved),
+        richness=network.richness, loss=data.loss, tests=None if test is None else test.inputs,
+        particles=network.neurons, batches=network.batches,
+        seed=resolved.config.seed_of(network), memory=room(),
+    )  # fmt: skip
+    mean, samples = found.mean, data.inputs.shape[0]
+    own = np.asarray(mean.alignments)[:, :, :samples, :samples]
+    alignments = np.mean(np.diagonal(own, axis1=2, axis2=3), 2).T
+    outputs = (mean.outputs, mean.other_outputs)
+    features = np.moveaxis(np.asarray(mean.features), 0, 1)
+    tangent, error = np.asarray(mean.tangent), np.asarray(found.error.outputs)
+    return Table(ts, *map(np.asarray, outputs), features, alignments, tangent, error), ()
 
 
 def _matrix(resolved: Resolved, network: WideSection, data: Data, samples: int) -> Table:

@@ -41,7 +41,7 @@ def layered_kernels(
     scale = richness * network.weights[-1].shape[1]
     back = Gradient().deltas(network, feedback, trace, one)[:-1]
     if rule == HEBBIAN:
-        told = [-data.error(trace.outputs) * a for a in trace.post[1:-1]]
+        told = [-data.derivative(trace.outputs) * a for a in trace.post[1:-1]]
     else:
         deltas = _DELTAS[rule]().deltas(network, feedback, trace, one)[:-1]
         told = [scale * delta for delta in deltas]
