@@ -1,7 +1,7 @@
 """The limit of infinite width that a config asks for, as a flow, and what is recorded of it."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +15,7 @@ from ..flow import FlowProblem, room
 from ..observables import AbstractObservable
 from ..tasks import Data, Task, make_data
 from ..wide import (
+    DmftLimit,
     KernelPart,
     LayeredKernelsObserved,
     Neurons,
@@ -37,6 +38,7 @@ from ..wide import (
 # Records of the limit.
 OUTPUTS, TESTS = "outputs", "test-outputs"
 TARGETS, CHANGE, SIGNALS = "target-alignment", "feature-change", "signal-alignment"
+COORDINATES = 21_201  # of a quasi-random point
 COPIES = 8  # of a matrix between all times that are alive at once, per hidden layer
 
 
@@ -137,9 +139,10 @@ def _sampled(
 ) -> tuple[Table, tuple[str, ...]]:
     """Dynamical field theory, sampled. Its losses are sums: another weight of theirs is time."""
     data, test, weight = task.data, task.test, float(task.data.weight)
+    _check_coordinates(network, _with_tests(task).inputs.shape[0])
     ts = np.linspace(0.0, resolved.flow.t1, network.times + 1)
     found = resolved.ask(
-        "network", dmft, data.inputs, data.targets[:, 0], ts * weight, network.hidden,
+        "network.neurons", _with_neurons, data.inputs, data.targets[:, 0], ts * weight, network.hidden,
         resolved.activation.make(), resolved.rule.kind, rho=rho_of(resolved),
         richness=network.richness, loss=data.loss, tests=None if test is None else test.inputs,
         particles=network.neurons, batches=network.batches,
@@ -152,6 +155,23 @@ def _sampled(
     features = np.moveaxis(np.asarray(mean.features), 0, 1)
     tangent, error = np.asarray(mean.tangent), np.asarray(found.error.outputs)
     return Table(ts, *map(np.asarray, outputs), features, alignments, tangent, error), ()
+
+
+def _with_neurons(*given: Any, **options: Any) -> DmftLimit:
+    """`dmft`, whose particles the config calls neurons."""
+    try:
+        return dmft(*given, **options)
+    except ValueError as error:
+        raise ValueError(str(error).replace("`particles`", "`neurons`")) from error
+
+
+def _check_coordinates(network: WideSection, points: int) -> None:
+    if 3 * points * (network.times + 1) > COORDINATES:
+        fit = COORDINATES // (3 * points) - 1
+        what = f"is {network.times}, whose fields at {points} points need more coordinates than "
+        what += f"the {COORDINATES} that Sobol's sequence has"
+        remedy = f"{fit} would do" if fit >= 2 else "take fewer samples"
+        raise ConfigError("network.times", f"{what}; {remedy}")
 
 
 def _matrix(resolved: Resolved, network: WideSection, data: Data, samples: int) -> Table:

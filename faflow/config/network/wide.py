@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ..errors import ConfigError
 from ..section import AbstractSection, Positive, Seed
@@ -13,6 +13,12 @@ LINEAR = "linear"
 Equations = Literal["closed", "matrix", "neurons", "sampled"]
 FEEDBACK = ("feedback-alignment", "direct-feedback-alignment")
 RULES = ("gradient", *FEEDBACK, "hebbian")  # that have a limit
+
+
+def _power_of_two(count: int) -> int:
+    if count & (count - 1):
+        raise ValueError(f"it must be a power of 2; take {2 ** count.bit_length()}")
+    return count
 
 
 class WideSection(AbstractSection):
@@ -34,7 +40,7 @@ class WideSection(AbstractSection):
     gated: bool = False
     richness: Positive = 1.0
     equations: Equations | Literal["auto"] = "auto"
-    neurons: Annotated[int, Field(ge=2, le=2**20)] = 1024
+    neurons: Annotated[int, Field(ge=2, le=2**20), AfterValidator(_power_of_two)] = 1024
     batches: Annotated[int, Field(ge=2, le=1000)] = 4
     times: Annotated[int, Field(ge=2, le=10_000)] = 25
     seed: Seed | None = None

@@ -204,6 +204,8 @@ def _rows(wide: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Row]:
         rows.append(("its limit", words))
     if table := wide.get("table"):
         words = f"{table['times']} times; f by two routes differs by {number(table['route_gap'])}"
+        if "output_error" in table:
+            words += f"; f known to {number(table['output_error'])} over batches"
         rows.append(("its grid", words))
     if batches := wide.get("batches"):
         words = f"{batches['count']} of them know f to {number(batches['output_error'])}; loss "
