@@ -123,9 +123,7 @@ def _neurons(resolved: Resolved, network: WideSection, task: Task) -> Limit:
     return Limit(problem, _observed(resolved, task, layers_observed(resolved, network, problem)))
 
 
-def table_of(
-    resolved: Resolved, network: WideSection, task: Task
-) -> tuple[Table, tuple[str, ...]]:
+def table_of(resolved: Resolved, network: WideSection, task: Task) -> tuple[Table, tuple[str, ...]]:
     """What is solved on a grid of times, by the one solver of each kind; test points come after
     the samples and have no weight."""
     if network.solved_by(resolved.rule.kind) == "matrix":
@@ -134,9 +132,7 @@ def table_of(
     return _sampled(resolved, network, task)
 
 
-def _sampled(
-    resolved: Resolved, network: WideSection, task: Task
-) -> tuple[Table, tuple[str, ...]]:
+def _sampled(resolved: Resolved, network: WideSection, task: Task) -> tuple[Table, tuple[str, ...]]:
     """Dynamical field theory, sampled. Its losses are sums: another weight of theirs is time."""
     data, test, weight = task.data, task.test, float(task.data.weight)
     _check_coordinates(network, _with_tests(task).inputs.shape[0])
@@ -185,8 +181,9 @@ def _matrix(resolved: Resolved, network: WideSection, data: Data, samples: int) 
         fit = network.times
         while fit > 2 and needed(fit) * number > there:
             fit -= 1
+        size = needed(network.times) * number / 1e9
         what = f"is {network.times}, whose kernels between all times of {points} points need "
-        what += f"{needed(network.times) * number / 1e9:.3g} GB, and there are {there / 1e9:.3g} GB"
+        what += f"{size:.3g} GB, and there are {there / 1e9:.3g} GB"
         remedy = f"{fit} would do" if needed(fit) * number <= there else "take fewer samples"
         raise ConfigError("network.times", f"{what}; {remedy}")
     found = resolved.ask(
@@ -200,9 +197,7 @@ def _matrix(resolved: Resolved, network: WideSection, data: Data, samples: int) 
     )  # fmt: skip
 
 
-def _tabulated(
-    resolved: Resolved, task: Task, table: Table, notes: tuple[str, ...]
-) -> Limit:
+def _tabulated(resolved: Resolved, task: Task, table: Table, notes: tuple[str, ...]) -> Limit:
     samples = task.data.inputs.shape[0]
     rule, start = tabulated(table, samples)
     problem = FlowProblem(rule, start, Feedback(), task.data)

@@ -90,9 +90,7 @@ class TabulatedKernel(AbstractWholeRule):
         error = data.error(state(data.inputs))[:, 0]
         return Tabulated(-self.push(state.time) @ error, jnp.ones_like(state.time))
 
-    def read(
-        self, state: AbstractNetwork, feedback: Feedback, data: Data
-    ) -> WeightsAndFeedback:
+    def read(self, state: AbstractNetwork, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state, feedback
 
     def laws(self, weights: AbstractNetwork) -> Laws:

@@ -74,7 +74,7 @@ def eta_at(kappa, gram, targets, ts):
     return solve_ivp(slope, (0, ts[-1]), np.zeros(len(targets)), **options).y.T
 
 
-# ---- closed ---------------------------------------------------------------------------------------
+# ---- closed --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_direct_feedback_is_rho_zero(arrays, closed):
     assert np.max(np.abs(direct.values("outputs") - closed.values("outputs"))) > 0.05
 
 
-# ---- on a grid, and neurons -----------------------------------------------------------------------
+# ---- on a grid, and neurons ----------------------------------------------------------------------
 
 
 def test_the_matrix_equations_are_the_closed_solution_of_one_layer(arrays):
@@ -164,7 +164,9 @@ def test_the_matrix_equations_are_the_closed_solution_of_one_layer(arrays):
 
 
 def test_a_grid_that_is_too_coarse_is_told_of(arrays):
-    config = table(arrays, network={"hidden": 1, "times": 3}, rule={"kind": "gradient"}, flow={"t1": 3.0})
+    config = table(
+        arrays, network={"hidden": 1, "times": 3}, rule={"kind": "gradient"}, flow={"t1": 3.0}
+    )
     del config["feedback"]
     found = of(config)
     assert "too coarse" in " ".join(found.summary["warnings"])
@@ -185,7 +187,7 @@ def test_neurons_agree_with_the_closed_flow_within_their_error(arrays):
     assert np.linalg.norm(batches["outputs_mean"].values - others) > 0.02 * size
 
 
-# ---- kernels of layers, finite networks -----------------------------------------------------------
+# ---- kernels of layers, finite networks ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_powers_are_fitted_with_their_errors():
     assert np.isnan(power_of([10], values[:1]).power)
 
 
-# ---- test points, files, sweeps -------------------------------------------------------------------
+# ---- test points, files, sweeps ------------------------------------------------------------------
 
 
 def test_held_out_samples_are_not_learned_from():
@@ -289,12 +291,18 @@ def test_a_member_of_a_sweep_is_its_own_run(arrays, tmp_path):
     assert np.isnan(swept["feature-change"].sel(hidden_layer=2).values).all()
 
 
-# ---- refusals -------------------------------------------------------------------------------------
+# ---- refusals ------------------------------------------------------------------------------------
 
 REFUSED = [
     ({"rule": {"kind": "kolen-pollack"}}, "rule.kind: is 'kolen-pollack', which has no limit"),
-    ({"network": {"gated": True}}, "network.gated: is true, and gated networks are served with one"),
-    ({"network": {"equations": "matrix"}}, "network.equations: is 'matrix', which has no equations"),
+    (
+        {"network": {"gated": True}},
+        "network.gated: is true, and gated networks are served with one",
+    ),
+    (
+        {"network": {"equations": "matrix"}},
+        "network.equations: is 'matrix', which has no equations",
+    ),
     ({"network": {"hidden": 0}}, "network.hidden: is 0; it must be greater than or equal to 1"),
     ({"network": {"bias": True}}, "network.bias: is not a key"),
     ({"network": {"richness": -1.0}}, "network.richness: is -1.0"),

@@ -151,7 +151,9 @@ def _of_finite(flown: Flown, beside: Beside) -> Section:
     solution = flown.solution
     limit = np.asarray(solution.records[OUTPUTS])[reached]
     see: Any = flown.experiment.observables[TARGETS]
-    kernel = np.asarray(see.observed(solution.weights, solution.feedback, flown.problem.data).tangent)
+    kernel = np.asarray(
+        see.observed(solution.weights, solution.feedback, flown.problem.data).tangent
+    )
     if beside.batches is not None:
         limit, kernel = beside.batches.outputs[:, reached].mean(0), beside.batches.tangents.mean(0)
     runs = list(beside.finite.values())
@@ -217,9 +219,7 @@ def _rows(wide: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Row]:
 def _finite_rows(found: Mapping[str, Any] | None) -> list[Row]:
     if found is None:
         return []
-    pairs = zip(
-        found["widths"], found["squared_error"], found["squared_error_stderr"], strict=True
-    )
+    pairs = zip(found["widths"], found["squared_error"], found["squared_error_stderr"], strict=True)
     parts = [f"{number(mean)} +- {number(error)} at N = {n}" for n, mean, error in pairs]
     text = f"squared distance {', '.join(parts)} ({found['seeds']} each)"
     if found["power"] is not None:
