@@ -138,8 +138,8 @@ def _sampled(resolved: Resolved, network: WideSection, task: Task) -> tuple[Tabl
     _check_coordinates(network, _with_tests(task).inputs.shape[0])
     ts = np.linspace(0.0, resolved.flow.t1, network.times + 1)
     found = resolved.ask(
-        "network.neurons", _with_neurons, data.inputs, data.targets[:, 0], ts * weight, network.hidden,
-        resolved.activation.make(), resolved.rule.kind, rho=rho_of(resolved),
+        "network.neurons", _with_neurons, data.inputs, data.targets[:, 0], ts * weight,
+        network.hidden, resolved.activation.make(), resolved.rule.kind, rho=rho_of(resolved),
         richness=network.richness, loss=data.loss, tests=None if test is None else test.inputs,
         particles=network.neurons, batches=network.batches,
         seed=resolved.config.seed_of(network), memory=room(),
