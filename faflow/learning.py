@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +23,15 @@ from .runs.run import run
 from .store.result import Result
 
 GIVEN = "given:"  # before the kind of what is an object
+MOST_AXES = 2  # of a record that is columns of a table: the time, and one more
+DPI = 96  # of the overview in a notebook
 _REMEDY = "set WHERE to a table first"
 
 
 class Learned:
     """What `faflow.flow` came to. `summary` and `laws`: figures as `summary.json` has them;
     `model`: the module at the end; `series`: records over time (xarray); `text`: the table that
-    `faflow run` prints."""
+    `faflow run` prints. A notebook shows that table and the overview."""
 
     def __init__(self, result: Result, start: Model | None):
         self.result, self._start = result, start
@@ -59,12 +64,39 @@ class Learned:
         width = max(len(what) for what, _ in rows)
         return "\n".join(f"{what:{width}}  {measured}" for what, measured in rows)
 
+    def to_xarray(self) -> Any:
+        """Everything recorded: a DataTree with groups `records`, `start`, `final` and others."""
+        return self.result.records
+
+    def to_pandas(self) -> Any:
+        """A DataFrame over time with a column per number: `loss`, `alignment_cosine 1`, ...
+
+        Records with more than one axis besides the time are left to `to_xarray`.
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for name in self.result.names():
+            values = self.result.values(name)
+            if values is None or values.ndim > MOST_AXES:
+                continue
+            entries = [""] if values.ndim == 1 else [f" {e}" for e in self.result.entries(name)]
+            table = values.reshape(len(values), -1).T
+            columns |= {f"{name}{e}": column for e, column in zip(entries, table, strict=True)}
+        return pd.DataFrame(columns, index=pd.Index(self.result.times, name="time"))
+
     def plot(self) -> Any:
         """The overview as a matplotlib figure: `flow.plot().savefig("flow.png")`."""
         return draw_overview(self.result)
 
     def __repr__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        picture = io.BytesIO()
+        self.plot().savefig(picture, format="png", dpi=DPI)
+        data = base64.b64encode(picture.getvalue()).decode()
+        return f'<pre>{html.escape(self.text)}</pre><img src="data:image/png;base64,{data}">'
 
 
 def learn(
@@ -74,6 +106,7 @@ def learn(
     targets: Any,
     *,
     t1: float,
+    activation: str | None = None,
     loss: str = "squared",
     feedback: str = "gaussian",
     observe: Sequence[str] | None = None,
@@ -87,8 +120,8 @@ def learn(
 
     `network`: any equinox Module at W(0), or widths (inputs first, outputs last) of an MLP that is
     drawn. `rule`: a name of `faflow list rules`, or a rule. `inputs` (samples, ...), `targets`
-    (samples, ...). `loss`, `feedback`, `observe`: names, as configs have them. `settings`: further
-    keys of a config and their values, as {"flow.solver": "gauss4", "network.activation": "tanh"}.
+    (samples, ...). `activation` (of widths), `loss`, `feedback`, `observe`: names, as configs have
+    them. `settings`: further keys of a config and their values, as {"flow.solver": "gauss4"}.
     `meter` is told how much is done, 0 to 1. ConfigError in one line for what does not fit; JAX
     must be in float64, unless `settings` have {"precision": "float32"}.
     """
@@ -106,6 +139,11 @@ def learn(
         table["rule"] = {"kind": _kept("rule.kind", rule, objects)}
     if observe is not None:
         table["observe"] = {"names": list(observe)}
+    if activation is not None:
+        if "widths" not in table["network"]:
+            what = "Argument `activation` must be left out for a network that has its own, but is "
+            raise ValueError(f"{what}'{activation}'; give widths for the network instead.")
+        table["network"]["activation"] = activation
     for key, value in (settings or {}).items():
         assign(table, key.split("."), value, _REMEDY)
     resolved = resolve_config(parse(table), Path(), Objects(objects))

@@ -66,6 +66,7 @@ ROOMS = {
     "__main__": ("8", "output"),
     "cli": ("8", "output"),
     "report": ("8", "output"),
+    "compare": ("8", "output"),
     "reproduce": ("8", "output"),
 }
 OUTPUT_FLOOR = "8"
@@ -87,7 +88,12 @@ THIRD_PARTY = {
     "reproduce": OUTPUT | {"xarray"},
 }
 CLUSTER = frozenset({"distributed", "submitit"})
-LAZY_THIRD_PARTY = {"tasks": DATA_SETS, "sweeps": CLUSTER, "wide": frozenset({"scipy"})}
+LAZY_THIRD_PARTY = {
+    "tasks": DATA_SETS,
+    "sweeps": CLUSTER,
+    "wide": frozenset({"scipy"}),
+    "learning": frozenset({"pandas"}),
+}
 
 MAX_FUNCTION_LINES = 60
 MAX_MODULE_LINES = 300

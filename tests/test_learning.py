@@ -55,10 +55,18 @@ def test_it_is_measured_as_a_config_is(learned):
 
 def test_widths_and_names_will_do():
     flow = faflow.flow(
-        [4, 3, 2], "feedback-alignment", *arrays(4), t1=0.5, saves=3, settings=LIGHT
+        [4, 3, 2], "feedback-alignment", *arrays(4), t1=0.5, saves=3, settings=LIGHT,
+        activation="linear", observe=["loss", "laws", "norms"],
     )  # fmt: skip
     assert flow.laws["layer-balance"]["kept"]
     assert set(flow.model) == {"W1", "W2"}
+    table = flow.to_pandas()
+    np.testing.assert_array_equal(table["loss"], flow.series["loss"])
+    np.testing.assert_array_equal(table["norms 2"], flow.series["norms"][:, 1])
+    np.testing.assert_array_equal(table.index, flow.series["time"])
+    assert set(flow.to_xarray()) >= {"records", "start", "final"}
+    shown = flow._repr_html_()
+    assert shown.startswith("<pre>status ") and shown.count("data:image/png;base64,iVBOR") == 1
 
 
 def test_the_room_is_still_one():
@@ -82,6 +90,8 @@ def test_the_room_is_still_one():
             "flow.sovler: is not a key",
         ),
         ({"settings": {"loss": 1}}, "loss: is not a key"),
+        ({"activation": "tanh"}, "Argument `activation` must be left out"),
+        ({"network": [4, 2], "activation": "tnh"}, "network.activation: is 'tnh'; did you mean"),
     ],
 )
 def test_misuse_names_what_is_wrong(change, told):

@@ -15,6 +15,7 @@ from .verdict import BAD_INPUT, INTERRUPTED, complain, unless_told
 COMMANDS: dict[str, Verb] = {
     "run": run.VERB, "sweep": sweep.VERB, "show": configs.SHOW, "laws": rules.LAWS,
     "drift": stored.DRIFT, "fit": stored.FIT, "plot": stored.PLOT, "report": stored.REPORT,
+    "compare": stored.COMPARE,
     "list": configs.LIST, "check": rules.CHECK, "reproduce": reproduce.VERB,
 }  # fmt: skip
 

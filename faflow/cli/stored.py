@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.errors import ConfigError
-from .arguments import Verb, argument
-from .figures import draw_stored
-from .printing import print_rows, say
+from .arguments import Verb, argument, flag
+from .figures import draw_stored, look_of
+from .printing import print_rows, say, say_json
 from .verdict import DONE, blaming_damage
 
 
@@ -29,9 +29,26 @@ def _fit(result: Any, of: str, given: Namespace) -> None:
     )
 
 
-def _plot(result: Any, of: str, given: Namespace) -> None:
-    for path in draw_stored(result):
-        say(str(path))
+def _plot(given: Namespace) -> int:
+    """One result's figures into its folder; of several the figures that compare them."""
+    look, only = look_of(given), [name for name in (given.only or "").split(",") if name]
+    if len(given.results) > 1:
+        return _beside(given.results, given.out, look, only)
+    for result in _opened(given.results[0]):
+        with blaming_damage(str(result.folder), "holds a damaged result"):
+            for path in draw_stored(result, only or None, look):
+                say(str(path))
+    return DONE
+
+
+def _beside(results: list[str], out: str, look: Any, only: list[str]) -> int:
+    from ..compare import compare
+    from ..compare.compare import write_comparison
+
+    with blaming_damage("plot", "a damaged result"):
+        for path in write_comparison(compare(results), out, look, only):
+            say(str(path))
+    return DONE
 
 
 def _on_each(tell: Callable[[Any, str, Namespace], None]) -> Callable[[Namespace], int]:
@@ -75,15 +92,50 @@ def _report(given: Namespace) -> int:
     return DONE
 
 
+def _compare(given: Namespace) -> int:
+    from ..compare import compare
+    from ..compare.compare import write_comparison
+
+    with blaming_damage("compare", "a damaged result"):
+        told = compare(given.results)
+        paths = [] if given.no_figures else write_comparison(told, given.out)
+    if given.json:
+        say_json({**told.as_json(), "files": list(map(str, paths))})
+        return DONE
+    differing = [{"config": key, **dict(zip(told.names, values, strict=True))}
+                 for key, values in told.differences.items()]  # fmt: skip
+    print_rows("what differs", differing)
+    print_rows("figures", told.rows())
+    for path in paths:
+        say(str(path))
+    return DONE
+
+
 RESULT = argument("result", metavar="RESULT", help="result folder")
 WINDOW = argument("--window", nargs=2, type=float, metavar=("FROM", "TO"), help="times to fit")
 DRIFT = Verb("print how far a stored result's laws drifted", _on_each(_drift), (RESULT,), "reading")
 FIT = Verb(
     "fit the convergence exponent of a stored result", _on_each(_fit), (WINDOW, RESULT), "reading"
 )
-PLOT = Verb("draw every figure of a stored result", _on_each(_plot), (RESULT,), "drawing")
+RESULTS = argument("results", nargs="+", metavar="RESULT", help="result or sweep folder")
+OUT = argument("--out", default="comparison", metavar="FOLDER",
+               help="where what is said of several results goes (default comparison)")  # fmt: skip
+PLOT = Verb("draw every figure of a stored result, or of several side by side", _plot, (
+    RESULTS,
+    argument("--only", metavar="NAMES", help="figures to draw, with commas: drift,residual"),
+    argument("--format", metavar="KINDS", help="kinds of files, with commas: png,pdf,csv"),
+    argument("--width", metavar="LENGTH", help="of a column: 3.3in, 8.4cm, 238pt"),
+    argument("--font", type=float, metavar="POINTS", help="size of letters (default 7.5)"),
+    flag("--no-titles", "leave titles to the caption"),
+    OUT,
+), "drawing")  # fmt: skip
+COMPARE = Verb("stored results side by side: figures over time, and a table", _compare, (
+    RESULTS, OUT,
+    flag("--no-figures", "print the table only"),
+    flag("--json", "print everything as JSON"),
+), "comparing")  # fmt: skip
 REPORT = Verb("one HTML file about stored results, with interactive figures", _report, (
-    argument("results", nargs="+", metavar="RESULT", help="result or sweep folder"),
+    RESULTS,
     argument("--out", default="report.html", metavar="FILE",
              help="where it goes (default report.html)"),
 ), "writing the page")  # fmt: skip

@@ -83,7 +83,28 @@ class ScaleOf(AbstractObservable):
         return self.law.scale(weights, feedback, data)
 
 
-class Balance(AbstractConservationLaw):
+class AbstractBalance(AbstractConservationLaw):
+    """What is a sum over the rows that enter a unit and those that leave it, in one of three
+    forms: for every unit, summed over the units, or as a matrix between units."""
+
+    potential: eqx.AbstractVar[AbstractPotential]
+    form: eqx.AbstractVar[LawForm]
+
+    @property
+    def quadratic(self) -> bool:
+        return isinstance(self.potential, AbstractQuadraticPotential)
+
+    @property
+    def label(self) -> str:
+        return self.form.replace("-", " ")
+
+    def collect(self, terms: tuple[Array, ...]) -> Record:
+        if self.form == "layer-balance":
+            return jnp.stack([jnp.sum(term) for term in terms])
+        return tuple(jnp.sum(term, axis=-1) for term in terms)
+
+
+class Balance(AbstractBalance):
     """The layer, neuron or matrix balance of the given potential (module docstring).
 
     `rates`: eta_1..eta_L where layers learn at rates of their own.
@@ -105,14 +126,6 @@ class Balance(AbstractConservationLaw):
             )
 
     @property
-    def quadratic(self) -> bool:
-        return isinstance(self.potential, AbstractQuadraticPotential)
-
-    @property
-    def label(self) -> str:
-        return self.form.replace("-", " ")
-
-    @property
     def axes(self) -> tuple[str, ...]:
         axes = {"layer-balance": ("hidden_layer",), "neuron-balance": ("neuron",)}
         return axes.get(self.form, ("neuron", "other_neuron"))
@@ -121,11 +134,6 @@ class Balance(AbstractConservationLaw):
         del data
         form = self._squares if self.form == "matrix-balance" else self._entries
         return tuple(form(weights, feedback, layer) for layer in self.layers)
-
-    def collect(self, terms: tuple[Array, ...]) -> Record:
-        if self.form == "layer-balance":
-            return jnp.stack([jnp.sum(term) for term in terms])
-        return tuple(jnp.sum(term, axis=-1) for term in terms)
 
     def _entries(self, weights: AbstractNetwork, feedback: Feedback, layer: int) -> Array:
         # Row j holds all that neuron j contributes: (n_l, n_{l-1} + 1 + n_{l+1}).

@@ -10,7 +10,7 @@ from .._types import Array, Record
 from ..feedback import Feedback
 from ..networks import MLP, AbstractNetwork, Model
 from ..tasks import Data
-from .laws import AbstractConservationLaw, LawForm
+from .laws import AbstractBalance, AbstractConservationLaw, LawForm
 from .potentials import AbstractPotential, AbstractQuadraticPotential
 
 
@@ -51,7 +51,7 @@ class Share(NamedTuple):
 Shares = tuple[Share, ...]
 
 
-class LeafBalance(AbstractConservationLaw):
+class LeafBalance(AbstractBalance):
     """sum over shares of 1/2 |A_i|^2 and -c psi(B_i): for every row i ("neuron-balance"), summed
     over rows ("layer-balance"), or as A A^T - c M(B) where `kept` is true ("matrix-balance").
 
@@ -71,14 +71,6 @@ class LeafBalance(AbstractConservationLaw):
         return tuple(range(1, len(self.shares) + 1))
 
     @property
-    def quadratic(self) -> bool:
-        return isinstance(self.potential, AbstractQuadraticPotential)
-
-    @property
-    def label(self) -> str:
-        return self.form.replace("-", " ")
-
-    @property
     def axes(self) -> tuple[str, ...]:
         axes = {"layer-balance": ("place",), "neuron-balance": ("row",)}
         return axes.get(self.form, ("row", "other_row"))
@@ -90,11 +82,6 @@ class LeafBalance(AbstractConservationLaw):
             squares = zip(self.shares, self.kept, strict=True)
             return tuple(self._squares(leaves, feedback, *each) for each in squares)
         return tuple(self._entries(leaves, feedback, shares) for shares in self.shares)
-
-    def collect(self, terms: tuple[Array, ...]) -> Record:
-        if self.form == "layer-balance":
-            return jnp.stack([jnp.sum(term) for term in terms])
-        return tuple(jnp.sum(term, axis=-1) for term in terms)
 
     def _entries(self, leaves: list[Array], feedback: Feedback, shares: Shares) -> Array:
         parts = (

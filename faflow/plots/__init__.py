@@ -3,3 +3,4 @@
 from .draw import FIGURES as FIGURES
 from .draw import OVERVIEW as OVERVIEW
 from .draw import draw as draw
+from .style import FigureStyle as FigureStyle

@@ -77,7 +77,7 @@ def _family(result: Result, record: str, what: str, meaning: str, style: Dashes)
     values = result.values(record)
     if values is None or values.ndim != 2:
         return []
-    axis = str(result.series[record].dims[1]).replace("_", " ")
+    axis = result.axes(record)[1].replace("_", " ")
     entries = result.entries(record)
     names = [f"{what} {_entry(axis, entry)}" for entry in entries]
     colours, labels = layer_colours(len(names)), named(names)

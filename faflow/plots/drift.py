@@ -81,7 +81,7 @@ def layers_of(result: Result, law: str) -> list[tuple[str | None, str, np.ndarra
         return [(None, law, whole)]
     others = set(result.section("laws")) - {law}
     pattern = re.compile(re.escape(law) + r"_(\d+)")
-    matches = [pattern.fullmatch(str(n)) for n in result.series.data_vars if n not in others]
+    matches = [pattern.fullmatch(n) for n in result.names() if n not in others]
     ragged = sorted((int(match[1]), match[0]) for match in matches if match)
     told = result.section("laws").get(law, {})
     places = dict(enumerate(told.get("places", ()), start=1))
@@ -98,8 +98,8 @@ def _decay(about: dict, since: np.ndarray, index: int, rank: int) -> np.ndarray:
 
 def _by_layer(result: Result, record: str) -> bool:
     """Whether the record has one column per hidden layer or place that a law speaks of."""
-    axes = result.series[record].dims[1:]
-    return len(axes) == 1 and str(axes[0]).startswith(("hidden_layer", "place"))
+    axes = result.axes(record)[1:]
+    return len(axes) == 1 and axes[0].startswith(("hidden_layer", "place"))
 
 
 def scale_of(result: Result, law: str, name: str, index: int) -> float:

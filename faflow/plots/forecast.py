@@ -12,7 +12,7 @@ FORECAST = "_forecast"  # the result name, as in rules/modifiers/forecast.py (dr
 
 def forecast_panels(result: Result) -> list[Panel]:
     """Per law that has one value per layer, measured and forecast; below, what is between them."""
-    laws = [law for law in result.section("laws") if f"{law}{FORECAST}" in result.series]
+    laws = [law for law in result.section("laws") if result.axes(f"{law}{FORECAST}")]
     if not laws:
         return []
     return [*(_law(result, law) for law in laws), _errors(result)]

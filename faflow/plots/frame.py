@@ -7,12 +7,14 @@ import numpy as np
 
 from .._results import ORDERLY
 from ..store.result import Result
+from .style import COLUMN
 
 
 @dataclass(frozen=True)
 class Frame:
     """`times` run along the horizontal axis, or values of `over`, a parameter; `early`: the flow
-    ended before what was asked of it, `end` says when: ` at t = 3.7`."""
+    ended before what was asked of it, `end` says when: ` at t = 3.7`. Axes are laid out in columns
+    of `width` inches, all of it drawn `scale` times as large."""
 
     name: str
     times: np.ndarray
@@ -20,6 +22,8 @@ class Frame:
     status: str = "completed"
     early: bool = False
     end: str = ""
+    width: float = COLUMN
+    scale: float = 1.0
 
     @cached_property
     def log_time(self) -> bool:

@@ -12,7 +12,7 @@ from .frame import Frame
 from .panel import Curve, Marks, Panel
 from .style import BLACK, plain_text
 
-WIDTH = 3.3  # inches that a legend may be wide
+MARGIN = 0.2  # inches of a column that a legend leaves
 CROSS: dict[str, Any] = {"marker": "x", "color": BLACK, "markersize": 5.0, "markeredgewidth": 1.3}
 
 
@@ -45,26 +45,27 @@ def legend(ax: Axes, panel: Panel, frame: Frame) -> None:
     if len(entries) == 0:
         return
     gap = 30.0 if frame.log_time else 26.0  # points: what stands below a time axis
-    below = ScaledTranslation(-0.35, -gap / 72.0, ax.figure.dpi_scale_trans)
+    moved = (-0.35 * frame.scale, -gap / 72.0 * frame.scale)
+    below = ScaledTranslation(*moved, ax.figure.dpi_scale_trans)
     ax.legend(
         handles=entries,
         loc="upper left",
         bbox_to_anchor=(0.0, 0.0),
         bbox_transform=ax.transAxes + below,
         borderaxespad=0.0,
-        ncols=legend_columns(entries),
+        ncols=legend_columns(entries, frame),
         handlelength=2.4,
         columnspacing=1.0,
         labelspacing=0.3,
     )
 
 
-def legend_columns(entries: list) -> int:
+def legend_columns(entries: list, frame: Frame) -> int:
     """As many columns as a page's column holds."""
     # inches: the sample and the text at 6.8 points
     widths = [0.42 + 0.051 * len(entry.get_label()) for entry in entries]
     for columns in range(min(3, len(entries)), 1, -1):
-        if sum(max(column) for column in np.array_split(widths, columns)) <= WIDTH:
+        if sum(max(column) for column in np.array_split(widths, columns)) <= frame.width - MARGIN:
             return columns
     return 1
 
@@ -86,6 +87,8 @@ def legend_entries(panel: Panel, frame: Frame) -> list:
         pairs = zip(panel.cells.words, panel.cells.colours, strict=True)
         entries += [Patch(color=colour, linewidth=0, label=word) for word, colour in pairs]
     for guide in panel.guides:
+        if not guide.label:
+            continue
         style: Any = {"color": guide.colour, "linestyle": guide.style}
         entries.append(Line2D([], [], label=guide.label, **style))
     for bars in panel.bars:

@@ -33,7 +33,7 @@ def overview(groups: Iterator[list[Panel]], frame: Frame) -> tuple[list[Panel], 
 def _page(panels: Sequence[Panel], frame: Frame) -> Figure:
     columns = min(COLUMNS, len(panels))
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    above = [TOP + LINE * max(len(title_lines(panel)) for panel in row) for row in rows]
+    above = [TOP + LINE * max(len(title_lines(panel, frame)) for panel in row) for row in rows]
     below = [BOTTOM + ENTRY * max(_entries(panel, frame) for panel in row) for row in rows]
     inside = [max(panel.height for panel in row) - 0.5 for row in rows]
     width, height = COLUMN * columns, HEAD + sum(above) + sum(below) + sum(inside)
@@ -55,4 +55,4 @@ def _page(panels: Sequence[Panel], frame: Frame) -> Figure:
 def _entries(panel: Panel, frame: Frame) -> int:
     """Lines of its legend."""
     entries = legend_entries(panel, frame)
-    return -(-len(entries) // legend_columns(entries)) if entries else 0
+    return -(-len(entries) // legend_columns(entries, frame)) if entries else 0

@@ -3,6 +3,7 @@
 import textwrap
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
@@ -11,7 +12,7 @@ from .cells import draw_cells
 from .frame import Frame
 from .legend import CROSS, legend, look, mark_look
 from .panel import Band, Curve, Level, Panel
-from .style import Powers, plain_text
+from .style import COLUMN, Powers, plain_text
 
 WIDE = 20.0  # an "auto" axis is logarithmic from this ratio of largest to smallest on
 HUGE = 1e280  # beyond, an axis has no room for margins
@@ -24,7 +25,7 @@ def render(ax: Axes, panel: Panel, frame: Frame) -> None:
     """Draw one panel."""
     if panel.cells is not None:
         draw_cells(ax, panel, panel.cells)
-        ax.set_title("\n".join(title_lines(panel)))
+        ax.set_title("\n".join(title_lines(panel, frame)))
         legend(ax, panel, frame)
         return
     log = _is_log(panel)
@@ -45,7 +46,7 @@ def render(ax: Axes, panel: Panel, frame: Frame) -> None:
         low, high = axis.get_view_interval()
         if axis.get_scale() == "log" and high > 1e3 * low:
             axis.set_minor_locator(NullLocator())
-    ax.set_title("\n".join(title_lines(panel)))
+    ax.set_title("\n".join(title_lines(panel, frame)))
     legend(ax, panel, frame)
 
 
@@ -66,7 +67,8 @@ def _is_log(panel: Panel) -> bool:
     positive = finite[finite > 0]
     if panel.scale != "auto":
         floored = any(curve.floor for curve in panel.curves)
-        return panel.scale == "log" and (floored or len(positive) > 0)
+        drawn = floored or len(positive) > 0 or not panel.curves
+        return panel.scale == "log" and drawn
     if len(positive) == 0 or len(positive) < len(finite):
         return False
     return bool(np.log10(positive.max()) - np.log10(positive.min()) > np.log10(WIDE))
@@ -202,7 +204,7 @@ def _level(ax: Axes, level: Level) -> None:
             ha="right",
             va="bottom",
             color=level.colour,
-            fontsize=6.8,
+            fontsize=rcParams["legend.fontsize"],
             path_effects=_HALO,
             zorder=6,
         )
@@ -236,8 +238,10 @@ def _headroom(ax: Axes, values: list[float]) -> None:
         ax.set_ylim(top=float(back.transform(np.asarray([low + (top - low) / 0.89]))[0]))
 
 
-def title_lines(panel: Panel) -> list[str]:
+def title_lines(panel: Panel, frame: Frame) -> list[str]:
     """The title, broken into lines as wide as the axes."""
+    letters = int(52 * frame.width / COLUMN)
     return [
-        line for text in panel.title for line in textwrap.wrap(text, 52, break_on_hyphens=False)
-    ]
+        line for text in panel.title
+        for line in textwrap.wrap(text, letters, break_on_hyphens=False)
+    ]  # fmt: skip

@@ -5,10 +5,10 @@ colour alone.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib import font_manager
@@ -37,20 +37,22 @@ FEW = 6  # as many lines as can be told apart; beyond, a family is a gradient na
 
 _RAISED = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 COLUMN = 3.5  # inches: one column of a two-column page
+FONT = 7.5  # points
+KINDS = ("png", "pdf", "csv")
 
 _RC: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.labelsize": 7.5,
+    "axes.labelsize": FONT,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlepad": 4.0,
-    "axes.titlesize": 7.5,
+    "axes.titlesize": FONT,
     "axes.titley": 1.0,  # found out by itself, it costs a third of the drawing
     "figure.titlesize": 8.0,
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
-    "font.size": 7.5,
+    "font.size": FONT,
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.5,
     "legend.fontsize": 6.8,
@@ -63,12 +65,37 @@ _RC: dict[Any, Any] = {
 }
 
 
+class FigureStyle(NamedTuple):
+    """How figures of a result are written: `kinds` of files, `width` of a column in inches, `font`
+    in points, and whether there are `titles` (a paper's captions say the same)."""
+
+    kinds: Sequence[str] = KINDS
+    width: float = COLUMN
+    font: float = FONT
+    titles: bool = True
+
+    @property
+    def scale(self) -> float:
+        """A figure of the house, of `laid_out` inches, is drawn this many times as large."""
+        return self.font / FONT
+
+    @property
+    def laid_out(self) -> float:
+        return self.width / self.scale
+
+
+HOUSE = FigureStyle()
+
+
 @contextmanager
-def house_style() -> Iterator[None]:
-    """matplotlib's defaults and ours, whatever the user's settings, which come back afterwards."""
+def house_style(scale: float = 1.0) -> Iterator[None]:
+    """matplotlib's defaults and ours, letters `scale` times as large, whatever the user's settings,
+    which come back afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
+        sizes = [key for key in _RC if key.endswith("size")]
+        matplotlib.rcParams.update({key: scale * _RC[key] for key in sizes})
         yield
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..analysis.law_keeping import KEPT
+from ..compare.subject import Subject
 from ..measures.tables import law_place, number, place_words, size, tolerance_words, worst
 from ..sweeps.distribution import Members, spread_of
-from .subject import Subject
 
 Cell = tuple[str, float | None]  # as it is read, and the number itself
 

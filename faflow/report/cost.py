@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from ..compare.subject import Subject
 from ..measures.tables import number
 from ..sweeps.distribution import Members, spread_of
-from .subject import Subject
 
 _COLUMNS = {
     "steps": "steps", "rejected": "rejected", "field_evaluations": "field evaluations",

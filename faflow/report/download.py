@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..compare.subject import Subject
 from ..store.result import CONFIG, RECORDS, SUMMARY
-from .subject import Subject
 
 FILES = (CONFIG, SUMMARY, RECORDS)
 MOST = 2_000_000  # bytes of the zip file; base64 makes them a third more

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..compare.curves import DRIFT, MEDIAN, PageCurve, PagePanel
 from ..plots.drift import FLOOR
 from ..plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from .curves import DRIFT, MEDIAN, PageCurve, PagePanel
 
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..compare.subject import Subject
 from ..plots.sweep.quantities import quantities
 from .figures import PALETTE, WIDE, Choices, PageFigure, base_layout, literal, numbers
-from .subject import Subject
 
 
 def member_figures(subjects: Sequence[Subject], choices: Choices) -> Iterator[PageFigure]:

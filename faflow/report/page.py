@@ -11,6 +11,8 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from ..compare.curves import panels_of
+from ..compare.subject import Claims, Subject, claims_of, open_subjects, readable
 from ..config.errors import ConfigError
 from ..measures.summary import own_version, summary_rows
 from ..measures.tables import certificate_rows, certificate_title
@@ -18,12 +20,10 @@ from ..store.files import replace_text, try_replacing
 from ..sweeps.tables import sweep_rows
 from .answer import answer_of, method
 from .cost import cost_rows
-from .curves import panels_of
 from .download import bundle
 from .figures import PageFigure, choices_of, panel_figure
 from .members import member_figures
 from .raster import raster_figures, raster_layers
-from .subject import Claims, Subject, claims_of, open_subjects, readable
 
 MARK = '<meta name="generator" content="faflow report">'
 HEAD = 4096  # bytes in which a report says that it is one

@@ -108,7 +108,7 @@ def run(
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
                 store.write_result(resolved, summary, groups, folder, replace, found.digest)
-    return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True)
+    return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True, groups=groups)
 
 
 STATES = ("absent", "same", "damaged", "other-code", "different")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..config.errors import ConfigError
 from ..measures import tables
 from ..measures.json_numbers import SCHEMA
 from ..measures.variables.datasets import xr
+from ..measures.variables.groups import Group, Variable
 from ..netcdf import READING
 from .exchange import RESULT, finish_exchange
 
@@ -37,6 +38,7 @@ class Result:
     tree: Callable[[], xr.DataTree]  # once made, it is kept
     folder: Path | None
     fresh: bool
+    groups: Mapping[str, Group] | None = None  # what `tree` is made of, of a run that was computed
 
     @property
     def records(self) -> xr.DataTree:
@@ -66,19 +68,34 @@ class Result:
 
     @property
     def times(self) -> np.ndarray:
-        return self.series["time"].values
+        return self._recorded.at("time").values[self._reached]
 
     @cached_property
     def series(self) -> xr.Dataset:
         """The records of a run, along `time`."""
-        records = self.records["records"].to_dataset()
-        times = records["time"].values
+        return self.records["records"].to_dataset().isel(time=self._reached)
+
+    @cached_property
+    def _recorded(self) -> Group:
+        """The records of a run as they are stored. A figure of a run that was just computed needs
+        no more, and the import of xarray takes half as long as the drawing."""
+        if self.groups is not None:
+            return self.groups["records"]
+        records = self.records["records"]
+        return Group(*({str(name): Variable(tuple(map(str, found.dims)), found.values, found.attrs)
+                        for name, found in some.items()}
+                       for some in (records.data_vars, records.coords)))  # fmt: skip
+
+    @cached_property
+    def _reached(self) -> np.ndarray:
+        """Which saves were reached."""
+        times = self._recorded.at("time").values
         seen = [
-            np.any(np.isfinite(record.values.reshape(len(times), -1)), axis=1)
-            for record in records.data_vars.values()
-            if record.dims[:1] == ("time",) and record.dtype.kind == "f" and record.size
+            np.any(np.isfinite(values.reshape(len(times), -1)), axis=1)
+            for dims, values, _ in self._recorded.variables.values()
+            if dims[:1] == ("time",) and values.dtype.kind == "f" and values.size
         ]
-        return records.isel(time=np.isfinite(times) & (np.any(seen, axis=0) if seen else True))
+        return np.isfinite(times) & (np.any(seen, axis=0) if seen else True)
 
     @cached_property
     def events(self) -> xr.Dataset | None:
@@ -105,23 +122,31 @@ class Result:
 
     def values(self, name: str) -> np.ndarray | None:
         """A record of `series` as float64 (saves, ...); None if it is absent or holds no number."""
-        if name not in self.series or self.series[name].dims[:1] != ("time",):
+        if self.axes(name)[:1] != ("time",):
             return None
-        values = self.series[name].values.astype(np.float64)
+        values = self._recorded.variables[name].values[self._reached].astype(np.float64)
         return values if np.any(np.isfinite(values)) else None
+
+    def names(self) -> Iterable[str]:
+        """What was recorded."""
+        return self._recorded.variables
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        """Of a record; none if it is absent."""
+        record = self._recorded.variables.get(name)
+        return () if record is None else record.dims
 
     def entries(self, name: str) -> list[str]:
         """What the columns of a (time, entry) record are called: its coordinate, else 1, 2, ..."""
-        record = self.series[name]
-        axis = record.dims[1]
-        if axis in record.coords:
-            return [str(entry) for entry in record.coords[axis].values]
-        return [str(i + 1) for i in range(record.shape[1])]
+        record = self._recorded.variables[name]
+        if record.dims[1] in self._recorded.coordinates:
+            return [str(entry) for entry in self._recorded.at(record.dims[1]).values]
+        return [str(i + 1) for i in range(record.values.shape[1])]
 
     def _beside(self, name: str) -> xr.Dataset | None:
-        if name not in self.records.children:
+        if name not in (self.records.children if self.groups is None else self.groups):
             return None
-        return self.records[name].to_dataset().isel(time=slice(0, self.series.sizes["time"]))
+        return self.records[name].to_dataset().isel(time=slice(0, int(np.sum(self._reached))))
 
 
 def open_result(folder: str | Path) -> Result:

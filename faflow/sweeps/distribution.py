@@ -128,6 +128,9 @@ class Members:
                     return self._in_order(self._records[name])
         return None
 
+    def figure_names(self) -> list[str]:
+        return [str(name) for name in self._figures.data_vars]
+
     def has(self, name: str) -> bool:
         """Whether any member's summary has a figure, known or not."""
         return name in self._figures

@@ -7,9 +7,9 @@ import plot_results
 import pytest
 
 from faflow.plots import FIGURES, draw
-from faflow.plots.changes import changes_of
 from faflow.plots.draw import compose
 from faflow.plots.frame import run_frame
+from faflow.plots.pairs.changes import changes_of
 from faflow.plots.style import house_style
 
 

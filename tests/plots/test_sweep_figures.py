@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import swept
 
+from faflow.plots.frame import Frame
 from faflow.plots.render import title_lines
 from faflow.plots.style import FEW
 from faflow.plots.sweep import draw_sweep
@@ -38,7 +39,9 @@ def drawn(paths):
 
 
 def words(figure):
-    return " ".join([*figure.heading, *(line for p in figure.panels for line in title_lines(p))])
+    frame = Frame("", np.zeros(0))
+    titles = [line for panel in figure.panels for line in title_lines(panel, frame)]
+    return " ".join([*figure.heading, *titles])
 
 
 def test_all_figures_are_there_and_their_tables_hold_the_data(sweep) -> None:

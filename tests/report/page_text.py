@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from faflow.compare.subject import open_subjects
 from faflow.report.page import page
-from faflow.report.subject import open_subjects
 
 CONFIG = """
 name = "reported"

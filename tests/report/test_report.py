@@ -29,9 +29,9 @@ from faflow.cli import main
 from faflow.config.dump import config_text
 from faflow.config.resolve import resolve_path
 from faflow.plots import FIGURES, draw
-from faflow.plots.changes import ticked
 from faflow.plots.draw import compose
 from faflow.plots.frame import run_frame
+from faflow.plots.pairs.changes import ticked
 from faflow.plots.style import house_style
 from faflow.reproduce import Check, Reading, Report, open_report
 

@@ -30,6 +30,11 @@ class Group(NamedTuple):
     coordinates: dict[str, Any]
     attrs: dict[str, Any] | None = None
 
+    def at(self, name: str) -> Variable:
+        """A variable or a coordinate."""
+        found = self.variables.get(name, self.coordinates.get(name))
+        return found if isinstance(found, Variable) else Variable((name,), np.asarray(found), {})
+
 
 def as_tree(groups: Mapping[str, Group]) -> xr.DataTree:
     return xr.DataTree.from_dict({f"/{name}": _dataset(group) for name, group in groups.items()})

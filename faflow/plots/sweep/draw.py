@@ -9,10 +9,10 @@ import numpy as np
 
 from ...store.result import Result
 from ...sweeps.distribution import Members
-from ..draw import write_figure
+from ..draw import dressed, write_figure
 from ..frame import Frame
 from ..panel import Panel
-from ..style import house_style
+from ..style import HOUSE, FigureStyle, house_style
 from .against import against_figure
 from .maps import median_maps, status_map
 from .over_time import drift_figure, record_figure
@@ -20,7 +20,7 @@ from .over_time import drift_figure, record_figure
 RECORDS = {"loss": ("loss", "auto"), "residual": ("residual ‖e‖", "log")}
 
 
-def draw_sweep(sweep: Result) -> list[Path]:
+def draw_sweep(sweep: Result, look: FigureStyle = HOUSE) -> list[Path]:
     """Write `figures/<name>.png`, `.pdf` and `.csv` in the sweep's folder and return the paths.
 
     Over time: loss, residual, drifts of the laws; against every parameter with numbers what the
@@ -31,13 +31,13 @@ def draw_sweep(sweep: Result) -> list[Path]:
     assert folder is not None
 
     def put(figure: str, panels: list[Panel], heading: list[str], over: str, values) -> None:
-        frame = Frame(name, np.asarray(values), over)
+        frame = dressed(Frame(name, np.asarray(values), over), look)
         stem = re.sub(r"[^\w.-]+", "-", figure)
         columns = 1 if len(panels) < 2 or all(panel.wide for panel in panels) else 2
         panels = _said_once(panels)
-        written.extend(write_figure(folder, stem, panels, frame, columns, heading))
+        written.extend(write_figure(folder, stem, panels, frame, columns, heading, look))
 
-    with house_style():
+    with house_style(look.scale):
         for record, (ylabel, scale) in RECORDS.items():
             figure = record_figure(members, record, ylabel, scale)
             if figure is not None:

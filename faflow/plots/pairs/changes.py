@@ -1,12 +1,15 @@
 """The logged changes of pairs (neuron, sample), layer by layer: who crossed, who slid how long."""
 
+from __future__ import annotations
+
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import xarray as xr
+
+from ...measures.variables.datasets import xr
 
 
 @dataclass(frozen=True)

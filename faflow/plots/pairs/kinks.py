@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..store.result import Result
-from .panel import Curve, Level, Panel
-from .style import BLUE, DASHED, DOTTED, FEW, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
+from ...store.result import Result
+from ..panel import Curve, Level, Panel
+from ..style import BLUE, DASHED, DOTTED, FEW, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
 
 KINDS = {
     "crossed": ("pairs that crossed h = 0 so far", BLUE, SOLID),

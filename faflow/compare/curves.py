@@ -1,6 +1,6 @@
 """What goes over time: panels of curves, each with the case, layer, law and seed it belongs to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,7 @@ from ..measures.tables import in_short
 from ..plots.drift import law_drifts
 from ..plots.sweep.series import layer_drifts, on_all_times
 from ..store.result import Result
-from ..sweeps.distribution import Members, spread_of
+from ..sweeps.distribution import Combination, Members, spread_of
 from .subject import Subject
 
 WORK = ("steps", "rejected", "field_evaluations")
@@ -19,6 +19,10 @@ CASES = 24  # combinations of a sweep that are drawn over time
 SEED_NUMBERS = 120_000  # of single seeds' curves, over all panels; about 1.5 MB
 MEDIAN = "median"
 DRIFT = "drift"
+
+What = tuple[str, str, str]  # layer, entry, law
+Row = tuple[str, str, str, np.ndarray]  # the same, and the values of all members
+Places = list[tuple[str, Combination]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _record_panel(name: str, ylabel: str) -> PagePanel:
     return PagePanel(name, f"{words[:1].upper()}{words[1:]}", ylabel)
 
 
-def _belongs_to_law(name: str, laws) -> bool:
+def _belongs_to_law(name: str, laws: Iterable[str]) -> bool:
     """Whether a record is a law, its scale or its forecast: those are in the panel of drifts."""
     return any(name == law or name.startswith((f"{law}_", f"{law}-forecast")) for law in laws)
 
@@ -143,7 +147,9 @@ def _of_sweep(cases: tuple[str, ...], members: Members, room: int) -> tuple[list
     return _with_seeds(found, cases, members, room)
 
 
-def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[PagePanel], int]:
+def _with_seeds(
+    found: list[tuple[PagePanel, list[Row]]], cases: tuple[str, ...], members: Members, room: int
+) -> tuple[list[PagePanel], int]:
     places = list(zip(cases, members.combinations(), strict=True))[:CASES]
     total = sum(values[at].size for _, rows in found for *_, values in rows for _, at in places)
     seeds = len(members.seed_labels)
@@ -162,7 +168,9 @@ def _with_seeds(found, cases, members: Members, room: int) -> tuple[list[PagePan
     return list(panels.values()), total * shown // max(seeds, 1)
 
 
-def _medians(panel: PagePanel, members: Members, places, what, values) -> Iterator[PageCurve]:
+def _medians(
+    panel: PagePanel, members: Members, places: Places, what: What, values: np.ndarray
+) -> Iterator[PageCurve]:
     """A median with its band per case, at every time over the members that have not ended."""
     common = on_all_times(members, values) if members.seeded else None
     if common is None:
@@ -183,7 +191,9 @@ def _medians(panel: PagePanel, members: Members, places, what, values) -> Iterat
         yield PageCurve(case, layer, law, MEDIAN, times, median, entry, *band)
 
 
-def _singles(members: Members, places, what, values, shown: int) -> Iterator[PageCurve]:
+def _singles(
+    members: Members, places: Places, what: What, values: np.ndarray, shown: int
+) -> Iterator[PageCurve]:
     """The members themselves."""
     own = members.times
     if own is None:

@@ -1,15 +1,17 @@
 """The raster: which pairs (neuron, sample) are active, cross h = 0 or slide along it, and when."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xarray as xr
 
-from ..store.result import Result
+from ...measures.variables.datasets import xr
+from ...store.result import Result
+from ..frame import log_spaced
+from ..panel import Bars, Listing, Marks, Panel, brief
+from ..style import BLACK, BLUE, ORANGE, VERMILION
 from .changes import Changes, changes_of, dropped, log_end, ticked
-from .frame import log_spaced
-from .panel import Bars, Listing, Marks, Panel, brief
-from .style import BLACK, BLUE, ORANGE, VERMILION
 
 ROWS = 200  # a layer with more pairs shows only those that change
 PAGE = 8.0  # inches of axes that a page holds

@@ -1,0 +1,1 @@
+"""Pairs (neuron, sample) of ReLU flows: when they cross h = 0, slide along it and leave."""
