@@ -55,6 +55,7 @@ def _figure(
     middles = [i * (samples + 1) + (samples - 1) / 2 for i in range(count)]
     ticks = {"tickmode": "array", "tickvals": middles, "ticktext": [f"t = {t}" for t in times]}
     layout["xaxis"] |= {**ticks, "showgrid": False, "zeroline": False}
-    layout["yaxis"] |= {"showgrid": False, "zeroline": False}
-    key = f"kernel-{name.lower().replace(' ', '-')}"
+    step = max(1, samples // 10)
+    layout["yaxis"] |= {"showgrid": False, "zeroline": False, "tick0": 0, "dtick": step}
+    key = f"map-{name.lower().replace(' ', '-')}"
     return PageFigure(key, title, caption, [trace], layout, timed=False)

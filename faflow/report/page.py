@@ -56,6 +56,7 @@ def page(subjects: Sequence[Subject], claims: Sequence[Claims] = ()) -> str:
     figures = [panel_figure(panel, choices) for panel in panels]
     for subject in subjects:
         figures += raster_figures(subject, len(subjects) > 1)
+    for subject in subjects:
         figures += kernel_figures(subject, len(subjects) > 1)
     figures += member_figures(subjects, choices)
     data = bundle(subjects)
