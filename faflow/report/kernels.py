@@ -18,7 +18,7 @@ def kernel_figures(subject: Subject, several: bool) -> Iterator[PageFigure]:
     if kernels is None:
         return
     shown = shown_saves(kernels["tangent"].values)
-    times = [brief(float(time)) for time in kernels["time"].values[shown]]
+    times = [brief(float(time), 2) for time in kernels["time"].values[shown]]
     found = [("K", kernels["tangent"].values[shown])]
     for depth in kernels["depth"].values[:0:-1].tolist():
         found.append((f"Features of layer {depth}", kernels["features"].values[shown, depth]))

@@ -5,7 +5,7 @@ import numpy as np
 from ...store.result import Result
 from ..panel import Cells, Listing, Panel, brief
 
-TIMES = 5  # maps in a row
+TIMES = 4  # maps in a row
 MOST = 40  # samples that are shown
 HEIGHT = 1.7
 
@@ -46,7 +46,7 @@ def _maps(name: str, kernels: np.ndarray, times: np.ndarray, shown: np.ndarray) 
             blocks.append(np.full((samples, 1), np.nan))
             labels.append("")
         along.append(len(labels) + samples // 2)
-        labels += [f"t = {brief(float(times[save]))}"] * samples
+        labels += [f"t = {brief(float(times[save]), 2)}"] * samples
         blocks.append(kernels[save, :samples, :samples])
     first, end = kernels[shown[0]], kernels[shown[-1]]
     moved = np.linalg.norm(end - first) / np.linalg.norm(first)

@@ -32,8 +32,9 @@ def _beside(result: Result) -> Panel | None:
         label = f"N = {width}"
         column = f"loss N = {width}"
         curves.append(Curve(column, meaning, mean, label, colours[i], STYLES[(i + 1) % 6]))
-        more = f"{meaning} -+ {WIDTH:g} standard errors"
-        low, high = mean - WIDTH * error, mean + WIDTH * error
+        more = f"{meaning}, over and times exp({WIDTH:g} standard errors / mean)"
+        apart = np.exp(WIDTH * error / mean)  # on a log axis as wide below as above
+        low, high = mean / apart, mean * apart
         bands.append(Band(f"{column} band", more, low, high, None, colours[i], 0.15))
     curves.append(Curve("limit", "loss at infinite width", limit, "N → ∞", BLACK, width=0.9))
     told = f"{about['seeds']} networks each; bands: ± {WIDTH:g} standard errors"
