@@ -21,7 +21,7 @@ from faflow.networks import ACTIVATIONS
 from faflow.rules import as_matrix, effective_kernel, weight_velocity
 from faflow.runs.run import run
 from faflow.tasks import held_out, make_data, make_task
-from faflow.wide import deep_linear, finite_network, layered_kernels
+from faflow.wide import deep_linear, dmft, finite_network, layered_kernels
 
 RNG = np.random.default_rng(17)
 X, Y = RNG.standard_normal((6, 4)), RNG.standard_normal(6)
@@ -187,6 +187,26 @@ def test_neurons_agree_with_the_closed_flow_within_their_error(arrays):
     assert np.linalg.norm(batches["outputs_mean"].values - others) > 0.02 * size
 
 
+def test_sampled_theory_is_dmfts_own_and_weighs_time(arrays):
+    """reduction = "mean" slows time down by the number of samples."""
+    options: dict[str, Any] = {"hidden": 2, "activation": "tanh", "neurons": 64}
+    options |= {"batches": 2, "times": 6}
+    config = table(arrays, network=options, task={"reduction": "mean"}, flow={"t1": 2.4})
+    found = of(config, "feedback.rho=0.0")
+    own = dmft(
+        X[TRAIN], Y[TRAIN], np.linspace(0, 0.6, 7), 2, "tanh", "feedback-alignment", rho=0.0,
+        richness=1.3, tests=X[TEST], particles=64, batches=2, seed=0,
+    )  # fmt: skip
+    assert found.summary["wide"]["equations"] == "sampled"
+    both = np.concatenate([found.values(name) for name in ("outputs", "test-outputs")], 1)
+    assert np.max(np.abs(both - own.mean.outputs)) < 0.02 * np.max(np.abs(own.mean.outputs))
+    stored = found.group("wide_kernels")["features"].values
+    assert np.allclose(stored, np.moveaxis(own.mean.features[:, :, :4, :4], 0, 1), atol=1e-9)
+    error = np.linalg.norm(own.error.outputs[:, :4]) / np.linalg.norm(own.mean.outputs[:, :4])
+    assert found.summary["wide"]["table"]["output_error"] == pytest.approx(float(error))
+    assert "the outputs are known to" in " ".join(found.summary["warnings"])
+
+
 # ---- kernels of layers, finite networks ----------------------------------------------------------
 
 
@@ -323,6 +343,11 @@ REFUSED = [
         "network.times: is 9000, whose kernels between all times of 6 points need",
     ),
     ({"task": {"kind": "gaussian", "samples": 5, "features": 3, "outputs": 2}}, "has 2 outputs"),
+    ({"network": {"activation": "tanh", "times": 3000}}, "6 points need more coordinates than the"),
+    (
+        {"network": {"activation": "tanh", "neurons": 2**20, "times": 1000}},
+        "network.neurons: Argument `neurons` must fit into",
+    ),
     ({"network": {"kind": "wider"}}, "network.kind: is 'wider'; did you mean 'wide'?"),
 ]
 
