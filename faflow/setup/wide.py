@@ -142,7 +142,7 @@ def _sampled(resolved: Resolved, network: WideSection, task: Task) -> tuple[Tabl
         network.hidden, resolved.activation.make(), resolved.rule.kind, rho=rho_of(resolved),
         richness=network.richness, loss=data.loss, tests=None if test is None else test.inputs,
         particles=network.neurons, batches=network.batches,
-        seed=resolved.config.seed_of(network), memory=room(),
+        seed=resolved.config.seed_of(network), memory=float(room()),
     )  # fmt: skip
     mean, samples = found.mean, data.inputs.shape[0]
     own = np.asarray(mean.alignments)[:, :, :samples, :samples]
