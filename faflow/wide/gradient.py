@@ -159,12 +159,15 @@ def _sweep(data: Data, richness: Scalar, ts: Array, now: _Sweep) -> _Sweep:
         pushed = (weights * above[l + 1])[:, :, None] * error[None]
         e = told[l] + pushed.reshape(times, -1)
         n = jnp.linalg.inv(jnp.eye(times) - g * e @ c)
-        m = jnp.eye(times * samples) + g * c @ n @ e
-        across = m @ (below[l] @ e.T + c @ above[l + 1]) @ n.T
-        below[l + 1] = m @ (below[l] + g * c @ above[l + 1] @ c.T) @ m.T
+
+        def m(x: Matrix, c: Matrix = c, n: Matrix = n, e: Matrix = e) -> Matrix:
+            return x + g * c @ (n @ (e @ x))  # (1 - g C E)^{-1} x, which differs from x by rank T
+
+        across = m(below[l] @ e.T + c @ above[l + 1]) @ n.T
+        below[l + 1] = m(m(below[l] + g * c @ above[l + 1] @ c.T).T)
         above[l] = n @ (above[l + 1] + g * e @ below[l] @ e.T) @ n.T
         if l + 1 < hidden:
-            heard[l + 1] = m @ c
+            heard[l + 1] = m(c)
         if l > 0:
             told[l - 1] = n @ e
     found = _Sweep(
