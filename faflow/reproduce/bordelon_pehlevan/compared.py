@@ -65,10 +65,8 @@ def along(kernels: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.einsum("m,...mn,n->...", targets, kernels, targets) / (targets @ targets)
 
 
-def steps_apart(first: np.ndarray, second: np.ndarray) -> float:
-    """Kolmogorov & Smirnov's distance: the largest between two samples' distribution functions."""
-    first, second = np.sort(first), np.sort(second)
-    both = np.concatenate([first, second])
-    shares = (np.searchsorted(each, both, side="right") / len(each) for each in (first, second))
-    below, above = shares
-    return float(np.max(np.abs(below - above)))
+def below(values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The share of `values` (..., neurons) that is not above each of the points."""
+    ordered = np.sort(values, axis=-1)
+    count = np.vectorize(lambda row: np.searchsorted(row, points, "right"), signature="(n)->(m)")
+    return count(ordered) / values.shape[-1]

@@ -13,14 +13,14 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .compared import FAR, NEAR, along, away, fall_readings, spread, steps_apart, with_targets
+from .compared import FAR, NEAR, along, away, below, fall_readings, spread, with_targets
 from .nets import Dynamics, batches, networks, run
 
 SAMPLES, FEATURES, RICHNESS = 10, 50, 2.0
 TIMES = np.linspace(0.0, 4.0, 17)
 FEW, MANY, SEEDS = 128, 1024, 16
 GATED, GATED_SEEDS = 512, 6  # every gated network is compiled by itself
-NEURONS, BATCHES = 1024, 4
+NEURONS, BATCHES = 4096, 4
 RULES = {
     "gradient": ("gradient", False),
     "FA, ρ = 0": ("feedback-alignment", False),
@@ -146,18 +146,21 @@ def density(session: Session) -> Findings:
     measures, panes = [], []
     inputs = task()[0]
     start = np.sqrt(inputs[0] @ inputs[0] / FEATURES)
-    rng = np.random.default_rng(0)
+    at_start = np.random.default_rng(0).standard_normal(10**6)
     for name in RULES:
         both = rule_at_both(name)
-        here, there = both.limit.hidden[:, 0].ravel(), both.widest.hidden[:, 0].ravel()
-        # 1 % of two samples of independent neurons lie farther apart.
-        chance = 1.63 * (1 / len(here) + 1 / len(there)) ** 0.5
-        apart = steps_apart(here, there)
-        before = steps_apart(here, start * rng.standard_normal(len(there)))
+        here, there = both.limit.hidden[:, 0], both.widest.hidden[:, 0]
+        points = np.quantile(here, np.linspace(0.05, 0.95, 19))
+        wide, nets = below(here, points), below(there, points)
+        mean, error = wide.mean(axis=0), spread(wide)
+        apart = away(nets, mean, error)
         measures += [
-            Reading(f"{name}: largest distance of distribution functions", apart, {"max": chance}),
-            Reading(f"{name}: the same to the density at t = 0", before, {"min": 2 * chance}, True),
+            Reading(f"{name}: distribution function of networks to the limit's, standard errors",
+                    apart, {"max": NEAR}),
+            Reading(f"{name}: of networks to that at t = 0",
+                    away(nets, below(start * at_start, points)), {"min": FAR}, True),
         ]  # fmt: skip
+        here, there = here.ravel(), there.ravel()
         low, high = np.quantile(here, [0.002, 0.998])
         edges = np.linspace(low, high, 41)
         middle = 0.5 * (edges[1:] + edges[:-1])
@@ -166,7 +169,7 @@ def density(session: Session) -> Findings:
             "t = 0": np.exp(-0.5 * (middle / start) ** 2) / start / (2 * np.pi) ** 0.5,
         }
         dots = {"networks": np.histogram(there, edges)[0] / len(there) / np.diff(edges)}
-        panel = Panel([f"{name}: {brief(apart, 2)} apart"], "density of h",
+        panel = Panel([f"{name}: {brief(apart, 2)} standard errors apart"], "density of h",
                       [*curves(drawn), *curves(dots, look="markers", first=3)],
                       scale="linear")  # fmt: skip
         panes.append((panel, over("h, first sample", [float(x) for x in middle])))
