@@ -143,12 +143,12 @@ def batches(
     return [neurons(rule, phi, data.inputs, count, seed=seed, **more) for seed in seeds]
 
 
-def of_linear(limit: DeepLinear, data: Data, ts: Any) -> Dynamics:
-    """The closed flow of deep linear nets under rho-aligned feedback."""
+def of_linear(limit: DeepLinear, data: Data, ts: Any, **how: Any) -> Dynamics:
+    """The closed flow of deep linear nets under rho-aligned feedback; `how`: to `Numerics`."""
     start = limit.start(data.inputs.shape[1])
     problem = FlowProblem(WideFeedbackAlignment(limit), start, Feedback(), data)
     see = {"f": OutputsAt(data.inputs), "k": WideKernelsObserved()}
-    records = integrate(problem, jnp.asarray(ts, float), see).records
+    records = integrate(problem, jnp.asarray(ts, float), see, Numerics(**how)).records
     kernels = records["k"]
     return Dynamics(
         np.asarray(records["f"]), np.asarray(kernels.features),
