@@ -1,5 +1,9 @@
 """Infinite width: the limit of the mean-field scaling, as flows like any other."""
 
+from .dmft import DmftFields as DmftFields
+from .dmft import DmftLimit as DmftLimit
+from .dmft import TwoTimes as TwoTimes
+from .dmft import dmft as dmft
 from .gradient import GradientLimit as GradientLimit
 from .gradient import gradient_limit as gradient_limit
 from .gradient import gradient_on_grid as gradient_on_grid
