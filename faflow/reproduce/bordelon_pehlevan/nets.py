@@ -30,13 +30,18 @@ from ...wide import (
 
 class Dynamics(NamedTuple):
     """f (T, P); Phi^0..Phi^L and Gt^1..Gt^{L+1} (T, L+1, P, P); K (T, P, P); of networks all with a
-    leading axis of seeds. `hidden` (P, N): h^L at the end; empty where there are no neurons."""
+    leading axis of seeds. `hidden` (P, N): h^L at the end, `correlation` (T, L): of g^l and gt^l over
+    samples and neurons; both empty where there are no neurons."""
 
     outputs: np.ndarray
     features: np.ndarray
     signals: np.ndarray
     tangent: np.ndarray
     hidden: np.ndarray
+    correlation: np.ndarray
+
+
+NO_NEURONS = np.zeros((0, 0)), np.zeros((0, 0))
 
 
 class MeanFieldKernels(AbstractObservable):
@@ -60,7 +65,7 @@ class MeanFieldKernels(AbstractObservable):
         else:
             heard = self.rule.rule.deltas(weights, feedback, trace, one)[:-1]
             heard = tuple(self.richness * width * each for each in heard)
-        pairs = zip(true, heard, strict=True)
+        pairs = list(zip(true, heard, strict=True))
         signals = [self.richness * g @ gt.T for g, gt in pairs]
         features = [post @ post.T / post.shape[1] for post in trace.post[:-1]]
         signals, features = jnp.stack([*signals, one @ one.T]), jnp.stack(features)
@@ -69,7 +74,13 @@ class MeanFieldKernels(AbstractObservable):
             "features": features,
             "signals": signals,
             "tangent": jnp.sum(signals * features, axis=0),
+            "correlation": jnp.stack([_cosine(*pair) for pair in pairs]),
         }
+
+
+def _cosine(one: Array, other: Array) -> Array:
+    size = jnp.sqrt(jnp.sum(one**2) * jnp.sum(other**2))
+    return jnp.where(size > 0, jnp.sum(one * other) / jnp.where(size > 0, size, 1.0), 0.0)
 
 
 @compiled(LONG)
@@ -152,7 +163,7 @@ def of_linear(limit: DeepLinear, data: Data, ts: Any, **how: Any) -> Dynamics:
     kernels = records["k"]
     return Dynamics(
         np.asarray(records["f"]), np.asarray(kernels.features),
-        _same_for_all(kernels.alignments, data), np.asarray(kernels.tangent), np.zeros((0, 0)),
+        _same_for_all(kernels.alignments, data), np.asarray(kernels.tangent), *NO_NEURONS,
     )  # fmt: skip
 
 
@@ -160,7 +171,7 @@ def of_gradient(limit: GradientLimit, data: Data) -> Dynamics:
     """The matrix equations of deep linear nets under the gradient, at their own times."""
     return Dynamics(
         np.asarray(limit.outputs), np.moveaxis(np.asarray(limit.features), 0, 1),
-        _same_for_all(limit.gradients.T, data), np.asarray(limit.tangent), np.zeros((0, 0)),
+        _same_for_all(limit.gradients.T, data), np.asarray(limit.tangent), *NO_NEURONS,
     )  # fmt: skip
 
 
