@@ -1,16 +1,16 @@
 """A gaussian matrix between two layers of infinite width, known by what it was multiplied with.
 
 Of W = W^l(0) the theory needs only W phi_i / sqrt N and W^T b_i / sqrt N at the times t_0, t_1, ...
-With S particles on either side let p_0, p_1, ... be the vectors of phi's history made orthonormal in
-the order of times, <p_i p_j> = delta_ij, q_0, q_1, ... those of b's, and x_i, y_i fresh normals on
-the other side. Then
+With S particles on either side let p_0, p_1, ... be the vectors of phi's history made orthonormal
+in the order of times, <p_i p_j> = delta_ij, q_0, q_1, ... those of b's, and x_i, y_i fresh normals
+on the other side. Then
 
     W phi_i   = sum_j <phi_i p_j> x_j + sum_j <phi_i y_j> q_j        (u^{l+1}; its response A, C)
     W^T b_i   = sum_j <b_i q_j> y_j + sum_j <b_i x_j> p_j            (r^l, v^l; their response B)
 
-The first sums have the covariances Phi^l and G^{l+1}: the factor <phi p> is Cholesky's. The second
-ones are the responses by Stein's lemma, <b_i x_j> = sum_k <d b_i / d u_k> <phi_k p_j>: no derivative
-of phi' and no inverse of a covariance, which is singular nearly as paths are smooth.
+The first sums have the covariances Phi^l and G^{l+1}: <phi p> is Cholesky's factor. The second ones
+are the responses by Stein's lemma, <b_i x_j> = sum_k <d b_i / d u_k> <phi_k p_j>, without phi'' and
+without the inverse of a covariance, which paths that are smooth make nearly singular.
 """
 
 import equinox as eqx
@@ -19,7 +19,7 @@ from jax.scipy.linalg import solve_triangular
 
 from .._types import Array, Integer
 
-JITTER = 1e-8  # of a field's variance: what is less of it is not told from nothing
+JITTER = 1e-12  # of a field's variance: what is less of it is not told from nothing
 
 
 class Bond(eqx.Module):

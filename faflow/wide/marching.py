@@ -13,7 +13,7 @@ from .bonds import Bond, bond, moments
 from .draws import LayerNoise
 
 NEWTON = 3  # iterations of f's implicit step; squared loss needs one
-PASSES = 4  # through the layers in a step: the trapezium rule is implicit
+PASSES = 5  # through the layers in a step: the trapezium rule is implicit
 
 
 class Theory(eqx.Module):
@@ -71,11 +71,15 @@ def march(theory: Theory, noise: tuple[LayerNoise, ...]) -> tuple[tuple[Layer, .
         (state, before), (i, weights) = carry, given
         past = jnp.maximum(i - 1, 0)
         held = tuple(Layer(*(x.at[i].set(x[past]) for x in layer)) for layer in state.layers)
-        state, now = state._replace(layers=held), before
-        for _ in range(PASSES):
+
+        def passed(_: Integer, at: tuple[State, Moment]) -> tuple[State, Moment]:
+            state, now = at
             deltas = state.deltas.at[i].set(now.delta)
             state, other = _pass(theory, noise, state._replace(deltas=deltas), i, weights)
-            now = _moment(theory, state, before, other, i)
+            return state, _moment(theory, state, before, other, i)
+
+        begin = state._replace(layers=held), before
+        state, now = jax.lax.fori_loop(0, PASSES, passed, begin)
         return (state._replace(deltas=state.deltas.at[i].set(now.delta)), now), now
 
     given = jnp.arange(times), _trapezium(theory.ts)

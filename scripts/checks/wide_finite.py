@@ -125,7 +125,7 @@ def deep(rules: Sequence[str], seeds: int = 24, width: int = 1000) -> None:
         more = {"rho": rho, "richness": 1.5, "particles": 4096, "batches": 4}
         coarse = dmft(*given, ts, 3, "tanh", rule, **more)
         fine = dmft(*given, np.linspace(0, 2, 21), 3, "tanh", rule, **more)
-        better = lambda a, b, axis: (4 * np.take(b, range(0, 21, 2), axis) - a) / 3  # noqa: B023, E731
+        better = lambda a, b, axis: (4 * np.take(b, range(0, 21, 2), axis) - a) / 3  # noqa: E731
         f = better(coarse.mean.outputs, fine.mean.outputs, 0)
         corr = better(coarse.mean.correlation, fine.mean.correlation, 1).T
         print(f"{rule}: halving the step changed f by {np.abs(f - coarse.mean.outputs).max():.4f}")
