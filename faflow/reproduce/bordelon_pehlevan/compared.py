@@ -1,6 +1,7 @@
 """Finite networks beside a limit: distances in standard errors, and how they fall with N."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ NEAR, FAR = 2.0, 4.0
 STEEP = 2.5  # standard errors of a slope
 
 
-def spread(runs: np.ndarray) -> np.ndarray:
+def spread(runs: np.ndarray) -> Any:
     """The standard error of the mean over the leading axis."""
     return np.std(runs, axis=0, ddof=1) / len(runs) ** 0.5
 
@@ -54,13 +55,13 @@ def fall_readings(what: str, by_width: Mapping[int, np.ndarray], limit: np.ndarr
     ]  # fmt: skip
 
 
-def with_targets(kernels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def with_targets(kernels: np.ndarray, targets: np.ndarray) -> Any:
     """A(K, y y^T) = y^T K y / (|K| |y|^2), over leading axes."""
     inner = np.einsum("m,...mn,n->...", targets, kernels, targets)
     return inner / np.linalg.norm(kernels, axis=(-2, -1)) / (targets @ targets)
 
 
-def along(kernels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def along(kernels: np.ndarray, targets: np.ndarray) -> Any:
     """y^T K y / |y|^2, over leading axes."""
     return np.einsum("m,...mn,n->...", targets, kernels, targets) / (targets @ targets)
 
