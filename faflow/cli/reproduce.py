@@ -8,7 +8,8 @@ from .printing import print_rows, say_json
 from .steps import Steps
 from .verdict import BROKEN, DONE
 
-PAPERS = ("robertson-koyejo-2023", "garg-vempala-2022")  # of `reproduce/`, slow to import
+# Of `reproduce/`, slow to import.
+PAPERS = ("robertson-koyejo-2023", "garg-vempala-2022", "bordelon-pehlevan-2022")
 
 
 def _checks(prefix: str, parsed_args: Any = None, **_: Any) -> list[str]:

@@ -23,6 +23,7 @@ from .linear import DeepLinear as DeepLinear
 from .linear import WideFeedbackAlignment as WideFeedbackAlignment
 from .linear import WideLinear as WideLinear
 from .linear import deep_linear as deep_linear
+from .neurons import RULES as RULES
 from .neurons import Neurons as Neurons
 from .neurons import neurons as neurons
 from .polynomials import alignments as alignments
