@@ -10,6 +10,8 @@ from .discover import KnownLaw as KnownLaw
 from .discover import discover as discover
 from .discover import discover_in as discover_in
 from .fields import Fields as Fields
+from .fresh import FreshPlaces as FreshPlaces
+from .fresh import relative_rates as relative_rates
 from .lie import Orbit as Orbit
 from .lie import find_orbit as find_orbit
 from .names import write_polynomial as write_polynomial
@@ -17,3 +19,4 @@ from .polynomials import MOST_MONOMIALS as MOST_MONOMIALS
 from .polynomials import PolynomialLaws as PolynomialLaws
 from .polynomials import find_polynomials as find_polynomials
 from .polynomials import monomial_count as monomial_count
+from .regions import Region as Region

@@ -1,5 +1,7 @@
 """The papers whose claims can be checked."""
 
+from .architectures.marcotte import PAPER as MARCOTTE
+from .architectures.tran import PAPER as TRAN
 from .bordelon_pehlevan.paper import PAPER as BORDELON_PEHLEVAN
 from .claim import Claim as Claim
 from .claim import Paper as Paper
@@ -10,4 +12,6 @@ PAPERS: dict[str, Paper] = {
     "robertson-koyejo-2023": ROBERTSON_KOYEJO,
     "garg-vempala-2022": GARG_VEMPALA,
     "bordelon-pehlevan-2022": BORDELON_PEHLEVAN,
+    "marcotte-2025": MARCOTTE,
+    "tran-2026": TRAN,
 }
