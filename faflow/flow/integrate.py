@@ -1,26 +1,25 @@
 """Integrate a learning flow and evaluate observables on the way."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from .._compiling import is_traced
 from .._results import Outcome
 from ..observables import AbstractObservable
-from .automatic import choose_on_the_way, is_automatic
 from .flow import Flow
-from .loop.course import solve_leg
 from .loop.programs import kept_programs
-from .loop.slices import Meter, in_slices, progress_told
-from .loop.tolerance import settled
+from .loop.slices import Meter
 from .piecewise import check_exact
 from .problem import FlowProblem, Numerics
 from .projection import check_projection
+from .sensitivity.door import differentiable
 from .served import check_implicit
 from .solution import FlowError, FlowSolution
+from .whole import in_legs
 
 Observables = Mapping[str, AbstractObservable]
 
@@ -57,22 +56,17 @@ def integrate(
     if numerics.project:
         check_projection(problem, numerics)
     flow = Flow(problem, jnp.asarray(ts, float), dict(observables), numerics)
-    run_leg: Any = solve_leg
-    if not is_traced(flow):
-        flow = flow._replace(numerics=settled(problem, numerics))
-        run_leg = lambda leg: in_slices(leg, progress_told(meter, leg))  # noqa: E731
     with kept_programs():
-        if is_automatic(numerics):
-            solution = choose_on_the_way(flow, run_leg)
-        else:
-            solution, _ = run_leg(flow)
+        solution = differentiable(flow, in_legs) if is_traced(flow) else in_legs(flow, meter)
     if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
         raise FlowError(solution)
     return solution
 
 
 def check_times(ts: ArrayLike) -> None:
-    """Raise ValueError unless ts is a strictly increasing, finite sequence."""
+    """Raise ValueError unless ts is a strictly increasing, finite sequence; traced times pass."""
+    if isinstance(ts, Tracer):
+        return
     times = np.asarray(ts)
     if times.ndim != 1 or times.size < 2 or not np.all(np.isfinite(times)):
         raise ValueError(f"Argument `ts` must hold at least two finite times, but is {times}.")

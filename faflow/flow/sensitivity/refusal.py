@@ -1,0 +1,47 @@
+"""What has no derivative, said in one line."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from ..._results import Outcome
+from ..._types import Array
+from ...networks import is_kinked
+from ..flow import Flow
+from ..solution import FlowSolution
+
+
+def check_smooth(flow: Flow, moves: Any) -> None:
+    """Raise ValueError for derivatives that a flow does not have. `moves`: what is differentiated,
+    None elsewhere."""
+    problem = flow.problem
+    if jax.tree.leaves((moves.numerics, moves.since, moves.demand)):
+        raise ValueError(
+            "Argument `numerics` must stand still under a derivative, but one with respect to its "
+            "numbers (tolerances, steps, stops) was asked for; differentiate the problem or `ts`."
+        )
+    if is_kinked(problem.weights, problem.data.inputs):
+        raise ValueError(
+            "A derivative through kinks jumps at every crossing, which steps do not see; use "
+            "faflow.sensitivity.across_kinks, or an activation without kinks."
+        )
+
+
+def whole(solution: FlowSolution) -> Array:
+    """1 if the flow came to its last save time, nan if not, where it can't be said.
+
+    Raises ValueError if it can: the derivative at a time that moves itself is another one.
+    """
+    outcome = solution.outcome
+    if isinstance(outcome, Tracer) or np.ndim(outcome):
+        return jnp.where(outcome == Outcome.COMPLETED, 1.0, jnp.nan)
+    if int(outcome) != Outcome.COMPLETED:
+        raise ValueError(
+            f"A derivative needs a flow that reaches the last of `ts`, but this one ended at "
+            f"t = {float(solution.t_final):g}: {Outcome(int(outcome)).message}; shorten `ts` or "
+            "leave out stops."
+        )
+    return jnp.ones(())
