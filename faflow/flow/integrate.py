@@ -1,10 +1,12 @@
 """Integrate a learning flow and evaluate observables on the way."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.errors import ConcretizationTypeError
 from jax.typing import ArrayLike
 
 from .._compiling import is_traced
@@ -38,7 +40,7 @@ def integrate(
     ts (saves,): increasing; the solver steps onto each of them, so that a record is as exact as a
     step. One compiled program per (rule, shapes, solver, observables): data, weights, times and
     tolerances are traced. Raises ValueError for times that do not increase, FlowError if the flow
-    ended early and `throw` (the error holds the solution). float64 has to be switched on by the
+    ended early and `throw` (the error holds the solution; under jit or vmap `outcome` tells). float64 has to be switched on by the
     caller (`jax.config.update("jax_enable_x64", True)`) before any array is made. With `kinks =
     "exact"` ValueError too if the rule, activation or solver is not served. A rule with forecasts
     (`faflow.rules.Forecast`) records them too, as `<law>_forecast`. With `solver = "auto"` it is
@@ -58,9 +60,18 @@ def integrate(
     flow = Flow(problem, jnp.asarray(ts, float), dict(observables), numerics)
     with kept_programs():
         solution = differentiable(flow, in_legs) if is_traced(flow) else in_legs(flow, meter)
-    if throw and np.ndim(solution.outcome) == 0 and Outcome(int(solution.outcome)).early:
+    if throw and ended_early(solution):
         raise FlowError(solution)
     return solution
+
+
+def ended_early(solution: FlowSolution) -> bool:
+    """Whether one flow did, where that is known: not inside another program."""
+    if np.ndim(solution.outcome):
+        return False
+    with suppress(ConcretizationTypeError):
+        return Outcome(int(solution.outcome)).early
+    return False
 
 
 def check_times(ts: ArrayLike) -> None:

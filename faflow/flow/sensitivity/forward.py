@@ -35,9 +35,9 @@ def forward(flow: Flow, run: Run) -> FlowSolution:
 def _forward(given: tuple[Flow, Run], moves: tuple[Flow, Any]) -> tuple[FlowSolution, Any]:
     (flow, run), move = given, moves[0]
     check_smooth(flow, move)
-    run = within(run) if is_traced((flow, move)) else run
-    both = forward(_varied(flow, move), run)
-    return _parted(flow, move, both)
+    if not is_traced((flow, move)):
+        return _pushed(flow, move, run)
+    return _batched(flow, move, within(run))
 
 
 @cache
@@ -46,16 +46,46 @@ def within(run: Run) -> Run:
     return eqx.filter_jit(run)
 
 
+def _pushed(flow: Flow, move: Flow, run: Run, many: bool = False) -> tuple[FlowSolution, Any]:
+    return _parted(flow, move, forward(_varied(flow, move, many), run), many)
+
+
+def _batched(flow: Flow, move: Flow, run: Run) -> tuple[FlowSolution, Any]:
+    """The same, where vmap over directions alone (`jax.jacfwd`) makes one flow with all of them
+    beside it."""
+    arrays, rest = eqx.partition((flow, move), eqx.is_array)
+
+    @jax.custom_batching.custom_vmap
+    def push(arrays: Any) -> Any:
+        return _pushed(*eqx.combine(arrays, rest), run)
+
+    @push.def_vmap
+    def _(size: int, batched: Any, arrays: Any) -> tuple[Any, Any]:
+        (batched,), all_of = batched, lambda value, tree: jax.tree.map(lambda _: value, tree)
+        if any(jax.tree.leaves(batched[0])):
+            axes = jax.tree.map(lambda over: 0 if over else None, batched)
+            found = jax.vmap(push, in_axes=(axes,))(arrays)
+            return found, all_of(True, found)
+        moves = jax.tree.map(
+            lambda way, over: way if over else jnp.broadcast_to(way, (size, *way.shape)),
+            arrays[1], batched[1],
+        )  # fmt: skip
+        solution, moved = _pushed(*eqx.combine((arrays[0], moves), rest), run, True)
+        return (solution, moved), (all_of(False, solution), all_of(True, moved))
+
+    return push(arrays)
+
+
 def as_arrays(solution: FlowSolution) -> FlowSolution:
     return jax.tree.map(jnp.asarray, solution)
 
 
-def _varied(flow: Flow, move: Flow) -> Flow:
-    """The flow of the state and its derivative."""
+def _varied(flow: Flow, move: Flow, many: bool) -> Flow:
+    """The flow of the state and its derivative, or of many of them."""
     problem, to = flow.problem, move.problem
     begin = None if move.ts is None else (flow.ts[0], move.ts[0])
     direction = Direction(
-        to.rule, to.weights, to.feedback, to.data, move.observables, begin, move.ts is not None
+        to.rule, to.weights, to.feedback, to.data, move.observables, begin, move.ts is not None, many
     )
     controlled = flow.numerics.sensitivities == "controlled"
     rule = Variation(problem.rule, direction, controlled)
@@ -67,15 +97,17 @@ def with_rule(problem: FlowProblem, rule: Any) -> FlowProblem:
     return eqx.tree_at(lambda p: p.rule, problem, rule, is_leaf=lambda x: x is problem.rule)
 
 
-def _parted(flow: Flow, move: Flow, both: FlowSolution) -> tuple[FlowSolution, Any]:
+def _parted(flow: Flow, move: Flow, both: FlowSolution, many: bool) -> tuple[FlowSolution, Any]:
     """The solution and its derivative, None for what has none."""
     records, changes = both.records["values"], both.records["changes"]
+    if many:  # saves came first
+        changes = jax.tree.map(lambda change: jnp.moveaxis(change, 1, 0), changes)
     (weights, feedback), (weights_change, feedback_change) = both.weights, both.feedback
     solution = both._replace(records=records, weights=weights, feedback=feedback)
     at_end, ts_change = None, None
     if move.ts is not None:
         ts_change = jnp.where(both.reached, move.ts, 0.0)
-        at_end = move.ts[-1]
+        at_end = move.ts[..., -1]
         rates, (w_rate, f_rate) = _rates(flow, both)
         changes = _added(changes, rates, move.ts)
         weights_change = _added(weights_change, w_rate, at_end)
@@ -108,7 +140,9 @@ def _rates(flow: Flow, both: FlowSolution) -> tuple[Any, Any]:
 
 
 def _added(changes: Any, rates: Any, times: Array) -> Any:
+    """`times`: of the shape that `changes` begin with."""
+
     def add(change: Array, rate: Array) -> Array:
-        return change + rate * times.reshape(times.shape + (1,) * (rate.ndim - times.ndim))
+        return change + rate * times.reshape(times.shape + (1,) * (change.ndim - times.ndim))
 
     return jax.tree.map(add, changes, rates)

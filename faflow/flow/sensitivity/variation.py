@@ -23,7 +23,8 @@ Observables = dict[str, AbstractObservable]
 
 class Direction(eqx.Module):
     """Which way everything that a flow is made of moves; None: it stands still. `begin`: t0 and
-    its move, None if it does not move. `at_saves`: the save times move, so that states are kept."""
+    its move, None if it does not move. `at_saves`: the save times move, so that states are kept.
+    `many`: these are many directions, along the first axis of every array."""
 
     rule: PyTree
     weights: PyTree
@@ -32,6 +33,7 @@ class Direction(eqx.Module):
     observables: PyTree
     begin: tuple[Scalar, Scalar] | None = None
     at_saves: bool = eqx.field(static=True, default=False)
+    many: bool = eqx.field(static=True, default=False)
 
 
 class Variation(AbstractLearningRule):
@@ -63,11 +65,12 @@ class Variation(AbstractLearningRule):
             lambda rule, *given: rule.init(*given),
             (self.rule, weights, feedback, data),
             (to.rule, to.weights, to.feedback, to.data),
+            to.many,
         )
         if to.begin is not None:
             t0, move = to.begin
             velocity = self.rule.velocity(t0, state, feedback, data)
-            change = jax.tree.map(lambda s, v: s - v * move, change, velocity)
+            change = jax.tree.map(lambda s, v: s - jnp.tensordot(move, v, 0), change, velocity)
         return state, change
 
     def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
@@ -76,6 +79,7 @@ class Variation(AbstractLearningRule):
             lambda rule, *given: rule.velocity(t, *given),
             (self.rule, inner, feedback, data),
             (to.rule, change, to.feedback, to.data),
+            to.many,
         )
 
     def read(self, state: State, feedback: Feedback, data: Data) -> WeightsAndFeedback:
@@ -91,6 +95,7 @@ class Variation(AbstractLearningRule):
             read_end,
             (self.rule, inner, feedback, data),
             (to.rule, change, to.feedback, to.data),
+            to.many,
         )
 
     def seen(self, observables: Observables, state: State, feedback: Feedback, data: Data) -> Any:
@@ -100,6 +105,7 @@ class Variation(AbstractLearningRule):
             seen,
             (self.rule, observables, inner, feedback, data),
             (to.rule, to.observables, change, to.feedback, to.data),
+            to.many,
         )
         kept = {"state": inner} if to.at_saves else {}
         return {"values": values, "changes": changes} | kept
@@ -142,9 +148,11 @@ def held(rule: AbstractLearningRule, state: State) -> State:
     return state
 
 
-def along(function: Callable[..., Any], values: PyTree, moves: PyTree) -> tuple[Any, Any]:
+def along(
+    function: Callable[..., Any], values: PyTree, moves: PyTree, many: bool = False
+) -> tuple[Any, Any]:
     """f(*values) and its derivative where values move by `moves`, None where they stand still; None
-    for what has no derivative (whole numbers)."""
+    for what has no derivative (whole numbers). `many`: moves and derivatives have a first axis."""
     leaves, structure = jax.tree.flatten(values, is_leaf=is_none)
     ways = structure.flatten_up_to(moves)
     moving = [i for i, way in enumerate(ways) if way is not None]
@@ -155,10 +163,17 @@ def along(function: Callable[..., Any], values: PyTree, moves: PyTree) -> tuple[
             now[i] = part
         return function(*jax.tree.unflatten(structure, now))
 
-    value, change = jax.jvp(
-        moved, ([jnp.asarray(leaves[i]) for i in moving],), ([ways[i] for i in moving],)
-    )
-    return value, jax.tree.map(lambda c: None if c.dtype == jax.dtypes.float0 else c, change)
+    start, by = [jnp.asarray(leaves[i]) for i in moving], [ways[i] for i in moving]
+    if many:
+        value, push = jax.linearize(moved, start)
+        change = jax.vmap(lambda by: _moving(push(by)))(by)
+        return value, change
+    value, change = jax.jvp(moved, (start,), (by,))
+    return value, _moving(change)
+
+
+def _moving(change: Any) -> Any:
+    return jax.tree.map(lambda c: None if c.dtype == jax.dtypes.float0 else c, change)
 
 
 def is_none(value: Any) -> bool:
