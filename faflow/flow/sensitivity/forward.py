@@ -17,10 +17,9 @@ import jax.numpy as jnp
 from ..._compiling import is_traced
 from ..._types import Array, PyTree, Times
 from ..flow import Flow
-from ..problem import FlowProblem
 from ..solution import FlowSolution
 from .refusal import check_smooth, whole
-from .variation import Direction, Variation, along, seen
+from .variation import Direction, Variation, along, seen, with_rule
 
 Run = Callable[[Flow], FlowSolution]
 
@@ -90,11 +89,6 @@ def _varied(flow: Flow, move: Flow, many: bool) -> Flow:
     controlled = flow.numerics.sensitivities == "controlled"
     rule = Variation(problem.rule, direction, controlled)
     return flow._replace(problem=with_rule(problem, rule))
-
-
-def with_rule(problem: FlowProblem, rule: Any) -> FlowProblem:
-    """The problem under another rule of the same weights, which has been checked before."""
-    return eqx.tree_at(lambda p: p.rule, problem, rule, is_leaf=lambda x: x is problem.rule)
 
 
 def _parted(flow: Flow, move: Flow, both: FlowSolution, many: bool) -> tuple[FlowSolution, Any]:

@@ -12,6 +12,7 @@ from ..._types import Array
 from ...networks import is_kinked
 from ..flow import Flow
 from ..solution import FlowSolution
+from .explicit import explicit
 
 
 def check_smooth(flow: Flow, moves: Any) -> None:
@@ -27,6 +28,22 @@ def check_smooth(flow: Flow, moves: Any) -> None:
         raise ValueError(
             "A derivative through kinks jumps at every crossing, which steps do not see; use "
             "faflow.sensitivity.across_kinks, or an activation without kinks."
+        )
+
+
+def check_reverse(flow: Flow) -> None:
+    """Raise ValueError for flows that can't be gone back along."""
+    numerics = flow.numerics
+    if numerics.project:
+        raise ValueError(
+            "Argument `numerics` must not project a flow that is differentiated backwards; leave "
+            "out `project` or take a forward derivative (adjoint = None)."
+        )
+    if numerics.adjoint == "checkpointed" and explicit(numerics.build_solver()) is None:
+        raise ValueError(
+            "adjoint = 'checkpointed' goes back along steps of an explicit Runge-Kutta method, but "
+            f"the solver is {numerics.solver}; use tsit5, adjoint = 'backsolve' or a forward "
+            "derivative."
         )
 
 

@@ -17,6 +17,7 @@ from ...observables import AbstractObservable
 from ...rules import AbstractLearningRule, Forecast
 from ...rules.abstract import Laws, State, WeightsAndFeedback
 from ...tasks import Data
+from ..problem import FlowProblem
 
 Observables = dict[str, AbstractObservable]
 
@@ -174,6 +175,11 @@ def along(
 
 def _moving(change: Any) -> Any:
     return jax.tree.map(lambda c: None if c.dtype == jax.dtypes.float0 else c, change)
+
+
+def with_rule(problem: FlowProblem, rule: AbstractLearningRule) -> FlowProblem:
+    """The problem under another rule of the same weights, which has been checked before."""
+    return eqx.tree_at(lambda p: p.rule, problem, rule, is_leaf=lambda x: x is problem.rule)
 
 
 def is_none(value: Any) -> bool:
