@@ -1,16 +1,17 @@
 """Back along the steps of an explicit Runge-Kutta method, recomputed from save to save.
 
 The flow keeps its states at the saves and the times of its steps. From the last pair of saves to
-the first the steps between are taken again, without error estimates or rejections, and kept as far
-as `BYTES` go (of more, the last ones, then those before). Each is then differentiated:
-lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}, to rounding the transposed of the forward derivative with
-"free" sensitivities.
+the first the steps between are taken again, without error estimates or rejections, and kept with
+their stages as far as `BYTES` go (of more, the last ones, then those before). Each is then
+transposed, lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}: to rounding the transposed of the forward
+derivative with "free" sensitivities.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..._types import Array, Flag, Integer, Scalar, Times
 from ..flow import Flow
@@ -19,11 +20,11 @@ from ..loop.course import course
 from ..loop.flat import FlatProblem
 from ..loop.recording import itself
 from ..solution import FlowSolution
-from .explicit import explicit, explicit_step
+from .explicit import explicit, explicit_step, transposed_step
 
 STEPS = 2**15  # of a flow that is differentiated backwards
-BYTES = 2**26  # of states between two saves, and
-MOST = 2**11  # of them at the most
+BYTES = 2**26  # of steps that are taken again, with their stages, and
+MOST = 2**9  # steps at the most
 
 
 class Steps(NamedTuple):
@@ -89,33 +90,38 @@ def retraced(
     first step from there and of the first one after; `ends`: when steps end."""
     tableau = explicit(parts.flow.numerics.build_solver())
     assert tableau is not None
-    room = max(1, min(MOST, BYTES // (states[0].size * states[0].dtype.itemsize)))
-    first, values = between[0], parts.values
+    first, values, size = between[0], parts.values, adjoint.size
+    stages = len(np.asarray(tableau.b))
+    room = max(1, min(MOST, BYTES // ((1 + stages) * size * adjoint.dtype.itemsize)))
 
-    def step(i: Integer, state: Array, values: list[Array]) -> Array:
+    def place(i: Integer) -> tuple[Scalar, Scalar]:
         t = jnp.where(i == first, times[0], ends[i - 1])
-        field = lambda t, y: parts.field(t, y, values)  # noqa: E731
-        return explicit_step(field, tableau, t, ends[i] - t, state)
+        return t, ends[i] - t
+
+    def field(t: Scalar, state: Array) -> Array:
+        return parts.field(t, state, values)
 
     def back(now: tuple[Integer, Array, list[Array]]) -> tuple[Integer, Array, list[Array]]:
-        last, adjoint, slopes = now
+        last, *adjoint_and_slopes = now
         low = jnp.maximum(first, last - room)
 
-        def again(i: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            state, kept = now
-            return step(i, state, values), kept.at[jnp.maximum(i - low, 0)].set(state)
+        def again(i: Integer, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            state, states, taken = now
+            later, inside = explicit_step(field, tableau, *place(i), state)
+            at = jnp.maximum(i - low, 0)
+            return later, states.at[at].set(state), taken.at[at].set(inside)
 
-        kept = jnp.zeros((room, adjoint.size), adjoint.dtype)
-        _, kept = jax.lax.fori_loop(first, last, again, (states[0], kept))
+        kept = jnp.zeros((room, size)), jnp.zeros((room, stages, size))
+        _, *kept = jax.lax.fori_loop(first, last, again, (states[0], *kept))
 
         def pull(n: Integer, now: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
-            adjoint, slopes = now
             i = last - 1 - n
-            transposed = jax.vjp(lambda y, p: step(i, y, p), kept[i - low], values)[1]
-            adjoint, more = transposed(adjoint)
-            return adjoint, jax.tree.map(jnp.add, slopes, more)
+            there, taken = (rows[i - low] for rows in kept)
+            return transposed_step(
+                parts.field, tableau, *place(i), there, taken, values, *now
+            )
 
-        return low, *jax.lax.fori_loop(0, last - low, pull, (adjoint, slopes))
+        return low, *jax.lax.fori_loop(0, last - low, pull, tuple(adjoint_and_slopes))
 
     start = (between[1], adjoint, slopes)
     return jax.lax.while_loop(lambda now: now[0] > first, back, start)[1:]
