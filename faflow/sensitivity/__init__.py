@@ -1,4 +1,6 @@
-"""Derivatives of where flows end: `jax.jvp` and `jax.grad` through limits."""
+"""Derivatives across kinks, and of where flows end."""
 
+from .kinks import Crossed as Crossed
+from .kinks import across_kinks as across_kinks
 from .limit import Limit as Limit
 from .limit import limit as limit

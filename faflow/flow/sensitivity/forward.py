@@ -35,7 +35,7 @@ def _forward(given: tuple[Flow, Run], moves: tuple[Flow, Any]) -> tuple[FlowSolu
     (flow, run), move = given, moves[0]
     check_smooth(flow, move)
     if not is_traced((flow, move)):
-        return _pushed(flow, move, run)
+        return pushed(flow, move, run)
     return _batched(flow, move, within(run))
 
 
@@ -45,7 +45,7 @@ def within(run: Run) -> Run:
     return eqx.filter_jit(run)
 
 
-def _pushed(flow: Flow, move: Flow, run: Run, many: bool = False) -> tuple[FlowSolution, Any]:
+def pushed(flow: Flow, move: Flow, run: Run, many: bool = False) -> tuple[FlowSolution, Any]:
     return _parted(flow, move, forward(_varied(flow, move, many), run), many)
 
 
@@ -56,7 +56,7 @@ def _batched(flow: Flow, move: Flow, run: Run) -> tuple[FlowSolution, Any]:
 
     @jax.custom_batching.custom_vmap
     def push(arrays: Any) -> Any:
-        return _pushed(*eqx.combine(arrays, rest), run)
+        return pushed(*eqx.combine(arrays, rest), run)
 
     @push.def_vmap
     def _(size: int, batched: Any, arrays: Any) -> tuple[Any, Any]:
@@ -69,7 +69,7 @@ def _batched(flow: Flow, move: Flow, run: Run) -> tuple[FlowSolution, Any]:
             lambda way, over: way if over else jnp.broadcast_to(way, (size, *way.shape)),
             arrays[1], batched[1],
         )  # fmt: skip
-        solution, moved = _pushed(*eqx.combine((arrays[0], moves), rest), run, True)
+        solution, moved = pushed(*eqx.combine((arrays[0], moves), rest), run, True)
         return (solution, moved), (all_of(False, solution), all_of(True, moved))
 
     return push(arrays)
