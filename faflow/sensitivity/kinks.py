@@ -86,7 +86,8 @@ def across_kinks(
     begin, end = np.asarray(ts, float)[[0, -1]].tolist()
     sides = chain.sides()
     events = _events(chain.layout, flow, sides, end - begin)
-    slots = max([int(np.sum(event.sides == 0)) for event in events], default=0)
+    # In eights, so that flows share programs.
+    slots = 8 * -(-max([int(np.sum(event.sides == 0)) for event in events], default=0) // 8)
     t, now, sizes = begin, (problem.weights, moves.weights), []
     mode = chain.mode(sides, slots)
     for event in events:
@@ -189,7 +190,7 @@ def _events(
     count = int(log.written)
     time, layer, sample, unit, became = (np.asarray(column)[:count] for column in log[:5])
     starts = np.concatenate([[0], np.cumsum([layout.samples * n for n in layout.hidden])])
-    widths = np.asarray(layout.hidden)
+    widths, table, high = np.asarray(layout.hidden), layout.sample, layout.layer
     pairs = starts[layer] + sample * widths[layer] + unit
     found: list[_Event] = []
     groups = np.flatnonzero(np.diff(time, prepend=-np.inf) > TOGETHER * span)
@@ -197,8 +198,10 @@ def _events(
         before, sides = sides, sides.copy()
         sides[pairs[first:last]] = became[first:last]
         here = np.unique(pairs[first:last])
-        arrived = here[before[here] != 0]
-        if len(arrived) > 1:
+        arrived = here[before[here] != 0]  # the lowest layer first
+        # Where the last open unit of a sample closes, all above it that has no bias is 0 too.
+        lone = np.all((table[arrived[1:]] == table[arrived[:1]]) & (high[arrived[1:]] > high[arrived[:1]]))
+        if not lone:
             raise ValueError(
                 f"{len(arrived)} pairs come to 0 at once at t = {time[first]:g}, where the flow has "
                 "no derivative; move the start, or stop before it."

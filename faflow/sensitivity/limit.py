@@ -95,17 +95,20 @@ def _limit(
 ) -> Limit:
     del integrated
     polished = polish(problem, _end(problem, horizon, numerics), horizon)
-    if not isinstance(polished.converged, Tracer) and not bool(polished.converged):
+    lost = ~polished.converged | polished.far
+    if not isinstance(lost, Tracer) and bool(lost):
         raise ValueError(
             "Argument `horizon` must be late enough for the flow to come to rest, but at "
-            f"{float(horizon):g} its speed is {float(polished.speed[0]):.2g}, and "
-            f"{float(polished.speed[1]):.2g} when polished; raise it."
+            f"{float(horizon):g} its speed is {float(polished.speed[0]):.2g}, "
+            f"{float(polished.speed[1]):.2g} when polished, which moved the weights by "
+            f"{float(polished.moved):.2g} of their size; raise it."
         )
     known = _equations(problem, polished.weights)
     slopes = jax.jacfwd(lambda w: ravel_pytree(of(_network(problem, w)))[0])(
         _vector(polished.weights)
     )
     free = jnp.linalg.norm(slopes @ known.null) / jnp.linalg.norm(slopes)
+    free = jnp.where(lost, jnp.nan, free)
     unknowns = jnp.asarray(len(known.null))
     return Limit(of(polished.weights), polished, known.rank, unknowns, known.gap, free)
 
@@ -196,7 +199,8 @@ def _certain(found: Limit) -> Scalar:
             f"{float(found.free):.2g} of what is asked lies there; ask for less (`of`), or "
             "take it from the flow (`integrated = True`)."
         )
-    return jnp.where(free | blurred, jnp.nan, 1.0)
+    lost = free | blurred | jnp.isnan(found.free)
+    return jnp.where(lost, jnp.nan, 1.0)
 
 
 def _check_met(known: _Equations, change: Array, right: Array) -> None:

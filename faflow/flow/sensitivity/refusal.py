@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.interpreters.partial_eval import JaxprTracer
 
 from ..._results import Outcome
 from ..._types import Array
@@ -19,6 +20,11 @@ def check_smooth(flow: Flow, moves: Any) -> None:
     """Raise ValueError for derivatives that a flow does not have. `moves`: what is differentiated,
     None elsewhere."""
     problem = flow.problem
+    if any(isinstance(leaf, JaxprTracer) for leaf in jax.tree.leaves(moves)):
+        raise ValueError(
+            "Argument `numerics` must name an `adjoint` for derivatives backwards (jax.grad); set "
+            "Numerics(adjoint = 'checkpointed'), or use jax.jvp or jax.jacfwd."
+        )
     if jax.tree.leaves((moves.numerics, moves.since, moves.demand)):
         raise ValueError(
             "Argument `numerics` must stand still under a derivative, but one with respect to its "

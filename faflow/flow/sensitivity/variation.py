@@ -134,7 +134,7 @@ def read_end(rule: AbstractLearningRule, state: State, feedback: Feedback, data:
     return rule.read(state, feedback, data)
 
 
-def varied(rule: AbstractLearningRule, state: State) -> State:
+def varied(rule: AbstractLearningRule, state: Any) -> Any:
     """The part of a state, at its beginning, that tolerances follow: without derivatives and
     without what a rule predicts of its laws."""
     while isinstance(rule, Variation | Forecast):
@@ -142,7 +142,7 @@ def varied(rule: AbstractLearningRule, state: State) -> State:
     return state
 
 
-def held(rule: AbstractLearningRule, state: State) -> State:
+def held(rule: AbstractLearningRule, state: Any) -> Any:
     """The part of a state, at its beginning, that steps are held to."""
     while isinstance(rule, Variation) and not rule.controlled:
         rule, state = rule.rule, state[0]
