@@ -57,7 +57,7 @@ def moved(s):
 @pytest.fixture(scope="module")
 def central():
     """By Richardson's extrapolation."""
-    near, far = ((moved(h) - moved(-h)) / (2 * h) for h in (1e-3, 2e-3))
+    near, far = ((moved(h) - moved(-h)) / (2 * h) for h in (1e-4, 2e-4))
     return float((4 * near - far) / 3)
 
 
@@ -133,7 +133,7 @@ def test_backward_against_time():
     """The adjoint equation finds the same between close saves, and loses digits between far ones,
     as a flow that forgets its past must."""
     errors = []
-    for ts in (jnp.linspace(0.0, 1.0, 9), jnp.linspace(0.0, 1.0, 2)):
+    for ts in (jnp.linspace(0.0, 3.0, 25), TS):
         loss = lambda back, ts, adjoint: flowed(  # noqa: E731
             eqx.tree_at(lambda a: a.feedback.matrices[0], ARRAYS, back), ts, adjoint=adjoint,
             solver="tsit5",
@@ -141,7 +141,7 @@ def test_backward_against_time():
         back = ARRAYS.feedback.matrices[0]
         other, exact = (jax.grad(loss)(back, ts, way) for way in ("backsolve", "checkpointed"))
         errors.append(float(jnp.linalg.norm(other - exact) / jnp.linalg.norm(exact)))
-    assert errors[0] < 1e-6 < 1e-5 < 20 * errors[1] < 1, errors
+    assert errors[0] < 1e-6 and errors[1] > 100 * errors[0], errors
 
 
 def test_more_steps_than_there_is_room_for(monkeypatch, gradient):
@@ -181,7 +181,7 @@ def test_closed_form_of_one_output():
         return eqx.tree_at(lambda p: p.data.targets, solved.problem, targets)
 
     def product(targets):
-        flow = integrate(put(targets), [0.0, 2.0], {}, Numerics(solver="dopri8", rtol=1e-11))
+        flow = integrate(put(targets), jnp.asarray([0.0, 2.0]), {}, Numerics(solver="dopri8", rtol=1e-11))
         return flow.weights.weights[1] @ flow.weights.weights[0]
 
     answer = lambda s: WhitenedRows.of(put(targets + s * way)).answer(2.0)  # noqa: E731
@@ -199,7 +199,7 @@ def test_wide_nets_by_the_alignment_of_their_feedback():
     def loss(rho, **numerics):
         limit = deep_linear(2, rho, 1.0)
         problem = FlowProblem(WideFeedbackAlignment(limit), limit.start(4), Feedback(), data)
-        return integrate(problem, [0.0, 1.5], {"loss": Loss()}, Numerics(**numerics)).records[
+        return integrate(problem, jnp.asarray([0.0, 1.5]), {"loss": Loss()}, Numerics(**numerics)).records[
             "loss"
         ][-1]
 

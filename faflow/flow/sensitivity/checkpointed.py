@@ -18,7 +18,6 @@ from ..flow import Flow
 from ..loop.carry import Carry, heading_for
 from ..loop.course import course
 from ..loop.flat import FlatProblem
-from ..loop.recording import itself
 from ..solution import FlowSolution
 from .explicit import explicit, explicit_step, transposed_step
 
@@ -65,12 +64,12 @@ def logged_flow(flow: Flow) -> tuple[FlowSolution, Steps]:
         advance=advance,
         clock=lambda now: parts.clock(now.carry),
         state=lambda now: parts.state(now.carry),
-        observe=itself,
+        observe=lambda state: {"states": state},
         watch=lambda now: parts.watch(now.carry),
         finish=lambda now: (parts.finish(now.carry)[0], now.ends),
     )
     solution, ends = logged.whole(flow.ts)
-    states: Any = solution.records
+    states = solution.records["states"]
     records = jax.lax.map(lambda state: flat.seen(flow.observables, state), states)
     accepted = solution.counts_at.accepted
     steps = Steps(states, ends, accepted, solution.counts.accepted <= STEPS)

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 
 from ..._compiling import is_traced
-from ..._types import Array, PyTree, Times
+from ..._types import Array, PyTree, Scalar
 from ..flow import Flow
 from ..solution import FlowSolution
 from .refusal import check_smooth, whole
-from .variation import Direction, Variation, along, seen, with_rule
+from .variation import Direction, Variation, along, read_end, seen, with_rule
 
 Run = Callable[[Flow], FlowSolution]
 
@@ -56,7 +56,11 @@ def _batched(flow: Flow, move: Flow, run: Run) -> tuple[FlowSolution, Any]:
 
     @jax.custom_batching.custom_vmap
     def push(arrays: Any) -> Any:
-        return pushed(*eqx.combine(arrays, rest), run)
+        flow, move = eqx.combine(arrays, rest)
+        # A second derivative comes with zeros for what stands still.
+        still = eqx.filter(flow.numerics, eqx.is_inexact_array)
+        numerics = eqx.combine(jax.lax.stop_gradient(still), flow.numerics)
+        return pushed(flow._replace(numerics=numerics), move, run)
 
     @push.def_vmap
     def _(size: int, batched: Any, arrays: Any) -> tuple[Any, Any]:
@@ -122,7 +126,7 @@ def _rates(flow: Flow, both: FlowSolution) -> tuple[Any, Any]:
     problem = flow.problem
     rule, given = problem.rule, (problem.feedback, problem.data)
 
-    def rate(see: Callable[..., Any], t: Times, state: PyTree) -> Any:
+    def rate(see: Callable[..., Any], t: Scalar, state: PyTree) -> Any:
         velocity = rule.velocity(t, state, *given)
         return along(lambda s: see(s, *given), (state,), (velocity,))[1]
 
@@ -130,7 +134,8 @@ def _rates(flow: Flow, both: FlowSolution) -> tuple[Any, Any]:
     see = lambda s, *given: seen(rule, flow.observables, s, *given)  # noqa: E731
     records = jax.vmap(lambda t, state: rate(see, t, state))(flow.ts, states)
     last = jax.tree.map(lambda leaf: leaf[-1], states)
-    return records, rate(rule.read, flow.ts[-1], last)
+    ended = lambda s, *given: read_end(rule, s, *given)  # noqa: E731
+    return records, rate(ended, flow.ts[-1], last)
 
 
 def _added(changes: Any, rates: Any, times: Array) -> Any:
