@@ -22,6 +22,11 @@ class AbstractFields(eqx.Module):
     def kinked(self) -> bool:
         """Whether there are regions of states with fields of their own."""
 
+    @property
+    @abc.abstractmethod
+    def speeds(self) -> tuple[int, ...]:
+        """The entries of the state that are 0 at rest: those of a momentum; () if there are none."""
+
     @abc.abstractmethod
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, D) generic states."""

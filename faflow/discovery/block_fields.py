@@ -111,6 +111,13 @@ class BlockFields(AbstractFields):
         two = jax.ShapeDtypeStruct((2, *self.sample), jnp.result_type(float))
         return is_kinked(self.model, two)
 
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        ends = np.cumsum([leaf.size for leaf in self.leaves])
+        moving = zip(ends, self.leaves, strict=True)
+        spans = [range(end - leaf.size, end) for end, leaf in moving if leaf.name.endswith("'")]
+        return tuple(int(entry) for span in spans for entry in span)
+
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, D) generic states: entries gaussian, scaled by the size of a unit's row."""
         return _drawn(rng, (count,), self.leaves)

@@ -17,6 +17,7 @@ from ..rules import (
     AbstractLearningRule,
     AbstractWeightRule,
     GivenError,
+    Momentum,
     State,
 )
 from ..tasks import AbstractLoss, Data, Squared
@@ -68,6 +69,13 @@ class Fields(AbstractFields):
     @property
     def kinked(self) -> bool:
         return self.weights.activation.kinked
+
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        if not isinstance(self.rule, Momentum):
+            return ()
+        size = self.start().size
+        return tuple(range(size // 2, size))  # (weights, their speeds)
 
     def data(self, lesson: Lesson, loss: AbstractLoss) -> Data:
         return Data(lesson.inputs, lesson.targets, loss, jnp.ones((), lesson.inputs.dtype))
