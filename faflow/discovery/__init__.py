@@ -19,6 +19,8 @@ from .polynomials import find_polynomials as find_polynomials
 from .polynomials import monomial_count as monomial_count
 from .timed import Rest as Rest
 from .timed import TimedCount as TimedCount
+from .timed import TimedFields as TimedFields
 from .timed import TimedLaws as TimedLaws
 from .timed import count_timed as count_timed
 from .timed import find_timed as find_timed
+from .timed import timed_rates as timed_rates

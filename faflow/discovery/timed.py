@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array
+from ..rules import AbstractLearningRule, KolenPollack, Momentum, WeightDecay
 from .abstract import AbstractFields
 from .lie import Orbit, find_orbits, independent_laws, rank_of
 from .polynomials import PolynomialLaws, find_polynomials, gradients
@@ -88,6 +89,23 @@ class TimedLaws(NamedTuple):
 
     found: tuple[tuple[float, PolynomialLaws], ...]
     independent: int
+
+
+def timed_rates(rule: AbstractLearningRule, weights: Any) -> tuple[float, ...]:
+    """Rates at which laws of this rule may decay: gamma / m of a momentum, lambda (linear laws) and
+    2 lambda (quadratic ones) of a decay; () of a rule that has neither."""
+    if isinstance(rule, Momentum):
+        return tuple(sorted({float(rule.friction / rule.mass), 0.0}, reverse=True))
+    twice = {2 * float(rate) for rate in np.ravel(_decays(rule))}
+    for law in rule.laws(weights).values():
+        twice |= {float(rate) for rate in np.ravel(np.asarray(law.decay))}
+    return tuple(sorted({rate / part for rate in twice for part in (1, 2)} - {0.0}, reverse=True))
+
+
+def _decays(rule: AbstractLearningRule) -> np.ndarray:
+    if isinstance(rule, WeightDecay):
+        return np.asarray(rule.rates)
+    return np.asarray(rule.decay) if isinstance(rule, KolenPollack) else np.zeros(0)
 
 
 def count_timed(fields: AbstractFields, *, seed: int = 0) -> TimedCount:

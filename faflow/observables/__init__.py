@@ -27,6 +27,7 @@ from .leaf_laws import LeafSum as LeafSum
 from .leaf_laws import Share as Share
 from .leaf_laws import Shares as Shares
 from .leaf_laws import View as View
+from .leaf_laws import balance_feedback as balance_feedback
 from .leaf_laws import balance_place as balance_place
 from .leaf_laws import share_entries as share_entries
 from .potentials import AbstractPotential as AbstractPotential

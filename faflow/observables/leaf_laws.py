@@ -11,7 +11,7 @@ from ..feedback import Feedback
 from ..networks import MLP, AbstractNetwork, Model
 from ..tasks import Data
 from .laws import AbstractConservationLaw, LawForm
-from .potentials import AbstractPotential, AbstractQuadraticPotential
+from .potentials import AbstractPotential, AbstractQuadraticPotential, feedback_of
 
 
 class View(NamedTuple):
@@ -124,6 +124,14 @@ def share_entries(
     if share.feedback is None:
         return 0.5 * rows**2
     return potential.entries(*_as_layer(rows, feedback, share), 2).T
+
+
+def balance_feedback(
+    potential: AbstractPotential, leaves: list[Array], feedback: Feedback, share: Share
+) -> Array:
+    """G = d psi / dB of a share that has a psi, as rows, (rows, entries of each)."""
+    rows = share.view.rows(leaves[share.view.leaf])
+    return feedback_of(potential, *_as_layer(rows, feedback, share), 2).T
 
 
 def _as_layer(rows: Array, feedback: Feedback, share: Share) -> tuple[MLP, Feedback]:

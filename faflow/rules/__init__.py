@@ -33,6 +33,8 @@ from .last_layer import LastLayerOnly as LastLayerOnly
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
+from .models.angular_momentum import AngularMomenta as AngularMomenta
+from .models.angular_momentum import angular_momenta as angular_momenta
 from .models.found_laws import model_laws as model_laws
 from .models.model_check import check_model as check_model
 from .models.model_check import check_outputs as check_outputs

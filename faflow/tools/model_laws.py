@@ -7,12 +7,19 @@ import jax
 
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..discovery import MOST_WEIGHTS, BlockCount, count_block
+from ..discovery import MOST_WEIGHTS, BlockCount, BlockFields, count_block
 from ..flow import FlowProblem
 from ..networks import Model
 from ..observables import LeafBalance, LeafSum
-from ..rules import bare, model_laws
+from ..rules import (
+    AbstractLearningRule,
+    AbstractModifiedRule,
+    KolenPollack,
+    bare,
+    model_laws,
+)
 from ..tasks import CrossEntropy
+from .timed_laws import count_line, model_lines, timed_counts, timed_model_laws
 
 
 def find_model_laws(
@@ -24,7 +31,7 @@ def find_model_laws(
     rule, data = bare(problem.rule), problem.data
     weights = sum(leaf.size for leaf in jax.tree.leaves(model))
     counted: dict[str, Any] = {"status": "not counted", "independent_laws": None}
-    if block or weights <= MOST_WEIGHTS:
+    if small := bool(block) or weights <= MOST_WEIGHTS:
         losses = "cross-entropy" if isinstance(data.loss, CrossEntropy) else "all"
         sample, globs = data.inputs.shape[1:], tuple(block) or ("*",)
         try:
@@ -45,7 +52,20 @@ def find_model_laws(
             if isinstance(law, LeafBalance | LeafSum)
         ],
         **counted,
+        "timed_laws": timed_model_laws(rule, problem, model),
+        "timed": _timed(rule, model, problem, block) if small else None,
     }
+
+
+def _timed(
+    rule: AbstractLearningRule, model: Model, problem: FlowProblem, block: Sequence[str]
+) -> dict[str, Any] | None:
+    """The count of laws of state and time, where there may be such and the state is small."""
+    if not isinstance(rule, AbstractModifiedRule | KolenPollack):
+        return None
+    globs = tuple(block) or ("*",)
+    fields = BlockFields(rule, model, problem.feedback, problem.data.inputs.shape[1:], globs)
+    return timed_counts(fields) if len(fields.counted) < MOST_WEIGHTS else None
 
 
 def _counted(count: BlockCount) -> dict[str, Any]:
@@ -65,7 +85,11 @@ def model_law_lines(report: dict[str, Any]) -> list[str]:
     lines = [_count_line(report)]
     for law in report["laws"]:
         lines += [f"  {law['name']}: {place}" for place in law["places"]]
-    return lines if report["laws"] else [*lines, "  no balance and no sum of leaves is kept"]
+    if not report["laws"]:
+        lines.append("  no balance and no sum of leaves is kept, whatever the time")
+    if report["timed"] is not None:
+        lines.append(count_line(report["timed"]))
+    return [*lines, *model_lines(report["timed_laws"])]
 
 
 def _count_line(report: dict[str, Any]) -> str:
