@@ -78,9 +78,10 @@ class Attention(eqx.Module):
         ]
         if self.rotary:
             queries, keys, *heard = map(self._turned, (queries, keys, *heard))
-        scores = jnp.einsum("thi,shi->hts", queries, keys)
         if any(fixed is not None for fixed in self.backward):
-            scores = scores + _heard(queries, keys, *heard)
+            scores = _scores(queries, keys, *heard)
+        else:
+            scores = jnp.einsum("thi,shi->hts", queries, keys)
         if self.causal:
             seen = jnp.tril(jnp.ones((1, len(x), len(x)), bool))
             scores = jnp.where(seen, scores, -jnp.inf)
@@ -98,14 +99,14 @@ class Attention(eqx.Module):
         return turned.reshape(vectors.shape)
 
 
-def _heard(queries: Array, keys: Array, for_keys: Array, for_queries: Array) -> Array:
-    """0, with the slopes that make q . k pull as q . for_queries and k . for_keys do."""
+@jax.custom_jvp
+def _scores(queries: Array, keys: Array, for_keys: Array, for_queries: Array) -> Array:
+    """q . k, (heads, tokens, tokens), with slopes of its own: q hears `for_queries`, k `for_keys`."""
+    return jnp.einsum("thi,shi->hts", queries, keys)
 
-    def pull(one: Array, other: Array, instead: Array) -> tuple[Array, Array]:
-        held = jax.lax.stop_gradient
-        return one - held(one), held(instead - other)
 
-    own, more = pull(queries, keys, for_queries)
-    moved = jnp.einsum("thi,shi->hts", own, more)
-    own, more = pull(keys, queries, for_keys)
-    return moved + jnp.einsum("thi,shi->hts", more, own)
+@_scores.defjvp
+def _slopes(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    moved, shifted, *_ = tangents
+    own = jnp.einsum("thi,shi->hts", moved, primals[3])
+    return _scores(*primals), own + jnp.einsum("thi,shi->hts", primals[2], shifted)
