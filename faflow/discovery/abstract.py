@@ -20,7 +20,7 @@ class AbstractFields(eqx.Module):
     @property
     @abc.abstractmethod
     def kinked(self) -> bool:
-        """Whether there are regions of states with fields of their own."""
+        """Whether there are regions of states with fields of their own: kinks, or jumps."""
 
     @property
     @abc.abstractmethod

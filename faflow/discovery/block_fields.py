@@ -25,6 +25,7 @@ from ..rules import (
     GivenError,
     State,
     check_model,
+    jumps,
     unmodified,
 )
 from ..rules.moving_feedback import AbstractMovingFeedbackRule
@@ -109,7 +110,7 @@ class BlockFields(AbstractFields):
     @property
     def kinked(self) -> bool:
         two = jax.ShapeDtypeStruct((2, *self.sample), jnp.result_type(float))
-        return is_kinked(self.model, two)
+        return is_kinked(self.model, two) or jumps(self.rule)
 
     @property
     def speeds(self) -> tuple[int, ...]:

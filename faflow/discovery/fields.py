@@ -19,6 +19,7 @@ from ..rules import (
     GivenError,
     Momentum,
     State,
+    jumps,
 )
 from ..tasks import AbstractLoss, Data, Squared
 from .abstract import AbstractFields
@@ -68,7 +69,7 @@ class Fields(AbstractFields):
 
     @property
     def kinked(self) -> bool:
-        return self.weights.activation.kinked
+        return self.weights.activation.kinked or jumps(self.rule)
 
     @property
     def speeds(self) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Functions of (weights, feedback, data), and the conservation laws."""
 
+from .absolute_balance import AbsoluteBalance as AbsoluteBalance
 from .abstract import AbstractObservable as AbstractObservable
 from .alignment import Alignment as Alignment
 from .alignment import alignment_table as alignment_table

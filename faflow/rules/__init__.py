@@ -48,6 +48,8 @@ from .modifiers.modified import AbstractForecastingRule as AbstractForecastingRu
 from .modifiers.modified import AbstractModifiedRule as AbstractModifiedRule
 from .modifiers.modified import unmodified as unmodified
 from .modifiers.momentum import Momentum as Momentum
+from .modifiers.sign import Sign as Sign
+from .modifiers.sign import jumps as jumps
 from .modifiers.weight_decay import WeightDecay as WeightDecay
 from .modifiers.weight_normalisation import WeightNormalisation as WeightNormalisation
 from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFeedback
@@ -95,4 +97,5 @@ MODIFIERS = {
     "mean-field": MeanFieldRates,
     "momentum": Momentum,
     "weight-normalisation": WeightNormalisation,
+    "sign": Sign,
 }
