@@ -12,6 +12,7 @@ from .discover import discover_in as discover_in
 from .fields import Fields as Fields
 from .lie import Orbit as Orbit
 from .lie import find_orbit as find_orbit
+from .named import count_named as count_named
 from .names import write_polynomial as write_polynomial
 from .polynomials import MOST_MONOMIALS as MOST_MONOMIALS
 from .polynomials import PolynomialLaws as PolynomialLaws

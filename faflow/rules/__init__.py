@@ -53,6 +53,7 @@ from .modifiers.sign import jumps as jumps
 from .modifiers.weight_decay import WeightDecay as WeightDecay
 from .modifiers.weight_normalisation import WeightNormalisation as WeightNormalisation
 from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFeedback
+from .moving_feedback import AbstractMovingFeedbackRule as AbstractMovingFeedbackRule
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed

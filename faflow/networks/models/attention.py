@@ -99,14 +99,24 @@ class Attention(eqx.Module):
         return turned.reshape(vectors.shape)
 
 
-@jax.custom_jvp
+@jax.custom_vjp
 def _scores(queries: Array, keys: Array, for_keys: Array, for_queries: Array) -> Array:
-    """q . k, (heads, tokens, tokens), with slopes of its own: q hears `for_queries`, k `for_keys`."""
+    """q . k, (heads, tokens, tokens); on the way back q hears `for_queries`, and k `for_keys`."""
     return jnp.einsum("thi,shi->hts", queries, keys)
 
 
-@_scores.defjvp
-def _slopes(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    moved, shifted, *_ = tangents
-    own = jnp.einsum("thi,shi->hts", moved, primals[3])
-    return _scores(*primals), own + jnp.einsum("thi,shi->hts", primals[2], shifted)
+def _forward(
+    queries: Array, keys: Array, for_keys: Array, for_queries: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    scores = jnp.einsum("thi,shi->hts", queries, keys)
+    return scores, (for_keys, for_queries)
+
+
+def _back(heard: tuple[Array, Array], above: Array) -> tuple[Array, Array, Array, Array]:
+    for_keys, for_queries = heard
+    to_queries = jnp.einsum("hts,shi->thi", above, for_queries)
+    to_keys = jnp.einsum("hts,thi->shi", above, for_keys)
+    return to_queries, to_keys, jnp.zeros_like(for_keys), jnp.zeros_like(for_queries)
+
+
+_scores.defvjp(_forward, _back)
