@@ -12,7 +12,9 @@ from .discover import discover_in as discover_in
 from .fields import Fields as Fields
 from .lie import Orbit as Orbit
 from .lie import find_orbit as find_orbit
+from .named import Names as Names
 from .named import count_named as count_named
+from .named import name_laws as name_laws
 from .names import write_polynomial as write_polynomial
 from .polynomials import MOST_MONOMIALS as MOST_MONOMIALS
 from .polynomials import PolynomialLaws as PolynomialLaws
