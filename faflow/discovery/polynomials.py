@@ -63,9 +63,14 @@ def check_monomials(variables: int, degree: int) -> int:
 
 
 def find_polynomials(
-    fields: AbstractFields, orbit_point: np.ndarray, rng: np.random.Generator, degree: int
+    fields: AbstractFields,
+    orbit_point: np.ndarray,
+    rng: np.random.Generator,
+    degree: int,
+    rate: float = 0.0,
 ) -> PolynomialLaws:
-    """The polynomial laws of degree up to `degree`.
+    """The polynomial laws of degree up to `degree`; of another `rate` than 0 those that are laws
+    times e^{rate t}.
 
     ValueError if there are more than MOST_MONOMIALS monomials.
     """
@@ -74,7 +79,8 @@ def find_polynomials(
     monomials = list_monomials(variables, degree)
     rows = count + count // 4 + 40
     states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))
-    system = np.asarray(_system(fields, jnp.asarray(monomials), jnp.asarray(states), lessons))
+    given = jnp.asarray(monomials), jnp.asarray(states), lessons, jnp.asarray(rate)
+    system = np.asarray(_system(fields, *given))
     _, values, right = np.linalg.svd(system)
     rank = rank_of(values)
     space = right[rank.rank :]
@@ -95,21 +101,28 @@ def confirmed(laws: PolynomialLaws, fields: AbstractFields, fresh: FreshPlaces) 
 
 
 @compiled(LOOP)
-def _system(fields: AbstractFields, monomials: Array, states: Array, lessons: Any) -> Array:
-    """(rows, count): the rate of every monomial, at one state and for one lesson per row."""
+def _system(
+    fields: AbstractFields, monomials: Array, states: Array, lessons: Any, rate: Array
+) -> Array:
+    """(rows, count): the rate of every monomial and `rate` times itself, at one state and for one
+    lesson per row."""
     places = jnp.asarray(fields.counted)
 
     def row(given: tuple[Array, Any]) -> Array:
         state, lesson = given
-        move = _unit(fields(state, lesson))
-        return _unit(monomial_rates(monomials, state[places], move[places]))
+        move, here = fields(state, lesson), state[places]
+        size = jnp.linalg.norm(move)
+        pace = 1 / jnp.where(size > 0, size, 1.0)  # samples that reach no neuron move nothing
+        values = jnp.prod(jnp.append(here, 1.0)[monomials], axis=1)
+        rates = monomial_rates(monomials, here, pace * move[places])
+        return _unit(rates + rate * pace * values)
 
     return jax.lax.map(row, (states, lessons), batch_size=64)
 
 
 def _unit(vector: Array) -> Array:
     size = jnp.linalg.norm(vector)
-    return vector / jnp.where(size > 0, size, 1.0)  # samples that reach no neuron move nothing
+    return vector / jnp.where(size > 0, size, 1.0)
 
 
 def monomial_rates(monomials: Array, state: Array, move: Array) -> Array:

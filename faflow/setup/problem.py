@@ -16,7 +16,7 @@ from ..feedback import Feedback
 from ..flow import FlowProblem, Numerics
 from ..networks import AbstractNetwork
 from ..observables import AbstractObservable
-from ..rules import AbstractLearningRule, AbstractParticularRule, Misfit, check_sum, forecast
+from ..rules import AbstractLearningRule, AbstractParticularRule, Misfit, check_sum, forecast, jumps
 from ..tasks import Task
 from .numerics import numerics_of
 from .split import check_split, split_of
@@ -25,6 +25,10 @@ from .unread_arrays import unread_arrays
 from .weights import weights_and_feedback
 from .wide import limit_problem
 
+JUMPS = (
+    "modifier 'sign': the field jumps where an entry of it passes 0, and steps go over that; the "
+    "flow is no solution to the tolerance asked for, and near a minimum it is the solver's steps"
+)
 MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
 
@@ -72,7 +76,8 @@ def set_up(resolved: Resolved, trusted: bool = False) -> Setup:
     check_start(resolved, problem)
     ts = jnp.asarray(resolved.flow.save_times(config.precision), float)
     numerics = numerics_of(resolved, problem)
-    return Setup(task, problem, ts, numerics, tuple(unread_arrays(resolved)))
+    told = [*unread_arrays(resolved), *([JUMPS] if jumps(rule) else [])]
+    return Setup(task, problem, ts, numerics, tuple(told))
 
 
 def _wide(resolved: Resolved, network: WideSection, task: Task, split: str | None) -> Setup:

@@ -13,6 +13,7 @@ from ..networks import Model
 from ..population import AbstractPopulationRule
 from ..rules import bare
 from .model_laws import find_model_laws, model_law_lines
+from .timed_laws import timed_lines, timed_report
 
 DEGREE = 2  # of the polynomials searched unless asked otherwise, if there is room
 
@@ -54,6 +55,7 @@ def find_laws(
         "weights": weights,
         "state": found.state,
         **_report(found, chosen),
+        "timed": timed_report(fields, chosen),
     }
 
 
@@ -126,12 +128,12 @@ def law_lines(report: dict[str, Any]) -> list[str]:
         lines.append("  the rule names no law of this network")
     search = report.get("polynomials")
     if search is None:
-        return [*lines, "polynomial laws: not searched"]
+        return [*lines, "polynomial laws: not searched", *timed_lines(report)]
     lines.append(
         f"polynomial laws of degree {search['degree']} or less: {search['explain']} independent "
         f"(gap {search['rank_gap']:.1e})"
     )
-    return [*lines, *(f"  {entry['law']}" for entry in search["laws"])]
+    return [*lines, *(f"  {entry['law']}" for entry in search["laws"]), *timed_lines(report)]
 
 
 def _kept(law: dict[str, Any], states: str) -> str:

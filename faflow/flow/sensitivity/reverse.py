@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from ..._types import Array, Integer, PyTree, Scalar, Times
+from ..._types import Array, Integer, PyTree, Scalar
 from ..flow import Flow
 from ..solution import FlowSolution
 from .backsolve import backsolve

@@ -68,7 +68,9 @@ def direct(session: Session) -> Findings:
     measures += fall_readings("|K_N − K|² / |K|²", kernels, told.mean.tangent)
     ends = np.array([limit(DIRECT, g).mean.correlation[:, -1] for g in RICHNESSES])
     noise = np.array([limit(DIRECT, g).error.correlation[:, -1] for g in RICHNESSES])
-    steps = np.diff(ends.mean(axis=1)) / np.hypot(*[_mean_noise(n) for n in (noise[1:], noise[:-1])])
+    steps = np.diff(ends.mean(axis=1)) / np.hypot(
+        *[_mean_noise(n) for n in (noise[1:], noise[:-1])]
+    )
     nets = finite(DIRECT, WIDTHS[-1], RICH)
     lazy = limit(DIRECT, RICHNESSES[0]).mean
     measures += [

@@ -6,12 +6,13 @@ every i and state and a column for every such quantity: its null space is what t
 it is kept at fresh states too.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array
+from ..._types import Array, Scalar
 from ...feedback import Feedback
 from ...networks import MLP, Model
 from ...observables import (
@@ -45,8 +46,11 @@ KEPT = {8: 1e-10, 4: 1e-4}  # relative rate below which something is kept, by by
 MOST_ROWS = 256  # of a matrix balance
 
 
-def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> Laws:
-    """The laws that the rule's field keeps on this model for all data under this loss, by name.
+def model_laws(
+    rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data, decay: float = 0.0
+) -> Laws:
+    """The laws that the rule's field keeps on this model for all data under this loss, by name;
+    of another `decay` than 0 balances that decay as e^{-decay t}, and sums at half that rate.
 
     "layer-balance", "neuron-balance" (the same, row by row), "matrix-balance" (in linear blocks and
     heads), "leaf-norm" (1/2 ||A||^2 of one leaf, before a norm), "leaf-sum" and, if the loss is
@@ -57,7 +61,9 @@ def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, dat
     sums = tuple((i, a) for i, leaf in enumerate(leaves_of(model)) for a in range(leaf.ndim))
     states = SPARE + max(map(len, groups))
     about = (rule, model, feedback, data, potential)
-    balances, by_sum = share_rates(*about, groups, sums, max(states, 1) + FRESH, zero_sum)
+    slow = jnp.asarray(decay, leaves_of(model)[0].dtype)
+    states = max(states, 1) + FRESH
+    balances, by_sum = share_rates(*about, groups, sums, states, zero_sum, slow)
     kept = KEPT[leaves_of(model)[0].dtype.itemsize]
     found = [_balances(group, each, kept) for group, each in zip(groups, balances, strict=True)]
     *by_row, whole = found
@@ -69,13 +75,14 @@ def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, dat
         places = tuple(balance_place(model, one) for one in norms)
         laws["leaf-norm"] = LeafBalance(potential, "layer-balance", tuple(norms), places)
     if isinstance(by_rows := laws.get("neuron-balance"), LeafBalance):
-        laws |= _matrix_law(by_rows, *about, zero_sum, kept)
+        laws |= _matrix_law(by_rows, *about, zero_sum, kept, slow)
     moved = zip(sums, *by_sum, strict=True)
     still = [at for at, rate, size in moved if _is_kept(rate, size, kept)]
     if still:
         name = "readout-sum" if zero_sum else "leaf-sum"
-        laws[name] = LeafSum(tuple(still), tuple(model.paths[leaf] for leaf, _ in still))
-    return laws
+        laws[name] = LeafSum(tuple(still), tuple(model.paths[leaf] for leaf, _ in still), decay / 2)
+    balances = {name: law for name, law in laws.items() if isinstance(law, LeafBalance)}
+    return laws | {name: dataclasses.replace(law, decay=decay) for name, law in balances.items()}
 
 
 def potential_of(rule: AbstractLearningRule) -> AbstractPotential:
@@ -148,6 +155,7 @@ def _matrix_law(
     potential: AbstractPotential,
     zero_sum: bool,
     kept: float,
+    decay: Scalar,
 ) -> Laws:
     """The entries off the diagonal of A A^T - c M(B) that are kept too, by blocks of the rows."""
     few = [i for i, one in enumerate(law.shares) if row_count(model, one[0]) <= MOST_ROWS]
@@ -157,7 +165,7 @@ def _matrix_law(
     ones = tuple(jnp.ones((row_count(model, one[0]),) * 2) for one in shares)
     places = tuple(law.places[i] for i in few)
     whole = LeafBalance(potential, "matrix-balance", shares, places, ones)
-    rates = matrix_rates(whole, rule, model, feedback, data, zero_sum)
+    rates = matrix_rates(whole, rule, model, feedback, data, zero_sum, decay)
     masks = [
         np.all(np.abs(rate) <= kept * np.max(size), axis=0)
         for rate, size in zip(*map(_host, rates), strict=True)
