@@ -141,6 +141,25 @@ def test_wide_limit(run) -> None:
     np.testing.assert_allclose(names["wide"][-1], f(end), rtol=1e-7)
 
 
+def test_wide_rates(run) -> None:
+    """Fitted, predicted, and for one layer from the equation's own Jacobian in numpy."""
+    names = run("wide_rates")
+    np.testing.assert_allclose(names["fitted"], names["told"], rtol=1e-4)
+    assert np.all(names["rates"] >= names["floors"] * (1 - 1e-9))
+    lazy = np.array([[1 + sum(rho**l for l in range(1, L + 1)) for L in (1, 2, 3)] for rho in
+                     names["rhos"]])  # fmt: skip
+    np.testing.assert_allclose(names["rates"][:, 0], lazy * names["least"], rtol=0.02)
+    x, y, g = names["inputs"], names["targets"], names["points"][1] ** 2
+    beta = np.linalg.pinv(x) @ y
+    roots = np.roots([g / 2, 0, 1.5, -(6**0.5) * np.linalg.norm(beta)])
+    kappa = 1.5 + g * float(roots[np.abs(roots.imag) < 1e-12].real[0]) ** 2 / 2
+    f = lambda v: (1.5 + g * 3 * v @ v) * (x @ v)  # noqa: E731
+    step, v = 1e-5, beta / kappa
+    slope = np.array([(f(v + step * e) - f(v - step * e)) / (2 * step) for e in np.eye(6)]).T
+    rates = np.sort(np.linalg.eigvals(slope @ x.T / 6).real)
+    np.testing.assert_allclose(names["told"][0, 1], rates[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_scripts_are_short_and_use_what_is_public(script: Path) -> None:
     source = script.read_text("utf-8")

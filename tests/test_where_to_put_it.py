@@ -155,7 +155,7 @@ ADDED: dict[str, tuple[dict[str, str], dict[str, list[tuple[str, str]]]]] = {
     ),
     "a network of layers": (
         {"networks/added.py": NETWORK},
-        {"config/network.py": [('"gated"]', '"added", ')],
+        {"config/network/layers.py": [('"gated"]', '"added", ')],
          "setup/weights.py": [("    if smooth is None:", (
              "    if network.kind == 'added':\n"
              "        from ..networks.added import Other\n\n"

@@ -13,7 +13,7 @@ from ..sweeps.distribution import Combination, Members, spread_of
 from .subject import Subject
 
 WORK = ("steps", "rejected", "field_evaluations")
-LAYERED = ("layer", "hidden_layer", "feedback")
+LAYERED = ("layer", "hidden_layer", "feedback", "signal_layer")
 WIDEST = 12  # columns of a record that are drawn
 CASES = 24  # combinations of a sweep that are drawn over time
 SEED_NUMBERS = 120_000  # of single seeds' curves, over all panels; about 1.5 MB

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 
 from .choice import Choice
-from .network import NetworkSection
+from .network import ModelSection, WideSection
 from .places import moved, placeless
 from .resolve import Resolved
 
@@ -49,7 +49,7 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
     config = resolved.config
     table = config.model_dump(exclude={"sweep"})
     sections = ("init", "task", "rule", "feedback")
-    if isinstance(config.network, NetworkSection):
+    if not isinstance(config.network, ModelSection):
         activation = _kind(resolved.activation)
         table["network"]["activation"] = activation if len(activation) > 1 else activation["kind"]
     else:
@@ -57,6 +57,9 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
     for name in sections:
         own = {key: table[name][key] for key in type(getattr(config, name)).model_fields}
         table[name] = _kind(getattr(resolved, name)) | {k: own[k] for k in own if k != "kind"}
+    if isinstance(config.network, WideSection):
+        for name in ("init", "feedback"):
+            del table[name]["richness"]  # the network says it
     table["rule"]["modifiers"] = [_kind(choice) for choice in resolved.modifiers] or None
     table["flow"] = resolved.flow.model_dump()
     if not resolved.unread:

@@ -5,7 +5,7 @@ from typing import NoReturn
 from .errors import ConfigError, shown
 from .flow import Method
 from .kinds.kinds import PhiTraits, RuleTraits
-from .network import NetworkSection
+from .network import NetworkSection, WideSection
 from .schema import Config
 
 ABOUT = {
@@ -22,16 +22,15 @@ ABOUT = {
 def method_of(config: Config, phi: PhiTraits, rule: RuleTraits) -> Method:
     """How the flow is integrated; "none": it meets no kinks. ConfigError if it can't be."""
     kinks, network = config.flow.kinks, config.network
-    layered = isinstance(network, NetworkSection)
-    hidden = not layered or (len(network.widths) > 2 and network.kind != "gated")
-    kinked = phi.kinked and hidden and not rule.population  # smooth in expectation
+    kinked = phi.kinked and _moves_kinks(config) and not rule.population  # smooth in expectation
     if kinks in ("auto", "plain"):
         return "plain" if kinked else "none"
     if not kinked:
         needs = "an activation with a kink, in a hidden layer without frozen gates"
         _refuse(kinks, f"needs {needs}, but there is none; set it to 'auto'")
     if not isinstance(network, NetworkSection):
-        _refuse(kinks, f"serves networks of layers, and {network.kind} is a model; use 'plain'")
+        which = "infinitely wide" if isinstance(network, WideSection) else "a model"
+        _refuse(kinks, f"serves networks of layers, and {network.kind} is {which}; use 'plain'")
     if kinks == "smooth":
         if not phi.relu:
             given = network.activation
@@ -45,6 +44,16 @@ def method_of(config: Config, phi: PhiTraits, rule: RuleTraits) -> Method:
         what = f"is {config.flow.step}, but flow.kinks = 'exact' chooses its steps; remove it"
         raise ConfigError("flow.step", what)
     return "exact"
+
+
+def _moves_kinks(config: Config) -> bool:
+    """Whether pre-activations move that an activation is applied to."""
+    network = config.network
+    if isinstance(network, NetworkSection):
+        return len(network.widths) > 2 and network.kind != "gated"
+    if isinstance(network, WideSection):
+        return network.solved_by(config.rule.kind) == "neurons" and not network.gated
+    return True
 
 
 def estimates_error(method: Method) -> bool:

@@ -12,9 +12,9 @@ from .errors import ConfigError, nearest
 from .flow import FlowSection, Method
 from .imports import read_anew
 from .kinds.catalogue import names as kind_names
-from .kinds.kinds import FITTED, AbstractKinds, PhiTraits, RuleTraits, UntoldError
+from .kinds.kinds import FITTED, WIDE_KERNELS, AbstractKinds, PhiTraits, RuleTraits, UntoldError
 from .kinks import method_of
-from .network import INPUTS, OF_DATA, OUTPUTS, NetworkSection
+from .network import INPUTS, OF_DATA, OUTPUTS, Equations, ModelSection, NetworkSection, WideSection
 from .options import Described, check_options
 from .places import located
 from .schema import Config
@@ -45,6 +45,12 @@ class Resolved:
     names: tuple[str, ...]
     method: Method
     unread: tuple[str, ...] = ()
+
+    @property
+    def equations(self) -> Equations | None:
+        """What is solved where the network is infinitely wide."""
+        network = self.config.network
+        return network.solved_by(self.rule.kind) if isinstance(network, WideSection) else None
 
     @property
     def suspects(self) -> dict[str, Choice]:
@@ -123,7 +129,7 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     look = _Look(kinds, base, runs=False)
     task, rule, flow = config.task, config.rule, config.flow
     network = config.network
-    phi = network.activation if isinstance(network, NetworkSection) else network
+    phi = network if isinstance(network, ModelSection) else network.activation
     sections = (config.init, task, rule, config.feedback, phi)
     named = (*(one.kind for one in (*sections, *rule.modifiers)), task.loss, flow.solver)
     unread = tuple(kind for kind in named if ":" in kind)
@@ -189,7 +195,7 @@ class _Look:
         """By the names they have in `Resolved`."""
         sections = ("init", "task", "rule", "feedback")
         network = config.network
-        if isinstance(network, NetworkSection):
+        if not isinstance(network, ModelSection):
             model = Choice("network.kind", network.kind, None, {})
             phi = self.choose("network.activation", network.activation)
         else:
@@ -207,7 +213,7 @@ class _Look:
     def phi(self, config: Config, chosen: Mapping[str, Any]) -> PhiTraits:
         """Of the network's activation, or of all that a model is made of."""
         network = config.network
-        if isinstance(network, NetworkSection):
+        if not isinstance(network, ModelSection):
             return self.kinds.phi(chosen["activation"])
         if isinstance(chosen["task"].entry, Described):
             raise UntoldError(config.task.kind)
@@ -257,9 +263,13 @@ def _check_richness(chosen: Mapping[str, Any], form: str) -> None:
 def _observed(config: Config, rule: RuleTraits) -> tuple[str, ...]:
     names, known = config.observe.names, kind_names("observables")
     if names is None:
-        layered = isinstance(config.network, NetworkSection)
-        hidden = len(config.network.widths) > 2 or not layered
-        names = _default_names(rule, hidden, config.task.loss)
+        network = config.network
+        if isinstance(network, WideSection):
+            names = ("loss", "residual", WIDE_KERNELS)
+            names = (*names, FITTED) if config.task.loss == "squared" else names
+        else:
+            hidden = len(network.widths) > 2 or isinstance(network, ModelSection)
+            names = _default_names(rule, hidden, config.task.loss)
     for index, name in enumerate(names):
         if name not in known:
             raise ConfigError(f"observe.names.{index}", f"is '{name}'; {nearest(name, known)}")

@@ -12,11 +12,11 @@ from .errors import ConfigError, nearest, shown
 from .expect import Bounds, parse_bounds
 from .flow import FlowSection
 from .kinds.catalogue import catalogue
-from .network import AnyNetwork, ModelSection
+from .network import AnyNetwork, ModelSection, WideSection
 from .section import AbstractKindSection, AbstractSection, Count, Positive, Seed, Table
 from .task import TaskSection
 
-CONSTRUCTOR = "constructor"
+CONSTRUCTOR, MEAN_FIELD = "constructor", "mean-field"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=120)]
 
@@ -90,10 +90,12 @@ class DiscreteSection(AbstractSection):
 
 class SimulateSection(AbstractSection):
     """[simulate]: online learning sample by sample beside a population rule's flow, on `inputs`
-    inputs (the network's, unless given), `seeds` times with samples of their own."""
+    inputs (the network's, unless given), `seeds` times with samples of their own; or networks of
+    these `widths` beside an infinitely wide one, drawn `seeds` times."""
 
     seeds: Annotated[int, Field(ge=2, le=100_000)] = 16
     inputs: Count | None = None
+    widths: tuple[Count, ...] = ()
     seed: Seed | None = None
 
 
@@ -161,6 +163,32 @@ class Config(AbstractSection):
             valid = f"'{CONSTRUCTOR}' or 'arrays'" if model else "'gaussian', say"
             raise ConfigError("init.kind", f"is '{kind}', which {what}; use {valid}")
         return self
+
+    @model_validator(mode="after")
+    def _of_infinite_width(self):
+        """Its W(0) and feedback are the mean-field scaling's, of its own richness."""
+        network = self.network
+        if not isinstance(network, WideSection):
+            return self
+        if self.rule.modifiers:
+            what = "modify a rule, but infinite width has the rates of its own scaling; remove them"
+            raise ConfigError("rule.modifiers", what)
+        if self.discrete is not None:
+            what = "takes steps of a finite network, but network.kind = 'wide'; use [simulate]"
+            raise ConfigError("discrete", what)
+        found = {}
+        for name in ("init", "feedback"):
+            section = getattr(self, name)
+            kind, options = section.kind, section.options
+            if "kind" in section.model_fields_set and kind != MEAN_FIELD:
+                what = f"is '{kind}', but infinite width is a limit of '{MEAN_FIELD}'; use that"
+                raise ConfigError(f"{name}.kind", what)
+            if options.get("richness", network.richness) != network.richness:
+                what = f"is {options['richness']}, but network.richness is {network.richness}"
+                raise ConfigError(f"{name}.richness", f"{what}; say it there alone")
+            update = {"kind": MEAN_FIELD, "richness": network.richness}
+            found[name] = section.model_copy(update=update)
+        return self.model_copy(update=found)
 
     @property
     def bounds(self) -> Bounds:

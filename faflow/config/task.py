@@ -2,16 +2,19 @@
 
 import inspect
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from .blame import blaming
 from .choice import Choice
 from .places import located
-from .section import AbstractKindSection, Seed
+from .section import MOST, AbstractKindSection, Seed
 
 
 class TaskSection(AbstractKindSection):
-    """[task]: the data, their preparation and the loss."""
+    """[task]: the data, their preparation and the loss; `test`: samples, the last ones, that are
+    not learned from (infinite width)."""
 
     registry: ClassVar[str] = "tasks"
     loss: str = "squared"
@@ -19,12 +22,13 @@ class TaskSection(AbstractKindSection):
     standardise: bool = False
     whiten: Literal["none", "rows", "features"] = "none"
     scale: float = 1.0
+    test: Annotated[int, Field(ge=0, le=MOST)] = 0
     seed: Seed | None = None
 
     def draw(self, choice: Choice, loss: Choice, key: Any, outputs: int | str, base: Path) -> Any:
         """The `Task`, whose kind and loss are looked up; `outputs` of the network tell labels from
         numbers. ConfigError if it can't be drawn."""
-        from ..tasks import make_task
+        from ..tasks import held_out, make_task
 
         options, own = dict(choice.options), ":" in choice.kind
         if isinstance(options.get("file"), str):
@@ -43,4 +47,5 @@ class TaskSection(AbstractKindSection):
             known = inspect.signature(make_task).parameters
             if clash := (set(options) & set(known)) - {"options"}:
                 raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
-            return make_task(choice.entry if own else choice.kind, **supplied, **options)
+            task = make_task(choice.entry if own else choice.kind, **supplied, **options)
+            return held_out(task, self.test, self.reduction) if self.test else task

@@ -20,7 +20,12 @@ class AbstractFields(eqx.Module):
     @property
     @abc.abstractmethod
     def kinked(self) -> bool:
-        """Whether there are regions of states with fields of their own."""
+        """Whether there are regions of states with fields of their own: kinks, or jumps."""
+
+    @property
+    @abc.abstractmethod
+    def speeds(self) -> tuple[int, ...]:
+        """The entries of the state that are 0 at rest: those of a momentum; () if there are none."""
 
     @abc.abstractmethod
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from ..rules import (
     GivenError,
     State,
     check_model,
+    jumps,
     unmodified,
 )
 from ..rules.moving_feedback import AbstractMovingFeedbackRule
@@ -94,8 +95,8 @@ class BlockFields(AbstractFields):
         summed = isinstance(inner, AbstractChainRule | AbstractMovingFeedbackRule)
         self.samples = 1 if summed else SEVERAL
         self.outputs = _outputs(model, self.sample)
-        check_model(rule, model, feedback, self._data(_zero_lesson(self, 2)))
-        state = rule.init(model, feedback, self._data(_zero_lesson(self, self.samples)))
+        check_model(rule, model, feedback, self.data(_zero_lesson(self, 2)))
+        state = rule.init(model, feedback, self.data(_zero_lesson(self, self.samples)))
         leaves = _named(state, model, self.sample)
         moving = _moving(self, state, leaves)
         inside = _inside(model, leaves, block)
@@ -109,7 +110,14 @@ class BlockFields(AbstractFields):
     @property
     def kinked(self) -> bool:
         two = jax.ShapeDtypeStruct((2, *self.sample), jnp.result_type(float))
-        return is_kinked(self.model, two)
+        return is_kinked(self.model, two) or jumps(self.rule)
+
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        ends = np.cumsum([leaf.size for leaf in self.leaves])
+        moving = zip(ends, self.leaves, strict=True)
+        spans = [range(end - leaf.size, end) for end, leaf in moving if leaf.name.endswith("'")]
+        return tuple(int(entry) for span in spans for entry in span)
 
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, D) generic states: entries gaussian, scaled by the size of a unit's row."""
@@ -126,16 +134,25 @@ class BlockFields(AbstractFields):
 
     def __call__(self, flat: Array, lesson: BlockLesson) -> Array:
         """d W_T/dt (D,), flat."""
-        data = self._data(lesson)
+        data, state = self.data(lesson), self.state(flat, lesson)
+        moves = jax.tree.leaves(self.rule.velocity(lesson.time, state, self.feedback, data))
+        return jnp.concatenate([jnp.ravel(moves[i]) for i in self.places[: len(self.leaves)]])
+
+    def state(self, flat: Array, lesson: BlockLesson) -> State:
+        """The rule's state with these leaves in the block, and the lesson's outside."""
+        data = self.data(lesson)
         given, shape = jax.tree.flatten(self.rule.init(self.model, self.feedback, data))
         parts = [*_split(flat, self.leaves), *_split(lesson.others, self.others)]
         for place, part in zip(self.places, parts, strict=True):
             given[place] = part
-        state = jax.tree.unflatten(shape, given)
-        moves = jax.tree.leaves(self.rule.velocity(lesson.time, state, self.feedback, data))
-        return jnp.concatenate([jnp.ravel(moves[i]) for i in self.places[: len(self.leaves)]])
+        return jax.tree.unflatten(shape, given)
 
-    def _data(self, lesson: BlockLesson) -> Data:
+    def read(self, flat: Array, lesson: BlockLesson) -> tuple[Model, Feedback]:
+        """The weights and feedback of that state."""
+        data = self.data(lesson)
+        return self.rule.read(self.state(flat, lesson), self.feedback, data)
+
+    def data(self, lesson: BlockLesson) -> Data:
         one = jnp.ones((), lesson.inputs.dtype)
         return Data(lesson.inputs, lesson.errors, GivenError(), one)
 
@@ -177,7 +194,7 @@ def _moving(fields: BlockFields, state: State, leaves: list[BlockLeaf]) -> list[
     rng = np.random.default_rng(0)
     inputs = jnp.asarray(rng.standard_normal((16, *fields.sample)))
     errors = jnp.asarray(rng.standard_normal((16, fields.outputs)))
-    data = fields._data(BlockLesson(inputs, errors, jnp.zeros(0), jnp.zeros(())))
+    data = fields.data(BlockLesson(inputs, errors, jnp.zeros(0), jnp.zeros(())))
     velocity = jax.jit(lambda s: fields.rule.velocity(jnp.zeros(()), s, fields.feedback, data))
     moves = jax.device_get(jax.tree.leaves(velocity(state)))
     pairs = enumerate(zip(leaves, moves, strict=True))

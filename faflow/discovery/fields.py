@@ -17,7 +17,9 @@ from ..rules import (
     AbstractLearningRule,
     AbstractWeightRule,
     GivenError,
+    Momentum,
     State,
+    jumps,
 )
 from ..tasks import AbstractLoss, Data, Squared
 from .abstract import AbstractFields
@@ -67,7 +69,14 @@ class Fields(AbstractFields):
 
     @property
     def kinked(self) -> bool:
-        return self.weights.activation.kinked
+        return self.weights.activation.kinked or jumps(self.rule)
+
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        if not isinstance(self.rule, Momentum):
+            return ()
+        size = self.start().size
+        return tuple(range(size // 2, size))  # (weights, their speeds)
 
     def data(self, lesson: Lesson, loss: AbstractLoss) -> Data:
         return Data(lesson.inputs, lesson.targets, loss, jnp.ones((), lesson.inputs.dtype))

@@ -16,9 +16,11 @@ import numpy as np
 from .._compiling import LOOP, compiled
 from .._types import Array
 from .abstract import AbstractFields
+from .fresh import FreshPlaces
 from .lie import Rank, rank_of
 
 MOST_MONOMIALS = 2000
+CONFIRMED = 1e-7  # relative rate at fresh states: coefficients are solved for, to some 1e-10
 FORGOTTEN = 1e-9  # coefficients below this, in units of the law's largest, are rounding
 
 
@@ -61,9 +63,14 @@ def check_monomials(variables: int, degree: int) -> int:
 
 
 def find_polynomials(
-    fields: AbstractFields, orbit_point: np.ndarray, rng: np.random.Generator, degree: int
+    fields: AbstractFields,
+    orbit_point: np.ndarray,
+    rng: np.random.Generator,
+    degree: int,
+    rate: float = 0.0,
 ) -> PolynomialLaws:
-    """The polynomial laws of degree up to `degree`.
+    """The polynomial laws of degree up to `degree`; of another `rate` than 0 those that are laws
+    times e^{rate t}.
 
     ValueError if there are more than MOST_MONOMIALS monomials.
     """
@@ -72,7 +79,8 @@ def find_polynomials(
     monomials = list_monomials(variables, degree)
     rows = count + count // 4 + 40
     states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))
-    system = np.asarray(_system(fields, jnp.asarray(monomials), jnp.asarray(states), lessons))
+    given = jnp.asarray(monomials), jnp.asarray(states), lessons, jnp.asarray(rate)
+    system = np.asarray(_system(fields, *given))
     _, values, right = np.linalg.svd(system)
     rank = rank_of(values)
     space = right[rank.rank :]
@@ -80,22 +88,41 @@ def find_polynomials(
     return PolynomialLaws(monomials, found, degrees, space, rank)
 
 
+def confirmed(laws: PolynomialLaws, fields: AbstractFields, fresh: FreshPlaces) -> PolynomialLaws:
+    """Those that are kept at states which they were not solved from."""
+    places = list(fields.counted)
+
+    def slopes(point: np.ndarray) -> np.ndarray:
+        return gradients(laws.monomials, laws.coefficients, point[places])
+
+    kept = fresh.rates(slopes) < CONFIRMED
+    degrees = tuple(degree for degree, ok in zip(laws.degrees, kept, strict=True) if ok)
+    return laws._replace(coefficients=laws.coefficients[kept], degrees=degrees)
+
+
 @compiled(LOOP)
-def _system(fields: AbstractFields, monomials: Array, states: Array, lessons: Any) -> Array:
-    """(rows, count): the rate of every monomial, at one state and for one lesson per row."""
+def _system(
+    fields: AbstractFields, monomials: Array, states: Array, lessons: Any, rate: Array
+) -> Array:
+    """(rows, count): the rate of every monomial and `rate` times itself, at one state and for one
+    lesson per row."""
     places = jnp.asarray(fields.counted)
 
     def row(given: tuple[Array, Any]) -> Array:
         state, lesson = given
-        move = _unit(fields(state, lesson))
-        return _unit(monomial_rates(monomials, state[places], move[places]))
+        move, here = fields(state, lesson), state[places]
+        size = jnp.linalg.norm(move)
+        pace = 1 / jnp.where(size > 0, size, 1.0)  # samples that reach no neuron move nothing
+        values = jnp.prod(jnp.append(here, 1.0)[monomials], axis=1)
+        rates = monomial_rates(monomials, here, pace * move[places])
+        return _unit(rates + rate * pace * values)
 
     return jax.lax.map(row, (states, lessons), batch_size=64)
 
 
 def _unit(vector: Array) -> Array:
     size = jnp.linalg.norm(vector)
-    return vector / jnp.where(size > 0, size, 1.0)  # samples that reach no neuron move nothing
+    return vector / jnp.where(size > 0, size, 1.0)
 
 
 def monomial_rates(monomials: Array, state: Array, move: Array) -> Array:

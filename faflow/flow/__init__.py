@@ -29,7 +29,6 @@ from .kink_error import compare_flows as compare_flows
 from .kink_error import estimate_kink_error as estimate_kink_error
 from .loop.carry import Counts as Counts
 from .loop.carry import ImplicitCounts as ImplicitCounts
-from .loop.course import solve as solve
 from .loop.programs import keeps_its_own as keeps_its_own
 from .loop.programs import kept_programs as kept_programs
 from .loop.programs import program_folder as program_folder
@@ -63,6 +62,7 @@ from .served import check_implicit as check_implicit
 from .solution import FlowError as FlowError
 from .solution import FlowSolution as FlowSolution
 from .solution import Leg as Leg
+from .whole import solve as solve
 
 # `faflow.flow(network, rule, inputs, targets, t1=...)`: the Python door, above all rooms.
 CALLED = ("faflow.learning", "learn")

@@ -93,6 +93,10 @@ class Numerics(eqx.Module):
     save, so that a residual that falls by ten orders of magnitude keeps its relative accuracy:
     for exponent fits. `kinks`: "plain" steps over the kinks of the activation, "exact" integrates
     Filippov's solution from event to event (`faflow.flow.piecewise`), with the options `exact`.
+    `sensitivities`: whether a step is held to derivatives, "controlled", or to the state alone,
+    "free" (`flow.sensitivity`; implicit methods hold theirs to both). `adjoint`: how `jax.grad`
+    goes back, along the steps between "checkpointed" saves or by "backsolve" against time; None:
+    the flow has forward derivatives.
     `project`: put the weights back onto the rule's laws after every step of an explicit Runge-Kutta
     method (`flow.projection`); their drift is then no check of anything.
     """
@@ -108,6 +112,8 @@ class Numerics(eqx.Module):
     exact: Exact = eqx.field(default_factory=Exact)
     project: bool = eqx.field(static=True, default=False)
     atol_scales: bool | None = eqx.field(static=True, default=None)
+    sensitivities: Literal["free", "controlled"] = eqx.field(static=True, default="free")
+    adjoint: Literal["checkpointed", "backsolve"] | None = eqx.field(static=True, default=None)
 
     def __post_init__(self) -> None:
         if self.atol_scales is None:
@@ -139,12 +145,20 @@ class Numerics(eqx.Module):
             jnp.maximum((self.atol if atol is None else atol) * scale, rounding * size),
         )
 
-    def controller(self, tolerances: tuple[Scalar, Scalar]) -> diffrax.AbstractStepSizeController:
-        """The step-size controller with these (rtol, atol)."""
+    def controller(
+        self, tolerances: tuple[Scalar, Scalar], held: int | None = None
+    ) -> diffrax.AbstractStepSizeController:
+        """The step-size controller with these (rtol, atol); steps are held to `held` entries of the
+        state, the first ones (None: to all)."""
         if self.step is not None:
             return diffrax.ConstantStepSize()
         rtol, atol = tolerances
-        return diffrax.PIDController(rtol=rtol, atol=atol)
+        plain = diffrax.PIDController(rtol=rtol, atol=atol)
+        if held is None:
+            return plain
+        return diffrax.PIDController(
+            rtol=rtol, atol=atol, norm=lambda error: plain.norm(error[:held])
+        )
 
 
 def residual_share(problem: FlowProblem, weights: AbstractNetwork) -> Scalar:

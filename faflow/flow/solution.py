@@ -27,13 +27,14 @@ class Leg:
     """A stretch of a flow that one solver covered: from `since` on, with so much work, and why.
 
     Every flow with `solver = "auto"` makes one; an equinox module would take 0.1 ms for it.
+    Numbers, or what stands for them in a tree of derivatives.
     """
 
     solver: str
-    since: Scalar | float
-    steps: Integer
-    rejected: Integer
-    evaluations: Integer
+    since: Any
+    steps: Any
+    rejected: Any
+    evaluations: Any
     reason: str
 
     def __str__(self) -> str:

@@ -23,9 +23,9 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     `trusted`: a config that differs in numbers only was built before; what shapes and types tell is
     not looked at again, which is half of the time.
     """
-    task, problem, ts, numerics, notes = set_up(resolved, trusted)
+    task, problem, ts, numerics, notes, own = set_up(resolved, trusted)
     laws = _laws(resolved, problem, trusted)
-    observables = _observables(resolved, problem, laws)
+    observables = _observables(resolved, problem, laws) | dict(own)
     experiment = Experiment(task, problem, ts, observables, laws, numerics, notes)
     if not trusted:
         _check_trace(resolved, experiment)

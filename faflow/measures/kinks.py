@@ -9,7 +9,7 @@ import numpy as np
 
 from .._results import Outcome
 from ..config.kinks import estimates_error
-from ..config.network import ModelSection
+from ..config.network import NetworkSection
 from ..config.resolve import Resolved
 from ..flow import (
     SKETCH,
@@ -153,7 +153,7 @@ def _remedy(resolved: Resolved, exact: bool) -> str:
     if resolved.method == "smooth":
         return "lower flow.smooth.width"
     key = "flow.rtol" if resolved.flow.step is None else "flow.step"
-    if isinstance(resolved.config.network, ModelSection):
+    if not isinstance(resolved.config.network, NetworkSection):
         return f"lower {key}"
     return f'try flow.kinks = "smooth", or lower {key}'
 
@@ -165,7 +165,8 @@ def _affordable(problem: FlowProblem, aim: float) -> bool:
 
 def _is_served(resolved: Resolved, problem: FlowProblem) -> bool:
     """Whether the exact integrator takes the rule and the activation that the config names."""
-    if not isinstance(problem.weights, AbstractLayeredNetwork):
+    layered = isinstance(problem.weights, AbstractLayeredNetwork)
+    if not layered or not isinstance(resolved.config.network, NetworkSection):
         return False
     phi = resolved.activation.make()
     weights = dataclasses.replace(problem.weights, activation=phi)

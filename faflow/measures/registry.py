@@ -13,12 +13,13 @@ from .polish import POLISHED
 from .projection import PROJECTION
 from .series import SERIES
 from .simulation import ORDER_PARAMETERS
+from .wide import WIDE
 
 MEASURES = {
     measure.name: measure
     for measure in (
         LAWS_MEASURE, SERIES, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
-        EXACT_SOLUTION, KERNEL, DISCRETE_TWIN, ORDER_PARAMETERS, PROJECTION, POLISHED,
+        EXACT_SOLUTION, KERNEL, DISCRETE_TWIN, ORDER_PARAMETERS, WIDE, PROJECTION, POLISHED,
     )
 }  # fmt: skip
 

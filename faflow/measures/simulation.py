@@ -19,6 +19,7 @@ import numpy as np
 from .._compiling import LONG, compiled
 from .._generator import drawing
 from ..config.errors import ConfigError
+from ..config.network import WideSection
 from ..config.resolve import Resolved
 from ..config.section import SIMULATE
 from ..flow import FlowProblem, FlowSolution
@@ -37,6 +38,8 @@ MOST_STEPS = 2**31 - 1
 def check_simulation(resolved: Resolved, experiment: Experiment) -> str:
     """ConfigError if there is nothing to simulate, or nothing that could be."""
     section, rule = resolved.config.simulate, experiment.problem.rule
+    if isinstance(resolved.config.network, WideSection):
+        return ""  # whose finite networks have a measure of their own
     if not isinstance(rule, AbstractPopulationRule):
         if section is not None:
             what = f"needs a rule of the population, but rule.kind is '{resolved.rule.kind}'"
@@ -47,6 +50,9 @@ def check_simulation(resolved: Resolved, experiment: Experiment) -> str:
         raise ConfigError("discrete", f"{what}; use [simulate]")
     if section is None:
         return ""
+    if section.widths:
+        what = "are those of networks beside network.kind = 'wide'; use simulate.inputs"
+        raise ConfigError("simulate.widths", what)
     if not rule.eta > 0:
         raise ConfigError("simulate", "takes steps of rule.eta / N, but rule.eta is 0; raise it")
     inputs, needed = _inputs(resolved), rule.known().weights.shape[0] + _width(resolved)

@@ -74,6 +74,16 @@ class CutProgram(NamedTuple):
         return outputs, heard
 
 
+@jax.custom_vjp
+def _unheard(h: Array) -> Array:
+    """h, of which nothing comes back. What differentiates the field (a Jacobian, a chain of flows)
+    differentiates its value, which `stop_gradient` would hide from that too."""
+    return h
+
+
+_unheard.defvjp(lambda h: (h, None), lambda _, above: (jnp.zeros_like(above),))
+
+
 def cut_program(
     function: Callable[[PyTree, Any], Array], moving: PyTree, samples: Any
 ) -> CutProgram:
@@ -154,7 +164,7 @@ def _run(jaxpr: Jaxpr, consts: Sequence[Any], given: Sequence[Any]) -> tuple[lis
         values = [read(var) for var in eqn.invars]
         if eqn.primitive is PLACE:
             heard.append(values[0])
-            made = [jax.lax.stop_gradient(values[0])]
+            made = [_unheard(values[0])]
         elif inside := [path for body in bodies(eqn) for path in _paths(body)]:
             made, more = _called(eqn, values, inside[0])
             heard += more

@@ -20,7 +20,8 @@ RESHAPES = {
 SUMS = {"add", "sub", "concatenate", "stack"}  # linear where every argument is
 SCALINGS = {"mul", "div"}  # by what neither parameters nor inputs reach
 CALLS = {"jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint"}
-OWN_DERIVATIVE = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
+WAYS_BACK = {"custom_vjp_call", "custom_vjp_call_jaxpr"}  # which say no tangent
+OWN_DERIVATIVE = {"custom_jvp_call", *WAYS_BACK}
 
 
 class Mark(NamedTuple):

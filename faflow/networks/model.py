@@ -59,7 +59,8 @@ class Model(AbstractNetwork):
     "embed" (all below it) or "blocks.*.norm". `module` is the Module again, at the present weights.
     `blocks`: what direct feedback sends the error to, globs over the paths of what the module
     calls; unless given, the `feedback_blocks` of its class, if it has them. Each call of a block is
-    a place of its own. ValueError in one line for what is no Module, for layers that keep a state
+    a place of its own. `true_feedback`: globs over the leaves that a backward pass meets as they
+    are, whatever the rule; they have no feedback. ValueError in one line for what is no Module, for layers that keep a state
     or draw random numbers, for leaves of another precision than the run's, and for a glob that
     names nothing.
     """
@@ -67,12 +68,17 @@ class Model(AbstractNetwork):
     moving: PyTree
     rest: Frozen = eqx.field(static=True)
     blocks: tuple[str, ...] = eqx.field(static=True)
+    true: frozenset[str] = eqx.field(static=True)  # paths of leaves without feedback
 
     def __init__(
-        self, module: Any, frozen: Sequence[str] = (), blocks: Sequence[str] | None = None
+        self,
+        module: Any,
+        frozen: Sequence[str] = (),
+        blocks: Sequence[str] | None = None,
+        true_feedback: Sequence[str] = (),
     ):
         _check_module(module)
-        held = _frozen(module, frozen)
+        held = _named(module, frozen, "frozen")
         moves = jax.tree_util.tree_map_with_path(
             lambda path, leaf: eqx.is_inexact_array(leaf) and path_name(path) not in held, module
         )
@@ -81,6 +87,7 @@ class Model(AbstractNetwork):
         self.rest = Frozen(rest)
         named = getattr(module, "feedback_blocks", ()) if blocks is None else blocks
         self.blocks = block_paths(module, named)
+        self.true = frozenset(_named(module, true_feedback, "true_feedback"))
 
     @property
     def module(self) -> Any:
@@ -96,7 +103,9 @@ class Model(AbstractNetwork):
 
     def program(self, inputs: Any) -> ModelProgram:
         """Its program at inputs of this shape, and how the outputs hear every leaf."""
-        return program_of(lambda moving, x: _at(self, moving)(x), self.moving, inputs)
+        program = program_of(lambda moving, x: _at(self, moving)(x), self.moving, inputs)
+        uses = (use._replace(fan_in=None) if use.path in self.true else use for use in program.uses)
+        return program._replace(uses=tuple(uses))
 
     def pulled_back(self, program: ModelProgram, backward: Sequence[Array], inputs: Samples) -> Any:
         """f(X), and the map from an error to what it does to the weights when it goes back through
@@ -220,14 +229,14 @@ def _check_leaves(kind: str, moving: PyTree) -> None:
             )
 
 
-def _frozen(module: PyTree, globs: Sequence[str]) -> set[str]:
+def _named(module: PyTree, globs: Sequence[str], argument: str) -> set[str]:
     """The paths of all leaves that the globs name."""
     paths = paths_of(module)
     found = {glob: {path for path in paths if is_named(glob, path)} for glob in globs}
     for glob, named in found.items():
         if not named:
             raise ValueError(
-                f"Argument `frozen` has '{glob}', which names no leaf of "
+                f"Argument `{argument}` has '{glob}', which names no leaf of "
                 f"{type(module).__name__}; its leaves are {', '.join(paths)}."
             )
     return set().union(*found.values())

@@ -172,7 +172,11 @@ def _with_tangents(eqn: JaxprEqn, args: list[Known]) -> tuple[list[Any], list[An
         placed = dict(zip(moving, moved, strict=True))
         return bound(eqn, [placed.get(i, value) for i, value in enumerate(values)])
 
-    return jax.jvp(of, [values[i] for i in moving], [args[i].tangent for i in moving])
+    points, moves = [values[i] for i in moving], [args[i].tangent for i in moving]
+    if eqn.primitive.name not in marks.WAYS_BACK:
+        return jax.jvp(of, points, moves)
+    made, back = jax.vjp(of, *points)
+    return made, jax.linear_transpose(back, made)(tuple(moves))[0]
 
 
 def bound(eqn: JaxprEqn, values: list[Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Functions of (weights, feedback, data), and the conservation laws."""
 
+from .absolute_balance import AbsoluteBalance as AbsoluteBalance
 from .abstract import AbstractObservable as AbstractObservable
 from .alignment import Alignment as Alignment
 from .alignment import alignment_table as alignment_table
@@ -27,6 +28,7 @@ from .leaf_laws import LeafSum as LeafSum
 from .leaf_laws import Share as Share
 from .leaf_laws import Shares as Shares
 from .leaf_laws import View as View
+from .leaf_laws import balance_feedback as balance_feedback
 from .leaf_laws import balance_place as balance_place
 from .leaf_laws import share_entries as share_entries
 from .potentials import AbstractPotential as AbstractPotential

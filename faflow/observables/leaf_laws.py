@@ -11,7 +11,7 @@ from ..feedback import Feedback
 from ..networks import MLP, AbstractNetwork, Model
 from ..tasks import Data
 from .laws import AbstractBalance, AbstractConservationLaw, LawForm
-from .potentials import AbstractPotential, AbstractQuadraticPotential
+from .potentials import AbstractPotential, AbstractQuadraticPotential, feedback_of
 
 
 class View(NamedTuple):
@@ -94,11 +94,12 @@ class LeafBalance(AbstractBalance):
         self, leaves: list[Array], feedback: Feedback, shares: Shares, kept: Array
     ) -> Array:
         def square(share: Share) -> Array:
-            rows = share.view.rows(leaves[share.view.leaf])
+            leaf = leaves[share.view.leaf]
             if share.feedback is None:
+                rows = share.view.rows(leaf)
                 return rows @ rows.T
             assert isinstance(self.potential, AbstractQuadraticPotential)
-            return self.potential.matrix(*_as_layer(rows, feedback, share), 2)
+            return self.potential.matrix(*_as_layer(leaf, feedback, share), 2)
 
         return jnp.stack([share.factor * square(share) * kept for share in shares], axis=-1)
 
@@ -107,19 +108,27 @@ def share_entries(
     potential: AbstractPotential, leaves: list[Array], feedback: Feedback, share: Share
 ) -> Array:
     """What a share is the sum of, (rows, entries of each)."""
-    rows = share.view.rows(leaves[share.view.leaf])
+    leaf = leaves[share.view.leaf]
     if share.feedback is None:
-        return 0.5 * rows**2
-    return potential.entries(*_as_layer(rows, feedback, share), 2).T
+        return 0.5 * share.view.rows(leaf) ** 2
+    return potential.entries(*_as_layer(leaf, feedback, share), 2).T
 
 
-def _as_layer(rows: Array, feedback: Feedback, share: Share) -> tuple[MLP, Feedback]:
+def balance_feedback(
+    potential: AbstractPotential, leaves: list[Array], feedback: Feedback, share: Share
+) -> Array:
+    """G = d psi / dB of a share that has a psi, as rows, (rows, entries of each)."""
+    leaf = leaves[share.view.leaf]
+    return feedback_of(potential, *_as_layer(leaf, feedback, share), 2).T
+
+
+def _as_layer(leaf: Array, feedback: Feedback, share: Share) -> tuple[MLP, Feedback]:
     """Rows B_i as the columns of a second layer, which potentials are written for."""
-    back = ()
+    rows, back = share.view.rows(leaf), ()
     if share.feedback is not None and share.feedback >= 0:
-        given = feedback.matrices[share.feedback]
-        shape = given.shape if feedback.form == "layerwise" else (given.shape[0], -1)
-        back = (share.view.rows(given.reshape(shape)).T,)
+        # Direct feedback has the shape of what the leaf reads: an image, say, of a read-out.
+        given = feedback.matrices[share.feedback].reshape(leaf.shape)
+        back = (share.view.rows(given).T,)
     net = MLP((jnp.zeros((len(rows), 1), rows.dtype), rows.T))
     return net, Feedback(back, "layerwise" if back else "none")
 

@@ -60,11 +60,12 @@ def _scale(cells: Cells) -> Normalize:
 def _ticks(ax: Axes, cells: Cells) -> None:
     for axis, labels in ((ax.xaxis, cells.columns), (ax.yaxis, cells.rows)):
         every = -(-len(labels) // NAMED)
-        places = np.arange(0, len(labels), every)
+        told = axis is ax.xaxis and len(cells.along) > 0
+        places = np.asarray(cells.along) if told else np.arange(0, len(labels), every)
         axis.set_ticks(places + 0.5, [plain_text(labels[i], 34) for i in places])
         axis.set_tick_params(length=0)
     room = WIDE if len(cells.columns) > FILLING else NARROW
-    if sum(len(label) + 2 for label in cells.columns[:NAMED]) > room:
+    if not cells.along and sum(len(label) + 2 for label in cells.columns[:NAMED]) > room:
         ax.tick_params(axis="x", labelrotation=45)
 
 

@@ -26,6 +26,7 @@ from .progress import cost_panels, limit_panels, norm_panels
 from .render import render, title_lines
 from .style import COLUMN, HOUSE, FigureStyle, house_style, plain_text
 from .table import csv_table
+from .wide import wide_kernel_panels, wide_panels
 
 Panels = Callable[[Result], list[Panel]]
 
@@ -33,6 +34,8 @@ FIGURES: dict[str, Panels] = {
     "drift": drift_panels,
     "forecast": forecast_panels,
     "raster": raster_panels,
+    "wide": wide_panels,
+    "wide-kernels": wide_kernel_panels,
     "residual": residual_panels,
     "alignment": alignment_panels,
     "loss": loss_panels,

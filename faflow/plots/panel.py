@@ -101,6 +101,7 @@ class Cells:
     """A map: `values` (rows, columns) in the cells between two parameters; nan stays grey.
 
     `log`: colours go by the logarithm. `words`: what the values 0, 1, ... mean, if they are kinds.
+    `along`: places of columns that are named, of all if there are none.
     """
 
     values: np.ndarray
@@ -110,6 +111,7 @@ class Cells:
     log: bool = False
     words: tuple[str, ...] = ()
     colours: tuple[str, ...] = ()
+    along: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

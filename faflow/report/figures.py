@@ -34,6 +34,11 @@ class PageFigure:
     log: bool = False
     timed: bool = True
 
+    @property
+    def map(self) -> bool:
+        """Whether it has cells in place of curves."""
+        return self.key.startswith("map-")
+
 
 @dataclass(frozen=True)
 class Choices:

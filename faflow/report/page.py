@@ -22,6 +22,7 @@ from .answer import answer_of, method
 from .cost import cost_rows
 from .download import bundle
 from .figures import PageFigure, choices_of, panel_figure
+from .kernels import kernel_figures
 from .members import member_figures
 from .raster import raster_figures, raster_layers
 
@@ -55,6 +56,8 @@ def page(subjects: Sequence[Subject], claims: Sequence[Claims] = ()) -> str:
     figures = [panel_figure(panel, choices) for panel in panels]
     for subject in subjects:
         figures += raster_figures(subject, len(subjects) > 1)
+    for subject in subjects:
+        figures += kernel_figures(subject, len(subjects) > 1)
     figures += member_figures(subjects, choices)
     data = bundle(subjects)
     environment = jinja2.Environment(

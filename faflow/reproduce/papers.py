@@ -1,5 +1,8 @@
 """The papers whose claims can be checked."""
 
+from .architectures.marcotte import PAPER as MARCOTTE
+from .architectures.tran import PAPER as TRAN
+from .bordelon_pehlevan.paper import PAPER as BORDELON_PEHLEVAN
 from .claim import Claim as Claim
 from .claim import Paper as Paper
 from .garg_vempala import PAPER as GARG_VEMPALA
@@ -8,4 +11,7 @@ from .robertson_koyejo import PAPER as ROBERTSON_KOYEJO
 PAPERS: dict[str, Paper] = {
     "robertson-koyejo-2023": ROBERTSON_KOYEJO,
     "garg-vempala-2022": GARG_VEMPALA,
+    "bordelon-pehlevan-2022": BORDELON_PEHLEVAN,
+    "marcotte-2025": MARCOTTE,
+    "tran-2026": TRAN,
 }

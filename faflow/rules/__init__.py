@@ -39,6 +39,8 @@ from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
 from .linear_field import pays as pays
+from .models.angular_momentum import AngularMomenta as AngularMomenta
+from .models.angular_momentum import angular_momenta as angular_momenta
 from .models.found_laws import model_laws as model_laws
 from .models.model_check import check_model as check_model
 from .models.model_check import check_outputs as check_outputs
@@ -52,9 +54,12 @@ from .modifiers.modified import AbstractForecastingRule as AbstractForecastingRu
 from .modifiers.modified import AbstractModifiedRule as AbstractModifiedRule
 from .modifiers.modified import unmodified as unmodified
 from .modifiers.momentum import Momentum as Momentum
+from .modifiers.sign import Sign as Sign
+from .modifiers.sign import jumps as jumps
 from .modifiers.weight_decay import WeightDecay as WeightDecay
 from .modifiers.weight_normalisation import WeightNormalisation as WeightNormalisation
 from .monotone_direct_feedback import MonotoneDirectFeedback as MonotoneDirectFeedback
+from .moving_feedback import AbstractMovingFeedbackRule as AbstractMovingFeedbackRule
 from .observables import DeltaAlignment as DeltaAlignment
 from .observables import Exponent as Exponent
 from .observables import Speed as Speed
@@ -99,4 +104,5 @@ MODIFIERS = {
     "mean-field": MeanFieldRates,
     "momentum": Momentum,
     "weight-normalisation": WeightNormalisation,
+    "sign": Sign,
 }

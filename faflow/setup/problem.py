@@ -1,6 +1,7 @@
 """From a resolved config to what the flow needs: data, W(0), feedback, rule, times, numerics."""
 
 import itertools
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -8,32 +9,39 @@ import jax.numpy as jnp
 
 from .._types import Array
 from ..config.errors import ConfigError, shown
-from ..config.network import INPUTS, OUTPUTS, NetworkSection
+from ..config.network import INPUTS, OUTPUTS, NetworkSection, WideSection
 from ..config.resolve import Resolved
 from ..config.section import TASK
 from ..feedback import Feedback
 from ..flow import FlowProblem, Numerics
 from ..networks import AbstractNetwork
-from ..rules import AbstractLearningRule, AbstractParticularRule, Misfit, check_sum, forecast
+from ..observables import AbstractObservable
+from ..rules import AbstractLearningRule, AbstractParticularRule, Misfit, check_sum, forecast, jumps
 from ..tasks import Task
 from .numerics import numerics_of
 from .split import check_split, split_of
 from .start import check_shapes, check_start
 from .unread_arrays import unread_arrays
 from .weights import weights_and_feedback
+from .wide import limit_problem
 
+JUMPS = (
+    "modifier 'sign': the field jumps where an entry of it passes 0, and steps go over that; the "
+    "flow is no solution to the tolerance asked for, and near a minimum it is the solver's steps"
+)
 MOST_WEIGHTS = 10**9  # 8 GB, of which a solver keeps a dozen copies
 
 
 class Setup(NamedTuple):
     """One problem, the times and the numerics it is integrated by, and the task; `notes` has what
-    has to be told of the input."""
+    has to be told of the input, `observables` what the network's kind has recorded."""
 
     task: Task
     problem: FlowProblem
     ts: Array
     numerics: Numerics
     notes: tuple[str, ...]
+    observables: Mapping[str, AbstractObservable] = {}
 
 
 def set_up(resolved: Resolved, trusted: bool = False) -> Setup:
@@ -46,6 +54,11 @@ def set_up(resolved: Resolved, trusted: bool = False) -> Setup:
     check_split(resolved, split)
     key, (*_, outputs) = config.key(config.task, TASK), (OUTPUTS, *config.network.widths)
     task: Task = config.task.draw(resolved.task, resolved.loss, key, outputs, resolved.base)
+    if isinstance(config.network, WideSection):
+        return _wide(resolved, config.network, task, split)
+    if task.test is not None:
+        what = f"is {config.task.test}, but only network.kind = 'wide' has test points"
+        raise ConfigError("task.test", f"{what}; remove it")
     if isinstance(config.network, NetworkSection):
         _check_widths(resolved, task)
     rule: AbstractLearningRule = resolved.rule.make()
@@ -63,7 +76,19 @@ def set_up(resolved: Resolved, trusted: bool = False) -> Setup:
     check_start(resolved, problem)
     ts = jnp.asarray(resolved.flow.save_times(config.precision), float)
     numerics = numerics_of(resolved, problem)
-    return Setup(task, problem, ts, numerics, tuple(unread_arrays(resolved)))
+    told = [*unread_arrays(resolved), *([JUMPS] if jumps(rule) else [])]
+    return Setup(task, problem, ts, numerics, tuple(told))
+
+
+def _wide(resolved: Resolved, network: WideSection, task: Task, split: str | None) -> Setup:
+    if split is not None:
+        what = "is given, but what is solved at infinite width has no sum over samples; remove it"
+        raise ConfigError(split, what)
+    problem, observables, notes = limit_problem(resolved, network, task)
+    check_start(resolved, problem)
+    ts = jnp.asarray(resolved.flow.save_times(resolved.config.precision), float)
+    notes = (*notes, *unread_arrays(resolved))
+    return Setup(task, problem, ts, numerics_of(resolved, problem), notes, observables)
 
 
 def _check_widths(resolved: Resolved, task: Task) -> None:

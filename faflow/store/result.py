@@ -112,6 +112,10 @@ class Result:
         """Online learning beside a population rule, if the config asked for it."""
         return self._beside("simulation")
 
+    def group(self, name: str) -> xr.Dataset | None:
+        """Another group of a run, along the saves of `series`; None if there is none."""
+        return self._beside(name)
+
     def section(self, name: str) -> dict[str, Any]:
         """A section of the summary, empty if it is absent."""
         return self.summary.get(name) or {}

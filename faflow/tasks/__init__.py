@@ -24,6 +24,7 @@ from .preprocess import WHITENINGS as WHITENINGS
 from .preprocess import preprocess as preprocess
 from .task import TASKS as TASKS
 from .task import Task as Task
+from .task import held_out as held_out
 from .task import make_task as make_task
 from .task import task_facts as task_facts
 from .teacher import Teacher as Teacher

@@ -62,6 +62,28 @@ class Task(NamedTuple):
     facts: dict[str, float | int | str]
     teacher: Teacher | None = None
     preparation: tuple[str, ...] = ()
+    test: Data | None = None
+
+
+def held_out(task: Task, count: int, reduction: str = "sum") -> Task:
+    """The task without its last `count` samples, which become its `test`. ValueError if none would
+    be left, or if samples have weights."""
+    data, samples = task.data, task.data.inputs.shape[0]
+    if not 0 < count < samples:
+        raise ValueError(
+            f"Argument `test` must leave samples to learn from, but is {count} of {samples}; "
+            f"lower it to at most {samples - 1}."
+        )
+    if data.sample_weights is not None:
+        raise ValueError("Argument `test` must be 0 where samples have weights; leave it out.")
+    x, y = np.asarray(data.inputs), np.asarray(data.targets)
+    tokens = "tokens" in task.facts
+    learned, test = (
+        make_data(x[part], y[part], data.loss, reduction, tokens=tokens)
+        for part in (slice(None, -count), slice(-count, None))
+    )
+    facts = {**task.facts, **task_facts(x[:-count], y[:-count], tokens), "test_samples": count}
+    return task._replace(data=learned, facts=facts, test=test)
 
 
 def make_task(

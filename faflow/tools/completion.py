@@ -9,7 +9,7 @@ from ..config.errors import ConfigError
 from ..config.kinds.catalogue import names
 from ..config.kinds.description import kinds_described
 from ..config.load import Table, locate, read_table
-from ..config.network import LAYERED, ActivationSection, ModelSection, NetworkSection
+from ..config.network import LAYERED, SECTIONS, WIDE, ActivationSection, NetworkSection, section_tag
 from ..config.options import Option, options_of
 from ..config.schema import Config
 from ..config.section import AbstractKindSection, AbstractSection
@@ -32,8 +32,8 @@ def complete_override(prefix: str, config: str | None) -> list[str]:
 def _keys(table: Table) -> Iterator[str]:
     for name, field in Config.model_fields.items():
         section = _section(field.annotation)
-        if name == "network" and _is_model(table):
-            section = ModelSection
+        if name == "network":
+            section = _network(table)
         if section is None:
             yield name
             continue
@@ -45,9 +45,10 @@ def _keys(table: Table) -> Iterator[str]:
             yield from (f"{name}.{option}" for option in _options(section, table.get(name)))
 
 
-def _is_model(table: Table) -> bool:
+def _network(table: Table) -> type[AbstractSection]:
     network = table.get("network")
-    return isinstance(network, Mapping) and network.get("kind", LAYERED[0]) not in LAYERED
+    kind = network.get("kind", LAYERED[0]) if isinstance(network, Mapping) else LAYERED[0]
+    return SECTIONS[section_tag(kind)]
 
 
 def _options(section: type[AbstractKindSection], given: Any) -> dict[str, Option]:
@@ -63,15 +64,15 @@ def _values(key: str, table: Table) -> list[str]:
     if key in _LISTS:
         return names(_LISTS[key])
     if key == "network.kind":
-        return [*LAYERED, *names("networks")]
+        return [*LAYERED, WIDE, *names("networks")]
     if key == "observe.names":
         return [f'["{name}"]' for name in names("observables")]
     *path, last = key.split(".")
     annotation: Any = Config
     for part in [*path, last]:
         section = _section(annotation)
-        if section is NetworkSection and _is_model(table):
-            section = ModelSection
+        if section is NetworkSection:
+            section = _network(table)
         if section is not None and part == "kind" and issubclass(section, AbstractKindSection):
             return names(section.registry)
         field = None if section is None else section.model_fields.get(part)

@@ -13,6 +13,7 @@ from ..networks import Model
 from ..population import AbstractPopulationRule
 from ..rules import bare
 from .model_laws import find_model_laws, model_law_lines
+from .timed_laws import timed_lines, timed_report
 
 DEGREE = 2  # of the polynomials searched unless asked otherwise, if there is room
 
@@ -54,6 +55,7 @@ def find_laws(
         "weights": weights,
         "state": found.state,
         **_report(found, chosen),
+        "timed": timed_report(fields, chosen),
     }
 
 
@@ -87,6 +89,7 @@ def _report(found: Discovery, degree: int) -> dict[str, Any]:
                 "kept": law.kept,
                 "for_all_states": law.everywhere,
                 "share_along_orbit": law.share,
+                "rate_at_fresh_states": law.rate,
                 "independent": law.independent,
                 "found": law.found,
             }
@@ -117,7 +120,7 @@ def law_lines(report: dict[str, Any]) -> list[str]:
         verdict = (
             _kept(law, report["states"])
             if law["kept"]
-            else f"NOT kept ({law['share_along_orbit']:.2g})"
+            else f"NOT kept ({max(law['share_along_orbit'], law['rate_at_fresh_states']):.2g})"
         )
         extra = {True: "; found as a polynomial", False: "; NOT found", None: ""}[law["found"]]
         lines.append(f"  {law['name']}: {law['independent']} independent, {verdict}{extra}")
@@ -125,12 +128,12 @@ def law_lines(report: dict[str, Any]) -> list[str]:
         lines.append("  the rule names no law of this network")
     search = report.get("polynomials")
     if search is None:
-        return [*lines, "polynomial laws: not searched"]
+        return [*lines, "polynomial laws: not searched", *timed_lines(report)]
     lines.append(
         f"polynomial laws of degree {search['degree']} or less: {search['explain']} independent "
         f"(gap {search['rank_gap']:.1e})"
     )
-    return [*lines, *(f"  {entry['law']}" for entry in search["laws"])]
+    return [*lines, *(f"  {entry['law']}" for entry in search["laws"]), *timed_lines(report)]
 
 
 def _kept(law: dict[str, Any], states: str) -> str:

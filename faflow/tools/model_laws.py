@@ -7,12 +7,18 @@ import jax
 
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..discovery import MOST_WEIGHTS, BlockCount, count_block
+from ..discovery import MOST_WEIGHTS, BlockCount, BlockFields, count_block, name_laws
 from ..flow import FlowProblem
 from ..networks import Model
 from ..observables import LeafBalance, LeafSum
-from ..rules import bare, model_laws
+from ..rules import (
+    AbstractModifiedRule,
+    KolenPollack,
+    bare,
+    model_laws,
+)
 from ..tasks import CrossEntropy
+from .timed_laws import count_line, model_lines, timed_counts, timed_model_laws
 
 
 def find_model_laws(
@@ -23,16 +29,20 @@ def find_model_laws(
     enough. ConfigError if the block is too large, or a glob names nothing."""
     rule, data = bare(problem.rule), problem.data
     weights = sum(leaf.size for leaf in jax.tree.leaves(model))
-    counted: dict[str, Any] = {"status": "not counted", "independent_laws": None}
+    counted: dict[str, Any] = {
+        "status": "not counted", "independent_laws": None, "timed": None,
+    }  # fmt: skip
+    laws = model_laws(rule, model, problem.feedback, data)
     if block or weights <= MOST_WEIGHTS:
         losses = "cross-entropy" if isinstance(data.loss, CrossEntropy) else "all"
-        sample, globs = data.inputs.shape[1:], tuple(block) or ("*",)
+        about = (rule, model, problem.feedback, data.inputs.shape[1:], tuple(block) or ("*",))
         try:
-            counts = count_block(rule, model, problem.feedback, sample, globs, losses=losses)
+            counts = count_block(*about, losses=losses)
         except ValueError as error:
             raise ConfigError("--block", str(error)) from error
-        counted = _counted(counts)
-    laws = model_laws(rule, model, problem.feedback, data)
+        fields = BlockFields(*about, losses)
+        names = name_laws(fields, laws.values(), counts.independent)
+        counted = _counted(counts) | {"names": names._asdict(), "timed": _timed(fields)}
     return {
         "schema": 1,
         "name": resolved.config.name,
@@ -45,13 +55,23 @@ def find_model_laws(
             if isinstance(law, LeafBalance | LeafSum)
         ],
         **counted,
+        "timed_laws": timed_model_laws(rule, problem, model),
     }
+
+
+def _timed(fields: BlockFields) -> dict[str, Any] | None:
+    """The count of laws of state and time, where there may be such and the state is small."""
+    if not isinstance(fields.rule, AbstractModifiedRule | KolenPollack):
+        return None
+    return timed_counts(fields) if len(fields.counted) < MOST_WEIGHTS else None
 
 
 def _counted(count: BlockCount) -> dict[str, Any]:
     return {
         "status": "undecided" if count.independent is None else "decided",
         "independent_laws": count.independent,
+        "states": count.states,
+        "independent_laws_for_all_states": count.everywhere,
         "candidates": list(count.candidates),
         "block": list(count.names),
         "size": count.size,
@@ -65,7 +85,14 @@ def model_law_lines(report: dict[str, Any]) -> list[str]:
     lines = [_count_line(report)]
     for law in report["laws"]:
         lines += [f"  {law['name']}: {place}" for place in law["places"]]
-    return lines if report["laws"] else [*lines, "  no balance and no sum of leaves is kept"]
+    if not report["laws"]:
+        lines.append("  no balance and no sum of leaves is kept, whatever the time")
+    if (names := report.get("names")) is not None and names["degree"]:
+        what = f"polynomials of degree {names['degree']} or less: {names['known']} known with them"
+        lines += [what, *(f"  {text}" for text in names["texts"])]
+    if report["timed"] is not None:
+        lines.append(count_line(report["timed"]))
+    return [*lines, *model_lines(report["timed_laws"])]
 
 
 def _count_line(report: dict[str, Any]) -> str:
@@ -78,8 +105,13 @@ def _count_line(report: dict[str, Any]) -> str:
     if report["independent_laws"] is None:
         either = " or ".join(map(str, report["candidates"]))
         what = f"how many of {report['size']} directions{where} are conserved"
-        return f"UNDECIDED {what}: {either} ({gap})"
+        return f"UNDECIDED {what}: {either} ({gap}); {report['names']['named']} by name"
+    states = ""
+    if report["states"] != "all":
+        count = report["independent_laws_for_all_states"]
+        states = f", {report['states']}, {'UNDECIDED how many' if count is None else count} of them"
+        states += " for all states"
     return (
         f"{report['independent_laws']} of {report['size']} directions{where} are conserved over "
-        f"all data, {losses} ({gap}); found by name"
+        f"all data, {losses}{states} ({gap}); {report['names']['named']} of them by name"
     )

@@ -66,11 +66,13 @@ def gradient_on_grid(
     *,
     tolerance: float = 1e-12,
     sweeps: int = 200,
+    responses: bool = True,
 ) -> GradientLimit:
     """The equations of the module docstring on T = `times` equal steps' ends in [0, t1], L =
-    `hidden` >= 1; pure, memory 8 (L + 1) (P T)^2 bytes a few times over. `sweeps`: the most."""
+    `hidden` >= 1; pure, memory 8 (L + 1) (P T)^2 bytes a few times over. `sweeps`: the most.
+    Without `responses` A and B are left out, as no theory of L > 1 layers may: a control."""
     ts = jnp.linspace(0.0, 1.0, times) * t1
-    step = partial(_sweep, data, richness, ts)
+    step = partial(_sweep, data, richness, ts, responses)
     start = _start(data, hidden, times)
 
     def going(now: _Sweep) -> Flag:
@@ -145,7 +147,7 @@ def _start(data: Data, hidden: int, times: int) -> _Sweep:
     )
 
 
-def _sweep(data: Data, richness: Scalar, ts: Array, now: _Sweep) -> _Sweep:
+def _sweep(data: Data, richness: Scalar, ts: Array, responses: bool, now: _Sweep) -> _Sweep:
     """Once through all layers with the errors of the last sweep, then new errors."""
     times, samples = now.outputs.shape
     hidden, g = len(now.heard), richness**2
@@ -159,13 +161,16 @@ def _sweep(data: Data, richness: Scalar, ts: Array, now: _Sweep) -> _Sweep:
         pushed = (weights * above[l + 1])[:, :, None] * error[None]
         e = told[l] + pushed.reshape(times, -1)
         n = jnp.linalg.inv(jnp.eye(times) - g * e @ c)
-        m = jnp.eye(times * samples) + g * c @ n @ e
-        across = m @ (below[l] @ e.T + c @ above[l + 1]) @ n.T
-        below[l + 1] = m @ (below[l] + g * c @ above[l + 1] @ c.T) @ m.T
+
+        def m(x: Matrix, c: Matrix = c, n: Matrix = n, e: Matrix = e) -> Matrix:
+            return x + g * c @ (n @ (e @ x))  # (1 - g C E)^{-1} x, which differs from x by rank T
+
+        across = m(below[l] @ e.T + c @ above[l + 1]) @ n.T
+        below[l + 1] = m(m(below[l] + g * c @ above[l + 1] @ c.T).T)
         above[l] = n @ (above[l + 1] + g * e @ below[l] @ e.T) @ n.T
-        if l + 1 < hidden:
-            heard[l + 1] = m @ c
-        if l > 0:
+        if responses and l + 1 < hidden:
+            heard[l + 1] = m(c)
+        if responses and l > 0:
             told[l - 1] = n @ e
     found = _Sweep(
         now.outputs, tuple(below), tuple(above), tuple(heard), tuple(told), now.other, now.change,

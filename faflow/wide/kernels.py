@@ -2,6 +2,7 @@
 
 from typing import ClassVar, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 
 from .._types import Array, Inputs, Matrix, Scalar
@@ -32,9 +33,27 @@ def wide_kernels(network: WideLinear, inputs: Inputs, targets: Array) -> WideKer
     features = gram[None] + growths[:, None, None] * (k[:, None] * k[None, :])[None]
     gradients = network.limit.alignments(q)
     tangent = jnp.tensordot(gradients, features, 1)
-    size = jnp.linalg.norm(tangent) * (targets @ targets)
     change = growths[1:] * (k @ k) / jnp.linalg.norm(gram)
-    return WideKernels(features, gradients, tangent, targets @ tangent @ targets / size, change)
+    towards = target_alignment(tangent, targets)
+    return WideKernels(features, gradients, tangent, towards, change)
+
+
+def target_alignment(tangent: Matrix, targets: Array) -> Scalar:
+    """A(K, y y^T) = y^T K y / (|K| |y|^2), in Frobenius' norm."""
+    size = jnp.linalg.norm(tangent) * (targets @ targets)
+    return targets @ tangent @ targets / size
+
+
+class KernelPart(AbstractObservable):
+    """One field of the record of `observed`, under its own name and axes."""
+
+    observed: AbstractObservable
+    part: str = eqx.field(static=True)
+    label: str = eqx.field(static=True)
+    axes: tuple[str, ...] = eqx.field(static=True, default=())
+
+    def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
+        return getattr(self.observed(weights, feedback, data), self.part)
 
 
 class WideKernelsObserved(AbstractObservable):
@@ -52,8 +71,8 @@ class OutputsAt(AbstractObservable):
     """f (samples,) at these inputs, at every save: of test points, say."""
 
     inputs: Inputs
-    label: ClassVar[str] = "outputs"
-    axes: ClassVar[tuple[str, ...]] = ("sample",)
+    label: str = eqx.field(static=True, default="outputs")
+    axes: tuple[str, ...] = eqx.field(static=True, default=("sample",))
 
     def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
         return weights(self.inputs)[:, 0]

@@ -14,9 +14,10 @@ weights. Bordelon & Pehlevan 2022 print L = 1 on whitened data; depth, data and 
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -64,10 +65,15 @@ def deep_linear(hidden: int, rho: ArrayLike, richness: ArrayLike) -> DeepLinear:
     vmap. ValueError for rho outside [-1, 1] or richness <= 0 where they are known."""
     _check("rho", rho, "lie in [-1, 1]", lambda x: -1 <= x <= 1)
     _check("richness", richness, "be > 0", lambda x: x > 0)
-    rho, richness = jnp.asarray(rho, float), jnp.asarray(richness, float)
-    found = kappas(hidden, rho, richness**2)
+    traced = any(isinstance(number, Tracer) or np.ndim(number) for number in (rho, richness))
+    known = (jnp.asarray(rho, float), jnp.asarray(richness, float))
+    # In numpy where that is possible: there are 4^L products.
+    a, g = known if traced else (np.float64(float(rho)), np.float64(float(richness)))
+    found = kappas(hidden, a, g**2)
     pulls = (integral(kappa) for kappa in found[:-1])
-    return DeepLinear(tuple(map(jnp.stack, found)), tuple(map(jnp.stack, pulls)), rho, richness)
+    return DeepLinear(
+        tuple(_stacked(one) for one in found), tuple(_stacked(one) for one in pulls), *known
+    )
 
 
 class WideLinear(AbstractNetwork):
@@ -75,6 +81,11 @@ class WideLinear(AbstractNetwork):
 
     direction: Array
     limit: DeepLinear
+
+    @property
+    def moving(self) -> dict[str, Array]:
+        """What the flow moves, by name."""
+        return {"direction": self.direction}
 
     @property
     def q(self) -> Scalar:
@@ -112,6 +123,12 @@ class WideFeedbackAlignment(AbstractWholeRule):
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         return {}
+
+
+def _stacked(coefficients: list[Any]) -> Array:
+    if any(isinstance(one, jax.Array) for one in coefficients):
+        return jnp.stack([jnp.asarray(one, float) for one in coefficients])
+    return jnp.asarray(np.asarray(coefficients), float)
 
 
 def _at(coefficients: Array, q: Scalar) -> Scalar:

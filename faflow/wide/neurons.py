@@ -85,13 +85,15 @@ def neurons(
     )
     form: Form = RULES[rule].form
     matrices = () if form == "none" else (back,)
+    return Neurons(mean_field(rule, richness), network, Feedback(matrices, form))
+
+
+def mean_field(rule: str, richness: float) -> AbstractLearningRule:
+    """The rule at the rates of the mean-field scaling."""
     number = jnp.asarray(richness, float)
-    moved = (
-        MeanFieldHebbian(number)
-        if rule == "hebbian"
-        else MeanFieldRates(rule=RULES[rule](), richness=number)
-    )
-    return Neurons(moved, network, Feedback(matrices, form))
+    if rule == "hebbian":
+        return MeanFieldHebbian(number)
+    return MeanFieldRates(rule=RULES[rule](), richness=number)
 
 
 def _normals(points: int, dimensions: int, seed: int, draw: str) -> np.ndarray:

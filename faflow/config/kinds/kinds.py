@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..choice import Choice
 
-FITTED = "fitted-exponent"  # the name of an observable
+FITTED, WIDE_KERNELS = "fitted-exponent", "wide-kernels"  # names of observables
 
 
 class RuleTraits(NamedTuple):

@@ -28,7 +28,7 @@ def model_of(choice: Choice, section: ModelSection, data: Data, key: Array) -> M
     """The model at the weights that its constructor draws. ConfigError if it can't be made."""
     told = {name: value for name, value in sizes_of(data).items() if _takes(choice, name)}
     module = drawn(lambda of: choice.make(**told, **_key(choice, of)), key)
-    return Model(module, section.frozen, section.blocks)
+    return Model(module, section.frozen, section.blocks, section.true_feedback)
 
 
 def is_kinked_model(choice: Choice, section: ModelSection, data: Data, key: Array) -> bool:

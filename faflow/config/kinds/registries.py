@@ -22,7 +22,7 @@ from ...tasks import LOSSES, TASKS, AbstractLoss
 from ..arrays import FeedbackFromFile, WeightsFromFile
 from ..errors import ConfigError, nearest, shown
 from ..imports import load_object
-from ..network import LAYERED
+from ..network import LAYERED, WIDE
 from ..schema import CONSTRUCTOR
 from .model import FromConstructor
 
@@ -65,7 +65,7 @@ def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
     if kind in entries:
         return entries[kind]
     if ":" not in kind:
-        names = [*LAYERED, *entries] if registry == "networks" else entries
+        names = [*LAYERED, WIDE, *entries] if registry == "networks" else entries
         what = f"is '{kind}'; {nearest(kind, names)} (or module:Name for your own)"
         raise ConfigError(path, what)
     entry = load_object(path, kind, base)

@@ -1,11 +1,10 @@
 """A flow of any solver as a `Course`, and run in one piece."""
 
-from ..._types import Array, Times
-from ...observables import AbstractObservable, KinkCounter
+from ..._types import Array
+from ...observables import KinkCounter
 from ...solvers import BDF
 from ..flow import Flow
 from ..piecewise import exact_course
-from ..problem import FlowProblem, Numerics
 from ..solution import FlowSolution
 from .carry import Carry, Standing, standing, steps_of
 from .multistep import MultistepStepper
@@ -13,21 +12,8 @@ from .recording import Clock, Course, Watched, ended
 from .stepping import Stepper
 
 
-def solve(
-    problem: FlowProblem,
-    ts: Times,
-    observables: dict[str, AbstractObservable],
-    numerics: Numerics,
-) -> FlowSolution:
-    """`integrate` without checks: pure, so that it can be jitted, vmapped and lowered.
-
-    Of `solver = "auto"` it knows the beginning only: one program can't switch, so it is tsit5.
-    """
-    return solve_leg(Flow(problem, ts, observables, numerics))[0]
-
-
 def solve_leg(flow: Flow) -> tuple[FlowSolution, Standing | None]:
-    """`solve`, or its part for one of two solvers.
+    """A flow in one piece, or its part for one of two solvers.
 
     Slots of saves up to `flow.since` are empty; the outcome is STIFF (none of `Outcome`) where it
     ended to be handed over.
@@ -49,12 +35,10 @@ def course(flow: Flow, *, level: int | None = None) -> Course:
         stepper = MultistepStepper(one_step, method)
 
     def observe(state: Array):
-        weights, feedback = one_step.flat.read(state)
-        seen = {name: see(weights, feedback, problem.data) for name, see in observables.items()}
-        return seen | one_step.flat.forecasts(state)
+        return one_step.flat.seen(observables, state)
 
     def finish(end: Carry) -> tuple[FlowSolution, Standing]:
-        weights, feedback = one_step.flat.read(end.state)
+        weights, feedback = one_step.flat.read_end(end.state)
         solution = FlowSolution(
             ts=ts[:0],
             reached=ts[:0],
@@ -79,5 +63,6 @@ def course(flow: Flow, *, level: int | None = None) -> Course:
         observe=observe,
         watch=lambda carry: Watched(carry.counts),
         finish=finish,
+        records=bool(observables) or one_step.flat.tells_more,
         since=None if since is None else since.t,
     )

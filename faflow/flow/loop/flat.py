@@ -11,9 +11,11 @@ from jax.flatten_util import ravel_pytree
 from ..._types import Array, PyTree
 from ...feedback import Feedback
 from ...networks import AbstractNetwork, is_kinked
+from ...observables import AbstractObservable
 from ...rules import Forecast
 from ...tasks import Data
 from ..problem import FlowProblem
+from ..sensitivity.variation import Variation, held, read_end, seen
 
 
 class FlatProblem(eqx.Module):
@@ -32,12 +34,27 @@ class FlatProblem(eqx.Module):
     def weights_of(self, state: Array) -> AbstractNetwork:
         return self.read(state)[0]
 
-    def forecasts(self, state: Array) -> dict[str, PyTree]:
-        """What the rule predicts of its laws, as `<law>_forecast`, if it does."""
-        rule = self.problem.rule
-        if not isinstance(rule, Forecast):
-            return {}
-        return rule.predicted(self._rule_state(state))
+    @property
+    def tells_more(self) -> bool:
+        """Whether records are made of a state besides what observables see."""
+        return isinstance(self.problem.rule, Forecast | Variation)
+
+    def seen(self, observables: dict[str, AbstractObservable], state: Array) -> dict[str, PyTree]:
+        """What is recorded of a state; what the rule predicts of its laws as `<law>_forecast`."""
+        return seen(self.problem.rule, observables, self._rule_state(state), *self._given)
+
+    def read_end(self, state: Array) -> tuple[PyTree, PyTree]:
+        """`read`, with derivatives if the flow has any (`flow.sensitivity`)."""
+        return read_end(self.problem.rule, self._rule_state(state), *self._given)
+
+    @property
+    def held(self) -> int | None:
+        """How many entries of the state, its first ones, a step is held to; None: all."""
+        rule, given = self.problem.rule, self._given
+        if not isinstance(rule, Variation) or rule.controlled:
+            return None
+        state = jax.eval_shape(rule.init, self.problem.weights, *given)
+        return sum(leaf.size for leaf in jax.tree.leaves(held(rule, state)))
 
     @property
     def term(self) -> diffrax.ODETerm:

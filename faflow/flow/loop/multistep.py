@@ -70,7 +70,7 @@ class MultistepStepper(eqx.Module):
     def init(self) -> Carry:
         flow = self.flow
         y = flow.start()
-        first, _ = flow.numerics.controller(flow.tolerance.to_begin()).init(
+        first, _ = flow.controller(flow.tolerance.to_begin()).init(
             flow.flat.term, flow.begin, flow.t1, y, None, None, call_term, 2
         )
         h = jnp.asarray(first) - flow.begin

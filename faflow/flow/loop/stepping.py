@@ -66,7 +66,7 @@ class Stepper(eqx.Module):
     def init(self) -> Carry:
         state = self.start()
         tolerances = self.tolerance.to_begin()
-        controller, solver = self.numerics.controller(tolerances), self._solver()
+        controller, solver = self.controller(tolerances), self._solver()
         first, controller_state = controller.init(
             self.flat.term, self.begin, self.t1, state, self.numerics.step, None, solver.func,
             solver.error_order(self.flat.term),
@@ -127,7 +127,7 @@ class Stepper(eqx.Module):
             t=self.begin,
             dt=dt,
             state=state,
-            size=norm(state),
+            size=norm(self._held(state)),
             solver_state=solver_state,
             controller_state=controller_state,
             made_jump=jnp.asarray(False),
@@ -144,7 +144,17 @@ class Stepper(eqx.Module):
 
     def hold(self, carry: Carry) -> Held:
         """What the steps from here to the next save go by."""
-        return Held(self.tolerance_scale(carry), carry.size / carry.state.size**0.5)
+        held = self._held(carry.state).size
+        return Held(self.tolerance_scale(carry), carry.size / held**0.5)
+
+    def _held(self, state: Array) -> Array:
+        """What of a state a step is held to."""
+        held = self.flat.held
+        return state if held is None else state[:held]
+
+    def controller(self, tolerances: tuple[Scalar, Scalar]) -> Controller:
+        """The step-size controller with these (rtol, atol)."""
+        return self.numerics.controller(tolerances, self.flat.held)
 
     def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
         """Step until t = target, until an outcome is met, or until `limit` steps have been tried
@@ -153,10 +163,10 @@ class Stepper(eqx.Module):
 
         def body(now: Carry) -> Carry:
             tolerances = tolerance.at(now.state, now.pace, *held)
-            controller, solver = self.numerics.controller(tolerances), self._solver(tolerances)
+            controller, solver = self.controller(tolerances), self._solver(tolerances)
             later = self._step(now, target, controller, solver)
-            step = later.t - now.t
-            pace = tolerance.moved(now.pace, later.state - now.state, step, step > 0)
+            step, change = later.t - now.t, self._held(later.state) - self._held(now.state)
+            pace = tolerance.moved(now.pace, change, step, step > 0)
             later = self.hunted(now, later._replace(pace=pace))
             return handed_on(judge_step(later, self.problem, self.numerics, self.t1), self.demand)
 
@@ -175,8 +185,8 @@ class Stepper(eqx.Module):
         # A step that failed, or left the finite numbers, is a step too long: it is thrown away and
         # cut, and the controller, to whom nan would be poison, has not seen it. One pass over the
         # weights, which every step of a small field feels, tells: a sum is finite if its terms are.
-        size = norm(candidate)
-        finite = jnp.isfinite(size if error is None else size + norm(error))
+        size, whole = norm(self._held(candidate)), norm(candidate)
+        finite = jnp.isfinite(whole if error is None else whole + norm(error))
         failed = (result != diffrax.RESULTS.successful) | ~finite
         keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
             now.t, end, now.state, candidate, None, error, solver.error_order(self.flat.term),

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._types import Array, Flag, PyTree, Scalar
-from ...rules import Forecast
 from ...solvers import RKC2, norm
 from ..problem import FlowProblem, Numerics
+from ..sensitivity.variation import varied
 
 SMALL = 0.1  # of atol: weights are small if rtol times their size at the start is less
 
@@ -131,10 +131,9 @@ def settled(problem: FlowProblem, numerics: Numerics) -> Numerics:
 
 
 def _moving(problem: FlowProblem) -> PyTree:
-    """The rule's state at the start, without what it predicts of its laws."""
+    """The rule's state at the start, without what it predicts of its laws and derivatives."""
     rule = problem.rule
-    state = rule.init(problem.weights, problem.feedback, problem.data)
-    return state[0] if isinstance(rule, Forecast) else state
+    return varied(rule, rule.init(problem.weights, problem.feedback, problem.data))
 
 
 def _smallest(state: Array, ends: tuple[int, ...], there: Array) -> Scalar:

@@ -19,7 +19,7 @@ from .groups import Group, Variable
 from .weights import BACK, feedback_moves, feedback_paths, named_arrays
 
 _APART = frozenset(name for measure in MEASURES.values() for name in measure.apart)
-_ONE_BASED = ("layer", "hidden_layer", "feedback")
+_ONE_BASED = ("layer", "hidden_layer", "feedback", "signal_layer")
 
 
 def result_groups(flown: Flown) -> dict[str, Group]:

@@ -8,7 +8,7 @@ import jax
 from ..._types import Array
 from ...feedback import Feedback, feedback_places
 from ...flow import FlowProblem
-from ...networks import AbstractNetwork, Model
+from ...networks import AbstractLayeredNetwork, AbstractNetwork, Model
 from ...observables import AbstractObservable
 from ...rules import AbstractWeightRule, unmodified
 
@@ -28,11 +28,13 @@ class WeightsNow(AbstractObservable):
 
 def named_arrays(weights: AbstractNetwork, feedback: Feedback, inputs: Array) -> dict[str, Any]:
     """W1.., b1.. and F2.. or D1.. of a network and its feedback; leaves of a model by their paths,
-    its feedback by these after "feedback."."""
+    its feedback by these after "feedback."; of an infinitely wide one what its flow moves."""
     if isinstance(weights, Model):
         found = dict(zip(weights.paths, jax.tree.leaves(weights), strict=True))
         names = feedback_paths(weights, feedback, inputs)
         return found | dict(zip(names, feedback.matrices, strict=True))
+    if not isinstance(weights, AbstractLayeredNetwork):
+        return dict(weights.moving)
     letter, first = ("F", 2) if feedback.form == "layerwise" else ("D", 1)
     found = {f"W{i}": array for i, array in enumerate(weights.weights, start=1)}
     found |= {f"b{i}": array for i, array in enumerate(weights.biases, start=1)}

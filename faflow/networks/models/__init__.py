@@ -10,6 +10,9 @@ from .blocks import TwoLayers as TwoLayers
 from .cnn import CNN as CNN
 from .experts import Mixture as Mixture
 from .experts import SwiGLU as SwiGLU
+from .kinds import AttentionBlock as AttentionBlock
+from .kinds import ConvolutionBlock as ConvolutionBlock
+from .kinds import ResidualBlocks as ResidualBlocks
 from .mlp import MLPModule as MLPModule
 from .resnet import ResNet as ResNet
 from .transformer import Transformer as Transformer
@@ -19,4 +22,10 @@ MODELS: dict[str, type[eqx.Module]] = {
     "resnet": ResNet,
     "transformer": Transformer,
     "mlp-module": MLPModule,
+    "two-layers": TwoLayers,
+    "conv-pair": ConvolutionBlock,
+    "residual-blocks": ResidualBlocks,
+    "attention": AttentionBlock,
+    "swiglu": SwiGLU,
+    "experts": Mixture,
 }

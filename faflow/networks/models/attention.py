@@ -1,9 +1,15 @@
 """Attention by itself: every matrix a leaf of its own, one head or several."""
 
+from typing import Literal
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+
+Replaced = Literal["none", "key", "query", "both"]
+Fixed = tuple[tuple[float, ...], ...]
 
 
 class Attention(eqx.Module):
@@ -12,8 +18,12 @@ class Attention(eqx.Module):
     `query`, `key`, `value` (heads each, width) have head h in rows h each .. (h + 1) each, `output`
     (width, heads each) in such columns. `rotary`: queries and keys of a token at place t are turned
     by t base^{-2j/each} in the plane of their entries 2j and 2j + 1 (RoPE; Su et al. 2021), `each`
-    even. `causal`: a token sees those before it and itself. ValueError if `each` is odd and
-    `rotary`.
+    even. `causal`: a token sees those before it and itself. `outputs`: of every token, `width`
+    unless given. ValueError if `each` is odd and `rotary`.
+
+    `replaced`: what queries and keys hear of one another goes through fixed random matrices of
+    their shapes: "key" (what goes back to Q passes through F_K in place of K), "query" (what goes
+    to K, through F_Q) or "both".
     """
 
     query: eqx.nn.Linear
@@ -24,6 +34,7 @@ class Attention(eqx.Module):
     rotary: bool = eqx.field(static=True)
     causal: bool = eqx.field(static=True)
     base: float = eqx.field(static=True)
+    backward: tuple[Fixed | None, Fixed | None] = eqx.field(static=True)  # F_Q, F_K
 
     def __init__(
         self,
@@ -35,6 +46,8 @@ class Attention(eqx.Module):
         rotary: bool = False,
         causal: bool = False,
         base: float = 100.0,
+        outputs: int | None = None,
+        replaced: Replaced = "none",
     ):
         if rotary and each % 2:
             raise ValueError(
@@ -44,17 +57,31 @@ class Attention(eqx.Module):
         self.query = eqx.nn.Linear(width, heads * each, use_bias=False, key=one)
         self.key = eqx.nn.Linear(width, heads * each, use_bias=False, key=two)
         self.value = eqx.nn.Linear(width, heads * each, use_bias=False, key=three)
-        self.output = eqx.nn.Linear(heads * each, width, use_bias=False, key=four)
+        self.output = eqx.nn.Linear(heads * each, outputs or width, use_bias=False, key=four)
+        draws = np.random.default_rng(0).standard_normal((2, heads * each, width)) / width**0.5
+        met = [replaced in (name, "both") for name in ("query", "key")]
+        self.backward = tuple(
+            tuple(map(tuple, draw.tolist())) if one else None
+            for draw, one in zip(draws, met, strict=True)
+        )
         self.heads, self.rotary, self.causal, self.base = heads, rotary, causal, base
 
     def __call__(self, x: Array) -> Array:
-        def of_heads(layer: eqx.nn.Linear) -> Array:
-            return jax.vmap(layer)(x).reshape(len(x), self.heads, -1)  # (tokens, heads, each)
+        def of_heads(made: Array) -> Array:
+            return made.reshape(len(x), self.heads, -1)  # (tokens, heads, each)
 
-        queries, keys, values = map(of_heads, (self.query, self.key, self.value))
+        layers = (self.query, self.key, self.value)
+        queries, keys, values = (of_heads(jax.vmap(layer)(x)) for layer in layers)
+        heard = [
+            true if fixed is None else of_heads(x @ jnp.asarray(fixed).T)
+            for fixed, true in zip(self.backward, (queries, keys), strict=True)
+        ]
         if self.rotary:
-            queries, keys = self._turned(queries), self._turned(keys)
-        scores = jnp.einsum("thi,shi->hts", queries, keys)
+            queries, keys, *heard = map(self._turned, (queries, keys, *heard))
+        if any(fixed is not None for fixed in self.backward):
+            scores = _scores(queries, keys, *heard)
+        else:
+            scores = jnp.einsum("thi,shi->hts", queries, keys)
         if self.causal:
             seen = jnp.tril(jnp.ones((1, len(x), len(x)), bool))
             scores = jnp.where(seen, scores, -jnp.inf)
@@ -70,3 +97,26 @@ class Attention(eqx.Module):
         even, odd = vectors[..., 0::2], vectors[..., 1::2]
         turned = jnp.stack([cos * even - sin * odd, sin * even + cos * odd], axis=-1)
         return turned.reshape(vectors.shape)
+
+
+@jax.custom_vjp
+def _scores(queries: Array, keys: Array, for_keys: Array, for_queries: Array) -> Array:
+    """q . k, (heads, tokens, tokens); on the way back q hears `for_queries`, and k `for_keys`."""
+    return jnp.einsum("thi,shi->hts", queries, keys)
+
+
+def _forward(
+    queries: Array, keys: Array, for_keys: Array, for_queries: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    scores = jnp.einsum("thi,shi->hts", queries, keys)
+    return scores, (for_keys, for_queries)
+
+
+def _back(heard: tuple[Array, Array], above: Array) -> tuple[Array, Array, Array, Array]:
+    for_keys, for_queries = heard
+    to_queries = jnp.einsum("hts,shi->thi", above, for_queries)
+    to_keys = jnp.einsum("hts,thi->shi", above, for_keys)
+    return to_queries, to_keys, jnp.zeros_like(for_keys), jnp.zeros_like(for_queries)
+
+
+_scores.defvjp(_forward, _back)

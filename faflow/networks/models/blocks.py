@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "identity"]
 Pooling = Literal["average", "max", "none"]
 
 
@@ -15,10 +16,14 @@ def identity(x: Array) -> Array:
     return x
 
 
+def activation_of(given: Activation | Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return getattr(jax.nn, given) if isinstance(given, str) else given
+
+
 class TwoLayers(eqx.Module):
     """U phi(V x + b): (inputs,) -> (outputs,), V = `first`, U = `second`, b if `bias`.
 
-    `activation` = `jax.nn.relu`, `gelu`, `silu`, `jnp.tanh` ..., or `identity` for linear layers.
+    `activation`: "relu", "gelu", "silu", "tanh" ..., "identity" for linear layers; or a function.
     """
 
     first: eqx.nn.Linear
@@ -32,13 +37,13 @@ class TwoLayers(eqx.Module):
         outputs: int,
         *,
         key: Array,
-        activation: Callable[[Array], Array] = jax.nn.relu,
+        activation: Activation | Callable[[Array], Array] = "relu",
         bias: bool = False,
     ):
         one, two = jax.random.split(key)
         self.first = eqx.nn.Linear(inputs, hidden, use_bias=bias, key=one)
         self.second = eqx.nn.Linear(hidden, outputs, use_bias=False, key=two)
-        self.activation = activation
+        self.activation = activation_of(activation)
 
     def __call__(self, x: Array) -> Array:
         return self.second(self.activation(self.first(x)))
@@ -64,7 +69,7 @@ class ConvolutionPair(eqx.Module):
         kernel: int = 2,
         stride: int = 1,
         pooling: Pooling = "none",
-        activation: Callable[[Array], Array] = jax.nn.relu,
+        activation: Activation | Callable[[Array], Array] = "relu",
     ):
         (into, hidden, out), (one, two) = channels, jax.random.split(key)
         self.conv1 = eqx.nn.Conv2d(into, hidden, kernel, stride, use_bias=False, key=one)
@@ -74,7 +79,7 @@ class ConvolutionPair(eqx.Module):
             "max": eqx.nn.MaxPool2d(2, 2),
             "none": eqx.nn.Identity(),
         }[pooling]
-        self.activation = activation
+        self.activation = activation_of(activation)
 
     def __call__(self, image: Array) -> Array:
         return self.conv2(self.pool(self.activation(self.conv1(image))))

@@ -47,7 +47,17 @@ def quantities(members: Members) -> list[Quantity]:
     if angles is not None:
         name = "last layer's angle at the end"
         found.append(Quantity(name, "angle (degrees)", _last(members, angles), "linear"))
-    return found
+    return found + _of_infinite_width(members)
+
+
+def _of_infinite_width(members: Members) -> list[Quantity]:
+    """Alignment with the targets at the end, and the smallest rate there."""
+    about = {
+        "wide.target_alignment.final": ("alignment of K with the targets", "A(K, yyᵀ)", "linear"),
+        "wide.rates.smallest": ("smallest rate at the end", "rate (1 / time)", "auto"),
+    }
+    found = ((words, members.figure(name)) for name, words in about.items())
+    return [Quantity(*words[:2], values, words[2]) for words, values in found if values is not None]
 
 
 def _exponents(members: Members) -> list[Quantity]:

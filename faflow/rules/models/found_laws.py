@@ -2,15 +2,17 @@
 
 Balances add up 1/2 |A_i|^2 and psi(B_i) over rows i that are counted along axes of equal length, of
 any leaves A and B. Their rates at random weights, inputs and errors make a matrix with a row for
-every i and state and a column for every such quantity: its null space is what the rule keeps.
+every i and state and a column for every such quantity: its null space is what the rule keeps, if
+it is kept at fresh states too.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array
+from ..._types import Array, Scalar
 from ...feedback import Feedback
 from ...networks import MLP, Model
 from ...observables import (
@@ -28,6 +30,7 @@ from ...tasks import CrossEntropy, Data
 from ..abstract import AbstractLearningRule, Laws
 from ..modifiers.modified import unmodified
 from .leaf_rates import (
+    FRESH,
     SPARE,
     Group,
     Rates,
@@ -43,8 +46,11 @@ KEPT = {8: 1e-10, 4: 1e-4}  # relative rate below which something is kept, by by
 MOST_ROWS = 256  # of a matrix balance
 
 
-def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> Laws:
-    """The laws that the rule's field keeps on this model for all data under this loss, by name.
+def model_laws(
+    rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data, decay: float = 0.0
+) -> Laws:
+    """The laws that the rule's field keeps on this model for all data under this loss, by name;
+    of another `decay` than 0 balances that decay as e^{-decay t}, and sums at half that rate.
 
     "layer-balance", "neuron-balance" (the same, row by row), "matrix-balance" (in linear blocks and
     heads), "leaf-norm" (1/2 ||A||^2 of one leaf, before a norm), "leaf-sum" and, if the loss is
@@ -55,7 +61,9 @@ def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, dat
     sums = tuple((i, a) for i, leaf in enumerate(leaves_of(model)) for a in range(leaf.ndim))
     states = SPARE + max(map(len, groups))
     about = (rule, model, feedback, data, potential)
-    balances, by_sum = share_rates(*about, groups, sums, states, zero_sum)
+    slow = jnp.asarray(decay, leaves_of(model)[0].dtype)
+    states = max(states, 1) + FRESH
+    balances, by_sum = share_rates(*about, groups, sums, states, zero_sum, slow)
     kept = KEPT[leaves_of(model)[0].dtype.itemsize]
     found = [_balances(group, each, kept) for group, each in zip(groups, balances, strict=True)]
     *by_row, whole = found
@@ -67,13 +75,14 @@ def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, dat
         places = tuple(balance_place(model, one) for one in norms)
         laws["leaf-norm"] = LeafBalance(potential, "layer-balance", tuple(norms), places)
     if isinstance(by_rows := laws.get("neuron-balance"), LeafBalance):
-        laws |= _matrix_law(by_rows, *about, zero_sum, kept)
+        laws |= _matrix_law(by_rows, *about, zero_sum, kept, slow)
     moved = zip(sums, *by_sum, strict=True)
     still = [at for at, rate, size in moved if _is_kept(rate, size, kept)]
     if still:
         name = "readout-sum" if zero_sum else "leaf-sum"
-        laws[name] = LeafSum(tuple(still), tuple(model.paths[leaf] for leaf, _ in still))
-    return laws
+        laws[name] = LeafSum(tuple(still), tuple(model.paths[leaf] for leaf, _ in still), decay / 2)
+    balances = {name: law for name, law in laws.items() if isinstance(law, LeafBalance)}
+    return laws | {name: dataclasses.replace(law, decay=decay) for name, law in balances.items()}
 
 
 def potential_of(rule: AbstractLearningRule) -> AbstractPotential:
@@ -86,14 +95,17 @@ def potential_of(rule: AbstractLearningRule) -> AbstractPotential:
 
 
 def _balances(group: Group, rates: Rates, kept: float) -> list[Shares]:
-    """The combinations of a group's quantities that no state changes."""
-    (rate,), (size,) = (
-        tuple(np.asarray(part).reshape(-1, len(group)) for part in parts) for parts in rates
-    )
-    moving = [i for i in range(len(group)) if np.any(size[:, i] > 0)]
-    found = sparse_null_space(rate[:, moving], size[:, moving].max(axis=0), kept)
+    """The combinations of a group's quantities that no state changes: found at all but the last
+    FRESH of the states, and kept at these."""
+    (rate,), (size,) = (tuple(map(np.asarray, parts)) for parts in rates)
+    looked, fresh = slice(len(rate) - FRESH), slice(len(rate) - FRESH, None)
+    moving = [i for i in range(len(group)) if np.any(size[looked][..., i] > 0)]
+    rate, size = rate[..., moving], size[..., moving]
+    rows = rate[looked].reshape(-1, len(moving))
     balances = []
-    for row in found:
+    for row in sparse_null_space(rows, size[looked].max(axis=(0, 1)), kept):
+        if np.any(np.abs(rate[fresh] @ row) > 10 * kept * (size[fresh] @ np.abs(row))):
+            continue
         shares = [group[moving[i]]._replace(factor=float(row[i])) for i in np.flatnonzero(row)]
         lead = next((one for one in shares if one.feedback is None), shares[0])
         rounded = (s._replace(factor=round(s.factor / lead.factor, 9)) for s in shares)
@@ -143,6 +155,7 @@ def _matrix_law(
     potential: AbstractPotential,
     zero_sum: bool,
     kept: float,
+    decay: Scalar,
 ) -> Laws:
     """The entries off the diagonal of A A^T - c M(B) that are kept too, by blocks of the rows."""
     few = [i for i, one in enumerate(law.shares) if row_count(model, one[0]) <= MOST_ROWS]
@@ -152,7 +165,7 @@ def _matrix_law(
     ones = tuple(jnp.ones((row_count(model, one[0]),) * 2) for one in shares)
     places = tuple(law.places[i] for i in few)
     whole = LeafBalance(potential, "matrix-balance", shares, places, ones)
-    rates = matrix_rates(whole, rule, model, feedback, data, zero_sum)
+    rates = matrix_rates(whole, rule, model, feedback, data, zero_sum, decay)
     masks = [
         np.all(np.abs(rate) <= kept * np.max(size), axis=0)
         for rate, size in zip(*map(_host, rates), strict=True)

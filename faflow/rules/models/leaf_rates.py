@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ..._compiling import ONCE, compiled
 from ..._generator import seeded
-from ..._types import Array
+from ..._types import Array, Scalar
 from ...feedback import Feedback
 from ...networks import Model
 from ...observables import (
@@ -25,6 +25,7 @@ from ..abstract import AbstractLearningRule, weight_velocity
 from ..kernel import GivenError
 
 SPARE = 16  # states beyond those that would tell all quantities apart
+FRESH = 3  # states more, that what was found has to hold at
 SAMPLES = 2  # of a random state
 SEED = 20_251_130
 
@@ -116,8 +117,10 @@ def share_rates(
     sums: tuple[tuple[int, int], ...],
     states: int,
     zero_sum: bool,
+    decay: Scalar,
 ) -> tuple[list[Rates], Rates]:
-    """Of all groups (states, rows, quantities each), and of sums over axes, at random states."""
+    """Of all groups (states, rows, quantities each), and of sums over axes, at random states: how
+    fast they change, and `decay` times themselves (half of it for sums)."""
 
     def at(key: Array) -> tuple[list[Rates], Rates]:
         point, moves = _random(key, rule, model, feedback, data, zero_sum)
@@ -128,7 +131,7 @@ def share_rates(
                 for group in groups
             ]
 
-        _, changes = jax.jvp(quantities, point, moves)
+        changes = _with_decay(decay, *jax.jvp(quantities, point, moves))
         balances = [
             Rates(
                 (jnp.stack([jnp.sum(part, axis=1) for part in change], -1),),
@@ -136,12 +139,17 @@ def share_rates(
             )
             for change in changes
         ]
-        moved = [(moves[0][leaf], axis) for leaf, axis in sums]
+        leaves = _with_decay(decay / 2, point[0], moves[0])
+        moved = [(leaves[leaf], axis) for leaf, axis in sums]
         rate = tuple(jnp.ravel(jnp.sum(leaf, axis)) for leaf, axis in moved)
         size = tuple(jnp.ravel(jnp.sum(jnp.abs(leaf), axis)) for leaf, axis in moved)
         return balances, Rates(rate, size)
 
     return jax.lax.map(at, jax.random.split(seeded(SEED), states))
+
+
+def _with_decay(decay: Scalar, values: Any, changes: Any) -> Any:
+    return jax.tree.map(lambda value, change: change + decay * value, values, changes)
 
 
 def _random(
@@ -153,14 +161,26 @@ def _random(
     zero_sum: bool,
 ) -> tuple[tuple[list[Array], Feedback], tuple[list[Array], Feedback]]:
     """Leaves and feedback near those given, and how they move on random data with free errors."""
-    leaves, shape = jax.tree.flatten(model)
     about, given = jax.random.split(key)
-    keys = jax.random.split(about, len(leaves))
+    network, some = random_model(about, model), random_lesson(given, data, zero_sum)
+    velocity, change = weight_velocity(rule, network, feedback, some)
+    return (leaves_of(network), feedback), (leaves_of(velocity), change)
+
+
+def random_model(key: Array, model: Model) -> Model:
+    """One whose leaves are near those given."""
+    leaves, shape = jax.tree.flatten(model)
+    keys = jax.random.split(key, len(leaves))
     moved = [
         leaf + (0.3 * jnp.sqrt(jnp.mean(leaf**2)) + 0.3) * jax.random.normal(one, leaf.shape)
         for leaf, one in zip(leaves, keys, strict=True)
     ]
-    first, second = jax.random.split(given)
+    return jax.tree.unflatten(shape, moved)
+
+
+def random_lesson(key: Array, data: Data, zero_sum: bool) -> Data:
+    """A few random samples of the data's kind, with free errors that sum to 0 if `zero_sum`."""
+    first, second = jax.random.split(key)
     inputs, samples = data.inputs[:SAMPLES], min(SAMPLES, data.inputs.shape[0])
     if jnp.issubdtype(inputs.dtype, jnp.inexact):
         inputs = jax.random.normal(first, inputs.shape, inputs.dtype)
@@ -169,10 +189,7 @@ def _random(
     error = jax.random.normal(second, (samples, *data.targets.shape[1:]), data.targets.dtype)
     if zero_sum:
         error = error - jnp.mean(error, axis=-1, keepdims=True)
-    some = Data(inputs, error, GivenError(), jnp.ones_like(data.weight))
-    network = jax.tree.unflatten(shape, moved)
-    velocity, change = weight_velocity(rule, network, feedback, some)
-    return (moved, feedback), (jax.tree.leaves(velocity), change)
+    return Data(inputs, error, GivenError(), jnp.ones_like(data.weight))
 
 
 @compiled(ONCE)
@@ -183,6 +200,7 @@ def matrix_rates(
     feedback: Feedback,
     data: Data,
     zero_sum: bool,
+    decay: Scalar,
 ) -> Rates:
     shape = jax.tree.structure(model)
 
@@ -192,8 +210,8 @@ def matrix_rates(
         def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
             return law.terms(jax.tree.unflatten(shape, leaves), back, data)
 
-        _, changes = jax.jvp(terms, point, moves)
+        changes = _with_decay(decay, *jax.jvp(terms, point, moves))
         sizes = tuple(jnp.sum(jnp.abs(change), axis=-1) for change in changes)
         return Rates(tuple(jnp.sum(change, axis=-1) for change in changes), sizes)
 
-    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), SPARE))
+    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), SPARE + FRESH))

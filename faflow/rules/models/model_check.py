@@ -17,12 +17,19 @@ from ..layerwise import Gradient
 from ..modifiers.learning_rates import LearningRates
 from ..modifiers.modified import AbstractModifiedRule, unmodified
 from ..modifiers.momentum import Momentum
+from ..modifiers.sign import Sign
 from ..modifiers.weight_decay import WeightDecay
 from ..modifiers.weight_normalisation import WeightNormalisation
 from ..moving_feedback import AbstractMovingFeedbackRule
 
 PACKAGE = __name__.split(".")[0] + "."
-LEAFWISE = (LearningRates, Momentum, WeightDecay, WeightNormalisation)  # modifiers that know leaves
+LEAFWISE = (
+    LearningRates,
+    Momentum,
+    Sign,
+    WeightDecay,
+    WeightNormalisation,
+)  # modifiers that know leaves
 
 
 def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> None:

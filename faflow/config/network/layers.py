@@ -1,17 +1,15 @@
-"""[network]: the layers' widths, their activation, biases and gates; or a model and its options."""
+"""[network] of layers: their widths, activation, biases and gates."""
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from .errors import ConfigError
-from .section import MOST, AbstractKindSection, AbstractSection, Seed
+from ..errors import ConfigError
+from ..section import MOST, AbstractKindSection, AbstractSection, Seed
 
 INPUTS, OUTPUTS = "inputs", "outputs"
 Layered = Literal["mlp", "gated"]  # kinds that are chains of layers; all others are models
 LAYERED: tuple[str, ...] = get_args(Layered)
-# Constructor arguments of models that the data tell, unless the config does.
-OF_DATA = frozenset({"image", "inputs", "length", "tokens", "outputs"})
 
 
 def _width(value: Any) -> Any:
@@ -43,11 +41,15 @@ class ActivationSection(AbstractKindSection):
     registry: ClassVar[str] = "activations"
 
 
-def _activation(given: Any) -> Any:
+def activation_table(given: Any) -> Any:
+    """The section that a name or a table stands for."""
     table = {"kind": given} if isinstance(given, str) else given
     if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
         raise ValueError('it must be a name or a table {kind = "…", options}')
     return ActivationSection(**table)
+
+
+Phi = Annotated[ActivationSection, BeforeValidator(activation_table)]
 
 
 class NetworkSection(AbstractSection):
@@ -62,9 +64,7 @@ class NetworkSection(AbstractSection):
 
     kind: Layered = "mlp"
     widths: Annotated[tuple[Width, ...], AfterValidator(_layers)]
-    activation: Annotated[ActivationSection, BeforeValidator(_activation)] = ActivationSection(
-        kind="linear"
-    )
+    activation: Phi = ActivationSection(kind="linear")
     bias: bool = False
     bias_scale: Annotated[float, Field(ge=0)] = 0.0
     seed: Seed | None = None
@@ -74,32 +74,3 @@ class NetworkSection(AbstractSection):
         if self.seed is not None and self.kind != "gated":
             raise ConfigError("seed", "needs network.kind = 'gated'; remove it or change that")
         return self
-
-
-class ModelSection(AbstractKindSection):
-    """[network] of any other kind: a model, one of faflow's or an equinox Module of the user's
-    (`file.py:Class`). Further keys are the options of its constructor.
-
-    `frozen`: globs over the paths of leaves that do not move; `blocks`: of what direct feedback
-    sends the error to, unless the class says it (`feedback_blocks`). The constructor's `key` comes
-    from [init]'s seed; `image`, `inputs`, `length`, `tokens` and `outputs`, if it has such, are the
-    task's unless they are given.
-    """
-
-    registry: ClassVar[str] = "networks"
-    widths: ClassVar[tuple[int, ...]] = ()  # a model has none
-    frozen: tuple[str, ...] = ()
-    blocks: tuple[str, ...] | None = None
-
-
-def _form(given: Any) -> str:
-    kind = given.get("kind", LAYERED[0]) if isinstance(given, dict) else LAYERED[0]
-    return "<model>" if isinstance(given, ModelSection) or kind not in LAYERED else "<layers>"
-
-
-# A complaint about a section has its tag in the place of a key (`load.py`).
-SECTIONS: dict[str, type[AbstractSection]] = {"<layers>": NetworkSection, "<model>": ModelSection}
-AnyNetwork = Annotated[
-    Annotated[NetworkSection, Tag("<layers>")] | Annotated[ModelSection, Tag("<model>")],
-    Discriminator(_form),
-]

@@ -1,0 +1,1 @@
+"""Derivatives of flows: forward beside the flow, backward along its steps or against its time."""

@@ -1,0 +1,179 @@
+"""Kernels over time, of finite networks in the mean-field scaling and of their limits."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._compiling import LONG, compiled
+from ..._types import Array
+from ...feedback import FEEDBACKS, Feedback, draw_feedback
+from ...flow import FlowProblem, Numerics, integrate, solve
+from ...networks import ACTIVATIONS, INITIALISATIONS, AbstractNetwork, GatedMLP, initial_network
+from ...observables import AbstractObservable
+from ...rules import Gradient, MeanFieldRates
+from ...tasks import Data
+from ...wide import (
+    RULES,
+    DeepLinear,
+    GradientLimit,
+    MeanFieldHebbian,
+    Neurons,
+    OutputsAt,
+    WideFeedbackAlignment,
+    WideKernelsObserved,
+    neurons,
+)
+
+
+class Dynamics(NamedTuple):
+    """f (T, P); Phi^0..Phi^L and Gt^1..Gt^{L+1} (T, L+1, P, P); K (T, P, P); of networks all with a
+    leading axis of seeds. `hidden` (P, N): h^L at the end, `correlation` (T, L): of g^l and gt^l over
+    samples and neurons; both empty where there are no neurons."""
+
+    outputs: np.ndarray
+    features: np.ndarray
+    signals: np.ndarray
+    tangent: np.ndarray
+    hidden: np.ndarray
+    correlation: np.ndarray
+
+
+NO_NEURONS = np.zeros((0, 0)), np.zeros((0, 0))
+
+
+class MeanFieldKernels(AbstractObservable):
+    """Phi^l = <phi phi>, Gt^l = <g gt> and K = sum_l Gt^{l+1} Phi^l of a network in the mean-field
+    scaling. g = gamma_0 N delta, delta of a unit error; gt = Delta phi(h) for Hebb."""
+
+    rule: Any
+    richness: Array
+    label: ClassVar[str] = "kernels"
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(
+        self, weights: AbstractNetwork, feedback: Feedback, data: Data
+    ) -> dict[str, Array]:
+        trace, one = weights.trace(data.inputs), jnp.ones_like(data.targets)
+        width = trace.post[-2].shape[1]
+        true = Gradient().deltas(weights, feedback, trace, one)[:-1]
+        if isinstance(self.rule, MeanFieldHebbian):
+            error = -data.error(trace.outputs)
+            heard = tuple(error * post for post in trace.post[1:-1])
+        else:
+            heard = self.rule.rule.deltas(weights, feedback, trace, one)[:-1]
+            heard = tuple(self.richness * width * each for each in heard)
+        pairs = list(zip(true, heard, strict=True))
+        signals = [self.richness * g @ gt.T for g, gt in pairs]
+        features = [post @ post.T / post.shape[1] for post in trace.post[:-1]]
+        signals, features = jnp.stack([*signals, one @ one.T]), jnp.stack(features)
+        return {
+            "outputs": trace.outputs[:, 0],
+            "features": features,
+            "signals": signals,
+            "tangent": jnp.sum(signals * features, axis=0),
+            "correlation": jnp.stack([_cosine(*pair) for pair in pairs]),
+        }
+
+
+def _cosine(one: Array, other: Array) -> Array:
+    size = jnp.sqrt(jnp.sum(one**2) * jnp.sum(other**2))
+    return jnp.where(size > 0, jnp.sum(one * other) / jnp.where(size > 0, size, 1.0), 0.0)
+
+
+@compiled(LONG)
+def _flows(
+    rule: Any, nets: Any, feedbacks: Any, data: Data, ts: Array, numerics: Numerics, richness: Array
+) -> dict[str, Array]:
+    """One by one: a seed may take 100 MB."""
+    see = {"k": MeanFieldKernels(rule, richness)}
+
+    def flow(of: tuple[Any, Any]) -> dict[str, Array]:
+        found = solve(FlowProblem(rule, *of, data), ts, see, numerics)
+        return {**found.records["k"], "hidden": found.weights.trace(data.inputs).pre[-2]}
+
+    return jax.lax.map(flow, (nets, feedbacks))
+
+
+def run(starts: Iterable[Neurons], data: Data, ts: Any, richness: float, **how: Any) -> Dynamics:
+    """Flows of networks of one shape, one after the other. `how`: to `Numerics`."""
+    starts = list(starts)
+    ts, number = jnp.asarray(ts, float), jnp.asarray(richness, float)
+    # Gates are drawn from a static seed: each such network is a program of its own.
+    gated = isinstance(starts[0].network, GatedMLP)
+    parts = [
+        _flows(group[0].rule, *_stacked(group), data, ts, Numerics(**how), number)
+        for group in ([[start] for start in starts] if gated else [starts])
+    ]
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return Dynamics(**joined)
+
+
+def _stacked(group: list[Neurons]) -> tuple[Any, Any]:
+    each = [(start.network, start.feedback) for start in group]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+def networks(
+    rule: str,
+    activation: str,
+    widths: tuple[int, ...],
+    seeds: Iterable[int],
+    *,
+    rho: float = 0.0,
+    richness: float = 1.0,
+    gated: bool = False,
+) -> list[Neurons]:
+    """Networks and feedback as the kinds `mean-field` draw them."""
+    found, phi = [], ACTIVATIONS[activation]()
+    kind = RULES[rule]
+    moved = MeanFieldHebbian(richness) if rule == "hebbian" else MeanFieldRates(kind(), richness)
+    for seed in seeds:
+        keys = jax.random.split(jax.random.key(seed))
+        net = initial_network(INITIALISATIONS["mean-field"](richness), keys[0], widths, phi)
+        draw = FEEDBACKS["mean-field"](rho, richness)
+        back = (
+            Feedback() if kind.form == "none"
+            else draw_feedback(draw, keys[1], widths, kind.form, net)
+        )  # fmt: skip
+        if gated:
+            net = GatedMLP(net.weights, gate=phi, seed=seed)
+        found.append(Neurons(moved, net, back))
+    return found
+
+
+def batches(
+    rule: str, activation: str, data: Data, count: int, seeds: Iterable[int], **more: Any
+) -> list[Neurons]:
+    """Batches of quasi-random neurons: the limit of one hidden layer."""
+    phi = ACTIVATIONS[activation]()
+    return [neurons(rule, phi, data.inputs, count, seed=seed, **more) for seed in seeds]
+
+
+def of_linear(limit: DeepLinear, data: Data, ts: Any, **how: Any) -> Dynamics:
+    """The closed flow of deep linear nets under rho-aligned feedback; `how`: to `Numerics`."""
+    start = limit.start(data.inputs.shape[1])
+    problem = FlowProblem(WideFeedbackAlignment(limit), start, Feedback(), data)
+    see = {"f": OutputsAt(data.inputs), "k": WideKernelsObserved()}
+    records = integrate(problem, jnp.asarray(ts, float), see, Numerics(**how)).records
+    kernels = records["k"]
+    return Dynamics(
+        np.asarray(records["f"]), np.asarray(kernels.features),
+        _same_for_all(kernels.alignments, data), np.asarray(kernels.tangent), *NO_NEURONS,
+    )  # fmt: skip
+
+
+def of_gradient(limit: GradientLimit, data: Data) -> Dynamics:
+    """The matrix equations of deep linear nets under the gradient, at their own times."""
+    return Dynamics(
+        np.asarray(limit.outputs), np.moveaxis(np.asarray(limit.features), 0, 1),
+        _same_for_all(limit.gradients.T, data), np.asarray(limit.tangent), *NO_NEURONS,
+    )  # fmt: skip
+
+
+def _same_for_all(signals: Array, data: Data) -> np.ndarray:
+    """Gt of linear nets (T, L+1), which no sample tells apart, as (T, L+1, P, P)."""
+    samples = len(data.targets)
+    return np.asarray(signals)[:, :, None, None] * np.ones((samples, samples))

@@ -1,0 +1,259 @@
+"""Derivatives of flows: forward, backward, central differences at rtol 1e-12 and closed forms."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from faflow.feedback import Feedback
+from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.observables import Loss
+from faflow.rules import FeedbackAlignment
+from faflow.solved import WhitenedRows
+from faflow.tasks import make_data
+from faflow.wide import WideFeedbackAlignment, deep_linear
+
+RNG = np.random.default_rng(0)
+TS = jnp.linspace(0.0, 3.0, 4)
+SEEN = jnp.asarray(RNG.normal(size=4))
+
+
+def drawn(*shape):
+    return jnp.asarray(RNG.normal(size=shape))
+
+
+PROBLEM = FlowProblem(
+    FeedbackAlignment(),
+    MLP((drawn(4, 3) / 2, drawn(2, 4) / 2), activation=ACTIVATIONS["tanh"]()),
+    Feedback((drawn(2, 4),), "layerwise"),
+    make_data(drawn(5, 3), drawn(5, 2)),
+)
+ARRAYS, REST = eqx.partition(PROBLEM, eqx.is_inexact_array)
+WAY = jax.tree.map(lambda leaf: drawn(*leaf.shape), ARRAYS)  # everything moves
+TIMES_WAY = jnp.asarray([0.3, 0.1, 0.2, -0.1])
+
+
+def flowed(arrays, ts, door=solve, **numerics):
+    return door(eqx.combine(arrays, REST), ts, {"loss": Loss()}, Numerics(**numerics))
+
+
+def seen(arrays, ts, door=solve, **numerics):
+    """A number that every save, the end and its time have a part in."""
+    flow = flowed(arrays, ts, door, **numerics)
+    return (
+        SEEN @ flow.records["loss"] + jnp.sum(jnp.sin(flow.weights.weights[0])) + 0.3 * flow.t_final
+    )
+
+
+def moved(s):
+    at = jax.tree.map(lambda leaf, way: leaf + s * way, ARRAYS, WAY)
+    return seen(at, TS + s * TIMES_WAY, integrate, solver="dopri8", rtol=1e-12, atol=1e-14)
+
+
+@pytest.fixture(scope="module")
+def central():
+    """By Richardson's extrapolation."""
+    near, far = ((moved(h) - moved(-h)) / (2 * h) for h in (1e-4, 2e-4))
+    return float((4 * near - far) / 3)
+
+
+def forward(door=integrate, **numerics):
+    call = lambda arrays, ts: seen(arrays, ts, door, **numerics)  # noqa: E731
+    return float(jax.jvp(call, (ARRAYS, TS), (WAY, TIMES_WAY))[1])
+
+
+@pytest.mark.parametrize(
+    ("solver", "rtol", "within"),
+    [
+        ("auto", 1e-9, 1e-7),
+        ("tsit5", 1e-9, 1e-7),
+        ("heun", 1e-6, 1e-4),
+        ("bdf", 1e-8, 1e-5),
+        ("gauss4", 1e-9, 1e-7),
+        ("rkc2", 1e-6, 1e-2),
+        ("kvaerno5", 1e-8, 1e-6),
+    ],
+)
+def test_forward_by_every_kind_of_solver(central, solver, rtol, within):
+    """With respect to weights, feedback, data and times at once."""
+    assert abs(forward(solver=solver, rtol=rtol) / central - 1) < within
+
+
+def test_steps_may_be_held_to_the_derivative(central):
+    """At a loose tolerance they take more steps then, and the derivative is better."""
+    loose = {"solver": "tsit5", "rtol": 1e-3, "atol": 1e-5}
+    free, held = (forward(sensitivities=way, **loose) for way in ("free", "controlled"))
+    assert abs(held - central) < abs(free - central)
+    # Free: the steps, and with them the flow, are those of the flow without a derivative.
+    plain = flowed(ARRAYS, TS, **loose)
+    beside = jax.jvp(lambda a: flowed(a, TS, **loose), (ARRAYS,), (WAY,))[0]
+    assert int(plain.counts.accepted) == int(beside.counts.accepted)
+    np.testing.assert_allclose(beside.records["loss"], plain.records["loss"], rtol=1e-13)
+
+
+BACKWARDS = {"adjoint": "checkpointed", "solver": "tsit5"}
+
+
+@pytest.fixture(scope="module")
+def gradient():
+    return jax.grad(lambda a, ts: seen(a, ts, **BACKWARDS), argnums=(0, 1))(ARRAYS, TS)
+
+
+def against(gradient, way):
+    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(way), strict=True)
+    return float(sum(jnp.vdot(a, b) for a, b in pairs))
+
+
+def test_backward_is_forward_transposed(gradient, central):
+    """To rounding: both are derivatives of the same steps."""
+    both = against(gradient, (WAY, TIMES_WAY))
+    np.testing.assert_allclose(both, forward(solver="tsit5"), rtol=1e-12)
+    np.testing.assert_allclose(both, central, rtol=1e-7)
+
+
+def test_gradients_under_vmap_are_those_one_by_one():
+    """Members whose steps are others (Kidger 2021, section 5.1.2, has what can go wrong)."""
+    sizes = jnp.asarray([0.5, 1.0, 2.0])
+
+    def loss(size):
+        scaled = eqx.tree_at(
+            lambda a: a.feedback.matrices[0], ARRAYS, replace_fn=lambda m: size * m
+        )
+        return flowed(scaled, TS, **BACKWARDS).records["loss"][-1]
+
+    one = jax.jit(jax.grad(loss))
+    together, alone = jax.vmap(one)(sizes), jnp.stack([one(size) for size in sizes])
+    np.testing.assert_allclose(together, alone, rtol=1e-11)
+    assert np.ptp(np.asarray(alone)) > 0.1
+
+
+def test_backward_against_time():
+    """The adjoint equation finds the same between close saves, and loses digits between far ones,
+    as a flow that forgets its past must."""
+    errors = []
+    for ts in (jnp.linspace(0.0, 3.0, 25), TS):
+        loss = lambda back, ts, adjoint: flowed(  # noqa: E731
+            eqx.tree_at(lambda a: a.feedback.matrices[0], ARRAYS, back), ts, adjoint=adjoint,
+            solver="tsit5",
+        ).records["loss"][-1]  # fmt: skip
+        back = ARRAYS.feedback.matrices[0]
+        other, exact = (jax.grad(loss)(back, ts, way) for way in ("backsolve", "checkpointed"))
+        errors.append(float(jnp.linalg.norm(other - exact) / jnp.linalg.norm(exact)))
+    assert errors[0] < 1e-6 and errors[1] > 100 * errors[0], errors
+
+
+def test_more_steps_than_there_is_room_for(monkeypatch, gradient):
+    """They are taken again, in parts."""
+    monkeypatch.setattr("faflow.flow.sensitivity.checkpointed.MOST", 7)
+    jax.clear_caches()
+    found = jax.grad(lambda a: seen(a, TS, **BACKWARDS))(ARRAYS)
+    np.testing.assert_allclose(
+        found.feedback.matrices[0], gradient[0].feedback.matrices[0], rtol=1e-12
+    )
+
+
+def test_all_directions_are_one_flow(central):
+    """`jacfwd`, and a second derivative as forward over forward."""
+    back = ARRAYS.feedback.matrices[0]
+
+    def loss(back):
+        arrays = eqx.tree_at(lambda a: a.feedback.matrices[0], ARRAYS, back)
+        return flowed(arrays, TS, integrate).records["loss"][-1]
+
+    jacobian = jax.jacfwd(loss)(back)
+    way = WAY.feedback.matrices[0]
+    along = lambda back: jax.jvp(loss, (back,), (way,))[1]  # noqa: E731
+    np.testing.assert_allclose(jnp.vdot(jacobian, way), along(back), rtol=1e-10)
+    twice = jax.jvp(along, (back,), (way,))[1]
+    h = 1e-4
+    np.testing.assert_allclose(
+        twice, (along(back + h * way) - along(back - h * way)) / (2 * h), rtol=1e-5
+    )
+
+
+def test_closed_form_of_one_output():
+    """The solved flow's own derivative by its targets."""
+    solved = WhitenedRows.draw(jax.random.key(0), 3, (5, 4))
+    targets = solved.problem.data.targets
+    way = drawn(*targets.shape)
+
+    def put(targets):
+        return eqx.tree_at(lambda p: p.data.targets, solved.problem, targets)
+
+    def product(targets):
+        flow = integrate(
+            put(targets), jnp.asarray([0.0, 2.0]), {}, Numerics(solver="dopri8", rtol=1e-11)
+        )
+        return flow.weights.weights[1] @ flow.weights.weights[0]
+
+    answer = lambda s: WhitenedRows.of(put(targets + s * way)).answer(2.0)  # noqa: E731
+    near, far = ((answer(h) - answer(-h)) / (2 * h) for h in (1e-3, 2e-3))
+    found = jax.jvp(product, (targets,), (way,))[1]
+    np.testing.assert_allclose(found, (4 * near - far) / 3, rtol=1e-8, atol=1e-9)
+
+
+def test_wide_nets_by_the_alignment_of_their_feedback():
+    """d loss / d rho of an infinitely wide deep linear net: a number of the rule. One layer on one
+    sample of unit size: dv/dt = y - f, f = (1 + rho + g v^2 / 2 + ...) v has no closed form, so
+    central differences."""
+    data = make_data(RNG.normal(size=(3, 4)), RNG.normal(size=(3, 1)))
+
+    def loss(rho, **numerics):
+        limit = deep_linear(2, rho, 1.0)
+        problem = FlowProblem(WideFeedbackAlignment(limit), limit.start(4), Feedback(), data)
+        return integrate(
+            problem, jnp.asarray([0.0, 1.5]), {"loss": Loss()}, Numerics(**numerics)
+        ).records["loss"][-1]
+
+    found = jax.jvp(loss, (0.3,), (1.0,))[1]
+    exact = {"solver": "tsit5", "rtol": 1e-12, "atol": 1e-14}
+    near, far = ((loss(0.3 + h, **exact) - loss(0.3 - h, **exact)) / (2 * h) for h in (1e-3, 2e-3))
+    np.testing.assert_allclose(found, (4 * near - far) / 3, rtol=1e-8)
+    assert found < 0  # aligned feedback learns faster
+
+
+def reached(save):
+    return float(flowed(ARRAYS, TS, solver="tsit5").records["loss"][save])
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: jax.grad(lambda a: seen(a, TS))(ARRAYS), "must name an `adjoint`"),
+        (
+            lambda: jax.jvp(lambda r: seen(ARRAYS, TS, rtol=r), (1e-8,), (1.0,)),
+            "must stand still under a derivative",
+        ),
+        (lambda: forward(max_steps=5), "ended at t = "),
+        (lambda: forward(stops=Stops(loss=reached(1))), "reached the loss"),
+        (
+            lambda: jax.grad(lambda a: seen(a, TS, adjoint="checkpointed", solver="bdf"))(ARRAYS),
+            "the solver is bdf",
+        ),
+    ],
+)
+def test_what_has_no_derivative_is_said_in_one_line(call, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_within_a_program_an_early_end_has_no_number():
+    gone = jax.jit(
+        lambda a: jax.jvp(lambda a: flowed(a, TS, max_steps=5).weights.weights[0], (a,), (WAY,))[1]
+    )(ARRAYS)
+    assert np.all(np.isnan(gone))
+
+
+def test_a_kink_is_refused():
+    kinked = MLP(PROBLEM.weights.weights, activation=ACTIVATIONS["relu"]())
+    with pytest.raises(ValueError, match="across_kinks"):
+        jax.jvp(
+            lambda back: solve(
+                FlowProblem(FeedbackAlignment(), kinked, Feedback((back,), "layerwise"), PROBLEM.data),
+                TS, {}, Numerics(solver="heun"),
+            ).t_final,
+            PROBLEM.feedback.matrices, WAY.feedback.matrices,
+        )  # fmt: skip
