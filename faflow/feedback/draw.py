@@ -85,6 +85,28 @@ class Orthogonal(AbstractFeedbackDraw):
         return orthogonal_matrix(key, shape, scale)
 
 
+class LowRank(AbstractFeedbackDraw):
+    """F = U V, U (rows, `rank`) and V (`rank`, columns) gaussian; entries have variance
+    scale^2 / fan_in, as those of `gaussian`. No matrix has a higher rank than its smaller side,
+    which stands for a larger `rank`. What the error does not reach is not learned from: of e only
+    the part in the rows' space goes back.
+    """
+
+    rank: int = 1
+    scale: Scale = 1.0
+    needs_weights: ClassVar[bool] = False
+
+    def __check_init__(self):
+        if self.rank < 1:
+            raise ValueError(f"Argument `rank` must be >= 1, but is {self.rank}; give another.")
+
+    def matrix(self, key: Array, shape: tuple[int, int], weight: Array, scale: float) -> Matrix:
+        rank = min(self.rank, *shape)
+        first, second = keys_for(key, 2)
+        left = gaussian_matrix(first, (shape[0], rank), 1.0)  # entries of variance 1 / rank
+        return left @ gaussian_matrix(second, (rank, shape[1]), scale)
+
+
 class EqualToWeights(AbstractFeedbackDraw):
     """F_l = scale * W_l(0) (direct: scale * W_L(0) ... W_{l+1}(0))."""
 
@@ -195,6 +217,7 @@ FEEDBACKS = {
     "gaussian": Gaussian,
     "uniform": Uniform,
     "orthogonal": Orthogonal,
+    "low-rank": LowRank,
     "equal": EqualToWeights,
     "correlated": Correlated,
     "mean-field": MeanField,

@@ -30,9 +30,15 @@ from .kernel import error_response as error_response
 from .kernel import with_error as with_error
 from .kolen_pollack import KolenPollack as KolenPollack
 from .last_layer import LastLayerOnly as LastLayerOnly
+from .layered_kernel import LayerRows as LayerRows
+from .layered_kernel import driven_by as driven_by
+from .layered_kernel import kernel_of as kernel_of
+from .layered_kernel import layer_rows as layer_rows
+from .layered_kernel import outputs_move as outputs_move
 from .layerwise import DirectFeedbackAlignment as DirectFeedbackAlignment
 from .layerwise import FeedbackAlignment as FeedbackAlignment
 from .layerwise import Gradient as Gradient
+from .linear_field import pays as pays
 from .models.found_laws import model_laws as model_laws
 from .models.model_check import check_model as check_model
 from .models.model_check import check_outputs as check_outputs

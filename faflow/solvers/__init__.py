@@ -9,6 +9,7 @@ from .linear import columns as columns
 from .linear import factor as factor
 from .linear import factored_solve as factored_solve
 from .linear import gmres_solve as gmres_solve
+from .linear import lu_factor as lu_factor
 from .multistep import BDF as BDF
 from .newton import Field as Field
 from .newton import NewtonTrial as NewtonTrial

@@ -24,6 +24,9 @@ def columns(field: Field) -> Jacobian:
     return jacobian
 
 
+lu_factor = jax.scipy.linalg.lu_factor
+
+
 def factor(jacobian: Array, c: Scalar) -> Factor:
     """LU of 1 - c J."""
     return jax.scipy.linalg.lu_factor(jnp.eye(len(jacobian), dtype=jacobian.dtype) - c * jacobian)
@@ -44,14 +47,28 @@ def factored_solve(factor: Factor, ratio: Scalar) -> LinearSolve:
     return solve
 
 
-def gmres_solve(push: Callable[[Array], Array], c: Scalar) -> LinearSolve:
-    """Solves by GMRES in the variables x / scale, whose 2-norm is the step's norm times sqrt n."""
+def gmres_solve(
+    push: Callable[[Array], Array],
+    c: Scalar,
+    precondition: Callable[[Array], Array] | None = None,
+) -> LinearSolve:
+    """Solves by GMRES in the variables x / scale, whose 2-norm is the step's norm times sqrt n.
+
+    `precondition` P^{-1} stands on the right, (1 - c J) P^{-1} u = b with x = P^{-1} u, so that the
+    residual is that of the system itself: a bad one costs products and no accuracy.
+    """
 
     def solve(b: Array, scale: Array, tolerance: Scalar):
-        def operator(x: Array) -> Array:
-            return x - c * push(x * scale) / scale
+        def back(u: Array) -> Array:
+            return u * scale if precondition is None else precondition(u * scale)
+
+        def operator(u: Array) -> Array:
+            if precondition is None:
+                return u - c * push(u * scale) / scale
+            x = back(u)
+            return (x - c * push(x)) / scale
 
         found = gmres(operator, b / scale, INEXACT * tolerance * b.size**0.5)
-        return found.x * scale, found.converged, found.products
+        return back(found.x), found.converged, found.products
 
     return solve

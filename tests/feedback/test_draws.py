@@ -10,6 +10,7 @@ from faflow.feedback.draw import (
     Correlated,
     EqualToWeights,
     Gaussian,
+    LowRank,
     MeanField,
     Orthogonal,
     SignOfWeights,
@@ -74,6 +75,20 @@ def test_orthogonal():
     for form in ("layerwise", "direct"):
         for matrix in draw(Orthogonal(0.5), form):
             np.testing.assert_allclose(matrix @ matrix.T, 0.25 * np.eye(len(matrix)), atol=1e-14)
+
+
+def test_low_rank():
+    """The rank asked for, or the smaller side; sample variance within five standard deviations,
+    which products of two gaussians with 50 in between have some 2 % of."""
+    for form in ("layerwise", "direct"):
+        for rank in (1, 2, 9):
+            found = draw(LowRank(rank), form)
+            ranks = [np.linalg.matrix_rank(matrix, tol=1e-10) for matrix in found]
+            assert ranks == [min(rank, *matrix.shape) for matrix in found]
+    (matrix,) = draw(LowRank(50, 1.7), widths=(2, 200, 300))
+    assert np.var(matrix) == pytest.approx(1.7**2 / 200, rel=0.12)
+    with pytest.raises(ValueError, match="`rank` must be >= 1, but is 0"):
+        LowRank(0)
 
 
 def test_equal_to_weights():

@@ -5,7 +5,7 @@ at each of them. Here the solver runs ahead of the save that is asked for, and w
 is its own interpolating polynomial, of the order of the step.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,25 +29,17 @@ from ...solvers import (
 )
 from ..problem import FlowProblem, Numerics
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, heading_for
+from .dense import AGE, Dense, nothing_yet
 from .ends import judge_step
 from .flat import call_term
+from .preconditioner import KernelInverse, Preconditioner, has_preconditioner
 from .stepping import Stepper
 from .stops import first_root
 from .tolerance import Tolerance
 
-AGE = 50  # accepted steps that a Jacobian may serve
 MEMORY = 0.8  # share of the past in a running mean over steps
 AFRESH = 0.2  # rate at which Newton corrections are taken to shrink with a new factor
 FALL = 0.25  # how a step shrinks whose equation could not be solved
-
-
-class Dense(NamedTuple):
-    """J, the factor of 1 - c J, the c it belongs to, and the accepted steps since J was taken."""
-
-    jacobian: Array
-    factor: tuple[Array, Array]
-    c: Scalar
-    age: Integer
 
 
 class Ahead(NamedTuple):
@@ -66,6 +58,7 @@ class Ahead(NamedTuple):
     outcome: Integer
     stop: Scalar
     dense: Dense | None
+    kernel: KernelInverse | None
 
 
 class MultistepStepper(eqx.Module):
@@ -85,12 +78,13 @@ class MultistepStepper(eqx.Module):
         zero = jnp.zeros((), int)
         dense = None
         if self.method.may_be_dense(y.size):
-            dense = _nothing_yet(y.size, h)
+            dense = nothing_yet(y.size, h)
         counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, zero, zero))
         at_once = jnp.asarray(self.method.starts_dense(y.size))
         one = jnp.ones_like(h)
         none = jnp.full_like(h, jnp.inf)
-        ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense)
+        kernel = None if self._preconditioner is None else self._preconditioner.nothing_yet(h)
+        ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense, kernel)
         start = flow.at_rest(y, h, counts, ahead)
         return start._replace(solver_state=ahead._replace(outcome=start.outcome))
 
@@ -119,9 +113,9 @@ class MultistepStepper(eqx.Module):
 
         size = ahead.history.differences.shape[1]
         if not self.method.starts_dense(size):
-            now = jax.lax.while_loop(
-                multiplies, lambda now: step(now, False), now
-            )  # fmt: skip
+            made = self._preconditioner
+            ready: Any = (lambda now: now) if made is None else made.prepared
+            now = jax.lax.while_loop(multiplies, lambda now: step(ready(now), False), now)
         if self.method.may_be_dense(size):
             now = jax.lax.while_loop(unfinished, stretch, now)
         return self._shown(now, target)
@@ -147,8 +141,8 @@ class MultistepStepper(eqx.Module):
         history, grid = ahead.history, bdf.on_grid(ahead.history)
         dense = ahead.dense if factors else None
         trial = try_step(
-            lambda t, y: self._field(t, y), history, grid, self._start(grid, dense), tolerances,
-            ahead.rate,
+            lambda t, y: self._field(t, y), history, grid,
+            self._start(grid, dense, ahead.kernel), tolerances, ahead.rate,
         )  # fmt: skip
         # With an old Jacobian it is the Jacobian that is to blame, with a fresh one the step.
         outdated = jnp.asarray(False) if dense is None else dense.age > 0
@@ -196,7 +190,9 @@ class MultistepStepper(eqx.Module):
             solver_state=after.solver_state._replace(stop=jnp.where(passed, t, jnp.inf)),
         )
 
-    def _start(self, grid: tuple[History, Array], dense: Dense | None):
+    def _start(
+        self, grid: tuple[History, Array], dense: Dense | None, kernel: KernelInverse | None
+    ):
         """f at the predictor, and the solver of the corrector's equation."""
         history = grid[0]
         t = history.t + history.h
@@ -205,7 +201,15 @@ class MultistepStepper(eqx.Module):
         if dense is not None:
             return self._field(t, predicted), factored_solve(dense.factor, c / dense.c)
         slope, push = jax.linearize(lambda y: self._field(t, y), predicted)
-        return slope, gmres_solve(push, c)
+        if kernel is None or self._preconditioner is None:
+            return slope, gmres_solve(push, c)
+        return slope, gmres_solve(push, c, self._preconditioner.of(kernel))
+
+    @property
+    def _preconditioner(self) -> Preconditioner | None:
+        problem = self.flow.problem
+        known = has_preconditioner(problem) and not self.method.starts_dense(self.flow.start().size)
+        return Preconditioner(self.flow.flat) if known else None
 
     def _aged(self, ahead: Ahead, trial: NewtonTrial) -> Ahead:
         """One step on; `stale` if the Jacobian or its factor has to be renewed first."""
@@ -272,16 +276,13 @@ def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
     return lambda t, y: stepper._field(t, y), lambda t, y: stepper._jacobian(t, y), flow.start()
 
 
-def _nothing_yet(size: int, like: Scalar) -> Dense:
-    """No Jacobian, and too old."""
-    blank = jnp.zeros((size, size), like.dtype)
-    return Dense(blank, (blank, jnp.zeros(size, jnp.int32)), like, jnp.asarray(AGE + 1))
-
-
 def _strained(ahead: Ahead, trial: NewtonTrial, method: BDF) -> Ahead:
     """Remembers how hard GMRES has to work; too hard, and the next step has to be factored."""
     effort = (trial.products / trial.iterations).astype(ahead.strain.dtype)
     strain = MEMORY * ahead.strain + (1 - MEMORY) * effort
+    if ahead.kernel is not None:
+        age = ahead.kernel.age + trial.kept.astype(int)
+        ahead = ahead._replace(kernel=ahead.kernel._replace(age=age))
     if ahead.dense is None:
         return ahead._replace(strain=strain)
     over = strain > method.strained

@@ -1,0 +1,161 @@
+"""The rule's kernel as a preconditioner: its parts by autodiff, the inverse at a solution, fewer
+products on a flow, and states that could spoil it."""
+
+import dataclasses
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from faflow.feedback import Feedback
+from faflow.flow import FlowProblem, Numerics, solve
+from faflow.flow.loop import multistep
+from faflow.flow.loop.flat import FlatProblem
+from faflow.flow.loop.multistep import flat_field
+from faflow.flow.loop.preconditioner import AGE, KernelInverse, Preconditioner, has_preconditioner
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.rules import (
+    RULES,
+    DirectFeedbackAlignment,
+    Momentum,
+    as_matrix,
+    driven_by,
+    effective_kernel,
+    kernel_of,
+    layer_rows,
+    outputs_move,
+    weight_velocity,
+    with_error,
+)
+from faflow.tasks import make_data
+
+KINDS = ("gradient", "feedback-alignment", "direct-feedback-alignment", "uniform-sign-symmetry")
+
+
+def problem(
+    kind: str = "feedback-alignment",
+    widths: tuple[int, ...] = (6, 30, 1),
+    samples: int = 8,
+    *,
+    biases: bool = False,
+    loss: str = "squared",
+    activation: str = "tanh",
+    copies: int = 0,
+) -> FlowProblem:
+    rng = np.random.default_rng(1)
+    pairs = list(itertools.pairwise(widths))
+    weights = tuple(jnp.asarray(rng.normal(size=(o, i)) / i**0.5) for i, o in pairs)
+    shifts = tuple(jnp.asarray(0.3 * rng.normal(size=o)) for _, o in pairs) if biases else ()
+    net = MLP(weights, shifts, ACTIVATIONS[activation]())
+    form = "direct" if kind == "direct-feedback-alignment" else "layerwise"
+    shapes = [(widths[-1], o) for _, o in pairs[:-1]] if form == "direct" else [
+        (o, i) for i, o in pairs[1:]]  # fmt: skip
+    back = tuple(jnp.asarray(rng.normal(size=shape) / shape[1] ** 0.5) for shape in shapes)
+    x = rng.normal(size=(samples, widths[0]))
+    y = np.sin(x @ rng.normal(size=(widths[0], widths[-1])))
+    y = np.eye(widths[-1])[np.argmax(y, axis=1)] if loss == "cross-entropy" else y
+    x, y = np.concatenate([x, x[:copies]]), np.concatenate([y, y[:copies]])
+    feedback = Feedback(() if kind in ("gradient", "uniform-sign-symmetry") else back, form)
+    return FlowProblem(RULES[kind](), net, feedback, make_data(x, y, loss, "mean"))
+
+
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_are_those_of_the_field(kind: str, biases: bool) -> None:
+    """J_f dW against jvp, A e against the field under a given error, K against its columns."""
+    one = problem(kind, (4, 5, 3, 2), 6, biases=biases)
+    rule, net, feedback, data = one.rule, one.weights, one.feedback, one.data
+    rng = np.random.default_rng(2)
+    moves = jax.tree.map(lambda w: jnp.asarray(rng.normal(size=w.shape)), net)
+    error = jnp.asarray(rng.normal(size=data.targets.shape))
+
+    @jax.jit
+    def both():
+        rows = layer_rows(rule, net, feedback, data)
+        _, truly = jax.jvp(data.outputs, (net,), (moves,))
+        field = weight_velocity(rule, net, feedback, with_error(data, error))[0]
+        ours = outputs_move(rows, moves), driven_by(rows, error, net), kernel_of(rows, biases)
+        whole = as_matrix(effective_kernel(rule, net, feedback, data))
+        return ours, (truly, field, whole)
+
+    ours, theirs = both()
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-13)
+
+
+def made(one: FlowProblem, y: jax.Array, c: float) -> tuple[Preconditioner, KernelInverse]:
+    maker, like = Preconditioner(FlatProblem(one)), jnp.asarray(c)
+    return maker, jax.jit(lambda: maker._renewed(maker.nothing_yet(like), y, like))()
+
+
+@pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
+@pytest.mark.parametrize("copies", [0, 4])
+def test_it_is_the_inverse_where_the_error_moves_nothing_else(loss: str, copies: int) -> None:
+    """With targets that are met J is A H J_f; P^{-1} against the inverse of 1 - c J by numpy, also
+    where samples stand twice, so that K is singular. Away from there it is not the inverse."""
+    widths = (4, 6, 2) if loss == "cross-entropy" else (4, 6, 1)
+    far = problem("feedback-alignment", widths, 7, loss=loss, copies=copies)
+    outputs = far.data.outputs(far.weights)
+    met = jax.nn.softmax(outputs) if loss == "cross-entropy" else outputs
+    near = dataclasses.replace(far, data=make_data(far.data.inputs, met, loss, "mean"))
+    for one, exact in ((near, True), (far, False)):
+        _, jacobian, y = flat_field(one)
+        c = 1e3
+        maker, inverse = made(one, y, c)
+        eye = jnp.eye(y.size)
+        ours = jax.jit(lambda: jax.vmap(maker.of(inverse), out_axes=1)(eye))()  # noqa: B023
+        product = np.asarray(ours) @ (np.eye(y.size) - c * np.asarray(jacobian(jnp.zeros(()), y)))
+        off = np.max(np.abs(product - np.eye(y.size)))
+        assert (off < 1e-7) == exact
+    assert int(inverse.age) == 0 and AGE > 0
+
+
+def flown(one: FlowProblem, rtol: float = 1e-6, solver: str = "bdf-krylov") -> Any:
+    numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100)
+    ts = jnp.asarray([0.0, 300.0])
+    return jax.jit(lambda: solve(one, ts, {}, numerics))()
+
+
+def test_a_flow_takes_half_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = problem(widths=(8, 30, 30, 1), samples=24)
+    assert has_preconditioner(one)
+    with_it = flown(one)
+    monkeypatch.setattr(multistep, "has_preconditioner", lambda one: False)
+    without = flown(one)
+    work, more = with_it.counts.implicit, without.counts.implicit
+    assert int(work.products) <= 4 * int(work.iterations)
+    assert 2 * int(work.products) <= int(more.products)
+    assert int(work.factorisations) > 0 == int(more.factorisations)
+    dense = flown(one, 1e-9, "bdf-dense")
+    for each in (with_it, without):
+        for mine, other in zip(
+            jax.tree.leaves(each.weights), jax.tree.leaves(dense.weights), strict=True
+        ):
+            np.testing.assert_allclose(mine, other, atol=2e-5)
+
+
+def test_feedback_that_points_away_spoils_nothing() -> None:
+    """K is indefinite where the feedback is far from the weights: as exact, at worst more
+    products."""
+    one = problem()
+    back = tuple(-matrix for matrix in one.weights.weights[1:])
+    one = dataclasses.replace(one, feedback=Feedback(back, "layerwise"))
+    ours, dense = flown(one), flown(one, 1e-9, "bdf-dense")
+    for mine, other in zip(
+        jax.tree.leaves(ours.weights), jax.tree.leaves(dense.weights), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, atol=2e-4)
+
+
+def test_where_it_does_not_pay_there_is_none() -> None:
+    assert not has_preconditioner(problem(samples=200))  # the inverse is dearer than products
+    assert not has_preconditioner(problem(activation="linear"))  # whose field is cheaper yet
+    momentum = dataclasses.replace(problem(), rule=Momentum(RULES["feedback-alignment"](), 1.0))
+    assert not has_preconditioner(momentum)
+    blocks = problem()
+    assert not has_preconditioner(dataclasses.replace(blocks, data=blocks.data.in_blocks(3)))
+    assert isinstance(problem(KINDS[2]).rule, DirectFeedbackAlignment)
+    assert has_preconditioner(problem(KINDS[2]))
