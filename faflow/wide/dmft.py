@@ -11,6 +11,7 @@ from .._compiling import LONG, compiled
 from .._types import Array
 from ..networks import ACTIVATIONS, AbstractActivation
 from ..tasks import AbstractLoss, Data, make_data
+from ..tasks._host import lookup
 from .draws import LayerNoise, layer_noise
 from .marching import Layer, Theory, march
 
@@ -81,11 +82,12 @@ def dmft(
     ValueError for what has no equations here or is too large.
     """
     data, gram, times = _checked(inputs, targets, ts, tests, loss)
-    phi = ACTIVATIONS[activation]() if isinstance(activation, str) else activation
     _check(rule, hidden, rho, richness, batches)
+    if isinstance(activation, str):
+        activation = lookup("activation", activation, ACTIVATIONS)()
     shape = len(times), len(gram)
     _check_count(particles, hidden, shape, memory)
-    theory = Theory(rule, phi, data, jnp.asarray(gram, float), jnp.asarray(times, float),
+    theory = Theory(rule, activation, data, jnp.asarray(gram, float), jnp.asarray(times, float),
                     jnp.asarray(rho, float), jnp.asarray(richness, float))  # fmt: skip
     found = [
         _batch(
