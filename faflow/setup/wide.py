@@ -219,22 +219,24 @@ def _with_tests(task: Task) -> Data:
 
 def parts_of(kernels: AbstractObservable) -> dict[str, AbstractObservable]:
     """What kernels come to, as records: A(K, y y^T), the features' change, G~^l."""
-    layers, signals = ("hidden_layer",), ("signal_layer",)
+    change, signals = "relative change of the features", "G~^l, mean over samples"
     return {
-        TARGETS: KernelPart(kernels, "target_alignment", "A(K, y y^T)"),
-        CHANGE: KernelPart(kernels, "feature_change", "relative change of the features", layers),
-        SIGNALS: KernelPart(kernels, "alignments", "G~^l, mean over samples", signals),
+        TARGETS: KernelPart(kernels, part="target_alignment", label="A(K, y y^T)"),
+        CHANGE: KernelPart(kernels, part="feature_change", label=change, axes=("hidden_layer",)),
+        SIGNALS: KernelPart(kernels, part="alignments", label=signals, axes=("signal_layer",)),
     }
 
 
 def _observed(
     resolved: Resolved, task: Task, kernels: AbstractObservable
 ) -> dict[str, AbstractObservable]:
-    found = {OUTPUTS: OutputsAt(task.data.inputs), **parts_of(kernels)}
+    found: dict[str, AbstractObservable] = {OUTPUTS: OutputsAt(task.data.inputs)}
+    found |= parts_of(kernels)
     if task.test is not None:
         tabulated = isinstance(kernels, TabulatedKernelsObserved)
-        words = ("outputs at test points", ("test",))
-        found[TESTS] = TabulatedTests() if tabulated else OutputsAt(task.test.inputs, *words)
+        label, axes = "outputs at test points", ("test",)
+        at = OutputsAt(task.test.inputs, label=label, axes=axes)
+        found[TESTS] = TabulatedTests() if tabulated else at
     if WIDE_KERNELS in resolved.names:
         found[WIDE_KERNELS] = kernels
     return found

@@ -68,7 +68,7 @@ def deep_linear(hidden: int, rho: ArrayLike, richness: ArrayLike) -> DeepLinear:
     traced = any(isinstance(number, Tracer) or np.ndim(number) for number in (rho, richness))
     known = (jnp.asarray(rho, float), jnp.asarray(richness, float))
     # In numpy where that is possible: there are 4^L products.
-    a, g = known if traced else (np.float64(float(rho)), np.float64(float(richness)))
+    a, g = known if traced else (np.asarray(rho, float)[()], np.asarray(richness, float)[()])
     found = kappas(hidden, a, g**2)
     pulls = (integral(kappa) for kappa in found[:-1])
     return DeepLinear(

@@ -64,7 +64,9 @@ def run_beside(
         own = _of(resolved, network, experiment.problem, solution)
         batches = _together([own, *found])
     section = resolved.config.simulate
-    for width in () if section is None else section.widths:
+    if section is None:
+        return Beside(batches, finite)
+    for width in section.widths:
         note(f"running {section.seeds} networks of width {width}")
         seeds = np.random.SeedSequence([resolved.config.seed_of(section), SIMULATE, width])
         problems = (
@@ -113,6 +115,7 @@ def losses_of(data: Data, outputs: Array) -> np.ndarray:
 
 
 def _together(runs: list[Runs]) -> Runs:
-    return Runs(
-        *(None if parts[0] is None else np.stack(parts) for parts in zip(*runs, strict=True))
-    )
+    parts: list[Any] = [
+        None if found[0] is None else np.stack(found) for found in zip(*runs, strict=True)
+    ]
+    return Runs(*parts)
