@@ -104,9 +104,7 @@ class Model(AbstractNetwork):
     def program(self, inputs: Any) -> ModelProgram:
         """Its program at inputs of this shape, and how the outputs hear every leaf."""
         program = program_of(lambda moving, x: _at(self, moving)(x), self.moving, inputs)
-        uses = (
-            use._replace(fan_in=None) if use.path in self.true else use for use in program.uses
-        )
+        uses = (use._replace(fan_in=None) if use.path in self.true else use for use in program.uses)
         return program._replace(uses=tuple(uses))
 
     def pulled_back(self, program: ModelProgram, backward: Sequence[Array], inputs: Samples) -> Any:

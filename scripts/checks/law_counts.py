@@ -64,9 +64,7 @@ def _mlp(activation: str) -> Block:
 
 
 def _attention(**options: Any) -> Block:
-    return Block(
-        lambda key: AttentionBlock(2, 2, key=key, **options), TOKENS, direct=HEARD
-    )
+    return Block(lambda key: AttentionBlock(2, 2, key=key, **options), TOKENS, direct=HEARD)
 
 
 def _mixture(gate: Any) -> Block:

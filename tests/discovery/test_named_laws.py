@@ -82,7 +82,9 @@ def test_one_norms_of_a_rule_that_names_nothing():
     names = name_laws(fields, (), count.independent)
     assert count.independent == 2 and names.known == 2 and names.named == 0
     assert all("|second[0," in text for text in names.texts)
-    found, slopes, degree = find_families(fields, fields.random_states(np.random.default_rng(0), 1)[0])
+    found, slopes, degree = find_families(
+        fields, fields.random_states(np.random.default_rng(0), 1)[0]
+    )
     assert (len(slopes), degree) == (2, 2)
     assert np.max(np.abs(changes(fields, found))) < 1e-6
     wrong = found._replace(coefficients=np.where(found.coefficients == 1, 1.1, found.coefficients))
@@ -103,9 +105,7 @@ def test_sums_of_a_read_out_under_cross_entropy():
     fields = BlockFields(*about, "cross-entropy")
     assert count_block(*about, losses="cross-entropy").independent == 2
     names = name_laws(fields, (), 2)
-    assert names.texts == tuple(
-        f"second[0,{j}] + second[1,{j}] + second[2,{j}]" for j in range(2)
-    )
+    assert names.texts == tuple(f"second[0,{j}] + second[1,{j}] + second[2,{j}]" for j in range(2))
 
 
 def test_balances_of_a_head_are_all_that_it_has():

@@ -110,7 +110,9 @@ def _data(sample, outputs):
 def test_angular_momenta_of_an_attention_head():
     """Q' Q^T - K' K^T and V' V^T - O^T O' of a head, d1 (d1 - 1) / 2 numbers each; none in GELU."""
     head = Model(Chain([Attention(3, 2, 2, key=jax.random.key(1))]))
-    found = angular_momenta(Momentum(Gradient(), MASS, FRICTION), head, Feedback(), _data((3, 3), 9))
+    found = angular_momenta(
+        Momentum(Gradient(), MASS, FRICTION), head, Feedback(), _data((3, 3), 9)
+    )
     assert found is not None and found.rate == pytest.approx(FRICTION / MASS)
     assert found.places == ("parts.0.query -> parts.0.key", "parts.0.value -> parts.0.output")
     assert found.sizes == (2, 2)  # two heads, one pair of rows in each

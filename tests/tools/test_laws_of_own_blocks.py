@@ -98,5 +98,7 @@ def test_a_momentum_says_both_starts(tmp_path, capsys):
     config.write_text(CONFIG.format(network="Head", task="tokens", rule="gradient") + momentum)
     assert main(["laws", str(config)]) == 0
     said = capsys.readouterr().out
-    assert "with the time: from rest 0 laws, and 2 relations that are 0 for ever; from a start" in said
+    assert (
+        "with the time: from rest 0 laws, and 2 relations that are 0 for ever; from a start" in said
+    )
     assert "e^(10 t) angular-momentum from a start that moves, 0 from rest: q -> k (1)" in said

@@ -79,9 +79,7 @@ def model_laws(
         name = "readout-sum" if zero_sum else "leaf-sum"
         laws[name] = LeafSum(tuple(still), tuple(model.paths[leaf] for leaf, _ in still), decay / 2)
     balances = {name: law for name, law in laws.items() if isinstance(law, LeafBalance)}
-    return laws | {
-        name: dataclasses.replace(law, decay=decay) for name, law in balances.items()
-    }
+    return laws | {name: dataclasses.replace(law, decay=decay) for name, law in balances.items()}
 
 
 def potential_of(rule: AbstractLearningRule) -> AbstractPotential:

@@ -23,7 +23,13 @@ from ..modifiers.weight_normalisation import WeightNormalisation
 from ..moving_feedback import AbstractMovingFeedbackRule
 
 PACKAGE = __name__.split(".")[0] + "."
-LEAFWISE = (LearningRates, Momentum, Sign, WeightDecay, WeightNormalisation)  # modifiers that know leaves
+LEAFWISE = (
+    LearningRates,
+    Momentum,
+    Sign,
+    WeightDecay,
+    WeightNormalisation,
+)  # modifiers that know leaves
 
 
 def check_model(rule: AbstractLearningRule, model: Model, feedback: Feedback, data: Data) -> None:
