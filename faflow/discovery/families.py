@@ -1,6 +1,6 @@
-"""Laws in w_i w_j, w_i, |w_i| and log |w_i|: linear and quadratic ones, one-norms, products of rows.
+"""Laws in w_i w_j, w_i, |w_i| and log |w_i|: linear, quadratic, one-norms, products of rows.
 
-sign symmetry keeps 1/2 |A_i|^2 - |C_i|_1; a sum of log |w_i| is the logarithm of a product. With
+Sign symmetry keeps 1/2 |A_i|^2 - |C_i|_1; a sum of log |w_i| is the logarithm of a product. With
 z = (w, log |w|, |w|) all of them are polynomials of z, at states with signs of every kind.
 """
 

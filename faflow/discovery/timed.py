@@ -5,7 +5,7 @@ counted as any others are. Under momentum, m W'' + gamma W' = g, the state is (W
 times an angular momentum is such a law, and 0 for ever from rest, W' = 0. So a start from rest is
 asked about by itself. Let T be the tangent space of its orbit and R the directions in which starts
 from rest differ: what distinguishes them and is kept are dim(T + R) - dim T functions, and
-D + 1 - dim(T + R) relations hold along all of them (Marcotte, Gribonval & Peyre 2024 for gradients).
+D + 1 - dim(T + R) relations hold along all of them (gradients: Marcotte, Gribonval & Peyre 2024).
 """
 
 from collections.abc import Sequence
