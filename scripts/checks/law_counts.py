@@ -17,7 +17,7 @@ from faflow.discovery import BlockFields, count_block, count_named
 from faflow.feedback import FEEDBACKS, model_feedback
 from faflow.networks import Model
 from faflow.networks.models import (
-    AttentionBlock,
+    AttentionMean,
     ConvolutionBlock,
     Mixture,
     MLPModule,
@@ -63,7 +63,7 @@ def _mlp(activation: str) -> Block:
 
 
 def _attention(**options: Any) -> Block:
-    return Block(lambda key: AttentionBlock(2, 2, key=key, **options), TOKENS, direct=HEARD)
+    return Block(lambda key: AttentionMean(2, 2, key=key, **options), TOKENS, direct=HEARD)
 
 
 def _mixture(gate: Any) -> Block:

@@ -12,7 +12,7 @@ from faflow.discovery import BlockFields, count_block, count_named, name_laws
 from faflow.discovery.families import find_families, lifted
 from faflow.feedback import Feedback
 from faflow.networks import Model
-from faflow.networks.models import AttentionBlock, TwoLayers
+from faflow.networks.models import AttentionMean, TwoLayers
 from faflow.rules import AbstractChainRule, AbstractWeightRule, Gradient, model_laws
 from faflow.tasks import make_data
 
@@ -109,7 +109,7 @@ def test_sums_of_a_read_out_under_cross_entropy():
 
 
 def test_balances_of_a_head_are_all_that_it_has():
-    fields = fields_of(Gradient(), AttentionBlock(2, 2, key=KEY), (3, 2))
+    fields = fields_of(Gradient(), AttentionMean(2, 2, key=KEY), (3, 2))
     rng = np.random.default_rng(0)
     data = make_data(rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 2)), "squared")
     laws = model_laws(Gradient(), fields.model, Feedback(), data)
