@@ -1,5 +1,5 @@
 # make        install what running needs into .venv, then run every claim in configs/ but sweeps
-# make predictions   the tests, and docs/predictions.md from what they measure
+# make predictions   the tests, and docs/predictions.md from what they measure; docs/law-counts.md
 # make test   install the development tools, then run the tests
 # make docs   the site, docs/_build/html; a warning is an error
 # make benchmarks   faflow beside other solvers, half an hour: benchmarks/results/goals.md
@@ -56,6 +56,7 @@ test: $(DEV_STAMP)
 # The table of what the tests measured of each prediction.
 predictions: $(DEV_STAMP)
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal --predictions=docs/predictions.md
+	@$(BIN)/python scripts/checks/law_counts.py docs/law-counts.md
 
 docs: $(DEV_STAMP)
 	@echo "docs: sphinx"

@@ -23,7 +23,7 @@ from .polynomials import PolynomialLaws as PolynomialLaws
 from .polynomials import find_polynomials as find_polynomials
 from .polynomials import monomial_count as monomial_count
 from .regions import Region as Region
-from .timed import Rest as Rest
+from .timed import FromRest as FromRest
 from .timed import TimedCount as TimedCount
 from .timed import TimedFields as TimedFields
 from .timed import TimedLaws as TimedLaws

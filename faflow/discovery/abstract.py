@@ -25,7 +25,7 @@ class AbstractFields(eqx.Module):
     @property
     @abc.abstractmethod
     def speeds(self) -> tuple[int, ...]:
-        """The entries of the state that are 0 at rest: those of a momentum; () if there are none."""
+        """The entries of the state that are 0 at rest: a momentum's; () if there are none."""
 
     @abc.abstractmethod
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:

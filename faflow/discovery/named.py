@@ -10,16 +10,17 @@ import numpy as np
 from .._types import Array
 from ..observables import AbstractConservationLaw
 from .block_fields import BlockFields, BlockLesson
+from .families import find_families
 from .lie import rank_of
 from .names import write_polynomial
-from .polynomials import MOST_MONOMIALS, find_polynomials, gradients, monomial_count
+from .polynomials import MOST_MONOMIALS
 
 APART = 1e-12  # of a law's gradient: what is smaller outside the block is none
 
 
 class Names(NamedTuple):
-    """How many independent functions of the block alone are `named`, how many are known with the
-    polynomials of this `degree` (0: not searched), and those polynomials that are new."""
+    """How many independent functions of the block alone are `named`, how many are known with those
+    found (of this `degree` in the entries; 0: not searched), and what of these is new."""
 
     named: int
     known: int
@@ -35,22 +36,22 @@ def count_named(fields: BlockFields, laws: Iterable[AbstractConservationLaw]) ->
 def name_laws(
     fields: BlockFields, laws: Iterable[AbstractConservationLaw], wanted: int | None, seed: int = 0
 ) -> Names:
-    """What these laws leave of `wanted` independent ones is looked for among polynomials: of degree
-    2 in the block's entries (pairs inside of it), or of 1 if these are too many."""
+    """What these laws leave of `wanted` independent ones is looked for in the families of
+    `find_families`."""
     flat = _point(fields)
     rows = _named(fields, laws, flat)
     named = _rank(rows)
-    size = len(fields.counted)
-    degree = next((d for d in (2, 1) if monomial_count(size, d) <= MOST_MONOMIALS), 0)
-    if wanted is None or named >= wanted or not degree:
+    if wanted is None or named >= wanted or 3 * len(fields.counted) > MOST_MONOMIALS:
         return Names(named, named, 0, ())
-    found = find_polynomials(fields, flat, np.random.default_rng(seed), degree)
+    found, slopes, degree = find_families(fields, flat, seed)
     known, texts, entries = named, [], _feedback_entries(fields)
-    for row in found.coefficients:
-        more = np.vstack([rows, _unit(gradients(found.monomials, row[None], flat))])
+    plain = _entries(fields)
+    names = [form.format(name) for form in ("{}", "log|{}|", "|{}|") for name in plain]
+    for row, slope in zip(found.coefficients, slopes, strict=True):
+        more = np.vstack([rows, _unit(slope[None])]) if np.any(slope) else rows
         if _rank(more) > known:
             rows, known = more, known + 1
-            texts.append(write_polynomial(row, found.monomials, _entries(fields), entries))
+            texts.append(write_polynomial(row, found.monomials, names, entries))
     return Names(named, known, degree, tuple(texts))
 
 

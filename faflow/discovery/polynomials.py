@@ -68,15 +68,18 @@ def find_polynomials(
     rng: np.random.Generator,
     degree: int,
     rate: float = 0.0,
+    monomials: np.ndarray | None = None,
 ) -> PolynomialLaws:
     """The polynomial laws of degree up to `degree`; of another `rate` than 0 those that are laws
-    times e^{rate t}.
+    times e^{rate t}. `monomials`: which there are (`list_monomials`), unless all.
 
     ValueError if there are more than MOST_MONOMIALS monomials.
     """
     variables = len(fields.counted)
-    count = check_monomials(variables, degree)
-    monomials = list_monomials(variables, degree)
+    if monomials is None:
+        check_monomials(variables, degree)
+        monomials = list_monomials(variables, degree)
+    count = len(monomials)
     rows = count + count // 4 + 40
     states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))
     given = jnp.asarray(monomials), jnp.asarray(states), lessons, jnp.asarray(rate)

@@ -5,7 +5,7 @@ counted as any others are. Under momentum, m W'' + gamma W' = g, the state is (W
 times an angular momentum is such a law, and 0 for ever from rest, W' = 0. So a start from rest is
 asked about by itself. Let T be the tangent space of its orbit and R the directions in which starts
 from rest differ: what distinguishes them and is kept are dim(T + R) - dim T functions, and
-D + 1 - dim(T + R) relations hold along all of them (Marcotte, Gribonval & Peyre 2024 for gradients).
+D + 1 - dim(T + R) relations hold along all of them (gradients: Marcotte, Gribonval & Peyre 2024).
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class TimedFields(AbstractFields):
         return jnp.append(move, jnp.ones((), move.dtype))
 
 
-class Rest(NamedTuple):
+class FromRest(NamedTuple):
     """Of starts from rest: `independent` laws, and `zero` relations that hold along all of them;
     None where a rank has no clear gap."""
 
@@ -76,7 +76,7 @@ class TimedCount(NamedTuple):
     size: int
     orbits: tuple[Orbit, ...]
     independent: int | None
-    rest: Rest | None
+    rest: FromRest | None
 
     @property
     def gap(self) -> float:
@@ -118,18 +118,18 @@ def count_timed(fields: AbstractFields, *, seed: int = 0) -> TimedCount:
     return TimedCount(size, orbits, independent_laws(size, orbits), rest)
 
 
-def _rest(fields: TimedFields, orbits: tuple[Orbit, ...]) -> Rest:
+def _rest(fields: TimedFields, orbits: tuple[Orbit, ...]) -> FromRest:
     size = len(fields.counted)
     if independent_laws(size, orbits) is None:
-        return Rest(None, None)
+        return FromRest(None, None)
     moving = {*fields.speeds, fields.size}
     starts = np.eye(size)[:, [i for i, at in enumerate(fields.counted) if at not in moving]]
     both = [rank_of(np.linalg.svd(np.hstack([one.frame, starts]))[1]) for one in orbits]
     ranks = {rank.rank for rank in both}
     if len(ranks) > 1 or not all(rank.clear for rank in both):
-        return Rest(None, None)
+        return FromRest(None, None)
     union = ranks.pop()
-    return Rest(union - orbits[0].rank.rank, size - union)
+    return FromRest(union - orbits[0].rank.rank, size - union)
 
 
 def find_timed(

@@ -60,9 +60,9 @@ class Model(AbstractNetwork):
     `blocks`: what direct feedback sends the error to, globs over the paths of what the module
     calls; unless given, the `feedback_blocks` of its class, if it has them. Each call of a block is
     a place of its own. `true_feedback`: globs over the leaves that a backward pass meets as they
-    are, whatever the rule; they have no feedback. ValueError in one line for what is no Module, for layers that keep a state
-    or draw random numbers, for leaves of another precision than the run's, and for a glob that
-    names nothing.
+    are, whatever the rule; they have no feedback. ValueError in one line for what is no Module, for
+    layers that keep a state or draw random numbers, for leaves of another precision than the run's,
+    and for a glob that names nothing.
     """
 
     moving: PyTree

@@ -7,16 +7,11 @@ import jax
 
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..discovery import MOST_WEIGHTS, BlockCount, BlockFields, count_block, name_laws
+from ..discovery import MOST_WEIGHTS, BlockCount, BlockFields, count_block, name_laws, timed_rates
 from ..flow import FlowProblem
 from ..networks import Model
 from ..observables import LeafBalance, LeafSum
-from ..rules import (
-    AbstractModifiedRule,
-    KolenPollack,
-    bare,
-    model_laws,
-)
+from ..rules import bare, model_laws
 from ..tasks import CrossEntropy
 from .timed_laws import count_line, model_lines, timed_counts, timed_model_laws
 
@@ -61,7 +56,7 @@ def find_model_laws(
 
 def _timed(fields: BlockFields) -> dict[str, Any] | None:
     """The count of laws of state and time, where there may be such and the state is small."""
-    if not isinstance(fields.rule, AbstractModifiedRule | KolenPollack):
+    if not timed_rates(fields.rule, fields.model):
         return None
     return timed_counts(fields) if len(fields.counted) < MOST_WEIGHTS else None
 
@@ -88,7 +83,7 @@ def model_law_lines(report: dict[str, Any]) -> list[str]:
     if not report["laws"]:
         lines.append("  no balance and no sum of leaves is kept, whatever the time")
     if (names := report.get("names")) is not None and names["degree"]:
-        what = f"polynomials of degree {names['degree']} or less: {names['known']} known with them"
+        what = f"in pairs, sizes and logarithms of entries: {names['known']} known with them"
         lines += [what, *(f"  {text}" for text in names["texts"])]
     if report["timed"] is not None:
         lines.append(count_line(report["timed"]))

@@ -1,8 +1,7 @@
 """How many laws has each rule on each block?
 
-`python scripts/checks/law_counts.py [PAGE]` (`make predictions` does it for docs/law-counts.md): counts
-all of them, writes the page, or prints it. Some ten minutes on one core. `count(block, rule)` is one
-of them.
+`python scripts/checks/law_counts.py [PAGE]` (`make predictions` does it for docs/law-counts.md):
+counts all of them, writes the page, or prints it. `count(block, rule)` is one of them.
 """
 
 import sys
@@ -18,7 +17,7 @@ from faflow.discovery import BlockFields, count_block, count_named
 from faflow.feedback import FEEDBACKS, model_feedback
 from faflow.networks import Model
 from faflow.networks.models import (
-    AttentionBlock,
+    AttentionMean,
     ConvolutionBlock,
     Mixture,
     MLPModule,
@@ -42,8 +41,8 @@ KINDS = {
 
 
 class Block(NamedTuple):
-    """What is made of a key, the shape of a sample, the leaves that are counted, what direct feedback
-    sends the error to (() if nothing), and the losses."""
+    """What is made of a key, the shape of a sample, the leaves that are counted, what direct
+    feedback sends the error to (() if nothing), and the losses."""
 
     make: Callable[[Any], Any]
     sample: tuple[int, ...]
@@ -64,7 +63,7 @@ def _mlp(activation: str) -> Block:
 
 
 def _attention(**options: Any) -> Block:
-    return Block(lambda key: AttentionBlock(2, 2, key=key, **options), TOKENS, direct=HEARD)
+    return Block(lambda key: AttentionMean(2, 2, key=key, **options), TOKENS, direct=HEARD)
 
 
 def _mixture(gate: Any) -> Block:

@@ -45,8 +45,8 @@ def test_momentum_of_the_gradient_keeps_angular_momenta_of_starts_that_move():
 
 
 def _check_rates(fields, rate, laws, widths):
-    """d/dt e^{rate t} P = 0 along the rule's velocity at three fresh states, on data and a loss that
-    the search has not seen, by central differences of P; another rate fails."""
+    """d/dt e^{rate t} P = 0 along the rule's velocity at three fresh states, on data and a loss
+    that the search has not seen, by central differences of P; another rate fails."""
     rng, step = np.random.default_rng(11), 1e-5
     data = make_data(rng.normal(size=(6, widths[0])), rng.normal(size=(6, widths[-1])), "logcosh")
 

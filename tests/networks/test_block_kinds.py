@@ -12,7 +12,7 @@ import pytest
 from faflow.discovery import BlockFields, count_block
 from faflow.feedback import FEEDBACKS, model_feedback
 from faflow.networks import Model
-from faflow.networks.models import AttentionBlock, ConvolutionBlock, MLPModule, ResidualBlocks
+from faflow.networks.models import AttentionMean, ConvolutionBlock, MLPModule, ResidualBlocks
 from faflow.rules import RULES, FeedbackAlignment, Gradient
 from faflow.tasks import make_data
 
@@ -43,7 +43,7 @@ def laws_of(module, rule=None, **how):
 def test_queries_and_keys_hear_fixed_matrices(replaced):
     """Q Q^T - K F_K^T - F_K K^T where K is replaced, Q F_Q^T - F_K K^T itself where both are; the
     gradient's law then fails. V V^T - O^T O stays."""
-    module = AttentionBlock(2, 2, key=KEY, replaced=replaced)
+    module = AttentionMean(2, 2, key=KEY, replaced=replaced)
     moves, _ = field(module, Gradient(), lesson(SAMPLE, 2))
     layer, move = module.attention, moves.attention
     query, key = (np.asarray(one.weight) for one in (layer.query, layer.key))
@@ -65,9 +65,9 @@ def test_queries_and_keys_hear_fixed_matrices(replaced):
 def test_how_many_laws_replaced_keys_and_queries_have():
     """d1 (d1 + 1) / 2 of values and outputs beside: as many if one of K and Q is true, and d1^2
     linear ones if none is."""
-    counts = [laws_of(AttentionBlock(2, 2, key=KEY, replaced=one)) for one in ("key", "both")]
+    counts = [laws_of(AttentionMean(2, 2, key=KEY, replaced=one)) for one in ("key", "both")]
     assert counts == [3 + 3, 3 + 4]
-    assert laws_of(AttentionBlock(2, 2, key=KEY, replaced="both"), FeedbackAlignment()) == 3 + 4
+    assert laws_of(AttentionMean(2, 2, key=KEY, replaced="both"), FeedbackAlignment()) == 3 + 4
 
 
 def test_leaves_whose_feedback_is_true():
@@ -87,7 +87,7 @@ def test_leaves_whose_feedback_is_true():
 
 FIELDS = {
     "direct": ("direct-feedback-alignment", MLPModule(3, 2, key=KEY, hidden=(3, 3)), (3,)),
-    "replaced": ("feedback-alignment", AttentionBlock(2, 2, key=KEY, replaced="key"), SAMPLE),
+    "replaced": ("feedback-alignment", AttentionMean(2, 2, key=KEY, replaced="key"), SAMPLE),
 }
 
 

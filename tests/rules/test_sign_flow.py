@@ -67,7 +67,7 @@ def test_scalars_keep_the_balance_of_sizes(rule, activation):
         law = Sign(rule).laws(net)["absolute-balance"]
         for one, kept in ((Sign(rule), True), (rule, False)):
             move = one.velocity(jnp.zeros(()), net, back, data)
-            rate = jax.jvp(lambda w: law(w, back, data), (net,), (move,))[1]
+            rate = jax.jvp(lambda w, law=law: law(w, back, data), (net,), (move,))[1]
             assert bool(np.max(np.abs(np.asarray(rate))) < 1e-12) is kept
     assert Sign(rule).laws(network(0, (2, 2, 1))) == {}
 

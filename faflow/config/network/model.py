@@ -13,10 +13,10 @@ class ModelSection(AbstractKindSection):
     (`file.py:Class`). Further keys are the options of its constructor.
 
     `frozen`: globs over the paths of leaves that do not move; `blocks`: of what direct feedback
-    sends the error to, unless the class says it (`feedback_blocks`); `true_feedback`: of leaves that
-    the backward pass meets as they are, without feedback of their own. The constructor's `key` comes
-    from [init]'s seed; `image`, `inputs`, `length`, `tokens` and `outputs`, if it has such, are the
-    task's unless they are given.
+    sends the error to, unless the class says it (`feedback_blocks`); `true_feedback`: of leaves
+    that the backward pass meets as they are, without feedback of their own. The constructor's `key`
+    comes from [init]'s seed; `image`, `inputs`, `length`, `tokens` and `outputs`, if it has such,
+    are the task's unless they are given.
     """
 
     registry: ClassVar[str] = "networks"

@@ -10,7 +10,7 @@ from .blocks import TwoLayers as TwoLayers
 from .cnn import CNN as CNN
 from .experts import Mixture as Mixture
 from .experts import SwiGLU as SwiGLU
-from .kinds import AttentionBlock as AttentionBlock
+from .kinds import AttentionMean as AttentionMean
 from .kinds import ConvolutionBlock as ConvolutionBlock
 from .kinds import ResidualBlocks as ResidualBlocks
 from .mlp import MLPModule as MLPModule
@@ -25,7 +25,7 @@ MODELS: dict[str, type[eqx.Module]] = {
     "two-layers": TwoLayers,
     "conv-pair": ConvolutionBlock,
     "residual-blocks": ResidualBlocks,
-    "attention": AttentionBlock,
+    "attention": AttentionMean,
     "swiglu": SwiGLU,
     "experts": Mixture,
 }

@@ -59,10 +59,10 @@ class Attention(eqx.Module):
         self.value = eqx.nn.Linear(width, heads * each, use_bias=False, key=three)
         self.output = eqx.nn.Linear(heads * each, outputs or width, use_bias=False, key=four)
         draws = np.random.default_rng(0).standard_normal((2, heads * each, width)) / width**0.5
-        met = [replaced in (name, "both") for name in ("query", "key")]
-        self.backward = tuple(
-            tuple(map(tuple, draw.tolist())) if one else None
-            for draw, one in zip(draws, met, strict=True)
+        for_query, for_key = (tuple(map(tuple, draw.tolist())) for draw in draws)
+        self.backward = (
+            for_query if replaced in ("query", "both") else None,
+            for_key if replaced in ("key", "both") else None,
         )
         self.heads, self.rotary, self.causal, self.base = heads, rotary, causal, base
 

@@ -11,7 +11,7 @@ from .attention import Attention, Replaced
 from .blocks import Activation, ConvolutionPair, Pooling, Skip, TwoLayers
 
 
-class AttentionBlock(eqx.Module):
+class AttentionMean(eqx.Module):
     """The mean over tokens of attention to `outputs` numbers: (length, inputs) -> (outputs,).
 
     Options as `Attention`'s. A sum over tokens adds no law: each hears the same error, at inputs
