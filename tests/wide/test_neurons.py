@@ -12,6 +12,7 @@ from faflow.analysis import lazy_kernel
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, integrate, solve
 from faflow.networks import ACTIVATIONS
+from faflow._results import Outcome
 from faflow.rules import as_matrix, effective_kernel
 from faflow.tasks import make_data
 from faflow.wide import OutputsAt, WideFeedbackAlignment, deep_linear, neurons
@@ -91,6 +92,22 @@ def test_finite_networks_lie_around_it(rule, phi):
     values, axes = np.linalg.eigh(kernel)
     lazy = Y - axes @ (np.exp(-1.5 * values) * (axes.T @ Y))
     assert np.max(np.abs(wide.mean(axis=0)[-1] - lazy) / spread[-1]) > 10
+
+
+def test_adaptive_steps_over_kinks():
+    """At the tolerances told they are as good as the draws; at those of other flows, neurons that
+    slide on their kinks take up 5000 steps."""
+    inputs, see = jnp.asarray(X), {"f": OutputsAt(DATA.inputs)}
+    each = neurons("feedback-alignment", ACTIVATIONS["relu"](), inputs, 256, rho=0.6, richness=1.5)
+    problem = FlowProblem(each.rule, each.network, each.feedback, DATA)
+    flows = [
+        integrate(problem, TIMES, see, Numerics(**given, max_steps=5000))
+        for given in (each.tolerances, {"rtol": 1e-9, "atol": 1e-11})
+    ]
+    fixed = runs("feedback-alignment", "relu", 256, 2)[0]
+    np.testing.assert_allclose(flows[0].records["f"], fixed, atol=2e-3)
+    ends = [Outcome(int(flow.outcome)) for flow in flows]
+    assert ends == [Outcome.COMPLETED, Outcome.MAX_STEPS]
 
 
 def test_direct_feedback_is_that_of_one_layer():
