@@ -195,8 +195,9 @@ def test_two_times():
     [({"rule": "sign"}, "rule"), ({"hidden": 0}, "hidden"), ({"rho": 2.0}, "rho"),
      ({"rule": DFA, "rho": 0.5}, "rho"), ({"richness": 0.0}, "richness"),
      ({"particles": 100}, "particles"), ({"batches": 0}, "batches"),
-     ({"memory": 1e5}, "particles"), ({"ts": [1.0, 2.0]}, "ts"), ({"activation": "x"}, "activation"),
-     ({"targets": np.ones((2, 2))}, "targets"), ({"tests": np.ones((2, 3))}, "tests")],
+     ({"memory": 1e5}, "particles"), ({"ts": [1.0, 2.0]}, "ts"),
+     ({"activation": "x"}, "activation"), ({"targets": np.ones((2, 2))}, "targets"),
+     ({"tests": np.ones((2, 3))}, "tests")],
 )  # fmt: skip
 def test_what_is_refused(bad, name):
     given = {"inputs": X, "targets": Y, "ts": [0.0, 1.0], "hidden": 2, "activation": "tanh"}

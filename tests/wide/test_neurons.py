@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from faflow._compiling import LONG, compiled
+from faflow._results import Outcome
 from faflow.analysis import lazy_kernel
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, integrate, solve
 from faflow.networks import ACTIVATIONS
-from faflow._results import Outcome
 from faflow.rules import as_matrix, effective_kernel
 from faflow.tasks import make_data
 from faflow.wide import OutputsAt, WideFeedbackAlignment, deep_linear, neurons
