@@ -87,7 +87,7 @@ class Net:
             h, f = self.forward(weights)
             g, gt = self.backward(weights[1:], h), self.signals(weights, h, targets - f)
             cos = [
-                np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b))
+                np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b) + 1e-30)
                 for a, b in zip(g, gt, strict=True)
             ]
             found.append((f, cos))
