@@ -1,5 +1,6 @@
 """One march in time through the sampled equations of deep nets (`dmft.py`)."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import equinox as eqx
@@ -90,7 +91,7 @@ def march(theory: Theory, noise: tuple[LayerNoise, ...]) -> tuple[tuple[Layer, .
 def _start(theory: Theory, noise: tuple[LayerNoise, ...]) -> State:
     times, (samples, count) = len(theory.ts), noise[0].forward.shape
     empty = jnp.zeros((times, samples, count))
-    between = zip(noise[:-1], noise[1:], strict=True)
+    between = pairwise(noise)
     aligned = theory.rule == "feedback-alignment"
     bonds = tuple(
         bond(above.forward, below.backward, below.fresh if aligned else None)

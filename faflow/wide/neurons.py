@@ -31,6 +31,7 @@ from ..rules import (
     Hebbian,
     MeanFieldRates,
 )
+from .draws import normals
 from .hebbian import MeanFieldHebbian
 
 RULES: dict[str, Any] = {
@@ -42,11 +43,20 @@ RULES: dict[str, Any] = {
 
 
 class Neurons(NamedTuple):
-    """What a flow of the limit starts from; `FlowProblem(rule, network, feedback, data)`."""
+    """What a flow of the limit starts from; `FlowProblem(rule, network, feedback, data)`.
+
+    `tolerances`: of steps that are as good as the draws, `Numerics(**tolerances)`. At kinks, where
+    some neurons slide, steps shrink as the tolerance does, and one neuron is 1 / S of f.
+    """
 
     rule: AbstractLearningRule
     network: MLP | GatedMLP
     feedback: Feedback
+    tolerances: dict[str, float]
+
+
+SMOOTH = {"rtol": 1e-6, "atol": 1e-9}
+KINKED = {"rtol": 1e-4, "atol": 1e-6}
 
 
 def neurons(
@@ -70,11 +80,11 @@ def neurons(
     """
     _check(rule, count, rho, richness)
     features = inputs.shape[1]
-    normals = _normals(count // 2, features + 2, seed, draw)
+    drawn = normals(count // 2, features + 2, seed, draw)
     # Principal directions of the inputs first: all that matters for f at the samples.
     axes = np.linalg.svd(np.asarray(inputs), full_matrices=True)[2]
-    hidden = np.tile(normals[:, 2:] @ axes, (2, 1)) / features**0.5
-    readout, fresh = (np.concatenate([side, -side]) for side in (normals[:, 0], normals[:, 1]))
+    hidden = np.tile(drawn[:, 2:] @ axes, (2, 1)) / features**0.5
+    readout, fresh = (np.concatenate([side, -side]) for side in (drawn[:, 0], drawn[:, 1]))
     scale = 1 / (richness * count)
     weights = _array(hidden), _array(scale * readout[None])
     back = _array(scale * (rho * readout + (1 - rho**2) ** 0.5 * fresh)[None])
@@ -85,7 +95,9 @@ def neurons(
     )
     form: Form = RULES[rule].form
     matrices = () if form == "none" else (back,)
-    return Neurons(mean_field(rule, richness), network, Feedback(matrices, form))
+    tolerances = KINKED if activation.kinked and not gated else SMOOTH
+    moved = mean_field(rule, richness)
+    return Neurons(moved, network, Feedback(matrices, form), dict(tolerances))
 
 
 def mean_field(rule: str, richness: float) -> AbstractLearningRule:
@@ -94,16 +106,6 @@ def mean_field(rule: str, richness: float) -> AbstractLearningRule:
     if rule == "hebbian":
         return MeanFieldHebbian(number)
     return MeanFieldRates(rule=RULES[rule](), richness=number)
-
-
-def _normals(points: int, dimensions: int, seed: int, draw: str) -> np.ndarray:
-    if draw == "random":
-        return np.random.default_rng(seed).standard_normal((points, dimensions))
-    from scipy.special import ndtri
-    from scipy.stats import qmc
-
-    sobol = qmc.Sobol(dimensions, scramble=True, seed=seed, bits=52)
-    return ndtri(sobol.random(points))
 
 
 def _array(values: np.ndarray) -> Array:

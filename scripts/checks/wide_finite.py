@@ -87,7 +87,7 @@ class Net:
             h, f = self.forward(weights)
             g, gt = self.backward(weights[1:], h), self.signals(weights, h, targets - f)
             cos = [
-                np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b))
+                np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b) + 1e-30)
                 for a, b in zip(g, gt, strict=True)
             ]
             found.append((f, cos))
@@ -132,10 +132,11 @@ def deep(rules: Sequence[str], seeds: int = 24, width: int = 1000) -> None:
         runs = [Net(rule, "tanh", 3, width, rho, 1.5, seed).run(ts, 2) for seed in range(seeds)]
         nets = [np.array(each) for each in zip(*runs, strict=True)]
         told(f"{rule}, f", f, np.asarray(coarse.error.outputs), nets[0])
-        told(f"{rule}, cos(g, gt)", corr, np.asarray(coarse.error.correlation).T, nets[1])
+        if rule != "gradient":
+            told(f"{rule}, cos(g, gt)", corr, np.asarray(coarse.error.correlation).T, nets[1])
 
 
-def shallow(seeds: int = 400, width: int = 1000) -> None:
+def shallow(seeds: int = 100, width: int = 1000) -> None:
     """One hidden layer."""
     ts = np.linspace(0, 2, 11)
     data = make_data(inputs, targets)
@@ -148,14 +149,14 @@ def shallow(seeds: int = 400, width: int = 1000) -> None:
                                richness=1.5, seed=seed)  # fmt: skip
                 problem = FlowProblem(each.rule, each.network, each.feedback, data)
                 see = {"f": OutputsAt(data.inputs)}
-                flow = integrate(problem, ts, see, Numerics(step=0.025))
+                flow = integrate(problem, ts, see, Numerics(**each.tolerances))
                 outputs.append(np.asarray(flow.records["f"]))
             error = np.std(outputs, axis=0, ddof=1) / 8**0.5
-            runs = [Net(rule, phi, 1, width, rho, 1.5, seed).run(ts, 4)[0] for seed in range(seeds)]
+            runs = [Net(rule, phi, 1, width, rho, 1.5, seed).run(ts, 2)[0] for seed in range(seeds)]
             told(f"{rule}, {phi}", np.mean(outputs, axis=0), error, np.array(runs))
 
 
-def hebb(seeds: int = 100) -> None:
+def hebb(seeds: int = 40) -> None:
     """What f comes to if the hidden layers' rate is multiplied by a power of N."""
     ts = np.linspace(0, 2, 3)
     print(
@@ -167,7 +168,7 @@ def hebb(seeds: int = 100) -> None:
             ends = []
             for rate in (width**power, 0.0):
                 runs = [
-                    Net("hebbian", "tanh", 1, width, 0.0, 1.5, seed, rate).run(ts, 20)[0][-1]
+                    Net("hebbian", "tanh", 1, width, 0.0, 1.5, seed, rate).run(ts, 10)[0][-1]
                     for seed in range(seeds)
                 ]
                 ends.append(np.mean(runs, axis=0))

@@ -1,8 +1,8 @@
 """Deep linear nets under rho-aligned feedback: the flow of P numbers beside finite networks.
 
-`python scripts/checks/wide_linear.py [SEEDS [L ...]]`. L = 1..5, N = 250, 500, 1000, 2000, random data. All
-weights move by rank one a layer, as the pseudo-signals of a linear net are constant, so that the
-flow of a finite network is one of its vectors' inner products: exact, in plain numpy, by RK4.
+`python scripts/checks/wide_linear.py [SEEDS [L ...]]`. L = 1..5, N = 250, 500, 1000, 2000, random
+data. All weights move by rank one a layer, as the pseudo-signals of a linear net are constant, so
+that the flow of a finite network is one of its vectors' inner products: exact, by RK4 in numpy.
 Prints the relative square error over time of f, H^L and K times N, its power of N with a standard
 error, and how far the mean is from the limit once its 1/N part is fitted and taken away.
 """
@@ -126,7 +126,8 @@ for hidden in depths:
         spread = np.array([x.std(ddof=1) for x in excess]) / seeds**0.5
         off, off_error = line(1 / widths, means, spread)
         offsets[hidden, name] = off[0], off_error[0]
+        times_width = "  ".join(f"{n * m:7.2f}" for n, m in zip(widths, mean, strict=True))
+        power = f"{fit[1]:6.3f} +- {fit_error[1]:.3f}"
         print(
-            f"{hidden}  {name:4} " + "  ".join(f"{n * m:7.2f}" for n, m in zip(widths, mean, strict=True))
-            + f"      {fit[1]:6.3f} +- {fit_error[1]:.3f}   {off[0]:8.4f} +- {off_error[0]:.4f}"
-        )  # fmt: skip
+            f"{hidden}  {name:4} {times_width}      {power}   {off[0]:8.4f} +- {off_error[0]:.4f}"
+        )

@@ -10,7 +10,7 @@ import pytest
 from faflow._compiling import LONG, compiled
 from faflow.analysis import lazy_kernel
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics, integrate, solve
+from faflow.flow import FlowError, FlowProblem, Numerics, integrate, solve
 from faflow.networks import ACTIVATIONS
 from faflow.rules import as_matrix, effective_kernel
 from faflow.tasks import make_data
@@ -91,6 +91,19 @@ def test_finite_networks_lie_around_it(rule, phi):
     values, axes = np.linalg.eigh(kernel)
     lazy = Y - axes @ (np.exp(-1.5 * values) * (axes.T @ Y))
     assert np.max(np.abs(wide.mean(axis=0)[-1] - lazy) / spread[-1]) > 10
+
+
+def test_adaptive_steps_over_kinks():
+    """At the tolerances told they are as good as the draws; at those of other flows, neurons that
+    slide on their kinks take up 5000 steps."""
+    inputs, see = jnp.asarray(X), {"f": OutputsAt(DATA.inputs)}
+    each = neurons("feedback-alignment", ACTIVATIONS["relu"](), inputs, 256, rho=0.6, richness=1.5)
+    problem = FlowProblem(each.rule, each.network, each.feedback, DATA)
+    flow = integrate(problem, TIMES, see, Numerics(**each.tolerances, max_steps=5000))
+    fixed = runs("feedback-alignment", "relu", 256, 2)[0]
+    np.testing.assert_allclose(flow.records["f"], fixed, atol=2e-3)
+    with pytest.raises(FlowError, match="max_steps"):
+        integrate(problem, TIMES, see, Numerics(rtol=1e-9, atol=1e-11, max_steps=5000))
 
 
 def test_direct_feedback_is_that_of_one_layer():
