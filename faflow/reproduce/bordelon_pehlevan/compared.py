@@ -44,7 +44,9 @@ def fall(by_width: Mapping[int, np.ndarray], limit: np.ndarray) -> tuple[float, 
     return float(share @ np.log(means)), float(np.sqrt(np.sum((share * errors) ** 2)))
 
 
-def fall_readings(what: str, by_width: Mapping[int, np.ndarray], limit: np.ndarray) -> list[Reading]:
+def fall_readings(
+    what: str, by_width: Mapping[int, np.ndarray], limit: np.ndarray
+) -> list[Reading]:
     """That the square error falls as 1 / N, within the slope's standard errors."""
     slope, error = fall(by_width, limit)
     widths = f"N = {min(by_width)} to {max(by_width)}"

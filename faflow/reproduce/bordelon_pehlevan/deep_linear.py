@@ -61,7 +61,9 @@ def outputs(session: Session) -> Findings:
                             dropped, {"min": FAR}, True))  # fmt: skip
     panel = Panel(["a better start learns faster"], "½|f − y|²",
                   [*curves(lines), *curves(dots, look="markers")], scale="log")  # fmt: skip
-    title = f"Fig. 4: {HIDDEN} hidden linear layers, γ₀ = {RICHNESS:g}: loss, networks of {WIDTHS[-1]}"
+    title = (
+        f"Fig. 4: {HIDDEN} hidden linear layers, γ₀ = {RICHNESS:g}: loss, networks of {WIDTHS[-1]}"
+    )
     return Findings(measures, session.draw("fig4-outputs", title, [(panel, _frame())]))
 
 

@@ -129,9 +129,7 @@ def networks(
     """Networks and feedback as the kinds `mean-field` draw them."""
     found, phi = [], ACTIVATIONS[activation]()
     kind = RULES[rule]
-    moved = (
-        MeanFieldHebbian(richness) if rule == "hebbian" else MeanFieldRates(kind(), richness)
-    )
+    moved = MeanFieldHebbian(richness) if rule == "hebbian" else MeanFieldRates(kind(), richness)
     for seed in seeds:
         keys = jax.random.split(jax.random.key(seed))
         net = initial_network(INITIALISATIONS["mean-field"](richness), keys[0], widths, phi)

@@ -113,9 +113,7 @@ def kernels(session: Session) -> Findings:
         dots[f"{name}, networks"] = with_targets(both.widest.tangent.mean(axis=0), targets)
         ends[name] = aligned[f"{name}, limit"]
         heard[f"{name}, limit"] = along(signal.mean(axis=0), targets)
-        heard_dots[f"{name}, networks"] = along(
-            both.widest.signals[:, :, 0].mean(axis=0), targets
-        )
+        heard_dots[f"{name}, networks"] = along(both.widest.signals[:, :, 0].mean(axis=0), targets)
         for kernel, what in ((mean[-1], "limit"), (both.widest.tangent.mean(axis=0)[-1], "nets")):
             maps.append(_map(f"{name}: K at the end, {what}", kernel))
     first = {name: series[-1] / series[0] for name, series in ends.items()}

@@ -20,7 +20,8 @@ PAPER = Paper("Bordelon & Pehlevan 2022", (
           "rules paper, Fig. 1", "as stated", "", one_hidden.density),
     Claim("fig3", "three tanh layers, direct feedback: networks follow the limit, |K_N − K|² falls "
           "as 1/N, corr(g, g̃) grows with γ₀", "rules paper, Fig. 3", "narrower",
-          "N up to 256 and three samples; the paper has N = 4000. The limit is sampled.",
+          "N up to 256 and three samples; the paper has N = 4000. The limit is sampled. corr grows "
+          "in the last hidden layer; in those below it is small, and not seen to.",
           deep_tanh.direct),
     Claim("fig4-outputs", "three linear layers, ρ-aligned feedback: the loss follows the limit",
           "rules paper, Fig. 4", "wider", "The limit is a closed flow, at any depth.",

@@ -173,5 +173,3 @@ def _gap(found: np.ndarray, told: np.ndarray) -> float:
 
 def _rest(found: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.linalg.norm(found - targets, axis=-1) / np.linalg.norm(targets)
-
-
