@@ -97,7 +97,9 @@ def _flows(
     return jax.lax.map(flow, (nets, feedbacks))
 
 
-def run(starts: Iterable[Neurons], data: Data, ts: Any, richness: float, **how: Any) -> Dynamics:
+def flows_of(
+    starts: Iterable[Neurons], data: Data, ts: Any, richness: float, **how: Any
+) -> Dynamics:
     """Flows of networks of one shape, one after the other. `how`: to `Numerics`."""
     starts = list(starts)
     ts, number = jnp.asarray(ts, float), jnp.asarray(richness, float)
