@@ -14,7 +14,7 @@ from ..claim import Findings
 from ..picture import curves
 from ..session import Session
 from .compared import FAR, NEAR, along, away, fall_readings, with_targets
-from .nets import Dynamics, networks, of_linear, flows_of
+from .nets import Dynamics, flows_of, networks, of_linear
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 3, 10, 50, 2.0
 RHOS = (0.0, 0.5, 1.0)
@@ -97,7 +97,8 @@ def linear_kernels(session: Session) -> Findings:
         Reading("y'H³y at the end: least fall from one ρ to the next, relative",
                 float(np.min(-np.diff(final) / final[:-1])), {"min": 0.02}),
         Reading("networks at ρ = 0.5 to the limit without ρ's powers: G̃, standard errors",
-                away(nets.signals[:, :, :-1], linear_limit(1.0).signals[:, :-1]), {"min": FAR}, True),
+                away(nets.signals[:, :, :-1], linear_limit(1.0).signals[:, :-1]),
+                {"min": FAR}, True),
         Reading("networks at γ₀ = 2 to the limit at γ₀ = 1: y'Hy, standard errors",
                 away(along(nets.features, targets)[:, :, 1:],
                      along(linear_limit(0.5, 1.0).features, targets)[:, 1:]), {"min": FAR}, True),

@@ -14,7 +14,7 @@ from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
 from .compared import FAR, NEAR, away, fall_readings, relative, with_targets
-from .nets import Dynamics, networks, flows_of
+from .nets import Dynamics, flows_of, networks
 
 HIDDEN, SAMPLES, FEATURES = 3, 3, 10
 TIMES = np.linspace(0.0, 2.0, 21)
@@ -90,8 +90,8 @@ def tanh_direct(session: Session) -> Findings:
     panes.append((Panel(["at the end: the last layer's grows with γ₀"], "corr(g, g̃)",
                         curves(by_richness), scale="linear"), over("γ₀", RICHNESSES)))  # fmt: skip
     errors = [relative(kernels[n], told.mean.tangent).mean() for n in WIDTHS]
-    title = (f"Fig. 3: three tanh layers, direct feedback; |K_N − K|²/|K|² is "
-             f"{brief(errors[0], 2)} at N = {WIDTHS[0]}, {brief(errors[1], 2)} at {WIDTHS[1]}")  # fmt: skip
+    told_errors = " and ".join(brief(error, 2) for error in errors)
+    title = f"Fig. 3: three tanh layers, direct feedback; |K_N − K|²/|K|² = {told_errors}"
     return Findings(measures, session.draw("fig3", title, panes))
 
 

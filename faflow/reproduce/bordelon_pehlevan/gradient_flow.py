@@ -16,7 +16,7 @@ from ..claim import Findings
 from ..picture import curves
 from ..session import Session
 from .compared import FAR, NEAR, along, away, fall_readings
-from .nets import Dynamics, networks, of_gradient, flows_of
+from .nets import Dynamics, flows_of, networks, of_gradient
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 5, 20, 50, 1.0
 END, STEPS = 1.0, 16

@@ -13,8 +13,8 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .compared import FAR, NEAR, along, away, below, fall_readings, error_of_mean, with_targets
-from .nets import Dynamics, batches, networks, flows_of
+from .compared import FAR, NEAR, along, away, below, error_of_mean, fall_readings, with_targets
+from .nets import Dynamics, batches, flows_of, networks
 
 SAMPLES, FEATURES, RICHNESS = 10, 50, 2.0
 TIMES = np.linspace(0.0, 4.0, 17)

@@ -1,6 +1,6 @@
 """Bordelon & Pehlevan 2022, "The influence of learning rule on representation dynamics in wide
-neural networks" (the rules paper) and "Self-consistent dynamical field theory of kernel evolution in wide
-neural networks" (the gradient paper).
+neural networks" (the rules paper) and "Self-consistent dynamical field theory of kernel evolution
+in wide neural networks" (the gradient paper).
 
 No plotted values are printed: data, sizes and tolerances are our own.
 """
@@ -13,8 +13,8 @@ PAPER = Paper("Bordelon & Pehlevan 2022", (
     Claim("fig1-outputs", "f of wide one-layer ReLU networks under four rules follows the limit",
           "rules paper, Fig. 1", "as stated", f"{SIZES}N = 128 and 1024; gated at 512 alone.",
           one_hidden.relu_outputs),
-    Claim("fig1-kernels", "K aligns with the targets under the gradient, FA and gates, and not under "
-          "Hebb; K and G̃ follow the limit", "rules paper, Fig. 1", "as stated", "",
+    Claim("fig1-kernels", "K aligns with the targets under the gradient, FA and gates, and not "
+          "under Hebb; K and G̃ follow the limit", "rules paper, Fig. 1", "as stated", "",
           one_hidden.relu_kernels),
     Claim("fig1-density", "the density of h over neurons follows the limit and leaves the gaussian",
           "rules paper, Fig. 1", "as stated", "", one_hidden.relu_density),

@@ -16,7 +16,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .nets import batches, of_linear, flows_of
+from .nets import batches, flows_of, of_linear
 
 LAZY = 0.003
 TIMES = np.linspace(0.0, 6.0, 13)
@@ -41,7 +41,8 @@ def frozen(kernel: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def lazy(session: Session) -> Findings:
-    """At gamma_0 = 0.003: changes of order gamma_0^2, Hebb's of order gamma_0, and the neurons' own error, below 1 %."""
+    """At gamma_0 = 0.003: changes of order gamma_0^2, Hebb's of order gamma_0, and the neurons' own
+    error, below 1 %."""
     data, phi = small_task(), ACTIVATIONS["relu"]()
     targets, measures, lines, dots = np.asarray(data.targets)[:, 0], [], {}, {}
 
@@ -105,8 +106,8 @@ def exponents(session: Session) -> Findings:
     }
     for rule, what in (("gradient", "gradient"), ("feedback-alignment", "FA")):
         off = float(np.max(np.abs(found[rule] / closed[rule] - 1)))
-        measures.append(Reading(f"{what}, L = 1: {NEURONS} neurons to the closed end, relative", off,
-                                {"max": 0.02}))  # fmt: skip
+        measures.append(Reading(f"{what}, L = 1: {NEURONS} neurons to the closed end, relative",
+                                off, {"max": 0.02}))  # fmt: skip
     ends = {name: _slope(*found[name][pair], *RICH[pair]) for name, pair in
             (("gradient", slice(-2, None)), ("feedback-alignment", slice(-2, None)))}  # fmt: skip
     start = _slope(*found["gradient"][:2], *RICH[:2])
