@@ -1,6 +1,6 @@
 """How fast does feedback alignment converge at infinite width?
 
-`python scripts/wide_rates.py [FIGURE]`. Deep linear nets with rho-aligned feedback in the mean-field
+`python scripts/wide_rates.py [FIGURE]`. Deep linear nets, rho-aligned feedback and the mean-field
 scaling: the residual falls as e^{-rt}. Draws r over the richness, for three depths and alignments,
 as predicted from where the flow ends, and prints it beside the slope fitted to the flow itself.
 Lazy networks have r = sum_l rho^l times the least eigenvalue of K^x; dashed is the floor,

@@ -13,7 +13,7 @@ NEAR, FAR = 2.0, 4.0
 STEEP = 2.5  # standard errors of a slope
 
 
-def spread(runs: np.ndarray) -> Any:
+def error_of_mean(runs: np.ndarray) -> Any:
     """The standard error of the mean over the leading axis."""
     return np.std(runs, axis=0, ddof=1) / len(runs) ** 0.5
 
@@ -21,7 +21,7 @@ def spread(runs: np.ndarray) -> Any:
 def away(runs: np.ndarray, limit: np.ndarray, error: np.ndarray | float = 0.0) -> float:
     """The mean over seeds against a limit, of standard error `error`: root mean square of the
     distances in standard errors, over all times and samples at which the seeds differ."""
-    gap, size = np.mean(runs, axis=0) - limit, np.hypot(spread(runs), error)
+    gap, size = np.mean(runs, axis=0) - limit, np.hypot(error_of_mean(runs), error)
     use = size > 1e-12 * np.max(np.abs(limit))
     return float(np.sqrt(np.mean((gap[use] / size[use]) ** 2)))
 
@@ -38,7 +38,7 @@ def fall(by_width: Mapping[int, np.ndarray], limit: np.ndarray) -> tuple[float, 
     widths = np.log(list(by_width))
     found = [relative(runs, limit) for runs in by_width.values()]
     means = np.array([np.mean(each) for each in found])
-    errors = np.array([spread(each) for each in found]) / means
+    errors = np.array([error_of_mean(each) for each in found]) / means
     share = widths - np.mean(widths)
     share = share / np.sum(share**2)
     return float(share @ np.log(means)), float(np.sqrt(np.sum((share * errors) ** 2)))

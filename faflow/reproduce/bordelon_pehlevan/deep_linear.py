@@ -14,7 +14,7 @@ from ..claim import Findings
 from ..picture import curves
 from ..session import Session
 from .compared import FAR, NEAR, along, away, fall_readings, with_targets
-from .nets import Dynamics, networks, of_linear, run
+from .nets import Dynamics, flows_of, networks, of_linear
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 3, 10, 50, 2.0
 RHOS = (0.0, 0.5, 1.0)
@@ -23,7 +23,7 @@ WIDTHS, SEEDS = (64, 400), 12
 STORED, SAVES = 128, 161
 
 
-def task() -> tuple[np.ndarray, np.ndarray]:
+def linear_task() -> tuple[np.ndarray, np.ndarray]:
     """Random vectors, targets of norm 1."""
     rng = np.random.default_rng(4)
     inputs = rng.standard_normal((SAMPLES, FEATURES))
@@ -32,22 +32,22 @@ def task() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def limit(rho: float, richness: float = RICHNESS) -> Dynamics:
-    return of_linear(deep_linear(HIDDEN, rho, richness), make_data(*task()), TIMES)
+def linear_limit(rho: float, richness: float = RICHNESS) -> Dynamics:
+    return of_linear(deep_linear(HIDDEN, rho, richness), make_data(*linear_task()), TIMES)
 
 
 @cache
-def finite(rho: float, width: int) -> Dynamics:
+def linear_networks(rho: float, width: int) -> Dynamics:
     widths = (FEATURES, *(width,) * HIDDEN, 1)
     starts = networks("feedback-alignment", "linear", widths, range(SEEDS), rho=rho,
                       richness=RICHNESS)  # fmt: skip
-    return run(starts, make_data(*task()), TIMES, RICHNESS, rtol=1e-5, atol=1e-7)
+    return flows_of(starts, make_data(*linear_task()), TIMES, RICHNESS, rtol=1e-5, atol=1e-7)
 
 
-def outputs(session: Session) -> Findings:
-    measures, lines, dots, targets = [], {}, {}, task()[1]
+def linear_outputs(session: Session) -> Findings:
+    measures, lines, dots, targets = [], {}, {}, linear_task()[1]
     for rho in RHOS:
-        told, nets = limit(rho).outputs, {n: finite(rho, n).outputs for n in WIDTHS}
+        told, nets = linear_limit(rho).outputs, {n: linear_networks(rho, n).outputs for n in WIDTHS}
         measures += [
             Reading(f"ρ = {rho:g}: mean f of networks to the limit, standard errors",
                     away(nets[WIDTHS[-1]], told), {"max": NEAR}),
@@ -56,7 +56,9 @@ def outputs(session: Session) -> Findings:
         lines[f"ρ = {rho:g}, limit"] = _loss(told, targets)
         dots[f"ρ = {rho:g}, networks"] = _loss(nets[WIDTHS[-1]].mean(axis=0), targets)
     # All else is noise: what the limit is wrong about lies along the targets.
-    dropped = away(finite(0.5, WIDTHS[-1]).outputs @ targets, limit(1.0).outputs @ targets)
+    dropped = away(
+        linear_networks(0.5, WIDTHS[-1]).outputs @ targets, linear_limit(1.0).outputs @ targets
+    )
     measures.append(Reading("networks at ρ = 0.5 to the limit without ρ's powers: y'f, s. e.",
                             dropped, {"min": FAR}, True))  # fmt: skip
     panel = Panel(["a better start learns faster"], "½|f − y|²",
@@ -67,12 +69,12 @@ def outputs(session: Session) -> Findings:
     return Findings(measures, session.draw("fig4-outputs", title, [(panel, _frame())]))
 
 
-def kernels(session: Session) -> Findings:
-    measures, targets = [], task()[1]
+def linear_kernels(session: Session) -> Findings:
+    measures, targets = [], linear_task()[1]
     panels: dict[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
     final = []
     for rho in RHOS:
-        told, nets = limit(rho), finite(rho, WIDTHS[-1])
+        told, nets = linear_limit(rho), linear_networks(rho, WIDTHS[-1])
         for what, mine, theirs in (
             ("K", told.tangent, nets.tangent),
             ("H^1, …, H^3", told.features[:, 1:], nets.features[:, :, 1:]),
@@ -90,15 +92,16 @@ def kernels(session: Session) -> Findings:
         ):
             lines, dots = panels.setdefault(what, ({}, {}))
             lines[f"ρ = {rho:g}, limit"], dots[f"ρ = {rho:g}, networks"] = each(told), each(mean)
-    nets = finite(0.5, WIDTHS[-1])
+    nets = linear_networks(0.5, WIDTHS[-1])
     measures += [
         Reading("y'H³y at the end: least fall from one ρ to the next, relative",
                 float(np.min(-np.diff(final) / final[:-1])), {"min": 0.02}),
         Reading("networks at ρ = 0.5 to the limit without ρ's powers: G̃, standard errors",
-                away(nets.signals[:, :, :-1], limit(1.0).signals[:, :-1]), {"min": FAR}, True),
+                away(nets.signals[:, :, :-1], linear_limit(1.0).signals[:, :-1]),
+                {"min": FAR}, True),
         Reading("networks at γ₀ = 2 to the limit at γ₀ = 1: y'Hy, standard errors",
                 away(along(nets.features, targets)[:, :, 1:],
-                     along(limit(0.5, 1.0).features, targets)[:, 1:]), {"min": FAR}, True),
+                     along(linear_limit(0.5, 1.0).features, targets)[:, 1:]), {"min": FAR}, True),
     ]  # fmt: skip
     panes = [
         (Panel([what], what, [*curves(lines), *curves(dots, look="markers")], scale="linear"),
@@ -116,7 +119,7 @@ def theirs_mean(nets: Dynamics) -> Dynamics:
 
 def by_weights(session: Session) -> Findings:
     """f' = K Delta with K = sum_l Gt^{l+1} H^l of stored weights, in numpy."""
-    inputs, targets = task()
+    inputs, targets = linear_task()
     file = session.arrays("fig4", X=inputs, y=targets[:, None])
     run_ = session.run("fig4-network", _table(file))
     weights, back = run_.over_time("W"), run_.feedback()

@@ -1,5 +1,5 @@
-"""Three hidden tanh layers, by sampled dynamical mean field theory: Fig. 3 of the rules paper (direct
-feedback) and the other part of the gradient paper's Fig. 2."""
+"""Three hidden tanh layers, by sampled dynamical mean field theory: Fig. 3 of the rules paper
+(direct feedback) and the other part of the gradient paper's Fig. 2."""
 
 from functools import cache
 
@@ -14,7 +14,7 @@ from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
 from .compared import FAR, NEAR, away, fall_readings, relative, with_targets
-from .nets import Dynamics, networks, run
+from .nets import Dynamics, flows_of, networks
 
 HIDDEN, SAMPLES, FEATURES = 3, 3, 10
 TIMES = np.linspace(0.0, 2.0, 21)
@@ -24,29 +24,29 @@ WIDTHS, SEEDS = (32, 256), 10
 DIRECT = "direct-feedback-alignment"
 
 
-def task() -> tuple[np.ndarray, np.ndarray]:
+def tanh_task() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(8)
     return rng.standard_normal((SAMPLES, FEATURES)), np.array([1.0, -1.0, 1.0])
 
 
 @cache
-def limit(rule: str, richness: float) -> DmftLimit:
-    inputs, targets = task()
+def tanh_limit(rule: str, richness: float) -> DmftLimit:
+    inputs, targets = tanh_task()
     found = dmft(inputs, targets, TIMES, HIDDEN, "tanh", rule, richness=richness,
                  particles=PARTICLES, batches=BATCHES)  # fmt: skip
     return DmftLimit(found.ts, _numbers(found.mean), _numbers(found.error), None)
 
 
 @cache
-def finite(rule: str, width: int, richness: float) -> Dynamics:
+def tanh_networks(rule: str, width: int, richness: float) -> Dynamics:
     starts = networks(rule, "tanh", (FEATURES, *(width,) * HIDDEN, 1), range(SEEDS),
                       richness=richness)  # fmt: skip
-    return run(starts, make_data(*task()), TIMES, richness, rtol=1e-5, atol=1e-7)
+    return flows_of(starts, make_data(*tanh_task()), TIMES, richness, rtol=1e-5, atol=1e-7)
 
 
-def beside(rule: str, richness: float) -> list[Reading]:
+def tanh_beside(rule: str, richness: float) -> list[Reading]:
     """f, K and the backward signals of networks, in standard errors of both."""
-    told, nets = limit(rule, richness), finite(rule, WIDTHS[-1], richness)
+    told, nets = tanh_limit(rule, richness), tanh_networks(rule, WIDTHS[-1], richness)
     size = float(np.linalg.norm(told.error.outputs) / np.linalg.norm(told.mean.outputs))
     signals = np.moveaxis(told.mean.alignments, 0, 1)[:, :-1]
     noise = np.moveaxis(told.error.alignments, 0, 1)[:, :-1]
@@ -61,20 +61,18 @@ def beside(rule: str, richness: float) -> list[Reading]:
     ]  # fmt: skip
 
 
-def direct(session: Session) -> Findings:
-    measures, targets = beside(DIRECT, RICH), task()[1]
-    told = limit(DIRECT, RICH)
-    kernels = {n: finite(DIRECT, n, RICH).tangent for n in WIDTHS}
+def tanh_direct(session: Session) -> Findings:
+    measures, targets = tanh_beside(DIRECT, RICH), tanh_task()[1]
+    told = tanh_limit(DIRECT, RICH)
+    kernels = {n: tanh_networks(DIRECT, n, RICH).tangent for n in WIDTHS}
     measures += fall_readings("|K_N − K|² / |K|²", kernels, told.mean.tangent)
-    ends = np.array([limit(DIRECT, g).mean.correlation[:, -1] for g in RICHNESSES])
-    noise = np.array([limit(DIRECT, g).error.correlation[:, -1] for g in RICHNESSES])
-    steps = np.diff(ends.mean(axis=1)) / np.hypot(
-        *[_mean_noise(n) for n in (noise[1:], noise[:-1])]
-    )
-    nets = finite(DIRECT, WIDTHS[-1], RICH)
-    lazy = limit(DIRECT, RICHNESSES[0]).mean
+    ends = np.array([tanh_limit(DIRECT, g).mean.correlation[:, -1] for g in RICHNESSES])
+    noise = np.array([tanh_limit(DIRECT, g).error.correlation[-1, -1] for g in RICHNESSES])
+    steps = np.diff(ends[:, -1]) / np.hypot(noise[1:], noise[:-1])
+    nets = tanh_networks(DIRECT, WIDTHS[-1], RICH)
+    lazy = tanh_limit(DIRECT, RICHNESSES[0]).mean
     measures += [
-        Reading("corr(g, g̃) at the end: least rise from one γ₀ to the next, standard errors",
+        Reading("corr(g, g̃) of layer 3 at the end: least rise from one γ₀ to the next, s. e.",
                 float(np.min(steps)), {"min": 2.0}),
         Reading("corr(g, g̃) of networks to the limit, standard errors",
                 away(nets.correlation, told.mean.correlation.T, told.error.correlation.T),
@@ -89,24 +87,24 @@ def direct(session: Session) -> Findings:
                         [*curves(lines), *curves(dots, look="markers")], scale="linear"),
                   _frame()))  # fmt: skip
     by_richness = {f"layer {l + 1}": ends[:, l] for l in range(HIDDEN)}
-    panes.append((Panel(["at the end: richer, better correlated"], "corr(g, g̃)",
+    panes.append((Panel(["at the end: the last layer's grows with γ₀"], "corr(g, g̃)",
                         curves(by_richness), scale="linear"), over("γ₀", RICHNESSES)))  # fmt: skip
     errors = [relative(kernels[n], told.mean.tangent).mean() for n in WIDTHS]
-    title = (f"Fig. 3: three tanh layers, direct feedback; |K_N − K|²/|K|² is "
-             f"{brief(errors[0], 2)} at N = {WIDTHS[0]}, {brief(errors[1], 2)} at {WIDTHS[1]}")  # fmt: skip
+    told_errors = " and ".join(brief(error, 2) for error in errors)
+    title = f"Fig. 3: three tanh layers, direct feedback; |K_N − K|²/|K|² = {told_errors}"
     return Findings(measures, session.draw("fig3", title, panes))
 
 
-def gradient(session: Session) -> Findings:
-    told, nets = limit("gradient", 1.0), finite("gradient", WIDTHS[-1], 1.0)
-    outputs = {n: finite("gradient", n, 1.0).outputs for n in WIDTHS}
-    measures = beside("gradient", 1.0)
+def tanh_gradient(session: Session) -> Findings:
+    told, nets = tanh_limit("gradient", 1.0), tanh_networks("gradient", WIDTHS[-1], 1.0)
+    outputs = {n: tanh_networks("gradient", n, 1.0).outputs for n in WIDTHS}
+    measures = tanh_beside("gradient", 1.0)
     measures += [
         *fall_readings("f", outputs, told.mean.outputs),
         Reading("networks to the limit of direct feedback: f, standard errors",
-                away(nets.outputs, limit(DIRECT, 1.0).mean.outputs), {"min": FAR}, True),
+                away(nets.outputs, tanh_limit(DIRECT, 1.0).mean.outputs), {"min": FAR}, True),
     ]  # fmt: skip
-    panes = [_loss_pane("gradient", 1.0), (_aligned("gradient", task()[1], 1.0), _frame())]
+    panes = [_loss_pane("gradient", 1.0), (_aligned("gradient", tanh_task()[1], 1.0), _frame())]
     title = f"Gradient paper, Fig. 2: three tanh layers, P = {SAMPLES}, γ₀ = 1, under the gradient"
     return Findings(measures, session.draw("gradient-tanh", title, panes))
 
@@ -115,14 +113,9 @@ def _numbers(fields):
     return type(fields)(*(np.asarray(each) for each in fields))
 
 
-def _mean_noise(noise: np.ndarray) -> np.ndarray:
-    """Of the mean over layers, which are drawn apart."""
-    return np.sqrt(np.sum(noise**2, axis=1)) / noise.shape[1]
-
-
 def _loss_pane(rule: str, richness: float) -> tuple[Panel, Frame]:
-    told = limit(rule, richness).mean.outputs
-    nets = finite(rule, WIDTHS[-1], richness).outputs.mean(axis=0)
+    told = tanh_limit(rule, richness).mean.outputs
+    nets = tanh_networks(rule, WIDTHS[-1], richness).outputs.mean(axis=0)
     lines = {f"sample {n + 1}": told[:, n] for n in range(SAMPLES)}
     dots = {f"sample {n + 1}, networks": nets[:, n] for n in range(SAMPLES)}
     title = f"outputs, γ₀ = {richness:g}: limit and networks of {WIDTHS[-1]}"
@@ -131,8 +124,8 @@ def _loss_pane(rule: str, richness: float) -> tuple[Panel, Frame]:
 
 
 def _aligned(rule: str, targets: np.ndarray, richness: float = RICH) -> Panel:
-    lines = {"limit": with_targets(limit(rule, richness).mean.tangent, targets)}
-    mean = finite(rule, WIDTHS[-1], richness).tangent.mean(axis=0)
+    lines = {"limit": with_targets(tanh_limit(rule, richness).mean.tangent, targets)}
+    mean = tanh_networks(rule, WIDTHS[-1], richness).tangent.mean(axis=0)
     dots = {"networks": with_targets(mean, targets)}
     return Panel(["alignment of K with the targets"], "A(K, yy')",
                  [*curves(lines), *curves(dots, look="markers")], scale="linear")  # fmt: skip

@@ -16,7 +16,7 @@ from ..claim import Findings
 from ..picture import curves
 from ..session import Session
 from .compared import FAR, NEAR, along, away, fall_readings
-from .nets import Dynamics, networks, of_gradient, run
+from .nets import Dynamics, flows_of, networks, of_gradient
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 5, 20, 50, 1.0
 END, STEPS = 1.0, 16
@@ -24,7 +24,7 @@ WIDTHS, SEEDS = (64, 320), 8
 WHITE_RICHNESS, WHITE_WIDTH, WHITE_SEEDS = 1.5, 1024, 16
 
 
-def task() -> Data:
+def deep_task() -> Data:
     """Random vectors, targets of norm 1."""
     rng = np.random.default_rng(6)
     inputs = rng.standard_normal((SAMPLES, FEATURES))
@@ -33,11 +33,11 @@ def task() -> Data:
 
 
 @cache
-def limit(hidden: int) -> tuple[np.ndarray, Dynamics, float]:
+def deep_limit(hidden: int) -> tuple[np.ndarray, Dynamics, float]:
     """Times, kernels, and the largest distance of the two routes to f."""
-    found = gradient_limit(task(), hidden, RICHNESS, END, times=STEPS)
+    found = gradient_limit(deep_task(), hidden, RICHNESS, END, times=STEPS)
     apart = float(np.max(np.abs(found.outputs - found.other_outputs)))
-    return np.asarray(found.ts), of_gradient(found, task()), apart
+    return np.asarray(found.ts), of_gradient(found, deep_task()), apart
 
 
 @compiled(LONG)
@@ -48,17 +48,20 @@ def _deaf(data: Data, richness: Scalar, t1: Scalar) -> Array:
 
 
 @cache
-def finite(width: int) -> Dynamics:
+def deep_networks(width: int) -> Dynamics:
     starts = networks("gradient", "linear", (FEATURES, *(width,) * HIDDEN, 1), range(SEEDS),
                       richness=RICHNESS)  # fmt: skip
-    return run(starts, task(), limit(HIDDEN)[0], RICHNESS, step=END / STEPS)
+    return flows_of(starts, deep_task(), deep_limit(HIDDEN)[0], RICHNESS, step=END / STEPS)
 
 
-def linear(session: Session) -> Findings:
-    ts, told, apart = limit(HIDDEN)
-    nets, targets = {width: finite(width) for width in WIDTHS}, np.asarray(task().targets)[:, 0]
+def deep_outputs(session: Session) -> Findings:
+    ts, told, apart = deep_limit(HIDDEN)
+    nets, targets = (
+        {width: deep_networks(width) for width in WIDTHS},
+        np.asarray(deep_task().targets)[:, 0],
+    )
     wide = nets[WIDTHS[-1]]
-    deaf = np.asarray(_deaf(task(), jnp.asarray(RICHNESS), jnp.asarray(END)))
+    deaf = np.asarray(_deaf(deep_task(), jnp.asarray(RICHNESS), jnp.asarray(END)))
     measures = [
         Reading("the limit's f by two routes, largest distance", apart, {"max": 1e-4}),
         Reading("mean f of networks to the limit, standard errors",
@@ -71,7 +74,7 @@ def linear(session: Session) -> Findings:
         Reading("networks to the equations without responses: y'f, standard errors",
                 away(wide.outputs @ targets, deaf @ targets), {"min": FAR}, True),
         Reading("networks to the limit of four layers: y'f, standard errors",
-                away(wide.outputs @ targets, limit(HIDDEN - 1)[1].outputs @ targets),
+                away(wide.outputs @ targets, deep_limit(HIDDEN - 1)[1].outputs @ targets),
                 {"min": FAR}, True),
     ]  # fmt: skip
     loss = lambda f: 0.5 * np.sum((f - targets) ** 2, axis=-1)  # noqa: E731
@@ -95,7 +98,7 @@ def linear(session: Session) -> Findings:
     return Findings(measures, figure)
 
 
-def factor(session: Session) -> Findings:
+def factor_two(session: Session) -> Findings:
     """Whitened data, one hidden layer: Delta' = -2 sqrt(1 + g (y - Delta)^2) Delta."""
     data = make_data(2**0.5 * np.eye(2), np.array([0.6, 0.8]))
     targets = np.asarray(data.targets)[:, 0]
@@ -104,9 +107,9 @@ def factor(session: Session) -> Findings:
     gap = 1 - np.asarray(found.outputs) @ targets
     starts = networks("gradient", "linear", (2, WHITE_WIDTH, 1), range(WHITE_SEEDS),
                       richness=WHITE_RICHNESS)  # fmt: skip
-    nets = run(starts, data, ts, WHITE_RICHNESS, rtol=1e-8, atol=1e-10)
+    nets = flows_of(starts, data, ts, WHITE_RICHNESS, rtol=1e-8, atol=1e-10)
     gaps = 1 - nets.outputs @ targets
-    right, printed = closed(ts, 2.0), closed(ts, 1.0)
+    right, printed = whitened_gap(ts, 2.0), whitened_gap(ts, 1.0)
     measures = [
         Reading("matrix equations to the closed flow with the factor 2, largest",
                 float(np.max(np.abs(gap - right))), {"max": 1e-6}),
@@ -126,7 +129,7 @@ def factor(session: Session) -> Findings:
     return Findings(measures, session.draw("factor-2", title, [(panel, Frame("flows", ts))]))
 
 
-def closed(ts: np.ndarray, factor_: float, steps: int = 200) -> np.ndarray:
+def whitened_gap(ts: np.ndarray, factor_: float, steps: int = 200) -> np.ndarray:
     """Delta over time from 1, by the classical Runge-Kutta rule, `steps` per save."""
 
     def rate(gap: float) -> float:

@@ -30,8 +30,8 @@ from ...wide import (
 
 class Dynamics(NamedTuple):
     """f (T, P); Phi^0..Phi^L and Gt^1..Gt^{L+1} (T, L+1, P, P); K (T, P, P); of networks all with a
-    leading axis of seeds. `hidden` (P, N): h^L at the end, `correlation` (T, L): of g^l and gt^l over
-    samples and neurons; both empty where there are no neurons."""
+    leading axis of seeds. `hidden` (P, N): h^L at the end, `correlation` (T, L): of g^l and gt^l
+    over samples and neurons; both empty where there are no neurons."""
 
     outputs: np.ndarray
     features: np.ndarray
@@ -97,7 +97,9 @@ def _flows(
     return jax.lax.map(flow, (nets, feedbacks))
 
 
-def run(starts: Iterable[Neurons], data: Data, ts: Any, richness: float, **how: Any) -> Dynamics:
+def flows_of(
+    starts: Iterable[Neurons], data: Data, ts: Any, richness: float, **how: Any
+) -> Dynamics:
     """Flows of networks of one shape, one after the other. `how`: to `Numerics`."""
     starts = list(starts)
     ts, number = jnp.asarray(ts, float), jnp.asarray(richness, float)

@@ -1,4 +1,4 @@
-"""Fig. 1 of the rules paper: one hidden ReLU layer, four rules, the limit by quasi-random neurons."""
+"""Fig. 1 of the rules paper: one hidden ReLU layer, four rules; the limit by drawn neurons."""
 
 from functools import cache
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .compared import FAR, NEAR, along, away, below, fall_readings, spread, with_targets
-from .nets import Dynamics, batches, networks, run
+from .compared import FAR, NEAR, along, away, below, error_of_mean, fall_readings, with_targets
+from .nets import Dynamics, batches, flows_of, networks
 
 SAMPLES, FEATURES, RICHNESS = 10, 50, 2.0
 TIMES = np.linspace(0.0, 4.0, 17)
@@ -40,7 +40,7 @@ class Compared(NamedTuple):
         return self.nets[max(self.nets)]
 
 
-def task() -> tuple[np.ndarray, np.ndarray]:
+def relu_task() -> tuple[np.ndarray, np.ndarray]:
     """Random vectors with random signs, those of one sign first."""
     rng = np.random.default_rng(1)
     inputs = rng.standard_normal((SAMPLES, FEATURES))
@@ -51,26 +51,26 @@ def task() -> tuple[np.ndarray, np.ndarray]:
 def rule_at_both(name: str) -> Compared:
     """Fixed steps: ReLU's kinks make adaptive ones small; Hebb's kernel grows to 95."""
     rule, gated = RULES[name]
-    data = make_data(*task())
+    data = make_data(*relu_task())
     more = {"richness": RICHNESS, "gated": gated}
     how = {"step": 0.02 if rule == "hebbian" else 0.1}
-    limit = run(batches(rule, "relu", data, NEURONS, range(BATCHES), **more), data, TIMES,
+    limit = flows_of(batches(rule, "relu", data, NEURONS, range(BATCHES), **more), data, TIMES,
                 RICHNESS, **how)  # fmt: skip
     nets = {}
     for width in (GATED,) if gated else (FEW, MANY):
         seeds = range(GATED_SEEDS if gated else SEEDS)
         starts = networks(rule, "relu", (FEATURES, width, 1), seeds, **more)
-        nets[width] = run(starts, data, TIMES, RICHNESS, **how)
+        nets[width] = flows_of(starts, data, TIMES, RICHNESS, **how)
     return Compared(limit, nets)
 
 
-def outputs(session: Session) -> Findings:
+def relu_outputs(session: Session) -> Findings:
     measures, losses, dots = [], {}, {}
-    targets = task()[1]
+    targets = relu_task()[1]
     limits = {name: rule_at_both(name).limit.outputs for name in RULES}
     for name in RULES:
         both = rule_at_both(name)
-        mean, error = limits[name].mean(axis=0), spread(limits[name])
+        mean, error = limits[name].mean(axis=0), error_of_mean(limits[name])
         size = float(np.linalg.norm(error) / np.linalg.norm(mean))
         measures += [
             Reading(f"{name}: mean f of networks to the limit, standard errors",
@@ -94,19 +94,19 @@ def outputs(session: Session) -> Findings:
     return Findings(measures, session.draw("fig1-outputs", title, [(panel, _frame())]))
 
 
-def kernels(session: Session) -> Findings:
-    targets, measures, ends = task()[1], [], {}
+def relu_kernels(session: Session) -> Findings:
+    targets, measures, ends = relu_task()[1], [], {}
     aligned, dots, heard, heard_dots = {}, {}, {}, {}
     maps = []
     for name in RULES:
         both = rule_at_both(name)
-        mean, error = both.limit.tangent.mean(axis=0), spread(both.limit.tangent)
+        mean, error = both.limit.tangent.mean(axis=0), error_of_mean(both.limit.tangent)
         signal = both.limit.signals[:, :, 0]
         measures += [
             Reading(f"{name}: mean K of networks to the limit, standard errors",
                     away(both.widest.tangent, mean, error), {"max": NEAR}),
             Reading(f"{name}: the same of G̃",
-                    away(both.widest.signals[:, :, 0], signal.mean(axis=0), spread(signal)),
+                    away(both.widest.signals[:, :, 0], signal.mean(axis=0), error_of_mean(signal)),
                     {"max": NEAR}),
         ]  # fmt: skip
         aligned[f"{name}, limit"] = with_targets(mean, targets)
@@ -139,10 +139,10 @@ def kernels(session: Session) -> Findings:
     return Findings(measures, session.draw("fig1-kernels", title, panes))
 
 
-def density(session: Session) -> Findings:
+def relu_density(session: Session) -> Findings:
     """Of the first sample's h over neurons, at the end."""
     measures, panes = [], []
-    inputs = task()[0]
+    inputs = relu_task()[0]
     start = np.sqrt(inputs[0] @ inputs[0] / FEATURES)
     at_start = np.random.default_rng(0).standard_normal(10**6)
     for name in RULES:
@@ -150,7 +150,7 @@ def density(session: Session) -> Findings:
         here, there = both.limit.hidden[:, 0], both.widest.hidden[:, 0]
         points = np.quantile(here, np.linspace(0.05, 0.95, 19))
         wide, nets = below(here, points), below(there, points)
-        mean, error = wide.mean(axis=0), spread(wide)
+        mean, error = wide.mean(axis=0), error_of_mean(wide)
         apart = away(nets, mean, error)
         measures += [
             Reading(f"{name}: distribution function of networks to the limit's, standard errors",

@@ -16,7 +16,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .nets import batches, of_linear, run
+from .nets import batches, flows_of, of_linear
 
 LAZY = 0.003
 TIMES = np.linspace(0.0, 6.0, 13)
@@ -41,7 +41,8 @@ def frozen(kernel: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def lazy(session: Session) -> Findings:
-    """At gamma_0 = 0.003: changes of order gamma_0^2, Hebb's of order gamma_0, and the neurons' own error, below 1 %."""
+    """At gamma_0 = 0.003: changes of order gamma_0^2, Hebb's of order gamma_0, and the neurons' own
+    error, below 1 %."""
     data, phi = small_task(), ACTIVATIONS["relu"]()
     targets, measures, lines, dots = np.asarray(data.targets)[:, 0], [], {}, {}
 
@@ -56,7 +57,7 @@ def lazy(session: Session) -> Findings:
         ("Hebb", "hebbian", 0.0),
     ):
         starts = batches(rule, "relu", data, 4 * NEURONS, range(2), rho=rho, richness=LAZY)
-        found = run(starts, data, TIMES, LAZY, step=0.1).outputs.mean(axis=0)
+        found = flows_of(starts, data, TIMES, LAZY, step=0.1).outputs.mean(axis=0)
         lazy_ = told(rule, 1, rho)
         measures.append(Reading(f"{name}, ReLU: f to (1 − exp(−Kt))y, relative, largest",
                                 _gap(found, lazy_), {"max": 0.01}))  # fmt: skip
@@ -105,8 +106,8 @@ def exponents(session: Session) -> Findings:
     }
     for rule, what in (("gradient", "gradient"), ("feedback-alignment", "FA")):
         off = float(np.max(np.abs(found[rule] / closed[rule] - 1)))
-        measures.append(Reading(f"{what}, L = 1: {NEURONS} neurons to the closed end, relative", off,
-                                {"max": 0.02}))  # fmt: skip
+        measures.append(Reading(f"{what}, L = 1: {NEURONS} neurons to the closed end, relative",
+                                off, {"max": 0.02}))  # fmt: skip
     ends = {name: _slope(*found[name][pair], *RICH[pair]) for name, pair in
             (("gradient", slice(-2, None)), ("feedback-alignment", slice(-2, None)))}  # fmt: skip
     start = _slope(*found["gradient"][:2], *RICH[:2])
@@ -157,7 +158,7 @@ def sampled(rule: str) -> np.ndarray:
     for richness in RICH:
         starts = batches(rule, "linear", data, NEURONS, range(2), richness=float(richness))
         ts = jnp.linspace(0.0, 25.0, 3)
-        flow = run(starts, data, ts, float(richness), rtol=1e-6, atol=1e-9)
+        flow = flows_of(starts, data, ts, float(richness), rtol=1e-6, atol=1e-9)
         ends = flow.features[:, [0, -1], 1, 0, 0]
         found.append(np.mean(ends[:, 1] - ends[:, 0]))
     return np.array(found)
