@@ -10,6 +10,8 @@ from .discover import KnownLaw as KnownLaw
 from .discover import discover as discover
 from .discover import discover_in as discover_in
 from .fields import Fields as Fields
+from .fresh import FreshPlaces as FreshPlaces
+from .fresh import relative_rates as relative_rates
 from .lie import Orbit as Orbit
 from .lie import find_orbit as find_orbit
 from .names import write_polynomial as write_polynomial

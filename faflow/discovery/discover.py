@@ -12,10 +12,11 @@ from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..rules import AbstractLearningRule
 from .fields import Fields
+from .fresh import FreshPlaces, Slopes
 from .lie import Orbit, find_orbits, independent_laws, rank_of
 from .names import feedback_entries, variable_names, write_polynomial
 from .orthants import orbit_everywhere, sign_planes
-from .polynomials import PolynomialLaws, check_monomials, find_polynomials, gradients
+from .polynomials import PolynomialLaws, check_monomials, confirmed, find_polynomials, gradients
 
 MOST_WEIGHTS = 400  # directions are matrices of this height, and several times as wide
 KEPT = 1e-9  # of a law's gradient, along directions of the orbit
@@ -23,20 +24,22 @@ ACROSS = 1e-5  # the same, along tangents that were carried across orthants
 
 
 class KnownLaw(NamedTuple):
-    """A law the rule names: the largest share of its gradient along the orbit (0: conserved), how
-    many independent quantities it is, and whether the polynomials found hold it (None: not
-    searched, or it is no polynomial of that degree). `elsewhere`: the share where orthants are
-    crossed, None if the rule looks at no signs."""
+    """A law the rule names: the largest share of its gradient along the orbit (0: conserved), its
+    largest rate at fresh states (`FreshPlaces.rates`), how many independent quantities it is, and
+    whether the polynomials found hold it (None: not searched, or it is no polynomial of that
+    degree). `elsewhere`: the share where orthants are crossed, None if the rule looks at no signs.
+    """
 
     name: str
     share: float
+    rate: float
     independent: int
     found: bool | None
     elsewhere: float | None = None
 
     @property
     def kept(self) -> bool:
-        return self.share < KEPT
+        return self.share < KEPT and self.rate < KEPT
 
     @property
     def everywhere(self) -> bool:
@@ -113,8 +116,11 @@ def discover_in(fields: Fields, *, degree: int | None = 2, seed: int = 0) -> Dis
     other = np.random.default_rng([seed, 1])
     planes = sign_planes(fields, other)
     across = orbit_everywhere(fields, orbits[0], planes, other) if planes else None
-    laws = None if degree is None else find_polynomials(fields, orbits[0].point, rng, degree)
-    known, explained = _known(fields, orbits[0], laws, across)
+    fresh = FreshPlaces(fields, seed)
+    laws = None
+    if degree is not None:
+        laws = confirmed(find_polynomials(fields, orbits[0].point, rng, degree), fields, fresh)
+    known, explained = _known(fields, orbits[0], laws, across, fresh)
     found, texts = _written(fields, orbits[0], laws)
     return Discovery(
         size, orbits, independent_laws(size, orbits), known, explained, laws, found, texts,
@@ -129,25 +135,31 @@ def _signs(fields: Fields, planes: tuple[int, ...]) -> str:
 
 
 def _known(
-    fields: Fields, orbit: Orbit, laws: PolynomialLaws | None, across: Orbit | None
+    fields: Fields,
+    orbit: Orbit,
+    laws: PolynomialLaws | None,
+    across: Orbit | None,
+    fresh: FreshPlaces,
 ) -> tuple[list[KnownLaw], int]:
     known, kept = [], np.zeros((0, len(fields.counted)))
     for name, law in fields.rule.laws(fields.weights).items():
         if np.any(np.asarray(law.decay) != 0):
             continue  # it decays at a known rate: no conservation law
-        slopes, share = _share(fields, law, orbit)
-        elsewhere = None if across is None else _share(fields, law, across)[1]
+        slope = _slope_of(fields, law)
+        slopes, share = _share(slope, orbit)
+        elsewhere = None if across is None else _share(slope, across)[1]
         independent = rank_of(np.linalg.svd(slopes)[1]).rank
-        known.append(KnownLaw(name, share, independent, _holds(fields, law, laws), elsewhere))
+        rate = float(np.max(fresh.rates(slope), initial=0.0))
+        known.append(KnownLaw(name, share, rate, independent, _holds(fields, law, laws), elsewhere))
         if known[-1].kept:
             kept = np.vstack([kept, slopes])
     explained = rank_of(np.linalg.svd(kept)[1]).rank if len(kept) else 0
     return known, explained
 
 
-def _share(fields: Fields, law: AbstractConservationLaw, orbit: Orbit) -> tuple[np.ndarray, float]:
+def _share(slope: Slopes, orbit: Orbit) -> tuple[np.ndarray, float]:
     """A law's unit gradients at the orbit's state, and the largest share of one along the orbit."""
-    slopes = _slopes(fields, law, orbit.point)
+    slopes = slope(orbit.point)
     sizes = np.linalg.norm(slopes, axis=1, keepdims=True)
     slopes = slopes / np.where(sizes > 0, sizes, 1.0)
     return slopes, float(np.max(np.linalg.norm(slopes @ orbit.frame, axis=1), initial=0.0))
@@ -164,9 +176,11 @@ def _values(fields: Fields, law: AbstractConservationLaw):
     return values
 
 
-def _slopes(fields: Fields, law: AbstractConservationLaw, point: np.ndarray) -> np.ndarray:
-    slopes = np.asarray(jax.jit(jax.jacrev(_values(fields, law)))(jnp.asarray(point)))
-    return slopes[:, list(fields.counted)]
+def _slope_of(fields: Fields, law: AbstractConservationLaw) -> Slopes:
+    """The law's gradients, by state: one program for all states."""
+    jacobian = jax.jit(jax.jacrev(_values(fields, law)))
+    places = list(fields.counted)
+    return lambda point: np.asarray(jacobian(jnp.asarray(point)))[:, places]
 
 
 def _holds(

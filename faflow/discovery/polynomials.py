@@ -16,9 +16,11 @@ import numpy as np
 from .._compiling import LOOP, compiled
 from .._types import Array
 from .abstract import AbstractFields
+from .fresh import FreshPlaces
 from .lie import Rank, rank_of
 
 MOST_MONOMIALS = 2000
+CONFIRMED = 1e-7  # relative rate at fresh states: coefficients are solved for, to some 1e-10
 FORGOTTEN = 1e-9  # coefficients below this, in units of the law's largest, are rounding
 
 
@@ -78,6 +80,18 @@ def find_polynomials(
     space = right[rank.rank :]
     found, degrees = _generators(space, monomials, orbit_point[list(fields.counted)])
     return PolynomialLaws(monomials, found, degrees, space, rank)
+
+
+def confirmed(laws: PolynomialLaws, fields: AbstractFields, fresh: FreshPlaces) -> PolynomialLaws:
+    """Those that are kept at states which they were not solved from."""
+    places = list(fields.counted)
+
+    def slopes(point: np.ndarray) -> np.ndarray:
+        return gradients(laws.monomials, laws.coefficients, point[places])
+
+    kept = fresh.rates(slopes) < CONFIRMED
+    degrees = tuple(degree for degree, ok in zip(laws.degrees, kept, strict=True) if ok)
+    return laws._replace(coefficients=laws.coefficients[kept], degrees=degrees)
 
 
 @compiled(LOOP)

@@ -87,6 +87,7 @@ def _report(found: Discovery, degree: int) -> dict[str, Any]:
                 "kept": law.kept,
                 "for_all_states": law.everywhere,
                 "share_along_orbit": law.share,
+                "rate_at_fresh_states": law.rate,
                 "independent": law.independent,
                 "found": law.found,
             }
@@ -117,7 +118,7 @@ def law_lines(report: dict[str, Any]) -> list[str]:
         verdict = (
             _kept(law, report["states"])
             if law["kept"]
-            else f"NOT kept ({law['share_along_orbit']:.2g})"
+            else f"NOT kept ({max(law['share_along_orbit'], law['rate_at_fresh_states']):.2g})"
         )
         extra = {True: "; found as a polynomial", False: "; NOT found", None: ""}[law["found"]]
         lines.append(f"  {law['name']}: {law['independent']} independent, {verdict}{extra}")

@@ -2,7 +2,8 @@
 
 Balances add up 1/2 |A_i|^2 and psi(B_i) over rows i that are counted along axes of equal length, of
 any leaves A and B. Their rates at random weights, inputs and errors make a matrix with a row for
-every i and state and a column for every such quantity: its null space is what the rule keeps.
+every i and state and a column for every such quantity: its null space is what the rule keeps, if
+it is kept at fresh states too.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from ...tasks import CrossEntropy, Data
 from ..abstract import AbstractLearningRule, Laws
 from ..modifiers.modified import unmodified
 from .leaf_rates import (
+    FRESH,
     SPARE,
     Group,
     Rates,
@@ -55,7 +57,7 @@ def model_laws(rule: AbstractLearningRule, model: Model, feedback: Feedback, dat
     sums = tuple((i, a) for i, leaf in enumerate(leaves_of(model)) for a in range(leaf.ndim))
     states = SPARE + max(map(len, groups))
     about = (rule, model, feedback, data, potential)
-    balances, by_sum = share_rates(*about, groups, sums, states, zero_sum)
+    balances, by_sum = share_rates(*about, groups, sums, max(states, 1) + FRESH, zero_sum)
     kept = KEPT[leaves_of(model)[0].dtype.itemsize]
     found = [_balances(group, each, kept) for group, each in zip(groups, balances, strict=True)]
     *by_row, whole = found
@@ -86,14 +88,17 @@ def potential_of(rule: AbstractLearningRule) -> AbstractPotential:
 
 
 def _balances(group: Group, rates: Rates, kept: float) -> list[Shares]:
-    """The combinations of a group's quantities that no state changes."""
-    (rate,), (size,) = (
-        tuple(np.asarray(part).reshape(-1, len(group)) for part in parts) for parts in rates
-    )
-    moving = [i for i in range(len(group)) if np.any(size[:, i] > 0)]
-    found = sparse_null_space(rate[:, moving], size[:, moving].max(axis=0), kept)
+    """The combinations of a group's quantities that no state changes: found at all but the last
+    FRESH of the states, and kept at these."""
+    (rate,), (size,) = (tuple(map(np.asarray, parts)) for parts in rates)
+    looked, fresh = slice(len(rate) - FRESH), slice(len(rate) - FRESH, None)
+    moving = [i for i in range(len(group)) if np.any(size[looked][..., i] > 0)]
+    rate, size = rate[..., moving], size[..., moving]
+    rows = rate[looked].reshape(-1, len(moving))
     balances = []
-    for row in found:
+    for row in sparse_null_space(rows, size[looked].max(axis=(0, 1)), kept):
+        if np.any(np.abs(rate[fresh] @ row) > 10 * kept * (size[fresh] @ np.abs(row))):
+            continue
         shares = [group[moving[i]]._replace(factor=float(row[i])) for i in np.flatnonzero(row)]
         lead = next((one for one in shares if one.feedback is None), shares[0])
         rounded = (s._replace(factor=round(s.factor / lead.factor, 9)) for s in shares)

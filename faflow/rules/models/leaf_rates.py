@@ -25,6 +25,7 @@ from ..abstract import AbstractLearningRule, weight_velocity
 from ..kernel import GivenError
 
 SPARE = 16  # states beyond those that would tell all quantities apart
+FRESH = 3  # states more, that what was found has to hold at
 SAMPLES = 2  # of a random state
 SEED = 20_251_130
 
@@ -196,4 +197,4 @@ def matrix_rates(
         sizes = tuple(jnp.sum(jnp.abs(change), axis=-1) for change in changes)
         return Rates(tuple(jnp.sum(change, axis=-1) for change in changes), sizes)
 
-    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), SPARE))
+    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), SPARE + FRESH))
