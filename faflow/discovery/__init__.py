@@ -19,3 +19,4 @@ from .polynomials import MOST_MONOMIALS as MOST_MONOMIALS
 from .polynomials import PolynomialLaws as PolynomialLaws
 from .polynomials import find_polynomials as find_polynomials
 from .polynomials import monomial_count as monomial_count
+from .regions import Region as Region

@@ -52,6 +52,8 @@ def _counted(count: BlockCount) -> dict[str, Any]:
     return {
         "status": "undecided" if count.independent is None else "decided",
         "independent_laws": count.independent,
+        "states": count.states,
+        "independent_laws_for_all_states": count.everywhere,
         "candidates": list(count.candidates),
         "block": list(count.names),
         "size": count.size,
@@ -79,7 +81,12 @@ def _count_line(report: dict[str, Any]) -> str:
         either = " or ".join(map(str, report["candidates"]))
         what = f"how many of {report['size']} directions{where} are conserved"
         return f"UNDECIDED {what}: {either} ({gap})"
+    states = ""
+    if report["states"] != "all":
+        count = report["independent_laws_for_all_states"]
+        states = f", {report['states']}, {'UNDECIDED how many' if count is None else count} of them"
+        states += " for all states"
     return (
         f"{report['independent_laws']} of {report['size']} directions{where} are conserved over "
-        f"all data, {losses} ({gap}); found by name"
+        f"all data, {losses}{states} ({gap}); found by name"
     )
