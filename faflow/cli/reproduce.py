@@ -8,7 +8,9 @@ from .printing import print_rows, say_json
 from .steps import Steps
 from .verdict import BROKEN, DONE
 
-PAPERS = ("robertson-koyejo-2023", "garg-vempala-2022")  # of `reproduce/`, slow to import
+PAPERS = (  # of `reproduce/`, slow to import
+    "robertson-koyejo-2023", "garg-vempala-2022", "marcotte-2025", "tran-2026",
+)  # fmt: skip
 
 
 def _checks(prefix: str, parsed_args: Any = None, **_: Any) -> list[str]:
@@ -31,6 +33,8 @@ def _act(given: Namespace) -> int:
     else:
         title = f"{reproduce.PAPERS[report.paper].title}  ->  {report.folder}"
         print_rows(title, reproduce.rows(report))
+        if told := reproduce.comparison(report):
+            print_rows("paper / faflow / boundary of the reproduction", told)
     return DONE if report.ok else BROKEN
 
 

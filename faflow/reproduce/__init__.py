@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .layout import runs_in as runs_in
     from .papers import PAPERS as PAPERS
     from .report import Report as Report
+    from .report import comparison as comparison
     from .report import reproduce as reproduce
     from .report import rows as rows
     from .stored import open_report as open_report
@@ -20,7 +21,7 @@ __getattr__ = doors(
     {
         "check": "Check Reading",
         "papers": "PAPERS",
-        "report": "Report reproduce rows",
+        "report": "Report comparison reproduce rows",
         "layout": "is_reproduction runs_in",
         "stored": "open_report",
     },

@@ -18,7 +18,8 @@ class Findings(NamedTuple):
 @dataclass(frozen=True)
 class Claim:
     """`claim` in our words, `source`: theorem or equation; `scope`, `remark`: whether what was
-    found is narrower or wider than printed, and how; `test` measures it."""
+    found is narrower or wider than printed, and how; `test` measures it. `boundary`: what of the
+    paper's is smaller here, or is not run; `refuted`: the claim is false as printed."""
 
     name: str
     claim: str
@@ -26,6 +27,8 @@ class Claim:
     scope: Literal["as stated", "narrower", "wider"]
     remark: str
     test: Callable[[Session], Findings]
+    boundary: str = ""
+    refuted: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,14 +34,14 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every check holds; one that was not run does not."""
-        return all(check.verdict == "holds" for check in self.checks)
+        """Whether every check holds, or refutes what is false; one that was not run does not."""
+        return all(check.ok for check in self.checks)
 
     def as_table(self) -> dict[str, Any]:
         """What `checks.json` holds."""
         counts = dict.fromkeys(("holds", "fails", "not run"), 0)
         for check in self.checks:
-            counts[check.verdict] += 1
+            counts[check.verdict] = counts.get(check.verdict, 0) + 1
         return {
             "schema": SCHEMA,
             "paper": self.paper,
@@ -95,7 +95,10 @@ def reproduce(
 def judged(claim: Claim, session: Session) -> Check:
     """One claim put to the test."""
     session.paths.clear()
-    check = Check(claim.name, claim.claim, claim.source, claim.scope, claim.remark)
+    check = Check(
+        claim.name, claim.claim, claim.source, claim.scope, claim.remark,
+        boundary=claim.boundary, refuted=claim.refuted,
+    )  # fmt: skip
     try:
         found = claim.test(session)
     except Unavailable as missing:
@@ -124,6 +127,25 @@ def rows(report: Report) -> list[dict[str, str]]:
             found.append({**first, **told})
             first = {"check": "", "verdict": ""}
     return found
+
+
+def comparison(report: Report) -> list[dict[str, str]]:
+    """What the paper says, what was found, and where the reproduction ends: a row per check that
+    says where."""
+    return [
+        {
+            "check": check.name,
+            "paper": f"{check.claim} ({check.source})",
+            "faflow": ": ".join(filter(None, (_word(check), check.remark))),
+            "boundary": check.boundary,
+        }
+        for check in report.checks
+        if check.boundary
+    ]
+
+
+def _word(check: Check) -> str:
+    return f"holds, {check.scope}" if check.verdict == "holds" else check.verdict
 
 
 def _chosen(paper: str, only: Sequence[str]) -> list[Claim]:

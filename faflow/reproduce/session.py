@@ -85,6 +85,10 @@ class Session:
             raise EndedEarly(f"the flow {name} ended early: {result.summary['status']}")
         return Run(result, path)
 
+    def say(self, what: str) -> None:
+        """What is being done that is no flow."""
+        self._note(what)
+
     def data(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """X and targets of a config's tables, as its run has them."""
         from ..measures.experiment import build

@@ -35,4 +35,5 @@ def _check(told: Mapping[str, Any]) -> Check:
     return Check(
         **{key: told[key] for key in keys}, measures=measures, runs=tuple(told["runs"]),
         figure=told["figure"], reason=told.get("reason"), was_run=told["verdict"] != "not run",
+        boundary=told.get("boundary", ""), refuted=told.get("refuted", False),
     )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Papers that count conservation laws of blocks of modern networks under the gradient flow."""

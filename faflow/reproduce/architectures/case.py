@@ -1,0 +1,168 @@
+"""A block at one size: how many laws are stated for it, counted, and their rates at fresh states."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...discovery import BlockCount, BlockFields, count_block
+from ...discovery.block_fields import Losses
+from ...discovery.lie import Draw
+from ...feedback import Feedback
+from ...networks import Model
+from ...plots.frame import Frame
+from ...plots.panel import Level, Panel, brief
+from ...plots.style import DASHED, GREY, LAYERS
+from ...rules import AbstractLearningRule, Gradient
+from ..check import Reading
+from ..claim import Findings
+from ..picture import curves, over
+from ..session import Session
+from .by_hand import Law, Leaves, relative_rate
+
+KEPT, BROKEN, GAP = 1e-12, 1e-3, 1e4
+STATES, LESSONS = 3, 8  # fresh ones, which no count has seen
+SEED = 2025
+
+
+@dataclass(frozen=True)
+class Case:
+    """`laws`: how many are stated for the leaves `block` of `module`, on inputs of shape `sample`.
+
+    `law`: the stated ones in numpy, None where there are none. `other`: for a control.
+    """
+
+    what: str
+    module: Callable[[jax.Array], eqx.Module]
+    sample: tuple[int, ...]
+    laws: int
+    law: Law | None = None
+    block: tuple[str, ...] = ("*",)
+    losses: Losses = "all"
+    draw: Draw | None = None
+
+    def model(self) -> Model:
+        return Model(self.module(jax.random.key(0)))
+
+    def count(self) -> BlockCount:
+        return count_block(
+            Gradient(), self.model(), Feedback(), self.sample, self.block, losses=self.losses,
+            draw=self.draw,
+        )  # fmt: skip
+
+    def rates(self, law: Law, rule: AbstractLearningRule | None = None) -> np.ndarray:
+        """(STATES,): the law's largest relative rate over lessons, at states of a seed of its own."""
+        rule = Gradient() if rule is None else rule
+        fields = BlockFields(
+            rule, self.model(), Feedback(), self.sample, self.block, self.losses
+        )  # fmt: skip
+        rng = np.random.default_rng(SEED)
+        points = fields.random_states(rng, STATES)
+        moves = fields_at(fields, points, fields.lessons(rng, (STATES, LESSONS)))
+        return np.array([
+            np.max([relative_rate(law, named(fields, at), named(fields, move)) for move in some])
+            for at, some in zip(points, moves, strict=True)
+        ])  # fmt: skip
+
+
+def fields_at(fields: BlockFields, points: np.ndarray, lessons: object) -> np.ndarray:
+    """(states, lessons, D): every state's own lessons."""
+    at = eqx.filter_jit(jax.vmap(jax.vmap(fields, (None, 0))))
+    return np.asarray(at(jnp.asarray(points), lessons))
+
+
+def named(fields: BlockFields, flat: np.ndarray) -> Leaves:
+    """The block's leaves by the ends of their paths: `parts.0.block.first.weight` is "first"."""
+    ends = np.cumsum([leaf.size for leaf in fields.leaves])[:-1]
+    parts = zip(fields.leaves, np.split(flat, ends), strict=True)
+    return {_short(leaf.name): part.reshape(leaf.shape) for leaf, part in parts}
+
+
+def _short(name: str) -> str:
+    return re.sub(r"^(parts\.\d+\.|block\.)*", "", name).replace(".weight", "")
+
+
+@dataclass(frozen=True)
+class Control:
+    """Something that must break what is stated: another block, whose count must not be the stated
+    one (`laws`, of the case), or another law, whose rate must not vanish (`law`)."""
+
+    what: str
+    case: Case
+    law: Law | None = None
+
+
+def examined(
+    session: Session, name: str, title: str, cases: Sequence[Case], controls: Sequence[Control]
+) -> Findings:
+    """Counts, rates and a picture of both."""
+    counts = []
+    for case in cases:
+        session.say(case.what)
+        counts.append(case.count())
+    measures = [
+        Reading(f"{case.what}: laws", count.independent, {"near": case.laws, "within": 0})
+        for case, count in zip(cases, counts, strict=True)
+    ]
+    measures.append(
+        Reading("smallest gap of a rank", float(np.min([count.gap for count in counts])),
+                {"min": GAP})
+    )  # fmt: skip
+    kept = {case.what: case.rates(case.law) for case in cases if case.law is not None}
+    if kept:
+        largest = float(np.max(list(kept.values())))
+        what = f"largest rate of a law at {STATES} fresh states, relative"
+        measures.append(Reading(what, largest, {"max": KEPT}))
+    broken = {}
+    for control in controls:
+        session.say(f"control: {control.what}")
+        if control.law is not None:
+            broken[control.what] = control.case.rates(control.law)
+            what = f"{control.what}: smallest rate"
+            least = float(np.min(broken[control.what]))
+            measures.append(Reading(what, least, {"min": BROKEN}, True))
+            continue
+        found = control.case.count().independent
+        off = None if found is None else abs(found - control.case.laws)
+        what = f"{control.what}: {found} laws, not {control.case.laws}; difference"
+        measures.append(Reading(what, off, {"min": 1}, True))
+    panes = [rank_pane(cases, counts)]
+    if kept or broken:
+        panes.append(rate_pane(kept, broken))
+    return Findings(measures, session.draw(name, title, panes))
+
+
+def rank_pane(cases: Sequence[Case], counts: Sequence[BlockCount]) -> tuple[Panel, Frame]:
+    """The rank of the fields at the end of longer and longer chains of flows, and where it stops if
+    the stated number of laws is right."""
+    longest = int(np.max([len(count.orbits[0].ranks) for count in counts]))
+    drawn, levels = {}, []
+    for i, (case, count) in enumerate(zip(cases, counts, strict=True)):
+        ranks = [rank.rank for rank in count.orbits[0].ranks]
+        full = [*ranks, *[ranks[-1]] * (longest - len(ranks))]
+        told = "undecided" if count.independent is None else str(count.independent)
+        drawn[f"{case.what}: {count.size} − {ranks[-1]} = {told}"] = np.array(full, float)
+        levels.append(Level(count.size - case.laws, None, LAYERS[i % len(LAYERS)], DASHED))
+    top = float(np.max([np.max(values) for values in drawn.values()]))
+    title = "rank of the fields, and weights − stated laws (dashed)"
+    panel = Panel([title], "rank", curves(drawn), scale="linear", levels=levels,
+                  limits=(0.0, 1.15 * top))  # fmt: skip
+    return panel, over("flows of a chain", range(longest))
+
+
+def rate_pane(
+    kept: dict[str, np.ndarray], broken: dict[str, np.ndarray]
+) -> tuple[Panel, Frame]:
+    """|dQ/dt| over the size of its terms, at fresh states."""
+    shown = [*curves(kept, look="markers", floor=1e-17)]
+    shown += curves(broken, look="markers", first=len(kept), floor=1e-17)
+    largest = brief(float(np.max(list(kept.values()))), 2) if kept else "none"
+    panel = Panel(
+        [f"rates of the laws (largest {largest}) and of controls"], "|dQ/dt| / terms", shown,
+        scale="log", levels=[Level(KEPT, f"at most {KEPT:g}", GREY, DASHED)],
+    )  # fmt: skip
+    return panel, over("fresh state", range(1, STATES + 1))
