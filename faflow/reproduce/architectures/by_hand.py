@@ -14,7 +14,10 @@ Law = Callable[[Leaves], Sequence[np.ndarray]]
 
 
 def relative_rate(law: Law, leaves: Leaves, moves: Leaves) -> float:
-    """The largest |sum_k dT_k| of the law's entries, over the largest sum_k |dT_k|."""
+    """The largest |sum_k dT_k| of the law's entries, over the largest sum_k |dT_k|; 0 where nothing
+    moves (an input that wakes no unit)."""
+    if not _norm(moves):
+        return 0.0
     size = _norm(leaves) / _norm(moves)
     ahead, behind = (
         law({name: leaf + way * size * moves[name] for name, leaf in leaves.items()})
@@ -22,7 +25,7 @@ def relative_rate(law: Law, leaves: Leaves, moves: Leaves) -> float:
     )
     changes = [(a - b) / 2 for a, b in zip(ahead, behind, strict=True)]
     scale = np.max(np.sum(np.abs(changes), axis=0))
-    return float(np.max(np.abs(np.sum(changes, axis=0))) / scale)
+    return float(np.max(np.abs(np.sum(changes, axis=0))) / (scale or 1.0))
 
 
 def _norm(leaves: Leaves) -> float:

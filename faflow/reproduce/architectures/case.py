@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ...discovery import BlockCount, BlockFields, count_block
+from ...discovery import BlockCount, BlockFields, FreshPlaces, count_block
 from ...discovery.block_fields import Losses
+from ...discovery.fresh import FRESH
 from ...discovery.lie import Draw
 from ...feedback import Feedback
 from ...networks import Model
 from ...plots.frame import Frame
 from ...plots.panel import Level, Panel, brief
 from ...plots.style import DASHED, GREY, LAYERS
-from ...rules import AbstractLearningRule, Gradient
+from ...rules import Gradient
 from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
@@ -25,15 +25,14 @@ from ..session import Session
 from .by_hand import Law, Leaves, relative_rate
 
 KEPT, BROKEN, GAP = 1e-12, 1e-3, 1e4
-STATES, LESSONS = 3, 8  # fresh ones, which no count has seen
-SEED = 2025
+STATES, SEED = FRESH, 2025  # fresh ones, which no count has seen
 
 
 @dataclass(frozen=True)
 class Case:
     """`laws`: how many are stated for the leaves `block` of `module`, on inputs of shape `sample`.
 
-    `law`: the stated ones in numpy, None where there are none. `other`: for a control.
+    `law`: the stated ones in numpy, None where there are none, or others tell them.
     """
 
     what: str
@@ -54,25 +53,16 @@ class Case:
             draw=self.draw,
         )  # fmt: skip
 
-    def rates(self, law: Law, rule: AbstractLearningRule | None = None) -> np.ndarray:
+    def rates(self, law: Law) -> np.ndarray:
         """(STATES,): the law's largest relative rate over lessons, at states of a seed of its own."""
-        rule = Gradient() if rule is None else rule
         fields = BlockFields(
-            rule, self.model(), Feedback(), self.sample, self.block, self.losses
-        )  # fmt: skip
-        rng = np.random.default_rng(SEED)
-        points = fields.random_states(rng, STATES)
-        moves = fields_at(fields, points, fields.lessons(rng, (STATES, LESSONS)))
+            Gradient(), self.model(), Feedback(), self.sample, self.block, self.losses
+        )
+        fresh = FreshPlaces(fields, SEED)
         return np.array([
             np.max([relative_rate(law, named(fields, at), named(fields, move)) for move in some])
-            for at, some in zip(points, moves, strict=True)
+            for at, some in zip(fresh.points, fresh.moves, strict=True)
         ])  # fmt: skip
-
-
-def fields_at(fields: BlockFields, points: np.ndarray, lessons: object) -> np.ndarray:
-    """(states, lessons, D): every state's own lessons."""
-    at = eqx.filter_jit(jax.vmap(jax.vmap(fields, (None, 0))))
-    return np.asarray(at(jnp.asarray(points), lessons))
 
 
 def named(fields: BlockFields, flat: np.ndarray) -> Leaves:
@@ -139,7 +129,7 @@ def examined(
 def rank_pane(cases: Sequence[Case], counts: Sequence[BlockCount]) -> tuple[Panel, Frame]:
     """The rank of the fields at the end of longer and longer chains of flows, and where it stops if
     the stated number of laws is right."""
-    longest = int(np.max([len(count.orbits[0].ranks) for count in counts]))
+    longest = int(np.max([2, *(len(count.orbits[0].ranks) for count in counts)]))
     drawn, levels = {}, []
     for i, (case, count) in enumerate(zip(cases, counts, strict=True)):
         ranks = [rank.rank for rank in count.orbits[0].ranks]
@@ -148,7 +138,7 @@ def rank_pane(cases: Sequence[Case], counts: Sequence[BlockCount]) -> tuple[Pane
         drawn[f"{case.what}: {count.size} − {ranks[-1]} = {told}"] = np.array(full, float)
         levels.append(Level(count.size - case.laws, None, LAYERS[i % len(LAYERS)], DASHED))
     top = float(np.max([np.max(values) for values in drawn.values()]))
-    title = "rank of the fields, and weights − stated laws (dashed)"
+    title = "rank, and weights − stated laws (dashed)"
     panel = Panel([title], "rank", curves(drawn), scale="linear", levels=levels,
                   limits=(0.0, 1.15 * top))  # fmt: skip
     return panel, over("flows of a chain", range(longest))
@@ -160,9 +150,10 @@ def rate_pane(
     """|dQ/dt| over the size of its terms, at fresh states."""
     shown = [*curves(kept, look="markers", floor=1e-17)]
     shown += curves(broken, look="markers", first=len(kept), floor=1e-17)
-    largest = brief(float(np.max(list(kept.values()))), 2) if kept else "none"
-    panel = Panel(
-        [f"rates of the laws (largest {largest}) and of controls"], "|dQ/dt| / terms", shown,
-        scale="log", levels=[Level(KEPT, f"at most {KEPT:g}", GREY, DASHED)],
-    )  # fmt: skip
+    title = "rates of controls"
+    if kept:
+        largest = brief(float(np.max(list(kept.values()))), 2)
+        title = f"rates of the laws (largest {largest}) and of controls"
+    level = Level(KEPT, f"at most {KEPT:g}", GREY, DASHED)
+    panel = Panel([title], "|dQ/dt| / terms", shown, scale="log", levels=[level])
     return panel, over("fresh state", range(1, STATES + 1))

@@ -40,7 +40,8 @@ def scalar_blocks(session: Session) -> Findings:
     measures = [
         Reading("laws for all states", found.independent, {"near": 2, **exact}),
         Reading("sgn t = sgn v = sgn u: laws", agreeing.independent, {"near": 3, **exact}),
-        Reading("three blocks: laws for all states", third.independent, {"near": 3, **exact}),
+        Reading("three blocks, of which two signs agree always: laws", third.independent,
+                {"near": 4, **exact}),
         Reading("three blocks, all signs equal: laws", tied.independent, {"near": 5, **exact}),
         Reading(f"{LOOKED_AT} states one by one: t v > 0 is what those with 3 laws share, and "
                 "those with 2 lack", float(signs == (f"{V} {T} > 0",)), {"min": 1}),
@@ -48,7 +49,7 @@ def scalar_blocks(session: Session) -> Findings:
         Reading("sgn t ≠ sgn v: laws more than 2", None if opposed.independent is None
                 else opposed.independent - 2, {"max": 0}, True),
     ]  # fmt: skip
-    title = "Two scalar residual blocks: a law more where sgn t = sgn v"
+    title = "Two scalar residual blocks: 3 laws if t v > 0, else 2"
     return Findings(measures, session.draw("regions", title, [_pane(found.regions)]))
 
 

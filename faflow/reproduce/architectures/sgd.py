@@ -19,7 +19,7 @@ from ...networks import Model
 from ...networks.models import Attention, Chain, ConvolutionPair
 from ...plots.panel import Panel
 from ...rules import Gradient
-from ...tasks import make_data
+from ...tasks import LOSSES, Data
 from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
@@ -107,7 +107,7 @@ class Training:
 def _field(model: Model, flat: Any, batch: Batches) -> Any:
     """g = -gradient, flat: faflow's own rule."""
     rule, none = Gradient(), Feedback()
-    data = make_data(batch.inputs, batch.targets, "squared", "mean")
+    data = Data(*batch, LOSSES["squared"](), jnp.asarray(1 / BATCH))
     net = ravel_pytree(model)[1](flat)
     return ravel_pytree(rule.velocity(jnp.zeros(()), net, none, data))[0]
 

@@ -160,13 +160,14 @@ def sigmoid_gate(session: Session) -> Findings:
         Reading("softmax gates, in rational arithmetic", abs(float(softmax_rate())),
                 {"max": 0.0}, True),
     ]  # fmt: skip
-    soft = _mixture("softmax: ", sizes[0], "softmax", 2, ROWS, ("router",))
-    panes = [rate_pane({"softmax gates": soft.rates(ROWS)}, rates)]
+    soft = _mixture("softmax gates: router, ", sizes[0], "softmax", 2, ROWS, ("router",))
+    printed = {f"sigmoid gates: {what}": values for what, values in rates.items()}
+    panes = [rate_pane({soft.what: soft.rates(ROWS)}, printed)]
     title = "Normalised sigmoid gates do not keep the sum of the router's rows"
     return Findings(measures, session.draw("sigmoid-gate", title, panes))
 
 
-SMALL = "proved for all sizes; counted at those shown, of up to 36 weights, in float64"
+SMALL = "proved for all sizes; counted at those shown, of up to 48 weights, in float64"
 
 
 def _claim(name: str, claim: str, source: str, test: Callable[[Session], Findings],
