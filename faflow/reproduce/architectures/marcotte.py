@@ -56,8 +56,9 @@ PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (
            "were sampled; between them regions are not excluded", wider="Where t v > 0, whatever "
            "the sign of u: that is what all sampled states with 3 laws have, and no other."),
     _claim("sign-flow", "the sign flow keeps nothing, but for n = m = r = 1: |U| − |V|",
-           "Adam without memory", sign_flow, boundary="two linear layers; between jumps the flow "
-           "is a straight line, and chains that meet one are left out"),
+           "Adam without memory", sign_flow, boundary="two linear layers, of up to 10 weights",
+           narrower="For all states. With one output V's rows move by sgn(U) times the same: inside "
+           "one orthant of sign(U) n(r − 1) differences of them are kept."),
     _claim("momentum", "with momentum linear layers keep e^(ct/m) times angular momentum: r(r − 1)/2 "
            "laws from a start that moves, all 0 from rest", "momentum flows", time_dependent,
            boundary="two layers, r = 2 and 3; flows in numpy with steps of order 4"),

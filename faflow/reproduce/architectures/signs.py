@@ -1,6 +1,6 @@
 """Sign flow, W' = -sign(gradient): Adam without its memory (Marcotte, Gribonval & Peyre 2025)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..._types import Array
 from ...discovery import AbstractFields, BlockFields, find_orbit
+from ...discovery.orthants import orbit_everywhere, sign_planes
 from ...feedback import Feedback
 from ...networks import Model
 from ...networks.models import TwoLayers
@@ -54,13 +55,27 @@ def fields_of(widths: tuple[int, int, int]) -> tuple[BlockFields, SignFields]:
     return inner, SignFields(inner)
 
 
-def count(fields: AbstractFields) -> tuple[int | None, float]:
-    """D - rank of the largest of several orbits, None if its rank is not clear, and the gap."""
-    rng = np.random.default_rng(0)
+class Count(NamedTuple):
+    """Laws inside one orthant of the signs that the fields jump at, and for all states; None where
+    a rank is not clear, or (`everywhere`) a plane is not crossed by any chain."""
+
+    inside: int | None
+    everywhere: int | None
+    gap: float
+
+
+def count(fields: AbstractFields) -> Count:
+    """From the largest of several orbits."""
+    rng, size = np.random.default_rng(0), len(fields.counted)
     orbits = [find_orbit(fields, rng, CANDIDATES) for _ in range(ORBITS)]
     largest = orbits[int(np.argmax([orbit.rank.rank for orbit in orbits]))]
-    clear = largest.closed and largest.rank.clear
-    return len(fields.counted) - largest.rank.rank if clear else None, largest.rank.gap
+    if not (largest.closed and largest.rank.clear):
+        return Count(None, None, largest.rank.gap)
+    inside, planes = size - largest.rank.rank, sign_planes(fields, rng)
+    if not planes:
+        return Count(inside, inside, largest.rank.gap)
+    across = orbit_everywhere(fields, largest, planes, rng)
+    return Count(inside, size - across.rank.rank if across.closed else None, across.rank.gap)
 
 
 def rates(fields: AbstractFields) -> dict[str, np.ndarray]:
@@ -78,19 +93,23 @@ def rates(fields: AbstractFields) -> dict[str, np.ndarray]:
 
 
 def sign_flow(session: Session) -> Findings:
-    measures, gaps = [], []
-    for widths, laws in (((1, 1, 1), 1), ((2, 2, 1), 0), ((3, 2, 2), 0)):
-        size = "-".join(map(str, widths))
-        session.say(f"sign flow {size}")
-        found, gap = count(fields_of(widths)[1])
-        gaps.append(gap)
-        measures.append(Reading(f"{size}: laws", found, {"near": laws, "within": 0}))
+    found = {}
+    for widths in ((1, 1, 1), (2, 2, 1), (3, 2, 2)):
+        name = "-".join(map(str, widths))
+        session.say(f"sign flow {name}")
+        found[name] = count(fields_of(widths)[1])
     inner, scalar = fields_of((1, 1, 1))
     told, gradient = rates(scalar), rates(inner)
-    measures += [
-        Reading("smallest gap of a rank", float(np.min(gaps)), {"min": GAP}),
-        Reading("1-1-1: largest rate of |U| − |V|", float(np.max(told["|U| − |V|"])),
-                {"max": KEPT}),
+    measures = [
+        Reading("1-1-1: laws inside a quadrant", found["1-1-1"].inside, {"near": 1, "within": 0}),
+        Reading("1-1-1: largest rate of |U| − |V| at fresh states of all quadrants",
+                float(np.max(told["|U| − |V|"])), {"max": KEPT}),
+        *(Reading(f"{name}: laws for all states", found[name].everywhere, {"near": 0, "within": 0})
+          for name in ("2-2-1", "3-2-2")),
+        Reading("smallest gap of a rank", float(np.min([one.gap for one in found.values()])),
+                {"min": GAP}),
+        Reading("2-2-1: laws inside one orthant of sign(U)", found["2-2-1"].inside,
+                {"near": 2, "within": 0}, True),
         Reading("1-1-1: smallest rate of U² − V² under it", float(np.min(told["U² − V²"])),
                 {"min": BROKEN}, True),
         Reading("1-1-1: smallest rate of |U| − |V| under the gradient",
