@@ -78,7 +78,11 @@ def _opened(folder: str) -> list[Any]:
         place = Path(folder if "\0" in folder else os.path.expanduser(folder))
         if "\0" in folder or not is_reproduction(place):
             raise
-        return [open_result(run) for run in runs_in(place)]
+        found = runs_in(place)
+        if not found:
+            what = "is a reproduction that ran no flow; its pictures are in figures/"
+            raise ConfigError(folder, what) from None
+        return [open_result(run) for run in found]
 
 
 def _report(given: Namespace) -> int:

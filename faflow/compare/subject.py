@@ -51,10 +51,12 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class Claims:
-    """A paper's title and the rows of its table: check, verdict, measured, value, tolerance."""
+    """A paper's title and the rows of its table: check, verdict, measured, value, tolerance; and of
+    what it says, what was found, and where the reproduction ends, if that is told."""
 
     title: str
     rows: list[dict[str, str]]
+    compared: list[dict[str, str]]
 
 
 def open_subjects(folders: Sequence[str]) -> list[Subject]:
@@ -83,11 +85,12 @@ def claims_of(folders: Sequence[str]) -> list[Claims]:
     for folder in (Path(os.path.expanduser(one)) for one in folders):
         if (folder / "summary.json").exists():
             continue
-        from ..reproduce import PAPERS, is_reproduction, open_report, rows
+        from ..reproduce import PAPERS, comparison, is_reproduction, open_report, rows
 
         report = open_report(folder) if is_reproduction(folder) else None
         if report is not None:
-            found.append(Claims(PAPERS[report.paper].title, rows(report)))
+            title = PAPERS[report.paper].title
+            found.append(Claims(title, rows(report), comparison(report)))
     return found
 
 

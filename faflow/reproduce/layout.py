@@ -17,12 +17,13 @@ def is_reproduction(folder: Path) -> bool:
         inside = {path.name for path in folder.iterdir()}
     except OSError:
         return False
-    return RUNS in inside and inside <= LAYOUT
+    return bool(inside & {RUNS, CHECKS}) and inside <= LAYOUT
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The results in a reproduction's folder, by name. ConfigError if it has none yet."""
+    """The results in a reproduction's folder, by name; none if its checks count and run nothing.
+    ConfigError if it has none yet."""
     found = sorted(path.parent for path in (folder / RUNS).glob(f"*/{SUMMARY}"))
-    if not found:
+    if not found and not ((folder / CHECKS).is_file() and not (folder / RUNS).exists()):
         raise ConfigError(str(folder), "is a reproduction without runs; run faflow reproduce again")
     return found

@@ -11,8 +11,17 @@ import pytest
 
 from faflow.discovery import count_block
 from faflow.feedback import Feedback
-from faflow.networks.models import Attention, Chain, Mixture, Skip, SwiGLU, TwoLayers
-from faflow.rules import Gradient
+from faflow.networks.models import (
+    Attention,
+    Chain,
+    ConvolutionPair,
+    Mixture,
+    Skip,
+    SwiGLU,
+    TwoLayers,
+)
+from faflow.networks.models.blocks import identity
+from faflow.rules import Gradient, UniformSignSymmetry
 
 KEY = jax.random.key(0)
 
@@ -60,8 +69,30 @@ def test_two_scalar_blocks_have_a_law_more_where_signs_agree():
         states = rng.standard_normal((count, 4))
         return np.abs(states) * np.array([1, 1, 1, -1.0])
 
-    assert laws_of(net, (1,)) == 2
-    assert laws_of(net, (1,), draw=agreeing) == 3
+    count = count_block(Gradient(), net, Feedback(), (1,), regions=32)
+    assert (count.independent, count.everywhere, count.states) == (2, 2, "all")
+    # By hand: f(x) = (1 + u v)(1 + s t) x for one sign of x and x for the other where t v > 0, so
+    # that one function of the four weights is learned, else two.
+    v, t = (f"parts.{i}.block.first.weight[0,0]" for i in (0, 1))
+    found = {region.laws: region.signs for region in count.regions}
+    assert found == {3: (f"{v} {t} > 0",), 2: (f"{v} {t} < 0",)}
+    assert sum(region.share for region in count.regions) == 1.0
+    inside = count_block(Gradient(), net, Feedback(), (1,), draw=agreeing)
+    assert (inside.independent, inside.everywhere, inside.states) == (3, None, "those drawn")
+
+
+def test_pooled_convolutions_in_which_most_chains_meet_a_kink():
+    """One law a hidden channel; long flows alone leave too few chains here, and no count."""
+    pair = ConvolutionPair((2, 3, 1), key=KEY, pooling="max")
+    assert laws_of(Chain([pair]), (2, 5, 5)) == 3
+
+
+def test_a_rule_that_looks_at_signs_keeps_more_inside_an_orthant():
+    """13 and 4, as in a layered net (`test_orthants`), of a model of the same layers."""
+    net = TwoLayers(3, 4, 1, key=KEY, activation=identity)
+    count = count_block(UniformSignSymmetry(), net, Feedback(), (3,))
+    assert (count.independent, count.everywhere) == (13, 4)
+    assert count.states == "inside one orthant of sign(second.weight)"
 
 
 def test_a_glob_that_names_nothing():

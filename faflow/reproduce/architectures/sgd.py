@@ -26,7 +26,7 @@ from ..picture import curves, over
 from ..session import Session
 from .by_hand import Law, both, channels, gram, grams
 
-TAUS = np.linspace(1e-3, 5e-3, 5)
+TAUS = np.geomspace(1e-3, 5e-3, 5)
 STEPS, SAMPLES, BATCH, SEEDS = 50, 32, 4, 3
 BETA, DECAY, SUBSTEPS, SCALE = 0.9, 0.1, 4, 0.3  # SCALE of the inputs
 FLOWED, IDENTITY, SLOPE = 1e-2, 1e-6, 0.1
