@@ -86,6 +86,12 @@ class Control:
     law: Law | None = None
 
 
+def counted(what: str, found: int | None, stated: int, control: bool = False) -> Reading:
+    """A number of laws, to be the stated one."""
+    value = None if found is None else float(found)
+    return Reading(what, value, {"near": float(stated), "within": 0.0}, control)
+
+
 def examined(
     session: Session, name: str, title: str, cases: Sequence[Case], controls: Sequence[Control]
 ) -> Findings:
@@ -95,7 +101,7 @@ def examined(
         session.say(case.what)
         counts.append(case.count())
     measures = [
-        Reading(f"{case.what}: laws", count.independent, {"near": case.laws, "within": 0})
+        counted(f"{case.what}: laws", count.independent, case.laws)
         for case, count in zip(cases, counts, strict=True)
     ]
     measures.append(
@@ -117,9 +123,9 @@ def examined(
             measures.append(Reading(what, least, {"min": BROKEN}, True))
             continue
         found = control.case.count().independent
-        off = None if found is None else abs(found - control.case.laws)
+        off = None if found is None else float(abs(found - control.case.laws))
         what = f"{control.what}: {found} laws, not {control.case.laws}; difference"
-        measures.append(Reading(what, off, {"min": 1}, True))
+        measures.append(Reading(what, off, {"min": 1.0}, True))
     panes = [rank_pane(cases, counts)]
     if kept or broken:
         panes.append(rate_pane(kept, broken))

@@ -23,7 +23,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, drift_panel, over
 from ..session import Session
-from .case import GAP, KEPT
+from .case import GAP, KEPT, counted
 
 MASS, FRICTION, T1, STEPS, SAVES = 0.5, 0.8, 3.0, 3000, 61
 DRIFT, CLEARLY = 1e-10, 1e-2
@@ -128,7 +128,7 @@ def time_dependent(session: Session) -> Findings:
         decays[size] = size_now / size_now[0]
         rest.append(np.max(np.abs(Flow(widths, False).angular)))
         measures += [
-            Reading(f"{size}: laws of state and time", found, {"near": laws, "within": 0}),
+            counted(f"{size}: laws of state and time", found, laws),
             Reading(f"{size}: drift of e^(ct/m) (B − Bᵀ) from a start that moves",
                     float(np.max(drifts[size])), {"max": DRIFT}),
         ]  # fmt: skip

@@ -12,7 +12,7 @@ from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
 from .blocks import scalar_net, signed
-from .case import GAP
+from .case import GAP, counted
 
 LOOKED_AT = 40  # states, one by one
 V, T = "parts.0.block.first.weight[0,0]", "parts.1.block.first.weight[0,0]"
@@ -36,18 +36,16 @@ def scalar_blocks(session: Session) -> Findings:
     wide = [region for region in found.regions if region.laws == 3]
     signs = wide[0].signs if wide else ()
     gaps = [count.gap for count in (found, agreeing, opposed, third, tied)]
-    exact = {"within": 0}
+    same = float(signs == (f"{V} {T} > 0",))
     measures = [
-        Reading("laws for all states", found.independent, {"near": 2, **exact}),
-        Reading("sgn t = sgn v = sgn u: laws", agreeing.independent, {"near": 3, **exact}),
-        Reading("three blocks, of which two signs agree always: laws", third.independent,
-                {"near": 4, **exact}),
-        Reading("three blocks, all signs equal: laws", tied.independent, {"near": 5, **exact}),
+        counted("laws for all states", found.independent, 2),
+        counted("sgn t = sgn v = sgn u: laws", agreeing.independent, 3),
+        counted("three blocks, of which two signs agree always: laws", third.independent, 4),
+        counted("three blocks, all signs equal: laws", tied.independent, 5),
         Reading(f"{LOOKED_AT} states one by one: t v > 0 is what those with 3 laws share, and "
-                "those with 2 lack", float(signs == (f"{V} {T} > 0",)), {"min": 1}),
+                "those with 2 lack", same, {"min": 1.0}),
         Reading("smallest gap of a rank", float(np.min(gaps)), {"min": GAP}),
-        Reading("sgn t ≠ sgn v: laws more than 2", None if opposed.independent is None
-                else opposed.independent - 2, {"max": 0}, True),
+        counted("sgn t ≠ sgn v: laws", opposed.independent, 2, True),
     ]  # fmt: skip
     title = "Two scalar residual blocks: 3 laws if t v > 0, else 2"
     return Findings(measures, session.draw("regions", title, [_pane(found.regions)]))

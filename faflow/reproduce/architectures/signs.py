@@ -21,7 +21,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .case import BROKEN, GAP, KEPT, SEED, STATES
+from .case import BROKEN, GAP, KEPT, SEED, STATES, counted
 
 CANDIDATES, ORBITS = 8, 4
 
@@ -101,15 +101,14 @@ def sign_flow(session: Session) -> Findings:
     inner, scalar = fields_of((1, 1, 1))
     told, gradient = rates(scalar), rates(inner)
     measures = [
-        Reading("1-1-1: laws inside a quadrant", found["1-1-1"].inside, {"near": 1, "within": 0}),
+        counted("1-1-1: laws inside a quadrant", found["1-1-1"].inside, 1),
         Reading("1-1-1: largest rate of |U| − |V| at fresh states of all quadrants",
                 float(np.max(told["|U| − |V|"])), {"max": KEPT}),
-        *(Reading(f"{name}: laws for all states", found[name].everywhere, {"near": 0, "within": 0})
+        *(counted(f"{name}: laws for all states", found[name].everywhere, 0)
           for name in ("2-2-1", "3-2-2")),
         Reading("smallest gap of a rank", float(np.min([one.gap for one in found.values()])),
                 {"min": GAP}),
-        Reading("2-2-1: laws inside one orthant of sign(U)", found["2-2-1"].inside,
-                {"near": 2, "within": 0}, True),
+        counted("2-2-1: laws inside one orthant of sign(U)", found["2-2-1"].inside, 2, True),
         Reading("1-1-1: smallest rate of U² − V² under it", float(np.min(told["U² − V²"])),
                 {"min": BROKEN}, True),
         Reading("1-1-1: smallest rate of |U| − |V| under the gradient",

@@ -18,7 +18,7 @@ from ..claim import Claim, Findings, Paper
 from ..session import Session
 from .blocks import ONE_HEAD, attention, two_layers
 from .by_hand import Law, both, gram, heads, planes, sums, units
-from .case import KEPT, Case, Control, examined, rate_pane
+from .case import KEPT, Case, Control, counted, examined, rate_pane
 from .gate import EXACT, flow_rate, rational_rate, softmax_rate
 
 
@@ -143,8 +143,7 @@ def sigmoid_gate(session: Session) -> Findings:
         session.say(case.what)
         rates[case.what] = case.rates(ROWS)
         measures += [
-            Reading(f"{case.what}: laws", case.count().independent,
-                    {"near": case.laws, "within": 0}),
+            counted(f"{case.what}: laws", case.count().independent, case.laws),
             Reading(f"{case.what}: smallest rate of the sum of rows at fresh states",
                     float(np.min(rates[case.what])), {"max": KEPT}),
         ]  # fmt: skip
