@@ -54,7 +54,7 @@ def _shared(states: np.ndarray, inside: np.ndarray, names: Sequence[str]) -> tup
     if np.sum(inside) < ENOUGH or np.all(inside):
         return ()
     entries = range(len(names))
-    sets = [(i,) for i in entries]
+    sets: list[tuple[int, ...]] = [(i,) for i in entries]
     if len(names) <= MOST_ENTRIES:
         sets += itertools.combinations(entries, 2)
     found = []

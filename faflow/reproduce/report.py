@@ -39,7 +39,7 @@ class Report:
 
     def as_table(self) -> dict[str, Any]:
         """What `checks.json` holds."""
-        counts = dict.fromkeys(("holds", "fails", "not run"), 0)
+        counts: dict[str, int] = dict.fromkeys(("holds", "fails", "not run"), 0)
         for check in self.checks:
             counts[check.verdict] = counts.get(check.verdict, 0) + 1
         return {

@@ -14,6 +14,7 @@ from faflow.rules import AbstractLayerwiseRule, Gradient, backward_sweep, model_
 from faflow.rules.models import found_laws
 from faflow.tasks import make_data
 
+
 class HonestAbove(AbstractLayerwiseRule):
     """The gradient where W_1[0,0] > 0, elsewhere twice as fast in the first layer; it claims the
     gradient's laws for all states."""

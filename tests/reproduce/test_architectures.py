@@ -1,4 +1,4 @@
-"""The reproductions that count laws: single cheap checks, the counterexample, and that lies fail."""
+"""The reproductions that count laws: cheap checks, the counterexample, and that lies fail."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 
 from faflow.cli import main
 from faflow.networks.models import SwiGLU
-from faflow.reproduce import Check, Reading, comparison, open_report, reproduce
+from faflow.reproduce import Check, Reading, comparison, open_report
 from faflow.reproduce.architectures import by_hand, gate, momentum, sgd
 from faflow.reproduce.architectures.case import Case, Control, examined
 from faflow.reproduce.architectures.tran import Placed

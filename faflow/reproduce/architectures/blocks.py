@@ -1,5 +1,7 @@
 """The blocks whose laws Marcotte, Gribonval & Peyre 2025 state, at two sizes and more."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,10 +15,12 @@ from ..session import Session
 from .by_hand import Law, both, channels, gram, grams, heads, sums, units
 from .case import Case, Control, examined
 
+Activation = Callable[[jax.Array], jax.Array]
+
 
 def two_layers(
     widths: tuple[int, int, int], laws: int, law: Law | None = None, *, what: str = "",
-    activation: object = jax.nn.relu, bias: bool = False, skip: bool = False,
+    activation: Activation = jax.nn.relu, bias: bool = False, skip: bool = False,
 ) -> Case:  # fmt: skip
     """U phi(V x + b), or x + U phi(V x + b)."""
 
@@ -30,7 +34,7 @@ def two_layers(
 
 def convolutions(
     what: str, channels_: tuple[int, int, int], size: int, *, stride: int = 1,
-    pooling: Pooling = "none", activation: object = jax.nn.relu, laws: int | None = None,
+    pooling: Pooling = "none", activation: Activation = jax.nn.relu, laws: int | None = None,
 ) -> Case:  # fmt: skip
     def module(key: jax.Array) -> eqx.Module:
         pair = ConvolutionPair(
@@ -68,8 +72,9 @@ def linear(session: Session) -> Findings:
 
 
 def relu(session: Session) -> Findings:
+    with_bias = units("first", "second", True)
     cases = [two_layers((3, 4, 2), 4, units("first", "second")),
-             two_layers((2, 3, 2), 3, units("first", "second", True), what="biases,", bias=True)]  # fmt: skip
+             two_layers((2, 3, 2), 3, with_bias, what="biases,", bias=True)]  # fmt: skip
     controls = [Control("without the bias", cases[1], units("first", "second")),
                 Control("VVᵀ − UᵀU, as linear layers have it", cases[0], gram("first", "second")),
                 Control("tanh", two_layers((2, 3, 2), 3, activation=jnp.tanh))]  # fmt: skip
@@ -93,8 +98,8 @@ def skip(session: Session) -> Findings:
              two_layers((2, 2, 2), 3, gram("first", "second"), what="linear",
                         activation=identity, skip=True)]  # fmt: skip
     smooth = two_layers((2, 3, 2), 3, activation=jnp.tanh, skip=True)
-    controls = [Control("with a unit's |V|² + |U|²", cases[0], units("first", "second", factor=1.0)),
-                Control("tanh", smooth)]  # fmt: skip
+    added = units("first", "second", factor=1.0)
+    controls = [Control("with a unit's |V|² + |U|²", cases[0], added), Control("tanh", smooth)]
     return examined(session, "skip", "x + g(x) has the laws of g", cases, controls)
 
 
@@ -169,7 +174,7 @@ def deep(session: Session) -> Findings:
 class Each(eqx.Module):
     """A block on every token."""
 
-    block: eqx.Module
+    block: Activation
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.vmap(self.block)(x)

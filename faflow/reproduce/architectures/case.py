@@ -1,4 +1,4 @@
-"""A block at one size: how many laws are stated for it, counted, and their rates at fresh states."""
+"""A block at one size: its laws as they are stated, counted, and their rates at fresh states."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,7 +25,8 @@ from ..session import Session
 from .by_hand import Law, Leaves, relative_rate
 
 KEPT, BROKEN, GAP = 1e-12, 1e-3, 1e4
-STATES, SEED = FRESH, 2025  # fresh ones, which no count has seen
+SEED = 2025  # of fresh states, which no count has seen
+FRESH_STATES = [1.0 + i for i in range(FRESH)]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Case:
         )  # fmt: skip
 
     def rates(self, law: Law) -> np.ndarray:
-        """(STATES,): the law's largest relative rate over lessons, at states of a seed of its own."""
+        """(FRESH,): the law's largest relative rate over lessons, at states of their own seed."""
         fields = BlockFields(
             Gradient(), self.model(), Feedback(), self.sample, self.block, self.losses
         )
@@ -111,7 +112,7 @@ def examined(
     kept = {case.what: case.rates(case.law) for case in cases if case.law is not None}
     if kept:
         largest = float(np.max(list(kept.values())))
-        what = f"largest rate of a law at {STATES} fresh states, relative"
+        what = f"largest rate of a law at {FRESH} fresh states, relative"
         measures.append(Reading(what, largest, {"max": KEPT}))
     broken = {}
     for control in controls:
@@ -142,17 +143,15 @@ def rank_pane(cases: Sequence[Case], counts: Sequence[BlockCount]) -> tuple[Pane
         full = [*ranks, *[ranks[-1]] * (longest - len(ranks))]
         told = "undecided" if count.independent is None else str(count.independent)
         drawn[f"{case.what}: {count.size} − {ranks[-1]} = {told}"] = np.array(full, float)
-        levels.append(Level(count.size - case.laws, None, LAYERS[i % len(LAYERS)], DASHED))
+        levels.append(Level(float(count.size - case.laws), None, LAYERS[i % len(LAYERS)], DASHED))
     top = float(np.max([np.max(values) for values in drawn.values()]))
     title = "rank, and weights − stated laws (dashed)"
     panel = Panel([title], "rank", curves(drawn), scale="linear", levels=levels,
                   limits=(0.0, 1.15 * top))  # fmt: skip
-    return panel, over("flows of a chain", range(longest))
+    return panel, over("flows of a chain", [float(i) for i in range(longest)])
 
 
-def rate_pane(
-    kept: dict[str, np.ndarray], broken: dict[str, np.ndarray]
-) -> tuple[Panel, Frame]:
+def rate_pane(kept: dict[str, np.ndarray], broken: dict[str, np.ndarray]) -> tuple[Panel, Frame]:
     """|dQ/dt| over the size of its terms, at fresh states."""
     shown = [*curves(kept, look="markers", floor=1e-17)]
     shown += curves(broken, look="markers", first=len(kept), floor=1e-17)
@@ -162,4 +161,4 @@ def rate_pane(
         title = f"rates of the laws (largest {largest}) and of controls"
     level = Level(KEPT, f"at most {KEPT:g}", GREY, DASHED)
     panel = Panel([title], "|dQ/dt| / terms", shown, scale="log", levels=[level])
-    return panel, over("fresh state", range(1, STATES + 1))
+    return panel, over("fresh state", FRESH_STATES)

@@ -44,9 +44,9 @@ PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (
     _claim("read-out", "under softmax cross-entropy the read-out keeps its sums over outputs: one "
            "per column, one of the biases, and no more", "cross-entropy layers", blocks.read_out,
            boundary="a read-out alone, on gaussian features and errors that sum to 0"),
-    _claim("deep", "laws of one block's weights in a deep residual net or transformer without norms "
-           "are that block's", "Prop. 4.3 and its corollaries", blocks.deep, boundary="two blocks "
-           "deep, tokens of two numbers; ResNet-18 and the paper's transformer were not run",
+    _claim("deep", "laws of one block's weights in a deep residual net or transformer without "
+           "norms are that block's", "Prop. 4.3 and its corollaries", blocks.deep, boundary="two "
+           "blocks deep, tokens of two numbers; ResNet-18 and the paper's transformer were not run",
            wider="A transformer of one attention and one MLP was counted as a whole too: the sum "
            "of its blocks' laws, and no more."),
     _claim("overlap", "two layers of different blocks, with the skip between them, keep nothing",
@@ -57,11 +57,11 @@ PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (
            "the sign of u: that is what all sampled states with 3 laws have, and no other."),
     _claim("sign-flow", "the sign flow keeps nothing, but for n = m = r = 1: |U| − |V|",
            "Adam without memory", sign_flow, boundary="two linear layers, of up to 10 weights",
-           narrower="For all states. With one output V's rows move by sgn(U) times the same: inside "
-           "one orthant of sign(U) n(r − 1) differences of them are kept."),
-    _claim("momentum", "with momentum linear layers keep e^(ct/m) times angular momentum: r(r − 1)/2 "
-           "laws from a start that moves, all 0 from rest", "momentum flows", time_dependent,
-           boundary="two layers, r = 2 and 3; flows in numpy with steps of order 4"),
+           narrower="For all states. With one output V's rows move by sgn(U) times the same: "
+           "inside one orthant of sign(U) n(r − 1) differences of them are kept."),
+    _claim("momentum", "with momentum linear layers keep e^(ct/m) times angular momentum: "
+           "r(r − 1)/2 laws from a start that moves, all 0 from rest", "momentum flows",
+           time_dependent, boundary="two layers, r = 2 and 3; flows in numpy with steps of order 4"),
     _claim("sgd", "under SGD laws drift by O(τ²) over a fixed number of steps; so they do with "
            "momentum and weight decay", "SGD; experiments", drift, boundary="50 steps, τ from 1e-3 "
            "to 5e-3, on a pair of convolutions and one head with random data: ResNet-18 on "

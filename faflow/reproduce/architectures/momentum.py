@@ -115,7 +115,7 @@ def drift(flow: Flow) -> np.ndarray:
 
 
 def time_dependent(session: Session) -> Findings:
-    rule = Momentum(Gradient(), MASS, FRICTION)
+    rule = Momentum(rule=Gradient(), mass=MASS, friction=FRICTION)
     measures, gaps, drifts, decays, rest = [], [], {}, {}, []
     for widths, laws in (((3, 2, 2), 1), ((2, 3, 2), 3)):
         size = "-".join(map(str, widths))
@@ -148,6 +148,6 @@ def time_dependent(session: Session) -> Findings:
         ["‖B − Bᵀ‖ over its start"], "‖B − Bᵀ‖",
         [*curves(told), *curves(decays, look="markers", first=1)], scale="log",
     )  # fmt: skip
-    frame = over("time", np.linspace(0.0, T1, SAVES))
+    frame = over("time", np.linspace(0.0, T1, SAVES).tolist())
     title = "Momentum: angular momentum decays as e^(−ct/m), and is 0 from rest"
     return Findings(measures, session.draw("momentum", title, [(kept, frame), (fall, frame)]))

@@ -1,4 +1,4 @@
-"""Marcotte, Gribonval & Peyre 2025: two scalar residual blocks, which keep more where signs agree."""
+"""Marcotte, Gribonval & Peyre 2025: scalar residual blocks, which keep more where signs agree."""
 
 import jax
 import numpy as np
@@ -58,4 +58,4 @@ def _pane(regions: tuple[Region, ...]):
     shares = {name: values[order] for name, values in shares.items()}
     panel = Panel(["states with so many laws"], "share of states", curves(shares, look="markers"),
                   scale="linear", limits=(0.0, 1.0))  # fmt: skip
-    return panel, over("laws", np.array(laws)[order])
+    return panel, over("laws", [float(laws[i]) for i in order])

@@ -216,6 +216,6 @@ def drift(session: Session) -> Findings:
         named["the flow of the same batches"] = runs[0].flow
         panel = Panel([f"{setting.what}: drift after {STEPS} steps"], "|Q − Q'| / scale",
                       curves(named, floor=1e-17), scale="log")  # fmt: skip
-        panes.append((panel, over("step τ", TAUS)))
+        panes.append((panel, over("step τ", TAUS.tolist())))
     title = "Laws drift as τ² over equally many steps of SGD"
     return Findings(measures, session.draw("sgd", title, panes))

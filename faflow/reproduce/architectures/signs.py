@@ -9,6 +9,7 @@ import numpy as np
 
 from ..._types import Array
 from ...discovery import AbstractFields, BlockFields, find_orbit
+from ...discovery.fresh import FRESH
 from ...discovery.orthants import orbit_everywhere, sign_planes
 from ...feedback import Feedback
 from ...networks import Model
@@ -21,7 +22,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .case import BROKEN, GAP, KEPT, SEED, STATES, counted
+from .case import BROKEN, FRESH_STATES, GAP, KEPT, SEED, counted
 
 CANDIDATES, ORBITS = 8, 4
 
@@ -81,8 +82,8 @@ def count(fields: AbstractFields) -> Count:
 def rates(fields: AbstractFields) -> dict[str, np.ndarray]:
     """d/dt (|U| - |V|) and d/dt (U^2 - V^2) of scalars at fresh states, over their terms."""
     rng = np.random.default_rng(SEED)
-    states = fields.random_states(rng, STATES)
-    lessons = fields.lessons(rng, (STATES,))
+    states = fields.random_states(rng, FRESH)
+    lessons = fields.lessons(rng, (FRESH,))
     moves = np.asarray(jax.vmap(fields)(jnp.asarray(states), lessons))
     slopes = {"|U| − |V|": np.sign(states), "U² − V²": 2 * states}
     found = {}
@@ -120,5 +121,5 @@ def sign_flow(session: Session) -> Findings:
                   "|dQ/dt| / terms", curves(named, look="markers", floor=1e-17), scale="log",
                   levels=[Level(KEPT, f"at most {KEPT:g}", GREY, DASHED)])  # fmt: skip
     title = "The sign flow keeps nothing, but for scalars"
-    frame = over("fresh state", range(1, STATES + 1))
+    frame = over("fresh state", FRESH_STATES)
     return Findings(measures, session.draw("sign-flow", title, [(panel, frame)]))

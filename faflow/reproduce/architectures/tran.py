@@ -16,13 +16,13 @@ from ...networks.models.experts import Gate
 from ..check import Reading
 from ..claim import Claim, Findings, Paper
 from ..session import Session
-from .blocks import ONE_HEAD, attention, two_layers
+from .blocks import ONE_HEAD, Activation, attention, two_layers
 from .by_hand import Law, both, gram, heads, planes, sums, units
 from .case import KEPT, Case, Control, counted, examined, rate_pane
 from .gate import EXACT, flow_rate, rational_rate, softmax_rate
 
 
-def smooth(name: str, activation: object) -> Callable[[Session], Findings]:
+def smooth(name: str, activation: Activation) -> Callable[[Session], Findings]:
     def test(session: Session) -> Findings:
         sizes = ((2, 3, 2), (3, 2, 2))
         cases = [two_layers(size, 0, activation=activation) for size in sizes]
@@ -90,9 +90,12 @@ def rope(session: Session) -> Findings:
 
 def rope_heads(session: Session) -> Findings:
     cases = [attention("2 heads, ", 2, 2, 8, _turned(2), heads_=2, rotary=True),
-             attention("3 heads, ", 2, 2, 12, _turned(3), heads_=3, rotary=True, tokens=2)]  # fmt: skip
+             attention("3 heads, ", 2, 2, 12, _turned(3), heads_=3, rotary=True,
+                       tokens=2)]  # fmt: skip
     controls = [Control("a head's planes with the next one's", cases[0], _turned(2, 2))]
-    return examined(session, "rope-heads", "RoPE, several heads: the same per head", cases, controls)
+    return examined(
+        session, "rope-heads", "RoPE, several heads: the same per head", cases, controls
+    )
 
 
 def _mixture(what: str, sizes: tuple[int, int, int, int], gate: Gate, laws: int, law: Law | None,
@@ -180,8 +183,8 @@ PAPER = Paper("Tran et al. 2026", (
            smooth("GELU", jax.nn.gelu)),
     _claim("silu", "one hidden SiLU layer keeps constants only", "feedforward nets",
            smooth("SiLU", jax.nn.silu)),
-    _claim("swiglu", "C (silu(Bx) · Ax) keeps |A_i|² − |C_i|² per hidden unit, nothing of B, and no "
-           "more", "feedforward nets", swiglu),
+    _claim("swiglu", "C (silu(Bx) · Ax) keeps |A_i|² − |C_i|² per hidden unit, nothing of B, and "
+           "no more", "feedforward nets", swiglu),
     _claim("sinusoidal", "attention after sinusoidal places keeps what it keeps without",
            "multi-head attention", sinusoidal),
     _claim("rope", "with rotary places a head keeps |Q^(j)|² − |K^(j)|² per frequency, and "
@@ -192,11 +195,11 @@ PAPER = Paper("Tran et al. 2026", (
            "mixtures of experts", experts("softmax")),
     _claim("softmax-gate", "softmax gates keep the sum over experts of the router's rows",
            "mixtures of experts", softmax_gate, "No more were found."),
-    _claim("sigmoid-experts", "a mixture with normalised sigmoid gates keeps its experts' own laws",
-           "mixtures of experts", experts("sigmoid")),
-    _claim("sigmoid-gate", "normalised sigmoid gates keep the sum over experts of the router's rows "
-           "too", "mixtures of experts", sigmoid_gate, "False as printed: with outputs 0 and 1, "
-           "logits 0 and ln 3, input e₁, target 0 and the loss ½f² the sum moves at 9/250. The "
+    _claim("sigmoid-experts", "a mixture with normalised sigmoid gates keeps its experts' own "
+           "laws", "mixtures of experts", experts("sigmoid")),
+    _claim("sigmoid-gate", "normalised sigmoid gates keep the sum over experts of the router's "
+           "rows too", "mixtures of experts", sigmoid_gate, "False as printed: with outputs 0 and "
+           "1, logits 0 and ln 3, input e₁, target 0 and the loss ½f² the sum moves at 9/250. The "
            "router keeps nothing: Σ_i W_i'/(1 − s(z_i)) = 0 holds at one input, and is no law.",
            "two and three experts; the counterexample is exact", True),
 ))  # fmt: skip
