@@ -192,8 +192,10 @@ def across_skip(session: Session) -> Findings:
         ])  # fmt: skip
 
     pair = ("parts.0.block.second", "parts.1.block.first")
-    cases = [BlockCase(f"width {width}, hidden {hidden}", net(hidden, width, True), (width,), 0, None,
-                  pair) for hidden, width in ((2, 2), (3, 2))]  # fmt: skip
+    cases = [
+        BlockCase(f"width {w}, hidden {h}", net(h, w, True), (w,), 0, None, pair)
+        for h, w in ((2, 2), (3, 2))
+    ]
     bare = BlockCase("", net(2, 2, False), (2,), 0, None, ("parts.0.second", "parts.1.first"))
     crossed = lambda w: (w["second"] @ w["second"].T, -w["first"].T @ w["first"])  # noqa: E731
     controls = [Control("without the skip", bare),

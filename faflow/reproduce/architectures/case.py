@@ -60,10 +60,11 @@ class BlockCase:
             Gradient(), self.model(), Feedback(), self.sample, self.block, self.losses
         )
         fresh = FreshPlaces(fields, SEED)
-        return np.array([
-            np.max([relative_rate(law, leaves_by_name(fields, at), leaves_by_name(fields, move)) for move in some])
-            for at, some in zip(fresh.points, fresh.moves, strict=True)
-        ])  # fmt: skip
+        rates = []
+        for at, some in zip(fresh.points, fresh.moves, strict=True):
+            leaves, moves = leaves_by_name(fields, at), [leaves_by_name(fields, m) for m in some]
+            rates.append(np.max([relative_rate(law, leaves, move) for move in moves]))
+        return np.array(rates)
 
 
 def leaves_by_name(fields: BlockFields, flat: np.ndarray) -> Leaves:

@@ -20,10 +20,10 @@ def _claim(
 
 
 PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (
-    _claim("linear", "blocks.linear_layers", "U Vᵀ keeps UᵀU − VᵀV: r(r + 1)/2 laws if r ≤ n + m, else "
-           "(n + m)r − (n + m)(n + m − 1)/2, and no more", "shallow linear nets"),
-    _claim("relu", "blocks.relu_layer", "one hidden ReLU layer keeps |u_k|² − |v_k|² (− b_k²) per unit, "
-           "and no more", "shallow ReLU nets"),
+    _claim("linear", "blocks.linear_layers", "U Vᵀ keeps UᵀU − VᵀV: r(r + 1)/2 laws if r ≤ n + m, "
+           "else (n + m)r − (n + m)(n + m − 1)/2, and no more", "shallow linear nets"),
+    _claim("relu", "blocks.relu_layer", "one hidden ReLU layer keeps |u_k|² − |v_k|² (− b_k²) per "
+           "unit, and no more", "shallow ReLU nets"),
     _claim("convolution", "blocks.convolution", "two convolutions with ReLU keep Σ|u_j|² − Σ|v_j|² "
            "per hidden channel, with strides and pooling, and no more",
            "shallow convolutional ReLU nets",
