@@ -13,7 +13,7 @@ from faflow.cli import main
 from faflow.networks.models import SwiGLU
 from faflow.reproduce import Check, Reading, comparison, open_report
 from faflow.reproduce.architectures import by_hand, gate, momentum, sgd
-from faflow.reproduce.architectures.case import Case, Control, examined
+from faflow.reproduce.architectures.case import BlockCase, Control, examined
 from faflow.reproduce.architectures.modern import Placed
 from faflow.reproduce.claim import Claim
 from faflow.reproduce.report import judged
@@ -31,7 +31,7 @@ def claim(test, **more):
 
 def swiglu(law, laws=2):
     made = lambda key: SwiGLU(2, 2, 1, key=key)  # noqa: E731
-    return Case("2-2-1", made, (2,), laws, law)
+    return BlockCase("2-2-1", made, (2,), laws, law)
 
 
 TRUE, FALSE = by_hand.units("up", "down"), by_hand.units("gate", "down")
@@ -128,8 +128,8 @@ def test_slopes_are_fitted():
 
 def test_angular_momentum_decays_and_is_zero_from_rest():
     """In closed form where the gradient is 0: W' = W'(0) e^{-ct/m} from a start that moves."""
-    moving, rest = (momentum.Flow((2, 3, 2), moves) for moves in (True, False))
-    assert np.max(momentum.drift(moving)) < 1e-11
+    moving, rest = (momentum.HeavyFlow((2, 3, 2), moves) for moves in (True, False))
+    assert np.max(momentum.angular_drift(moving)) < 1e-11
     assert np.max(np.abs(rest.angular)) < 1e-13
     assert np.linalg.norm(moving.angular[0]) > 0.1
     decay = np.exp(-momentum.FRICTION * momentum.T1 / momentum.MASS)

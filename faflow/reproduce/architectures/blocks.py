@@ -13,7 +13,7 @@ from ...networks.models.blocks import Pooling, identity
 from ..claim import Findings
 from ..session import Session
 from .by_hand import Law, both, channels, gram, grams, heads, sums, units
-from .case import Case, Control, examined
+from .case import BlockCase, Control, examined
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -21,7 +21,7 @@ Activation = Callable[[jax.Array], jax.Array]
 def two_layers(
     widths: tuple[int, int, int], laws: int, law: Law | None = None, *, what: str = "",
     activation: Activation = jax.nn.relu, bias: bool = False, skip: bool = False,
-) -> Case:  # fmt: skip
+) -> BlockCase:  # fmt: skip
     """U phi(V x + b), or x + U phi(V x + b)."""
 
     def module(key: jax.Array) -> eqx.Module:
@@ -29,13 +29,13 @@ def two_layers(
         return Chain([Skip(net)]) if skip else net
 
     size = "-".join(map(str, widths))
-    return Case(f"{what} {size}".strip(), module, widths[:1], laws, law)
+    return BlockCase(f"{what} {size}".strip(), module, widths[:1], laws, law)
 
 
 def convolutions(
     what: str, channels_: tuple[int, int, int], size: int, *, stride: int = 1,
     pooling: Pooling = "none", activation: Activation = jax.nn.relu, laws: int | None = None,
-) -> Case:  # fmt: skip
+) -> BlockCase:  # fmt: skip
     def module(key: jax.Array) -> eqx.Module:
         pair = ConvolutionPair(
             channels_, key=key, stride=stride, pooling=pooling, activation=activation
@@ -44,23 +44,23 @@ def convolutions(
 
     count = channels_[1] if laws is None else laws
     named = f"{what}{'-'.join(map(str, channels_))}"
-    return Case(named, module, (channels_[0], size, size), count, channels("conv1", "conv2"))
+    return BlockCase(named, module, (channels_[0], size, size), count, channels("conv1", "conv2"))
 
 
 def attention(
     what: str, width: int, each: int, laws: int, law: Law | None, *, heads_: int = 1,
     tokens: int = 3, rotary: bool = False,
-) -> Case:  # fmt: skip
+) -> BlockCase:  # fmt: skip
     def module(key: jax.Array) -> eqx.Module:
         return Chain([Attention(width, each, heads_, key=key, rotary=rotary)])
 
-    return Case(f"{what}width {width}, d₁ {each}", module, (tokens, width), laws, law)
+    return BlockCase(f"{what}width {width}, d₁ {each}", module, (tokens, width), laws, law)
 
 
 ONE_HEAD = both(grams("query", "key"), gram("value", "output"))
 
 
-def linear(session: Session) -> Findings:
+def linear_layers(session: Session) -> Findings:
     law = gram("first", "second")
     cases = [two_layers((3, 2, 2), 3, law, activation=identity),
              two_layers((2, 4, 3), 10, law, activation=identity),
@@ -71,7 +71,7 @@ def linear(session: Session) -> Findings:
     return examined(session, "linear", title, cases, controls)
 
 
-def relu(session: Session) -> Findings:
+def relu_layer(session: Session) -> Findings:
     with_bias = units("first", "second", True)
     cases = [two_layers((3, 4, 2), 4, units("first", "second")),
              two_layers((2, 3, 2), 3, with_bias, what="biases,", bias=True)]  # fmt: skip
@@ -93,7 +93,7 @@ def convolution(session: Session) -> Findings:
     return examined(session, "convolution", title, cases, controls)
 
 
-def skip(session: Session) -> Findings:
+def around_skip(session: Session) -> Findings:
     cases = [two_layers((2, 3, 2), 3, units("first", "second"), what="ReLU", skip=True),
              two_layers((2, 2, 2), 3, gram("first", "second"), what="linear",
                         activation=identity, skip=True)]  # fmt: skip
@@ -130,11 +130,11 @@ def many_heads(session: Session) -> Findings:
 
 
 def read_out(session: Session) -> Findings:
-    def layer(inputs: int, outputs: int, bias: bool, losses: Losses = "cross-entropy") -> Case:
+    def layer(inputs: int, outputs: int, bias: bool, losses: Losses = "cross-entropy") -> BlockCase:
         made = lambda key: Chain([eqx.nn.Linear(inputs, outputs, bias, key=key)])  # noqa: E731
         law = both(sums("weight"), sums("bias")) if bias else sums("weight")
         what = f"{inputs}-{outputs}{' with biases' if bias else ''}"
-        return Case(what, made, (inputs,), inputs + bias, law, losses=losses)
+        return BlockCase(what, made, (inputs,), inputs + bias, law, losses=losses)
 
     cases = [layer(3, 4, False), layer(2, 3, True)]
     free = layer(3, 4, False, "all")
@@ -144,28 +144,28 @@ def read_out(session: Session) -> Findings:
     return examined(session, "read-out", title, cases, controls)
 
 
-def residual(hidden: int, second: int) -> Case:
+def residual(hidden: int, second: int) -> BlockCase:
     """Two residual ReLU blocks, of which one is counted."""
     made = lambda key: Chain([  # noqa: E731
         Skip(TwoLayers(2, hidden, 2, key=key)),
         Skip(TwoLayers(2, second, 2, key=jax.random.fold_in(key, 1))),
     ])  # fmt: skip
-    return Case(f"ReLU block of {hidden} units in a net", made, (2,), hidden,
+    return BlockCase(f"ReLU block of {hidden} units in a net", made, (2,), hidden,
                 units("first", "second"), ("parts.0",))  # fmt: skip
 
 
-def deep(session: Session) -> Findings:
+def deep_nets(session: Session) -> Findings:
     def transformer(key: jax.Array) -> eqx.Module:
         one, two = jax.random.split(key)
         return Chain([Skip(Attention(2, 1, key=one)), Each(Skip(TwoLayers(2, 2, 2, key=two)))])
 
     own = both(grams("query", "key"), gram("value", "output"))
     cases = [residual(2, 3), residual(3, 2),
-             Case("attention in a transformer", transformer, (2, 2), 2, own, ("parts.0",)),
-             Case("its MLP", transformer, (2, 2), 2, None, ("parts.1",)),
-             Case("the whole transformer: 2 + 2", transformer, (2, 2), 4)]  # fmt: skip
+             BlockCase("attention in a transformer", transformer, (2, 2), 2, own, ("parts.0",)),
+             BlockCase("its MLP", transformer, (2, 2), 2, None, ("parts.1",)),
+             BlockCase("the whole transformer: 2 + 2", transformer, (2, 2), 4)]  # fmt: skip
     controls = [Control("|V|² + |U|² in the net", cases[0], units("first", "second", factor=1.0)),
-                Control("second layers alone", Case(
+                Control("second layers alone", BlockCase(
                     "", cases[0].module, (2,), 2, None, ("parts.0.block.second",)))]  # fmt: skip
     title = "Blocks inside deep nets have their own laws"
     return examined(session, "deep", title, cases, controls)
@@ -180,7 +180,7 @@ class Each(eqx.Module):
         return jax.vmap(self.block)(x)
 
 
-def overlap(session: Session) -> Findings:
+def across_skip(session: Session) -> Findings:
     """U of one residual block and V of the next, with the skip between them, and without."""
 
     def net(hidden: int, width: int, skips: bool):
@@ -192,9 +192,11 @@ def overlap(session: Session) -> Findings:
         ])  # fmt: skip
 
     pair = ("parts.0.block.second", "parts.1.block.first")
-    cases = [Case(f"width {width}, hidden {hidden}", net(hidden, width, True), (width,), 0, None,
-                  pair) for hidden, width in ((2, 2), (3, 2))]  # fmt: skip
-    bare = Case("", net(2, 2, False), (2,), 0, None, ("parts.0.second", "parts.1.first"))
+    cases = [
+        BlockCase(f"width {w}, hidden {h}", net(h, w, True), (w,), 0, None, pair)
+        for h, w in ((2, 2), (3, 2))
+    ]
+    bare = BlockCase("", net(2, 2, False), (2,), 0, None, ("parts.0.second", "parts.1.first"))
     crossed = lambda w: (w["second"] @ w["second"].T, -w["first"].T @ w["first"])  # noqa: E731
     controls = [Control("without the skip", bare),
                 Control("UUᵀ − VᵀV across the skip", cases[0], crossed)]  # fmt: skip

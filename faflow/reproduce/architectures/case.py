@@ -30,7 +30,7 @@ FRESH_STATES = [1.0 + i for i in range(FRESH)]
 
 
 @dataclass(frozen=True)
-class Case:
+class BlockCase:
     """`laws`: how many are stated for the leaves `block` of `module`, on inputs of shape `sample`.
 
     `law`: the stated ones in numpy, None where there are none, or others tell them.
@@ -60,13 +60,14 @@ class Case:
             Gradient(), self.model(), Feedback(), self.sample, self.block, self.losses
         )
         fresh = FreshPlaces(fields, SEED)
-        return np.array([
-            np.max([relative_rate(law, named(fields, at), named(fields, move)) for move in some])
-            for at, some in zip(fresh.points, fresh.moves, strict=True)
-        ])  # fmt: skip
+        rates = []
+        for at, some in zip(fresh.points, fresh.moves, strict=True):
+            leaves, moves = leaves_by_name(fields, at), [leaves_by_name(fields, m) for m in some]
+            rates.append(np.max([relative_rate(law, leaves, move) for move in moves]))
+        return np.array(rates)
 
 
-def named(fields: BlockFields, flat: np.ndarray) -> Leaves:
+def leaves_by_name(fields: BlockFields, flat: np.ndarray) -> Leaves:
     """The block's leaves by the ends of their paths: `parts.0.block.first.weight` is "first"."""
     ends = np.cumsum([leaf.size for leaf in fields.leaves])[:-1]
     parts = zip(fields.leaves, np.split(flat, ends), strict=True)
@@ -83,7 +84,7 @@ class Control:
     one (`laws`, of the case), or another law, whose rate must not vanish (`law`)."""
 
     what: str
-    case: Case
+    case: BlockCase
     law: Law | None = None
 
 
@@ -94,7 +95,7 @@ def counted(what: str, found: int | None, stated: int, control: bool = False) ->
 
 
 def examined(
-    session: Session, name: str, title: str, cases: Sequence[Case], controls: Sequence[Control]
+    session: Session, name: str, title: str, cases: Sequence[BlockCase], controls: Sequence[Control]
 ) -> Findings:
     """Counts, rates and a picture of both."""
     counts = []
@@ -129,11 +130,11 @@ def examined(
         measures.append(Reading(what, off, {"min": 1.0}, True))
     panes = [rank_pane(cases, counts)]
     if kept or broken:
-        panes.append(rate_pane(kept, broken))
+        panes.append(fresh_pane(kept, broken))
     return Findings(measures, session.draw(name, title, panes))
 
 
-def rank_pane(cases: Sequence[Case], counts: Sequence[BlockCount]) -> tuple[Panel, Frame]:
+def rank_pane(cases: Sequence[BlockCase], counts: Sequence[BlockCount]) -> tuple[Panel, Frame]:
     """The rank of the fields at the end of longer and longer chains of flows, and where it stops if
     the stated number of laws is right."""
     longest = int(np.max([2, *(len(count.orbits[0].ranks) for count in counts)]))
@@ -151,7 +152,7 @@ def rank_pane(cases: Sequence[Case], counts: Sequence[BlockCount]) -> tuple[Pane
     return panel, over("flows of a chain", [float(i) for i in range(longest)])
 
 
-def rate_pane(kept: dict[str, np.ndarray], broken: dict[str, np.ndarray]) -> tuple[Panel, Frame]:
+def fresh_pane(kept: dict[str, np.ndarray], broken: dict[str, np.ndarray]) -> tuple[Panel, Frame]:
     """|dQ/dt| over the size of its terms, at fresh states."""
     shown = [*curves(kept, look="markers", floor=1e-17)]
     shown += curves(broken, look="markers", first=len(kept), floor=1e-17)

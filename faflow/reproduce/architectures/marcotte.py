@@ -20,15 +20,15 @@ def _claim(
 
 
 PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (
-    _claim("linear", "blocks.linear", "U Vᵀ keeps UᵀU − VᵀV: r(r + 1)/2 laws if r ≤ n + m, else "
-           "(n + m)r − (n + m)(n + m − 1)/2, and no more", "shallow linear nets"),
-    _claim("relu", "blocks.relu", "one hidden ReLU layer keeps |u_k|² − |v_k|² (− b_k²) per unit, "
-           "and no more", "shallow ReLU nets"),
+    _claim("linear", "blocks.linear_layers", "U Vᵀ keeps UᵀU − VᵀV: r(r + 1)/2 laws if r ≤ n + m, "
+           "else (n + m)r − (n + m)(n + m − 1)/2, and no more", "shallow linear nets"),
+    _claim("relu", "blocks.relu_layer", "one hidden ReLU layer keeps |u_k|² − |v_k|² (− b_k²) per "
+           "unit, and no more", "shallow ReLU nets"),
     _claim("convolution", "blocks.convolution", "two convolutions with ReLU keep Σ|u_j|² − Σ|v_j|² "
            "per hidden channel, with strides and pooling, and no more",
            "shallow convolutional ReLU nets",
            boundary="kernels of 2 × 2, images of up to 6 × 6, without padding"),
-    _claim("skip", "blocks.skip", "x + g(x) has the laws of g", "residual blocks"),
+    _claim("skip", "blocks.around_skip", "x + g(x) has the laws of g", "residual blocks"),
     _claim("attention", "blocks.one_head", "one head keeps QQᵀ − KKᵀ and VVᵀ − OᵀO, d₁(d₁ + 1) "
            "laws if d₁ ≤ 2 dim and there are two tokens or more, and no more", "attention layers"),
     _claim("heads", "blocks.many_heads", "H heads keep the same per head, d₁(d₁/H + 1) laws; "
@@ -38,13 +38,13 @@ PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (
     _claim("read-out", "blocks.read_out", "under softmax cross-entropy the read-out keeps its sums "
            "over outputs: one per column, one of the biases, and no more", "cross-entropy layers",
            boundary="a read-out alone, on gaussian features and errors that sum to 0"),
-    _claim("deep", "blocks.deep", "laws of one block's weights in a deep residual net or "
+    _claim("deep", "blocks.deep_nets", "laws of one block's weights in a deep residual net or "
            "transformer without norms are that block's", "Prop. 4.3 and its corollaries",
            boundary="two blocks deep, tokens of two numbers; ResNet-18 and the paper's transformer "
            "were not run",
            wider="A transformer of one attention and one MLP was counted as a whole too: the sum "
            "of its blocks' laws, and no more."),
-    _claim("overlap", "blocks.overlap", "two layers of different blocks, with the skip between "
+    _claim("overlap", "blocks.across_skip", "two layers of different blocks, with the skip between "
            "them, keep nothing", "blocks that overlap a skip"),
     _claim("regions", "regions.scalar_blocks", "x + u σ(v x), then z + s σ(t z), scalars, ReLU σ: "
            "u² − v², s² − t², and one more where sgn t = sgn v = sgn u", "scalar example",
@@ -60,7 +60,7 @@ PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (
            "angular momentum: r(r − 1)/2 laws from a start that moves, all 0 from rest",
            "momentum flows",
            boundary="two layers, r = 2 and 3; flows in numpy, by steps of order 4"),
-    _claim("sgd", "sgd.drift", "under SGD laws drift by O(τ²) over a fixed number of steps; so "
+    _claim("sgd", "sgd.of_steps", "under SGD laws drift by O(τ²) over a fixed number of steps; so "
            "they do with momentum and weight decay", "SGD; experiments",
            boundary="50 steps, τ from 1e-3 to 5e-3, on a pair of convolutions and one head with "
            "random data: ResNet-18 on CIFAR-10 and the paper's transformer were not run",

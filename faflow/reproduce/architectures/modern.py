@@ -14,7 +14,7 @@ from ..claim import Findings
 from ..session import Session
 from .blocks import ONE_HEAD, Activation, attention, two_layers
 from .by_hand import Law, both, gram, heads, planes, sums, units
-from .case import KEPT, Case, Control, counted, examined, rate_pane
+from .case import KEPT, BlockCase, Control, counted, examined, fresh_pane
 from .gate import EXACT, flow_rate, rational_rate, softmax_rate
 
 
@@ -33,9 +33,9 @@ gelu, silu = smooth("GELU", jax.nn.gelu), smooth("SiLU", jax.nn.silu)
 
 
 def _swiglu(inputs: int, hidden: int, outputs: int, laws: int, law: Law | None,
-            block: tuple[str, ...] = ("*",), what: str = "") -> Case:  # fmt: skip
+            block: tuple[str, ...] = ("*",), what: str = "") -> BlockCase:  # fmt: skip
     made = lambda key: SwiGLU(inputs, hidden, outputs, key=key)  # noqa: E731
-    return Case(f"{what}{inputs}-{hidden}-{outputs}", made, (inputs,), laws, law, block)
+    return BlockCase(f"{what}{inputs}-{hidden}-{outputs}", made, (inputs,), laws, law, block)
 
 
 def swiglu(session: Session) -> Findings:
@@ -60,9 +60,9 @@ class Placed(eqx.Module):
 
 
 def sinusoidal(session: Session) -> Findings:
-    def case(width: int, each: int, laws: int) -> Case:
+    def case(width: int, each: int, laws: int) -> BlockCase:
         made = lambda key: Chain([Placed(Attention(width, each, key=key))])  # noqa: E731
-        return Case(f"width {width}, d₁ {each}", made, (3, width), laws, ONE_HEAD)
+        return BlockCase(f"width {width}, d₁ {each}", made, (3, width), laws, ONE_HEAD)
 
     cases = [case(2, 2, 6), case(3, 2, 6)]
     mixed = both(gram("query", "output"), gram("value", "output"))
@@ -98,10 +98,10 @@ def rope_heads(session: Session) -> Findings:
 
 
 def _mixture(what: str, sizes: tuple[int, int, int, int], gate: Gate, laws: int, law: Law | None,
-             block: tuple[str, ...] = ("*",)) -> Case:  # fmt: skip
+             block: tuple[str, ...] = ("*",)) -> BlockCase:  # fmt: skip
     made = lambda key: Mixture(*sizes, key=key, gate=gate)  # noqa: E731
     named = f"{sizes[3]} experts of {sizes[1]} on {sizes[0]} inputs"
-    return Case(f"{what}{named}", made, sizes[:1], laws, law, block)
+    return BlockCase(f"{what}{named}", made, sizes[:1], laws, law, block)
 
 
 def experts(gate: Gate) -> Callable[[Session], Findings]:
@@ -164,6 +164,6 @@ def sigmoid_gate(session: Session) -> Findings:
     ]  # fmt: skip
     soft = _mixture("softmax gates: router, ", sizes[0], "softmax", 2, ROWS, ("router",))
     printed = {f"sigmoid gates: {what}": values for what, values in rates.items()}
-    panes = [rate_pane({soft.what: soft.rates(ROWS)}, printed)]
+    panes = [fresh_pane({soft.what: soft.rates(ROWS)}, printed)]
     title = "Normalised sigmoid gates do not keep the sum of the router's rows"
     return Findings(measures, session.draw("sigmoid-gate", title, panes))

@@ -60,7 +60,7 @@ def timed_count(widths: tuple[int, int, int], rule: Any) -> tuple[int | None, fl
     return len(fields.counted) - orbit.rank.rank if clear else None, orbit.rank.gap
 
 
-class Flow:
+class HeavyFlow:
     """Two linear layers f = U V x with momentum on random data, by Runge & Kutta's steps of order
     4. `angular` (saves, r, r): B - B^T; `balance` (saves, r, r): V V^T - U^T U."""
 
@@ -108,7 +108,7 @@ def _tanh(pre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.tanh(pre), 1 - np.tanh(pre) ** 2
 
 
-def drift(flow: Flow) -> np.ndarray:
+def angular_drift(flow: HeavyFlow) -> np.ndarray:
     """|e^{ct/m} (B - B^T) - its start|, relative to the start."""
     now = np.exp(FRICTION * flow.times / MASS)[:, None, None] * flow.angular
     return np.linalg.norm(now - now[0], axis=(1, 2)) / np.linalg.norm(now[0])
@@ -122,18 +122,18 @@ def time_dependent(session: Session) -> Findings:
         session.say(f"momentum {size}")
         found, gap = timed_count(widths, rule)
         gaps.append(gap)
-        flow = Flow(widths, True)
-        drifts[size] = drift(flow)
+        flow = HeavyFlow(widths, True)
+        drifts[size] = angular_drift(flow)
         size_now = np.linalg.norm(flow.angular, axis=(1, 2))
         decays[size] = size_now / size_now[0]
-        rest.append(np.max(np.abs(Flow(widths, False).angular)))
+        rest.append(np.max(np.abs(HeavyFlow(widths, False).angular)))
         measures += [
             counted(f"{size}: laws of state and time", found, laws),
             Reading(f"{size}: drift of e^(ct/m) (B − Bᵀ) from a start that moves",
                     float(np.max(drifts[size])), {"max": DRIFT}),
         ]  # fmt: skip
-    smooth = drift(Flow((2, 3, 2), True, _tanh))
-    balance = Flow((2, 3, 2), False).balance
+    smooth = angular_drift(HeavyFlow((2, 3, 2), True, _tanh))
+    balance = HeavyFlow((2, 3, 2), False).balance
     moved = np.linalg.norm(balance - balance[0], axis=(1, 2)) / np.linalg.norm(balance[0])
     measures += [
         Reading("smallest gap of a rank", float(np.min(gaps)), {"min": GAP}),

@@ -32,20 +32,20 @@ BETA, DECAY, SUBSTEPS, SCALE = 0.9, 0.1, 4, 0.3  # SCALE of the inputs
 FLOWED, IDENTITY, SLOPE = 1e-2, 1e-6, 0.1
 
 
-class Setting(NamedTuple):
+class Trained(NamedTuple):
     what: str
     module: eqx.Module
     sample: tuple[int, ...]
     law: Law
 
 
-def settings() -> list[Setting]:
+def settings() -> list[Trained]:
     key = jax.random.key(5)
     pair = Chain([ConvolutionPair((1, 3, 2), key=key)])
     head = Chain([Attention(3, 2, key=key)])
     own = both(grams("query", "key"), gram("value", "output"))
-    return [Setting("convolutions 1-3-2", pair, (1, 4, 4), channels("conv1", "conv2")),
-            Setting("attention, width 3", head, (4, 3), own)]  # fmt: skip
+    return [Trained("convolutions 1-3-2", pair, (1, 4, 4), channels("conv1", "conv2")),
+            Trained("attention, width 3", head, (4, 3), own)]  # fmt: skip
 
 
 class Batches(NamedTuple):
@@ -59,7 +59,7 @@ class Training:
     """One setting under the squared loss, batches of 4 among 32 samples drawn anew for every step.
     Paths are (taus, steps + 1, weights), from one start."""
 
-    def __init__(self, setting: Setting, seed: int):
+    def __init__(self, setting: Trained, seed: int):
         self.model, self.law = Model(setting.module), setting.law
         rng = np.random.default_rng(seed)
         x = SCALE * rng.standard_normal((SAMPLES, *setting.sample))
@@ -171,7 +171,7 @@ class Drifts(NamedTuple):
     identity: float
 
 
-def drifts_of(setting: Setting, seed: int) -> Drifts:
+def drifts_of(setting: Trained, seed: int) -> Drifts:
     run = Training(setting, seed)
     first, size = run.values(run.start), run.size()
     far = lambda a, b: np.max(np.abs(a - b), axis=-1) / size  # noqa: E731
@@ -193,7 +193,7 @@ def drifts_of(setting: Setting, seed: int) -> Drifts:
     return Drifts(kinds, flow, identity)
 
 
-def drift(session: Session) -> Findings:
+def of_steps(session: Session) -> Findings:
     measures, panes = [], []
     for setting in settings():
         session.say(f"SGD on {setting.what}")
