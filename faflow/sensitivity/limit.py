@@ -152,10 +152,11 @@ def _equations(problem: FlowProblem, weights: AbstractNetwork) -> _Equations:
     matrix = rows / sizes[:, None]
     left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
     there_is = values > RANK * values[0]
-    inverse = (right.T * jnp.where(there_is, 1 / jnp.where(there_is, values, 1), 0)) @ left.T
+    shares = jnp.where(there_is, 1 / jnp.where(there_is, values, 1), 0)
+    inverse = (right.T * shares[None, :]) @ left.T
     smallest = jnp.min(jnp.where(there_is, values, jnp.inf))
     gap = jnp.max(jnp.where(there_is, 0, values)) / smallest
-    null = (right.T * ~there_is) @ right
+    null = (right.T * (~there_is)[None, :]) @ right
     return _Equations(matrix, inverse, sizes, jnp.sum(there_is), gap, null)
 
 
