@@ -77,7 +77,9 @@ def across_kinks(
     """
     check_times(ts)
     numerics = Numerics(solver="tsit5", rtol=1e-10, atol=1e-12) if numerics is None else numerics
-    arrays, moves = jax.jvp(lambda p: eqx.filter(make(p), eqx.is_inexact_array), (at,), (direction,))
+    arrays, moves = jax.jvp(
+        lambda p: eqx.filter(make(p), eqx.is_inexact_array), (at,), (direction,)
+    )
     problem = eqx.combine(arrays, make(at))
     exact = replace(numerics, kinks="exact", exact=Exact(events=LOG))
     flow = integrate(problem, ts, {}, exact, throw=False)
@@ -181,9 +183,7 @@ def _height(
     return along(lambda w, d: mode.heights(w, d)[pair], (weights, data), (change, moves))
 
 
-def _events(
-    layout: Layout, flow: FlowSolution, sides: np.ndarray, span: float
-) -> list[_Event]:
+def _events(layout: Layout, flow: FlowSolution, sides: np.ndarray, span: float) -> list[_Event]:
     """The log's changes, those of one moment together."""
     assert flow.events is not None
     log = flow.events.log
@@ -200,7 +200,9 @@ def _events(
         here = np.unique(pairs[first:last])
         arrived = here[before[here] != 0]  # the lowest layer first
         # Where the last open unit of a sample closes, all above it that has no bias is 0 too.
-        lone = np.all((table[arrived[1:]] == table[arrived[:1]]) & (high[arrived[1:]] > high[arrived[:1]]))
+        lone = np.all(
+            (table[arrived[1:]] == table[arrived[:1]]) & (high[arrived[1:]] > high[arrived[:1]])
+        )
         if not lone:
             raise ValueError(
                 f"{len(arrived)} pairs come to 0 at once at t = {time[first]:g}, where the flow has "

@@ -120,7 +120,9 @@ def _(given: tuple[Any, ...], moves: tuple[Any, ...]) -> tuple[Limit, Any]:
     known, there = _equations(problem, found.polished.weights), _vector(found.polished.weights)
     values, rest = eqx.partition(problem, eqx.is_inexact_array)
     ways = jax.tree.map(
-        lambda leaf, way: jnp.zeros_like(leaf) if way is None else way, values, _beside(values, moves[0])
+        lambda leaf, way: jnp.zeros_like(leaf) if way is None else way,
+        values,
+        _beside(values, moves[0]),
     )
 
     def equations(values: Any) -> Array:

@@ -43,9 +43,7 @@ def seen(arrays, ts, door=solve, **numerics):
     """A number that every save, the end and its time have a part in."""
     flow = flowed(arrays, ts, door, **numerics)
     return (
-        SEEN @ flow.records["loss"]
-        + jnp.sum(jnp.sin(flow.weights.weights[0]))
-        + 0.3 * flow.t_final
+        SEEN @ flow.records["loss"] + jnp.sum(jnp.sin(flow.weights.weights[0])) + 0.3 * flow.t_final
     )
 
 
@@ -120,7 +118,9 @@ def test_gradients_under_vmap_are_those_one_by_one():
     sizes = jnp.asarray([0.5, 1.0, 2.0])
 
     def loss(size):
-        scaled = eqx.tree_at(lambda a: a.feedback.matrices[0], ARRAYS, replace_fn=lambda m: size * m)
+        scaled = eqx.tree_at(
+            lambda a: a.feedback.matrices[0], ARRAYS, replace_fn=lambda m: size * m
+        )
         return flowed(scaled, TS, **BACKWARDS).records["loss"][-1]
 
     one = jax.jit(jax.grad(loss))
@@ -168,7 +168,9 @@ def test_all_directions_are_one_flow(central):
     np.testing.assert_allclose(jnp.vdot(jacobian, way), along(back), rtol=1e-10)
     twice = jax.jvp(along, (back,), (way,))[1]
     h = 1e-4
-    np.testing.assert_allclose(twice, (along(back + h * way) - along(back - h * way)) / (2 * h), rtol=1e-5)
+    np.testing.assert_allclose(
+        twice, (along(back + h * way) - along(back - h * way)) / (2 * h), rtol=1e-5
+    )
 
 
 def test_closed_form_of_one_output():
@@ -181,7 +183,9 @@ def test_closed_form_of_one_output():
         return eqx.tree_at(lambda p: p.data.targets, solved.problem, targets)
 
     def product(targets):
-        flow = integrate(put(targets), jnp.asarray([0.0, 2.0]), {}, Numerics(solver="dopri8", rtol=1e-11))
+        flow = integrate(
+            put(targets), jnp.asarray([0.0, 2.0]), {}, Numerics(solver="dopri8", rtol=1e-11)
+        )
         return flow.weights.weights[1] @ flow.weights.weights[0]
 
     answer = lambda s: WhitenedRows.of(put(targets + s * way)).answer(2.0)  # noqa: E731
@@ -199,9 +203,9 @@ def test_wide_nets_by_the_alignment_of_their_feedback():
     def loss(rho, **numerics):
         limit = deep_linear(2, rho, 1.0)
         problem = FlowProblem(WideFeedbackAlignment(limit), limit.start(4), Feedback(), data)
-        return integrate(problem, jnp.asarray([0.0, 1.5]), {"loss": Loss()}, Numerics(**numerics)).records[
-            "loss"
-        ][-1]
+        return integrate(
+            problem, jnp.asarray([0.0, 1.5]), {"loss": Loss()}, Numerics(**numerics)
+        ).records["loss"][-1]
 
     found = jax.jvp(loss, (0.3,), (1.0,))[1]
     exact = {"solver": "tsit5", "rtol": 1e-12, "atol": 1e-14}

@@ -116,9 +116,7 @@ def retraced(
         def pull(n: Integer, now: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
             i = last - 1 - n
             there, taken = (rows[i - low] for rows in kept)
-            return transposed_step(
-                parts.field, tableau, *place(i), there, taken, values, *now
-            )
+            return transposed_step(parts.field, tableau, *place(i), there, taken, values, *now)
 
         return low, *jax.lax.fori_loop(0, last - low, pull, tuple(adjoint_and_slopes))
 

@@ -88,7 +88,14 @@ def _varied(flow: Flow, move: Flow, many: bool) -> Flow:
     problem, to = flow.problem, move.problem
     begin = None if move.ts is None else (flow.ts[0], move.ts[0])
     direction = Direction(
-        to.rule, to.weights, to.feedback, to.data, move.observables, begin, move.ts is not None, many
+        to.rule,
+        to.weights,
+        to.feedback,
+        to.data,
+        move.observables,
+        begin,
+        move.ts is not None,
+        many,
     )
     controlled = flow.numerics.sensitivities == "controlled"
     rule = Variation(problem.rule, direction, controlled)
