@@ -61,7 +61,7 @@ class _Equations(NamedTuple):
     null: Array
 
 
-def limit(
+def limit_of_flow(
     problem: FlowProblem,
     horizon: float,
     of: Asked = lambda weights: weights,

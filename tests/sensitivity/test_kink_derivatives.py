@@ -1,5 +1,7 @@
 """Derivatives across kinks: central differences of exact flows, and what they are without jumps."""
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ def case(seed, widths, rule, form, samples):
     """(make, at, direction): weights, feedback and inputs all move."""
     rng = np.random.default_rng(seed)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape))  # noqa: E731
-    weights = tuple(0.7 * draw(b, a) for a, b in zip(widths, widths[1:], strict=False))
+    weights = tuple(0.7 * draw(b, a) for a, b in itertools.pairwise(widths))
     base = make_data(draw(samples, widths[0]), draw(samples, widths[-1]))
     shapes = [w.shape for w in weights[1:]]
     if form == "direct":

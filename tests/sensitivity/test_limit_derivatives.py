@@ -11,7 +11,7 @@ from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.networks import MLP
 from faflow.observables import linear_map
 from faflow.rules import FeedbackAlignment
-from faflow.sensitivity import limit
+from faflow.sensitivity import limit_of_flow
 from faflow.tasks import make_data
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def product(back, target, **more):
     """Z W at the end of low-rank factorisation by feedback alignment."""
     data = eqx.tree_at(lambda d: d.targets, BASE, target.T)
     problem = FlowProblem(FeedbackAlignment(), FACTORS, Feedback((back.T,), "layerwise"), data)
-    return limit(problem, 200.0, **({"of": linear_map} | more))
+    return limit_of_flow(problem, 200.0, **({"of": linear_map} | more))
 
 
 def test_derivative_of_the_low_rank_limit():
@@ -80,5 +80,5 @@ def test_weights_that_laws_leave_open():
 def test_a_flow_that_is_not_at_rest_has_no_limit_yet():
     with pytest.raises(ValueError, match="must be late enough") as caught:
         problem = FlowProblem(FeedbackAlignment(), FACTORS, Feedback((B.T,), "layerwise"), BASE)
-        limit(problem, 0.1)
+        limit_of_flow(problem, 0.1)
     assert "\n" not in str(caught.value)
