@@ -1,4 +1,4 @@
-"""Derivatives of limits: against closed forms and the flow itself, where laws suffice and where not."""
+"""Derivatives of limits: closed forms and the flow itself, where laws suffice and where not."""
 
 import equinox as eqx
 import jax
