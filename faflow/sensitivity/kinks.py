@@ -71,7 +71,8 @@ def across_kinks(
     """d/ds of the weights at ts[-1] of the exact flow of make(at + s direction), s = 0.
 
     `make` builds the problem of arrays, `at` and `direction` are such arrays. The flow is run with
-    its events logged, then (W, S) from event to event. `jumps = False` leaves the jumps out, which is
+    its events logged, then (W, S) from event to event. `jumps = False` leaves the jumps out,
+    which is
     wrong, and shows how much they matter. Not for jit or vmap. Raises ValueError for a flow that
     ends early or is not unique, two pairs that come to 0 at once, and a pair that grazes it.
     """

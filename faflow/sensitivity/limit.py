@@ -75,7 +75,8 @@ def limit_of_flow(
     The flow is integrated to `horizon` and polished (`flow.polish`); the derivative asks for
     neither. `integrated`: where the laws leave directions free, S is taken from the variational
     equation at `horizon` there (forward derivatives only). Dense: up to 1,500 weights.
-    Raises ValueError for what `polish` can't serve, for a flow that is not at rest, and, under a derivative, where laws do not determine what is asked; inside
+    Raises ValueError for what `polish` can't serve, for a flow that is not at rest, and, under
+    a derivative, where laws do not determine what is asked; inside
     another program the derivative is nan instead.
     """
     check_polish(problem)
