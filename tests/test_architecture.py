@@ -54,6 +54,7 @@ ROOMS = {
     "discovery": ("6", "discovery"),
     "ensembles": ("6", "ensembles"),
     "solved": ("6", "solved"),
+    "sensitivity": ("6", "sensitivity"),
     "config": ("7a", "config"),
     "setup": ("7b", "setup"),
     "measures": ("7c", "measures"),

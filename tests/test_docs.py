@@ -34,6 +34,7 @@ PAGES = (
     "command-line.md",
     "sweeps.md",
     "wide.md",
+    "derivatives.md",
     "large-flows.md",
     "../README.md",
     "tour.md",

@@ -40,8 +40,9 @@ def integrate(
     ts (saves,): increasing; the solver steps onto each of them, so that a record is as exact as a
     step. One compiled program per (rule, shapes, solver, observables): data, weights, times and
     tolerances are traced. Raises ValueError for times that do not increase, FlowError if the flow
-    ended early and `throw` (the error holds the solution; under jit or vmap `outcome` tells). float64 has to be switched on by the
-    caller (`jax.config.update("jax_enable_x64", True)`) before any array is made. With `kinks =
+    ended early and `throw` (the error holds the solution; under jit or vmap `outcome` tells).
+    float64 has to be switched on by the caller (`jax.config.update("jax_enable_x64", True)`)
+    before any array is made. With `kinks =
     "exact"` ValueError too if the rule, activation or solver is not served. A rule with forecasts
     (`faflow.rules.Forecast`) records them too, as `<law>_forecast`. With `solver = "auto"` it is
     chosen on the way (`faflow.flow.automatic`), and `legs` tells which and why.

@@ -70,8 +70,9 @@ def across_kinks(
 ) -> Crossed:
     """d/ds of the weights at ts[-1] of the exact flow of make(at + s direction), s = 0.
 
-    `make` builds the problem of arrays, `at` and `direction` are such arrays. The flow is run with its
-    events logged, then (W, S) from event to event. `jumps = False` leaves the jumps out, which is
+    `make` builds the problem of arrays, `at` and `direction` are such arrays. The flow is run with
+    its events logged, then (W, S) from event to event. `jumps = False` leaves the jumps out,
+    which is
     wrong, and shows how much they matter. Not for jit or vmap. Raises ValueError for a flow that
     ends early or is not unique, two pairs that come to 0 at once, and a pair that grazes it.
     """
@@ -82,7 +83,7 @@ def across_kinks(
     )
     problem = eqx.combine(arrays, make(at))
     exact = replace(numerics, kinks="exact", exact=Exact(events=LOG))
-    flow = integrate(problem, ts, {}, exact)
+    flow = integrate(problem, ts, {}, exact, throw=False)
     _check_log(flow)
     chain = _Chain(problem, moves, replace(numerics, kinks="plain"))
     begin, end = np.asarray(ts, float)[[0, -1]].tolist()
@@ -164,8 +165,8 @@ class _Chain(NamedTuple):
         speed = dot(slope, first)
         if jnp.abs(speed) <= GRAZING * norm(slope) * norm(first):
             raise ValueError(
-                f"A pair grazes 0 at t = {event.time:g}, where the flow has no derivative; move the "
-                "start, or stop before it."
+                f"A pair grazes 0 at t = {event.time:g}, where the flow has no derivative; move "
+                "the start, or stop before it."
             )
         _, height = _height(before, weights, change, self.problem.data, self.moves.data, pair)
         return jax.tree.map(lambda d: d * height / speed, difference)
@@ -205,8 +206,8 @@ def _events(layout: Layout, flow: FlowSolution, sides: np.ndarray, span: float) 
         )
         if not lone:
             raise ValueError(
-                f"{len(arrived)} pairs come to 0 at once at t = {time[first]:g}, where the flow has "
-                "no derivative; move the start, or stop before it."
+                f"{len(arrived)} pairs come to 0 at once at t = {time[first]:g}, where the flow "
+                "has no derivative; move the start, or stop before it."
             )
         pair = int(arrived[0]) if len(arrived) else None
         found.append(_Event(float(time[first]), pair, sides))

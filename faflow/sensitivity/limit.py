@@ -6,8 +6,8 @@ solves, by least squares,
 
     J S = -d_p v(W*; p),        DQ(W*) S = d[Q(W(0); p)] - d_p Q(W*; p).
 
-What is asked of the limit, g(W*), is determined as soon as Dg vanishes on the null space of (J, DQ):
-the product of two factors may be where the factors are not.
+What is asked of the limit, g(W*), is determined as soon as Dg vanishes on the null space of
+(J, DQ): the product of two factors may be where the factors are not.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ class _Equations(NamedTuple):
     null: Array
 
 
-def limit(
+def limit_of_flow(
     problem: FlowProblem,
     horizon: float,
     of: Asked = lambda weights: weights,
@@ -74,8 +74,9 @@ def limit(
 
     The flow is integrated to `horizon` and polished (`flow.polish`); the derivative asks for
     neither. `integrated`: where the laws leave directions free, S is taken from the variational
-    equation at `horizon` there (forward derivatives only). Dense: up to 1,500 weights. Raises ValueError for what `polish` can't serve, for a flow
-    that is not at rest, and, under a derivative, where laws do not determine what is asked; inside
+    equation at `horizon` there (forward derivatives only). Dense: up to 1,500 weights.
+    Raises ValueError for what `polish` can't serve, for a flow that is not at rest, and, under
+    a derivative, where laws do not determine what is asked; inside
     another program the derivative is nan instead.
     """
     check_polish(problem)
@@ -154,10 +155,11 @@ def _equations(problem: FlowProblem, weights: AbstractNetwork) -> _Equations:
     matrix = rows / sizes[:, None]
     left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
     there_is = values > RANK * values[0]
-    inverse = (right.T * jnp.where(there_is, 1 / jnp.where(there_is, values, 1), 0)) @ left.T
+    shares = jnp.where(there_is, 1 / jnp.where(there_is, values, 1), 0)
+    inverse = (right.T * shares[None, :]) @ left.T
     smallest = jnp.min(jnp.where(there_is, values, jnp.inf))
     gap = jnp.max(jnp.where(there_is, 0, values)) / smallest
-    null = (right.T * ~there_is) @ right
+    null = (right.T * jnp.where(there_is, 0.0, 1.0)[None, :]) @ right
     return _Equations(matrix, inverse, sizes, jnp.sum(there_is), gap, null)
 
 

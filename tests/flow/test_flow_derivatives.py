@@ -252,7 +252,9 @@ def test_a_kink_is_refused():
     with pytest.raises(ValueError, match="across_kinks"):
         jax.jvp(
             lambda back: solve(
-                FlowProblem(FeedbackAlignment(), kinked, Feedback((back,), "layerwise"), PROBLEM.data),
+                FlowProblem(
+                    FeedbackAlignment(), kinked, Feedback((back,), "layerwise"), PROBLEM.data
+                ),
                 TS, {}, Numerics(solver="heun"),
             ).t_final,
             PROBLEM.feedback.matrices, WAY.feedback.matrices,

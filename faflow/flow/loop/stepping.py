@@ -87,9 +87,7 @@ class Stepper(eqx.Module):
 
     def start(self) -> Array:
         """The rule's state to begin with, in one vector."""
-        if self.since is not None:
-            return self.since.state
-        return self.flat.first()
+        return self.flat.first() if self.since is None else self.since.state
 
     @property
     def tolerance(self) -> Tolerance:
@@ -144,8 +142,7 @@ class Stepper(eqx.Module):
 
     def hold(self, carry: Carry) -> Held:
         """What the steps from here to the next save go by."""
-        held = self._held(carry.state).size
-        return Held(self.tolerance_scale(carry), carry.size / held**0.5)
+        return Held(self.tolerance_scale(carry), carry.size / self._held(carry.state).size ** 0.5)
 
     def _held(self, state: Array) -> Array:
         """What of a state a step is held to."""
@@ -153,7 +150,6 @@ class Stepper(eqx.Module):
         return state if held is None else state[:held]
 
     def controller(self, tolerances: tuple[Scalar, Scalar]) -> Controller:
-        """The step-size controller with these (rtol, atol)."""
         return self.numerics.controller(tolerances, self.flat.held)
 
     def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:

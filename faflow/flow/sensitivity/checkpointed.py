@@ -26,7 +26,7 @@ BYTES = 2**26  # of steps that are taken again, with their stages, and
 MOST = 2**9  # steps at the most
 
 
-class Steps(NamedTuple):
+class StepLog(NamedTuple):
     """The states at the saves, when every step that was kept ended (`STEPS`,), how many there were
     at every save, and whether there was room for all."""
 
@@ -41,7 +41,7 @@ class _Logged(NamedTuple):
     ends: Array
 
 
-def logged_flow(flow: Flow) -> tuple[FlowSolution, Steps]:
+def logged_flow(flow: Flow) -> tuple[FlowSolution, StepLog]:
     """The solution, and what the way back needs of it."""
     parts, flat = course(flow), FlatProblem(flow.problem)
 
@@ -72,7 +72,7 @@ def logged_flow(flow: Flow) -> tuple[FlowSolution, Steps]:
     states = solution.records["states"]
     records = jax.lax.map(lambda state: flat.seen(flow.observables, state), states)
     accepted = solution.counts_at.accepted
-    steps = Steps(states, ends, accepted, solution.counts.accepted <= STEPS)
+    steps = StepLog(states, ends, accepted, solution.counts.accepted <= STEPS)
     return solution._replace(records=records), steps
 
 

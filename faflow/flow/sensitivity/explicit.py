@@ -46,7 +46,7 @@ def transposed_step(
     adjoint: Array,
     by_values: list[Array],
 ) -> tuple[Array, list[Array]]:
-    """(dy'/dy)^T lambda, and `by_values` + (dy'/dp)^T lambda, for y' a step of field(t, y, p) from y.
+    """(dy'/dy)^T lambda, and `by_values` + (dy'/dp)^T lambda, y' a step of field(t, y, p).
 
     Stage j, last first: mu_j = (dv/dy)^T kappa_j, kappa_j = h (b_j lambda + sum_{i>j} a_ij mu_i);
     and lambda + sum_j mu_j in the end.

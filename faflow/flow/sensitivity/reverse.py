@@ -17,7 +17,7 @@ from ..._types import Array, Integer, PyTree, Scalar
 from ..flow import Flow
 from ..solution import FlowSolution
 from .backsolve import backsolve
-from .checkpointed import Steps, logged_flow, retraced
+from .checkpointed import StepLog, logged_flow, retraced
 from .forward import as_arrays, within
 from .parts import Parts, Pulled
 from .refusal import check_reverse, check_smooth, whole
@@ -29,7 +29,7 @@ class Kept(NamedTuple):
     """What the way back needs: states (saves, n), the steps between, 1 or nan (`whole`)."""
 
     states: Array
-    steps: Steps
+    steps: StepLog
     certain: Scalar
 
 

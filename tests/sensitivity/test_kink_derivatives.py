@@ -1,0 +1,84 @@
+"""Derivatives across kinks: central differences of exact flows, and what they are without jumps."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from faflow.feedback import Feedback
+from faflow.flow import Exact, FlowProblem, Numerics, integrate
+from faflow.networks import ACTIVATIONS, MLP
+from faflow.rules import DirectFeedbackAlignment, FeedbackAlignment
+from faflow.sensitivity import across_kinks
+from faflow.sensitivity.kinks import LOG
+from faflow.tasks import make_data
+
+EXACT = Numerics(
+    solver="tsit5", rtol=1e-12, atol=1e-14, kinks="exact", exact=Exact(events=LOG)
+)  # the same program as the one that is looked at
+
+
+def case(seed, widths, rule, form, samples):
+    """(make, at, direction): weights, feedback and inputs all move."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape))  # noqa: E731
+    weights = tuple(0.7 * draw(b, a) for a, b in itertools.pairwise(widths))
+    base = make_data(draw(samples, widths[0]), draw(samples, widths[-1]))
+    shapes = [w.shape for w in weights[1:]]
+    if form == "direct":
+        shapes = [(widths[-1], n) for n in widths[1:-1]]
+    at = weights, tuple(draw(*shape) for shape in shapes), base.inputs
+
+    def make(at):
+        weights, matrices, inputs = at
+        net = MLP(weights, activation=ACTIVATIONS["relu"]())
+        data = eqx.tree_at(lambda d: d.inputs, base, inputs)
+        return FlowProblem(rule(), net, Feedback(matrices, form), data)
+
+    return make, at, jax.tree.map(lambda leaf: draw(*leaf.shape), at)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "end"),
+    [
+        ((1, (3, 5, 1), FeedbackAlignment, "layerwise", 6), 6.0),
+        ((5, (3, 5, 1), FeedbackAlignment, "layerwise", 6), 6.0),
+        ((4, (3, 4, 4, 2), DirectFeedbackAlignment, "direct", 6), 3.0),
+    ],
+    ids=["slides", "other-slides", "deep-direct"],
+)
+def test_jumps_at_crossings_and_slides(drawn, end):
+    make, at, way = case(*drawn)
+    ts = jnp.asarray([0.0, end])
+    found = across_kinks(make, at, way, ts)
+    counts = found.flow.events.counts
+    assert int(counts.crossed) and int(counts.landed)
+    without = across_kinks(make, at, way, ts, jumps=False)
+
+    def moved(s):
+        there = make(jax.tree.map(lambda a, b: a + s * b, at, way))
+        return np.concatenate(
+            [np.ravel(w) for w in integrate(there, ts, {}, EXACT).weights.weights]
+        )
+
+    central = (moved(1e-6) - moved(-1e-6)) / 2e-6
+    size = np.max(np.abs(central))
+    ravel = lambda net: np.concatenate([np.ravel(w) for w in net.weights])  # noqa: E731
+    assert np.max(np.abs(ravel(found.change) - central)) < 1e-6 * size
+    assert np.max(np.abs(ravel(without.change) - central)) > 0.05 * size
+
+
+def test_what_has_no_derivative_is_said():
+    make, at, way = case(1, (3, 5, 1), FeedbackAlignment, "layerwise", 6)
+    numerics = Numerics(solver="tsit5", rtol=1e-10, atol=1e-12, max_steps=5)
+    with pytest.raises(ValueError, match=r"ended at t = .*shorten `ts`") as caught:
+        across_kinks(make, at, way, jnp.asarray([0.0, 6.0]), numerics)
+    assert "\n" not in str(caught.value)
+    # Two copies of one sample come to 0 together, whatever else they do.
+    weights, matrices, inputs = at
+    twice = inputs.at[1].set(inputs[0])
+    with pytest.raises(ValueError, match="at once at t = "):
+        across_kinks(make, (weights, matrices, twice), way, jnp.asarray([0.0, 6.0]))
