@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -98,8 +98,7 @@ class Program:
         if key is not None:
             with suppress(Exception):  # of whatever kind: what was pickled elsewhere
                 return pickle.loads(get(name, key) or b"")
-        arrays, rest = jax.eval_shape(partial(self._flat, rest=parts[2]), *parts[:2])
-        found = _joined(arrays, rest)
+        found = _joined(*self._jitted.eval_shape(*parts))
         if key is not None and shelf.unchanged():
             with suppress(Exception):  # of whatever kind: it can't be pickled
                 put(name, key, pickle.dumps(found))

@@ -79,5 +79,6 @@ def course(flow: Flow, *, level: int | None = None) -> Course:
         observe=observe,
         watch=lambda carry: Watched(carry.counts),
         finish=finish,
+        records=bool(observables) or one_step.flat.forecasting,
         since=None if since is None else since.t,
     )

@@ -32,6 +32,11 @@ class FlatProblem(eqx.Module):
     def weights_of(self, state: Array) -> AbstractNetwork:
         return self.read(state)[0]
 
+    @property
+    def forecasting(self) -> bool:
+        """Whether the rule predicts what its laws do."""
+        return isinstance(self.problem.rule, Forecast)
+
     def forecasts(self, state: Array) -> dict[str, PyTree]:
         """What the rule predicts of its laws, as `<law>_forecast`, if it does."""
         rule = self.problem.rule

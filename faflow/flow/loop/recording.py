@@ -54,7 +54,7 @@ class Course(NamedTuple):
     `start` makes the first carry. `hold`: what the steps to the next save go by, made of the carry
     at the save before. `advance`: steps until a time, an outcome or a number of steps (None: any).
     `observe` makes the records of the `state` of a carry, once per save that the flow reaches (nan
-    elsewhere); `watch` is evaluated at every save. `finish`: what comes of the last carry, but for
+    elsewhere), if there is anything that `records`; `watch` is evaluated at every save. `finish`: what comes of the last carry, but for
     the rows. Saves up to `since`, where the start stands, are somebody else's and are not recorded.
     """
 
@@ -66,6 +66,7 @@ class Course(NamedTuple):
     observe: Callable[[Array], dict[str, Any]]
     watch: Callable[[Any], Watched]
     finish: Callable[[Any], tuple[FlowSolution, Any]]
+    records: bool
     since: Scalar | None = None
 
     def whole(self, ts: Times) -> tuple[FlowSolution, Any]:
@@ -107,6 +108,7 @@ def seen_if(reached: Flag, look: Look, state: Array) -> Any:
     """What `look` makes of a state; nan if no flow came there."""
     if look is itself:
         return jnp.where(reached, state, jnp.nan)
+    look = jax.jit(look, inline=True)  # traced once, for its shapes and to be part of the program
     shapes = jax.eval_shape(look, state)
     return jax.lax.cond(reached, look, lambda _: unreached(shapes), state)
 

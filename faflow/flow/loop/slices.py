@@ -115,8 +115,7 @@ def _look(parts: Course, carry: Any, saves: int) -> Look:
     """What is kept of the state at a save: itself, if those of all saves are small."""
     state = jax.eval_shape(parts.state, carry)
     small = saves * state.size * state.dtype.itemsize <= STATES
-    some = jax.tree.leaves(jax.eval_shape(parts.observe, state))
-    return itself if some and small else parts.observe
+    return itself if parts.records and small else parts.observe
 
 
 def _arrays(tree: Any) -> Any:

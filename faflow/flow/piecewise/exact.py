@@ -93,6 +93,7 @@ def exact_course(flow: Flow, level: int | None = None) -> Course:
             carry[0].counts, carry[0].events, *sliding_pairs(setting, carry[0])
         ),
         finish=lambda carry: (_solution(field, carry, ts[:0], numerics.exact.events), None),
+        records=bool(observables),
     )
 
 
