@@ -138,7 +138,7 @@ def test_killed_by_the_system(tmp_path: Path) -> None:
     config, out = written("tsit5", tmp_path), tmp_path / "long"
     place = tmp_path / ".long.checkpoint"
     arguments = ["run", str(config), "--out", str(out), "--no-figures", "--checkpoint", "0"]
-    arguments += ["--set", "flow.t1=6e3"]
+    arguments += ["--set", "flow.t1=3e3"]
     process = subprocess.Popen(
         [sys.executable, "-m", "faflow.cli", *arguments], start_new_session=True,
         stdout=subprocess.DEVNULL,
@@ -151,7 +151,7 @@ def test_killed_by_the_system(tmp_path: Path) -> None:
     process.wait()
     assert process.returncode == -signal.SIGKILL and not out.exists()
     assert main(arguments) == 0
-    whole = faflow.run(config, out=tmp_path / "whole", overrides=["flow.t1=6e3"])
+    whole = faflow.run(config, out=tmp_path / "whole", overrides=["flow.t1=3e3"])
     assert differing(whole, faflow.open(out)) == []
 
 
