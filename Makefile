@@ -38,7 +38,8 @@ export CUDA_CACHE_PATH := $(CACHE_FOLDER)/cuda
 # Programs of tests are small and run once: XLA, which would take most of the time, optimises none.
 QUICK := --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 \
 	--xla_cpu_parallel_codegen_split_count=1
-TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+# Modules are kept compiled, whatever the shell says: a hundred tests start processes of their own.
+TEST_ENV := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	XLA_FLAGS="--xla_cpu_multi_thread_eigen=false $(QUICK) $${XLA_FLAGS:-}"
 # `make test CACHE=1` keeps the programs that it compiles, for the next one.
 ifdef CACHE
