@@ -79,8 +79,7 @@ def test_distances_of_maps_up_to_an_early_end(kind: str) -> None:
     solved = SOLVED[kind].draw(jax.random.key(0))
     observables = exact_distance("exact-solution", solved.problem)
     ts = np.array([1.0, 1.5, 2.0, np.nan])
-    answer = jax.jit(solved.answer)
-    maps = np.stack([answer(float(t - 1)) for t in ts[:3]] + [np.nan * answer(0.0)])
+    maps = np.stack([solved.answer(float(t - 1)) for t in ts[:3]] + [np.nan * solved.answer(0.0)])
     size = np.linalg.norm(maps[:3], axis=(1, 2)).max()
     off = np.zeros_like(maps)
     off[1, 0, 0] = 0.01 * size
