@@ -168,7 +168,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_what_a_page_shows_is_what_happens(page: str, place: Path) -> None:
+def test_what_a_page_shows_is_what_happens(page: str, place: Path, unpainted: None) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")
     assert any(kind in ("console", "python") or FILE.match(body) for kind, body in blocks(text))
     complaints = run_page(text)

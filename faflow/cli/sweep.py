@@ -31,9 +31,11 @@ def _act(given: Namespace) -> int:
             lock=not given.no_lock,
         )  # fmt: skip
     if lacks(sweep, "none" if given.no_figures else "overview"):
+        from ..plots import FigureStyle
+
         with Steps(quiet=given.json) as steps:
             steps.begin("drawing")
-            draw_stored(sweep)
+            draw_stored(sweep, None, FigureStyle())
     if given.json:
         say_json(sweep.summary)
     else:

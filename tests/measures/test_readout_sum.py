@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -32,6 +33,12 @@ def config(rule: str, loss: str = "cross-entropy", **more: Any) -> dict[str, Any
 
 def moved(problem: FlowProblem) -> float:
     """|dQ/dt| over the law's scale, by autodiff along the field."""
+    rates, scale = rate_and_scale(problem)
+    return max(float(np.max(np.abs(r) / s)) for r, s in zip(rates, scale, strict=True))
+
+
+@eqx.filter_jit
+def rate_and_scale(problem: FlowProblem) -> tuple[Any, Any]:
     rest = (problem.feedback, problem.data)
     law, start = readout_sum(problem.weights), problem.rule.init(problem.weights, *rest)
     velocity = problem.rule.velocity(jax.numpy.zeros(()), start, *rest)
@@ -39,9 +46,7 @@ def moved(problem: FlowProblem) -> float:
     def value(state: Any) -> Any:
         return law(*problem.rule.read(state, problem.feedback, problem.data), problem.data)
 
-    _, rate = jax.jvp(value, (start,), (velocity,))
-    scale = law.scale(problem.weights, *rest)
-    return max(float(np.max(np.abs(r) / s)) for r, s in zip(rate, scale, strict=True))
+    return jax.jvp(value, (start,), (velocity,))[1], law.scale(problem.weights, *rest)
 
 
 @pytest.mark.parametrize("rule", LAYERWISE)

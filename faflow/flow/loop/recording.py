@@ -54,8 +54,9 @@ class Course(NamedTuple):
     `start` makes the first carry. `hold`: what the steps to the next save go by, made of the carry
     at the save before. `advance`: steps until a time, an outcome or a number of steps (None: any).
     `observe` makes the records of the `state` of a carry, once per save that the flow reaches (nan
-    elsewhere), if there is anything that `records`; `watch` is evaluated at every save. `finish`: what comes of the last carry, but for
-    the rows. Saves up to `since`, where the start stands, are somebody else's and are not recorded.
+    elsewhere), if there is anything that `records`; `watch` is evaluated at every save. `finish`:
+    what comes of the last carry, but for the rows. Saves up to `since`, where the start stands, are
+    somebody else's and are not recorded.
     """
 
     start: Callable[[], Any]
