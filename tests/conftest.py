@@ -9,10 +9,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import checking
 import hypothesis
 import jax
 import pytest
-from jaxtyping import install_import_hook
 from prediction_table import write
 
 jax.config.update("jax_enable_x64", True)
@@ -25,8 +25,7 @@ else:
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# Before the first import of faflow: modules that are already loaded stay unchecked.
-install_import_hook("faflow", "beartype.beartype")
+checking.install()
 
 # No deadline: the first example of a property pays for the compilation.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
