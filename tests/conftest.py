@@ -25,6 +25,8 @@ if PROGRAMS := os.environ.get("FAFLOW_TEST_PROGRAMS"):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
 else:
     jax.config.update("jax_enable_compilation_cache", False)
+# Where in the sources an operation comes from, XLA need not know.
+jax.config.update("jax_traceback_in_locations_limit", 0)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 from checking import has_shape
@@ -44,3 +45,19 @@ def test_wrong_types_and_shapes_are_refused() -> None:
     for wrong in (two, jax.device_put(two[0]), jax.device_put(three)):  # no JAX array, rank, size
         with pytest.raises(TypeCheckError):
             loss.value(jax.device_put(two), wrong)
+
+
+@pytest.mark.parametrize("taken", [1, 2])
+def test_the_result_has_the_sizes_of_the_arguments(taken: int) -> None:
+    def shorter(x: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, " n"]:
+        return (x + y)[:taken]
+
+    two = jax.device_put(np.zeros(2))
+    checked = jaxtyping.jaxtyped(shorter)  # as conftest.py has replaced it
+    assert checked.__name__ == "shorter"
+    if taken == 2:
+        assert checked(two, y=two).shape == (2,)
+        assert checked(checked(two, two)[:1], two[:1]).shape == (1,)  # each call has its own sizes
+        return
+    with pytest.raises(TypeCheckError):
+        checked(two, two)
