@@ -147,7 +147,7 @@ class BlockFields(AbstractFields):
             given[place] = part
         return jax.tree.unflatten(shape, given)
 
-    def read(self, flat: Array, lesson: BlockLesson) -> tuple[Model, Feedback]:
+    def read(self, flat: Array, lesson: BlockLesson) -> Any:
         """The weights and feedback of that state."""
         data = self.data(lesson)
         return self.rule.read(self.state(flat, lesson), self.feedback, data)

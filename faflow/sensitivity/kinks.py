@@ -77,7 +77,8 @@ def across_kinks(
     ends early or is not unique, two pairs that come to 0 at once, and a pair that grazes it.
     """
     check_times(ts)
-    numerics = Numerics(solver="tsit5", rtol=1e-10, atol=1e-12) if numerics is None else numerics
+    if numerics is None:
+        numerics = Numerics(solver="tsit5", rtol=jnp.asarray(1e-10), atol=jnp.asarray(1e-12))
     arrays, moves = jax.jvp(
         lambda p: eqx.filter(make(p), eqx.is_inexact_array), (at,), (direction,)
     )

@@ -65,7 +65,8 @@ def backsolve(
     del between, ends
     problem, numerics = parts.flow.problem, parts.flow.numerics
     begun = states[1], adjoint, slopes
-    numerics = replace(numerics, atol_scales=False, tail=False, stops=Stops(blow_up=1e30))
+    stops = Stops(blow_up=jnp.asarray(1e30))
+    numerics = replace(numerics, atol_scales=False, tail=False, stops=stops)
     back = Flow(with_rule(problem, Adjoint(parts, begun)), -times[::-1], {}, numerics)
     solution, standing = solve_leg(back)
     assert standing is not None

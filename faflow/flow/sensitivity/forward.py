@@ -107,7 +107,8 @@ def _parted(flow: Flow, move: Flow, both: FlowSolution, many: bool) -> tuple[Flo
     records, changes = both.records["values"], both.records["changes"]
     if many:  # saves came first
         changes = jax.tree.map(lambda change: jnp.moveaxis(change, 1, 0), changes)
-    (weights, feedback), (weights_change, feedback_change) = both.weights, both.feedback
+    ends: Any = both.weights, both.feedback  # each with its derivative (`read_end`)
+    (weights, feedback), (weights_change, feedback_change) = ends
     solution = both._replace(records=records, weights=weights, feedback=feedback)
     at_end, ts_change = None, None
     if move.ts is not None:

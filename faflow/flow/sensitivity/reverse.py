@@ -44,7 +44,8 @@ def _(perturbed: Any, flow: Flow, run: Run) -> tuple[FlowSolution, Kept]:
     del run
     check_smooth(flow, jax.tree.map(lambda moves: moves or None, perturbed))
     check_reverse(flow)
-    solution, kept = within(logged_flow)(flow)
+    found: Any = within(logged_flow)(flow)
+    solution, kept = found
     certain = whole(solution)
     fits = kept.fits
     if flow.numerics.adjoint == "checkpointed":

@@ -6,13 +6,10 @@ friction alone damps, e^{c t/m} (B - B^T) is constant. In plain numpy, but for t
 
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array
-from ...discovery import AbstractFields, BlockFields, find_orbit
+from ...discovery import BlockFields, TimedFields, find_orbit
 from ...feedback import Feedback
 from ...networks import Model
 from ...networks.models import TwoLayers
@@ -27,29 +24,6 @@ from .case import GAP, KEPT, counted
 
 MASS, FRICTION, T1, STEPS, SAVES = 0.5, 0.8, 3.0, 3000, 61
 DRIFT, CLEARLY = 1e-10, 1e-2
-
-
-class TimedFields(AbstractFields):
-    """Fields on (state, t), t' = 1: what none of them changes may depend on the time."""
-
-    inner: BlockFields
-    counted: tuple[int, ...] = eqx.field(static=True)
-
-    def __init__(self, inner: BlockFields):
-        self.inner, self.counted = inner, (*inner.counted, len(inner.counted))
-
-    @property
-    def kinked(self) -> bool:
-        return self.inner.kinked
-
-    def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        return np.hstack([self.inner.random_states(rng, count), rng.random((count, 1))])
-
-    def lessons(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-        return self.inner.lessons(rng, shape)
-
-    def __call__(self, flat: Array, lesson: Any) -> Array:
-        return jnp.append(self.inner(flat[:-1], lesson._replace(time=flat[-1])), 1.0)
 
 
 def timed_count(widths: tuple[int, int, int], rule: Any) -> tuple[int | None, float]:

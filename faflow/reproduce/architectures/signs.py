@@ -40,6 +40,10 @@ class SignFields(AbstractFields):
     def kinked(self) -> bool:
         return True  # it jumps wherever an entry of the gradient changes sign
 
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        return self.inner.speeds
+
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return self.inner.random_states(rng, count)
 

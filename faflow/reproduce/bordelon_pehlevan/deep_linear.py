@@ -144,14 +144,14 @@ def by_weights(session: Session) -> Findings:
         return outputs_[0] + np.cumsum(0.5 * step * (rate[1:] + rate[:-1]), axis=0)
 
     size = np.linalg.norm(outputs_)
-    gap = np.linalg.norm(outputs_[1:] - grown(sum(parts))) / size
-    alone = np.linalg.norm(outputs_[1:] - grown(parts[-1])) / size
+    gap = float(np.linalg.norm(outputs_[1:] - grown(np.sum(parts, axis=0))) / size)
+    alone = float(np.linalg.norm(outputs_[1:] - grown(parts[-1])) / size)
     measures = [
         Reading("f to f(0) + ∫ K(y − f), trapezium rule, relative", gap, {"max": 1e-3}),
         Reading("the same with the read-out's kernel alone", alone, {"min": 0.05}, True),
     ]
     sums = {f"sample {n + 1}": outputs_[:, n] for n in range(3)}
-    again = np.concatenate([outputs_[:1], grown(sum(parts))])
+    again = np.concatenate([outputs_[:1], grown(np.sum(parts, axis=0))])
     dots = {f"∫ K(y − f), sample {n + 1}": again[:, n] for n in range(3)}
     panel = Panel(["outputs, and what K of the stored weights says of them"], "f",
                   [*curves(sums), *curves(dots, look="markers")], scale="linear")  # fmt: skip

@@ -88,7 +88,7 @@ def _flows(
     rule: Any, nets: Any, feedbacks: Any, data: Data, ts: Array, numerics: Numerics, richness: Array
 ) -> dict[str, Array]:
     """One by one: a seed may take 100 MB."""
-    see = {"k": MeanFieldKernels(rule, richness)}
+    see: dict[str, AbstractObservable] = {"k": MeanFieldKernels(rule, richness)}
 
     def flow(of: tuple[Any, Any]) -> dict[str, Array]:
         found = solve(FlowProblem(rule, *of, data), ts, see, numerics)
@@ -130,8 +130,9 @@ def networks(
 ) -> list[Neurons]:
     """Networks and feedback as the kinds `mean-field` draw them."""
     found, phi = [], ACTIVATIONS[activation]()
-    kind = RULES[rule]
-    moved = MeanFieldHebbian(richness) if rule == "hebbian" else MeanFieldRates(kind(), richness)
+    kind, number = RULES[rule], jnp.asarray(richness)
+    moved = MeanFieldRates(rule=kind(), richness=number)
+    moved = MeanFieldHebbian(number) if rule == "hebbian" else moved
     for seed in seeds:
         keys = jax.random.split(jax.random.key(seed))
         net = initial_network(INITIALISATIONS["mean-field"](richness), keys[0], widths, phi)

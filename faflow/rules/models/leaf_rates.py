@@ -163,7 +163,8 @@ def _random(
     """Leaves and feedback near those given, and how they move on random data with free errors."""
     about, given = jax.random.split(key)
     network, some = random_model(about, model), random_lesson(given, data, zero_sum)
-    velocity, change = weight_velocity(rule, network, feedback, some)
+    moves: Any = weight_velocity(rule, network, feedback, some)
+    velocity, change = moves
     return (leaves_of(network), feedback), (leaves_of(velocity), change)
 
 
