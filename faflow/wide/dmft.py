@@ -84,10 +84,12 @@ def dmft(
     data, gram, times = _checked(inputs, targets, ts, tests, loss)
     _check(rule, hidden, rho, richness, batches)
     if isinstance(activation, str):
-        activation = lookup("activation", activation, ACTIVATIONS)()
+        phi = lookup("activation", activation, ACTIVATIONS)()
+    else:
+        phi = activation
     shape = len(times), len(gram)
     _check_count(particles, hidden, shape, memory)
-    theory = Theory(rule, activation, data, jnp.asarray(gram, float), jnp.asarray(times, float),
+    theory = Theory(rule, phi, data, jnp.asarray(gram, float), jnp.asarray(times, float),
                     jnp.asarray(rho, float), jnp.asarray(richness, float))  # fmt: skip
     found = [
         _batch(
