@@ -42,7 +42,7 @@ COORDINATES = 21_201  # of a quasi-random point
 COPIES = 8  # of a matrix between all times that are alive at once, per hidden layer
 
 
-class Limit(NamedTuple):
+class LimitFlow(NamedTuple):
     """A flow, what is recorded of it by their names, and what has to be told."""
 
     problem: FlowProblem
@@ -50,7 +50,7 @@ class Limit(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def limit_problem(resolved: Resolved, network: WideSection, task: Task) -> Limit:
+def limit_problem(resolved: Resolved, network: WideSection, task: Task) -> LimitFlow:
     """The flow of the limit. ConfigError where the equations don't serve the problem."""
     equations = network.solved_by(resolved.rule.kind)
     outputs = task.data.targets.shape[1:]
@@ -111,16 +111,18 @@ def layers_observed(
     return LayeredKernelsObserved(kind, richness, first)
 
 
-def _closed(resolved: Resolved, network: WideSection, task: Task, rho: float) -> Limit:
+def _closed(resolved: Resolved, network: WideSection, task: Task, rho: float) -> LimitFlow:
     limit = deep_linear(network.hidden, rho, network.richness)
     start = limit.start(task.data.inputs.shape[1])
     problem = FlowProblem(WideFeedbackAlignment(limit), start, Feedback(), task.data)
-    return Limit(problem, _observed(resolved, task, WideKernelsObserved()))
+    return LimitFlow(problem, _observed(resolved, task, WideKernelsObserved()))
 
 
-def _neurons(resolved: Resolved, network: WideSection, task: Task) -> Limit:
+def _neurons(resolved: Resolved, network: WideSection, task: Task) -> LimitFlow:
     problem = problem_of(drawn_neurons(resolved, network, task.data, 0), task.data)
-    return Limit(problem, _observed(resolved, task, layers_observed(resolved, network, problem)))
+    return LimitFlow(
+        problem, _observed(resolved, task, layers_observed(resolved, network, problem))
+    )
 
 
 def table_of(resolved: Resolved, network: WideSection, task: Task) -> tuple[Table, tuple[str, ...]]:
@@ -197,11 +199,11 @@ def _matrix(resolved: Resolved, network: WideSection, data: Data, samples: int) 
     )  # fmt: skip
 
 
-def _tabulated(resolved: Resolved, task: Task, table: Table, notes: tuple[str, ...]) -> Limit:
+def _tabulated(resolved: Resolved, task: Task, table: Table, notes: tuple[str, ...]) -> LimitFlow:
     samples = task.data.inputs.shape[0]
     rule, start = tabulated(table, samples)
     problem = FlowProblem(rule, start, Feedback(), task.data)
-    return Limit(problem, _observed(resolved, task, table_observed(table, samples)), notes)
+    return LimitFlow(problem, _observed(resolved, task, table_observed(table, samples)), notes)
 
 
 def _with_tests(task: Task) -> Data:

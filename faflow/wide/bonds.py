@@ -36,12 +36,12 @@ class Bond(eqx.Module):
     def up(self, phi: Array, i: Integer) -> tuple[Array, "Bond"]:
         """W phi_i (P, S) of phi_i (P, S), and the bond with p_i."""
         factor, p = _orthogonal(phi, self.p, i)
-        return _mixed(factor, self.x) + heard(phi, self.y, self.q), _with(self, "p", p)
+        return _mixed(factor, self.x) + response_of(phi, self.y, self.q), _with(self, "p", p)
 
     def down(self, back: Array, i: Integer) -> tuple[Array, Array | None, "Bond"]:
         """W^T b_i (C, S) of b_i (C, S), V^T b_i of the feedback's own V, the bond with q_i."""
         factor, q = _orthogonal(back, self.q, i)
-        field = _mixed(factor, self.y) + heard(back, self.x, self.p)
+        field = _mixed(factor, self.y) + response_of(back, self.x, self.p)
         own = None if self.fresh is None else _mixed(factor, self.fresh)
         return field, own, _with(self, "q", q)
 
@@ -51,7 +51,7 @@ def bond(x: Array, y: Array, fresh: Array | None) -> Bond:
     return Bond(x, y, jnp.zeros_like(x), jnp.zeros_like(y), fresh)
 
 
-def heard(values: Array, noise: Array, others: Array) -> Array:
+def response_of(values: Array, noise: Array, others: Array) -> Array:
     """sum_j <values noise_j> others_j: how the fields answer to what the other side was told."""
     return _mixed(moments(values, noise), others)
 

@@ -52,7 +52,7 @@ class Moment(NamedTuple):
     tangent: Matrix
 
 
-class State(NamedTuple):
+class March(NamedTuple):
     """Layers, the bonds between them, and Delta's history (T, P)."""
 
     layers: tuple[Layer, ...]
@@ -68,12 +68,12 @@ def march(theory: Theory, noise: tuple[LayerNoise, ...]) -> tuple[tuple[Layer, .
     delta = _delta(theory, nothing)
     moment = Moment(nothing, nothing, delta, kernels, kernels, kernels, kernels, kernels[0])
 
-    def step(carry: tuple[State, Moment], given: tuple[Integer, Array]):
+    def step(carry: tuple[March, Moment], given: tuple[Integer, Array]):
         (state, before), (i, weights) = carry, given
         past = jnp.maximum(i - 1, 0)
         held = tuple(Layer(*(x.at[i].set(x[past]) for x in layer)) for layer in state.layers)
 
-        def passed(_: Integer, at: tuple[State, Moment]) -> tuple[State, Moment]:
+        def passed(_: Integer, at: tuple[March, Moment]) -> tuple[March, Moment]:
             state, now = at
             deltas = state.deltas.at[i].set(now.delta)
             state, other = _pass(theory, noise, state._replace(deltas=deltas), i, weights)
@@ -88,7 +88,7 @@ def march(theory: Theory, noise: tuple[LayerNoise, ...]) -> tuple[tuple[Layer, .
     return end.layers, moments_
 
 
-def _start(theory: Theory, noise: tuple[LayerNoise, ...]) -> State:
+def _start(theory: Theory, noise: tuple[LayerNoise, ...]) -> March:
     times, (samples, count) = len(theory.ts), noise[0].forward.shape
     empty = jnp.zeros((times, samples, count))
     between = pairwise(noise)
@@ -97,12 +97,12 @@ def _start(theory: Theory, noise: tuple[LayerNoise, ...]) -> State:
         bond(above.forward, below.backward, below.fresh if aligned else None)
         for below, above in between
     )
-    return State((Layer(empty, empty, empty),) * len(noise), bonds, empty[:, :, 0])
+    return March((Layer(empty, empty, empty),) * len(noise), bonds, empty[:, :, 0])
 
 
 def _pass(
-    theory: Theory, noise: tuple[LayerNoise, ...], state: State, i: Integer, weights: Array
-) -> tuple[State, Array]:
+    theory: Theory, noise: tuple[LayerNoise, ...], state: March, i: Integer, weights: Array
+) -> tuple[March, Array]:
     """Forward through all layers with the backward signals of the pass before, and back; <z phi>/g0
     (P,) of the last layer."""
     layers, bonds, last = list(state.layers), list(state.bonds), len(noise) - 1
@@ -136,7 +136,7 @@ def _pass(
         signals = z, v, fresh, state.deltas[i]
         g, gt = slopes[l] * z, _pseudo(theory, signals, slopes[l], phi[i])
         layers[l] = Layer(phi, layers[l].g.at[i].set(g), layers[l].gt.at[i].set(gt))
-    return State(tuple(layers), tuple(bonds), state.deltas), other
+    return March(tuple(layers), tuple(bonds), state.deltas), other
 
 
 def _told(
@@ -164,7 +164,7 @@ def _pseudo(
     return slope * (theory.rho * v + jnp.sqrt(1 - theory.rho**2) * fresh)
 
 
-def _moment(theory: Theory, state: State, before: Moment, other: Array, i: Integer) -> Moment:
+def _moment(theory: Theory, state: March, before: Moment, other: Array, i: Integer) -> Moment:
     """The kernels of these layers, and f by the trapezium rule, implicitly."""
     now = [(layer.phi[i], layer.g[i], layer.gt[i]) for layer in state.layers]
     top = jnp.ones_like(theory.gram)

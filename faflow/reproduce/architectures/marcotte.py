@@ -6,7 +6,7 @@ counted as a model's leaves, with all other weights, data and errors drawn anew 
 """
 
 from ..claim import Claim, Paper
-from .deferred import later
+from ..deferred import later
 
 SMALL = "proved for all sizes; counted at those shown, of up to 24 weights, in float64"
 
@@ -16,7 +16,7 @@ def _claim(
     narrower: str = "",
 ) -> Claim:  # fmt: skip
     scope = "wider" if wider else "narrower" if narrower else "as stated"
-    return Claim(name, claim, source, scope, wider or narrower, later(place), boundary)
+    return Claim(name, claim, source, scope, wider or narrower, later(__package__, place), boundary)
 
 
 PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (

@@ -5,7 +5,7 @@ them, on normalised sigmoid gates, is false.
 """
 
 from ..claim import Claim, Paper
-from .deferred import later
+from ..deferred import later
 
 SMALL = "proved for all sizes; counted at those shown, of up to 48 weights, in float64"
 
@@ -15,7 +15,7 @@ def _claim(
     refuted: bool = False,
 ) -> Claim:  # fmt: skip
     scope = "narrower" if refuted else "wider" if remark else "as stated"
-    return Claim(name, claim, source, scope, remark, later(place), boundary, refuted)
+    return Claim(name, claim, source, scope, remark, later(__package__, place), boundary, refuted)
 
 
 PAPER = Paper("Tran et al. 2026", (

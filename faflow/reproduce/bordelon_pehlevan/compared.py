@@ -63,7 +63,7 @@ def with_targets(kernels: np.ndarray, targets: np.ndarray) -> Any:
     return inner / np.linalg.norm(kernels, axis=(-2, -1)) / (targets @ targets)
 
 
-def along(kernels: np.ndarray, targets: np.ndarray) -> Any:
+def along_targets(kernels: np.ndarray, targets: np.ndarray) -> Any:
     """y^T K y / |y|^2, over leading axes."""
     return np.einsum("m,...mn,n->...", targets, kernels, targets) / (targets @ targets)
 

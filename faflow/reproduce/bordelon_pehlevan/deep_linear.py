@@ -13,7 +13,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves
 from ..session import Session
-from .compared import FAR, NEAR, along, away, fall_readings, with_targets
+from .compared import FAR, NEAR, along_targets, away, fall_readings, with_targets
 from .nets import Dynamics, flows_of, networks, of_linear
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 3, 10, 50, 2.0
@@ -82,11 +82,11 @@ def linear_kernels(session: Session) -> Findings:
         ):
             measures.append(Reading(f"ρ = {rho:g}: mean {what} to the limit, standard errors",
                                     away(theirs, mine), {"max": NEAR}))  # fmt: skip
-        final.append(along(told.features[-1, -1], targets))
+        final.append(along_targets(told.features[-1, -1], targets))
         mean = theirs_mean(nets)
         for what, each in (
             ("A(K, yy')", lambda d: with_targets(d.tangent, targets)),
-            ("y'H³y / |y|²", lambda d: along(d.features[:, -1], targets)),
+            ("y'H³y / |y|²", lambda d: along_targets(d.features[:, -1], targets)),
             ("G̃¹", lambda d: d.signals[:, 0, 0, 0]),
             ("G̃³", lambda d: d.signals[:, 2, 0, 0]),
         ):
@@ -100,8 +100,8 @@ def linear_kernels(session: Session) -> Findings:
                 away(nets.signals[:, :, :-1], linear_limit(1.0).signals[:, :-1]),
                 {"min": FAR}, True),
         Reading("networks at γ₀ = 2 to the limit at γ₀ = 1: y'Hy, standard errors",
-                away(along(nets.features, targets)[:, :, 1:],
-                     along(linear_limit(0.5, 1.0).features, targets)[:, 1:]), {"min": FAR}, True),
+                away(along_targets(nets.features, targets)[:, :, 1:],
+                     along_targets(linear_limit(0.5, 1.0).features, targets)[:, 1:]), {"min": FAR}, True),
     ]  # fmt: skip
     panes = [
         (Panel([what], what, [*curves(lines), *curves(dots, look="markers")], scale="linear"),

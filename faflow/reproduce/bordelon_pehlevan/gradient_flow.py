@@ -15,7 +15,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves
 from ..session import Session
-from .compared import FAR, NEAR, along, away, fall_readings
+from .compared import FAR, NEAR, along_targets, away, fall_readings
 from .nets import Dynamics, flows_of, networks, of_gradient
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 5, 20, 50, 1.0
@@ -85,7 +85,11 @@ def deep_outputs(session: Session) -> Findings:
                     [*curves(lines), *curves(dots, look="markers")], scale="log")]  # fmt: skip
     mean = wide.features.mean(axis=0), wide.signals.mean(axis=0)
     for name, mine, theirs in (
-        ("y'H^l y / |y|²", along(told.features, targets)[:, 1:], along(mean[0], targets)[:, 1:]),
+        (
+            "y'H^l y / |y|²",
+            along_targets(told.features, targets)[:, 1:],
+            along_targets(mean[0], targets)[:, 1:],
+        ),
         ("G^l", told.signals[:, :-1, 0, 0], mean[1][:, :-1, 0, 0]),
     ):
         layers = {f"layer {l + 1}": mine[:, l] for l in range(HIDDEN)}

@@ -13,7 +13,16 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .compared import FAR, NEAR, along, away, below, error_of_mean, fall_readings, with_targets
+from .compared import (
+    FAR,
+    NEAR,
+    along_targets,
+    away,
+    below,
+    error_of_mean,
+    fall_readings,
+    with_targets,
+)
 from .nets import Dynamics, batches, flows_of, networks
 
 SAMPLES, FEATURES, RICHNESS = 10, 50, 2.0
@@ -112,8 +121,10 @@ def relu_kernels(session: Session) -> Findings:
         aligned[f"{name}, limit"] = with_targets(mean, targets)
         dots[f"{name}, networks"] = with_targets(both.widest.tangent.mean(axis=0), targets)
         ends[name] = aligned[f"{name}, limit"]
-        heard[f"{name}, limit"] = along(signal.mean(axis=0), targets)
-        heard_dots[f"{name}, networks"] = along(both.widest.signals[:, :, 0].mean(axis=0), targets)
+        heard[f"{name}, limit"] = along_targets(signal.mean(axis=0), targets)
+        heard_dots[f"{name}, networks"] = along_targets(
+            both.widest.signals[:, :, 0].mean(axis=0), targets
+        )
         for kernel, what in ((mean[-1], "limit"), (both.widest.tangent.mean(axis=0)[-1], "nets")):
             maps.append(_map(f"{name}: K at the end, {what}", kernel))
     first = {name: series[-1] / series[0] for name, series in ends.items()}
