@@ -44,8 +44,7 @@ for i, (hidden, axes) in enumerate(zip(depths, panels, strict=True)):
         axes.loglog(richness, rates[j, :, i], color=f"C{j}", label=f"rho = {rho:g}")
         axes.loglog(richness, floors[j, :, i], "--", color=f"C{j}", linewidth=0.8)
     for k, gamma in enumerate(points):
-        told[i, k] = end(0.5, gamma)[0][i]
-        limit = deep_linear(hidden, 0.5, gamma)
+        told[i, k], limit = end(0.5, gamma)[0][i], deep_linear(hidden, 0.5, gamma)
         problem = FlowProblem(WideFeedbackAlignment(limit), limit.start(6), Feedback(), data)
         ts = jnp.linspace(0, 15 / told[i, k], 151)
         flow = integrate(problem, ts, {"r": Residual()}, Numerics(rtol=1e-10, tail=True))

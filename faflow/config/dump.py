@@ -60,6 +60,8 @@ def config_table(resolved: Resolved) -> dict[str, Any]:
     if isinstance(config.network, WideSection):
         for name in ("init", "feedback"):
             del table[name]["richness"]  # the network says it
+    if not table["task"].get("test"):
+        table["task"].pop("test", None)  # none is held out, as in every config of old
     table["rule"]["modifiers"] = [_kind(choice) for choice in resolved.modifiers] or None
     table["flow"] = resolved.flow.model_dump()
     if not resolved.unread:

@@ -8,7 +8,7 @@ from .session import Session
 
 
 def later(room: str, place: str) -> Callable[[Session], Findings]:
-    """The test at a `place` in a room (its `__package__`), "module.function"."""
+    """The test at a `place` in a `room` ("faflow.reproduce.tran", say), "module.function"."""
     module, name = place.split(".")
 
     def test(session: Session) -> Findings:

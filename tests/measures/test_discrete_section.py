@@ -178,7 +178,7 @@ def test_every_observable_from_zero_weights(tmp_path: Path, monkeypatch, targets
 
 
 # A population, a solved problem; and what has no record of its own name.
-NEEDING_MORE = ("population-loss", "overlaps", "exact-solution")
+NEEDING_MORE = ("population-loss", "overlaps", "exact-solution", "wide-kernels")
 APART = ("laws", "kinks", "fitted-exponent")
 
 

@@ -25,8 +25,10 @@ from faflow.plots.style import Powers, house_style, plain_text
 from faflow.plots.table import csv_table as table_of
 from faflow.store.result import Result
 
-# Of exact flows, of configs with twins, modifiers, the kernel observed, of population rules.
-NOT_OF_THESE = ("raster", "events", "gates", "discrete", "forecast", "kernel", "population")
+# Of exact flows, of configs with twins, modifiers, the kernel observed, of population rules, of
+# infinite width.
+NOT_OF_THESE = ("raster", "events", "gates", "discrete", "forecast", "kernel", "population",
+                "wide", "wide-kernels")  # fmt: skip
 FLOW = [*(name for name in FIGURES if name not in NOT_OF_THESE), "overview"]
 EXPECTED = {
     "linear": FLOW,

@@ -30,7 +30,7 @@ from faflow.rules import (
 from faflow.tasks import make_data
 
 WIDTHS, SAMPLES = (4, 6, 5, 2), 5
-RNG = np.random.default_rng(3)
+RNG = np.random.default_rng(3)  # of every test anew
 PHI = {
     "tanh": (np.tanh, lambda h: 1 / np.cosh(h) ** 2),
     "relu": (lambda h: h * (h > 0), lambda h: 1.0 * (h > 0)),
@@ -42,6 +42,11 @@ numbers_of = eqx.filter_jit(lambda see, *point: see(*point))
 
 def draw(*shape):
     return RNG.standard_normal(shape)
+
+
+@pytest.fixture(autouse=True)
+def same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(3))
 
 
 def setting(activation="tanh", sizes=WIDTHS, loss="squared", reduction="sum"):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ..._types import Array, Integer, Scalar, Times

@@ -16,7 +16,15 @@ def _claim(
     narrower: str = "",
 ) -> Claim:  # fmt: skip
     scope = "wider" if wider else "narrower" if narrower else "as stated"
-    return Claim(name, claim, source, scope, wider or narrower, later(__package__, place), boundary)
+    return Claim(
+        name,
+        claim,
+        source,
+        scope,
+        wider or narrower,
+        later(__name__.rpartition(".")[0], place),
+        boundary,
+    )
 
 
 PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (

@@ -15,7 +15,16 @@ def _claim(
     refuted: bool = False,
 ) -> Claim:  # fmt: skip
     scope = "narrower" if refuted else "wider" if remark else "as stated"
-    return Claim(name, claim, source, scope, remark, later(__package__, place), boundary, refuted)
+    return Claim(
+        name,
+        claim,
+        source,
+        scope,
+        remark,
+        later(__name__.rpartition(".")[0], place),
+        boundary,
+        refuted,
+    )
 
 
 PAPER = Paper("Tran et al. 2026", (

@@ -101,7 +101,8 @@ def linear_kernels(session: Session) -> Findings:
                 {"min": FAR}, True),
         Reading("networks at γ₀ = 2 to the limit at γ₀ = 1: y'Hy, standard errors",
                 away(along_targets(nets.features, targets)[:, :, 1:],
-                     along_targets(linear_limit(0.5, 1.0).features, targets)[:, 1:]), {"min": FAR}, True),
+                     along_targets(linear_limit(0.5, 1.0).features, targets)[:, 1:]),
+                {"min": FAR}, True),
     ]  # fmt: skip
     panes = [
         (Panel([what], what, [*curves(lines), *curves(dots, look="markers")], scale="linear"),

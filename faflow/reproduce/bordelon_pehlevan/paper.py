@@ -15,7 +15,7 @@ SIZES = "No values are printed: what is checked is the limit against networks, "
 
 
 def _at(place: str) -> Callable[[Session], Findings]:
-    return later(__package__, place)
+    return later(__name__.rpartition(".")[0], place)
 
 
 PAPER = Paper("Bordelon & Pehlevan 2022", (
@@ -36,9 +36,11 @@ PAPER = Paper("Bordelon & Pehlevan 2022", (
           "rules paper, Fig. 4", "wider", "The limit is a closed flow, at any depth.",
           _at("deep_linear.linear_outputs")),
     Claim("fig4-kernels", "H, G̃ and K follow the limit; less aligned feedback moves features more",
-          "rules paper, Fig. 4", "wider", "All curves are formulas.", _at("deep_linear.linear_kernels")),
+          "rules paper, Fig. 4", "wider", "All curves are formulas.",
+          _at("deep_linear.linear_kernels")),
     Claim("fig4-by-weights", "f' = K(y − f) with K = Σ G̃^(l+1) H^l", "rules paper, eq. of the eNTK",
-          "as stated", "From the stored weights of one network, in numpy.", _at("deep_linear.by_weights")),
+          "as stated", "From the stored weights of one network, in numpy.",
+          _at("deep_linear.by_weights")),
     Claim("fig5-lazy", "in the lazy limit K is frozen; FA has ρ's powers, Hebb the read-out alone",
           "rules paper, Fig. 5", "as stated", "", _at("richness.lazy")),
     Claim("fig5-exponents", "features change as γ₀² when lazy; when rich as γ₀ under the gradient, "
