@@ -81,6 +81,7 @@ def test_two_scalar_blocks_have_a_law_more_where_signs_agree():
     assert (inside.independent, inside.everywhere, inside.states) == (3, None, "those drawn")
 
 
+@pytest.mark.slow  # `faflow reproduce marcotte-2025` has one as well
 def test_pooled_convolutions_in_which_most_chains_meet_a_kink():
     """One law a hidden channel; long flows alone leave too few chains here, and no count."""
     pair = ConvolutionPair((2, 3, 1), key=KEY, pooling="max")
