@@ -42,6 +42,10 @@ RULES: dict[str, Any] = {
 }
 
 
+SMOOTH = {"rtol": 1e-6, "atol": 1e-9}
+KINKED = {"rtol": 1e-4, "atol": 1e-6}
+
+
 class Neurons(NamedTuple):
     """What a flow of the limit starts from; `FlowProblem(rule, network, feedback, data)`.
 
@@ -52,11 +56,7 @@ class Neurons(NamedTuple):
     rule: AbstractLearningRule
     network: MLP | GatedMLP
     feedback: Feedback
-    tolerances: dict[str, float]
-
-
-SMOOTH = {"rtol": 1e-6, "atol": 1e-9}
-KINKED = {"rtol": 1e-4, "atol": 1e-6}
+    tolerances: dict[str, float] = SMOOTH
 
 
 def neurons(

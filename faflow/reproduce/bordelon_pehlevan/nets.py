@@ -143,7 +143,7 @@ def networks(
         )  # fmt: skip
         if gated:
             net = GatedMLP(net.weights, gate=phi, seed=seed)
-        found.append(Neurons(moved, net, back, {}))
+        found.append(Neurons(moved, net, back))
     return found
 
 
