@@ -13,7 +13,7 @@ from ...feedback import FEEDBACKS, Feedback, draw_feedback
 from ...flow import FlowProblem, Numerics, integrate, solve
 from ...networks import ACTIVATIONS, INITIALISATIONS, AbstractNetwork, GatedMLP, initial_network
 from ...observables import AbstractObservable
-from ...rules import Gradient, MeanFieldRates
+from ...rules import Gradient
 from ...tasks import Data
 from ...wide import (
     RULES,
@@ -26,6 +26,7 @@ from ...wide import (
     WideKernelsObserved,
     neurons,
 )
+from ...wide.neurons import mean_field
 
 
 class Dynamics(NamedTuple):
@@ -130,9 +131,7 @@ def networks(
 ) -> list[Neurons]:
     """Networks and feedback as the kinds `mean-field` draw them."""
     found, phi = [], ACTIVATIONS[activation]()
-    kind, number = RULES[rule], jnp.asarray(richness)
-    moved = MeanFieldRates(rule=kind(), richness=number)
-    moved = MeanFieldHebbian(number) if rule == "hebbian" else moved
+    kind, moved = RULES[rule], mean_field(rule, richness)
     for seed in seeds:
         keys = jax.random.split(jax.random.key(seed))
         net = initial_network(INITIALISATIONS["mean-field"](richness), keys[0], widths, phi)
