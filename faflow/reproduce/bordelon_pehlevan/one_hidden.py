@@ -29,7 +29,7 @@ SAMPLES, FEATURES, RICHNESS = 10, 50, 2.0
 TIMES = np.linspace(0.0, 4.0, 17)
 FEW, MANY, SEEDS = 128, 1024, 16
 GATED, GATED_SEEDS = 512, 6  # every gated network is compiled by itself
-NEURONS, BATCHES = 4096, 4
+NEURONS, BATCHES = 4096, 8
 RULES = {
     "gradient": ("gradient", False),
     "FA, ρ = 0": ("feedback-alignment", False),
