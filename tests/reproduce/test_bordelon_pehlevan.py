@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 from faflow.reproduce.bordelon_pehlevan import deep_linear, gradient_flow
 from faflow.reproduce.bordelon_pehlevan.compared import (
-    along,
+    along_targets,
     away,
     below,
     fall,
@@ -70,7 +70,7 @@ def test_distances_in_standard_errors():
 def test_alignment_and_shares():
     kernel = np.outer(Y, Y)
     assert with_targets(kernel, Y) == pytest.approx(1.0)
-    assert along(np.stack([kernel, np.eye(3)]), Y) == pytest.approx([Y @ Y, 1.0])
+    assert along_targets(np.stack([kernel, np.eye(3)]), Y) == pytest.approx([Y @ Y, 1.0])
     shares = below(np.array([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 0.0]]), np.array([2.0, 5.5]))
     np.testing.assert_array_equal(shares, [[0.5, 1.0], [0.25, 0.5]])
 

@@ -82,7 +82,7 @@ def test_linear_feedback_alignment_is_the_closed_flow():
 
 @pytest.mark.parametrize(("rule", "rho"), [("gradient", 0.0), (FA, 0.6)])
 def test_without_responses_it_is_wrong(rule, rho, monkeypatch):
-    monkeypatch.setattr(bonds, "heard", lambda values, noise, others: jnp.zeros_like(values))
+    monkeypatch.setattr(bonds, "response_of", lambda values, noise, others: jnp.zeros_like(values))
     given = (jnp.asarray(x, float) for x in (X @ X.T / 4, np.linspace(0, 0.5, 9), rho, RICHNESS))
     theory = Theory(rule, ACTIVATIONS["linear"](), make_data(X, Y), *given)
     size = {"particles": 2048, "batches": 1} if rule == FA else {}  # as above

@@ -101,10 +101,13 @@ def _balances(group: Group, rates: Rates, kept: float) -> list[Shares]:
     looked, fresh = slice(len(rate) - FRESH), slice(len(rate) - FRESH, None)
     moving = [i for i in range(len(group)) if np.any(size[looked][..., i] > 0)]
     rate, size = rate[..., moving], size[..., moving]
-    rows = rate[looked].reshape(-1, len(moving))
+    if not moving:
+        return []
+    rows, scale = rate[looked].reshape(-1, len(moving)), size[looked].max(axis=(0, 1))
     balances = []
-    for row in sparse_null_space(rows, size[looked].max(axis=(0, 1)), kept):
-        if np.any(np.abs(rate[fresh] @ row) > 10 * kept * (size[fresh] @ np.abs(row))):
+    for row in sparse_null_space(rows, scale, kept):
+        # A row may stand still where its unit is dead: the scale is that of all states.
+        if np.any(np.abs(rate[fresh] @ row) > 10 * kept * (scale @ np.abs(row))):
             continue
         shares = [group[moving[i]]._replace(factor=float(row[i])) for i in np.flatnonzero(row)]
         lead = next((one for one in shares if one.feedback is None), shares[0])
