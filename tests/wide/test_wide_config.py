@@ -224,7 +224,7 @@ def test_kernels_of_layers_move_the_outputs(rule, activation, hidden, gated):
     """df/dt = K Delta, with df/dt of the rule's own field."""
     data, phi = make_data(X, Y), ACTIVATIONS[activation]()
     options: dict[str, Any] = {"rho": 0.3, "richness": 1.7, "seed": 3, "gated": gated}
-    moved, network, feedback = finite_network(rule, phi, data.inputs, hidden, 7, **options)
+    moved, network, feedback, _ = finite_network(rule, phi, data.inputs, hidden, 7, **options)
     features, signals, tangent = layered_kernels(
         network, feedback, data, rule, jnp.asarray(1.7, float)
     )
