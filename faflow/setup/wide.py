@@ -30,6 +30,7 @@ from ..wide import (
     finite_network,
     gradient_limit,
     layered_kernels,
+    mean_field,
     neurons,
     table_observed,
     tabulated,
@@ -105,10 +106,9 @@ def layers_observed(
     resolved: Resolved, network: WideSection, problem: FlowProblem
 ) -> LayeredKernelsObserved:
     """The kernels of layers."""
-    richness, kind = jnp.asarray(network.richness, float), resolved.rule.kind
-    given = (problem.weights, problem.feedback, problem.data)
-    first = layered_kernels(*given, kind, richness)[0]
-    return LayeredKernelsObserved(kind, richness, first)
+    rule = mean_field(resolved.rule.kind, network.richness)
+    first = layered_kernels(problem.weights, problem.feedback, problem.data, rule)[0]
+    return LayeredKernelsObserved(rule, first)
 
 
 def _closed(resolved: Resolved, network: WideSection, task: Task, rho: float) -> LimitFlow:

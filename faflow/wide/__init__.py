@@ -15,6 +15,7 @@ from .kernels import WideKernels as WideKernels
 from .kernels import WideKernelsObserved as WideKernelsObserved
 from .kernels import wide_kernels as wide_kernels
 from .layered import LayeredKernelsObserved as LayeredKernelsObserved
+from .layered import layer_signals as layer_signals
 from .layered import layered_kernels as layered_kernels
 from .limit import WideLimit as WideLimit
 from .limit import root as root
@@ -24,7 +25,9 @@ from .linear import WideFeedbackAlignment as WideFeedbackAlignment
 from .linear import WideLinear as WideLinear
 from .linear import deep_linear as deep_linear
 from .neurons import RULES as RULES
+from .neurons import MeanFieldRule as MeanFieldRule
 from .neurons import Neurons as Neurons
+from .neurons import mean_field as mean_field
 from .neurons import neurons as neurons
 from .polynomials import alignments as alignments
 from .polynomials import integral as integral

@@ -12,43 +12,46 @@ it is the limit's estimate (Bordelon & Pehlevan 2022).
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax.numpy as jnp
 
-from .._types import Array, Scalar
+from .._types import Array
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import AbstractObservable
-from ..rules import DirectFeedbackAlignment, FeedbackAlignment, Gradient
+from ..rules import AbstractLayerwiseRule, Gradient
 from ..tasks import Data
+from .hebbian import MeanFieldHebbian
 from .kernels import WideKernels, target_alignment
+from .neurons import MeanFieldRule
 
-HEBBIAN = "hebbian"
-_DELTAS = {
-    "gradient": Gradient,
-    "feedback-alignment": FeedbackAlignment,
-    "direct-feedback-alignment": DirectFeedbackAlignment,
-}
+
+def layer_signals(
+    network: AbstractNetwork, feedback: Feedback, data: Data, rule: MeanFieldRule
+) -> list[tuple[Array, Array]]:
+    """(g^l, gt^l), each (P, N), of the hidden layers. ValueError for a rule without deltas."""
+    trace = network.trace(data.inputs)
+    one = jnp.ones_like(trace.outputs)
+    scale = rule.richness * network.weights[-1].shape[1]
+    true = Gradient().deltas(network, feedback, trace, one)[:-1]
+    if isinstance(rule, MeanFieldHebbian):
+        told = [-data.derivative(trace.outputs) * a for a in trace.post[1:-1]]
+    elif isinstance(rule.rule, AbstractLayerwiseRule):
+        deltas = rule.rule.deltas(network, feedback, trace, one)[:-1]
+        told = [scale * delta for delta in deltas]
+    else:
+        raise ValueError(f"Argument `rule` must have deltas, but {rule.rule} has none.")
+    return [(scale * g, gt) for g, gt in zip(true, told, strict=True)]
 
 
 def layered_kernels(
-    network: AbstractNetwork, feedback: Feedback, data: Data, rule: str, richness: Scalar
+    network: AbstractNetwork, feedback: Feedback, data: Data, rule: MeanFieldRule
 ) -> tuple[Array, Array, Array]:
     """Phi^0, ..., Phi^L (L+1, P, P); Gt^1, ..., Gt^{L+1} (L+1, P, P); K (P, P)."""
-    trace = network.trace(data.inputs)
-    fields = [a @ a.T / a.shape[1] for a in trace.post[:-1]]
-    one = jnp.ones_like(trace.outputs)
-    scale = richness * network.weights[-1].shape[1]
-    back = Gradient().deltas(network, feedback, trace, one)[:-1]
-    if rule == HEBBIAN:
-        told = [-data.derivative(trace.outputs) * a for a in trace.post[1:-1]]
-    else:
-        deltas = _DELTAS[rule]().deltas(network, feedback, trace, one)[:-1]
-        told = [scale * delta for delta in deltas]
-    pairs = zip(back, told, strict=True)
-    signals = [scale * g @ gt.T / g.shape[1] for g, gt in pairs]
-    signals.append(jnp.ones_like(fields[0]))
-    features, alignments = jnp.stack(fields), jnp.stack(signals)
+    posts = network.trace(data.inputs).post[:-1]
+    features = jnp.stack([a @ a.T / a.shape[1] for a in posts])
+    pairs = layer_signals(network, feedback, data, rule)
+    signals = [g @ gt.T / g.shape[1] for g, gt in pairs]
+    alignments = jnp.stack([*signals, jnp.ones_like(features[0])])
     return features, alignments, jnp.sum(alignments * features, 0)
 
 
@@ -56,16 +59,13 @@ class LayeredKernelsObserved(AbstractObservable):
     """`layered_kernels` as a record; `first`: Phi^0, ..., Phi^L at t = 0, which the change of
     features is measured from. Alignments are means over samples of Gt^l_{mu mu}."""
 
-    rule: str = eqx.field(static=True)
-    richness: Scalar
+    rule: MeanFieldRule
     first: Array
     label: ClassVar[str] = "kernels of layers"
     axes: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> WideKernels:
-        features, signals, tangent = layered_kernels(
-            weights, feedback, data, self.rule, self.richness
-        )
+        features, signals, tangent = layered_kernels(weights, feedback, data, self.rule)
         moved = jnp.linalg.norm(features - self.first, axis=(1, 2))
         change = moved / jnp.linalg.norm(self.first, axis=(1, 2))
         alignments = jnp.mean(jnp.diagonal(signals, axis1=1, axis2=2), 1)

@@ -24,7 +24,6 @@ from .._types import Array, Inputs
 from ..feedback import Feedback, Form
 from ..networks import MLP, AbstractActivation, GatedMLP
 from ..rules import (
-    AbstractLearningRule,
     DirectFeedbackAlignment,
     FeedbackAlignment,
     Gradient,
@@ -41,6 +40,7 @@ RULES: dict[str, Any] = {
     "hebbian": Hebbian,
 }
 
+MeanFieldRule = MeanFieldRates | MeanFieldHebbian
 
 SMOOTH = {"rtol": 1e-6, "atol": 1e-9}
 KINKED = {"rtol": 1e-4, "atol": 1e-6}
@@ -53,7 +53,7 @@ class Neurons(NamedTuple):
     some neurons slide, steps shrink as the tolerance does, and one neuron is 1 / S of f.
     """
 
-    rule: AbstractLearningRule
+    rule: MeanFieldRule
     network: MLP | GatedMLP
     feedback: Feedback
     tolerances: dict[str, float] = SMOOTH
@@ -100,7 +100,7 @@ def neurons(
     return Neurons(moved, network, Feedback(matrices, form), dict(tolerances))
 
 
-def mean_field(rule: str, richness: float) -> AbstractLearningRule:
+def mean_field(rule: str, richness: float) -> MeanFieldRule:
     """The rule at the rates of the mean-field scaling."""
     number = jnp.asarray(richness, float)
     if rule == "hebbian":

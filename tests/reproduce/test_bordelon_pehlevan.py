@@ -14,8 +14,12 @@ from faflow.reproduce.bordelon_pehlevan.compared import (
     along_targets,
     away,
     below,
+    chance,
     fall,
     fall_readings,
+    far,
+    near,
+    student,
     with_targets,
 )
 from faflow.reproduce.bordelon_pehlevan.nets import MeanFieldKernels, networks
@@ -33,8 +37,8 @@ DATA = make_data(X, Y)
 
 @pytest.mark.parametrize("rule", ["gradient", "feedback-alignment", "direct-feedback-alignment"])
 def test_kernels_of_a_network_add_up_to_the_effective_one(rule):
-    start = networks(rule, "tanh", (4, 5, 5, 1), [0], rho=0.3, richness=1.4)[0]
-    see = MeanFieldKernels(start.rule, jnp.asarray(1.4))
+    start = networks(rule, "tanh", DATA, (2, 5), [0], rho=0.3, richness=1.4)[0]
+    see = MeanFieldKernels(start.rule)
     found = see(start.network, start.feedback, DATA)
     kernel = as_matrix(effective_kernel(start.rule, start.network, start.feedback, DATA))
     np.testing.assert_allclose(found["tangent"], kernel, rtol=1e-10)
@@ -44,8 +48,8 @@ def test_kernels_of_a_network_add_up_to_the_effective_one(rule):
 
 
 def test_hebb_s_kernel_moves_its_outputs():
-    start = networks("hebbian", "tanh", (4, 5, 1), [0], richness=1.4)[0]
-    found = MeanFieldKernels(start.rule, jnp.asarray(1.4))(start.network, start.feedback, DATA)
+    start = networks("hebbian", "tanh", DATA, (1, 5), [0], richness=1.4)[0]
+    found = MeanFieldKernels(start.rule)(start.network, start.feedback, DATA)
     state = start.rule.init(start.network, start.feedback, DATA)
     move = weight_velocity(start.rule, start.network, start.feedback, DATA, state)[0]
     speed = jax.jvp(lambda net: net(DATA.inputs)[:, 0], (start.network,), (move,))[1]
@@ -65,6 +69,21 @@ def test_distances_in_standard_errors():
     assert not fall_readings("f", flat, limit)[0].ok
     noise = 0.3 * rng.standard_normal((20, 5))
     assert away(runs[256], limit + noise, 0.3) < 1.5 < away(runs[256], limit + noise)
+
+
+@pytest.mark.parametrize("entries", [1, 50])
+def test_chance_seldom_takes_the_right_limit_far(entries):
+    """Whether entries are independent or copies of one: at most once in 1,000."""
+    rng, draws = np.random.default_rng(1), 1500
+    for copies in (False, True):
+        drawn = rng.standard_normal((draws, 6, 1 if copies else entries))
+        beyond = sum(not near("", runs + np.ones(entries), np.ones(entries)).ok for runs in drawn)
+        assert beyond <= 6
+    shifted = 12.0 + rng.standard_normal((6, entries))
+    assert not near("", shifted, np.ones(entries)).ok and far("", shifted, np.ones(entries)).ok
+    # A limit of two batches has one degree of freedom where it is what is uncertain.
+    runs = rng.standard_normal((6, entries))
+    assert chance(runs) == student(5) < chance(runs, 100.0, 2) < 1.01 * student(1)
 
 
 def test_alignment_and_shares():

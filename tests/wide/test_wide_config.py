@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tomli_w
@@ -225,9 +224,7 @@ def test_kernels_of_layers_move_the_outputs(rule, activation, hidden, gated):
     data, phi = make_data(X, Y), ACTIVATIONS[activation]()
     options: dict[str, Any] = {"rho": 0.3, "richness": 1.7, "seed": 3, "gated": gated}
     moved, network, feedback, _ = finite_network(rule, phi, data.inputs, hidden, 7, **options)
-    features, signals, tangent = layered_kernels(
-        network, feedback, data, rule, jnp.asarray(1.7, float)
-    )
+    features, signals, tangent = layered_kernels(network, feedback, data, moved)
     velocity = weight_velocity(moved, network, feedback, data)[0]
     push = jax.jvp(lambda net: net(data.inputs)[:, 0], (network,), (velocity,))[1]
     delta = Y - np.asarray(network(data.inputs))[:, 0]

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from ..check import Reading
 
-# Of a distance to the right limit, in standard errors, root mean square: about 1, more by chance
-# and by the mean's own 1/N. Of one to a wrong limit.
-NEAR, FAR = 2.0, 4.0
-STEEP = 2.5  # standard errors of a slope
+RARE = 1e-3  # how often chance takes the right limit beyond its bound
 
 
 def error_of_mean(runs: np.ndarray) -> Any:
@@ -24,6 +22,39 @@ def away(runs: np.ndarray, limit: np.ndarray, error: np.ndarray | float = 0.0) -
     gap, size = np.mean(runs, axis=0) - limit, np.hypot(error_of_mean(runs), error)
     use = size > 1e-12 * np.max(np.abs(limit))
     return float(np.sqrt(np.mean((gap[use] / size[use]) ** 2)))
+
+
+def chance(runs: np.ndarray, error: np.ndarray | float = 0.0, batches: int = 2) -> float:
+    """What `away` from the right limit exceeds once in 1 / RARE draws, however times and samples
+    hang together: Student's |t|, with Welch's degrees of freedom where the limit is itself a mean
+    of `batches`. (Among sums of gaussian squares of mean 1 a single one has the heaviest tail:
+    Szekely & Bakirov 2003.)"""
+    own, other = error_of_mean(runs) ** 2, np.square(error)
+    use = own + other > 0
+    spread = own**2 / (len(runs) - 1) + other**2 / (batches - 1)
+    return student(float(np.median((own + other)[use] ** 2 / spread[use])))
+
+
+def student(freedom: int | float) -> float:
+    """|t| that is exceeded with probability RARE."""
+    return round(float(scipy.stats.t.isf(RARE / 2, freedom)), 2)
+
+
+def near(
+    what: str,
+    runs: np.ndarray,
+    limit: np.ndarray,
+    error: np.ndarray | float = 0.0,
+    batches: int = 2,
+) -> Reading:
+    """That the mean of `runs` is the limit's, as far as chance tells."""
+    bound = {"max": chance(runs, error, batches)}
+    return Reading(f"{what}, standard errors", away(runs, limit, error), bound)
+
+
+def far(what: str, runs: np.ndarray, wrong: np.ndarray) -> Reading:
+    """That a wrong limit is told from the right one by the same bound."""
+    return Reading(f"{what}, standard errors", away(runs, wrong), {"min": chance(runs)}, True)
 
 
 def relative(runs: np.ndarray, limit: np.ndarray) -> np.ndarray:
@@ -50,9 +81,10 @@ def fall_readings(
     """That the square error falls as 1 / N, within the slope's standard errors."""
     slope, error = fall(by_width, limit)
     widths = f"N = {min(by_width)} to {max(by_width)}"
+    steep = student(min(len(runs) for runs in by_width.values()) - 1)
     return [
         Reading(f"{what}: slope of the square error in N, {widths} (s.e. {error:.2g})", slope,
-                {"near": -1.0, "within": round(STEEP * error, 4)}),
+                {"near": -1.0, "within": round(steep * error, 4)}),
         Reading(f"{what}: that standard error", error, {"max": 0.4}),
     ]  # fmt: skip
 

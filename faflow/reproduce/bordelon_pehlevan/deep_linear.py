@@ -13,7 +13,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves
 from ..session import Session
-from .compared import FAR, NEAR, along_targets, away, fall_readings, with_targets
+from .compared import along_targets, fall_readings, far, near, with_targets
 from .nets import Dynamics, flows_of, networks, of_linear
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 3, 10, 50, 2.0
@@ -38,10 +38,10 @@ def linear_limit(rho: float, richness: float = RICHNESS) -> Dynamics:
 
 @cache
 def linear_networks(rho: float, width: int) -> Dynamics:
-    widths = (FEATURES, *(width,) * HIDDEN, 1)
-    starts = networks("feedback-alignment", "linear", widths, range(SEEDS), rho=rho,
+    data = make_data(*linear_task())
+    starts = networks("feedback-alignment", "linear", data, (HIDDEN, width), range(SEEDS), rho=rho,
                       richness=RICHNESS)  # fmt: skip
-    return flows_of(starts, make_data(*linear_task()), TIMES, RICHNESS, rtol=1e-5, atol=1e-7)
+    return flows_of(starts, data, TIMES, rtol=1e-5, atol=1e-7)
 
 
 def linear_outputs(session: Session) -> Findings:
@@ -49,18 +49,15 @@ def linear_outputs(session: Session) -> Findings:
     for rho in RHOS:
         told, nets = linear_limit(rho).outputs, {n: linear_networks(rho, n).outputs for n in WIDTHS}
         measures += [
-            Reading(f"ρ = {rho:g}: mean f of networks to the limit, standard errors",
-                    away(nets[WIDTHS[-1]], told), {"max": NEAR}),
+            near(f"ρ = {rho:g}: mean f of networks to the limit", nets[WIDTHS[-1]], told),
             *fall_readings(f"ρ = {rho:g}", nets, told),
         ]  # fmt: skip
         lines[f"ρ = {rho:g}, limit"] = _loss(told, targets)
         dots[f"ρ = {rho:g}, networks"] = _loss(nets[WIDTHS[-1]].mean(axis=0), targets)
     # All else is noise: what the limit is wrong about lies along the targets.
-    dropped = away(
-        linear_networks(0.5, WIDTHS[-1]).outputs @ targets, linear_limit(1.0).outputs @ targets
-    )
-    measures.append(Reading("networks at ρ = 0.5 to the limit without ρ's powers: y'f, s. e.",
-                            dropped, {"min": FAR}, True))  # fmt: skip
+    measures.append(far("networks at ρ = 0.5 to the limit without ρ's powers: y'f",
+                        linear_networks(0.5, WIDTHS[-1]).outputs @ targets,
+                        linear_limit(1.0).outputs @ targets))  # fmt: skip
     panel = Panel(["a better start learns faster"], "½|f − y|²",
                   [*curves(lines), *curves(dots, look="markers")], scale="log")  # fmt: skip
     title = (
@@ -80,8 +77,8 @@ def linear_kernels(session: Session) -> Findings:
             ("H^1, …, H^3", told.features[:, 1:], nets.features[:, :, 1:]),
             ("G̃^1, G̃^2, G̃^3", told.signals[:, :-1], nets.signals[:, :, :-1]),
         ):
-            measures.append(Reading(f"ρ = {rho:g}: mean {what} to the limit, standard errors",
-                                    away(theirs, mine), {"max": NEAR}))  # fmt: skip
+            measures.append(near(f"ρ = {rho:g}: mean {what} to the limit",
+                                 theirs, mine))  # fmt: skip
         final.append(along_targets(told.features[-1, -1], targets))
         mean = theirs_mean(nets)
         for what, each in (
@@ -96,13 +93,11 @@ def linear_kernels(session: Session) -> Findings:
     measures += [
         Reading("y'H³y at the end: least fall from one ρ to the next, relative",
                 float(np.min(-np.diff(final) / final[:-1])), {"min": 0.02}),
-        Reading("networks at ρ = 0.5 to the limit without ρ's powers: G̃, standard errors",
-                away(nets.signals[:, :, :-1], linear_limit(1.0).signals[:, :-1]),
-                {"min": FAR}, True),
-        Reading("networks at γ₀ = 2 to the limit at γ₀ = 1: y'Hy, standard errors",
-                away(along_targets(nets.features, targets)[:, :, 1:],
-                     along_targets(linear_limit(0.5, 1.0).features, targets)[:, 1:]),
-                {"min": FAR}, True),
+        far("networks at ρ = 0.5 to the limit without ρ's powers: G̃",
+            nets.signals[:, :, :-1], linear_limit(1.0).signals[:, :-1]),
+        far("networks at γ₀ = 2 to the limit at γ₀ = 1: y'Hy",
+            along_targets(nets.features, targets)[:, :, 1:],
+            along_targets(linear_limit(0.5, 1.0).features, targets)[:, 1:]),
     ]  # fmt: skip
     panes = [
         (Panel([what], what, [*curves(lines), *curves(dots, look="markers")], scale="linear"),

@@ -14,7 +14,7 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
-from .compared import FAR, NEAR, away, fall_readings, relative, with_targets
+from .compared import fall_readings, far, near, relative, with_targets
 from .nets import Dynamics, flows_of, networks
 
 HIDDEN, SAMPLES, FEATURES = 3, 3, 10
@@ -40,9 +40,9 @@ def tanh_limit(rule: str, richness: float) -> Any:
 
 @cache
 def tanh_networks(rule: str, width: int, richness: float) -> Dynamics:
-    starts = networks(rule, "tanh", (FEATURES, *(width,) * HIDDEN, 1), range(SEEDS),
-                      richness=richness)  # fmt: skip
-    return flows_of(starts, make_data(*tanh_task()), TIMES, richness, rtol=1e-5, atol=1e-7)
+    data = make_data(*tanh_task())
+    starts = networks(rule, "tanh", data, (HIDDEN, width), range(SEEDS), richness=richness)
+    return flows_of(starts, data, TIMES, rtol=1e-5, atol=1e-7)
 
 
 def tanh_beside(rule: str, richness: float) -> list[Reading]:
@@ -52,12 +52,10 @@ def tanh_beside(rule: str, richness: float) -> list[Reading]:
     signals = np.moveaxis(told.mean.alignments, 0, 1)[:, :-1]
     noise = np.moveaxis(told.error.alignments, 0, 1)[:, :-1]
     return [
-        Reading(f"mean f of networks, N = {WIDTHS[-1]}, to the limit, standard errors",
-                away(nets.outputs, told.mean.outputs, told.error.outputs), {"max": NEAR}),
-        Reading("the same of K", away(nets.tangent, told.mean.tangent, told.error.tangent),
-                {"max": NEAR}),
-        Reading("the same of G̃^1, …, G̃^3", away(nets.signals[:, :, :-1], signals, noise),
-                {"max": NEAR}),
+        near(f"mean f of networks, N = {WIDTHS[-1]}, to the limit",
+             nets.outputs, told.mean.outputs, told.error.outputs, BATCHES),
+        near("the same of K", nets.tangent, told.mean.tangent, told.error.tangent, BATCHES),
+        near("the same of G̃^1, …, G̃^3", nets.signals[:, :, :-1], signals, noise, BATCHES),
         Reading("the limit's own standard error of f, relative", size, {"max": 0.03}),
     ]  # fmt: skip
 
@@ -75,11 +73,9 @@ def tanh_direct(session: Session) -> Findings:
     measures += [
         Reading("corr(g, g̃) of layer 3 at the end: least rise from one γ₀ to the next, s. e.",
                 float(np.min(steps)), {"min": 2.0}),
-        Reading("corr(g, g̃) of networks to the limit, standard errors",
-                away(nets.correlation, told.mean.correlation.T, told.error.correlation.T),
-                {"max": NEAR}),
-        Reading("networks at γ₀ = 2 to the limit at γ₀ = 0.5: K, standard errors",
-                away(nets.tangent, lazy.tangent), {"min": FAR}, True),
+        near("corr(g, g̃) of networks to the limit",
+             nets.correlation, told.mean.correlation.T, told.error.correlation.T, BATCHES),
+        far("networks at γ₀ = 2 to the limit at γ₀ = 0.5: K", nets.tangent, lazy.tangent),
     ]  # fmt: skip
     panes = [_loss_pane(DIRECT, RICH), (_aligned(DIRECT, targets), _frame())]
     lines = {f"layer {l + 1}": told.mean.correlation[l] for l in range(HIDDEN)}
@@ -102,8 +98,8 @@ def tanh_gradient(session: Session) -> Findings:
     measures = tanh_beside("gradient", 1.0)
     measures += [
         *fall_readings("f", outputs, told.mean.outputs),
-        Reading("networks to the limit of direct feedback: f, standard errors",
-                away(nets.outputs, tanh_limit(DIRECT, 1.0).mean.outputs), {"min": FAR}, True),
+        far("networks to the limit of direct feedback: f",
+            nets.outputs, tanh_limit(DIRECT, 1.0).mean.outputs),
     ]  # fmt: skip
     panes = [_loss_pane("gradient", 1.0), (_aligned("gradient", tanh_task()[1], 1.0), _frame())]
     title = f"Gradient paper, Fig. 2: three tanh layers, P = {SAMPLES}, γ₀ = 1, under the gradient"

@@ -15,12 +15,12 @@ from ..check import Reading
 from ..claim import Findings
 from ..picture import curves
 from ..session import Session
-from .compared import FAR, NEAR, along_targets, away, fall_readings
+from .compared import along_targets, fall_readings, far, near
 from .nets import Dynamics, flows_of, networks, of_gradient
 
 HIDDEN, SAMPLES, FEATURES, RICHNESS = 5, 20, 50, 1.0
 END, STEPS = 1.0, 16
-WIDTHS, SEEDS = (64, 320), 8
+WIDTHS, SEEDS = (64, 320), 20
 WHITE_RICHNESS, WHITE_WIDTH, WHITE_SEEDS = 1.5, 1024, 16
 
 
@@ -49,9 +49,9 @@ def _deaf(data: Data, richness: Scalar, t1: Scalar) -> Array:
 
 @cache
 def deep_networks(width: int) -> Dynamics:
-    starts = networks("gradient", "linear", (FEATURES, *(width,) * HIDDEN, 1), range(SEEDS),
-                      richness=RICHNESS)  # fmt: skip
-    return flows_of(starts, deep_task(), deep_limit(HIDDEN)[0], RICHNESS, step=END / STEPS)
+    data = deep_task()
+    starts = networks("gradient", "linear", data, (HIDDEN, width), range(SEEDS), richness=RICHNESS)
+    return flows_of(starts, data, deep_limit(HIDDEN)[0], step=END / STEPS)
 
 
 def deep_outputs(session: Session) -> Findings:
@@ -64,18 +64,14 @@ def deep_outputs(session: Session) -> Findings:
     deaf = np.asarray(_deaf(deep_task(), jnp.asarray(RICHNESS), jnp.asarray(END)))
     measures = [
         Reading("the limit's f by two routes, largest distance", apart, {"max": 1e-4}),
-        Reading("mean f of networks to the limit, standard errors",
-                away(wide.outputs, told.outputs), {"max": NEAR}),
-        Reading("mean H^1, …, H^5 to the limit, standard errors",
-                away(wide.features[:, :, 1:], told.features[:, 1:]), {"max": NEAR}),
-        Reading("mean G^1, …, G^5 to the limit, standard errors",
-                away(wide.signals[:, :, :-1], told.signals[:, :-1]), {"max": NEAR}),
+        near("mean f of networks to the limit", wide.outputs, told.outputs),
+        near("mean H^1, …, H^5 to the limit", wide.features[:, :, 1:], told.features[:, 1:]),
+        near("mean G^1, …, G^5 to the limit", wide.signals[:, :, :-1], told.signals[:, :-1]),
         *fall_readings("f", {n: each.outputs for n, each in nets.items()}, told.outputs),
-        Reading("networks to the equations without responses: y'f, standard errors",
-                away(wide.outputs @ targets, deaf @ targets), {"min": FAR}, True),
-        Reading("networks to the limit of four layers: y'f, standard errors",
-                away(wide.outputs @ targets, deep_limit(HIDDEN - 1)[1].outputs @ targets),
-                {"min": FAR}, True),
+        far("networks to the equations without responses: y'f",
+            wide.outputs @ targets, deaf @ targets),
+        far("networks to the limit of four layers: y'f",
+            wide.outputs @ targets, deep_limit(HIDDEN - 1)[1].outputs @ targets),
     ]  # fmt: skip
     loss = lambda f: 0.5 * np.sum((f - targets) ** 2, axis=-1)  # noqa: E731
     lines = {"limit": loss(told.outputs), "without responses": loss(deaf)}
@@ -109,20 +105,18 @@ def factor_two(session: Session) -> Findings:
     found = gradient_limit(data, 1, WHITE_RICHNESS, 1.0, times=16)
     ts = np.asarray(found.ts)
     gap = 1 - np.asarray(found.outputs) @ targets
-    starts = networks("gradient", "linear", (2, WHITE_WIDTH, 1), range(WHITE_SEEDS),
+    starts = networks("gradient", "linear", data, (1, WHITE_WIDTH), range(WHITE_SEEDS),
                       richness=WHITE_RICHNESS)  # fmt: skip
-    nets = flows_of(starts, data, ts, WHITE_RICHNESS, rtol=1e-8, atol=1e-10)
+    nets = flows_of(starts, data, ts, rtol=1e-8, atol=1e-10)
     gaps = 1 - nets.outputs @ targets
     right, printed = whitened_gap(ts, 2.0), whitened_gap(ts, 1.0)
     measures = [
         Reading("matrix equations to the closed flow with the factor 2, largest",
                 float(np.max(np.abs(gap - right))), {"max": 1e-6}),
-        Reading("mean of networks to the closed flow with the factor 2, standard errors",
-                away(gaps, right), {"max": NEAR}),
+        near("mean of networks to the closed flow with the factor 2", gaps, right),
         Reading("matrix equations to the printed flow, largest",
                 float(np.max(np.abs(gap - printed))), {"min": 0.1}, True),
-        Reading("mean of networks to the printed flow, standard errors",
-                away(gaps, printed), {"min": FAR}, True),
+        far("mean of networks to the printed flow", gaps, printed),
     ]  # fmt: skip
     lines = {"with the factor 2": right, "as printed": printed}
     dots = {"matrix equations": gap, f"networks, N = {WHITE_WIDTH}": gaps.mean(axis=0)}

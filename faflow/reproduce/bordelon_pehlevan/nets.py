@@ -9,24 +9,24 @@ import numpy as np
 
 from ..._compiling import LONG, compiled
 from ..._types import Array
-from ...feedback import FEEDBACKS, Feedback, draw_feedback
+from ...feedback import Feedback
 from ...flow import FlowProblem, Numerics, integrate, solve
-from ...networks import ACTIVATIONS, INITIALISATIONS, AbstractNetwork, GatedMLP, initial_network
+from ...networks import ACTIVATIONS, AbstractNetwork, GatedMLP
 from ...observables import AbstractObservable
-from ...rules import Gradient
 from ...tasks import Data
 from ...wide import (
-    RULES,
     DeepLinear,
     GradientLimit,
-    MeanFieldHebbian,
+    MeanFieldRule,
     Neurons,
     OutputsAt,
     WideFeedbackAlignment,
     WideKernelsObserved,
+    finite_network,
+    layer_signals,
+    layered_kernels,
     neurons,
 )
-from ...wide.neurons import mean_field
 
 
 class Dynamics(NamedTuple):
@@ -46,36 +46,23 @@ NO_NEURONS = np.zeros((0, 0)), np.zeros((0, 0))
 
 
 class MeanFieldKernels(AbstractObservable):
-    """Phi^l = <phi phi>, Gt^l = <g gt> and K = sum_l Gt^{l+1} Phi^l of a network in the mean-field
-    scaling. g = gamma_0 N delta, delta of a unit error; gt = Delta phi(h) for Hebb."""
+    """f, `layered_kernels`, and the cosine of g^l and gt^l over samples and neurons."""
 
-    rule: Any
-    richness: Array
+    rule: MeanFieldRule
     label: ClassVar[str] = "kernels"
     axes: ClassVar[tuple[str, ...]] = ()
 
     def __call__(
         self, weights: AbstractNetwork, feedback: Feedback, data: Data
     ) -> dict[str, Array]:
-        trace, one = weights.trace(data.inputs), jnp.ones_like(data.targets)
-        width = trace.post[-2].shape[1]
-        true = Gradient().deltas(weights, feedback, trace, one)[:-1]
-        if isinstance(self.rule, MeanFieldHebbian):
-            error = -data.error(trace.outputs)
-            heard = tuple(error * post for post in trace.post[1:-1])
-        else:
-            heard = self.rule.rule.deltas(weights, feedback, trace, one)[:-1]
-            heard = tuple(self.richness * width * each for each in heard)
-        pairs = list(zip(true, heard, strict=True))
-        signals = [self.richness * g @ gt.T for g, gt in pairs]
-        features = [post @ post.T / post.shape[1] for post in trace.post[:-1]]
-        signals, features = jnp.stack([*signals, one @ one.T]), jnp.stack(features)
+        given = weights, feedback, data, self.rule
+        features, signals, tangent = layered_kernels(*given)
         return {
-            "outputs": trace.outputs[:, 0],
+            "outputs": weights(data.inputs)[:, 0],
             "features": features,
             "signals": signals,
-            "tangent": jnp.sum(signals * features, axis=0),
-            "correlation": jnp.stack([_cosine(*pair) for pair in pairs]),
+            "tangent": tangent,
+            "correlation": jnp.stack([_cosine(*pair) for pair in layer_signals(*given)]),
         }
 
 
@@ -86,10 +73,10 @@ def _cosine(one: Array, other: Array) -> Array:
 
 @compiled(LONG)
 def _flows(
-    rule: Any, nets: Any, feedbacks: Any, data: Data, ts: Array, numerics: Numerics, richness: Array
+    rule: MeanFieldRule, nets: Any, feedbacks: Any, data: Data, ts: Array, numerics: Numerics
 ) -> dict[str, Array]:
     """One by one: a seed may take 100 MB."""
-    see: dict[str, AbstractObservable] = {"k": MeanFieldKernels(rule, richness)}
+    see: dict[str, AbstractObservable] = {"k": MeanFieldKernels(rule)}
 
     def flow(of: tuple[Any, Any]) -> dict[str, Array]:
         found = solve(FlowProblem(rule, *of, data), ts, see, numerics)
@@ -98,16 +85,13 @@ def _flows(
     return jax.lax.map(flow, (nets, feedbacks))
 
 
-def flows_of(
-    starts: Iterable[Neurons], data: Data, ts: Any, richness: float, **how: Any
-) -> Dynamics:
+def flows_of(starts: Iterable[Neurons], data: Data, ts: Any, **how: Any) -> Dynamics:
     """Flows of networks of one shape, one after the other. `how`: to `Numerics`."""
-    starts = list(starts)
-    ts, number = jnp.asarray(ts, float), jnp.asarray(richness, float)
+    starts, ts = list(starts), jnp.asarray(ts, float)
     # Gates are drawn from a static seed: each such network is a program of its own.
     gated = isinstance(starts[0].network, GatedMLP)
     parts = [
-        _flows(group[0].rule, *_stacked(group), data, ts, Numerics(**how), number)
+        _flows(group[0].rule, *_stacked(group), data, ts, Numerics(**how))
         for group in ([[start] for start in starts] if gated else [starts])
     ]
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
@@ -122,28 +106,14 @@ def _stacked(group: list[Neurons]) -> tuple[Any, Any]:
 def networks(
     rule: str,
     activation: str,
-    widths: tuple[int, ...],
+    data: Data,
+    shape: tuple[int, int],
     seeds: Iterable[int],
-    *,
-    rho: float = 0.0,
-    richness: float = 1.0,
-    gated: bool = False,
+    **more: Any,
 ) -> list[Neurons]:
-    """Networks and feedback as the kinds `mean-field` draw them."""
-    found, phi = [], ACTIVATIONS[activation]()
-    kind, moved = RULES[rule], mean_field(rule, richness)
-    for seed in seeds:
-        keys = jax.random.split(jax.random.key(seed))
-        net = initial_network(INITIALISATIONS["mean-field"](richness), keys[0], widths, phi)
-        draw = FEEDBACKS["mean-field"](rho, richness)
-        back = (
-            Feedback() if kind.form == "none"
-            else draw_feedback(draw, keys[1], widths, kind.form, net)
-        )  # fmt: skip
-        if gated:
-            net = GatedMLP(net.weights, gate=phi, seed=seed)
-        found.append(Neurons(moved, net, back))
-    return found
+    """Networks of `shape` (L, N)."""
+    phi = ACTIVATIONS[activation]()
+    return [finite_network(rule, phi, data.inputs, *shape, seed=seed, **more) for seed in seeds]
 
 
 def batches(

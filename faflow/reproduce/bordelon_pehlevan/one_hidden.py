@@ -14,13 +14,13 @@ from ..claim import Findings
 from ..picture import curves, over
 from ..session import Session
 from .compared import (
-    FAR,
-    NEAR,
     along_targets,
     away,
     below,
     error_of_mean,
     fall_readings,
+    far,
+    near,
     with_targets,
 )
 from .nets import Dynamics, batches, flows_of, networks
@@ -64,12 +64,12 @@ def rule_at_both(name: str) -> Compared:
     more = {"richness": RICHNESS, "gated": gated}
     how = {"step": 0.02 if rule == "hebbian" else 0.1}
     limit = flows_of(batches(rule, "relu", data, NEURONS, range(BATCHES), **more), data, TIMES,
-                RICHNESS, **how)  # fmt: skip
+                     **how)  # fmt: skip
     nets = {}
     for width in (GATED,) if gated else (FEW, MANY):
         seeds = range(GATED_SEEDS if gated else SEEDS)
-        starts = networks(rule, "relu", (FEATURES, width, 1), seeds, **more)
-        nets[width] = flows_of(starts, data, TIMES, RICHNESS, **how)
+        starts = networks(rule, "relu", data, (1, width), seeds, **more)
+        nets[width] = flows_of(starts, data, TIMES, **how)
     return Compared(limit, nets)
 
 
@@ -82,8 +82,8 @@ def relu_outputs(session: Session) -> Findings:
         mean, error = limits[name].mean(axis=0), error_of_mean(limits[name])
         size = float(np.linalg.norm(error) / np.linalg.norm(mean))
         measures += [
-            Reading(f"{name}: mean f of networks to the limit, standard errors",
-                    away(both.widest.outputs, mean, error), {"max": NEAR}),
+            near(f"{name}: mean f of networks to the limit",
+                 both.widest.outputs, mean, error, BATCHES),
             Reading(f"{name}: the limit's own standard error, relative", size, {"max": 0.01}),
         ]  # fmt: skip
         if len(both.nets) > 1:
@@ -93,8 +93,7 @@ def relu_outputs(session: Session) -> Findings:
         dots[f"{name}, networks"] = _loss(both.widest.outputs, targets).mean(axis=0)
     fa = rule_at_both("FA, ρ = 0").widest.outputs
     wrong = limits["gradient"].mean(axis=0)
-    measures.append(Reading("networks under FA to the gradient's limit, standard errors",
-                            away(fa, wrong), {"min": FAR}, True))  # fmt: skip
+    measures.append(far("networks under FA to the gradient's limit", fa, wrong))
     panel = Panel(
         ["½|f − y|²: limit (lines), networks (markers)"], "loss",
         [*curves(losses, floor=1e-8), *curves(dots, look="markers", floor=1e-8)], scale="log",
@@ -112,11 +111,10 @@ def relu_kernels(session: Session) -> Findings:
         mean, error = both.limit.tangent.mean(axis=0), error_of_mean(both.limit.tangent)
         signal = both.limit.signals[:, :, 0]
         measures += [
-            Reading(f"{name}: mean K of networks to the limit, standard errors",
-                    away(both.widest.tangent, mean, error), {"max": NEAR}),
-            Reading(f"{name}: the same of G̃",
-                    away(both.widest.signals[:, :, 0], signal.mean(axis=0), error_of_mean(signal)),
-                    {"max": NEAR}),
+            near(f"{name}: mean K of networks to the limit",
+                 both.widest.tangent, mean, error, BATCHES),
+            near(f"{name}: the same of G̃",
+                 both.widest.signals[:, :, 0], signal.mean(axis=0), error_of_mean(signal), BATCHES),
         ]  # fmt: skip
         aligned[f"{name}, limit"] = with_targets(mean, targets)
         dots[f"{name}, networks"] = with_targets(both.widest.tangent.mean(axis=0), targets)
@@ -132,10 +130,8 @@ def relu_kernels(session: Session) -> Findings:
         Reading("A(K, yy') at the end over that at t = 0, least of gradient, FA, gated",
                 min(value for name, value in first.items() if name != "Hebb"), {"min": 1.2}),
         Reading("the same of Hebb", first["Hebb"], {"max": 1.0}),
-        Reading("networks under FA to K(0), frozen, standard errors",
-                away(rule_at_both("FA, ρ = 0").widest.tangent[:, 1:],
+        far("networks under FA to K(0), frozen", rule_at_both("FA, ρ = 0").widest.tangent[:, 1:],
                      rule_at_both("FA, ρ = 0").limit.tangent.mean(axis=0)[:1]),
-                {"min": FAR}, True),
     ]  # fmt: skip
     panels = [
         Panel(["alignment with the targets: limit and networks"], "A(K, yy')",
@@ -162,12 +158,10 @@ def relu_density(session: Session) -> Findings:
         points = np.quantile(here, np.linspace(0.05, 0.95, 19))
         wide, nets = below(here, points), below(there, points)
         mean, error = wide.mean(axis=0), error_of_mean(wide)
-        apart = away(nets, mean, error)
         measures += [
-            Reading(f"{name}: distribution function of networks to the limit's, standard errors",
-                    apart, {"max": NEAR}),
-            Reading(f"{name}: of networks to that at t = 0",
-                    away(nets, below(start * at_start, points)), {"min": FAR}, True),
+            near(f"{name}: distribution function of networks to the limit's",
+                 nets, mean, error, BATCHES),
+            far(f"{name}: of networks to that at t = 0", nets, below(start * at_start, points)),
         ]  # fmt: skip
         here, there = here.ravel(), there.ravel()
         low, high = np.quantile(here, [0.002, 0.998])
@@ -178,7 +172,8 @@ def relu_density(session: Session) -> Findings:
             "t = 0": np.exp(-0.5 * (middle / start) ** 2) / start / (2 * np.pi) ** 0.5,
         }
         dots = {"networks": np.histogram(there, edges)[0] / len(there) / np.diff(edges)}
-        panel = Panel([f"{name}: {brief(apart, 2)} standard errors apart"], "density of h",
+        apart = f"{brief(away(nets, mean, error), 2)} standard errors apart"
+        panel = Panel([f"{name}: {apart}"], "density of h",
                       [*curves(drawn), *curves(dots, look="markers", first=3)],
                       scale="linear")  # fmt: skip
         panes.append((panel, over("h, first sample", [float(x) for x in middle])))

@@ -57,7 +57,7 @@ def lazy(session: Session) -> Findings:
         ("Hebb", "hebbian", 0.0),
     ):
         starts = batches(rule, "relu", data, 4 * NEURONS, range(2), rho=rho, richness=LAZY)
-        found = flows_of(starts, data, TIMES, LAZY, step=0.1).outputs.mean(axis=0)
+        found = flows_of(starts, data, TIMES, step=0.1).outputs.mean(axis=0)
         lazy_ = told(rule, 1, rho)
         measures.append(Reading(f"{name}, ReLU: f to (1 − exp(−Kt))y, relative, largest",
                                 _gap(found, lazy_), {"max": 0.01}))  # fmt: skip
@@ -158,7 +158,7 @@ def sampled(rule: str) -> np.ndarray:
     for richness in RICH:
         starts = batches(rule, "linear", data, NEURONS, range(2), richness=float(richness))
         ts = jnp.linspace(0.0, 25.0, 3)
-        flow = flows_of(starts, data, ts, float(richness), rtol=1e-6, atol=1e-9)
+        flow = flows_of(starts, data, ts, rtol=1e-6, atol=1e-9)
         ends = flow.features[:, [0, -1], 1, 0, 0]
         found.append(np.mean(ends[:, 1] - ends[:, 0]))
     return np.array(found)
