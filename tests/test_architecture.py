@@ -94,6 +94,7 @@ LAZY_THIRD_PARTY = {
     "sweeps": CLUSTER,
     "wide": frozenset({"scipy"}),
     "learning": frozenset({"pandas"}),
+    "reproduce": frozenset({"scipy"}),
 }
 
 MAX_FUNCTION_LINES = 60

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, NamedTuple
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -128,6 +129,13 @@ def check_projection(problem: FlowProblem, numerics: Numerics) -> None:
         raise ValueError(
             f"Projection moves weights alone, but the state of {kind} is more than its weights."
         )
-    if Leaf(problem).law is None:
+    if not _has_law(problem):
         kind = type(bare(problem.rule)).__name__
         raise ValueError(f"Projection needs a law, but {kind} names none for this network.")
+
+
+def _has_law(problem: FlowProblem) -> bool:
+    """Whether a law is known within a program, where the rule's numbers are traced."""
+    found = []
+    eqx.filter_eval_shape(lambda traced: found.append(Leaf(traced).law is not None), problem)
+    return found[0]

@@ -17,7 +17,7 @@ import oracles
 from oracles import Flow, random_flow, to_problem
 
 from faflow.flow import FlowProblem, Numerics, integrate, polish
-from faflow.rules import AbstractWeightRule, FeedbackAlignment, Gradient, Momentum
+from faflow.rules import AbstractWeightRule, FeedbackAlignment, Gradient, LearningRates, Momentum
 from faflow.tasks.answers import feedback_limit, minimum_norm_map
 
 ACCURATE = Numerics(rtol=1e-12, atol=1e-14)
@@ -95,6 +95,18 @@ def test_two_layer_fa_lands_on_the_limit(first):
         answer = np.asarray(minimum_norm_map(problem.data))
         np.testing.assert_allclose(product(found.weights), answer, atol=1e-12)
         assert np.abs(product(end) - answer).max() > 1e-9
+
+
+def test_with_a_learning_rate_per_layer():
+    """The rule's numbers are traced where its laws are asked for."""
+    plain = theorem2()
+    rule = LearningRates(rule=FeedbackAlignment(), rates=[1.0, 2.0])
+    problem = FlowProblem(rule, plain.weights, plain.feedback, plain.data)
+    end, limit = ends(problem, 6.0, 100.0)
+    found = polish(problem, end, 6.0)
+    gap = apart(end, limit)
+    assert bool(found.converged) and float(found.law_kept) < 1e-14
+    assert apart(found.weights, limit) < 1e-12 + 10 * gap**2 < 0.01 * gap
 
 
 def test_the_laws_bring_it_closer():

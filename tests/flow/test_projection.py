@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "theory"))
 from oracles import Flow, to_problem
 
 from faflow.flow import FlowProblem, Numerics, integrate
-from faflow.rules import FeedbackAlignment, Gradient, Momentum
+from faflow.rules import FeedbackAlignment, Gradient, LearningRates, Momentum
 
 T = 2.0
 
@@ -89,6 +89,17 @@ def test_on_the_laws_and_as_exact_as_without(activation: str, solver: str) -> No
     assert int(end.counts.evaluations) >= int(plain.counts.evaluations)
 
 
+@pytest.mark.parametrize("rates", [2.0, [1.0, 3.0, 0.5]])
+def test_on_the_weighted_laws_of_learning_rates(rates) -> None:
+    """The rule's numbers are traced where a step is projected."""
+    rule = LearningRates(rule=FeedbackAlignment(), rates=rates, decays=0.2)
+    problem = problem_of(deep("linear"), rule)
+    drift = flow(problem, solver="tsit5", rtol=1e-4, atol=1e-6)[1]
+    assert (
+        flow(problem, solver="tsit5", rtol=1e-4, atol=1e-6, project=True)[1] < 2e-14 < drift / 100
+    )
+
+
 def test_the_error_follows_the_tolerance() -> None:
     given = deep("relu-squared")
     problem, reference = problem_of(given), exact(given[-1])
@@ -106,6 +117,7 @@ def test_the_error_follows_the_tolerance() -> None:
     [
         (Momentum(Gradient(), 1.0), "linear", {}, "state of Momentum is more than its weights"),
         (FeedbackAlignment(), "tanh", {}, "names none for this network"),
+        (LearningRates(FeedbackAlignment(), decays=[0.2] * 3), "linear", {}, "names none"),
         (None, "linear", {"solver": "gauss6"}, "keeps the laws by itself"),
         (None, "linear", {"solver": "bdf"}, "not BDF"),
         (None, "linear", {"solver": "auto"}, "does not serve solver = 'auto'"),

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from ..check import Reading
 
@@ -37,7 +36,9 @@ def chance(runs: np.ndarray, error: np.ndarray | float = 0.0, batches: int = 2) 
 
 def student(freedom: int | float) -> float:
     """|t| that is exceeded with probability RARE."""
-    return round(float(scipy.stats.t.isf(RARE / 2, freedom)), 2)
+    from scipy.special import stdtrit
+
+    return round(float(-stdtrit(freedom, RARE / 2)), 2)
 
 
 def near(

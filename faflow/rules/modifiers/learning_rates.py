@@ -6,6 +6,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ..._types import Record, Scalar
 from ...feedback import Feedback
@@ -24,6 +25,7 @@ from .modified import (
     layered,
     per_layer,
     predicted_rate,
+    unmoved,
 )
 
 
@@ -83,13 +85,12 @@ class LearningRates(AbstractRates):
         return layered(self.rates, network) * jnp.exp(-t * layered(self.decays, network))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
-        decays = np.asarray(layered(self.decays, weights))
-        if np.ptp(decays) > 0:
+        if not _equal(self.decays):
             return {}
-        rates = layered(self.rates, weights)
         laws = {name: law for name, law in self.rule.laws(weights).items() if _weighable(law)}
-        if np.ptp(np.asarray(rates)) == 0:
+        if _equal(self.rates):
             return laws
+        rates = layered(self.rates, weights)
         return {name: changed(law, rates=rates) for name, law in laws.items()}
 
 
@@ -99,6 +100,13 @@ def only(layer: int, network: AbstractNetwork) -> AbstractNetwork:
     return by_layer(one_hot, network)
 
 
+def _equal(values: PerLayer) -> bool:
+    """Whether all layers are known to have one value; of traced numbers only a single one is."""
+    if len(values) == 1 or isinstance(values, Tracer):
+        return len(values) == 1
+    return bool(np.ptp(np.asarray(values)) == 0)
+
+
 def _weighable(law: AbstractConservationLaw) -> bool:
     """Under rates that change with time a decay is no fixed rate any more."""
-    return isinstance(law, Balance) and law.rates is None and not np.any(np.asarray(law.decay))
+    return isinstance(law, Balance) and law.rates is None and unmoved(law)

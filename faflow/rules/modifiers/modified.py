@@ -186,6 +186,11 @@ def check_field(rule: Any, modifier: str) -> None:
         )
 
 
+def unmoved(law: AbstractConservationLaw) -> bool:
+    """Whether the law is known not to decay."""
+    return not isinstance(law.decay, Tracer) and not np.any(np.asarray(law.decay))
+
+
 def changed(law: AbstractConservationLaw, **fields: Any) -> AbstractConservationLaw:
     """A balance with other layers, rates or decay."""
     assert isinstance(law, Balance)

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ..._types import Record, Scalar
 from ...feedback import Feedback
@@ -30,6 +31,7 @@ from .modified import (
     layered,
     per_layer,
     predicted_rate,
+    unmoved,
 )
 
 # <W, d psi / dW> = p psi: the power of psi in W.
@@ -77,6 +79,8 @@ class WeightDecay(AbstractModifiedField):
         return jax.tree.map(jnp.add, below, law_along(law, weights, decay, feedback, data))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
+        if isinstance(self.rates, Tracer):
+            return {}  # which of them decay is not known
         rates = np.asarray(layered(self.rates, weights))
         found = {}
         for name, law in self.rule.laws(weights).items():
@@ -90,7 +94,7 @@ class WeightDecay(AbstractModifiedField):
 def _matched(law: AbstractConservationLaw, rates: np.ndarray) -> tuple[int, ...]:
     """The layers with p lambda_{l+1} = 2 lambda_l, of a law that does not decay already."""
     power = POWERS.get(type(law.potential)) if isinstance(law, Balance) else None
-    if power is None or np.any(np.asarray(law.decay) != 0):
+    if power is None or not unmoved(law):
         return ()
     misses = {l: power * rates[l] - 2 * rates[l - 1] for l in law.layers}
     return tuple(l for l, miss in misses.items() if abs(miss) <= 1e-14 * abs(rates[l - 1]))
