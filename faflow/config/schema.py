@@ -99,6 +99,16 @@ class SimulateSection(AbstractSection):
     seed: Seed | None = None
 
 
+class SensitivitySection(AbstractSection):
+    """[sensitivity]: derivatives of figures of the flow's end, `of`, with respect to `to`: numbers
+    of the config by their dotted keys, and whole arrays by the names they are stored under ("F2",
+    "W1"). `check`: compare them with a central difference of whole flows in a random direction."""
+
+    to: Annotated[tuple[str, ...], Field(min_length=1)]
+    of: Annotated[tuple[str, ...], Field(min_length=1)] = ("loss",)
+    check: bool = True
+
+
 class ObserveSection(AbstractSection):
     """[observe]: what is recorded; `laws` lists laws that the rule has to name, `controls` others
     to follow although it names them not."""
@@ -141,6 +151,7 @@ class Config(AbstractSection):
     flow: FlowSection
     discrete: DiscreteSection | None = None
     simulate: SimulateSection | None = None
+    sensitivity: SensitivitySection | None = None
     observe: ObserveSection = ObserveSection()
     sweep: SweepSection | None = None
     expect: Table = Field(default_factory=dict)

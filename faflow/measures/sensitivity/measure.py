@@ -1,0 +1,184 @@
+"""The measure: what is asked, computed beside the flow, said, warned of and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._results import Outcome
+from ...config.errors import ConfigError
+from ...config.resolve import Resolved
+from ...flow import FlowSolution
+from ..measure import Experiment, Flown, Measure, Note, Row, Section
+from ..tables import number
+from ..variables.groups import Group, Variable
+from .checked import apart, flows_beside
+from .ends import ends_of
+from .figures import Figure, check_figures, figures_of
+from .moves import check_moves, moves_of, parts_of
+from .slopes import ONE_BY_ONE, Failure, Slopes, slopes_of
+
+NAME = "sensitivity"
+AGREE = 1e-4  # a derivative that is farther than this from the central difference is worth a word
+
+
+class Found(NamedTuple):
+    """At time `t`: derivatives by figure, how far a central difference is from them, and why there
+    is none of a figure, or of any."""
+
+    t: float
+    slopes: dict[str, Slopes]
+    apart: dict[str, float]
+    none: dict[str, str]
+
+
+def check_sensitivity(resolved: Resolved, experiment: Experiment) -> str:
+    """ConfigError for derivatives that there can't be."""
+    section = resolved.config.sensitivity
+    if section is None:
+        return ""
+    if resolved.config.precision != "float64":
+        raise ConfigError(NAME, "needs precision = 'float64'; remove it or change that")
+    if resolved.flow.devices > 1:
+        raise ConfigError(NAME, "needs a flow on one device; set flow.devices to 1")
+    if resolved.method == "plain":
+        what = "is 'plain' here: steps over kinks have no derivative, since it jumps there"
+        raise ConfigError("flow.kinks", f"{what}; use 'exact' or 'smooth'")
+    check_figures(resolved, experiment.problem)
+    exact = resolved.method == "exact"
+    for index, (name, entries) in enumerate(check_moves(resolved, experiment)):
+        where = f"{NAME}.to.{index}"
+        if exact and entries > ONE_BY_ONE:
+            what = f"is '{name}', whose {entries} entries flows across kinks take one by one"
+            raise ConfigError(where, f"{what}; {ONE_BY_ONE} at most, or flow.kinks = 'smooth'")
+        if exact and name == "flow.t1":
+            what = "is 'flow.t1', which flows across kinks hold fast; remove it"
+            raise ConfigError(where, what)
+    return ""
+
+
+def differentiate(
+    resolved: Resolved, experiment: Experiment, solution: FlowSolution, note: Note
+) -> Found | None:
+    """All derivatives that are asked for, and a central difference beside them."""
+    section = resolved.config.sensitivity
+    if section is None:
+        return None
+    t, outcome = float(solution.t_final), Outcome(int(solution.outcome))
+    if outcome.early:
+        why = f"the flow ended early: it {outcome.message}"
+        return Found(t, {}, {}, dict.fromkeys(section.of, why))
+    note("differentiating the flow")
+    problem, end = experiment.problem, (solution.weights, solution.feedback)
+    moves = moves_of(resolved, experiment)
+    reached = np.asarray(solution.reached)
+    ends = ends_of(problem, parts_of(problem), solution.ts[reached], experiment.numerics)
+    asked = figures_of(resolved, problem, *end)
+    figures = [one for one in asked if isinstance(one, Figure)]
+    none = dict(one for one in asked if not isinstance(one, Figure))
+    slopes = slopes_of(figures, moves, ends, end)
+    found: dict[str, float] = {}
+    if section.check and any(one.to for one in slopes.values()):
+        note("comparing the derivatives with a central difference")
+        try:
+            beside = flows_beside(resolved, moves, ends)
+            found = {f.name: apart(f, slopes[f.name], beside) for f in figures}
+        except Failure:
+            found = dict.fromkeys(slopes, float("nan"))
+    return Found(t, slopes, found, none)
+
+
+def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
+    """By figure: its `value`; `by` the "flow" to `t` or its "limit" (`instead`: why not by that);
+    `to`: derivatives by name, of arrays their norms; `apart`: relative distance from a central
+    difference in a random direction; `none`: why there is no derivative, by name."""
+    del summary
+    found: Found | None = flown.beside[NAME]
+    if found is None:
+        return None
+    section: Section = {name: {"none": {"all": why}} for name, why in found.none.items()}
+    for name, one in found.slopes.items():
+        section[name] = {
+            "value": one.value.tolist(),
+            "by": one.by,
+            "t": found.t,
+            "to": {to: _size(slope, one.value) for to, slope in one.to.items()},
+            **({"apart": found.apart[name]} if name in found.apart else {}),
+            **({"instead": one.instead} if one.instead else {}),
+            **({"none": one.why} if one.why else {}),
+        }
+    return section
+
+
+def _size(slope: np.ndarray, value: np.ndarray) -> Any:
+    """The derivative by a number, the norm of that by an array."""
+    if slope.ndim == value.ndim:
+        return slope.tolist()
+    return np.linalg.norm(slope.reshape(*value.shape, -1), axis=-1).tolist()
+
+
+def _rows(section: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Row]:
+    del summary
+    found = []
+    for name, told in section.items():
+        for to, slope in told.get("to", {}).items():
+            norm = "" if "." in to else "norm "
+            found.append((f"d {name} / d {to}", norm + number(slope)))
+        for to, why in told.get("none", {}).items():
+            found.append((f"d {name}" + ("" if to == "all" else f" / d {to}"), f"none: {why}"))
+        if told.get("to"):
+            found.append((f"d {name}", _how(told)))
+    return found
+
+
+def _how(told: Mapping[str, Any]) -> str:
+    by = "of the limit, by the laws" if told["by"] == "limit" else f"at t = {number(told['t'])}"
+    text = f"of {number(told['value'])}, {by}"
+    if "instead" in told:
+        text += f" (not of the limit: {told['instead']})"
+    if "apart" in told:
+        text += f"; a central difference is {number(told['apart'])} apart"
+    return text
+
+
+def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
+    del flown
+    found = []
+    for name, told in section.items():
+        off = told.get("apart", 0.0)
+        if off is not None and off > AGREE:
+            what = f"the derivatives of {name} and a central difference are {100 * off:.2g} % apart"
+            found.append(f"{what}; lower flow.rtol, or trust neither")
+        for to, why in told.get("none", {}).items():
+            what = f"{name}" + ("" if to == "all" else f" with respect to {to}")
+            found.append(f"no derivative of {what}: {why}")
+    return found
+
+
+def _groups(flown: Flown) -> dict[str, Group]:
+    """The derivatives by whole arrays, as `figure.array`."""
+    found: Found | None = flown.beside[NAME]
+    variables = {}
+    for name, one in ({} if found is None else found.slopes).items():
+        for to, slope in one.to.items():
+            if slope.ndim == one.value.ndim:
+                continue
+            parts = [f"part_of_{name}_{i}" for i in range(one.value.ndim)]
+            axes = [f"{to}_{i}" for i in range(slope.ndim - one.value.ndim)]
+            attrs = {"long_name": f"d {name} / d {to}", "units": "1"}
+            variables[f"{name}.{to}"] = Variable((*parts, *axes), slope, attrs)
+    return {NAME: Group(variables, {})} if variables else {}
+
+
+SENSITIVITY = Measure(
+    NAME,
+    _section,
+    _rows,
+    _warnings,
+    check=check_sensitivity,
+    beside=differentiate,
+    groups=_groups,
+    errors=("apart",),
+)
