@@ -141,13 +141,6 @@ def _respond_to_each(
     return data.weight * responses.reshape(len(units), -1)
 
 
-def kernel_matrix(
-    rule: AbstractWeightRule, weights: AbstractNetwork, feedback: Feedback, data: Data
-) -> np.ndarray:
-    """K of `residual_operator` as a matrix, outputs running fastest."""
-    return np.asarray(_respond_to_each(rule, weights, feedback, data, data.targets.shape)).T
-
-
 def _on_vectors(
     rule: AbstractWeightRule,
     weights: AbstractNetwork,
@@ -157,7 +150,8 @@ def _on_vectors(
 ) -> Operator:
     """`residual_operator` on flat vectors of numpy, as a matrix where that is small."""
     if math.prod(shape) <= SMALL:
-        return kernel_matrix(rule, weights, feedback, data).dot
+        matrix = np.asarray(_respond_to_each(rule, weights, feedback, data, shape)).T
+        return lambda u: matrix @ u
     apply = residual_operator(rule, weights, feedback, data)
     return lambda u: np.asarray(apply(jnp.asarray(u.reshape(shape)))).ravel()
 

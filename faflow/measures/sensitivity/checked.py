@@ -39,7 +39,7 @@ def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: Ends) -> Besid
     directions = {move.name: _direction(rng, move, ends) for move in moves}
     flows = []
     for s in (-H, H):
-        there, stretch = resolved, float(ends.ts[-1]) / resolved.flow.t1
+        there = resolved
         for move in moves:
             if isinstance(move, Number):
                 value = move.value + s * directions[move.name]
@@ -50,7 +50,8 @@ def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: Ends) -> Besid
             if not isinstance(move, Number):
                 parts.arrays[move.place] += s * directions[move.name]
         problem = parts.make(parts.arrays)
-        ts = ends.ts.at[-1].set(setup.ts[-1] * stretch)
+        moved = setup.ts[-1] - resolved.flow.t1
+        ts = ends.ts.at[-1].add(moved)
         found = integrate(problem, ts, {}, tight(ends.numerics))
         flows.append((problem, (found.weights, found.feedback)))
     return Beside(flows, directions)

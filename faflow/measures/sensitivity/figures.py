@@ -14,10 +14,10 @@ from ...config.errors import ConfigError, nearest
 from ...config.resolve import Resolved
 from ...feedback import Feedback
 from ...flow import FlowProblem
-from ...networks import AbstractNetwork
+from ...networks import AbstractNetwork, is_linear
 from ...networks.draws import frobenius
 from ...observables import MapDistance, linear_map
-from ...rules import AbstractWeightRule, bare
+from ...rules import bare
 from ...tasks.losses import Squared
 from ..alignment import ALIGNMENT
 from ..measure import Entry
@@ -43,7 +43,7 @@ class Figure(NamedTuple):
 RECORDED: dict[str, Entry] = {
     **SERIES.observables, **ALIGNMENT.observables, **ORDER_PARAMETERS.observables
 }  # fmt: skip
-LIMITS = ("minimum-norm", "low-rank-limit", "exponent")
+LIMITS = ("map", "minimum-norm", "low-rank-limit", "exponent")
 NAMES = (*RECORDED, *LIMITS)
 
 
@@ -87,6 +87,8 @@ def _figure(name: str) -> Figure:
         return Figure(name, _minimum_norm[leaf], True, leaf == "relative_distance")
     if whole == "low-rank-limit":
         return Figure(name, _low_rank_limit, True, True)
+    if whole == "map":
+        return Figure(name, lambda problem, weights, feedback: linear_map(weights), True)
 
     def see(problem: FlowProblem, weights: AbstractNetwork, feedback: Feedback) -> Array:
         found: Any = RECORDED[whole].build(whole, problem)[whole](weights, feedback, problem.data)
@@ -117,9 +119,10 @@ def _lacks(whole: str, problem: FlowProblem) -> str:
         there = bool(problem.feedback.matrices) and is_factorisation(*given)
         return "" if there else "needs task.kind = 'matrix-factorisation' and feedback"
     if whole == "exponent":
-        served = isinstance(bare(problem.rule), AbstractWeightRule)
-        served &= isinstance(problem.data.loss, Squared)
-        return "" if served else "needs the squared loss and a rule whose state is its weights"
+        return "" if isinstance(problem.data.loss, Squared) else "needs the squared loss"
+    if whole == "map":
+        there = is_linear(problem.weights) and not problem.weights.biases
+        return "" if there else "needs a linear network without biases"
     there = RECORDED[whole].build(whole, problem)
     return "" if there else "is not known for this rule or network"
 

@@ -17,10 +17,11 @@ from ..variables.groups import Group, Variable
 from .checked import apart, flows_beside
 from .ends import ends_of
 from .figures import Figure, check_figures, figures_of
-from .moves import check_moves, moves_of, parts_of
+from .moves import Move, Number, check_moves, moves_of, parts_of
 from .slopes import ONE_BY_ONE, Failure, Slopes, slopes_of
 
 NAME = "sensitivity"
+ALL = "all"  # there is no derivative by anything
 AGREE = 1e-4  # a derivative that is farther than this from the central difference is worth a word
 
 
@@ -72,13 +73,16 @@ def differentiate(
         return Found(t, {}, {}, dict.fromkeys(section.of, why))
     note("differentiating the flow")
     problem, end = experiment.problem, (solution.weights, solution.feedback)
-    moves = moves_of(resolved, experiment)
+    moves, still = _moving(moves_of(resolved, experiment), t, float(experiment.ts[-1]))
     reached = np.asarray(solution.reached)
     ends = ends_of(problem, parts_of(problem), solution.ts[reached], experiment.numerics)
     asked = figures_of(resolved, problem, *end)
     figures = [one for one in asked if isinstance(one, Figure)]
     none = dict(one for one in asked if not isinstance(one, Figure))
-    slopes = slopes_of(figures, moves, ends, end)
+    slopes = {
+        name: one._replace(why=one.why | still)
+        for name, one in slopes_of(figures, moves, ends, end).items()
+    }
     found: dict[str, float] = {}
     if section.check and any(one.to for one in slopes.values()):
         note("comparing the derivatives with a central difference")
@@ -90,6 +94,13 @@ def differentiate(
     return Found(t, slopes, found, none)
 
 
+def _moving(moves: list[Move], t: float, t1: float) -> tuple[list[Move], dict[str, str]]:
+    """Without t1 where the flow stopped before it, and why."""
+    still = [m.name for m in moves if isinstance(m, Number) and m.end and t < t1]
+    why = f"the flow stopped at t = {number(t)}, whatever t1 is"
+    return [m for m in moves if m.name not in still], dict.fromkeys(still, why)
+
+
 def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     """By figure: its `value`; `by` the "flow" to `t` or its "limit" (`instead`: why not by that);
     `to`: derivatives by name, of arrays their norms; `apart`: relative distance from a central
@@ -98,25 +109,36 @@ def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     found: Found | None = flown.beside[NAME]
     if found is None:
         return None
-    section: Section = {name: {"none": {"all": why}} for name, why in found.none.items()}
+    section: Section = {name: {"none": {ALL: why}} for name, why in found.none.items()}
     for name, one in found.slopes.items():
         section[name] = {
-            "value": one.value.tolist(),
+            "value": _shown(one.value, 0),
             "by": one.by,
             "t": found.t,
-            "to": {to: _size(slope, one.value) for to, slope in one.to.items()},
+            "to": {to: _shown(slope, slope.ndim - one.value.ndim) for to, slope in one.to.items()},
             **({"apart": found.apart[name]} if name in found.apart else {}),
             **({"instead": one.instead} if one.instead else {}),
-            **({"none": one.why} if one.why else {}),
+            **({"none": _together(one.why, one.to)} if one.why else {}),
         }
     return section
 
 
-def _size(slope: np.ndarray, value: np.ndarray) -> Any:
-    """The derivative by a number, the norm of that by an array."""
-    if slope.ndim == value.ndim:
-        return slope.tolist()
-    return np.linalg.norm(slope.reshape(*value.shape, -1), axis=-1).tolist()
+def _together(why: Mapping[str, str], to: Mapping[str, Any]) -> dict[str, str]:
+    """Reasons by name, or the one that there is for all."""
+    same = not to and len(set(why.values())) == 1
+    return {ALL: next(iter(why.values()))} if same else dict(why)
+
+
+def _shown(values: np.ndarray, by: int) -> Any:
+    """Numbers, or the norms of arrays: of a matrix, or of derivatives by arrays of `by` axes."""
+    rank = values.ndim - by
+    if rank > 1:
+        return float(np.linalg.norm(values))
+    return values.tolist() if not by else np.linalg.norm(_rows_of(values, rank), axis=-1).tolist()
+
+
+def _rows_of(values: np.ndarray, rank: int) -> np.ndarray:
+    return values.reshape(*values.shape[:rank], -1)
 
 
 def _rows(section: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Row]:
@@ -127,7 +149,7 @@ def _rows(section: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Row]:
             norm = "" if "." in to else "norm "
             found.append((f"d {name} / d {to}", norm + number(slope)))
         for to, why in told.get("none", {}).items():
-            found.append((f"d {name}" + ("" if to == "all" else f" / d {to}"), f"none: {why}"))
+            found.append((f"d {name}" + ("" if to == ALL else f" / d {to}"), f"none: {why}"))
         if told.get("to"):
             found.append((f"d {name}", _how(told)))
     return found
@@ -152,7 +174,7 @@ def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
             what = f"the derivatives of {name} and a central difference are {100 * off:.2g} % apart"
             found.append(f"{what}; lower flow.rtol, or trust neither")
         for to, why in told.get("none", {}).items():
-            what = f"{name}" + ("" if to == "all" else f" with respect to {to}")
+            what = f"{name}" + ("" if to == ALL else f" with respect to {to}")
             found.append(f"no derivative of {what}: {why}")
     return found
 

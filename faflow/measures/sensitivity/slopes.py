@@ -87,10 +87,14 @@ def _of_limit(figure: Figure, moves: Sequence[Move], ends: Ends, end: End) -> Sl
                 to[move.name] = np.asarray(jax.jvp(limit, (parts.arrays,), (way,))[1])
             else:
                 of = _in_place(limit, parts, move)
-                to[move.name] = np.asarray(jax.jacrev(of)(parts.arrays[move.place]))
+                array, rows = parts.arrays[move.place], figure.see(problem, there, feedback).size
+                jacobian = jax.jacfwd if array.size <= rows else jax.jacrev
+                to[move.name] = np.asarray(jacobian(of)(array))
         return Slopes(np.asarray(figure.see(problem, there, feedback)), "limit", to, {})
     except Failure as error:
         return _said(error)
+    except jax.errors.JAXTypeError:
+        return "the laws of this rule depend on numbers that no derivative can follow"
 
 
 def _in_place(
