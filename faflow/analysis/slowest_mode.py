@@ -55,7 +55,7 @@ def slowest_mode(
     gaps = np.sort(np.abs(rates - rates[near]))
     if gaps.size > 1 and gaps[1] <= SIMPLE * np.abs(rates).max():
         raise ValueError("other eigenvalues coincide with the slowest rate, which is not smooth")
-    r, l = right[:, near], left[:, np.argmin(np.abs(others - rates[near]))]  # noqa: E741
+    r, l = right[:, near], left[:, np.argmin(np.abs(others - rates[near]))]
     parts = ((jnp.asarray(v.real), jnp.asarray(v.imag)) for v in (l / (l @ r), r))
     return SlowestMode(found.rate, *parts)
 
