@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ..compare.subject import Subject
+from ..measures.sensitivity.measure import slope_words
 from ..measures.tables import number
 
 
@@ -14,8 +15,8 @@ def derivative_rows(subject: Subject) -> Iterator[dict[str, str]]:
         by = "the limit, by the laws" if told.get("by") == "limit" else "the end of the flow"
         about = {"run": subject.name, "figure": name, "value": number(told.get("value"))}
         off = number(told.get("apart")) if "apart" in told else "not compared"
-        for to, slope in told.get("to", {}).items():
-            size = number(slope) if "." in to else f"norm {number(slope)}"
+        for to in told.get("to", {}):
+            size = slope_words(told, to)
             yield {**about, "by": to, "derivative": size, "of": by, "central difference": off}
         for to, why in told.get("none", {}).items():
             yield {**about, "by": to, "derivative": f"none: {why}", "of": by}

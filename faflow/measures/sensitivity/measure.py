@@ -27,12 +27,13 @@ AGREE = 1e-4  # a derivative that is farther than this from the central differen
 
 class Found(NamedTuple):
     """At time `t`: derivatives by figure, how far a central difference is from them, and why there
-    is none of a figure, or of any."""
+    is none of a figure; in the `order` that was asked for."""
 
     t: float
     slopes: dict[str, Slopes]
     apart: dict[str, float]
     none: dict[str, str]
+    order: tuple[str, ...]
 
 
 def check_sensitivity(resolved: Resolved, experiment: Experiment) -> str:
@@ -70,7 +71,7 @@ def differentiate(
     t, outcome = float(solution.t_final), Outcome(int(solution.outcome))
     if outcome.early:
         why = f"the flow ended early: it {outcome.message}"
-        return Found(t, {}, {}, dict.fromkeys(section.of, why))
+        return Found(t, {}, {}, dict.fromkeys(section.of, why), section.of)
     note("differentiating the flow")
     problem, end = experiment.problem, (solution.weights, solution.feedback)
     moves, still = _moving(moves_of(resolved, experiment), t, float(experiment.ts[-1]))
@@ -79,6 +80,7 @@ def differentiate(
     asked = figures_of(resolved, problem, *end)
     figures = [one for one in asked if isinstance(one, Figure)]
     none = dict(one for one in asked if not isinstance(one, Figure))
+    order = tuple(one.name if isinstance(one, Figure) else one[0] for one in asked)
     slopes = {
         name: one._replace(why=one.why | still)
         for name, one in slopes_of(figures, moves, ends, end).items()
@@ -91,7 +93,7 @@ def differentiate(
             found = {f.name: apart(f, slopes[f.name], beside) for f in figures}
         except Failure:
             found = dict.fromkeys(slopes, float("nan"))
-    return Found(t, slopes, found, none)
+    return Found(t, slopes, found, none, order)
 
 
 def _moving(moves: list[Move], t: float, t1: float) -> tuple[list[Move], dict[str, str]]:
@@ -103,19 +105,24 @@ def _moving(moves: list[Move], t: float, t1: float) -> tuple[list[Move], dict[st
 
 def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     """By figure: its `value`; `by` the "flow" to `t` or its "limit" (`instead`: why not by that);
-    `to`: derivatives by name, of arrays their norms; `apart`: relative distance from a central
+    `to`: derivatives by name, of arrays (`norms`) their norms; `apart`: relative distance from a central
     difference in a random direction; `none`: why there is no derivative, by name."""
     del summary
     found: Found | None = flown.beside[NAME]
     if found is None:
         return None
-    section: Section = {name: {"none": {ALL: why}} for name, why in found.none.items()}
-    for name, one in found.slopes.items():
+    section: Section = {}
+    for name in found.order:
+        if name in found.none:
+            section[name] = {"none": {ALL: found.none[name]}}
+            continue
+        one = found.slopes[name]
         section[name] = {
             "value": _shown(one.value, 0),
             "by": one.by,
             "t": found.t,
             "to": {to: _shown(slope, slope.ndim - one.value.ndim) for to, slope in one.to.items()},
+            "norms": ", ".join(to for to, slope in one.to.items() if _is_norm(slope, one.value)),
             **({"apart": found.apart[name]} if name in found.apart else {}),
             **({"instead": one.instead} if one.instead else {}),
             **({"none": _together(one.why, one.to)} if one.why else {}),
@@ -137,6 +144,10 @@ def _shown(values: np.ndarray, by: int) -> Any:
     return values.tolist() if not by else np.linalg.norm(_rows_of(values, rank), axis=-1).tolist()
 
 
+def _is_norm(slope: np.ndarray, value: np.ndarray) -> bool:
+    return slope.ndim > value.ndim or value.ndim > 1
+
+
 def _rows_of(values: np.ndarray, rank: int) -> np.ndarray:
     return values.reshape(*values.shape[:rank], -1)
 
@@ -145,14 +156,18 @@ def _rows(section: Mapping[str, Any], summary: Mapping[str, Any]) -> list[Row]:
     del summary
     found = []
     for name, told in section.items():
-        for to, slope in told.get("to", {}).items():
-            norm = "" if "." in to else "norm "
-            found.append((f"d {name} / d {to}", norm + number(slope)))
+        for to in told.get("to", {}):
+            found.append((f"d {name} / d {to}", slope_words(told, to)))
         for to, why in told.get("none", {}).items():
             found.append((f"d {name}" + ("" if to == ALL else f" / d {to}"), f"none: {why}"))
         if told.get("to"):
             found.append((f"d {name}", _how(told)))
     return found
+
+
+def slope_words(told: Mapping[str, Any], to: str) -> str:
+    """A figure's derivative by `to`, as it is or as a norm."""
+    return ("norm " if to in told["norms"].split(", ") else "") + number(told["to"][to])
 
 
 def _how(told: Mapping[str, Any]) -> str:

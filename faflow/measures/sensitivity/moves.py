@@ -154,7 +154,7 @@ def _numbers(table: Any, path: str = "") -> Any:
     items = table.items() if isinstance(table, dict) else enumerate(table)
     for key, value in items:
         name = f"{path}.{key}" if path else str(key)
-        if name in ("expect", "sensitivity", "sweep"):
+        if name in ("expect", "sensitivity") or (path == "flow" and key != "t1"):
             continue
         if isinstance(value, dict | list):
             yield from _numbers(value, name)
