@@ -16,6 +16,7 @@ import numpy as np
 
 from ...config.resolve import Resolved
 from ...flow import FlowProblem, Numerics, integrate
+from ...sensitivity.kinks import LOG
 from ...setup.problem import set_up
 from .ends import End, Ends
 from .figures import Figure
@@ -70,6 +71,7 @@ def tight(numerics: Numerics) -> Numerics:
         rtol=jnp.minimum(numerics.rtol, TIGHT),
         atol=jnp.minimum(numerics.atol, TIGHT / 100),
         tail=False,
+        exact=replace(numerics.exact, events=LOG),
     )
 
 
@@ -87,11 +89,9 @@ def apart(figure: Figure, slopes: Slopes, beside: Beside) -> float:
 
 
 def _along(slope: np.ndarray, rank: int, way: Any) -> np.ndarray:
-    return (
-        np.tensordot(slope, np.asarray(way), axes=np.ndim(way))
-        if slope.ndim > rank
-        else slope * way
-    )
+    """A derivative along u: of a figure of `rank` axes."""
+    axes = slope.ndim - rank
+    return np.asarray(np.tensordot(slope, np.asarray(way), axes) if axes else slope * way)
 
 
 def _direction(rng: np.random.Generator, move: Move, ends: Ends) -> Any:

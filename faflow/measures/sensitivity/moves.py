@@ -200,7 +200,7 @@ def _slope(at: Sequence[np.ndarray], h: float) -> np.ndarray | None:
     rounding = 1e-12 * np.linalg.norm(here) / h
     if np.linalg.norm(near - far) > ROUGH * size + rounding or bend > 0.1 * size + rounding:
         return None
-    return (4 * near - far) / 3
+    return np.asarray((4 * near - far) / 3)
 
 
 def _moved(
