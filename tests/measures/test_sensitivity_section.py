@@ -181,7 +181,7 @@ def linear(t1: float, *of: str) -> dict[str, Any]:
     )
 
 
-def test_exponent_and_minimum_norm_of_the_limit():
+def test_exponent_and_minimum_norm():
     config = linear(30.0, "exponent", "minimum-norm")
     found = told(ran(config))
 
@@ -197,7 +197,9 @@ def test_exponent_and_minimum_norm_of_the_limit():
     names = ("exponent", "minimum-norm.relative_distance", "minimum-norm.norm_ratio")
     slopes = [found[name]["to"]["init.scale"] for name in names]
     np.testing.assert_allclose(slopes, exact, rtol=1e-6)
-    assert all(found[name]["by"] == "limit" for name in names)
+    for name in names:  # more of the weights' directions stay than faflow has laws for
+        assert found[name]["by"] == "flow" and found[name]["apart"] < 1e-6
+        assert found[name]["instead"].startswith("The laws do not determine the derivative")
 
 
 def test_where_laws_do_not_say_the_flow_does():
@@ -207,6 +209,7 @@ def test_where_laws_do_not_say_the_flow_does():
     assert found["exponent"]["none"]["all"].startswith("there is no exponent")
 
 
+@pytest.mark.slow  # tests/sensitivity has the jumps themselves
 def test_across_kinks():
     config = table(
         network={"widths": [3, 5, 1], "activation": "relu"},
@@ -216,13 +219,9 @@ def test_across_kinks():
         sensitivity={"to": ["feedback.scale"]},
     )
     result = ran(config)
-    assert result.summary["kinks"]["events"]["crossed"] > 0
+    assert result.summary["kinks"]["crossed"] > 0
     assert told(result)["loss"]["apart"] < 1e-6
     assert told(result)["loss"]["to"]["feedback.scale"] != 0
-    with pytest.raises(ConfigError, match=r"^flow.kinks: is 'plain' here.* use 'exact' or"):
-        ran(config, "flow.kinks=plain")
-    with pytest.raises(ConfigError, match=r"^sensitivity.to.0: is 'flow.t1', which flows across"):
-        ran(config, "sensitivity.to=['flow.t1']")
 
 
 def test_a_flow_that_is_not_unique_has_no_derivative():
@@ -288,6 +287,14 @@ def test_refused_sections():
     for names, message in ([], "at least one"), (["F2", "F2"], "lists 'F2' twice"):
         with pytest.raises(ConfigError, match=message):
             ran(table(sensitivity={"to": names}))
+    relu = table(network={"activation": "relu"})
+    with pytest.raises(ConfigError, match=r"^flow.kinks: is 'plain' here.* use 'exact' or"):
+        ran(relu, "flow.kinks=plain")
+    with pytest.raises(ConfigError, match=r"^sensitivity.to.0: is 'flow.t1', which flows across"):
+        ran(relu, "flow.kinks=exact", "sensitivity.to=['flow.t1']")
+    wide = "network.widths=[4, 100, 2]", "sensitivity.to=['W1']"
+    with pytest.raises(ConfigError, match=r"whose 400 entries flows across kinks take one by one"):
+        ran(relu, "flow.kinks=exact", *wide)
     leaky = {"activation": {"kind": "leaky-relu", "slope": 0.1}}
     static = table(network=leaky, sensitivity={"to": ["network.activation.slope"]})
     with pytest.raises(ConfigError, match=r"is compiled into the flow as it is \(static\)"):

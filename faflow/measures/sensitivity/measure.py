@@ -105,8 +105,8 @@ def _moving(moves: list[Move], t: float, t1: float) -> tuple[list[Move], dict[st
 
 def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     """By figure: its `value`; `by` the "flow" to `t` or its "limit" (`instead`: why not by that);
-    `to`: derivatives by name, of arrays (`norms`) their norms; `apart`: relative distance from a central
-    difference in a random direction; `none`: why there is no derivative, by name."""
+    `to`: derivatives by name, of arrays (`norms`) their norms; `apart`: relative distance from a
+    central difference in a random direction; `none`: why there is no derivative, by name."""
     del summary
     found: Found | None = flown.beside[NAME]
     if found is None:

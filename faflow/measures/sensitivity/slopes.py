@@ -92,7 +92,7 @@ def _of_limit(figure: Figure, moves: Sequence[Move], ends: Ends, end: End) -> Sl
                 to[move.name] = np.asarray(jacobian(of)(array))
         return Slopes(np.asarray(figure.see(problem, there, feedback)), "limit", to, {})
     except Failure as error:
-        return _said(error)
+        return _said(error).split(";")[0]
     except jax.errors.JAXTypeError:
         return "the laws of this rule depend on numbers that no derivative can follow"
 
