@@ -13,6 +13,7 @@ from faflow.config.errors import ConfigError
 from faflow.config.expect import judge_bounds
 from faflow.measures.experiment import build
 from faflow.measures.sensitivity import measure
+from faflow.measures.sensitivity.ends import Ends
 from faflow.report.page import page
 from faflow.runs.run import resolve_path
 from faflow.sensitivity.kinks import LOG
@@ -83,7 +84,7 @@ def test_derivatives_are_checked_by_the_program(smooth, monkeypatch):
     assert all(one["apart"] < 1e-6 for one in told(smooth).values())
     assert not smooth.summary["warnings"]
     wrong = lambda *given: {  # noqa: E731
-        name: one._replace(to={k: 1.01 * v for k, v in one.to.items()})
+        name: one._replace(to={k: np.asarray(1.01 * v) for k, v in one.to.items()})
         for name, one in slopes_of(*given).items()
     }
     slopes_of = measure.slopes_of
@@ -224,10 +225,26 @@ def test_across_kinks():
     assert told(result)["loss"]["to"]["feedback.scale"] != 0
 
 
+@pytest.mark.slow  # an exact flow of its own
 def test_a_flow_that_is_not_unique_has_no_derivative():
     more = ["flow.exact.branch=nearest", "sensitivity.to=['W1']", "expect={}"]
     loss = told(ran("relu-not-unique", *more))["loss"]
     assert not loss["to"] and "not unique" in loss["none"]["all"]
+
+
+def test_what_has_no_derivative_is_a_word_and_no_number(smooth, monkeypatch):
+    def grazes(*given):
+        raise ValueError(
+            "A pair grazes 0 at t = 1, where the flow has no derivative; move the start."
+        )
+
+    monkeypatch.setattr(Ends, "push", grazes)
+    result = ran(table())
+    loss = told(result)["loss"]
+    assert set(loss["to"]) == {"F2"} and loss["apart"] is None
+    assert loss["none"].keys() == {"feedback.scale", "init.scale"}
+    said = "no derivative of loss with respect to init.scale: A pair grazes 0 at t = 1"
+    assert any(word.startswith(said) for word in result.summary["warnings"])
 
 
 def test_a_flow_that_ended_early_has_no_derivative():
@@ -239,7 +256,7 @@ def test_a_flow_that_ended_early_has_no_derivative():
 def test_a_flow_that_stopped_has_them_where_it_did():
     config = table()
     config["sensitivity"]["to"] += ["flow.t1"]
-    loss = told(ran(config, "flow.stop.loss=0.5"))["loss"]
+    loss = told(ran(config, "flow.stop.loss=0.04"))["loss"]
     assert loss["t"] < 4.0 and loss["apart"] < 1e-6
     assert set(loss["to"]) == {"feedback.scale", "init.scale", "F2"}
     assert "whatever t1 is" in loss["none"]["flow.t1"]
