@@ -85,10 +85,10 @@ def test_derivatives_are_checked_by_the_program(smooth, monkeypatch):
     assert not smooth.summary["warnings"]
     wrong = lambda *given: {  # noqa: E731
         name: one._replace(to={k: np.asarray(1.01 * v) for k, v in one.to.items()})
-        for name, one in slopes_of(*given).items()
+        for name, one in figure_slopes(*given).items()
     }
-    slopes_of = measure.slopes_of
-    monkeypatch.setattr(measure, "slopes_of", wrong)
+    figure_slopes = measure.figure_slopes
+    monkeypatch.setattr(measure, "figure_slopes", wrong)
     found = ran(table())
     assert told(found)["loss"]["apart"] > 1e-3
     assert any("a central difference are" in word for word in found.summary["warnings"])

@@ -19,22 +19,22 @@ from ...flow import FlowProblem, Numerics, integrate
 from ...sensitivity.kinks import LOG
 from ...setup.problem import set_up
 from .ends import End, Ends
-from .figures import Figure
-from .moves import Move, Number, parts_of, with_number
-from .slopes import Slopes
+from .figures import AskedFigure
+from .moves import Move, Number, pieces_of, with_number
+from .slopes import FigureSlopes
 
 H = 1e-4
 TIGHT = 1e-12
 
 
-class Beside(NamedTuple):
+class FlowsBeside(NamedTuple):
     """Two flows, p - h u and p + h u: problem and end; u by name."""
 
     flows: list[tuple[FlowProblem, End]]
     directions: dict[str, Any]
 
 
-def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: Ends) -> Beside:
+def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: Ends) -> FlowsBeside:
     """Raises ValueError or FlowError where one of them ends early."""
     rng = np.random.default_rng(resolved.config.seed)
     directions = {move.name: _direction(rng, move, ends) for move in moves}
@@ -46,7 +46,7 @@ def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: Ends) -> Besid
                 value = move.value + s * directions[move.name]
                 there = with_number(there, move.name, value)
         setup = set_up(there, trusted=True)
-        parts = parts_of(setup.problem)
+        parts = pieces_of(setup.problem)
         for move in moves:
             if not isinstance(move, Number):
                 parts.arrays[move.place] += s * directions[move.name]
@@ -55,7 +55,7 @@ def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: Ends) -> Besid
         ts = ends.ts.at[-1].add(moved)
         found = integrate(problem, ts, {}, tight(ends.numerics))
         flows.append((problem, (found.weights, found.feedback)))
-    return Beside(flows, directions)
+    return FlowsBeside(flows, directions)
 
 
 def tight(numerics: Numerics) -> Numerics:
@@ -75,7 +75,7 @@ def tight(numerics: Numerics) -> Numerics:
     )
 
 
-def apart(figure: Figure, slopes: Slopes, beside: Beside) -> float:
+def apart(figure: AskedFigure, slopes: FigureSlopes, beside: FlowsBeside) -> float:
     """|difference - derivative| over the sum of the directions' shares; nan where one has none."""
     again = figure.again or figure.see
     low, high = (np.asarray(again(problem, *end)) for problem, end in beside.flows)

@@ -18,7 +18,7 @@ from ...flow import FlowProblem, Numerics, Stops, integrate
 from ...flow.sensitivity.explicit import explicit
 from ...networks import AbstractNetwork
 from ...sensitivity import across_kinks
-from .moves import Parts, Ways, filled
+from .moves import Pieces, Ways, filled
 
 End = tuple[AbstractNetwork, Feedback]
 
@@ -27,7 +27,7 @@ class Ends(NamedTuple):
     """The flow of `parts` over `ts`, all of which it reaches."""
 
     problem: FlowProblem
-    parts: Parts
+    parts: Pieces
     ts: Array
     numerics: Numerics
 
@@ -86,7 +86,7 @@ class Ends(NamedTuple):
         return found.change, self.parts.make(way).feedback
 
 
-def ends_of(problem: FlowProblem, parts: Parts, ts: Array, numerics: Numerics) -> Ends:
+def ends_of(problem: FlowProblem, parts: Pieces, ts: Array, numerics: Numerics) -> Ends:
     """Without stops: the time at which one came is held fast."""
     return Ends(problem, parts, ts, replace(numerics, stops=Stops()))
 

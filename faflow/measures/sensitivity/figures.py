@@ -28,7 +28,7 @@ See = Callable[[FlowProblem, AbstractNetwork, Feedback], Array]
 AT_ZERO = 1e-7  # a distance below this is 0 to what flows are known to
 
 
-class Figure(NamedTuple):
+class AskedFigure(NamedTuple):
     """`see` (problem, weights, feedback) at the end, `again` the same of another flow for
     comparison, without JAX's derivatives. `of_limit`: it says something of where the flow goes;
     `distance`: it has no derivative where it is 0."""
@@ -63,9 +63,9 @@ def check_figures(resolved: Resolved, problem: FlowProblem) -> None:
             raise ConfigError(where, f"is '{name}'; {nearest(name, leaves or [whole])}")
 
 
-def figures_of(
+def asked_figures(
     resolved: Resolved, problem: FlowProblem, weights: AbstractNetwork, feedback: Feedback
-) -> list[Figure | tuple[str, str]]:
+) -> list[AskedFigure | tuple[str, str]]:
     """The figures that are asked for at the end of a flow; the name of one that there is none of,
     and why."""
     section, found = resolved.config.sensitivity, []
@@ -81,20 +81,20 @@ def figures_of(
     return found
 
 
-def _figure(name: str) -> Figure:
+def _figure(name: str) -> AskedFigure:
     whole, _, leaf = name.partition(".")
     if whole == "minimum-norm":
-        return Figure(name, _minimum_norm[leaf], True, leaf == "relative_distance")
+        return AskedFigure(name, _minimum_norm[leaf], True, leaf == "relative_distance")
     if whole == "low-rank-limit":
-        return Figure(name, _low_rank_limit, True, True)
+        return AskedFigure(name, _low_rank_limit, True, True)
     if whole == "map":
-        return Figure(name, lambda problem, weights, feedback: linear_map(weights), True)
+        return AskedFigure(name, lambda problem, weights, feedback: linear_map(weights), True)
 
     def see(problem: FlowProblem, weights: AbstractNetwork, feedback: Feedback) -> Array:
         found: Any = RECORDED[whole].build(whole, problem)[whole](weights, feedback, problem.data)
         return jnp.asarray(found[leaf] if leaf else found)
 
-    return Figure(name, see)
+    return AskedFigure(name, see)
 
 
 def _leaves(whole: str, problem: FlowProblem) -> list[str]:
@@ -153,7 +153,7 @@ def _low_rank_limit(problem: FlowProblem, weights: AbstractNetwork, feedback: Fe
 
 def _exponent(
     problem: FlowProblem, weights: AbstractNetwork, feedback: Feedback
-) -> Figure | tuple[str, str]:
+) -> AskedFigure | tuple[str, str]:
     rule, start = bare(problem.rule), (problem.weights, problem.feedback)
     try:
         mode = slowest_mode(rule, weights, feedback, problem.data, start)
@@ -168,4 +168,4 @@ def _exponent(
         rate = predict_exponent(bare(problem.rule), weights, feedback, problem.data, start).rate
         return jnp.asarray(rate)
 
-    return Figure("exponent", see, True, again=again)
+    return AskedFigure("exponent", see, True, again=again)

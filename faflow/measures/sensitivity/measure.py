@@ -16,21 +16,21 @@ from ..tables import number
 from ..variables.groups import Group, Variable
 from .checked import apart, flows_beside
 from .ends import ends_of
-from .figures import Figure, check_figures, figures_of
-from .moves import Move, Number, check_moves, moves_of, parts_of
-from .slopes import ONE_BY_ONE, Failure, Slopes, slopes_of
+from .figures import AskedFigure, asked_figures, check_figures
+from .moves import Move, Number, check_moves, moves_of, pieces_of
+from .slopes import ONE_BY_ONE, Failure, FigureSlopes, figure_slopes
 
 NAME = "sensitivity"
 ALL = "all"  # there is no derivative by anything
 AGREE = 1e-4  # a derivative that is farther than this from the central difference is worth a word
 
 
-class Found(NamedTuple):
+class Derivatives(NamedTuple):
     """At time `t`: derivatives by figure, how far a central difference is from them, and why there
     is none of a figure; in the `order` that was asked for."""
 
     t: float
-    slopes: dict[str, Slopes]
+    slopes: dict[str, FigureSlopes]
     apart: dict[str, float]
     none: dict[str, str]
     order: tuple[str, ...]
@@ -63,7 +63,7 @@ def check_sensitivity(resolved: Resolved, experiment: Experiment) -> str:
 
 def differentiate(
     resolved: Resolved, experiment: Experiment, solution: FlowSolution, note: Note
-) -> Found | None:
+) -> Derivatives | None:
     """All derivatives that are asked for, and a central difference beside them."""
     section = resolved.config.sensitivity
     if section is None:
@@ -71,19 +71,19 @@ def differentiate(
     t, outcome = float(solution.t_final), Outcome(int(solution.outcome))
     if outcome.early:
         why = f"the flow ended early: it {outcome.message}"
-        return Found(t, {}, {}, dict.fromkeys(section.of, why), section.of)
+        return Derivatives(t, {}, {}, dict.fromkeys(section.of, why), section.of)
     note("differentiating the flow")
     problem, end = experiment.problem, (solution.weights, solution.feedback)
     moves, still = _moving(moves_of(resolved, experiment), t, float(experiment.ts[-1]))
     reached = np.asarray(solution.reached)
-    ends = ends_of(problem, parts_of(problem), solution.ts[reached], experiment.numerics)
-    asked = figures_of(resolved, problem, *end)
-    figures = [one for one in asked if isinstance(one, Figure)]
-    none = dict(one for one in asked if not isinstance(one, Figure))
-    order = tuple(one.name if isinstance(one, Figure) else one[0] for one in asked)
+    ends = ends_of(problem, pieces_of(problem), solution.ts[reached], experiment.numerics)
+    asked = asked_figures(resolved, problem, *end)
+    figures = [one for one in asked if isinstance(one, AskedFigure)]
+    none = dict(one for one in asked if not isinstance(one, AskedFigure))
+    order = tuple(one.name if isinstance(one, AskedFigure) else one[0] for one in asked)
     slopes = {
         name: one._replace(why=one.why | still)
-        for name, one in slopes_of(figures, moves, ends, end).items()
+        for name, one in figure_slopes(figures, moves, ends, end).items()
     }
     found: dict[str, float] = {}
     if section.check and any(one.to for one in slopes.values()):
@@ -93,7 +93,7 @@ def differentiate(
             found = {f.name: apart(f, slopes[f.name], beside) for f in figures}
         except Failure:
             found = dict.fromkeys(slopes, float("nan"))
-    return Found(t, slopes, found, none, order)
+    return Derivatives(t, slopes, found, none, order)
 
 
 def _moving(moves: list[Move], t: float, t1: float) -> tuple[list[Move], dict[str, str]]:
@@ -108,7 +108,7 @@ def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     `to`: derivatives by name, of arrays (`norms`) their norms; `apart`: relative distance from a
     central difference in a random direction; `none`: why there is no derivative, by name."""
     del summary
-    found: Found | None = flown.beside[NAME]
+    found: Derivatives | None = flown.beside[NAME]
     if found is None:
         return None
     section: Section = {}
@@ -176,7 +176,9 @@ def _how(told: Mapping[str, Any]) -> str:
     if "instead" in told:
         text += f" (not of the limit: {told['instead']})"
     if "apart" in told:
-        text += f"; a central difference is {number(told['apart'])} apart"
+        off = told["apart"]
+        found = "not compared" if off is None else f"{number(off)} apart"
+        text += f"; a central difference is {found}"
     return text
 
 
@@ -196,7 +198,7 @@ def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
 
 def _groups(flown: Flown) -> dict[str, Group]:
     """The derivatives by whole arrays, as `figure.array`."""
-    found: Found | None = flown.beside[NAME]
+    found: Derivatives | None = flown.beside[NAME]
     variables = {}
     for name, one in ({} if found is None else found.slopes).items():
         for to, slope in one.to.items():

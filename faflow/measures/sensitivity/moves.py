@@ -48,17 +48,17 @@ class Whole(NamedTuple):
 Move = Number | Whole
 
 
-class Parts(NamedTuple):
+class Pieces(NamedTuple):
     """A problem's arrays, and how to make it of others."""
 
     arrays: list[Array]
     make: Callable[[Sequence[Any]], FlowProblem]
 
 
-def parts_of(problem: FlowProblem) -> Parts:
+def pieces_of(problem: FlowProblem) -> Pieces:
     moving, rest = eqx.partition(problem, eqx.is_inexact_array)
     arrays, tree = jax.tree.flatten(moving)
-    return Parts(arrays, lambda given: eqx.combine(jax.tree.unflatten(tree, given), rest))
+    return Pieces(arrays, lambda given: eqx.combine(jax.tree.unflatten(tree, given), rest))
 
 
 def filled(arrays: Sequence[Array], ways: Ways) -> list[Array]:
@@ -86,7 +86,7 @@ def check_moves(resolved: Resolved, experiment: Experiment) -> list[tuple[str, i
     """The names, and how many entries each has, at the price of one more drawing per number."""
     section = resolved.config.sensitivity
     assert section is not None
-    places, arrays = _places(experiment.problem), parts_of(experiment.problem).arrays
+    places, arrays = _places(experiment.problem), pieces_of(experiment.problem).arrays
     found = []
     for index, name in enumerate(section.to):
         where = f"sensitivity.to.{index}"
@@ -109,7 +109,7 @@ def with_number(resolved: Resolved, name: str, value: float) -> Resolved:
 
 def _places(problem: FlowProblem) -> dict[str, int]:
     """Where among the problem's arrays those are that have names."""
-    parts = parts_of(problem)
+    parts = pieces_of(problem)
     numbered: Any = parts.make([np.float64(i) for i in range(len(parts.arrays))])
     at = {}
     for part in ("weights", "feedback"):
@@ -179,7 +179,7 @@ def _number(
     moved = [_moved(resolved, experiment, name, value + k * h, where) for k in (-2, -1, 1, 2)]
     ways: Ways = []
     for here, column in zip(
-        parts_of(experiment.problem).arrays, zip(*(m[0] for m in moved), strict=True), strict=True
+        pieces_of(experiment.problem).arrays, zip(*(m[0] for m in moved), strict=True), strict=True
     ):
         slope = _slope([np.asarray(one) for one in (*column[:2], here, *column[2:])], h)
         if slope is None:

@@ -10,14 +10,15 @@ import numpy as np
 from ..._types import Array
 from ...flow import FlowError, check_polish, polish
 from ...sensitivity import limit_of_flow
+from ...sensitivity.limit import DENSE
 from .ends import End, Ends
-from .figures import AT_ZERO, Figure
-from .moves import Move, Number, Parts, Ways, Whole, filled
+from .figures import AT_ZERO, AskedFigure
+from .moves import Move, Number, Pieces, Ways, Whole, filled
 
 ONE_BY_ONE = 256  # entries that are taken forwards, one by one, where nothing goes back
 
 
-class Slopes(NamedTuple):
+class FigureSlopes(NamedTuple):
     """Of one figure: its value, by what its derivatives are (and why not by its limit), the
     derivatives by name, of the shape of the value, then of the array, and why there are none."""
 
@@ -31,15 +32,15 @@ class Slopes(NamedTuple):
 Failure = (ValueError, FlowError, FloatingPointError)
 
 
-def slopes_of(
-    figures: Sequence[Figure], moves: Sequence[Move], ends: Ends, end: End
-) -> dict[str, Slopes]:
+def figure_slopes(
+    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: Ends, end: End
+) -> dict[str, FigureSlopes]:
     """Of all figures at the `end` of a flow."""
-    found: dict[str, Slopes] = {}
+    found: dict[str, FigureSlopes] = {}
     rest = []
     for figure in figures:
         told = _of_limit(figure, moves, ends, end) if figure.of_limit else ""
-        if isinstance(told, Slopes):
+        if isinstance(told, FigureSlopes):
             found[figure.name] = told
         else:
             rest.append((figure, told))
@@ -49,7 +50,7 @@ def slopes_of(
     return {figure.name: _sound(figure, found[figure.name]) for figure in figures}
 
 
-def _sound(figure: Figure, slopes: Slopes) -> Slopes:
+def _sound(figure: AskedFigure, slopes: FigureSlopes) -> FigureSlopes:
     """Without numbers that are none."""
     why = dict(slopes.why)
     for name, slope in slopes.to.items():
@@ -60,12 +61,16 @@ def _sound(figure: Figure, slopes: Slopes) -> Slopes:
     return slopes._replace(to={k: v for k, v in slopes.to.items() if k not in why}, why=why)
 
 
-def _of_limit(figure: Figure, moves: Sequence[Move], ends: Ends, end: End) -> Slopes | str:
+def _of_limit(
+    figure: AskedFigure, moves: Sequence[Move], ends: Ends, end: End
+) -> FigureSlopes | str:
     """By the laws; in words why not."""
     problem, parts, (weights, feedback) = ends.problem, ends.parts, end
     horizon = float(ends.ts[-1])
     try:
         check_polish(problem)
+        if sum(leaf.size for leaf in jax.tree.leaves(weights)) > DENSE:
+            return f"the equations of limits are formed up to {DENSE} weights"
         polished = polish(problem, weights, horizon)
         if not bool(polished.converged) or bool(polished.far):
             return f"the flow is not at rest at t = {horizon:g}; raise flow.t1"
@@ -90,7 +95,7 @@ def _of_limit(figure: Figure, moves: Sequence[Move], ends: Ends, end: End) -> Sl
                 array, rows = parts.arrays[move.place], figure.see(problem, there, feedback).size
                 jacobian = jax.jacfwd if array.size <= rows else jax.jacrev
                 to[move.name] = np.asarray(jacobian(of)(array))
-        return Slopes(np.asarray(figure.see(problem, there, feedback)), "limit", to, {})
+        return FigureSlopes(np.asarray(figure.see(problem, there, feedback)), "limit", to, {})
     except Failure as error:
         return _said(error).split(";")[0]
     except jax.errors.JAXTypeError:
@@ -98,7 +103,7 @@ def _of_limit(figure: Figure, moves: Sequence[Move], ends: Ends, end: End) -> Sl
 
 
 def _in_place(
-    function: Callable[[Sequence[Any]], Array], parts: Parts, move: Whole
+    function: Callable[[Sequence[Any]], Array], parts: Pieces, move: Whole
 ) -> Callable[[Array], Array]:
     def of(array: Array) -> Array:
         given: list[Any] = list(parts.arrays)
@@ -109,21 +114,21 @@ def _in_place(
 
 
 def _of_flow(
-    figures: Sequence[Figure], moves: Sequence[Move], ends: Ends, end: End
-) -> dict[str, Slopes]:
+    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: Ends, end: End
+) -> dict[str, FigureSlopes]:
     if not figures:
         return {}
     values = {f.name: np.asarray(f.see(ends.problem, *end)) for f in figures}
-    found = {name: Slopes(value, "flow", {}, {}) for name, value in values.items()}
+    found = {name: FigureSlopes(value, "flow", {}, {}) for name, value in values.items()}
     wholes = [move for move in moves if isinstance(move, Whole)]
     entries = sum(ends.parts.arrays[move.place].size for move in wholes)
     components = sum(value.size for value in values.values())
-    forwards = _one_by_one(ends, entries, components)
+    cheaper = _one_by_one(ends, entries, components)
     groups: list[tuple[list[Move], Any]] = [
         ([m for m in moves if isinstance(m, Number) and not m.end], _pushed)
     ]
     groups += [([move], _pushed) for move in moves if isinstance(move, Number) and move.end]
-    groups.append((wholes, _pushed if forwards else _pulled))
+    groups.append((wholes, _pushed if cheaper else _backwards))
     for some, way in groups:
         if not some:
             continue
@@ -149,7 +154,7 @@ def _one_by_one(ends: Ends, entries: int, components: int) -> bool:
 
 
 def _pushed(
-    figures: Sequence[Figure], moves: Sequence[Move], ends: Ends, end: End
+    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: Ends, end: End
 ) -> dict[str, Any]:
     """Forwards: a flow per direction."""
     arrays, ways, last = ends.parts.arrays, [], []
@@ -184,15 +189,28 @@ def _array(columns: list[np.ndarray], like: Array) -> np.ndarray:
     return stacked.reshape(*stacked.shape[:-1], *like.shape)
 
 
-def _moved(figure: Figure, ends: Ends, end: End, ways: Ways, change: End) -> np.ndarray:
+def _moved(figure: AskedFigure, ends: Ends, end: End, ways: Ways, change: End) -> np.ndarray:
     """dg along a direction and what it does to the end."""
     arrays, parts = ends.parts.arrays, ends.parts
     see = lambda arrays, end: figure.see(parts.make(arrays), *end)  # noqa: E731
     return np.asarray(jax.jvp(see, (arrays, end), (filled(arrays, ways), change))[1])
 
 
+def _backwards(
+    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: Ends, end: End
+) -> dict[str, Any]:
+    """By adjoints; where these fail (a stiff flow has too many explicit steps), forwards after
+    all, if the entries are few."""
+    try:
+        return _pulled(figures, moves, ends, end)
+    except Failure:
+        if sum(ends.parts.arrays[move.place].size for move in moves) > ONE_BY_ONE:
+            raise
+        return _pushed(figures, moves, ends, end)
+
+
 def _pulled(
-    figures: Sequence[Figure], moves: Sequence[Any], ends: Ends, end: End
+    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: Ends, end: End
 ) -> dict[str, Any]:
     """Backwards: an adjoint per component of a figure."""
     places = [move.place for move in moves]
@@ -215,5 +233,5 @@ def _pulled(
 
 
 def _said(error: BaseException) -> str:
-    """An error's line, without what only a caller in Python can do."""
+    """An error in a line."""
     return " ".join(str(error).split()).rstrip(".")
