@@ -56,7 +56,7 @@ def slowest_mode(
     if gaps.size > 1 and gaps[1] <= SIMPLE * np.abs(rates).max():
         raise ValueError("other eigenvalues coincide with the slowest rate, which is not smooth")
     r, l = right[:, near], left[:, np.argmin(np.abs(others - rates[near]))]
-    parts = ((jnp.asarray(v.real), jnp.asarray(v.imag)) for v in (l / (l @ r), r))
+    parts = ((jnp.asarray(np.real(v)), jnp.asarray(np.imag(v))) for v in (l / (l @ r), r))
     return SlowestMode(found.rate, *parts)
 
 

@@ -124,11 +124,12 @@ def _of_flow(
     entries = sum(ends.parts.arrays[move.place].size for move in wholes)
     components = sum(value.size for value in values.values())
     cheaper = _one_by_one(ends, entries, components)
-    groups: list[tuple[list[Move], Any]] = [
-        ([m for m in moves if isinstance(m, Number) and not m.end], _pushed)
+    numbers = [move for move in moves if isinstance(move, Number)]
+    groups: list[tuple[Sequence[Move], Any]] = [
+        ([move for move in numbers if not move.end], _pushed),
+        *(([move], _pushed) for move in numbers if move.end),
+        (wholes, _pushed if cheaper else _backwards),
     ]
-    groups += [([move], _pushed) for move in moves if isinstance(move, Number) and move.end]
-    groups.append((wholes, _pushed if cheaper else _backwards))
     for some, way in groups:
         if not some:
             continue
