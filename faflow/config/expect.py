@@ -16,7 +16,7 @@ LIMITS = frozenset({"max", "min", "near", "within"})
 SECTIONS = (
     "name", "status", "t_final", "loss", "solver", "laws", "alignment", "exponent",
     "minimum_norm", "factorisation", "exact_solution", "kernel", "kinks", "discrete",
-    "order_parameters", "wide", "polished", "projection", "facts", "warnings",
+    "order_parameters", "wide", "polished", "projection", "sensitivity", "facts", "warnings",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def judge_bounds(bounds: Bounds, summary: Mapping[str, Any]) -> dict[str, dict[s
     """Per path the bound, the value found (None if there is none) and whether it holds."""
     verdicts = {}
     for path, bound in bounds.items():
-        value = _look_up(summary, path.split("."))
+        value = _look_up(summary, path)
         verdicts[path] = {"bound": bound, "value": value, "ok": satisfies(value, bound)}
     return verdicts
 
@@ -60,15 +60,21 @@ def satisfies(value: Any, bound: Any) -> bool:
     return low <= value <= high and close
 
 
-def _look_up(value: Any, parts: list[str]) -> Any:
-    for part in parts:
-        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, Mapping) and part in value:
-            value = value[part]
-        else:
-            return None
-    return value
+def _look_up(value: Any, path: str) -> Any:
+    """What a dotted path leads to; names on the way may have dots themselves."""
+    if isinstance(value, list):
+        first, _, rest = path.partition(".")
+        found = value[int(first)] if first.isdecimal() and int(first) < len(value) else None
+        return _look_up(found, rest) if rest else found
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        if path == key:
+            return inner
+        if (
+            path.startswith(f"{key}.")
+            and (found := _look_up(inner, path[len(key) + 1 :])) is not None
+        ):
+            return found
+    return None
 
 
 def _check_section(where: str) -> None:

@@ -99,6 +99,24 @@ class SimulateSection(AbstractSection):
     seed: Seed | None = None
 
 
+def _named_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("it must list at least one name")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"it lists '{twice[0]}' twice; remove one")
+    return names
+
+
+class SensitivitySection(AbstractSection):
+    """[sensitivity]: derivatives of figures of the flow's end, `of`, with respect to `to`: numbers
+    of the config by their dotted keys, and whole arrays by the names they are stored under ("F2",
+    "W1"). `check`: compare them with a central difference of whole flows in a random direction."""
+
+    to: Annotated[tuple[str, ...], AfterValidator(_named_once)]
+    of: Annotated[tuple[str, ...], AfterValidator(_named_once)] = ("loss",)
+    check: bool = True
+
+
 class ObserveSection(AbstractSection):
     """[observe]: what is recorded; `laws` lists laws that the rule has to name, `controls` others
     to follow although it names them not."""
@@ -141,6 +159,7 @@ class Config(AbstractSection):
     flow: FlowSection
     discrete: DiscreteSection | None = None
     simulate: SimulateSection | None = None
+    sensitivity: SensitivitySection | None = None
     observe: ObserveSection = ObserveSection()
     sweep: SweepSection | None = None
     expect: Table = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from .laws import LAWS_MEASURE
 from .measure import Entry
 from .polish import POLISHED
 from .projection import PROJECTION
+from .sensitivity import SENSITIVITY
 from .series import SERIES
 from .simulation import ORDER_PARAMETERS
 from .wide import WIDE
@@ -20,6 +21,7 @@ MEASURES = {
     for measure in (
         LAWS_MEASURE, SERIES, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
         EXACT_SOLUTION, KERNEL, DISCRETE_TWIN, ORDER_PARAMETERS, WIDE, PROJECTION, POLISHED,
+        SENSITIVITY,
     )
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from ..store.files import replace_text, try_replacing
 from ..sweeps.tables import sweep_rows
 from .answer import answer_of, method
 from .cost import cost_rows
+from .derivatives import derivative_rows
 from .download import bundle
 from .figures import PageFigure, choices_of, panel_figure
 from .kernels import kernel_figures
@@ -74,6 +75,7 @@ def page(subjects: Sequence[Subject], claims: Sequence[Claims] = ()) -> str:
         answers=[answer_of(subject) for subject in subjects], method=method(subjects),
         choices=choices, shown_cases=cases[:CASES],
         figures=figures, times=len(_slider(figures)), payload=_payload(figures, data.encoded),
+        derivatives=_table([row for subject in subjects for row in derivative_rows(subject)]),
         costs=_table([row for subject in subjects for row in cost_rows(subject)]),
         details=[_details(subject) for subject in subjects], data=data,
         versions={"faflow": own_version(), "plotly": plotly.__version__},

@@ -68,13 +68,15 @@ def limit_of_flow(
     numerics: Numerics | None = None,
     *,
     integrated: bool = False,
+    end: AbstractNetwork | None = None,
 ) -> Limit:
     """Where the flow of `problem` goes, as `of` sees it: `jax.jvp`, `jax.jacfwd` and `jax.grad` of
     `.value` with respect to anything in `problem` are those of the limit itself.
 
-    The flow is integrated to `horizon` and polished (`flow.polish`); the derivative asks for
-    neither. `integrated`: where the laws leave directions free, S is taken from the variational
-    equation at `horizon` there (forward derivatives only). Dense: up to 1,500 weights.
+    The flow is integrated to `horizon` (unless its `end` there is given) and polished
+    (`flow.polish`); the derivative asks for neither. `integrated`: where the laws leave directions
+    free, S is taken from the variational equation at `horizon` there (forward derivatives only).
+    Dense: up to 1,500 weights.
     Raises ValueError for what `polish` can't serve, for a flow that is not at rest, and, under
     a derivative, where laws do not determine what is asked; inside
     another program the derivative is nan instead.
@@ -87,15 +89,21 @@ def limit_of_flow(
             f"but has {size}; differentiate `integrate` to a late time."
         )
     numerics = Numerics(solver="bdf") if numerics is None else numerics
-    return _limit(problem, jnp.asarray(horizon, float), of, numerics, integrated)
+    return _limit(problem, jnp.asarray(horizon, float), of, numerics, integrated, end)
 
 
 @eqx.filter_custom_jvp
 def _limit(
-    problem: FlowProblem, horizon: Scalar, of: Asked, numerics: Numerics, integrated: bool
+    problem: FlowProblem,
+    horizon: Scalar,
+    of: Asked,
+    numerics: Numerics,
+    integrated: bool,
+    end: AbstractNetwork | None,
 ) -> Limit:
     del integrated
-    polished = polish(problem, _end(problem, horizon, numerics), horizon)
+    end = _end(problem, horizon, numerics) if end is None else end
+    polished = polish(problem, end, horizon)
     lost = ~polished.converged | polished.far
     if not isinstance(lost, Tracer) and bool(lost):
         raise ValueError(
@@ -116,7 +124,7 @@ def _limit(
 
 @_limit.def_jvp
 def _(given: tuple[Any, ...], moves: tuple[Any, ...]) -> tuple[Limit, Any]:
-    problem, horizon, of, numerics, integrated = given
+    problem, horizon, of, numerics, integrated, _ = given
     found = _limit(*given)
     known, there = _equations(problem, found.polished.weights), _vector(found.polished.weights)
     values, rest = eqx.partition(problem, eqx.is_inexact_array)

@@ -36,6 +36,7 @@ FIXED = {
     "sweep": "sweeps have no sweeps",
     "precision": "JAX is in one precision at a time; run two sweeps",
     "observe": "all members record the same",
+    "sensitivity": "all members are differentiated alike",
     "flow.saves": "all members share their number of saves",
 }
 
