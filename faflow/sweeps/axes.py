@@ -37,6 +37,7 @@ FIXED = {
     "precision": "JAX is in one precision at a time; run two sweeps",
     "observe": "all members record the same",
     "flow.saves": "all members share their number of saves",
+    "flow.extended_at": "all members share their number of saves",
 }
 
 
