@@ -25,7 +25,8 @@ from ..flow import (
     the_same_everywhere,
 )
 from ..measures.summary import Seconds
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, KeptLeg
+from .ends import Ends
 
 
 class Legs:
@@ -33,7 +34,8 @@ class Legs:
 
     `meter` is told how much of a leg is done. With a mesh they run there, on the problem's samples
     spread over the devices, and what they find comes back. With `checkpoints` a leg goes on from
-    what is on disk of it, and what it knows is kept there.
+    what is on disk of it, and what it knows is kept there; with `ends`, which keep what the legs
+    know at their ends, from the earlier ones.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class Legs:
         meter: Meter | None,
         mesh: Mesh | None,
         checkpoints: Checkpoints | None,
+        ends: Ends | None = None,
     ):
         self._note, self._meter, self._mesh, self._kept = note, meter, mesh, checkpoints
+        self._ends, self._legs = ends, 0
         self._programs: _Programs | None = None
         self.seconds = Seconds(0.0, 0.0)
 
@@ -68,7 +72,7 @@ class Legs:
             )
         self._programs = programs
         kept = None if self._kept is None else self._kept.leg(flow)
-        before, stored = _spent(programs), None if kept is None else kept.stored()
+        before, stored = _spent(programs), self._stored(kept, flow)
         start, spent = (None, Seconds(0.0, 0.0)) if stored is None else stored
         tell = progress_told(self._meter, flow)
 
@@ -81,9 +85,19 @@ class Legs:
                 tell(underway, solution, over)
             if kept is not None:
                 kept.offer(underway, solution.t_final, seconds(), over)
+            if over and self._ends is not None:
+                self._ends.keep(underway, flow, float(solution.t_final), seconds())
 
         found = in_slices(flow, heard, programs, start, by_save=kept is not None)
         return found if self._mesh is None else at_home(found), seconds()
+
+    def _stored(self, kept: KeptLeg | None, flow: Flow) -> tuple[Underway, Seconds] | None:
+        """What is known already of the next leg, and what that has cost."""
+        found = None if kept is None else kept.stored()
+        if found is None and self._ends is not None:
+            found = self._ends.earlier_of(self._legs, flow)
+        self._legs += 1
+        return found
 
 
 class _Program:

@@ -27,6 +27,7 @@ NEW = f"{MINE}new"
 _NAMES = "names"  # in NEW: what is put in place, and what goes: the old result has more
 # What a result or a sweep may consist of; whatever else lies in a folder is the user's.
 RESULT = ("config.toml", "result.nc", "summary.json")
+END = "end-state.npz"  # of a run: what its flow knew at its end
 SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks")
 _CHUNK = re.compile(r"\.?\d+-[0-9a-f]+\.npz(\..*\.tmp)?")
 FIGURES = "figures"
@@ -86,7 +87,7 @@ def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
         raise _taken(folder)
     _remove_figures(folder)
     put = sorted(path.name for path in temporary.iterdir())
-    old = (*RESULT, *SWEEP) if _holds_sweep(folder) else RESULT
+    old = (*RESULT, *SWEEP) if _holds_sweep(folder) else (*RESULT, END)
     gone = [name for name in old if name not in put]
     write_text(temporary / _NAMES, json.dumps({"put": put, "gone": gone}))
     sync(temporary)
@@ -102,7 +103,7 @@ def finish_exchange(folder: Path) -> None:
         return
     try:
         names = json.loads((new / _NAMES).read_text("utf-8"))
-        put, gone = ({*names[key]} & {*RESULT, *SWEEP} for key in ("put", "gone"))
+        put, gone = ({*names[key]} & {*RESULT, END, *SWEEP} for key in ("put", "gone"))
     except (OSError, ValueError, TypeError, KeyError):
         pass
     else:
