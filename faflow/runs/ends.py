@@ -100,12 +100,14 @@ class Ends:
     about: Mapping[str, Any]
     earlier: Sequence[Arrays] = ()
     kept: list[Arrays] = field(default_factory=list)
+    begun: int = 0
 
-    def earlier_of(self, leg: int, flow: Flow) -> tuple[Underway, Seconds] | None:
-        """The end that a leg, by its number, goes on from; None if it begins at its beginning."""
-        if leg >= len(self.earlier) or not begins_as(self.earlier[leg], flow):
+    def next(self, flow: Flow) -> tuple[Underway, Seconds] | None:
+        """What the next leg goes on from, and what that has cost; None if it begins anew."""
+        number, self.begun = self.begun, self.begun + 1
+        if number >= len(self.earlier) or not begins_as(self.earlier[number], flow):
             return None
-        return unpacked(self.earlier[leg], flow)
+        return unpacked(self.earlier[number], flow)
 
     def keep(self, underway: Underway, flow: Flow, t: float, seconds: Seconds) -> None:
         """The end of the next leg."""
@@ -113,12 +115,16 @@ class Ends:
         arrays[_OF] = np.frombuffer(_print_of(flow), np.uint8)
         self.kept.append({**arrays, _TIMES: np.asarray(flow.ts)})
 
-    def told(self, tell: Callable[[str], None]) -> bytes:
-        """The file of those that are kept; `tell` hears of it if it is large."""
+    def content(self) -> bytes:
+        """The file of those that are kept."""
         file = io.BytesIO()
         arrays = {f"{i}.{name}": a for i, leg in enumerate(self.kept) for name, a in leg.items()}
         np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]  # numpy's stub
-        content = file.getvalue()
+        return file.getvalue()
+
+    def told(self, tell: Callable[[str], None]) -> bytes:
+        """The same; `tell` hears of it if it is large."""
+        content = self.content()
         if len(content) > LARGE:
             size = f"{END} is {len(content) / 1e6:.0f} MB, by which the flow can be extended"
             tell(f"{size}; --no-end-state leaves it out")

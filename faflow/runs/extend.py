@@ -1,7 +1,7 @@
 """A stored run goes on: the same flow to a later t1, from all that it knew at its end."""
 
-import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ..measures.measure import Note
 from ..measures.summary import environment
 from ..store.digest import digest
 from ..store.exchange import END
-from ..store.folder import stored_provenance
+from ..store.folder import stored_config, stored_provenance
 from ..store.result import CONFIG, Result, open_result
 from .checkpoint import EVERY
 from .ends import FOR, Arrays, Earlier, about_of, read_ends
@@ -68,6 +68,12 @@ def extend(
         checkpoint=checkpoint, end_state=end_state, earlier=earlier, note=note, tell=tell,
         meter=meter,
     )  # fmt: skip
+
+
+def precision_of(folder: str | Path) -> str:
+    """What JAX has to be in for a stored run to go on."""
+    found = stored_config(Path(os.path.expanduser(folder))).get("precision")
+    return "float32" if found == "float32" else "float64"
 
 
 def longer(resolved: Resolved, t1: float) -> Resolved:

@@ -47,7 +47,7 @@ class Legs:
         ends: Ends | None = None,
     ):
         self._note, self._meter, self._mesh, self._kept = note, meter, mesh, checkpoints
-        self._ends, self._legs = ends, 0
+        self._ends = ends
         self._programs: _Programs | None = None
         self.seconds = Seconds(0.0, 0.0)
 
@@ -93,11 +93,8 @@ class Legs:
 
     def _stored(self, kept: KeptLeg | None, flow: Flow) -> tuple[Underway, Seconds] | None:
         """What is known already of the next leg, and what that has cost."""
-        found = None if kept is None else kept.stored()
-        if found is None and self._ends is not None:
-            found = self._ends.earlier_of(self._legs, flow)
-        self._legs += 1
-        return found
+        earlier = None if self._ends is None else self._ends.next(flow)
+        return (None if kept is None else kept.stored()) or earlier
 
 
 class _Program:

@@ -28,8 +28,11 @@ _NAMES = "names"  # in NEW: what is put in place, and what goes: the old result 
 # What a result or a sweep may consist of; whatever else lies in a folder is the user's.
 RESULT = ("config.toml", "result.nc", "summary.json")
 END = "end-state.npz"  # of a run: what its flow knew at its end
-SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks")
-_CHUNK = re.compile(r"\.?\d+-[0-9a-f]+\.npz(\..*\.tmp)?")
+ENDS = "end-states"  # the same of a sweep's members, a file for each
+SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks", ENDS)
+# In folders of a sweep's own.
+_CHUNK = re.compile(r"\.?\d+(-[0-9a-f]+)?\.npz(\..*\.tmp)?")
+_FOLDERS = ("chunks", ENDS)
 FIGURES = "figures"
 
 
@@ -108,6 +111,8 @@ def finish_exchange(folder: Path) -> None:
         pass
     else:
         for name in sorted(put):
+            if (new / name).is_dir() and (folder / name).is_dir():
+                remove(folder, name)
             with contextlib.suppress(FileNotFoundError):  # in place already
                 os.replace(new / name, folder / name)
         for name in sorted(gone):
@@ -129,7 +134,7 @@ def _holds_sweep(folder: Path) -> bool:
 def remove(folder: Path, name: str) -> None:
     """A part of a result or a sweep; of the folder of chunks its own files alone."""
     path = folder / name
-    if name == "chunks" and path.is_dir():
+    if name in _FOLDERS and path.is_dir():
         for file in path.iterdir():
             if _CHUNK.fullmatch(file.name):
                 file.unlink(missing_ok=True)

@@ -85,8 +85,8 @@ def write_result(
 ) -> None:
     """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
     digest as the run began; `end`: the file of what the flow knew there, if it is kept; `history`:
-    the shorter flows that it goes on from. ConfigError if it can't be written; the result is then kept elsewhere,
-    if there is room."""
+    the shorter flows that it goes on from. ConfigError if it can't be written; the result is then
+    kept elsewhere, if there is room."""
     folder = real_path(folder)
     provenance: dict[str, Any] = {**environment(), **wanted._asdict()}
     if history:
@@ -201,9 +201,13 @@ def _stored_digest(folder: Path) -> Digest | None:
 
 def stored_provenance(folder: Path) -> dict[str, Any]:
     """What made the result in a folder; empty if there is none."""
+    provenance = stored_config(folder).get("provenance")
+    return provenance if isinstance(provenance, dict) else {}
+
+
+def stored_config(folder: Path) -> dict[str, Any]:
+    """The tables of a result's config; empty if there is none that can be read."""
     try:
-        table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
+        return tomllib.loads((folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    provenance = table.get("provenance")
-    return provenance if isinstance(provenance, dict) else {}
