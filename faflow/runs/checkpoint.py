@@ -21,8 +21,9 @@ from ..flow import Flow, Underway
 from ..leftovers import undone_at_the_end
 from ..measures.summary import Seconds
 from ..store.digest import Digest, digest
-from ..store.exchange import real_path
+from ..store.exchange import checkpoint_of
 from ..store.files import LOCK, locked, replace_arrays
+from ..store.so_far import SO_FAR
 from .ends import FOR, about_of, about_run, packed, unpacked
 
 EVERY = 60.0  # seconds between checkpoints unless said
@@ -48,7 +49,7 @@ def checkpoints(
     if folder is None or mesh is not None:
         yield None
         return
-    place = _place_of(folder)
+    place = checkpoint_of(folder)
     if every is None and not any(place.glob(_LEGS)):
         yield None
         return
@@ -64,9 +65,9 @@ def checkpoints(
 
 def discard(folder: Path | None) -> None:
     """Checkpoints whose result is stored, of a run that was killed just then."""
-    if folder is not None and any(_place_of(folder).glob(_LEGS)):
-        with _held(_place_of(folder)):
-            _remove(_place_of(folder))
+    if folder is not None and any(checkpoint_of(folder).glob(_LEGS)):
+        with _held(checkpoint_of(folder)):
+            _remove(checkpoint_of(folder))
 
 
 @contextmanager
@@ -85,7 +86,10 @@ def _held(place: Path) -> Iterator[None]:
 
 def _remove(place: Path) -> None:
     """What was put there, and the folder if nothing else is in it."""
-    for path in [*place.glob(_LEGS), *place.glob(f".{_LEGS}.*.tmp"), place / LOCK]:
+    for path in [
+        *place.glob(_LEGS), *place.glob(f".{_LEGS}.*.tmp"), place / SO_FAR,
+        *place.glob(f".{SO_FAR}.*.tmp"), place / LOCK,
+    ]:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         place.rmdir()
@@ -94,11 +98,6 @@ def _remove(place: Path) -> None:
 def _remove_unless_begun(place: Path) -> None:
     if not any(place.glob(_LEGS)):
         _remove(place)
-
-
-def _place_of(folder: Path) -> Path:
-    folder = real_path(folder)
-    return folder.with_name(f".{folder.name}.checkpoint")
 
 
 def _check(folder: Path | None, every: float, mesh: Mesh | None) -> None:
@@ -176,20 +175,37 @@ class KeptLeg:
         self._path.unlink()
         return None
 
-    def offer(self, underway: Underway, t: Any, seconds: Seconds, over: bool) -> None:
-        """What the leg knows at time t, written if it is time for that, or if it is `over`."""
+    def offer(
+        self,
+        underway: Underway,
+        t: Any,
+        seconds: Seconds,
+        over: bool,
+        show: Callable[[], None] = lambda: None,
+    ) -> None:
+        """What the leg knows at time t, written if it is time for that, or if it is `over`; `show`
+        writes what it has recorded."""
         if not over and time.perf_counter() - self._written < self._every:
             return
         self._write(underway, float(t), seconds)
+        with _told(self._path.parent):
+            show()
         saves = f"{int(underway.saves)} of {self._flow[1].size} saves"
         self._note(f"checkpoint at t = {float(t):.6g}, {saves}")
         self._written = time.perf_counter()
 
     def _write(self, underway: Underway, t: float, seconds: Seconds) -> None:
         arrays = packed(underway, self._flow, t, seconds, self._about)
-        try:
+        with _told(self._path.parent):
             replace_arrays(self._path, arrays)
-        except OSError as error:
-            reason, place = error.strerror or str(error), self._path.parent
-            what = f"can't be written to {place} ({reason}); free space, and the same command"
-            raise ConfigError("--checkpoint", f"{what} goes on from the last one") from error
+
+
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    """A checkpoint that the disk does not take is a ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        what = f"can't be written to {place} ({reason}); free space, and the same command"
+        raise ConfigError("--checkpoint", f"{what} goes on from the last one") from error

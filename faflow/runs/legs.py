@@ -27,6 +27,7 @@ from ..flow import (
 from ..measures.summary import Seconds
 from .checkpoint import Checkpoints, KeptLeg
 from .ends import Ends
+from .so_far import SoFar
 
 
 class Legs:
@@ -34,7 +35,8 @@ class Legs:
 
     `meter` is told how much of a leg is done. With a mesh they run there, on the problem's samples
     spread over the devices, and what they find comes back. With `checkpoints` a leg goes on from
-    what is on disk of it, and what it knows is kept there; with `ends`, which keep what the legs
+    what is on disk of it, and what it knows is kept there, and what it has recorded `so_far`; with
+    `ends`, which keep what the legs
     know at their ends, from the earlier ones.
     """
 
@@ -45,14 +47,15 @@ class Legs:
         mesh: Mesh | None,
         checkpoints: Checkpoints | None,
         ends: Ends | None = None,
+        so_far: SoFar | None = None,
     ):
         self._note, self._meter, self._mesh, self._kept = note, meter, mesh, checkpoints
-        self._ends = ends
+        self._ends, self._so_far = ends, so_far
         self._programs: _Programs | None = None
         self.seconds = Seconds(0.0, 0.0)
 
     def __call__(self, flow: Flow) -> Any:
-        found, seconds = self._run(flow, None)
+        found, seconds = self._run(flow, None, self._so_far)
         self.seconds = _sum(self.seconds, seconds)
         return found
 
@@ -60,7 +63,9 @@ class Legs:
         """Another flow, not timed."""
         return self._run(flow, self._programs if same_program else None)[0]
 
-    def _run(self, flow: Flow, programs: "_Programs | None") -> tuple[Any, Seconds]:
+    def _run(
+        self, flow: Flow, programs: "_Programs | None", so_far: SoFar | None = None
+    ) -> tuple[Any, Seconds]:
         if self._mesh is not None:
             flow = Flow(spread_over(flow.problem, self._mesh), *everywhere(flow[1:], self._mesh))
         if programs is None:
@@ -84,7 +89,10 @@ class Legs:
             if tell is not None:
                 tell(underway, solution, over)
             if kept is not None:
-                kept.offer(underway, solution.t_final, seconds(), over)
+                show = lambda: None if so_far is None else so_far(  # noqa: E731
+                    flow, underway, solution, over, programs[2]
+                )
+                kept.offer(underway, solution.t_final, seconds(), over, show)
             if over and self._ends is not None:
                 self._ends.keep(underway, flow, float(solution.t_final), seconds())
 

@@ -50,6 +50,7 @@ from .checkpoint import Checkpoints, checkpoints, discard
 from .ends import Earlier, Ends, ends_of, goes_in_place
 from .legs import Legs
 from .memory import check_data, check_memory
+from .so_far import SoFar
 
 Integrate = Callable[
     [Experiment, Note, Meter | None], tuple[FlowSolution, Seconds, KinkError | None]
@@ -108,7 +109,13 @@ def run(
                 tell(word)
         with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
             ends = ends_of(found.digest, mesh, end_state, earlier)
-            ready = partial(integrate_timed, mesh=mesh, checkpoints=kept, ends=ends)
+            so_far = None
+            if kept is not None and folder is not None:
+                so_far = SoFar(resolved, experiment, folder)
+                note(f"records so far in {so_far.path}; faflow plot --follow {folder}")
+            ready = partial(
+                integrate_timed, mesh=mesh, checkpoints=kept, ends=ends, so_far=so_far
+            )
             summary, groups = compute(resolved, experiment, note, meter, ready)
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
@@ -210,13 +217,14 @@ def integrate_timed(
     mesh: Mesh | None = None,
     checkpoints: Checkpoints | None = None,
     ends: Ends | None = None,
+    so_far: SoFar | None = None,
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
     problem, observables = experiment.problem, experiment.observables
     flow = Flow(problem, experiment.ts, observables, settled(problem, experiment.numerics))
-    legs = Legs(note, meter, mesh, checkpoints, ends)
+    legs = Legs(note, meter, mesh, checkpoints, ends, so_far)
     if is_automatic(flow.numerics):
         return choose_on_the_way(flow, legs), legs.seconds, None
     solution, _ = legs(flow)

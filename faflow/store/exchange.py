@@ -41,6 +41,12 @@ def real_path(folder: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(folder))
 
 
+def checkpoint_of(folder: Path) -> Path:
+    """Where a run whose result goes to `folder` keeps what it knows meanwhile."""
+    folder = real_path(folder)
+    return folder.with_name(f".{folder.name}.checkpoint")
+
+
 def is_empty(folder: Path) -> bool:
     """Whether it is a folder with nothing in it, not even hidden, that a result could harm."""
     try:
