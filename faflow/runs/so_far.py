@@ -8,7 +8,9 @@ import numpy as np
 
 from ..config.resolve import Resolved
 from ..flow import Flow, FlowSolution, Underway, joined, with_rows
+from ..measures.json_numbers import plain
 from ..measures.measure import Experiment, Flown
+from ..measures.registry import MEASURES
 from ..measures.variables.records import records_group
 from ..solved import with_distances
 from ..store.so_far import so_far_of, write_so_far
@@ -43,11 +45,12 @@ class SoFar:
             self._before = found
         experiment = self._experiment
         found = with_distances(experiment.observables, found)
+        flown = Flown(self._resolved, experiment, found)
         about = {
             "name": self._resolved.config.name,
+            "laws": plain(MEASURES["laws"].section(flown, {}) or {}),
             "t_final": float(found.t_final),
             "t1": float(np.asarray(flow.ts)[-1]),
             "saves": len(flow.ts),
         }
-        group = records_group(Flown(self._resolved, experiment, found))
-        write_so_far(self.path, group, about)
+        write_so_far(self.path, records_group(flown), about)
