@@ -3,12 +3,14 @@ which a member of a longer sweep finds there and goes on from."""
 
 import os
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from ..config.errors import ConfigError
 from ..flow import (
     Flow,
     FlowSolution,
@@ -47,9 +49,11 @@ def take_over(earlier: Path, folder: Path) -> None:
 def integrate_on(
     path: Path, experiment: Experiment, note: Note, meter: Meter | None
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
-    """Like `integrate_again`, from the end that is kept at `path`, if there is one; the new one is
-    kept there. ConfigError if it is damaged."""
-    ends = Ends({}, read_ends(path) if path.exists() else ())
+    """Like `integrate_again`, from the end that is kept at `path`, if a whole one is; the new one
+    is kept there."""
+    ends = Ends({})
+    with suppress(ConfigError):  # damaged: the member begins again, and comes to the same
+        ends.earlier = read_ends(path) if path.exists() else ()
     found = integrate_again(experiment, note, meter, partial(_integrated, ends))
     path.parent.mkdir(exist_ok=True)
     replace_bytes(path, ends.content())

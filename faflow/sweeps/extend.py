@@ -10,7 +10,7 @@ from typing import Any
 from ..config.errors import ConfigError
 from ..config.flow import FlowSection
 from ..config.load import assign, copied
-from ..runs.extend import TOLERANCE, check_later, check_sources, history
+from ..runs.extend import TOLERANCE, check_later, check_sources, extend, history
 from ..store.exchange import RESULT, SWEEP, put_in_place, real_path, temporary_for
 from ..store.files import locked
 from ..store.folder import stored_provenance
@@ -19,10 +19,18 @@ from .figures import PENDING
 from .folder import full, sweep_digest
 from .plan import SweepPlan
 from .progress import stored_plan
-from .result import is_done, open_sweep
+from .result import is_done, is_sweep, open_sweep
 from .sweep import run_sweep
 
 T1, EXTENDED = "flow.t1", "flow.extended_at"
+
+
+def extend_stored(folder: str | Path, t1: float, **options: Any) -> Result:
+    """Go on with a stored run, as `runs.extend.extend`, or with a stored sweep (`out`; the other
+    options as in `run_sweep`), up to `t1`."""
+    if not is_sweep(folder):
+        return extend(folder, t1, **options)
+    return LongerSweep(folder, t1, options.pop("out", None)).run(**options)
 
 
 class LongerSweep:
