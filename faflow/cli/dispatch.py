@@ -13,7 +13,8 @@ from .surroundings import settle_surroundings
 from .verdict import BAD_INPUT, INTERRUPTED, complain, unless_told
 
 COMMANDS: dict[str, Verb] = {
-    "run": run.VERB, "sweep": sweep.VERB, "extend": extend.VERB, "show": configs.SHOW, "laws": rules.LAWS,
+    "run": run.VERB, "sweep": sweep.VERB, "extend": extend.VERB,
+    "show": configs.SHOW, "laws": rules.LAWS,
     "drift": stored.DRIFT, "fit": stored.FIT, "plot": stored.PLOT, "report": stored.REPORT,
     "compare": stored.COMPARE,
     "list": configs.LIST, "check": rules.CHECK, "reproduce": reproduce.VERB,

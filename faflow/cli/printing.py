@@ -166,8 +166,7 @@ class Bar:
         self._bar: Any = None
 
     def __call__(self, share: float) -> None:
-        """`share` of the flow's time lies behind it; 1: it is over. It is shown as growing, from 0 to
-        1, whatever it does."""
+        """`share` of the flow's time lies behind it; 1: it is over. What is shown never falls."""
         from tqdm import tqdm
 
         share = min(max(0.0 if self._bar is None else self._bar.n, share), 1.0)

@@ -146,12 +146,13 @@ class FlowSection(AbstractSection):
             other = "" if precision == "float64" else ' or set precision = "float64"'
             what = f"is {rtol}, below what {precision} can hold; use at least {REACH[precision]}"
             raise ConfigError("flow.rtol", what + other)
+        first = self.ends[0] * 1e-4 if self.spacing == "log" and not self.first else self.first
         chosen = {
             "solver": solver,
             "rtol": rtol,
             "atol": float(f"{rtol / 100:g}") if self.atol is None else self.atol,
             "atol_scales": self.atol is None if self.atol_scales is None else self.atol_scales,
-            "first": self.ends[0] * 1e-4 if self.spacing == "log" and not self.first else self.first,
+            "first": first,
             "exact": (self.exact or ExactSection()) if method == "exact" else None,
             "smooth": (self.smooth or SmoothSection()) if method == "smooth" else None,
         }
@@ -185,20 +186,19 @@ class FlowSection(AbstractSection):
         """The save times up to each of `ends`, from the one before it on. A flow that ends earlier
         has the first of these, to the bit."""
         last, count, log = self.ends[0], self.saves - 1, self.spacing == "log"
+        first = self.first or 0.0
         if not log:
             found = [np.linspace(0.0, last, self.saves)]
         elif count == 1:
             found = [np.array([0.0, last])]
         else:
-            found = [np.concatenate([[0.0], np.geomspace(self.first or 0.0, last, count)])]
+            found = [np.concatenate([[0.0], np.geomspace(first, last, count)])]
             found[0][-1] = last
         for end in self.ends[1:]:
-            if log:
-                ratio = (self.ends[0] / (self.first or 0.0)) ** (1 / (count - 1)) if count > 1 else 0
-                further = np.log(end / last) / np.log(ratio) if ratio > 1 else 1.0
-            else:
-                further = (end - last) * count / self.ends[0]
-            further = max(1, math.ceil(further * (1 - WHOLE)))
+            further = (end - last) * count / self.ends[0]
+            if log and count > 1:
+                further = (count - 1) * math.log(end / last) / math.log(self.ends[0] / first)
+            further = 1 if log and count == 1 else max(1, math.ceil(further * (1 - WHOLE)))
             if sum(map(len, found)) + further > SAVES:
                 what = f"is {end}, which takes more than {SAVES} saves; lower it"
                 raise ConfigError("flow.t1", what)

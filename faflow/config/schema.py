@@ -115,9 +115,9 @@ class SweepSection(AbstractSection):
     they are written in (stored sweeps say it: TOML moves tables about); `weights`: every member's
     final weights are stored; `neurons`: so are records that have an entry per neuron or pair of
     neurons, as some laws do, at every save; `end_states`: what every member knows at its end is
-    kept, so that the sweep can be extended from there; `zarr`: the data set is stored as Zarr, in compressed
-    pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap, over all
-    devices there are: one on CPUs, measured on accelerators, unless given."""
+    kept, so that the sweep can be extended from there; `zarr`: the data set is stored as Zarr, in
+    compressed pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap,
+    over all devices there are: one on CPUs, measured on accelerators, unless given."""
 
     product: Table = Field(default_factory=dict)
     zip: Table = Field(default_factory=dict)

@@ -87,8 +87,11 @@ def _held(place: Path) -> Iterator[None]:
 def _remove(place: Path) -> None:
     """What was put there, and the folder if nothing else is in it."""
     for path in [
-        *place.glob(_LEGS), *place.glob(f".{_LEGS}.*.tmp"), place / SO_FAR,
-        *place.glob(f".{SO_FAR}.*.tmp"), place / LOCK,
+        *place.glob(_LEGS),
+        *place.glob(f".{_LEGS}.*.tmp"),
+        place / SO_FAR,
+        *place.glob(f".{SO_FAR}.*.tmp"),
+        place / LOCK,
     ]:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -89,9 +89,7 @@ class Legs:
             if tell is not None:
                 tell(underway, solution, over)
             if kept is not None:
-                show = lambda: None if so_far is None else so_far(  # noqa: E731
-                    flow, underway, solution, over, programs[2]
-                )
+                show = partial(so_far or _unshown, flow, underway, solution, over, programs[2])
                 kept.offer(underway, solution.t_final, seconds(), over, show)
             if over and self._ends is not None:
                 self._ends.keep(underway, flow, float(solution.t_final), seconds())
@@ -103,6 +101,10 @@ class Legs:
         """What is known already of the next leg, and what that has cost."""
         earlier = None if self._ends is None else self._ends.next(flow)
         return (None if kept is None else kept.stored()) or earlier
+
+
+def _unshown(*_: Any) -> None:
+    """What a flow has recorded so far is for nobody."""
 
 
 class _Program:

@@ -77,11 +77,12 @@ def run(
     different one is an error unless `replace`. `checkpoint`: seconds after which what the flow
     knows is kept on disk, beside the result; a flow that was interrupted goes on from there.
     `end_state`: what it knows at its end is kept in the result, so that it can be extended;
-    `earlier`: the stored run that it goes on from (`runs.extend`). `note` hears what is being done, `tell` what has to be known before the flow starts: the memory that it
-    needs, if that is much, and that compiled programs can't be kept. `meter` is told how much of
-    the flow is done, 0 to 1 (`faflow.Bar` shows it). JAX must be in the config's precision before
-    any array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
-    input; a flow that ends early is a result like others (`status`).
+    `earlier`: the stored run that it goes on from (`runs.extend`). `note` hears what is being done,
+    `tell` what has to be known before the flow starts: the memory that it needs, if that is much,
+    and that compiled programs can't be kept. `meter` is told how much of the flow is done, 0 to 1
+    (`faflow.Bar` shows it). JAX must be in the config's precision before any array is made:
+    `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad input; a flow that
+    ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
@@ -113,9 +114,7 @@ def run(
             if kept is not None and folder is not None:
                 so_far = SoFar(resolved, experiment, folder)
                 note(f"records so far in {so_far.path}; faflow plot --follow {folder}")
-            ready = partial(
-                integrate_timed, mesh=mesh, checkpoints=kept, ends=ends, so_far=so_far
-            )
+            ready = partial(integrate_timed, mesh=mesh, checkpoints=kept, ends=ends, so_far=so_far)
             summary, groups = compute(resolved, experiment, note, meter, ready)
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:

@@ -27,8 +27,8 @@ from .result import OLDER, is_older, stored_table
 def open_folder(
     plan: SweepPlan, folder: Path, replace: bool, history: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """Make the folder of a sweep, or find it there. `history`: see `run_sweep`. ConfigError, with what differs, if it holds
-    something else."""
+    """Make the folder of a sweep, or find it there. ConfigError, with what differs, if it holds
+    something else. `history`: see `run_sweep`."""
     folder, wanted = real_path(folder), sweep_digest(plan)
     try:
         if os.path.lexists(folder):

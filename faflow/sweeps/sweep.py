@@ -68,8 +68,8 @@ def run_sweep(
     same call goes on with the members that are not durable yet. `repair`: members of damaged chunks
     run again. `lock`: False where the file system has none; then nobody else may be at work in the
     folder. `earlier`: the folder of a shorter sweep whose members these go on from, with its
-    `history` (`sweeps.extend`). ConfigError for bad input, a changed config, or a folder where another process is at
-    work.
+    `history` (`sweeps.extend`). ConfigError for bad input, a changed config, or a folder where
+    another process is at work.
     """
     if plan.grid.size > ASK and not confirmed:
         what = f"has {plan.grid.size} members, more than {ASK}; confirm with --yes, or lower it"

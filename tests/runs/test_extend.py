@@ -1,5 +1,6 @@
 """`faflow extend`: a stored flow goes on, and ends in the bits of one flow of its own config."""
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def test_auto_is_said_to_be_equal_to_tolerance(tmp_path: Path) -> None:
         np.testing.assert_allclose(other, weights, rtol=1e-4, atol=1e-5)
 
 
-# ---- what is refused ------------------------------------------------------------------------------
+# ---- what is refused -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +264,7 @@ def test_saves_of_a_longer_flow_begin_with_those_of_a_shorter_one() -> None:
             FlowSection(t1=ends[i], extended_at=ends[:i] or None, **more).save_times("float64")
             for i in range(len(ends))
         ]
-        for one, other in zip(times, times[1:], strict=False):
+        for one, other in itertools.pairwise(times):
             np.testing.assert_array_equal(other[: len(one)], one)
         log = "spacing" in more
         gaps = np.diff(np.log(times[-1][1:])) if log else np.diff(times[-1])

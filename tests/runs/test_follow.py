@@ -69,7 +69,7 @@ def test_one_whose_process_is_gone(stopped: Path, capsys) -> None:
 
 
 def test_one_that_grows_and_ends(stopped: Path, capsys) -> None:
-    """It is drawn again when there is more, and not otherwise; what is there at the end, at last."""
+    """It is drawn again when there is more, and not otherwise; and once more at the end."""
     place, one = stopped.with_name(f".{NAME}.checkpoint"), stopped.with_name("one")
     later, at_work, looks = (place / "records.nc").read_bytes(), ExitStack(), []
     shutil.copyfile(one / "records.nc", place / "records.nc")

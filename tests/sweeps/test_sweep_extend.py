@@ -155,5 +155,5 @@ def test_what_can_not_go_on(stored: Path, tmp_path: Path, capsys) -> None:
 def test_batches_have_no_ends(tmp_path: Path) -> None:
     config = tmp_path / "small.toml"
     config.write_text(f"{LIGHT}\n[sweep]\nend_states = true\nbatch = 3\n{AXES}")
-    with pytest.raises(faflow.ConfigError, match="sweep.end_states: is true, but members"):
+    with pytest.raises(faflow.ConfigError, match="is true, but members are integrated 3 at once"):
         plan_of(config)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...flow import FlowProblem, FlowSolution
+from ...flow import FlowProblem
 from ...networks import AbstractLayeredNetwork, Model
 from ...observables import AbstractConservationLaw, ScaleOf
 from ...rules.modifiers.forecast import SUFFIX
