@@ -181,7 +181,7 @@ def is_stored(folder: Path) -> bool:
 
 def check_readable(folder: Path) -> None:
     """ConfigError if what lies there can't be read, which is no damage."""
-    for name in RESULT:
+    for name in (*RESULT, END):
         try:
             with (folder / name).open("rb") as file:
                 file.read(1)
