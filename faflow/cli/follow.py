@@ -31,9 +31,15 @@ def follow(folder: str, pause: Callable[[float], Any] = time.sleep) -> int:
     records, drawn = so_far_of(place), 0
     while True:
         running = is_held(checkpoint_of(place))
-        written = records.stat().st_mtime_ns if records.exists() else 0
+        written = _written(records)
         if written not in (0, drawn):
-            drawn, result = written, read_so_far(place)
+            drawn = written
+            try:
+                result = read_so_far(place)
+            except ConfigError:
+                if _written(records):
+                    raise
+                continue  # the run has just ended
             about = result.summary
             saves = f"{len(result.times)} of {about['saves']} saves"
             _draw(result, place)
@@ -42,7 +48,7 @@ def follow(folder: str, pause: Callable[[float], Any] = time.sleep) -> int:
         if not running:
             break
         pause(LOOK)
-    if drawn and records.exists():
+    if drawn and _written(records):
         say(f"{place}: its process has ended before its flow; the same command goes on from there")
         return EARLY
     try:
@@ -55,6 +61,14 @@ def follow(folder: str, pause: Callable[[float], Any] = time.sleep) -> int:
     _draw(result, place)
     say(f"{_picture(place)}: {result.status} at t = {result.summary['t_final']:.6g}")
     return DONE
+
+
+def _written(path: Path) -> int:
+    """When a file was; 0 if there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _picture(folder: Path) -> Path:
