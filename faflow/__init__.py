@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .flow import FlowProblem, Numerics, integrate
     from .runs.run import run
     from .store.result import Result
+    from .sweeps.extend import extend_stored as extend
     from .sweeps.plan import plan_of
     from .sweeps.result import open_stored as open
     from .sweeps.sweep import run_sweep
@@ -27,6 +28,7 @@ _DOORS = {
     "FlowProblem": ("flow", "FlowProblem"),
     "Numerics": ("flow", "Numerics"),
     "Result": ("store.result", "Result"),
+    "extend": ("sweeps.extend", "extend_stored"),
     "integrate": ("flow", "integrate"),
     "open": ("sweeps.result", "open_stored"),
     "plan_of": ("sweeps.plan", "plan_of"),
@@ -40,6 +42,7 @@ __all__ = [
     "Numerics",
     "Result",
     "__version__",
+    "extend",
     "flow",
     "integrate",
     "open",

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import configs, reproduce, rules, run, stored, sweep
+from . import configs, extend, reproduce, rules, run, stored, sweep
 from .arguments import UsageError, Verb, complete, make_parser
 from .interruption import interruptible
 from .printing import Unsaid, all_said, tell
@@ -13,7 +13,8 @@ from .surroundings import settle_surroundings
 from .verdict import BAD_INPUT, INTERRUPTED, complain, unless_told
 
 COMMANDS: dict[str, Verb] = {
-    "run": run.VERB, "sweep": sweep.VERB, "show": configs.SHOW, "laws": rules.LAWS,
+    "run": run.VERB, "sweep": sweep.VERB, "extend": extend.VERB,
+    "show": configs.SHOW, "laws": rules.LAWS,
     "drift": stored.DRIFT, "fit": stored.FIT, "plot": stored.PLOT, "report": stored.REPORT,
     "compare": stored.COMPARE,
     "list": configs.LIST, "check": rules.CHECK, "reproduce": reproduce.VERB,

@@ -147,7 +147,7 @@ def counter(
     with tqdm(desc=name, total=total, bar_format=look, ncols=wide, nrows=20) as bar:
 
         def show(done: int, words: str) -> None:
-            bar.n = done
+            bar.n = min(max(done, 0), total)
             bar.ncols = shutil.get_terminal_size().columns
             bar.set_postfix_str(words, refresh=False)
             bar.refresh()
@@ -166,8 +166,10 @@ class Bar:
         self._bar: Any = None
 
     def __call__(self, share: float) -> None:
-        """`share` of the flow's time lies behind it; 1: it is over."""
+        """`share` of the flow's time lies behind it; 1: it is over. What is shown never falls."""
         from tqdm import tqdm
+
+        share = min(max(0.0 if self._bar is None else self._bar.n, share), 1.0)
 
         if self._bar is None:
             form = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go"

@@ -6,7 +6,7 @@ from ..config.errors import ConfigError
 from .arguments import OVERRIDES, Verb, argument, config, flag
 from .jobs import one_by_one, run_jobs
 from .printing import all_said, beside_bars, pass_on, print_summary, say_json
-from .running import Asked, resolve_asked
+from .running import FIGURES, NO_END_STATE, NO_FIGURES, Asked, resolve_asked
 from .steps import Steps
 from .surroundings import join_others
 from .verdict import BAD_INPUT, PRIORITY, unless_told
@@ -16,7 +16,7 @@ def _act(given: Namespace) -> int:
     several = len(given.configs) > 1
     asked = Asked(
         given.overrides, given.out, several, given.json, given.replace, given.checkpoint,
-        given.figures, given.certify, given.certify_with,
+        given.figures, given.certify, given.certify_with, not given.no_end_state,
     )  # fmt: skip
     with Steps(quiet=given.json) as steps:
         steps.begin("starting")
@@ -67,10 +67,7 @@ VERB = Verb("run configs, store and print their results", _act, (
          "one of several processes that run this command together (docs/large-flows.md)"),
     argument("--checkpoint", type=float, metavar="SECONDS", help="keep a long flow on disk "
              "every so many seconds; the same command goes on from there"),
-    argument("--figures", choices=("overview", "all", "none"), default="overview",
-             help="what to draw (default overview: one picture; faflow plot draws the rest)"),
-    argument("--no-figures", dest="figures", action="store_const", const="none",
-             help="--figures none"),
+    NO_END_STATE, FIGURES, NO_FIGURES,
     argument("--jobs", type=int, default=1, metavar="N", help="run so many configs at a time, "
              "in processes of their own, the longest first"),
     flag("--certify",

@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..durations import last_time, remember
+from .arguments import argument, flag
 from .figures import draw_run, lacks
 from .steps import Steps
 
 ALL = "all"  # of the seconds that a config took
+NO_END_STATE = flag("--no-end-state", "don't keep what the flow knows at its end, by which "
+                    "faflow extend goes on")  # fmt: skip
+FIGURES = argument("--figures", choices=("overview", "all", "none"), default="overview",
+                   help="what to draw (default overview: one picture; faflow plot draws the "
+                   "rest)")  # fmt: skip
+NO_FIGURES = argument("--no-figures", dest="figures", action="store_const", const="none",
+                      help="--figures none")  # fmt: skip
 
 
 class Asked(NamedTuple):
@@ -26,6 +34,7 @@ class Asked(NamedTuple):
     figures: str = "overview"
     certify: bool = False
     certify_with: str | None = None
+    end_state: bool = True
 
     @property
     def certified(self) -> bool:
@@ -71,7 +80,8 @@ def run_one(resolved: Any, asked: Asked, tell: Callable[[str], None]) -> Ran:
             meter = steps.meter()
             result = run(
                 resolved, out=asked.folder(resolved), replace=asked.replace,
-                checkpoint=asked.checkpoint, note=steps.note, tell=tell, meter=meter,
+                checkpoint=asked.checkpoint, end_state=asked.end_state, note=steps.note,
+                tell=tell, meter=meter,
             )  # fmt: skip
             if asked.certified:
                 result = certify(resolved, result, asked.certify_with, note=steps.note, meter=meter)

@@ -9,6 +9,7 @@ from typing import Any
 from ..config.errors import ConfigError
 from .arguments import Verb, argument, flag
 from .figures import draw_stored, look_of
+from .follow import follow
 from .printing import print_rows, say, say_json
 from .verdict import DONE, blaming_damage
 
@@ -31,6 +32,8 @@ def _fit(result: Any, of: str, given: Namespace) -> None:
 
 def _plot(given: Namespace) -> int:
     """One result's figures into its folder; of several the figures that compare them."""
+    if given.follow:
+        return _follow(given)
     look, only = look_of(given), [name for name in (given.only or "").split(",") if name]
     if len(given.results) > 1:
         return _beside(given.results, given.out, look, only)
@@ -39,6 +42,13 @@ def _plot(given: Namespace) -> int:
             for path in draw_stored(result, only or None, look):
                 say(str(path))
     return DONE
+
+
+def _follow(given: Namespace) -> int:
+    if len(given.results) > 1:
+        raise ConfigError("--follow", f"is for one run, but {len(given.results)} are given")
+    with blaming_damage(given.results[0], "holds a damaged result"):
+        return follow(given.results[0])
 
 
 def _beside(results: list[str], out: str, look: Any, only: list[str]) -> int:
@@ -131,6 +141,8 @@ PLOT = Verb("draw every figure of a stored result, or of several side by side", 
     argument("--width", metavar="LENGTH", help="of a column: 3.3in, 8.4cm, 238pt"),
     argument("--font", type=float, metavar="POINTS", help="size of letters (default 7.5)"),
     flag("--no-titles", "leave titles to the caption"),
+    flag("--follow", "draw RESULT.png of a run that is kept by --checkpoint, again and again, "
+         "until it ends"),
     OUT,
 ), "drawing")  # fmt: skip
 COMPARE = Verb("stored results side by side: figures over time, and a table", _compare, (

@@ -24,7 +24,7 @@ def _act(given: Namespace) -> int:
     if not given.json:
         say(f"{plan.name}: {plan.text()}")
         all_said()
-    with _bar(plan.name, plan.grid.size, given.json) as tell:
+    with bar(plan.name, plan.grid.size, given.json) as tell:
         sweep = run_sweep(
             plan, out=given.out, replace=given.replace, repair=given.repair, workers=given.workers,
             confirmed=given.yes, tell=tell, on=given.on, options=apply_overrides({}, given.job),
@@ -44,6 +44,8 @@ def _act(given: Namespace) -> int:
     return sweep.exit_code
 
 
+WORKERS = argument("--workers", type=int, metavar="N",
+                   help="of a sweep, at a time (default: one a core)")  # fmt: skip
 VERB = Verb("run all members of a config's [sweep], or go on with them", _act, (
     config(),
     argument("--out", metavar="DIR", help="the sweep's folder (default results/NAME)"),
@@ -54,7 +56,7 @@ VERB = Verb("run all members of a config's [sweep], or go on with them", _act, (
     flag("--yes", "confirm a very large sweep"),
     flag("--no-lock", "where the file system has no locks; then see to it "
          "that no other process is at work in the folder"),
-    argument("--workers", type=int, metavar="N", help="at a time (default: one a core)"),
+    WORKERS,
     argument("--on", default="local", metavar="ENGINE",
              help="local, here, dask, dask://HOST:PORT, slurm, slurm-local (default: local)"),
     argument("--job", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
@@ -64,7 +66,7 @@ VERB = Verb("run all members of a config's [sweep], or go on with them", _act, (
 
 
 @contextmanager
-def _bar(name: str, total: int, quiet: bool) -> Iterator[Callable[[Any], None]]:
+def bar(name: str, total: int, quiet: bool) -> Iterator[Callable[[Any], None]]:
     """One bar for all members; nothing under --json and where nobody watches."""
     said = False
 

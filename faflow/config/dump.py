@@ -21,7 +21,7 @@ def config_text(
     paths: bool = True,
     expect: bool = True,
     split: bool = True,
-    provenance: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> str:
     """TOML of a resolved config.
 

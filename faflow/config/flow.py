@@ -16,6 +16,8 @@ So Heun, at a tolerance that is also about its error in the weights; with bosh3 
 and 100 times the tolerance.
 """
 
+import itertools
+import math
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -33,6 +35,7 @@ Tolerance = Annotated[float, Field(gt=0, lt=1)]
 SINGLE = 1e-4  # relative tolerance in float32
 # The smallest relative tolerance that rounding leaves any meaning.
 REACH = {"float64": 1e-14, "float32": 1e-6}
+SAVES = 1_000_000  # at most
 WHOLE = 1e-9  # relative deviation from a whole number of steps that is rounding
 
 
@@ -83,11 +86,14 @@ class FlowSection(AbstractSection):
     point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
     put the weights back onto the rule's laws after every step, so that their drift says nothing.
     `block`: samples whose activations are there at once (absent: all). `devices`: of every process,
-    over which samples are spread.
+    over which samples are spread. `extended_at`: where flows ended that this one goes on from. Up
+    to the first of these times the saves are those of a flow that ends there (`saves` of them), and
+    from there on they are as far apart, or by the same factor, with every end a save.
     """
 
     t1: Positive
-    saves: Annotated[int, Field(ge=2, le=1_000_000)] = 101
+    extended_at: tuple[Positive, ...] | None = None
+    saves: Annotated[int, Field(ge=2, le=SAVES)] = 101
     spacing: Literal["linear", "log"] = "linear"
     first: Positive | None = None
     solver: str = "auto"
@@ -115,9 +121,18 @@ class FlowSection(AbstractSection):
                 raise ConfigError(name, what)
         if self.first is not None and self.spacing == "linear":
             raise ConfigError("first", 'needs flow.spacing = "log"; remove it or change that')
-        if self.first is not None and self.first >= self.t1:
-            raise ConfigError("first", f"is {self.first}; it must be below flow.t1 = {self.t1}")
+        ends = self.ends
+        if not all(one < other for one, other in itertools.pairwise(ends)):
+            what = f"is {list(ends[:-1])}; its times must increase, up to flow.t1 = {self.t1}"
+            raise ConfigError("extended_at", what)
+        if self.first is not None and self.first >= ends[0]:
+            raise ConfigError("first", f"is {self.first}; it must be below flow.t1 = {ends[0]}")
         return self
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """Where the flow ended, each time that it was extended, and where it ends."""
+        return (*(self.extended_at or ()), self.t1)
 
     def completed(self, method: Method, precision: str) -> "FlowSection":
         """With every default. ConfigError if the precision can't hold the tolerance, or can't tell
@@ -131,12 +146,13 @@ class FlowSection(AbstractSection):
             other = "" if precision == "float64" else ' or set precision = "float64"'
             what = f"is {rtol}, below what {precision} can hold; use at least {REACH[precision]}"
             raise ConfigError("flow.rtol", what + other)
+        first = self.ends[0] * 1e-4 if self.spacing == "log" and not self.first else self.first
         chosen = {
             "solver": solver,
             "rtol": rtol,
             "atol": float(f"{rtol / 100:g}") if self.atol is None else self.atol,
             "atol_scales": self.atol is None if self.atol_scales is None else self.atol_scales,
-            "first": self.t1 * 1e-4 if self.spacing == "log" and not self.first else self.first,
+            "first": first,
             "exact": (self.exact or ExactSection()) if method == "exact" else None,
             "smooth": (self.smooth or SmoothSection()) if method == "smooth" else None,
         }
@@ -157,20 +173,39 @@ class FlowSection(AbstractSection):
             _check_step(self, self.step)
 
     def save_times(self, precision: str) -> np.ndarray:
-        """0 = t_0 < ... = t1, `saves` of them. ConfigError if the precision can't tell them
-        apart."""
-        if self.spacing == "linear":
-            ts = np.linspace(0.0, self.t1, self.saves)
-        elif self.saves == 2:
-            ts = np.array([0.0, self.t1])
-        else:
-            ts = np.concatenate([[0.0], np.geomspace(self.first or 0.0, self.t1, self.saves - 1)])
-            ts[-1] = self.t1
+        """0 = t_0 < ... = t1: `saves` of them up to the first of `ends`, then as many as are not
+        further apart than those. ConfigError if the precision can't tell them apart."""
+        ts = np.concatenate(self._stretches())
         held = ts.astype(precision)
         if not np.all(np.diff(held) > 0) or not np.all(np.isfinite(held)):
             what = f"is {self.saves}, too many to tell apart in {precision} up to {self.t1}"
             raise ConfigError("flow.saves", f"{what}; lower it")
         return ts
+
+    def _stretches(self) -> list[np.ndarray]:
+        """The save times up to each of `ends`, from the one before it on. A flow that ends earlier
+        has the first of these, to the bit."""
+        last, count, log = self.ends[0], self.saves - 1, self.spacing == "log"
+        first = self.first or 0.0
+        if not log:
+            found = [np.linspace(0.0, last, self.saves)]
+        elif count == 1:
+            found = [np.array([0.0, last])]
+        else:
+            found = [np.concatenate([[0.0], np.geomspace(first, last, count)])]
+            found[0][-1] = last
+        for end in self.ends[1:]:
+            further = (end - last) * count / self.ends[0]
+            if log and count > 1:
+                further = (count - 1) * math.log(end / last) / math.log(self.ends[0] / first)
+            further = 1 if log and count == 1 else max(1, math.ceil(further * (1 - WHOLE)))
+            if sum(map(len, found)) + further > SAVES:
+                what = f"is {end}, which takes more than {SAVES} saves; lower it"
+                raise ConfigError("flow.t1", what)
+            space = np.geomspace if log else np.linspace
+            found.append(space(last, end, further + 1)[1:])
+            found[-1][-1] = last = end
+        return found
 
     def numerics(self, solver: Any = None) -> Any:
         """The `Numerics` of a resolved section; `solver`: one of the user's, in place of a name."""
@@ -195,9 +230,11 @@ def _check_step(flow: FlowSection, step: float) -> None:
     if flow.spacing == "log":
         what = 'is fixed, which saves with spacing = "log" would cut; use spacing = "linear"'
         raise ConfigError("flow.step", what)
-    spacing = flow.t1 / (flow.saves - 1)
-    count = spacing / step
-    if abs(count - round(count)) > WHOLE * count:
-        near = spacing / max(1, round(count))
-        what = f"is {step}, which does not divide the time between saves ({spacing:g})"
-        raise ConfigError("flow.step", f"{what}; use {near!r} or change flow.saves")
+    counts = [flow.saves - 1, *map(len, flow._stretches()[1:])]
+    for since, end, saves in zip((0.0, *flow.ends), flow.ends, counts, strict=False):
+        spacing = (end - since) / saves
+        count = spacing / step
+        if abs(count - round(count)) > WHOLE * count:
+            near = spacing / max(1, round(count))
+            what = f"is {step}, which does not divide the time between saves ({spacing:g})"
+            raise ConfigError("flow.step", f"{what}; use {near!r} or change flow.saves")

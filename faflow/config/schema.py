@@ -132,17 +132,32 @@ class SweepSection(AbstractSection):
     (sweeps/axes.py); `order`: all these keys in the order of the axes, where that is not the one
     they are written in (stored sweeps say it: TOML moves tables about); `weights`: every member's
     final weights are stored; `neurons`: so are records that have an entry per neuron or pair of
-    neurons, as some laws do, at every save; `zarr`: the data set is stored as Zarr, in compressed
-    pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap, over all
-    devices there are: one on CPUs, measured on accelerators, unless given."""
+    neurons, as some laws do, at every save; `end_states`: what every member knows at its end is
+    kept, so that the sweep can be extended from there; `zarr`: the data set is stored as Zarr, in
+    compressed pieces, instead of netCDF; `batch`: members that are integrated at once, by vmap,
+    over all devices there are: one on CPUs, measured on accelerators, unless given."""
 
     product: Table = Field(default_factory=dict)
     zip: Table = Field(default_factory=dict)
     order: tuple[str, ...] | None = None
     weights: bool = False
     neurons: bool = False
+    end_states: bool = False
     zarr: bool = False
     batch: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_by_one(self):
+        """A batch's members have no ends of their own."""
+        if self.end_states and self.batch not in (1, "auto"):
+            what = f"is true, but members are integrated {self.batch} at once; remove sweep.batch"
+            raise ConfigError("end_states", what)
+        return self
+
+    @property
+    def batches(self) -> int | Literal["auto"]:
+        """Members that are integrated at once; "auto": to be measured."""
+        return 1 if self.end_states else self.batch
 
 
 class Config(AbstractSection):

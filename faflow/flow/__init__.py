@@ -3,6 +3,7 @@
 from .._doors import made_callable
 from .automatic import choose_on_the_way as choose_on_the_way
 from .automatic import is_automatic as is_automatic
+from .automatic import joined as joined
 from .devices import at_home as at_home
 from .devices import beside as beside
 from .devices import everywhere as everywhere
@@ -32,6 +33,7 @@ from .loop.carry import ImplicitCounts as ImplicitCounts
 from .loop.programs import keeps_its_own as keeps_its_own
 from .loop.programs import kept_programs as kept_programs
 from .loop.programs import program_folder as program_folder
+from .loop.recording import with_rows as with_rows
 from .loop.slices import Meter as Meter
 from .loop.slices import Underway as Underway
 from .loop.slices import begin as begin

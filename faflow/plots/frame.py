@@ -7,6 +7,7 @@ import numpy as np
 
 from .._results import ORDERLY
 from ..store.result import Result
+from ..store.so_far import RUNNING
 from .style import COLUMN
 
 
@@ -32,9 +33,11 @@ class Frame:
 
 def run_frame(result: Result) -> Frame:
     """The frame of a run's figures."""
-    end = f" at t = {result.summary['t_final']:.4g}"
-    early = result.status not in ORDERLY
-    return Frame(result.name, result.times, "time", result.status, early, end)
+    reached = f"t = {result.summary['t_final']:.4g}"
+    running = result.status == RUNNING
+    early = result.status not in ORDERLY and not running
+    name = f"{result.name}, {reached} of {result.summary['t1']:.4g}" if running else result.name
+    return Frame(name, result.times, "time", result.status, early, f" at {reached}")
 
 
 def log_spaced(times: np.ndarray, few: int = 4, wide: float = 10.0) -> bool:

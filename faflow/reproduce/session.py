@@ -79,7 +79,8 @@ class Session:
         self._note(name)
         from ..runs.run import run
 
-        result = run({"name": name, **table}, out=self.folder / path, replace=self._replace)
+        out, again = self.folder / path, self._replace
+        result = run({"name": name, **table}, out=out, replace=again, end_state=False)
         self.paths.append(path)
         if result.exit_code == 3:
             raise EndedEarly(f"the flow {name} ended early: {result.summary['status']}")

@@ -5,7 +5,6 @@ file is one leg of the flow (`auto` may have two; a companion flow is another), 
 """
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,25 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..flow import Flow, Underway, begin
+from ..flow import Flow, Underway
 from ..leftovers import undone_at_the_end
-from ..measures.summary import Seconds, environment
+from ..measures.summary import Seconds
 from ..store.digest import Digest, digest
-from ..store.exchange import real_path
+from ..store.exchange import checkpoint_of
 from ..store.files import LOCK, locked, replace_arrays
+from ..store.so_far import SO_FAR
+from .ends import FOR, about_of, about_run, packed, unpacked
 
 EVERY = 60.0  # seconds between checkpoints unless said
-_META, _LEGS = "meta", "leg*.npz"
-_FOR = {"config": "config", "source": "version of faflow", "jax": "version of jax",
-        "diffrax": "version of diffrax"}  # fmt: skip  # what it has to share with who reads it
+_LEGS = "leg*.npz"
 
 
 @contextmanager
@@ -53,7 +49,7 @@ def checkpoints(
     if folder is None or mesh is not None:
         yield None
         return
-    place = _place_of(folder)
+    place = checkpoint_of(folder)
     if every is None and not any(place.glob(_LEGS)):
         yield None
         return
@@ -69,9 +65,9 @@ def checkpoints(
 
 def discard(folder: Path | None) -> None:
     """Checkpoints whose result is stored, of a run that was killed just then."""
-    if folder is not None and any(_place_of(folder).glob(_LEGS)):
-        with _held(_place_of(folder)):
-            _remove(_place_of(folder))
+    if folder is not None and any(checkpoint_of(folder).glob(_LEGS)):
+        with _held(checkpoint_of(folder)):
+            _remove(checkpoint_of(folder))
 
 
 @contextmanager
@@ -90,7 +86,13 @@ def _held(place: Path) -> Iterator[None]:
 
 def _remove(place: Path) -> None:
     """What was put there, and the folder if nothing else is in it."""
-    for path in [*place.glob(_LEGS), *place.glob(f".{_LEGS}.*.tmp"), place / LOCK]:
+    for path in [
+        *place.glob(_LEGS),
+        *place.glob(f".{_LEGS}.*.tmp"),
+        place / SO_FAR,
+        *place.glob(f".{SO_FAR}.*.tmp"),
+        place / LOCK,
+    ]:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         place.rmdir()
@@ -99,11 +101,6 @@ def _remove(place: Path) -> None:
 def _remove_unless_begun(place: Path) -> None:
     if not any(place.glob(_LEGS)):
         _remove(place)
-
-
-def _place_of(folder: Path) -> Path:
-    folder = real_path(folder)
-    return folder.with_name(f".{folder.name}.checkpoint")
 
 
 def _check(folder: Path | None, every: float, mesh: Mesh | None) -> None:
@@ -128,8 +125,7 @@ class Checkpoints:
         replace: bool,
         note: Callable[[str], None],
     ):
-        found = {**environment(), **run._asdict()}
-        self._about = {name: found[name] for name in _FOR}
+        self._about = about_run(run)
         self._place, self._every, self._replace, self._note = place, every, replace, note
         self._legs = 0
 
@@ -161,23 +157,17 @@ class KeptLeg:
         """What is there of the leg, and what it has cost; None if nothing is."""
         if not self._path.exists():
             return None
-        like = eqx.filter_eval_shape(begin, self._flow)
         try:
             with self._path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            meta = json.loads(arrays[_META].tobytes().decode())
+            meta = about_of(arrays)
             differs = [
-                what for name, what in _FOR.items() if meta["about"][name] != self._about[name]
+                what for name, what in FOR.items() if meta["about"][name] != self._about[name]
             ]
             if not differs:
-                carry = [arrays[f"c{i}"] for i in range(meta["carry"])]
-                rows = [arrays[f"r{i}"] for i in range(meta["row"])]
-                carry, held = _filled((like.carry, like.held), carry)
-                rows = _filled(like.rows, [_whole(column, self._flow[1].size) for column in rows])
-                at = (jnp.asarray(meta[name], int) for name in ("saves", "level"))
-                found = Underway(carry, held, rows, *at)
+                found = unpacked(arrays, self._flow)
                 self._note(f"going on from t = {meta['t']:.6g}")
-                return jax.tree.map(jnp.asarray, found), Seconds(*meta["seconds"])
+                return found
             why = f"is of another {differs[0]}"
         except Exception as error:  # whatever is left of it
             why = f"is damaged ({type(error).__name__}: {error})"
@@ -188,44 +178,37 @@ class KeptLeg:
         self._path.unlink()
         return None
 
-    def offer(self, underway: Underway, t: Any, seconds: Seconds, over: bool) -> None:
-        """What the leg knows at time t, written if it is time for that, or if it is `over`."""
+    def offer(
+        self,
+        underway: Underway,
+        t: Any,
+        seconds: Seconds,
+        over: bool,
+        show: Callable[[], None] = lambda: None,
+    ) -> None:
+        """What the leg knows at time t, written if it is time for that, or if it is `over`; `show`
+        writes what it has recorded."""
         if not over and time.perf_counter() - self._written < self._every:
             return
         self._write(underway, float(t), seconds)
+        with _told(self._path.parent):
+            show()
         saves = f"{int(underway.saves)} of {self._flow[1].size} saves"
         self._note(f"checkpoint at t = {float(t):.6g}, {saves}")
         self._written = time.perf_counter()
 
     def _write(self, underway: Underway, t: float, seconds: Seconds) -> None:
-        saves = int(underway.saves)
-        carry = [np.asarray(leaf) for leaf in jax.tree.leaves((underway.carry, underway.held))]
-        columns = [np.asarray(leaf)[:saves] for leaf in jax.tree.leaves(underway.rows)]
-        meta = {
-            "about": self._about, "saves": saves, "carry": len(carry), "row": len(columns),
-            "level": int(underway.level), "seconds": list(seconds), "t": t,
-        }  # fmt: skip
-        arrays = {f"c{i}": leaf for i, leaf in enumerate(carry)}
-        arrays |= {f"r{i}": column for i, column in enumerate(columns)}
-        arrays[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-        try:
+        arrays = packed(underway, self._flow, t, seconds, self._about)
+        with _told(self._path.parent):
             replace_arrays(self._path, arrays)
-        except OSError as error:
-            reason, place = error.strerror or str(error), self._path.parent
-            what = f"can't be written to {place} ({reason}); free space, and the same command"
-            raise ConfigError("--checkpoint", f"{what} goes on from the last one") from error
 
 
-def _whole(column: np.ndarray, saves: int) -> np.ndarray:
-    """A column with room for all saves."""
-    rest = np.zeros((saves - len(column), *column.shape[1:]), column.dtype)
-    return np.concatenate([column, rest])
-
-
-def _filled(like: Any, arrays: list[np.ndarray]) -> Any:
-    """The tree with these leaves. ValueError if they are not of its shapes and types."""
-    shapes, structure = jax.tree.flatten(like)
-    for shape, array in zip(shapes, arrays, strict=True):
-        if (shape.shape, shape.dtype) != (array.shape, array.dtype):
-            raise ValueError(f"has an array {array.shape} where {shape.shape} is expected")
-    return jax.tree.unflatten(structure, arrays)
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    """A checkpoint that the disk does not take is a ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        what = f"can't be written to {place} ({reason}); free space, and the same command"
+        raise ConfigError("--checkpoint", f"{what} goes on from the last one") from error

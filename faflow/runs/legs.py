@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -25,7 +25,9 @@ from ..flow import (
     the_same_everywhere,
 )
 from ..measures.summary import Seconds
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, KeptLeg
+from .ends import Ends
+from .so_far import SoFar
 
 
 class Legs:
@@ -33,7 +35,9 @@ class Legs:
 
     `meter` is told how much of a leg is done. With a mesh they run there, on the problem's samples
     spread over the devices, and what they find comes back. With `checkpoints` a leg goes on from
-    what is on disk of it, and what it knows is kept there.
+    what is on disk of it, and what it knows is kept there, and what it has recorded `so_far`; with
+    `ends`, which keep what the legs
+    know at their ends, from the earlier ones.
     """
 
     def __init__(
@@ -42,13 +46,16 @@ class Legs:
         meter: Meter | None,
         mesh: Mesh | None,
         checkpoints: Checkpoints | None,
+        ends: Ends | None = None,
+        so_far: SoFar | None = None,
     ):
         self._note, self._meter, self._mesh, self._kept = note, meter, mesh, checkpoints
+        self._ends, self._so_far = ends, so_far
         self._programs: _Programs | None = None
         self.seconds = Seconds(0.0, 0.0)
 
     def __call__(self, flow: Flow) -> Any:
-        found, seconds = self._run(flow, None)
+        found, seconds = self._run(flow, None, self._so_far)
         self.seconds = _sum(self.seconds, seconds)
         return found
 
@@ -56,7 +63,9 @@ class Legs:
         """Another flow, not timed."""
         return self._run(flow, self._programs if same_program else None)[0]
 
-    def _run(self, flow: Flow, programs: "_Programs | None") -> tuple[Any, Seconds]:
+    def _run(
+        self, flow: Flow, programs: "_Programs | None", so_far: SoFar | None = None
+    ) -> tuple[Any, Seconds]:
         if self._mesh is not None:
             flow = Flow(spread_over(flow.problem, self._mesh), *everywhere(flow[1:], self._mesh))
         if programs is None:
@@ -68,7 +77,7 @@ class Legs:
             )
         self._programs = programs
         kept = None if self._kept is None else self._kept.leg(flow)
-        before, stored = _spent(programs), None if kept is None else kept.stored()
+        before, stored = _spent(programs), self._stored(kept, flow)
         start, spent = (None, Seconds(0.0, 0.0)) if stored is None else stored
         tell = progress_told(self._meter, flow)
 
@@ -80,10 +89,22 @@ class Legs:
             if tell is not None:
                 tell(underway, solution, over)
             if kept is not None:
-                kept.offer(underway, solution.t_final, seconds(), over)
+                show = partial(so_far or _unshown, flow, underway, solution, over, programs[2])
+                kept.offer(underway, solution.t_final, seconds(), over, show)
+            if over and self._ends is not None:
+                self._ends.keep(underway, flow, float(solution.t_final), seconds())
 
         found = in_slices(flow, heard, programs, start, by_save=kept is not None)
         return found if self._mesh is None else at_home(found), seconds()
+
+    def _stored(self, kept: KeptLeg | None, flow: Flow) -> tuple[Underway, Seconds] | None:
+        """What is known already of the next leg, and what that has cost."""
+        earlier = None if self._ends is None else self._ends.next(flow)
+        return (None if kept is None else kept.stored()) or earlier
+
+
+def _unshown(*_: Any) -> None:
+    """What a flow has recorded so far is for nobody."""
 
 
 class _Program:

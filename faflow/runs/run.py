@@ -47,8 +47,10 @@ from ..store.digest import Digest, digest
 from ..store.result import Result, open_result
 from . import processes
 from .checkpoint import Checkpoints, checkpoints, discard
+from .ends import Earlier, Ends, ends_of, goes_in_place
 from .legs import Legs
 from .memory import check_data, check_memory
+from .so_far import SoFar
 
 Integrate = Callable[
     [Experiment, Note, Meter | None], tuple[FlowSolution, Seconds, KinkError | None]
@@ -63,6 +65,8 @@ def run(
     store_result: bool = True,
     replace: bool = False,
     checkpoint: float | None = None,
+    end_state: bool = True,
+    earlier: Earlier | None = None,
     note: Note = lambda text: None,
     tell: Note = lambda text: None,
     meter: Meter | None = None,
@@ -71,12 +75,14 @@ def run(
 
     An identical result that is already stored is read back instead, its bounds judged afresh; a
     different one is an error unless `replace`. `checkpoint`: seconds after which what the flow
-    knows is kept on disk, beside the result; a flow that was interrupted goes on from there. `note`
-    hears what is being done, `tell` what has to be known before the flow starts: the memory that it
-    needs, if that is much, and that compiled programs can't be kept. `meter` is told how much of
-    the flow is done, 0 to 1 (`faflow.Bar` shows it). JAX must be in the config's precision before
-    any array is made: `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad
-    input; a flow that ends early is a result like others (`status`).
+    knows is kept on disk, beside the result; a flow that was interrupted goes on from there.
+    `end_state`: what it knows at its end is kept in the result, so that it can be extended;
+    `earlier`: the stored run that it goes on from (`runs.extend`). `note` hears what is being done,
+    `tell` what has to be known before the flow starts: the memory that it needs, if that is much,
+    and that compiled programs can't be kept. `meter` is told how much of the flow is done, 0 to 1
+    (`faflow.Bar` shows it). JAX must be in the config's precision before any array is made:
+    `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad input; a flow that
+    ends early is a result like others (`status`).
     """
     resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
     check_precision(resolved)
@@ -91,7 +97,7 @@ def run(
         if processes.is_first():
             discard(folder)
         return _elsewhere() if found.result is None else found.result
-    replacing, replace = replace, replace or state == "damaged"
+    replacing, replace = replace, replace or state == "damaged" or goes_in_place(earlier, folder)
     # What is not finite is said in words.
     with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
         experiment = build(resolved)
@@ -103,11 +109,20 @@ def run(
             if word:
                 tell(word)
         with checkpoints(resolved, folder, checkpoint, replacing, note, mesh, found.digest) as kept:
-            ready = partial(integrate_timed, mesh=mesh, checkpoints=kept)
+            ends = ends_of(found.digest, mesh, end_state, earlier)
+            so_far = None
+            if kept is not None and folder is not None:
+                so_far = SoFar(resolved, experiment, folder)
+                note(f"records so far in {so_far.path}; faflow plot --follow {folder}")
+            ready = partial(integrate_timed, mesh=mesh, checkpoints=kept, ends=ends, so_far=so_far)
             summary, groups = compute(resolved, experiment, note, meter, ready)
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
-                store.write_result(resolved, summary, groups, folder, replace, found.digest)
+                end = ends.told(tell) if ends is not None and end_state else b""
+                history = () if earlier is None else earlier.history
+                store.write_result(
+                    resolved, summary, groups, folder, replace, found.digest, end, history
+                )
     return Result(summary, cache(partial(as_tree, groups)), folder, fresh=True, groups=groups)
 
 
@@ -200,13 +215,15 @@ def integrate_timed(
     meter: Meter | None,
     mesh: Mesh | None = None,
     checkpoints: Checkpoints | None = None,
+    ends: Ends | None = None,
+    so_far: SoFar | None = None,
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
     """Compile, then run: the two have nothing to do with each other and are timed apart. Where the
     flow's weights are sketched, a coarser companion is run after it and tells their error."""
     check_times(experiment.ts)
     problem, observables = experiment.problem, experiment.observables
     flow = Flow(problem, experiment.ts, observables, settled(problem, experiment.numerics))
-    legs = Legs(note, meter, mesh, checkpoints)
+    legs = Legs(note, meter, mesh, checkpoints, ends, so_far)
     if is_automatic(flow.numerics):
         return choose_on_the_way(flow, legs), legs.seconds, None
     solution, _ = legs(flow)

@@ -27,14 +27,24 @@ NEW = f"{MINE}new"
 _NAMES = "names"  # in NEW: what is put in place, and what goes: the old result has more
 # What a result or a sweep may consist of; whatever else lies in a folder is the user's.
 RESULT = ("config.toml", "result.nc", "summary.json")
-SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks")
-_CHUNK = re.compile(r"\.?\d+-[0-9a-f]+\.npz(\..*\.tmp)?")
+END = "end-state.npz"  # of a run: what its flow knew at its end
+ENDS = "end-states"  # the same of a sweep's members, a file for each
+SWEEP = ("result.zarr", "result.zarr.sha256", "batches.json", "chunks", ENDS)
+# In folders of a sweep's own.
+_CHUNK = re.compile(r"\.?\d+(-[0-9a-f]+)?\.npz(\..*\.tmp)?")
+_FOLDERS = ("chunks", ENDS)
 FIGURES = "figures"
 
 
 def real_path(folder: str | os.PathLike[str]) -> Path:
     """The folder itself, behind links."""
     return Path(os.path.realpath(folder))
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """Where a run whose result goes to `folder` keeps what it knows meanwhile."""
+    folder = real_path(folder)
+    return folder.with_name(f".{folder.name}.checkpoint")
 
 
 def is_empty(folder: Path) -> bool:
@@ -86,7 +96,7 @@ def _put_in_place(temporary: Path, folder: Path, replace: bool) -> None:
         raise _taken(folder)
     _remove_figures(folder)
     put = sorted(path.name for path in temporary.iterdir())
-    old = (*RESULT, *SWEEP) if _holds_sweep(folder) else RESULT
+    old = (*RESULT, *SWEEP) if _holds_sweep(folder) else (*RESULT, END)
     gone = [name for name in old if name not in put]
     write_text(temporary / _NAMES, json.dumps({"put": put, "gone": gone}))
     sync(temporary)
@@ -102,11 +112,13 @@ def finish_exchange(folder: Path) -> None:
         return
     try:
         names = json.loads((new / _NAMES).read_text("utf-8"))
-        put, gone = ({*names[key]} & {*RESULT, *SWEEP} for key in ("put", "gone"))
+        put, gone = ({*names[key]} & {*RESULT, END, *SWEEP} for key in ("put", "gone"))
     except (OSError, ValueError, TypeError, KeyError):
         pass
     else:
         for name in sorted(put):
+            if (new / name).is_dir() and (folder / name).is_dir():
+                remove(folder, name)
             with contextlib.suppress(FileNotFoundError):  # in place already
                 os.replace(new / name, folder / name)
         for name in sorted(gone):
@@ -128,7 +140,7 @@ def _holds_sweep(folder: Path) -> bool:
 def remove(folder: Path, name: str) -> None:
     """A part of a result or a sweep; of the folder of chunks its own files alone."""
     path = folder / name
-    if name == "chunks" and path.is_dir():
+    if name in _FOLDERS and path.is_dir():
         for file in path.iterdir():
             if _CHUNK.fullmatch(file.name):
                 file.unlink(missing_ok=True)

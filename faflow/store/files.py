@@ -119,6 +119,17 @@ def replace_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         sync(path.parent)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process is at work there, by its lock."""
+    from filelock import lock_descriptor
+
+    try:
+        with (folder / LOCK).open("a+") as file:
+            return not lock_descriptor(file.fileno(), blocking=False)
+    except OSError:  # nobody can have it
+        return False
+
+
 @contextmanager
 def locked(folder: Path, remedy: str = "use another --out") -> Iterator[None]:
     """Held by one process at a time; the system lets go of it however that process ends.

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..measures.summary import environment
 from ..measures.variables.groups import Group
 from .digest import Digest
 from .exchange import (
+    END,
     RESULT,
     check_writable,
     finish_exchange,
@@ -79,12 +80,20 @@ def write_result(
     folder: Path,
     replace: bool,
     wanted: Digest,
+    end: bytes = b"",
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """The result in its folder, complete or absent; what else lies there stays. `wanted`: its
-    digest as the run began. ConfigError if it can't be written; the result is then kept elsewhere,
-    if there is room."""
+    digest as the run began; `end`: the file of what the flow knew there, if it is kept; `history`:
+    the shorter flows that it goes on from. ConfigError if it can't be written; the result is then
+    kept elsewhere, if there is room."""
     folder = real_path(folder)
-    fill = partial(_fill, resolved=resolved, summary=summary, groups=groups, wanted=wanted)
+    provenance: dict[str, Any] = {**environment(), **wanted._asdict()}
+    if history:
+        provenance["extended"] = [dict(one) for one in history]
+    files = {SUMMARY: summary_text(summary).encode(), RECORDS: result_file(groups)}
+    files |= {END: end} if end else {}
+    fill = partial(_fill, resolved=resolved, files=files, provenance=provenance)
     with _giving_up(folder, lambda: _kept_elsewhere(summary["name"], fill)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_for(folder) as temporary:
@@ -124,15 +133,13 @@ def _fill(
     folder: Path,
     into: Path,
     resolved: Resolved,
-    summary: dict[str, Any],
-    groups: Mapping[str, Group],
-    wanted: Digest,
+    files: Mapping[str, bytes | memoryview],
+    provenance: Mapping[str, Any],
 ) -> None:
     """A result's files, in a `folder` that is to be `into`."""
-    provenance = {**environment(), **wanted._asdict()}
     write_text(folder / CONFIG, config_text(resolved, into=into, provenance=provenance))
-    write_text(folder / SUMMARY, summary_text(summary))
-    write_bytes(folder / RECORDS, result_file(groups))
+    for name, content in files.items():
+        write_bytes(folder / name, content)
     sync(folder)
 
 
@@ -174,7 +181,7 @@ def is_stored(folder: Path) -> bool:
 
 def check_readable(folder: Path) -> None:
     """ConfigError if what lies there can't be read, which is no damage."""
-    for name in RESULT:
+    for name in (*RESULT, END):
         try:
             with (folder / name).open("rb") as file:
                 file.read(1)
@@ -186,11 +193,21 @@ def check_readable(folder: Path) -> None:
 
 
 def _stored_digest(folder: Path) -> Digest | None:
-    try:
-        table = tomllib.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    provenance = table.get("provenance")
-    if not isinstance(provenance, dict) or not {"config", "hash"} & set(provenance):
+    provenance = stored_provenance(folder)
+    if not {"config", "hash"} & set(provenance):
         return None
     return Digest(str(provenance.get("config", "")), str(provenance.get("source", "")))
+
+
+def stored_provenance(folder: Path) -> dict[str, Any]:
+    """What made the result in a folder; empty if there is none."""
+    provenance = stored_config(folder).get("provenance")
+    return provenance if isinstance(provenance, dict) else {}
+
+
+def stored_config(folder: Path) -> dict[str, Any]:
+    """The tables of a result's config; empty if there is none that can be read."""
+    try:
+        return tomllib.loads((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}

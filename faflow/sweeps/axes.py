@@ -38,6 +38,7 @@ FIXED = {
     "observe": "all members record the same",
     "sensitivity": "all members are differentiated alike",
     "flow.saves": "all members share their number of saves",
+    "flow.extended_at": "all members share their number of saves",
 }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,39 @@ from .plan import SweepPlan
 from .result import OLDER, is_older, stored_table
 
 
-def open_folder(plan: SweepPlan, folder: Path, replace: bool) -> None:
+def open_folder(
+    plan: SweepPlan, folder: Path, replace: bool, history: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Make the folder of a sweep, or find it there. ConfigError, with what differs, if it holds
-    something else."""
+    something else. `history`: see `run_sweep`."""
     folder, wanted = real_path(folder), sweep_digest(plan)
     try:
         if os.path.lexists(folder):
             finish_exchange(folder)
         if not os.path.lexists(folder) or is_empty(folder):
-            _make(plan, folder, wanted, replace)
+            _make(plan, folder, wanted, replace, history)
         elif (difference := _difference(plan, folder, wanted)) is not None:
             if not (replace and is_stored(folder)):
                 raise ConfigError("--out", f"is {folder}, which holds {difference}")
             with locked(folder):
-                _make(plan, folder, wanted, replace)
+                _make(plan, folder, wanted, replace, history)
         (folder / CHUNKS).mkdir(exist_ok=True)
     except OSError as error:
         raise full(folder, error) from error
 
 
-def _make(plan: SweepPlan, folder: Path, wanted: Digest, replace: bool) -> None:
+def _make(
+    plan: SweepPlan,
+    folder: Path,
+    wanted: Digest,
+    replace: bool,
+    history: Sequence[Mapping[str, Any]],
+) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with temporary_for(folder) as temporary:
-        provenance = {**environment(), **wanted._asdict()}
+        provenance: dict[str, Any] = {**environment(), **wanted._asdict()}
+        if history:
+            provenance["extended"] = [dict(one) for one in history]
         table = {**_rebased(plan, folder), "provenance": provenance}
         write_text(temporary / CONFIG, tomli_w.dumps(table))
         sync(temporary)

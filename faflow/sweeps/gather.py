@@ -212,8 +212,12 @@ def _common_time(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
     return {"time": xr.Variable(("time",), whole[0], times.attrs)}
 
 
-def attributes(plan: SweepPlan, provenance: Mapping[str, str]) -> dict[str, str]:
+def attributes(plan: SweepPlan, provenance: Mapping[str, Any]) -> dict[str, str]:
     """Provenance of the data set: name, config (as JSON) and its hash, versions."""
-    found = {key: text for key, text in provenance.items() if key != "config"}
+    found = {
+        key: told if isinstance(told, str) else json.dumps(told)
+        for key, told in provenance.items()
+        if key != "config"
+    }
     found |= {"hash": provenance["config"]} if "config" in provenance else {}
     return {"name": plan.name, **found, "config": json.dumps(plan.table)}

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -38,11 +38,17 @@ class Member(NamedTuple):
     coordinates: dict[str, list[Any]]
 
 
-def compute_member(resolved: Resolved, section: SweepSection, trusted: bool = False) -> Member:
+def compute_member(
+    resolved: Resolved,
+    section: SweepSection,
+    trusted: bool = False,
+    integrate: Integrate | None = None,
+) -> Member:
     """Run one member. A config that does not fit, once there are data, is a result too. `trusted`:
-    another member of its program has run in this process."""
+    another member of its program has run in this process. `integrate`: in place of
+    `integrate_again`."""
     found = _built(resolved, trusted)
-    return found if isinstance(found, Member) else _finished(resolved, found, section)
+    return found if isinstance(found, Member) else _finished(resolved, found, section, integrate)
 
 
 def compute_batch(
@@ -119,16 +125,21 @@ def _finished(
 
 
 def integrate_again(
-    experiment: Experiment, note: Note, meter: Meter | None
+    experiment: Experiment,
+    note: Note,
+    meter: Meter | None,
+    integrated: Callable[[Flow], FlowSolution] | None = None,
 ) -> tuple[FlowSolution, Seconds, KinkError | None]:
-    """Like `integrate_timed`, with the programs that this process has compiled already."""
+    """Like `integrate_timed`, with the programs that this process has compiled already;
+    `integrated`: in place of `integrate`."""
     del note, meter
     started = time.perf_counter()
     flow = _flow(experiment)
-    solution, error = _integrated(flow), None
+    integrated = integrated or _integrated
+    solution, error = integrated(flow), None
     if SKETCH in flow.observables:
         coarser = companion(flow)
-        error = compare_flows(solution, _integrated(coarser.flow), coarser)
+        error = compare_flows(solution, integrated(coarser.flow), coarser)
     return solution, Seconds(0.0, time.perf_counter() - started), error
 
 

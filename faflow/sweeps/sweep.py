@@ -17,6 +17,7 @@ from ..store.files import locked, remove_temporaries, replace_text, sync
 from ..store.folder import ROOT, summary_text
 from ..store.result import SUMMARY, Result
 from .chunks import CHUNK, CHUNKS, Chunk, read_chunks
+from .ends import take_over
 from .folder import full, open_folder
 from .gaps import EARLY, LOST
 from .gather import attributes, check_places, gather
@@ -57,6 +58,8 @@ def run_sweep(
     options: Mapping[str, Any] | None = None,
     lock: bool = True,
     tell: Tell = lambda progress: None,
+    earlier: Path | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> Result:
     """Run what has not run yet of a sweep, and gather it.
 
@@ -64,8 +67,9 @@ def run_sweep(
     there are cores, unless given; 1: this process and no other). Interrupted at any moment, the
     same call goes on with the members that are not durable yet. `repair`: members of damaged chunks
     run again. `lock`: False where the file system has none; then nobody else may be at work in the
-    folder. ConfigError for bad input, a changed config, or a folder where another process is at
-    work.
+    folder. `earlier`: the folder of a shorter sweep whose members these go on from, with its
+    `history` (`sweeps.extend`). ConfigError for bad input, a changed config, or a folder where
+    another process is at work.
     """
     if plan.grid.size > ASK and not confirmed:
         what = f"has {plan.grid.size} members, more than {ASK}; confirm with --yes, or lower it"
@@ -74,11 +78,13 @@ def run_sweep(
     plan.check()
     folder = ROOT / plan.name if out is None else Path(os.path.expanduser(out))
     crew = engine(on, folder, workers, options or {})
-    open_folder(plan, folder, replace)
+    open_folder(plan, folder, replace, history)
     tidy = partial(remove_temporaries, folder / CHUNKS, CHUNK)  # of workers that were killed
     with locked(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
         if is_done(folder):
             return open_sweep(folder)
+        if earlier is not None and plan.section.end_states:
+            take_over(earlier, folder)
         plan = stored_plan(folder)  # the workers' own: what numbers members also labels them
         try:
             lost = _run(plan, folder, repair, workers or cores(), crew, tell)
@@ -104,7 +110,7 @@ def _run(
         check_places(plan.grid, chunk)
         told = zip(chunk.members, chunk.summaries, strict=True)
         statuses |= {member: summary["status"] for member, summary in told}
-    known, given = stored_batches(folder), plan.section.batch
+    known, given = stored_batches(folder), plan.section.batches
     batches = [known.get(i) if given == "auto" else given for i in range(len(plan.programs))]
     left = [_left(*each, statuses) for each in zip(plan.programs, batches, strict=True)]
     queue = Queue(str(folder.resolve()), left, workers, batches)

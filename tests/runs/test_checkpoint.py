@@ -22,6 +22,7 @@ from faflow.flow.loop import slices
 from faflow.runs import checkpoint
 from faflow.runs.run import resolve_path
 from faflow.store.files import locked
+from faflow.store.so_far import read_so_far
 
 LONG = """
 name = "long"
@@ -105,6 +106,10 @@ def test_interrupted_twice_it_ends_the_same(kind: str, tmp_path: Path, monkeypat
             interrupt(patch, after)
             faflow.run(config, out=out, checkpoint=0.0)
         assert place.is_dir() and not out.exists()
+    so_far = read_so_far(out).series
+    for name in so_far.data_vars:
+        reached = plain.series[name].isel(time=slice(0, so_far.sizes["time"]))
+        np.testing.assert_array_equal(so_far[name], reached)
     told: list[str] = []
     resumed = faflow.run(config, out=out, note=told.append)  # what is there is used unasked
     assert any(text.startswith("going on from t = ") for text in told)

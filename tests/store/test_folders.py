@@ -23,7 +23,7 @@ from faflow.sweeps.plan import plan_of
 from faflow.sweeps.sweep import open_sweep, run_sweep
 
 QUIET = ("--no-figures", "--json")
-OWN = ["config.toml", "result.nc", "summary.json"]
+OWN = ["config.toml", "end-state.npz", "result.nc", "summary.json"]
 AXIS = '\n[sweep.product]\n"feedback.scale" = [0.5, 1.0]\n'
 
 

@@ -107,7 +107,8 @@ def test_bounds_are_judged_afresh(stored: Path, config: Path) -> None:
     assert "expect" not in json.loads((stored / "summary.json").read_text())
     assert main(["run", str(config), "--no-figures"]) == 0
     assert (stored / "result.nc").stat().st_mtime_ns == before
-    assert sorted(p.name for p in stored.iterdir()) == ["config.toml", "result.nc", "summary.json"]
+    own = ["config.toml", "end-state.npz", "result.nc", "summary.json"]
+    assert sorted(p.name for p in stored.iterdir()) == own
 
 
 def test_missing_figures_are_drawn(stored: Path, config: Path) -> None:

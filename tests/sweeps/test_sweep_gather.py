@@ -13,7 +13,7 @@ import tomli_w
 
 import faflow
 from faflow.cli import main
-from faflow.cli.sweep import _bar
+from faflow.cli.sweep import bar
 from faflow.config.errors import ConfigError
 from faflow.measures.variables.groups import Variable
 from faflow.sweeps.chunks import Chunk, chunk_paths, read_chunk, write_chunk
@@ -366,7 +366,7 @@ def test_a_bar_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", screen)
     for course in ([(0, 0, None), (3, 0, None), (10, 1, 75.0), (40, 1, 0.0)],
                    [(31, 0, None), (34, 2, 4.0), (38, 4, 0.0), (38, 4, 0.0)]):  # fmt: skip
-        with _bar("name", 40, False) as tell:
+        with bar("name", 40, False) as tell:
             for done, failed, left in course:
                 tell(Progress(done, failed, 40, left))
     assert "-" not in screen.text.replace("name-", "")
@@ -379,7 +379,7 @@ def test_a_bar_where_a_terminal_does_not_know_its_size(monkeypatch: pytest.Monke
     ours, theirs = pty.openpty()
     with open(theirs, "w") as screen:
         monkeypatch.setattr("sys.stderr", screen)
-        with _bar("name", 40, False) as tell:
+        with bar("name", 40, False) as tell:
             tell(Progress(3, 0, 40, None))
         print("end", file=screen, flush=True)
         text = b""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...flow import FlowProblem, FlowSolution
+from ...flow import FlowProblem
 from ...networks import AbstractLayeredNetwork, Model
 from ...observables import AbstractConservationLaw, ScaleOf
 from ...rules.modifiers.forecast import SUFFIX
@@ -30,7 +30,7 @@ def result_groups(flown: Flown) -> dict[str, Group]:
     moves = feedback_moves(problem)
     feedback = solution.feedback if moves else type(solution.feedback)()
     groups = {
-        "records": _records(flown.experiment, solution, reached, flown.time),
+        "records": records_group(flown),
         "start": _weights(named_arrays(problem.weights, problem.feedback, inputs), layered),
         "final": _weights(named_arrays(solution.weights, feedback, inputs), layered),
     }
@@ -42,7 +42,9 @@ def result_groups(flown: Flown) -> dict[str, Group]:
     return groups
 
 
-def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> Group:
+def records_group(flown: Flown) -> Group:
+    """What was recorded over time; reached times only."""
+    experiment, solution, reached = flown.experiment, flown.solution, flown.reached
     variables: dict[str, Any] = {}
     hidden = _hidden(experiment)
     for name, see in experiment.observables.items():
@@ -62,7 +64,7 @@ def _records(experiment: Experiment, solution: FlowSolution, reached, time) -> G
     for name, values, about in counted:
         attrs = {"long_name": about, "units": "1"}
         variables[name] = Variable(("time",), np.asarray(values)[reached], attrs)
-    coordinates = {"time": time, **_layer_coordinates(variables, experiment)}
+    coordinates = {"time": flown.time, **_layer_coordinates(variables, experiment)}
     return Group(variables, coordinates)
 
 

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 from ...setup.programs import in_precision
 from ...store.result import CONFIG
 from ..chunks import stack, write_chunk
+from ..ends import end_of, integrate_on
 from ..member import Member, compute_batch, compute_member
 from ..plan import SweepPlan
 from ..progress import stored_plan
@@ -68,7 +69,9 @@ def _compute(plan: SweepPlan, task: MemberTask, numbers: Sequence[int]) -> list[
     trusted = task.program in plan.trusted
     resolved = [plan.resolve(number) for number in numbers]
     if task.batch == 1:
-        found = [compute_member(resolved[0], plan.section, trusted)]
+        ends, on = plan.section.end_states, end_of(Path(task.folder), numbers[0])
+        integrate = partial(integrate_on, on) if ends else None
+        found = [compute_member(resolved[0], plan.section, trusted, integrate)]
     else:
         found = compute_batch(resolved, plan.section, trusted)
     if any(member.variables for member in found):
