@@ -1,7 +1,9 @@
 """Numerics that know nothing of learning."""
 
+from . import adams as adams
 from . import bdf as bdf
 from .abstract import AbstractCountingSolver as AbstractCountingSolver
+from .adams import Past as Past
 from .bdf import History as History
 from .gauss import GaussLegendre as GaussLegendre
 from .linear import Jacobian as Jacobian
@@ -11,6 +13,7 @@ from .linear import factored_solve as factored_solve
 from .linear import gmres_solve as gmres_solve
 from .linear import lu_factor as lu_factor
 from .multistep import BDF as BDF
+from .multistep import Adams as Adams
 from .newton import Field as Field
 from .newton import NewtonTrial as NewtonTrial
 from .newton import try_step as try_step

@@ -1,9 +1,4 @@
-"""The step loop of multistep methods: past the save times, which are read off the polynomial.
-
-Stepping onto every save time, as `stepping.py` does, would cut the history of a multistep method
-at each of them. Here the solver runs ahead of the save that is asked for, and what is shown there
-is its own interpolating polynomial, of the order of the step.
-"""
+"""The step loop of the BDF, which runs ahead of the saves (`ahead.py`)."""
 
 from typing import Any, NamedTuple
 
@@ -24,17 +19,16 @@ from ...solvers import (
     factor,
     factored_solve,
     gmres_solve,
-    norm,
     try_step,
 )
 from ..problem import FlowProblem, Numerics
+from .ahead import hunted, placed, shown
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, heading_for
 from .dense import AGE, Dense, nothing_yet
 from .ends import judge_step
 from .flat import call_term
 from .preconditioner import KernelInverse, Preconditioner, has_preconditioner
 from .stepping import Stepper
-from .stops import first_root
 from .tolerance import Tolerance
 
 MEMORY = 0.8  # share of the past in a running mean over steps
@@ -98,7 +92,7 @@ class MultistepStepper(eqx.Module):
             tolerances = tolerance.at(now.state, now.pace, *held)
             return self._step(now, tolerance, tolerances, factors)
 
-        now = self._at(carry, ahead)._replace(outcome=ahead.outcome)
+        now = placed(carry, ahead, bdf.interpolate)._replace(outcome=ahead.outcome)
 
         def multiplies(now: Carry) -> Flag:
             return unfinished(now) & ~now.solver_state.factors
@@ -118,21 +112,7 @@ class MultistepStepper(eqx.Module):
             now = jax.lax.while_loop(multiplies, lambda now: step(ready(now), False), now)
         if self.method.may_be_dense(size):
             now = jax.lax.while_loop(unfinished, stretch, now)
-        return self._shown(now, target)
-
-    def _shown(self, end: Carry, target: Scalar) -> Carry:
-        """At the target if the solver is beyond it; what it met out there is not known yet."""
-        history = end.solver_state.history
-        beyond = end.t > target
-        place = jnp.where(beyond, bdf.interpolate(history, target), end.state)
-        ahead = end.solver_state._replace(outcome=end.outcome)
-        return end._replace(
-            t=jnp.where(beyond, target, end.t),
-            state=place,
-            size=norm(place),
-            outcome=jnp.where(beyond, RUNNING, end.outcome),
-            solver_state=ahead,
-        )
+        return shown(now, target, bdf.interpolate)
 
     def _step(
         self, now: Carry, tolerance: Tolerance, tolerances: tuple[Scalar, Scalar], factors: bool
@@ -152,43 +132,14 @@ class MultistepStepper(eqx.Module):
         ahead = ahead._replace(history=tried, rate=trial.rate)
         ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
         counts, flow = counted_trial(now.counts, trial, too_far), self.flow
-        later = self._at(now, ahead)._replace(
+        later = placed(now, ahead, bdf.interpolate)._replace(
             solver_state=ahead,
             counts=counts,
             pace=tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
             broken=~trial.finite,
         )
-        return judge_step(
-            self._hunted(now, later, trial.kept), flow.problem, flow.numerics, flow.t1
-        )
-
-    def _hunted(self, before: Carry, after: Carry, kept: Flag) -> Carry:
-        """After a step; at the place in it where a stop was met, on the method's polynomial."""
-        hunt, flow = before.hunt, self.flow
-        if hunt is None:
-            return after
-        history = after.solver_state.history
-        gaps, peak = flow.gaps(after.t, after.state, after.peak_speed)
-
-        def within(t: Scalar) -> Array:
-            return flow.gaps(t, bdf.interpolate(history, t), peak)[0]
-
-        def seek() -> tuple[Scalar, Array]:
-            return first_root(within, before.t, after.t, hunt.gaps, gaps)
-
-        passed = kept & (jnp.min(gaps) <= 0) & (jnp.min(hunt.gaps) > 0)
-        t, gaps = jax.lax.cond(passed, seek, lambda: (after.t, gaps))
-        more = after.counts.evaluations + (0 if flow.numerics.stops.steady is None else 1)
-        state = jnp.where(passed, bdf.interpolate(history, t), after.state)
-        return after._replace(
-            t=t,
-            state=state,
-            size=norm(state),
-            peak_speed=peak,
-            counts=after.counts._replace(evaluations=more),
-            hunt=hunt._replace(gaps=gaps),
-            solver_state=after.solver_state._replace(stop=jnp.where(passed, t, jnp.inf)),
-        )
+        later = hunted(flow, now, later, trial.kept, bdf.interpolate)
+        return judge_step(later, flow.problem, flow.numerics, flow.t1)
 
     def _start(
         self, grid: tuple[History, Array], dense: Dense | None, kernel: KernelInverse | None
@@ -247,15 +198,6 @@ class MultistepStepper(eqx.Module):
     def _factored(self, jacobian: Array, history: History, age: Integer) -> Dense:
         _, c = bdf.next_step(history)
         return Dense(jacobian, factor(jacobian, c), c, age)
-
-    def _at(self, carry: Carry, ahead: Ahead) -> Carry:
-        history = ahead.history
-        t, state = history.t, history.differences[0]
-        dt = history.h * history.factor
-        if carry.hunt is not None:
-            t = jnp.minimum(t, ahead.stop)
-            state = jnp.where(ahead.stop < history.t, bdf.interpolate(history, t), state)
-        return carry._replace(t=t, dt=dt, state=state, size=norm(state))
 
     def _field(self, t: Scalar, y: Array) -> Array:
         return self.flow.flat.term.vf(t, y, None)

@@ -1,0 +1,83 @@
+"""The step loop of Adams' methods, which run ahead of the saves (`ahead.py`)."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ..._types import Array, Integer, Scalar
+from ...solvers import Past, adams
+from .ahead import hunted, placed, shown
+from .carry import RUNNING, Carry, Counts, Held, heading_for
+from .ends import judge_step
+from .flat import call_term
+from .stepping import Stepper
+from .tolerance import Tolerance
+
+
+class AheadByAdams(NamedTuple):
+    """The solver's own place, at or beyond the save that is shown, and the outcome met there;
+    `stop`: where a stop was met within the last step (inf: none was)."""
+
+    history: Past
+    outcome: Integer
+    stop: Scalar
+
+
+class AdamsStepper(eqx.Module):
+    """Advances one flow by Adams' methods; what is not the method's own is `flow`'s."""
+
+    flow: Stepper
+
+    def init(self) -> Carry:
+        flow = self.flow
+        y = flow.start()
+        first, _ = flow.controller(flow.tolerance.to_begin()).init(
+            flow.flat.term, flow.begin, flow.t1, y, None, None, call_term, 2
+        )
+        h = jnp.asarray(first) - flow.begin
+        past = adams.first_past(flow.begin, y, self._field(flow.begin, y), h)
+        zero = jnp.zeros((), int)
+        ahead = AheadByAdams(past, zero + RUNNING, jnp.full_like(h, jnp.inf))
+        start = flow.at_rest(y, h, Counts(zero, zero, zero + 3), ahead)
+        return start._replace(solver_state=ahead._replace(outcome=start.outcome))
+
+    def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
+        """Step until t >= target, until an outcome is met or until `limit` steps were tried, and
+        show the state at the target."""
+        ahead: AheadByAdams = carry.solver_state
+        tolerance, part = self.flow.tolerance, self.flow.flat.held
+        now = placed(carry, ahead, adams.interpolate, part)._replace(outcome=ahead.outcome)
+        end = jax.lax.while_loop(
+            heading_for(target, limit), lambda now: self._step(now, tolerance, held), now
+        )
+        return shown(end, target, adams.interpolate, part)
+
+    def _step(self, now: Carry, tolerance: Tolerance, held: Held) -> Carry:
+        flow, ahead = self.flow, now.solver_state
+        part = flow.flat.held
+        tolerances = tolerance.at(now.state, now.pace, *held)
+        trial = adams.try_step(
+            lambda t, y: self._field(t, y), ahead.history, tolerances, part
+        )  # fmt: skip
+        after = ahead._replace(history=trial.past)
+        later = placed(now, after, adams.interpolate, part)
+        change = (trial.past.differences[0] - ahead.history.differences[0])[:part]
+        kept = trial.kept.astype(int)
+        later = later._replace(
+            solver_state=after,
+            counts=Counts(
+                now.counts.accepted + kept,
+                now.counts.rejected + 1 - kept,
+                now.counts.evaluations + trial.evaluations,
+            ),
+            kinks=flow.kinks_after(now, trial.past.differences[0]),
+            pace=tolerance.moved(now.pace, change, trial.past.h, trial.kept),
+            broken=~trial.finite,
+        )
+        later = hunted(flow, now, later, trial.kept, adams.interpolate, part)
+        return judge_step(later, flow.problem, flow.numerics, flow.t1)
+
+    def _field(self, t: Scalar, y: Array) -> Array:
+        return self.flow.flat.term.vf(t, y, None)
