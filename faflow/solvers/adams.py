@@ -64,7 +64,7 @@ class Weights(NamedTuple):
     g: Array
 
 
-class Trial(NamedTuple):
+class AdamsTrial(NamedTuple):
     """What came of a step: `kept` or not, whether it was a number (`finite`), and the field
     evaluations it took."""
 
@@ -81,16 +81,16 @@ def first_past(t: Scalar, y: Array, slope: Array, h: Scalar) -> Past:
     return Past(t, h, one, differences, grid, one - 1, one > 0, 0 * h, jnp.ones_like(h), one)
 
 
-def try_step(
+def pece_step(
     field: Field, past: Past, tolerances: tuple[Scalar, Scalar], held: int | None = None
-) -> Trial:
+) -> AdamsTrial:
     """Try the step that `past` is set for.
 
     `tolerances` (rtol, atol) weigh an error by atol + rtol |y|, root mean square over the first
     `held` components (None: over all).
     """
     now, (rtol, atol) = weights(past), tolerances
-    p, slope = predict(past, now)
+    p, slope = extrapolated(past, now)
     t = past.t + now.h
     guess = field(t, p)
     surprise = guess - slope
@@ -104,11 +104,11 @@ def try_step(
         found = field(t, y)
         apart, told = norm((y - p)[:held]), RESOLVED * jnp.finfo(y.dtype).eps * norm(y[:held])
         rate = norm((found - guess)[:held]) / jnp.where(apart > told, apart, jnp.inf)
-        after = stepped(past, now, y, found - slope)
+        after = taken_over(past, now, y, found - slope)
         return _planned(after, now, scale, error, rate)
 
     after = jax.lax.cond(kept, go_on, lambda: _shorter(past))
-    return Trial(after, kept, jnp.isfinite(error), 1 + kept.astype(int))
+    return AdamsTrial(after, kept, jnp.isfinite(error), 1 + kept.astype(int))
 
 
 def weights(past: Past) -> Weights:
@@ -119,7 +119,7 @@ def weights(past: Past) -> Weights:
     return Weights(h, _products(reach[:-1] / grid[1:]), _integral(inside))
 
 
-def predict(past: Past, weights: Weights) -> tuple[Array, Array]:
+def extrapolated(past: Past, weights: Weights) -> tuple[Array, Array]:
     """(p, slope), of the polynomial that is known."""
     h, beta, g = weights
     used = jnp.where(np.arange(MOST + 1, dtype=np.int32) < past.next_order, beta, 0)
@@ -129,7 +129,7 @@ def predict(past: Past, weights: Weights) -> tuple[Array, Array]:
     return both[0], both[1]
 
 
-def stepped(past: Past, weights: Weights, y: Array, surprise: Array) -> Past:
+def taken_over(past: Past, weights: Weights, y: Array, surprise: Array) -> Past:
     """One step on, at y; `surprise`: f(y) - slope, by which all differences are changed.
 
     F_j is what was predicted of it, sum of beta_i F_i over j <= i < k, and the surprise; F_{k+1} is
@@ -139,7 +139,7 @@ def stepped(past: Past, weights: Weights, y: Array, surprise: Array) -> Past:
     j = np.arange(MOST + 1, dtype=np.int32)
     sums = (j[:, None] <= j[None, :]) & (j[None, :] < order)
     last = (j[:, None] == order + 1) & (j[None, :] == order)
-    taken = (sums.astype(old.dtype) - last.astype(old.dtype)) * weights.beta
+    taken = (sums.astype(old.dtype) - last.astype(old.dtype)) * weights.beta[None, :]
     known = (j <= order + 1).astype(old.dtype)
     new = taken @ old[1:] + known[:, None] * surprise[None, :]
     same = (past.factor == 1) & (order == past.order)
@@ -153,7 +153,7 @@ def stepped(past: Past, weights: Weights, y: Array, surprise: Array) -> Past:
     )
 
 
-def interpolate(past: Past, t: Scalar) -> Array:
+def read_off(past: Past, t: Scalar) -> Array:
     """The solution at t within the last step: y and the integral of the slopes' polynomial."""
     grid, back = past.grid, t - past.t
     inside = (back * jnp.asarray(NODES, grid.dtype)[:, None] + grid[None, :-1]) / grid[None, 1:]

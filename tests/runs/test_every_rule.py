@@ -17,7 +17,7 @@ from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import RULES, LastLayerOnly
 from faflow.tasks import make_data
 
-SOLVERS = ("gauss4", "gauss6", "gauss8", "rkc2", "bdf-dense", "bdf-krylov")
+SOLVERS = ("gauss4", "gauss6", "gauss8", "rkc2", "adams", "bdf-dense", "bdf-krylov")
 T = 0.5
 
 

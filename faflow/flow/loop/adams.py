@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ..._types import Array, Integer, Scalar
 from ...solvers import Past, adams
-from .ahead import hunted, placed, shown
+from .ahead import hunted, placed, at_save
 from .carry import RUNNING, Carry, Counts, Held, heading_for
 from .ends import judge_step
 from .flat import call_term
@@ -48,21 +48,21 @@ class AdamsStepper(eqx.Module):
         show the state at the target."""
         ahead: AheadByAdams = carry.solver_state
         tolerance, part = self.flow.tolerance, self.flow.flat.held
-        now = placed(carry, ahead, adams.interpolate, part)._replace(outcome=ahead.outcome)
+        now = placed(carry, ahead, adams.read_off, part)._replace(outcome=ahead.outcome)
         end = jax.lax.while_loop(
             heading_for(target, limit), lambda now: self._step(now, tolerance, held), now
         )
-        return shown(end, target, adams.interpolate, part)
+        return at_save(end, target, adams.read_off, part)
 
     def _step(self, now: Carry, tolerance: Tolerance, held: Held) -> Carry:
         flow, ahead = self.flow, now.solver_state
         part = flow.flat.held
         tolerances = tolerance.at(now.state, now.pace, *held)
-        trial = adams.try_step(
+        trial = adams.pece_step(
             lambda t, y: self._field(t, y), ahead.history, tolerances, part
         )  # fmt: skip
         after = ahead._replace(history=trial.past)
-        later = placed(now, after, adams.interpolate, part)
+        later = placed(now, after, adams.read_off, part)
         change = (trial.past.differences[0] - ahead.history.differences[0])[:part]
         kept = trial.kept.astype(int)
         later = later._replace(
@@ -76,7 +76,7 @@ class AdamsStepper(eqx.Module):
             pace=tolerance.moved(now.pace, change, trial.past.h, trial.kept),
             broken=~trial.finite,
         )
-        later = hunted(flow, now, later, trial.kept, adams.interpolate, part)
+        later = hunted(flow, now, later, trial.kept, adams.read_off, part)
         return judge_step(later, flow.problem, flow.numerics, flow.t1)
 
     def _field(self, t: Scalar, y: Array) -> Array:

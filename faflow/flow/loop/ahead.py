@@ -32,7 +32,7 @@ def placed(carry: Carry, ahead: Any, read: Read, held: int | None = None) -> Car
     return carry._replace(t=t, dt=dt, state=state, size=norm(state[:held]))
 
 
-def shown(end: Carry, target: Scalar, read: Read, held: int | None = None) -> Carry:
+def at_save(end: Carry, target: Scalar, read: Read, held: int | None = None) -> Carry:
     """At the target if the solver is beyond it; what it met out there is not known yet."""
     history = end.solver_state.history
     beyond = end.t > target

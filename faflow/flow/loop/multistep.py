@@ -22,7 +22,7 @@ from ...solvers import (
     try_step,
 )
 from ..problem import FlowProblem, Numerics
-from .ahead import hunted, placed, shown
+from .ahead import hunted, placed, at_save
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, heading_for
 from .dense import AGE, Dense, nothing_yet
 from .ends import judge_step
@@ -112,7 +112,7 @@ class MultistepStepper(eqx.Module):
             now = jax.lax.while_loop(multiplies, lambda now: step(ready(now), False), now)
         if self.method.may_be_dense(size):
             now = jax.lax.while_loop(unfinished, stretch, now)
-        return shown(now, target, bdf.interpolate)
+        return at_save(now, target, bdf.interpolate)
 
     def _step(
         self, now: Carry, tolerance: Tolerance, tolerances: tuple[Scalar, Scalar], factors: bool
