@@ -3,6 +3,7 @@
 from . import adams as adams
 from . import bdf as bdf
 from .abstract import AbstractCountingSolver as AbstractCountingSolver
+from .adams import AdamsTrial as AdamsTrial
 from .adams import Past as Past
 from .bdf import History as History
 from .gauss import GaussLegendre as GaussLegendre
@@ -31,6 +32,7 @@ from .stiffness import StiffnessWatch as StiffnessWatch
 from .stiffness import real_boundary as real_boundary
 from .stiffness import step_times_rate as step_times_rate
 from .stiffness import tells_stiffness as tells_stiffness
+from .stiffness import voted as voted
 from .stiffness import watch_stiffness as watch_stiffness
 from .stiffness import watched as watched
 from .tableaus import TABLEAUX as TABLEAUX

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Integer, Scalar
-from ...solvers import Past, adams
+from ...solvers import AdamsTrial, Past, StiffnessWatch, adams, voted
 from .ahead import hunted, placed, at_save
-from .carry import RUNNING, Carry, Counts, Held, heading_for
-from .ends import judge_step
+from .carry import RUNNING, Carry, Counts, Held, either, heading_for
+from .ends import handed_on, judge_step
 from .flat import call_term
 from .stepping import Stepper
 from .tolerance import Tolerance
@@ -75,9 +75,20 @@ class AdamsStepper(eqx.Module):
             kinks=flow.kinks_after(now, trial.past.differences[0]),
             pace=tolerance.moved(now.pace, change, trial.past.h, trial.kept),
             broken=~trial.finite,
+            watch=self._watched(now, trial),
         )
         later = hunted(flow, now, later, trial.kept, adams.read_off, part)
-        return judge_step(later, flow.problem, flow.numerics, flow.t1)
+        return handed_on(judge_step(later, flow.problem, flow.numerics, flow.t1), flow.demand)
+
+    def _watched(self, now: Carry, trial: AdamsTrial) -> StiffnessWatch | None:
+        """What stability will demand is counted in the longest steps that any order allows."""
+        watch, demand, past = now.watch, self.flow.demand, trial.past
+        if watch is None or demand is None:
+            return watch
+        fast = past.h * past.rate
+        share = fast / jnp.asarray(adams.REAL, fast.dtype)[past.order - 1]
+        demanded = past.rate * (self.flow.t1 - past.t) / max(adams.REAL)
+        return either(trial.kept, voted(watch, share, demanded, demand), watch)
 
     def _field(self, t: Scalar, y: Array) -> Array:
         return self.flow.flat.term.vf(t, y, None)
