@@ -76,7 +76,9 @@ RACES = {
     "transformer block, T = 20": Race(
         lambda: of_model(GD, Transformer(4, 2, key=KEY), (16, 4)), 20.0
     ),
-    "CNN 1x8x8 FA, T = 20": Race(lambda: of_model(FA, CNN((1, 8, 8), 10, key=KEY), (1, 8, 8)), 20.0),
+    "CNN 1x8x8 tanh FA, T = 20": Race(
+        lambda: of_model(FA, CNN((1, 8, 8), 10, key=KEY, activation="tanh"), (1, 8, 8)), 20.0
+    ),
     "saddles, deep linear from 1e-2, T = 200": Race(lambda: saddles(1e-2), 200.0),
     "saddles, deep linear from 1e-4, T = 2e4": Race(
         lambda: saddles(1e-4), 2e4, stiff=True

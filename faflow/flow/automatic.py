@@ -1,4 +1,5 @@
-"""`solver = "auto"`: tsit5, and the BDF as soon as it is clear that it will pay.
+"""`solver = "auto"`: tsit5, or Adams' methods where the field is dear (`is_dear`), and the BDF as
+soon as it is clear that it will pay.
 
 Every look at a step of tsit5 tells how many steps stability alone will demand of what is left, R
 (`solvers.stiffness`), long before the steps are at its limit. The BDF is worth about
@@ -17,7 +18,8 @@ there only steps at the limit speak.
 
 The second program has to be compiled, which takes seconds the first time, whatever the field, and
 comes from the cache afterwards. So what is saved has to be some `FLOOR` besides. All of this is
-counted, never clocked: a flow takes the same way on every machine.
+counted, never clocked: a flow takes the same way on every machine. Three steps of Adams' methods
+count as one of tsit5.
 
 The choice is made between two programs, so a flow that never turns stiff compiles one, and inside
 another program (under jit or vmap) nothing is chosen: that is tsit5 throughout.

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
-from .bdf import scaled_rms
+from . import bdf
+from .bdf import History, scaled_rms
 from .newton import Field
 from .vectors import norm
 
@@ -161,6 +162,16 @@ def read_off(past: Past, t: Scalar) -> Array:
     return past.differences[0] + back * (
         jnp.where(use, _integral(inside), 0) @ past.differences[1:]
     )  # fmt: skip
+
+
+def as_bdf(past: Past) -> History:
+    """The same solution as the BDF keeps it, in differences of y on a grid of the last step: of as
+    high an order as such steps fit into the time of which slopes are known."""
+    back = past.h * np.arange(bdf.MOST + 1, dtype=past.grid.dtype)
+    values = jax.vmap(lambda t: read_off(past, t))(past.t - back)
+    fitting = jnp.sum((back[1:] <= 1.001 * past.grid[past.order]).astype(jnp.int32))
+    order = jnp.clip(fitting.astype(jnp.int32), 1, past.order)
+    return bdf.history_of(past.t, past.h, values, order)
 
 
 def _planned(past: Past, weights: Weights, scale: Array, size: Scalar, rate: Scalar) -> Past:

@@ -63,9 +63,7 @@ def watched(
     return voted(watch, share, share * ahead, demand)
 
 
-def voted(
-    watch: StiffnessWatch, share: Scalar, demanded: Scalar, demand: Demand
-) -> StiffnessWatch:
+def voted(watch: StiffnessWatch, share: Scalar, demanded: Scalar, demand: Demand) -> StiffnessWatch:
     """After one more accepted step, of this share of the longest that is stable, with so many
     steps to come that stability demands."""
     vote = demanded > jnp.where(share > CLOSE, demand.late, demand.early)

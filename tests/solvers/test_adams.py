@@ -1,5 +1,6 @@
 """Adams' algebra: orders by regression on uneven steps, stability, what lies within a step, counts."""
 
+import itertools
 from fractions import Fraction
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
-from faflow.solvers import adams
+from faflow.solvers import adams, bdf
 
 SPIRAL = np.array([[-0.3, 2.0], [-1.5, -0.2]])
 START = np.array([1.2, 0.5])
@@ -26,7 +27,9 @@ def exact_past(order: int, h: float) -> adams.Past:
     sizes = h * np.concatenate([[1.0], np.cumprod(UNEVEN[::-1] ** -1.0)])
     grid = np.concatenate([[0.0], np.cumsum(np.resize(sizes[:-1], adams.MOST))])
     table = np.stack([SPIRAL @ exact(-back) for back in grid])
-    past = adams.first_past(jnp.zeros(()), jnp.asarray(START), jnp.asarray(table[0]), jnp.asarray(h))
+    past = adams.first_past(
+        jnp.zeros(()), jnp.asarray(START), jnp.asarray(table[0]), jnp.asarray(h)
+    )
     rows = [START, table[0]]
     for j in range(1, order + 2):
         if j > adams.MOST:
@@ -79,7 +82,8 @@ def integrals(points: list[int]) -> np.ndarray:
             if other != one:
                 shifted = [Fraction(0), *coefficients]
                 coefficients = [
-                    a - other * b for a, b in zip(shifted, [*coefficients, Fraction(0)], strict=True)
+                    a - other * b
+                    for a, b in zip(shifted, [*coefficients, Fraction(0)], strict=True)
                 ]
                 below *= one - other
         whole = sum((c / (n + 1) for n, c in enumerate(coefficients)), Fraction(0))
@@ -164,3 +168,27 @@ def test_steps_come_near_the_boundary_of_stability_and_are_not_refused_there():
     np.testing.assert_allclose(past.differences[0], jnp.exp(-rates * past.t), atol=1e-3)
     assert 2 * 600 / 2.395 < int(evaluations) < 2 * 2 * 600 / 2.395
     assert int(refused) < 0.03 * int(evaluations)
+
+
+def test_the_bdf_goes_on_with_the_same_polynomial():
+    """After steps of one size: order 5, values at earlier steps and one step ahead those of the
+    solution. Where steps were doubled what is known does not reach back so far."""
+    h = 0.05
+    past = exact_past(8, h)
+    grid, table = h * np.arange(adams.MOST + 1), [SPIRAL @ exact(-k * h) for k in range(10)]
+    rows = [START]
+    for j in range(10):
+        rows.append(table[0])
+        table = [a - b for a, b in itertools.pairwise(table)]
+    rows += [np.zeros(2)] * (adams.MOST + 2 - len(rows))
+    past = past._replace(differences=jnp.asarray(rows), grid=jnp.asarray(grid))
+    history = jax.jit(adams.as_bdf)(past)
+    assert int(history.order) == 5 and float(history.h) == h
+    for t in (-5 * h, -2.5 * h, 0.0):
+        off = np.abs(np.asarray(bdf.interpolate(history, jnp.asarray(t))) - exact(t)).max()
+        assert off < 1e-8
+    predicted, _ = bdf.predict(*bdf.on_grid(history))
+    ahead = np.abs(np.asarray(predicted) - exact(h)).max()
+    assert 1e-9 < ahead < 1e-5 < np.abs(exact(h) - START).max()
+    doubled = past._replace(grid=jnp.asarray(h * (1 - 0.5 ** np.arange(adams.MOST + 1)) * 2))
+    assert int(adams.as_bdf(doubled).order) == 1

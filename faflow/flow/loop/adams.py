@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ..._types import Array, Integer, Scalar
 from ...solvers import AdamsTrial, Past, StiffnessWatch, adams, voted
-from .ahead import hunted, placed, at_save
+from .ahead import at_save, hunted, placed
 from .carry import RUNNING, Carry, Counts, Held, either, heading_for
 from .ends import handed_on, judge_step
 from .flat import call_term

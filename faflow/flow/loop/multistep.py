@@ -14,6 +14,7 @@ from ...solvers import (
     History,
     Jacobian,
     NewtonTrial,
+    adams,
     bdf,
     columns,
     factor,
@@ -22,7 +23,7 @@ from ...solvers import (
     try_step,
 )
 from ..problem import FlowProblem, Numerics
-from .ahead import hunted, placed, at_save
+from .ahead import at_save, hunted, placed
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, heading_for
 from .dense import AGE, Dense, nothing_yet
 from .ends import judge_step
@@ -64,16 +65,12 @@ class MultistepStepper(eqx.Module):
     def init(self) -> Carry:
         flow = self.flow
         y = flow.start()
-        first, _ = flow.controller(flow.tolerance.to_begin()).init(
-            flow.flat.term, flow.begin, flow.t1, y, None, None, call_term, 2
-        )
-        h = jnp.asarray(first) - flow.begin
-        history = bdf.first_history(flow.begin, y, self._field(flow.begin, y), h)
-        zero = jnp.zeros((), int)
+        history, evaluations = self._begun(y)
+        h, zero = history.h, jnp.zeros((), int)
         dense = None
         if self.method.may_be_dense(y.size):
             dense = nothing_yet(y.size, h)
-        counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, zero, zero))
+        counts = Counts(zero, zero, zero + evaluations, ImplicitCounts(zero, zero, zero, zero))
         at_once = jnp.asarray(self.method.starts_dense(y.size))
         one = jnp.ones_like(h)
         none = jnp.full_like(h, jnp.inf)
@@ -81,6 +78,17 @@ class MultistepStepper(eqx.Module):
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense, kernel)
         start = flow.at_rest(y, h, counts, ahead)
         return start._replace(solver_state=ahead._replace(outcome=start.outcome))
+
+    def _begun(self, y: Array) -> tuple[History, int]:
+        """The history to begin with, and the field evaluations it took."""
+        flow = self.flow
+        if flow.since is not None and flow.since.past is not None:
+            return adams.as_bdf(flow.since.past), 0
+        first, _ = flow.controller(flow.tolerance.to_begin()).init(
+            flow.flat.term, flow.begin, flow.t1, y, None, None, call_term, 2
+        )
+        h = jnp.asarray(first) - flow.begin
+        return bdf.first_history(flow.begin, y, self._field(flow.begin, y), h), 3
 
     def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
         """Step until t >= target, until an outcome is met or until `limit` steps were tried, and
