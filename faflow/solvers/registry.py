@@ -61,8 +61,8 @@ SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
 
 # equation / source, printed by `faflow list solvers`
 NOTES = {
-    "auto": "the default: tsit5, or adams if the field is dear, until the flow is stiff and long, then "
-    "bdf; heun or bosh3 at kinks",
+    "auto": "the default: tsit5, or adams if the field is dear, until the flow is stiff and long, "
+    "then bdf; heun or bosh3 at kinks",
     "tsit5": "explicit Runge-Kutta 5(4), adaptive (Tsitouras 2011): smooth flows, not stiff",
     "dopri5": "explicit Runge-Kutta 5(4), adaptive (Dormand & Prince 1980)",
     "dopri8": "explicit Runge-Kutta 8(7), adaptive (Prince & Dormand 1981): pays below 1e-10",

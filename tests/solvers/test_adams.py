@@ -1,4 +1,4 @@
-"""Adams' algebra: orders by regression on uneven steps, stability, what lies within a step, counts."""
+"""Adams' algebra: orders by regression on uneven steps, stability, what lies within a step."""
 
 import itertools
 from fractions import Fraction
@@ -177,7 +177,7 @@ def test_the_bdf_goes_on_with_the_same_polynomial():
     past = exact_past(8, h)
     grid, table = h * np.arange(adams.MOST + 1), [SPIRAL @ exact(-k * h) for k in range(10)]
     rows = [START]
-    for j in range(10):
+    for _ in range(10):
         rows.append(table[0])
         table = [a - b for a, b in itertools.pairwise(table)]
     rows += [np.zeros(2)] * (adams.MOST + 2 - len(rows))
