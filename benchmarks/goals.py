@@ -11,7 +11,8 @@ from typing import NamedTuple
 from flows import FLOWS
 from measuring import RESULTS, cost_at, markdown, read_table
 
-FIXED = ("faflow tsit5", "faflow dopri8", "faflow adams", "faflow bdf")  # solvers that do not choose
+# Solvers that do not choose.
+FIXED = ("faflow tsit5", "faflow dopri8", "faflow adams", "faflow bdf")
 GAUSS = ("gauss4", "gauss6", "gauss8")
 ERRORS = (1e-4, 1e-6, 1e-8, 1e-10, 1e-12)  # of law_keeping.py
 TARGETS = (1e-4, 1e-5, 1e-6)  # of stabilised.py
