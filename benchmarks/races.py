@@ -39,7 +39,7 @@ from measuring import (
 )
 from methods import Fields, cvode, fixed_steps, lsoda, own, plain_diffrax, scipy_method
 
-OWN = ("auto", "tsit5", "dopri8", "bdf", "bdf-krylov")
+OWN = ("auto", "tsit5", "dopri8", "adams", "bdf", "bdf-krylov")
 DIFFRAX = {"diffrax Tsit5": "tsit5", "diffrax Kvaerno5": "kvaerno5"}
 LSODA = {"LSODA, differences": False, "LSODA + J": True}
 SCIPY = {"SciPy DOP853": ("DOP853", False), "SciPy BDF + J": ("BDF", True),
@@ -49,7 +49,8 @@ FIXED = {"Euler": "euler", "Heun": "heun", "RK4": "rk4"}
 TORCH = ("torchdiffeq dopri5", "torchode dopri5")
 RTOLS = tuple(10.0**-k for k in range(4, 13))
 HELD = (1e-6, 1e-9, 1e-11)  # stability, not the tolerance, decides what a run costs
-EXPLICIT = ("faflow tsit5", "faflow dopri8", "diffrax Tsit5", "SciPy DOP853", *TORCH)
+EXPLICIT = ("faflow tsit5", "faflow dopri8", "faflow adams", "diffrax Tsit5",
+            "SciPy DOP853", *TORCH)  # fmt: skip
 SHARES = tuple(2.0**-k for k in range(5, 24, 2))  # of t1, fixed steps
 KRYLOV = 500  # weights beyond which bdf is bdf-krylov on these flows
 QUICK = ("R3 two-layer linear FA, T = 200", "R4 factorisation, r = 4 < rank", "R10 tanh 30-10-1")

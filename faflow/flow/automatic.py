@@ -1,4 +1,5 @@
-"""`solver = "auto"`: tsit5, and the BDF as soon as it is clear that it will pay.
+"""`solver = "auto"`: tsit5, or Adams' methods where the field is dear (`is_dear`), and the BDF as
+soon as it is clear that it will pay.
 
 Every look at a step of tsit5 tells how many steps stability alone will demand of what is left, R
 (`solvers.stiffness`), long before the steps are at its limit. The BDF is worth about
@@ -17,7 +18,8 @@ there only steps at the limit speak.
 
 The second program has to be compiled, which takes seconds the first time, whatever the field, and
 comes from the cache afterwards. So what is saved has to be some `FLOOR` besides. All of this is
-counted, never clocked: a flow takes the same way on every machine.
+counted, never clocked: a flow takes the same way on every machine. Three steps of Adams' methods
+count as one of tsit5.
 
 The choice is made between two programs, so a flow that never turns stiff compiles one, and inside
 another program (under jit or vmap) nothing is chosen: that is tsit5 throughout.
@@ -45,6 +47,9 @@ from .served import refuse_kinks
 from .solution import FlowSolution, Leg
 
 FIRST, THEN = "tsit5", "bdf"  # the first is what the registry builds for "auto"
+DEAR = "adams"  # the first where the field is dear
+LEAST, ALGEBRA = 100, 100  # tiny fields that a dear one costs, and one more per so many weights
+THIRD = 3  # of its steps cost what one of tsit5 does
 EARLY, LATE = 1.5, 0.5  # shares of the BDF's way
 STEPS = 160  # of the BDF from start to end, at rtol 1e-6; and
 ORDER = 8  # what they cost grows like rtol^(-1 / ORDER)
@@ -72,17 +77,21 @@ def choose_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     problem, ts, _, numerics, *_ = flow
     why_not = why_unwatched(problem, numerics, (problem, ts, numerics))
     demand = None if why_not else demand_of(problem, numerics)
-    first, left = run_leg(flow._replace(demand=demand))
+    name = FIRST
+    if demand is not None and is_dear(problem, numerics):
+        name, numerics = DEAR, dataclasses.replace(numerics, solver=DEAR)
+        demand = demand._replace(early=THIRD * demand.early, late=THIRD * demand.late)
+    first, left = run_leg(flow._replace(numerics=numerics, demand=demand))
     begin = float(np.asarray(ts)[0])  # an index of JAX's would be a program of its own
     if why_not or int(first.outcome) != STIFF:
         reason = why_not or "to the end: not stiff, or not for long enough to change"
-        return first._replace(legs=(_leg(FIRST, begin, None, first.counts, reason),))
+        return first._replace(legs=(_leg(name, begin, None, first.counts, reason),))
     assert left is not None and left.demanded is not None
     implicit = dataclasses.replace(numerics, solver=THEN)
     second, _ = run_leg(flow._replace(numerics=implicit, since=left))
-    reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {FIRST}"
+    reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {name}"
     legs = (
-        _leg(FIRST, begin, None, first.counts, "to begin with"),
+        _leg(name, begin, None, first.counts, "to begin with"),
         _leg(THEN, left.t, first.counts, second.counts, reason),
     )
     return joined(first, second, ts > left.t)._replace(legs=legs)
@@ -99,6 +108,14 @@ def why_unwatched(problem: FlowProblem, numerics: Numerics, values: Any) -> str:
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values)):
         return "one program can't change its solver"
     return ""
+
+
+def is_dear(problem: FlowProblem, numerics: Numerics) -> bool:
+    """Whether a field evaluation costs so much that Adams' methods, two of them a step, are worth
+    their algebra: some sixty passes over the weights, as tsit5 has, but more steps."""
+    if numerics.project or numerics.adjoint is not None:
+        return False  # these are for steps of Runge-Kutta methods
+    return field_effort(problem) > LEAST + _size(problem) / ALGEBRA
 
 
 def demand_of(problem: FlowProblem, numerics: Numerics) -> Demand:

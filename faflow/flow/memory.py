@@ -19,7 +19,7 @@ from .._compiling import shapes
 from ..networks import AbstractLayeredNetwork, units_of
 from ..observables import AbstractObservable
 from ..rules import Forecast
-from ..solvers import BDF, GaussLegendre, Method
+from ..solvers import BDF, Adams, GaussLegendre, Method
 from .events import EventCounts
 from .loop.carry import Counts, ImplicitCounts
 from .problem import FlowProblem, Numerics
@@ -27,7 +27,8 @@ from .problem import FlowProblem, Numerics
 JACOBIANS = 5  # copies of a dense Jacobian that are alive at once
 PREPARING = 4  # copies of the data while they are drawn and their rank is found
 BESIDE_STAGES = 6  # copies of the state that an explicit method has beside its stages
-STABILISED, PER_GAUSS_STAGE, MULTISTEP = 15, 23, 140  # copies of the state of other methods
+# Copies of the state of other methods.
+STABILISED, PER_GAUSS_STAGE, MULTISTEP, ADAMS = 15, 23, 140, 100
 PER_UNIT = 2  # numbers alive per unit and sample of a field: its activation, its delta
 PER_PAIR = 20  # bytes per pair (hidden unit, sample) whose sign changes are counted
 # Of records, once the flow is over: as the program left them, as they are gathered, and as they are
@@ -124,6 +125,8 @@ def machine() -> int:
 def _copies(method: Method, size: int) -> int:
     if isinstance(method, BDF):
         return MULTISTEP
+    if isinstance(method, Adams):
+        return ADAMS
     if isinstance(method, GaussLegendre):
         return PER_GAUSS_STAGE * method.stages
     tableau = getattr(method, "tableau", None)

@@ -3,7 +3,7 @@
 import diffrax
 
 from ..networks import AbstractLayeredNetwork, is_kinked
-from ..solvers import BDF, Method
+from ..solvers import BDF, Adams, Method
 from .memory import jacobian_bytes, room, state_size
 from .problem import FlowProblem, Numerics
 
@@ -12,10 +12,11 @@ def check_implicit(problem: FlowProblem, numerics: Numerics, method: Method) -> 
     """Raise ValueError unless the method, a BDF or an implicit Runge-Kutta method, can serve the
     problem: its equations need a smooth field, a dense Jacobian has to fit into memory, and a BDF
     chooses its steps. Other methods are served."""
+    if isinstance(method, BDF | Adams) and numerics.step is not None:
+        name = type(method).__name__
+        raise ValueError(f"{name} chooses its steps; leave `step` out or use tsit5 or heun.")
     if not isinstance(method, BDF | diffrax.AbstractImplicitSolver):
         return
-    if isinstance(method, BDF) and numerics.step is not None:
-        raise ValueError("A BDF chooses its steps; leave `step` out or use tsit5 or heun.")
     refuse_kinks(problem)
     refuse_size(problem, method)
 

@@ -1,7 +1,10 @@
 """Numerics that know nothing of learning."""
 
+from . import adams as adams
 from . import bdf as bdf
 from .abstract import AbstractCountingSolver as AbstractCountingSolver
+from .adams import AdamsTrial as AdamsTrial
+from .adams import Past as Past
 from .bdf import History as History
 from .gauss import GaussLegendre as GaussLegendre
 from .linear import Jacobian as Jacobian
@@ -11,6 +14,7 @@ from .linear import factored_solve as factored_solve
 from .linear import gmres_solve as gmres_solve
 from .linear import lu_factor as lu_factor
 from .multistep import BDF as BDF
+from .multistep import Adams as Adams
 from .newton import Field as Field
 from .newton import NewtonTrial as NewtonTrial
 from .newton import try_step as try_step
@@ -28,6 +32,7 @@ from .stiffness import StiffnessWatch as StiffnessWatch
 from .stiffness import real_boundary as real_boundary
 from .stiffness import step_times_rate as step_times_rate
 from .stiffness import tells_stiffness as tells_stiffness
+from .stiffness import voted as voted
 from .stiffness import watch_stiffness as watch_stiffness
 from .stiffness import watched as watched
 from .tableaus import TABLEAUX as TABLEAUX

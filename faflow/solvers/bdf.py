@@ -49,6 +49,15 @@ def first_history(t: Scalar, y: Array, slope: Array, h: Scalar) -> History:
     return History(t, h, one, differences, one - 1, jnp.ones_like(h), one)
 
 
+def history_of(t: Scalar, h: Scalar, values: Array, order: Integer) -> History:
+    """Of a solution known at t, t - h, ..., t - MOST h, (MOST + 1, n); up to this order."""
+    rows = _table(_binomial_signs(), values) @ values
+    inside = np.arange(MOST + 1, dtype=np.int32) <= order
+    differences = jnp.pad(jnp.where(inside[:, None], rows, 0), ((0, 2), (0, 0)))
+    zero = jnp.zeros((), jnp.int32)
+    return History(t, h, order, differences, zero, jnp.ones_like(h), order)
+
+
 def next_step(history: History) -> tuple[Scalar, Scalar]:
     """(h, c) of the step to come; c = h / alpha multiplies the Jacobian."""
     h = history.h * history.factor

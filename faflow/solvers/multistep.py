@@ -9,6 +9,10 @@ SMALL = 128  # weights up to which a Jacobian costs less than the products it sa
 LARGE = 1500  # weights above which factors cost more than they can save
 
 
+class Adams(eqx.Module):
+    """Adams' methods in variable steps and orders 1 to 12 (`solvers.adams`)."""
+
+
 class BDF(eqx.Module):
     """Backward differentiation in variable steps and orders 1 to 5 (Shampine & Reichelt 1997).
 

@@ -7,11 +7,11 @@ import diffrax
 
 from .abstract import AbstractCountingSolver
 from .gauss import GaussLegendre
-from .multistep import BDF
+from .multistep import BDF, Adams
 from .rkc import RKC2
 
 Number = Any  # a float or a scalar array
-Method = diffrax.AbstractSolver | BDF
+Method = diffrax.AbstractSolver | BDF | Adams
 
 
 def _implicit(solver: type) -> Callable[[Number, Number], diffrax.AbstractSolver]:
@@ -53,6 +53,7 @@ SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
     "gauss4": _gauss(2),
     "gauss6": _gauss(3),
     "gauss8": _gauss(4),
+    "adams": lambda rtol, atol: Adams(),
     "bdf": _multistep("auto"),
     "bdf-dense": _multistep("dense"),
     "bdf-krylov": _multistep("krylov"),
@@ -60,7 +61,8 @@ SOLVERS: dict[str, Callable[[Number, Number], Method]] = {
 
 # equation / source, printed by `faflow list solvers`
 NOTES = {
-    "auto": "the default: tsit5 until the flow is stiff and long, then bdf; heun or bosh3 at kinks",
+    "auto": "the default: tsit5, or adams if the field is dear, until the flow is stiff and long, "
+    "then bdf; heun or bosh3 at kinks",
     "tsit5": "explicit Runge-Kutta 5(4), adaptive (Tsitouras 2011): smooth flows, not stiff",
     "dopri5": "explicit Runge-Kutta 5(4), adaptive (Dormand & Prince 1980)",
     "dopri8": "explicit Runge-Kutta 8(7), adaptive (Prince & Dormand 1981): pays below 1e-10",
@@ -75,13 +77,15 @@ NOTES = {
     "gauss4": "Gauss-Legendre, order 4, adaptive: keeps quadratic laws to rounding",
     "gauss6": "Gauss-Legendre, order 6, adaptive: keeps quadratic laws to rounding",
     "gauss8": "Gauss-Legendre, order 8, adaptive: the same, cheapest below 1e-9",
+    "adams": "Adams PECE of orders 1-12, adaptive (Shampine & Gordon 1975): smooth flows, not "
+    "stiff, whose field is dear",
     "bdf": "BDF of orders 1-5, adaptive (Shampine & Reichelt 1997): long stiff flows; one of the "
     "two below, by size and by how hard GMRES works",
     "bdf-dense": "BDF with a factored Jacobian: up to a thousand weights",
     "bdf-krylov": "BDF with GMRES on products with the Jacobian: any number of weights",
 }
 
-MULTISTEP = frozenset({"bdf", "bdf-dense", "bdf-krylov"})  # they choose their steps
+MULTISTEP = frozenset({"adams", "bdf", "bdf-dense", "bdf-krylov"})  # they choose their steps
 FIXED_STEP_ONLY = frozenset({"euler"})
 
 
@@ -102,7 +106,7 @@ def evaluations_per_step(solver: Method) -> int | None:
 
 def counts_evaluations(solver: Method) -> bool:
     """Whether a flow with this solver knows how often it evaluated the field."""
-    counting = isinstance(solver, AbstractCountingSolver | BDF)
+    counting = isinstance(solver, AbstractCountingSolver | BDF | Adams)
     return counting or evaluations_per_step(solver) is not None
 
 

@@ -60,7 +60,12 @@ def watched(
     `ahead`: steps to come if all were as long as this one."""
     least = RESOLVED * jnp.finfo(stages.dtype).eps * size
     share = step_times_rate(tableau, stages, least) / real_boundary(tableau)
-    demanded = share * ahead
+    return voted(watch, share, share * ahead, demand)
+
+
+def voted(watch: StiffnessWatch, share: Scalar, demanded: Scalar, demand: Demand) -> StiffnessWatch:
+    """After one more accepted step, of this share of the longest that is stable, with so many
+    steps to come that stability demands."""
     vote = demanded > jnp.where(share > CLOSE, demand.late, demand.early)
     calm = jnp.where(vote, 0, watch.calm + 1)
     votes = jnp.where(calm >= CALM, 0, watch.votes + vote.astype(int))

@@ -39,7 +39,7 @@ def close(one, other) -> None:
     np.testing.assert_allclose(one.records["loss"], other.records["loss"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("solver", ["tsit5", pytest.param("bdf", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("solver", ["tsit5", "adams", pytest.param("bdf", marks=pytest.mark.slow)])
 def test_members_are_as_if_alone(solver: str) -> None:
     flows = [flow(seed, solver=solver) for seed in range(4)]
     for one, found in zip(flows, solve_batch(flows), strict=True):

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +12,9 @@ from scipy.integrate import solve_ivp
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
-from faflow.flow.automatic import demand_of, why_unwatched
+from faflow.flow import Flow, FlowProblem, Numerics, Stops, integrate, solve
+from faflow.flow.automatic import demand_of, is_dear, why_unwatched
+from faflow.flow.loop.course import solve_leg
 from faflow.flow.loop.multistep import flat_field
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable
@@ -139,6 +141,58 @@ def test_a_stiff_flow_changes_whether_or_not_its_steps_are_at_the_limit(rtol, mo
     late = run(decay(), rtol=rtol)
     assert solvers(late) == ["tsit5", "bdf"]
     assert 1.0 < float(late.legs[1].since) < 1e3 and int(late.legs[0].steps) > 50
+
+
+def test_a_dear_field_is_begun_with_adams(monkeypatch):
+    monkeypatch.setattr("faflow.flow.automatic.is_dear", lambda *_: True)
+    monkeypatch.setattr("faflow.flow.automatic.demand_of", demand(np.inf, 1000.0))
+    found = run(decay())
+    first, then = found.legs
+    assert solvers(found) == ["adams", "bdf"] and 0.5 < float(then.since) < 1e3
+    exact = np.exp(-np.outer(TS, RATES))
+    assert np.abs(np.asarray(found.records["w"])[:, 0] - exact).max() < 50 * RTOL
+    assert int(first.steps) + int(then.steps) == int(found.counts.accepted)
+    assert int(first.evaluations) + int(then.evaluations) == int(found.counts.evaluations)
+
+
+def test_the_bdf_goes_on_from_the_past_of_adams():
+    """The same flow a little further, with the slopes that Adams' methods leave and without."""
+    numerics = Numerics(solver="adams", rtol=RTOL, atol=RTOL / 100)
+    flow = Flow(decay(), jnp.array([0.0, 2e4]), {}, numerics)
+    enough = Demand(np.float64(np.inf), np.float64(1000.0), np.int64(15))
+    _, left = eqx.filter_jit(solve_leg)(flow._replace(demand=enough))
+    assert left.past is not None
+    further = flow._replace(
+        ts=jnp.stack([jnp.zeros(()), 1.3 * left.t]), numerics=Numerics(solver="bdf", rtol=RTOL)
+    )
+    run_on = eqx.filter_jit(solve_leg)
+    ends = [
+        run_on(further._replace(since=left._replace(past=past)))[0] for past in (left.past, None)
+    ]
+    steps = [int(end.counts.accepted - left.counts.accepted) for end in ends]
+    assert 0 < steps[0] < steps[1] - 4
+    for end in ends:
+        w = np.asarray(end.weights.weights[0])[0]
+        assert np.abs(w - np.exp(-1.3 * float(left.t) * RATES)).max() < 50 * RTOL
+
+
+def test_which_fields_are_dear():
+    """By sizes alone: many samples beside the weights. Steps that have to be a Runge-Kutta method's
+    are left to one."""
+
+    def problem(width, samples):
+        net = MLP((jnp.ones((width, 64)), jnp.ones((10, width))), (), ACTIVATIONS["tanh"]())
+        data = make_data(np.ones((samples, 64)), np.ones((samples, 10)))
+        return FlowProblem(FeedbackAlignment(), net, Feedback(), data)
+
+    plain = Numerics(solver="auto")
+    assert is_dear(problem(100, 1800), plain) and not is_dear(problem(16, 200), plain)
+    assert not is_dear(problem(4000, 60), plain)  # its algebra would cost more than the field
+    for other in (
+        Numerics(solver="auto", project=True),
+        Numerics(solver="auto", adjoint="backsolve"),
+    ):
+        assert not is_dear(problem(100, 1800), other)
 
 
 def logistic():

@@ -71,6 +71,7 @@ def forward(door=integrate, **numerics):
         ("tsit5", 1e-9, 1e-7),
         ("heun", 1e-6, 1e-4),
         ("bdf", 1e-8, 1e-5),
+        ("adams", 1e-9, 1e-6),
         ("gauss4", 1e-9, 1e-7),
         ("rkc2", 1e-6, 1e-2),
         ("kvaerno5", 1e-8, 1e-6),

@@ -93,6 +93,25 @@ def test_van_der_pol():
         assert int(solution.counts.accepted) < 6000
 
 
+def test_adams_shows_saves_within_its_steps_and_does_not_change_them():
+    """A nonlinear swirl; field evaluations are counted, two a step that is kept."""
+    turn = lambda t, w: np.array([w[1], -w[0] - 0.3 * w[0] ** 3 - 0.1 * w[1]])  # noqa: E731
+    problem = system(lambda w: jnp.stack([w[1], -w[0] - 0.3 * w[0] ** 3 - 0.1 * w[1]]), [1.0, 0.5])
+    ts = np.concatenate([[0.0], np.geomspace(1e-3, 20.0, 60)])
+    exact = solve_ivp(turn, (0, 20), [1.0, 0.5], "DOP853", t_eval=ts, rtol=1e-12, atol=1e-14).y.T
+    for rtol in (1e-5, 1e-9):
+        many, few = (run(problem, saves, "adams", rtol) for saves in (ts, ts[[0, -1]]))
+        errors = np.linalg.norm(np.asarray(many.records["w"])[:, 0] - exact, axis=1)
+        assert 1e-13 < errors.max() <= 50 * rtol
+        np.testing.assert_array_equal(last(many), last(few))
+        for one, two in zip(jax.tree.leaves(many.counts), jax.tree.leaves(few.counts), strict=True):
+            assert int(one) == int(two)
+        counts = few.counts
+        assert int(counts.evaluations) == 3 + 2 * int(counts.accepted) + int(counts.rejected)
+    with pytest.raises(ValueError, match="Adams chooses its steps"):
+        run(problem, ts, "adams", step=0.1)
+
+
 SWIRL = np.array([[-1.0, 30.0, 0.0], [-30.0, -1.0, 0.5], [0.0, 3.0, -400.0]])
 
 
@@ -130,10 +149,11 @@ def test_order_rises_to_five_on_a_smooth_flow_and_stays_low_at_loose_tolerance()
     assert int(order(1e-2)) < 4
 
 
-def test_outcomes():
+@pytest.mark.parametrize("solver", ["bdf", "adams"])
+def test_outcomes(solver):
     """w' = w^3 escapes at t = 1/2; a wall at w = 2; a stop and a step limit are met on time."""
     ts = np.linspace(0.0, 1.05, 11)
-    escaped = run(system(lambda w: w**3, [1.0]), ts)
+    escaped = run(system(lambda w: w**3, [1.0]), ts, solver)
     assert outcome(escaped) is Outcome.BLOW_UP
     assert float(escaped.t_final) == pytest.approx(0.5, rel=1e-4)
     reached = np.asarray(escaped.reached)
@@ -143,11 +163,12 @@ def test_outcomes():
     np.testing.assert_allclose(w, (1 - 2 * ts[before]) ** -0.5, rtol=1e-3)
     assert np.all(np.isnan(np.asarray(escaped.records["w"])[~reached]))
 
-    wall = run(system(lambda w: jnp.where(w < 2, 1.0, jnp.nan), [1.0]), [0.0, 2.0], max_steps=5000)
+    beyond = system(lambda w: jnp.where(w < 2, 1.0, jnp.nan), [1.0])
+    wall = run(beyond, [0.0, 2.0], solver, max_steps=5000)
     assert outcome(wall) is Outcome.NOT_FINITE
     assert float(wall.t_final) == pytest.approx(1.0, abs=1e-6)
 
-    limited = run(system(lambda w: -w, [1.0]), ts, max_steps=7)
+    limited = run(system(lambda w: -w, [1.0]), ts, solver, max_steps=7)
     assert outcome(limited) is Outcome.MAX_STEPS
     assert int(limited.counts.accepted + limited.counts.rejected) == 7
     t, w = np.asarray(limited.ts), np.asarray(limited.records["w"])[:, 0, 0]
@@ -155,13 +176,14 @@ def test_outcomes():
     np.testing.assert_allclose(w[reached], np.exp(-t[reached]), rtol=1e-4)
 
 
-def test_stops_between_saves_are_shown_where_they_were_met():
+@pytest.mark.parametrize("solver", ["bdf", "adams"])
+def test_stops_between_saves_are_shown_where_they_were_met(solver):
     """w' = -w, target 0: the loss e^{-2t} / 2 falls to 0.05 at t = log(10) / 2, and the speed to
     1e-3 of its peak at log 1000. The slots before hold what was passed on the way."""
     ts = np.linspace(0.0, 20.0, 201)
     problem = system(lambda w: -w, [1.0])
     for stops, when in ((Stops(loss=0.05), np.log(10) / 2), (Stops(steady=1e-3), np.log(1e3))):
-        solution = run(problem, ts, rtol=1e-9, stops=stops)
+        solution = run(problem, ts, solver, rtol=1e-9, stops=stops)
         assert not outcome(solution).early and outcome(solution) is not Outcome.COMPLETED
         assert float(solution.t_final) == pytest.approx(when, abs=1e-5)
         reached = np.asarray(solution.reached)
@@ -170,14 +192,15 @@ def test_stops_between_saves_are_shown_where_they_were_met():
         assert t[-1] == float(solution.t_final) and np.all(np.diff(t) > 0)
 
 
-def test_tail_keeps_relative_accuracy():
+@pytest.mark.parametrize("solver", ["bdf", "adams"])
+def test_tail_keeps_relative_accuracy(solver):
     """As for Runge-Kutta methods: e^{-t} to 2 % down to 1e-12, and not without."""
     net = MLP((jnp.zeros((1, 1)),))
     problem = FlowProblem(Gradient(), net, Feedback(), make_data([[1.0]], [[1.0]]))
     ts = np.linspace(0.0, 27.0, 28)
     off = [
-        np.abs((1 - np.asarray(run(problem, ts, tail=tail).records["w"])[:, 0, 0]) * np.exp(ts) - 1)
-        for tail in (True, False)
+        np.abs((1 - np.asarray(one.records["w"])[:, 0, 0]) * np.exp(ts) - 1)
+        for one in (run(problem, ts, solver, tail=tail) for tail in (True, False))
     ]
     assert off[0].max() < 2e-2 < 1 < off[1].max()
 

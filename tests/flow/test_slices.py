@@ -32,6 +32,7 @@ FLOWS = {
     "tsit5": ("tanh", Numerics(solver="tsit5", rtol=1e-6, atol=1e-8)),
     "tail": ("linear", Numerics(solver="tsit5", rtol=1e-4, atol=1e-6, tail=True)),
     "stopped": ("tanh", Numerics(solver="heun", rtol=1e-4, atol=1e-6, stops=Stops(loss=0.9))),
+    "adams": ("tanh", Numerics(solver="adams", rtol=1e-6, atol=1e-8, tail=True)),
     "bdf, products": ("tanh", Numerics(solver=BDF("krylov"), rtol=1e-4, atol=1e-6, tail=True)),
     "bdf, factors": ("tanh", Numerics(solver="bdf-dense", rtol=1e-5, atol=1e-7)),
     "exact": ("relu", Numerics(solver="tsit5", rtol=1e-6, atol=1e-8, kinks="exact")),

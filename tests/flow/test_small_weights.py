@@ -15,7 +15,7 @@ from faflow.rules import Gradient
 from faflow.solvers import FIXED_STEP_ONLY, SOLVERS
 from faflow.tasks import make_data
 
-TIGHT = ("auto", "tsit5", "dopri5", "dopri8", "bdf", "bdf-dense", "bdf-krylov")
+TIGHT = ("auto", "tsit5", "dopri5", "dopri8", "adams", "bdf", "bdf-dense", "bdf-krylov")
 LOOSE = tuple(name for name in SOLVERS if name not in (*TIGHT, *FIXED_STEP_ONLY))
 SCALES = np.geomspace(1e-6, 1e-30, 20)
 

@@ -91,7 +91,7 @@ def check(slope, solver, rtol, **more):
         assert at == 1 or float(found.ts[1]) == SAVES[1]
 
 
-@pytest.mark.parametrize("solver", ["tsit5", "bdf"])
+@pytest.mark.parametrize("solver", ["tsit5", "bdf", "adams"])
 def test_stops_are_located(solver):
     check("linear", solver, 1e-8)
 
@@ -118,7 +118,7 @@ def test_stops_of_the_exact_flow_are_located():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", sorted({*SOLVERS} - FIXED_STEP_ONLY - {"tsit5", "bdf"}))
+@pytest.mark.parametrize("solver", sorted({*SOLVERS} - FIXED_STEP_ONLY - {"tsit5", "bdf", "adams"}))
 def test_stops_are_located_by_every_other_solver(solver):
     check("linear", solver, 1e-6 if solver in ORDER_TWO else 1e-8)
 

@@ -119,7 +119,7 @@ def test_interrupted_twice_it_ends_the_same(kind: str, tmp_path: Path, monkeypat
         assert plain.summary["solver"].get(key) == resumed.summary["solver"].get(key)
 
 
-@pytest.mark.parametrize("solver", ["tsit5", "bdf"])
+@pytest.mark.parametrize("solver", ["tsit5", "bdf", "adams"])
 def test_on_the_way_to_a_save(solver: str, tmp_path: Path, monkeypatch) -> None:
     """Few saves and long ways between them: it is kept and taken up there, too, tolerances that are
     renewed at saves and all."""

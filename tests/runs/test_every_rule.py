@@ -17,7 +17,7 @@ from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import RULES, LastLayerOnly
 from faflow.tasks import make_data
 
-SOLVERS = ("gauss4", "gauss6", "gauss8", "rkc2", "bdf-dense", "bdf-krylov")
+SOLVERS = ("gauss4", "gauss6", "gauss8", "rkc2", "adams", "bdf-dense", "bdf-krylov")
 T = 0.5
 
 
@@ -92,5 +92,6 @@ def test_the_flow_is_scipys(kind: str, solver: str, recorded: bool) -> None:
         for rtol in (1e-7, 1e-3)
     ]
     assert errors[0] < 2e-5
-    if not solver.startswith("gauss"):  # whose sweeps make it exact at any tolerance
+    # Sweeps make Gauss exact at any tolerance; Adams begins with short steps whatever it is.
+    if not solver.startswith(("gauss", "adams")):
         assert errors[1] > 3 * errors[0]

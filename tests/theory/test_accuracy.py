@@ -35,6 +35,7 @@ def error(name, solver, rtol):
     ("name", "solver"),
     [(name, "kvaerno5" if flow.stiff else "tsit5") for name, flow in ACCURACY_FLOWS.items()]
     + [(name, "bdf") for name in ACCURACY_FLOWS]
+    + [(name, "adams") for name, flow in ACCURACY_FLOWS.items() if not flow.stiff]
     + [("factorisation", "bdf-krylov"), ("stiff", "bdf-krylov"), ("biased", "bdf-dense")],
 )
 def test_error_follows_the_tolerance(name, solver):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ..._types import Array, Flag, Integer, PyTree, Scalar
 from ...observables import KinkCount
-from ...solvers import AbstractCountingSolver, NewtonTrial, StiffnessWatch
+from ...solvers import AbstractCountingSolver, NewtonTrial, Past, StiffnessWatch
 from .stops import Hunt
 from .tolerance import Pace
 
@@ -72,7 +72,7 @@ class Held(NamedTuple):
 class Standing(NamedTuple):
     """Where a flow stands, in terms that every solver understands: enough to go on from there.
     `demanded`: the steps from here to the end that stability would demand of the last solver, if it
-    was watched."""
+    was watched; `past`: of Adams' methods then."""
 
     t: Scalar
     state: Array
@@ -80,11 +80,16 @@ class Standing(NamedTuple):
     pace: Pace
     counts: Counts
     demanded: Scalar | None
+    past: Past | None = None
 
 
 def standing(carry: Carry) -> Standing:
     demanded = None if carry.watch is None else carry.watch.demanded
-    return Standing(carry.t, carry.state, carry.peak_speed, carry.pace, carry.counts, demanded)
+    past = getattr(carry.solver_state, "history", None)
+    known = past if carry.watch is not None and isinstance(past, Past) else None
+    return Standing(
+        carry.t, carry.state, carry.peak_speed, carry.pace, carry.counts, demanded, known
+    )  # fmt: skip
 
 
 def steps_of(counts: Counts) -> Integer:

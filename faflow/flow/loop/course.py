@@ -2,10 +2,11 @@
 
 from ..._types import Array
 from ...observables import KinkCounter
-from ...solvers import BDF
+from ...solvers import BDF, Adams
 from ..flow import Flow
 from ..piecewise import exact_course
 from ..solution import FlowSolution
+from .adams import AdamsStepper
 from .carry import Carry, Standing, standing, steps_of
 from .multistep import MultistepStepper
 from .recording import Clock, Course, Watched, ended
@@ -33,6 +34,8 @@ def course(flow: Flow, *, level: int | None = None) -> Course:
     stepper = one_step = Stepper(problem, numerics, ts[0], ts[-1], since, demand)
     if isinstance(method := numerics.build_solver(), BDF):
         stepper = MultistepStepper(one_step, method)
+    elif isinstance(method, Adams):
+        stepper = AdamsStepper(one_step)
 
     def observe(state: Array):
         return one_step.flat.seen(observables, state)

@@ -1,9 +1,4 @@
-"""The step loop of multistep methods: past the save times, which are read off the polynomial.
-
-Stepping onto every save time, as `stepping.py` does, would cut the history of a multistep method
-at each of them. Here the solver runs ahead of the save that is asked for, and what is shown there
-is its own interpolating polynomial, of the order of the step.
-"""
+"""The step loop of the BDF, which runs ahead of the saves (`ahead.py`)."""
 
 from typing import Any, NamedTuple
 
@@ -19,22 +14,22 @@ from ...solvers import (
     History,
     Jacobian,
     NewtonTrial,
+    adams,
     bdf,
     columns,
     factor,
     factored_solve,
     gmres_solve,
-    norm,
     try_step,
 )
 from ..problem import FlowProblem, Numerics
+from .ahead import at_save, hunted, placed
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, heading_for
 from .dense import AGE, Dense, nothing_yet
 from .ends import judge_step
 from .flat import call_term
 from .preconditioner import KernelInverse, Preconditioner, has_preconditioner
 from .stepping import Stepper
-from .stops import first_root
 from .tolerance import Tolerance
 
 MEMORY = 0.8  # share of the past in a running mean over steps
@@ -70,16 +65,12 @@ class MultistepStepper(eqx.Module):
     def init(self) -> Carry:
         flow = self.flow
         y = flow.start()
-        first, _ = flow.controller(flow.tolerance.to_begin()).init(
-            flow.flat.term, flow.begin, flow.t1, y, None, None, call_term, 2
-        )
-        h = jnp.asarray(first) - flow.begin
-        history = bdf.first_history(flow.begin, y, self._field(flow.begin, y), h)
-        zero = jnp.zeros((), int)
+        history, evaluations = self._begun(y)
+        h, zero = history.h, jnp.zeros((), int)
         dense = None
         if self.method.may_be_dense(y.size):
             dense = nothing_yet(y.size, h)
-        counts = Counts(zero, zero, zero + 3, ImplicitCounts(zero, zero, zero, zero))
+        counts = Counts(zero, zero, zero + evaluations, ImplicitCounts(zero, zero, zero, zero))
         at_once = jnp.asarray(self.method.starts_dense(y.size))
         one = jnp.ones_like(h)
         none = jnp.full_like(h, jnp.inf)
@@ -87,6 +78,17 @@ class MultistepStepper(eqx.Module):
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense, kernel)
         start = flow.at_rest(y, h, counts, ahead)
         return start._replace(solver_state=ahead._replace(outcome=start.outcome))
+
+    def _begun(self, y: Array) -> tuple[History, int]:
+        """The history to begin with, and the field evaluations it took."""
+        flow = self.flow
+        if flow.since is not None and flow.since.past is not None:
+            return adams.as_bdf(flow.since.past), 0
+        first, _ = flow.controller(flow.tolerance.to_begin()).init(
+            flow.flat.term, flow.begin, flow.t1, y, None, None, call_term, 2
+        )
+        h = jnp.asarray(first) - flow.begin
+        return bdf.first_history(flow.begin, y, self._field(flow.begin, y), h), 3
 
     def advance(self, carry: Carry, held: Held, target: Scalar, limit: Integer | None) -> Carry:
         """Step until t >= target, until an outcome is met or until `limit` steps were tried, and
@@ -98,7 +100,7 @@ class MultistepStepper(eqx.Module):
             tolerances = tolerance.at(now.state, now.pace, *held)
             return self._step(now, tolerance, tolerances, factors)
 
-        now = self._at(carry, ahead)._replace(outcome=ahead.outcome)
+        now = placed(carry, ahead, bdf.interpolate)._replace(outcome=ahead.outcome)
 
         def multiplies(now: Carry) -> Flag:
             return unfinished(now) & ~now.solver_state.factors
@@ -118,21 +120,7 @@ class MultistepStepper(eqx.Module):
             now = jax.lax.while_loop(multiplies, lambda now: step(ready(now), False), now)
         if self.method.may_be_dense(size):
             now = jax.lax.while_loop(unfinished, stretch, now)
-        return self._shown(now, target)
-
-    def _shown(self, end: Carry, target: Scalar) -> Carry:
-        """At the target if the solver is beyond it; what it met out there is not known yet."""
-        history = end.solver_state.history
-        beyond = end.t > target
-        place = jnp.where(beyond, bdf.interpolate(history, target), end.state)
-        ahead = end.solver_state._replace(outcome=end.outcome)
-        return end._replace(
-            t=jnp.where(beyond, target, end.t),
-            state=place,
-            size=norm(place),
-            outcome=jnp.where(beyond, RUNNING, end.outcome),
-            solver_state=ahead,
-        )
+        return at_save(now, target, bdf.interpolate)
 
     def _step(
         self, now: Carry, tolerance: Tolerance, tolerances: tuple[Scalar, Scalar], factors: bool
@@ -152,43 +140,14 @@ class MultistepStepper(eqx.Module):
         ahead = ahead._replace(history=tried, rate=trial.rate)
         ahead = _strained(ahead, trial, self.method) if dense is None else self._aged(ahead, trial)
         counts, flow = counted_trial(now.counts, trial, too_far), self.flow
-        later = self._at(now, ahead)._replace(
+        later = placed(now, ahead, bdf.interpolate)._replace(
             solver_state=ahead,
             counts=counts,
             pace=tolerance.moved(now.pace, tried.differences[1], tried.h, trial.kept),
             broken=~trial.finite,
         )
-        return judge_step(
-            self._hunted(now, later, trial.kept), flow.problem, flow.numerics, flow.t1
-        )
-
-    def _hunted(self, before: Carry, after: Carry, kept: Flag) -> Carry:
-        """After a step; at the place in it where a stop was met, on the method's polynomial."""
-        hunt, flow = before.hunt, self.flow
-        if hunt is None:
-            return after
-        history = after.solver_state.history
-        gaps, peak = flow.gaps(after.t, after.state, after.peak_speed)
-
-        def within(t: Scalar) -> Array:
-            return flow.gaps(t, bdf.interpolate(history, t), peak)[0]
-
-        def seek() -> tuple[Scalar, Array]:
-            return first_root(within, before.t, after.t, hunt.gaps, gaps)
-
-        passed = kept & (jnp.min(gaps) <= 0) & (jnp.min(hunt.gaps) > 0)
-        t, gaps = jax.lax.cond(passed, seek, lambda: (after.t, gaps))
-        more = after.counts.evaluations + (0 if flow.numerics.stops.steady is None else 1)
-        state = jnp.where(passed, bdf.interpolate(history, t), after.state)
-        return after._replace(
-            t=t,
-            state=state,
-            size=norm(state),
-            peak_speed=peak,
-            counts=after.counts._replace(evaluations=more),
-            hunt=hunt._replace(gaps=gaps),
-            solver_state=after.solver_state._replace(stop=jnp.where(passed, t, jnp.inf)),
-        )
+        later = hunted(flow, now, later, trial.kept, bdf.interpolate)
+        return judge_step(later, flow.problem, flow.numerics, flow.t1)
 
     def _start(
         self, grid: tuple[History, Array], dense: Dense | None, kernel: KernelInverse | None
@@ -247,15 +206,6 @@ class MultistepStepper(eqx.Module):
     def _factored(self, jacobian: Array, history: History, age: Integer) -> Dense:
         _, c = bdf.next_step(history)
         return Dense(jacobian, factor(jacobian, c), c, age)
-
-    def _at(self, carry: Carry, ahead: Ahead) -> Carry:
-        history = ahead.history
-        t, state = history.t, history.differences[0]
-        dt = history.h * history.factor
-        if carry.hunt is not None:
-            t = jnp.minimum(t, ahead.stop)
-            state = jnp.where(ahead.stop < history.t, bdf.interpolate(history, t), state)
-        return carry._replace(t=t, dt=dt, state=state, size=norm(state))
 
     def _field(self, t: Scalar, y: Array) -> Array:
         return self.flow.flat.term.vf(t, y, None)

@@ -221,13 +221,13 @@ class Stepper(eqx.Module):
             controller_state=controller_state,
             made_jump=jnp.asarray(made_jump) & ~failed,
             counts=counts,
-            kinks=self._kinks(now, state),
+            kinks=self.kinks_after(now, state),
             outcome=outcome,
             broken=~finite,
         )
         return after._replace(watch=self._watched(after, solver, inside, end - now.t, keep))
 
-    def _kinks(self, now: Carry, state: Array) -> KinkCount | None:
+    def kinks_after(self, now: Carry, state: Array) -> KinkCount | None:
         if now.kinks is None:
             return None
         return KinkCounter().update(now.kinks, self.flat.weights_of(state), self.problem.data)

@@ -1,0 +1,194 @@
+"""Adams' algebra: orders by regression on uneven steps, stability, what lies within a step."""
+
+import itertools
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.linalg import expm
+
+from faflow.solvers import adams, bdf
+
+SPIRAL = np.array([[-0.3, 2.0], [-1.5, -0.2]])
+START = np.array([1.2, 0.5])
+UNEVEN = np.array([1.0, 1.25, 0.8, 1.25, 0.8, 1.0])  # factors of one step after another; product 1
+
+
+def exact(t: float) -> np.ndarray:
+    return expm(t * SPIRAL) @ START
+
+
+def exact_past(order: int, h: float) -> adams.Past:
+    """Of y' = A y at t = 0, its slopes on the grid that UNEVEN steps would have left: F_j is the
+    j-th divided difference times the product of its first j distances."""
+    sizes = h * np.concatenate([[1.0], np.cumprod(UNEVEN[::-1] ** -1.0)])
+    grid = np.concatenate([[0.0], np.cumsum(np.resize(sizes[:-1], adams.MOST))])
+    table = np.stack([SPIRAL @ exact(-back) for back in grid])
+    past = adams.first_past(
+        jnp.zeros(()), jnp.asarray(START), jnp.asarray(table[0]), jnp.asarray(h)
+    )
+    rows = [START, table[0]]
+    for j in range(1, order + 2):
+        if j > adams.MOST:
+            break
+        table = (table[:-1] - table[1:]) / (grid[j:] - grid[:-j])[:, None]
+        rows.append(table[0] * np.prod(grid[1 : j + 1]))
+    rows += [np.zeros(2)] * (adams.MOST + 2 - len(rows))
+    known = jnp.asarray(order, jnp.int32)
+    return past._replace(
+        order=known, next_order=known, differences=jnp.asarray(rows), grid=jnp.asarray(grid)
+    )
+
+
+@jax.jit
+def march(past, rounds):
+    """Rounds of six UNEVEN steps, none of them refused."""
+
+    def step(i, past):
+        past = past._replace(factor=jnp.asarray(UNEVEN)[i % 6])
+        now = adams.weights(past)
+        p, slope = adams.extrapolated(past, now)
+        y = p + now.h * now.g[past.next_order] * (SPIRAL @ p - slope)
+        return adams.taken_over(past, now, y, SPIRAL @ y - slope)
+
+    return jax.lax.fori_loop(0, 6 * rounds, step, past)
+
+
+@pytest.mark.parametrize("order", range(1, 13))
+def test_order(order):
+    """Slope of the error at t = 2 over two or three step sizes, from an exact past: k + 1."""
+    rounds, errors = {1: [40, 80, 160], 2: [20, 40, 80]}.get(order, [8, 11, 16]), []
+    if order > 7:
+        rounds = {11: [5, 6], 12: [4, 5]}.get(order, [5, 6, 7])  # or it is rounding
+    length = np.cumprod(UNEVEN).sum()
+    for count in rounds:
+        end = march(exact_past(order, 2.0 / length / count), count)
+        assert float(end.t) == pytest.approx(2.0)
+        errors.append(np.linalg.norm(end.differences[0] - exact(2.0)))
+    fitted = -np.polyfit(np.log(rounds), np.log(errors), 1)[0]
+    assert fitted == pytest.approx(order + 1, abs=0.2 if order < 8 else 0.6), errors
+    assert errors[-1] > 3e-14
+
+
+def integrals(points: list[int]) -> np.ndarray:
+    """Over [0, 1] of the polynomials that are 1 at one of the points and 0 at the others."""
+    found = []
+    for one in points:
+        coefficients, below = [Fraction(1)], Fraction(1)
+        for other in points:
+            if other != one:
+                shifted = [Fraction(0), *coefficients]
+                coefficients = [
+                    a - other * b
+                    for a, b in zip(shifted, [*coefficients, Fraction(0)], strict=True)
+                ]
+                below *= one - other
+        whole = sum((c / (n + 1) for n, c in enumerate(coefficients)), Fraction(0))
+        found.append(float(whole / below))
+    return np.array(found)
+
+
+def growth(order: int, z: float) -> float:
+    """By step of y' = lambda y, z = h lambda, in y and the last slopes: spectral radius."""
+    bashforth = integrals([-j for j in range(order)])
+    moulton = integrals([1, *(-j for j in range(order))])
+    matrix = np.zeros((order + 1, order + 1))  # y, h f_0, h f_-1, ...
+    predicted = np.append(1.0, bashforth)
+    matrix[0] = np.append(1.0, moulton[1:]) + moulton[0] * z * predicted
+    matrix[1] = z * matrix[0]
+    matrix[2:, 1:order] = np.eye(order - 1)
+    return np.abs(np.linalg.eigvals(matrix)).max()
+
+
+@pytest.mark.parametrize("order", range(1, 13))
+def test_stable_up_to_its_boundary_and_not_beyond(order):
+    edge = adams.REAL[order - 1]
+    assert all(growth(order, -share * edge) <= 1 + 1e-9 for share in np.linspace(0.02, 0.99, 40))
+    assert growth(order, -1.03 * edge) > 1 + 1e-6
+
+
+def pendulum(t, y):
+    return jnp.stack([y[1], -jnp.sin(y[0]) - 0.2 * y[1] + 0.3 * y[0] * y[1]])
+
+
+def test_steps_orders_and_what_lies_between():
+    """Errors at the ends of steps and within them follow the tolerance; the order rises; a step
+    that is refused leaves everything but the plan as it was, bit by bit."""
+    dense = solve_ivp(
+        lambda t, y: np.asarray(pendulum(t, y)), (0, 21.0), START, "DOP853",
+        rtol=1e-13, atol=1e-14, dense_output=True,
+    ).sol  # fmt: skip
+
+    @jax.jit
+    def steps(rtol):
+        def one(past, _):
+            trial = adams.pece_step(pendulum, past, (rtol, rtol / 100))
+            middle = trial.past.t - 0.4 * trial.past.h
+            return trial.past, (trial, middle, adams.read_off(trial.past, middle))
+
+        y = jnp.asarray(START)
+        past = adams.first_past(jnp.zeros(()), y, pendulum(0.0, y), jnp.asarray(0.3))
+        return jax.lax.scan(one, past, length=300)[1]
+
+    for rtol, highest in ((1e-4, 4), (1e-9, 8)):
+        trials, middles, between = jax.tree.map(np.asarray, steps(jnp.asarray(rtol)))
+        past, kept = trials.past, trials.kept & (trials.past.t < 21)
+        assert past.order[kept].max() >= highest
+        for t, y in ((past.t, past.differences[:, 0]), (middles, between)):
+            off = np.linalg.norm(y[kept] - dense(t[kept]).T, axis=1)
+            assert 0.01 * rtol < off.max() < 100 * rtol
+        assert not trials.kept[0]  # 0.3 is too long for order 1
+        np.testing.assert_array_equal(past.differences[0, 0], START)
+        assert past.t[0] == 0 and trials.evaluations[0] == 1
+        assert set(trials.evaluations[trials.kept]) == {2}
+
+
+def test_steps_come_near_the_boundary_of_stability_and_are_not_refused_there():
+    """w' = -rates w to t = 60: what order 2 allows is |lambda| h < 2.395, two evaluations each."""
+    rates = jnp.geomspace(1e-2, 10.0, 8)
+
+    @jax.jit
+    def run():
+        field = lambda t, y: -rates * y  # noqa: E731
+        y = jnp.ones(8)
+        past = adams.first_past(jnp.zeros(()), y, field(0.0, y), jnp.asarray(1e-3))
+
+        def one(now):
+            past, evaluations, refused = now
+            trial = adams.pece_step(field, past, (jnp.asarray(1e-4), jnp.asarray(1e-6)))
+            return trial.past, evaluations + trial.evaluations, refused + 1 - trial.kept.astype(int)
+
+        zero = jnp.zeros((), int)
+        return jax.lax.while_loop(lambda now: now[0].t < 60, one, (past, zero, zero))
+
+    past, evaluations, refused = run()
+    np.testing.assert_allclose(past.differences[0], jnp.exp(-rates * past.t), atol=1e-3)
+    assert 2 * 600 / 2.395 < int(evaluations) < 2 * 2 * 600 / 2.395
+    assert int(refused) < 0.03 * int(evaluations)
+
+
+def test_the_bdf_goes_on_with_the_same_polynomial():
+    """After steps of one size: order 5, values at earlier steps and one step ahead those of the
+    solution. Where steps were doubled what is known does not reach back so far."""
+    h = 0.05
+    past = exact_past(8, h)
+    grid, table = h * np.arange(adams.MOST + 1), [SPIRAL @ exact(-k * h) for k in range(10)]
+    rows = [START]
+    for _ in range(10):
+        rows.append(table[0])
+        table = [a - b for a, b in itertools.pairwise(table)]
+    rows += [np.zeros(2)] * (adams.MOST + 2 - len(rows))
+    past = past._replace(differences=jnp.asarray(rows), grid=jnp.asarray(grid))
+    history = jax.jit(adams.as_bdf)(past)
+    assert int(history.order) == 5 and float(history.h) == h
+    for t in (-5 * h, -2.5 * h, 0.0):
+        off = np.abs(np.asarray(bdf.interpolate(history, jnp.asarray(t))) - exact(t)).max()
+        assert off < 1e-8
+    predicted, _ = bdf.predict(*bdf.on_grid(history))
+    ahead = np.abs(np.asarray(predicted) - exact(h)).max()
+    assert 1e-9 < ahead < 1e-5 < np.abs(exact(h) - START).max()
+    doubled = past._replace(grid=jnp.asarray(h * (1 - 0.5 ** np.arange(adams.MOST + 1)) * 2))
+    assert int(adams.as_bdf(doubled).order) == 1
