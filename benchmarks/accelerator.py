@@ -1,9 +1,9 @@
-"""What an accelerator makes of flows: rates beside its matrix products, batches, stiff flows, kinks,
-float32. One script, under eight minutes on one GPU, with floors 0 to 6 of faflow alone.
+"""What an accelerator makes of flows: rates beside its matrix products, batches, stiff flows,
+kinks, float32. One script, under eight minutes on one GPU, with floors 0 to 6 of faflow alone.
 
 `python benchmarks/accelerator.py` on the machine's first device; `--toy` with sizes for a CPU,
-`--only` for some of its parts, `--seconds` for another limit: what it leaves no time for is named. Seconds are of the
-wall, the least of three, without compiling. Rows are written as they come, to
+`--only` for some of its parts, `--seconds` for another limit: what it leaves no time for is named.
+Seconds are of the wall, the least of three, without compiling. Rows are written as they come, to
 results/accelerator.md (`--out` for another folder).
 
 "float32, full" asks JAX for products in full float32 (`jax_default_matmul_precision`), which
@@ -219,9 +219,9 @@ def heading(toy: bool) -> list[str]:
     device, versions = jax.devices()[0], [f"jax {jax.__version__}", f"numpy {np.__version__}"]
     lines = ["# Flows on an accelerator", ""]
     if device.platform == "cpu":
-        lines += ["No accelerator was at hand: these rows were computed by a **CPU**"
-                  + (", at toy sizes." if toy else ".")
-                  + " They show that the script runs, and nothing of an accelerator.", ""]  # fmt: skip
+        size = "toy sizes" if toy else "full size"
+        lines += [f"No accelerator was at hand: these rows were computed by a **CPU**, at {size}. "
+                  "They show that the script runs, and nothing of an accelerator.", ""]  # fmt: skip
     where = f"{device.device_kind} ({device.platform}), {platform.machine()}"
     lines += [f"{where}, Python {platform.python_version()}, {', '.join(versions)}."]
     return [*lines, "", "| what | precision | measured | peak memory so far |", "|---|---|---|---|"]
