@@ -34,7 +34,7 @@ PAYING = 16  # the sweeps that a step should take: steps are kept short enough f
 GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
 SOLVED = 4  # units in the last place by which stages may still move when they are solved
 LEEWAY = 16  # the same where the tolerance does not mind, in steps of more than 1 / PARTS of y
-PARTS, LOOSE = 100, 1e-3  # LOOSE: of rtol, that it does not mind
+PARTS, LOOSE = 100, 1e-3  # LOOSE: of rtol and of the step, that these do not mind
 NEAR = -0.1  # where, in steps, a step before must begin to be of use
 ROUNDING = 100  # the same where they no longer come closer
 UNSETTLED = 100  # sweeps for a kinked field (`strict = False`), whose stages may not exist
@@ -196,12 +196,12 @@ class GaussLegendre(AbstractCountingSolver):
         secants: Secants,
     ) -> Sweep:
         """Sweep over the stages until they move by rounding, or stop coming closer."""
-        most = SWEEPS if self.strict else UNSETTLED
         size, tableau = norm(flat), gauss_tableau(self.stages)[0]
         matrix = h * jnp.asarray(tableau, flat.dtype)
         unit = _unit(flat, start)
-        most_loose = LEEWAY * unit * jnp.maximum(size * len(start) ** 0.5 / (PARTS * norm(start)), 1)
-        enough = jnp.clip(LOOSE * size * self.rtol, SOLVED * unit, most_loose).astype(flat.dtype)
+        path = norm(start) / len(start) ** 0.5 + jnp.finfo(flat.dtype).tiny
+        most = LEEWAY * unit * jnp.maximum(size / (PARTS * path), 1)
+        enough = jnp.clip(LOOSE * jnp.minimum(self.rtol * size, path), SOLVED * unit, most)
 
         def body(now: Sweep) -> Sweep:
             k = slopes(now.shifts)
@@ -222,7 +222,7 @@ class GaussLegendre(AbstractCountingSolver):
                 lost |= (count > 4) & (change > 2 * now.first)
             else:
                 done |= (change == 0) | (~closer & (count > 2))
-            going = ~done & ~lost & (count < most)
+            going = ~done & ~lost & (count < (SWEEPS if self.strict else UNSETTLED))
             solved = settled | (change <= enough)
             return Sweep(now.shifts + move, move, k, change, begun, count, going, solved, known)
 
