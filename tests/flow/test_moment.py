@@ -8,7 +8,7 @@ import pytest
 from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, FlowSolution, Numerics, integrate
-from faflow.flow.loop.moment import elapsed, nothing_lost, span
+from faflow.flow.loop.moment import elapsed, nothing_lost, step_ahead
 from faflow.flow.loop.stepping import Stepper
 from faflow.networks import MLP
 from faflow.rules import Gradient
@@ -54,7 +54,7 @@ def test_a_million_steps_add_up() -> None:
         zero = nothing_lost(start, Numerics())
 
         def step(_, now):
-            ahead = span(*now, h, jnp.float32(1e5))
+            ahead = step_ahead(*now, h, jnp.float32(1e5))
             return ahead.t, ahead.lost
 
         t, lost = jax.jit(lambda: jax.lax.fori_loop(0, 10**6, step, (start, zero)))()
@@ -68,10 +68,10 @@ def test_no_flow_arrives_by_rounding() -> None:
     """A step that ends less than a unit before its target is not there, and the next one is."""
     with jax.enable_x64(False):
         t, target = jnp.float32(1e7), jnp.float32(1e7 + 1)
-        near = span(t, jnp.zeros_like(t), jnp.float32(0.8), target)
+        near = step_ahead(t, jnp.zeros_like(t), jnp.float32(0.8), target)
         assert float(near.t) < float(target) and not near.cut
         assert float(near.t) - 1e7 + float(near.lost) == pytest.approx(0.8, rel=1e-6)
-        there = span(near.t, near.lost, jnp.float32(0.8), target)
+        there = step_ahead(near.t, near.lost, jnp.float32(0.8), target)
         assert there.cut and float(there.t) == float(target) and float(there.lost) == 0
         assert float(there.end) == pytest.approx(0.2, rel=1e-6)
 

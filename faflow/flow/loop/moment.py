@@ -29,7 +29,7 @@ def nothing_lost(t: Scalar, numerics: Numerics) -> Scalar | None:
     return jnp.zeros_like(t) if t.dtype == jnp.float32 and numerics.adjoint is None else None
 
 
-def span(t: Scalar, lost: Scalar | None, dt: Scalar, target: Scalar) -> Span:
+def step_ahead(t: Scalar, lost: Scalar | None, dt: Scalar, target: Scalar) -> Span:
     """A step that would end within 1 % of the target is stretched onto it."""
     if lost is None:
         cut = t + 1.01 * dt >= target

@@ -40,7 +40,7 @@ from .carry import (
 )
 from .ends import handed_on, judge_step, why_stuck
 from .flat import FlatProblem
-from .moment import elapsed, nothing_lost, span, told_from
+from .moment import elapsed, nothing_lost, step_ahead, told_from
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .tolerance import Pace, Tolerance, tolerance
 
@@ -173,7 +173,7 @@ class Stepper(eqx.Module):
     def _step(self, now: Carry, target: Scalar, controller: Controller, solver: Any) -> Carry:
         if now.hunt is not None:
             target = jnp.minimum(target, now.hunt.bracket.aim())
-        ahead = span(now.t, now.lost, now.dt, target)
+        ahead = step_ahead(now.t, now.lost, now.dt, target)
         term, begin = told_from(self.flat.term, now.t, now.lost)
         end, cut = ahead.end, ahead.cut
         candidate, error, inside, solver_state, result = solver.step(
