@@ -75,6 +75,7 @@ def events() -> tuple[int, np.ndarray, np.ndarray]:
         solver="tsit5", rtol=rtol, atol=rtol / 100, kinks="exact", exact=Exact(events=64)
     )
     solution = integrate(one, jnp.asarray([0.0, 5.0]), {}, numerics)
+    assert solution.events is not None
     when = np.asarray(solution.events.log.time, np.float64)
     when = when[np.isfinite(when)]
     return len(when), when, np.concatenate([w.ravel() for w in weights_of(solution)])
