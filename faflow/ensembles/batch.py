@@ -58,7 +58,8 @@ def stacked(flows: Sequence[Flow]) -> Flow:
     if not all(eqx.tree_equal(other, rest[0]) and s == shapes[0]
                for other, s in zip(rest, shapes, strict=True)):  # fmt: skip
         raise ValueError("Argument `flows` must be flows of one program, but they are not.")
-    return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), rest[0])
+    host = jax.device_get(arrays)  # stacked there: a program of thousands of operands compiles long
+    return eqx.combine(jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *host), rest[0])
 
 
 @eqx.filter_jit

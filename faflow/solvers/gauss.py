@@ -2,7 +2,9 @@
 
 s stages, order 2s (s = 1: implicit midpoint). b_i b_j = b_i a_ij + b_j a_ji (Hairer, Lubich &
 Wanner 2006, IV.2.1), so every quadratic invariant of the flow is one of the step, at any step size,
-if k_i = f(Y_i) to rounding. That costs sweeps over the stages, which are kept few by
+if k_i = f(Y_i). With k_i = f(Y_i + d_i) a law y^T C y changes by -2 h sum_i b_i k_i^T C d_i, which
+is rounding if |d_i| is, and |d_i| may be larger where a step is short. That costs sweeps over the
+stages, which are kept few by
 
 - starting from the slopes of the last two steps, extrapolated as one polynomial,
 - a Newton step with a low-rank Jacobian learnt from earlier sweeps and steps (`secants.py`),
@@ -31,6 +33,8 @@ SWEEPS = 40  # a step whose stages need more has failed
 PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
 GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
 SOLVED = 4  # units in the last place by which stages may still move when they are solved
+LEEWAY = 16  # the same where the tolerance does not mind, in steps of more than 1 / PARTS of y
+PARTS, LOOSE = 100, 1e-3  # LOOSE: of rtol and of the step, that these do not mind
 NEAR = -0.1  # where, in steps, a step before must begin to be of use
 ROUNDING = 100  # the same where they no longer come closer
 UNSETTLED = 100  # sweeps for a kinked field (`strict = False`), whose stages may not exist
@@ -57,8 +61,9 @@ def error_constant(stages: int) -> float:
 
 class GaussState(NamedTuple):
     """`evaluations`: of the field so far. `longest`: the next step that pays. `times` (2s + 1,),
-    `slopes` (2s + 1, n): at the stages of the last two steps, older first, and at y0; `known`: how
-    many of the two there have been. `lost` (n,): what y lacks for its rounding."""
+    from where the next step begins, `slopes` (2s + 1, n): at the stages of the last two steps,
+    older first, and at y0; `known`: how many of the two there have been. `lost` (n,): what y lacks
+    for its rounding."""
 
     evaluations: Integer
     longest: Scalar
@@ -81,6 +86,7 @@ class Sweep(NamedTuple):
     first: Scalar
     sweeps: Integer
     going: Flag
+    solved: Flag
     secants: Secants
 
 
@@ -89,14 +95,16 @@ class GaussLegendre(AbstractCountingSolver):
 
     The error estimate has the size of h^{2s} y^{(2s)}, by divided differences of slopes: one order
     below the method's own error, like that of an explicit pair. `memory`: sweeps whose secants are
-    kept, memory * stages vectors of the state's size. `strict`: a step whose stages do not
-    settle to rounding has failed. A kinked field may have no stages to find (they jump between two
-    modes for ever); `strict = False` sweeps without secants and takes the last ones.
+    kept, memory * stages vectors of the state's size. `rtol`: of the flow, by which stages may be
+    loose where laws do not tell. `strict`: a step whose stages do not settle has failed. A kinked
+    field may have no stages (they jump between two modes for ever): `strict = False` sweeps without
+    secants and takes the last ones.
     """
 
     stages: int = eqx.field(static=True, default=1)
     strict: bool = eqx.field(static=True, default=True)
     memory: int = eqx.field(static=True, default=2)
+    rtol: Scalar | float = 0.0
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
@@ -111,7 +119,7 @@ class GaussLegendre(AbstractCountingSolver):
         return GaussState(
             jnp.ones((), jnp.int32),
             jnp.asarray(t1 - t0),
-            jnp.full((rows,), t0),
+            jnp.zeros((rows,), jnp.asarray(t1 - t0).dtype),
             jnp.broadcast_to(slope, (rows, flat.size)),
             jnp.zeros((), jnp.int32),
             jnp.zeros_like(flat),
@@ -148,13 +156,13 @@ class GaussLegendre(AbstractCountingSolver):
         a, b, c = gauss_tableau(self.stages)
         flat, unravel = ravel_pytree(y0)
         dt = t1 - t0
-        h, times = jnp.asarray(dt, flat.dtype), t0 + jnp.asarray(c, jnp.result_type(dt)) * dt
-        nodes = jnp.asarray((state.times - t0) / dt, flat.dtype)
+        h, inside = jnp.asarray(dt, flat.dtype), jnp.asarray(c, jnp.result_type(dt)) * dt
+        nodes = jnp.asarray(state.times / dt, flat.dtype)
 
         def field(time: Time, shift: Array) -> Array:
             return ravel_pytree(terms.vf(time, unravel(flat + shift), args))[0]
 
-        slopes = lambda shifts: jax.vmap(field)(times, shifts)  # noqa: E731
+        slopes = lambda shifts: jax.vmap(field)(t0 + inside, shifts)  # noqa: E731
         start = h * jnp.asarray(a, flat.dtype) @ _extrapolated(state, nodes, c)
         end = self._solve(slopes, h, start, flat, state.secants)
         shift = h * jnp.asarray(b, flat.dtype) @ end.slopes + state.lost
@@ -164,15 +172,14 @@ class GaussLegendre(AbstractCountingSolver):
         later = GaussState(
             state.evaluations + self.stages * end.sweeps + 1,
             pace.astype(jnp.result_type(dt)) * dt,
-            jnp.concatenate([state.times[self.stages : -1], times, jnp.asarray(t1)[None]]),
+            jnp.concatenate([state.times[self.stages : -1], inside, jnp.asarray(dt)[None]]) - dt,
             jnp.concatenate([state.slopes[self.stages : -1], end.slopes, last[None]]),
             jnp.minimum(state.known + 1, 2),
             (flat - y1) + shift,
             end.secants,
         )
-        solved = end.change <= ROUNDING * _unit(flat, end.shifts)
         result = diffrax.RESULTS.where(
-            solved if self.strict else jnp.isfinite(end.change),
+            end.solved if self.strict else jnp.isfinite(end.change),
             diffrax.RESULTS.successful,
             diffrax.RESULTS.internal_error,
         )
@@ -189,10 +196,12 @@ class GaussLegendre(AbstractCountingSolver):
         secants: Secants,
     ) -> Sweep:
         """Sweep over the stages until they move by rounding, or stop coming closer."""
-        most = SWEEPS if self.strict else UNSETTLED
         size, tableau = norm(flat), gauss_tableau(self.stages)[0]
         matrix = h * jnp.asarray(tableau, flat.dtype)
         unit = _unit(flat, start)
+        path = norm(start) / len(start) ** 0.5 + jnp.finfo(flat.dtype).tiny
+        most = LEEWAY * unit * jnp.maximum(size / (PARTS * path), 1)
+        enough = jnp.clip(LOOSE * jnp.minimum(self.rtol * size, path), SOLVED * unit, most)
 
         def body(now: Sweep) -> Sweep:
             k = slopes(now.shifts)
@@ -206,18 +215,20 @@ class GaussLegendre(AbstractCountingSolver):
                 move = move + (matrix @ weights) @ known.changes
             closer, begun = change < now.change, jnp.where(now.sweeps == 0, change, now.first)
             count = now.sweeps + 1
-            done = (change <= SOLVED * unit) | (~closer & (count > 2) & (change <= ROUNDING * unit))
+            settled = change <= ROUNDING * unit
+            done = (change <= enough) | (~closer & (count > 2) & settled)
             lost = ~jnp.isfinite(change)
             if self.strict:
                 lost |= (count > 4) & (change > 2 * now.first)
             else:
                 done |= (change == 0) | (~closer & (count > 2))
-            going = ~done & ~lost & (count < most)
-            return Sweep(now.shifts + move, move, k, change, begun, count, going, known)
+            going = ~done & ~lost & (count < (SWEEPS if self.strict else UNSETTLED))
+            solved = settled | (change <= enough)
+            return Sweep(now.shifts + move, move, k, change, begun, count, going, solved, known)
 
         huge = jnp.asarray(jnp.inf, flat.dtype)
-        zero, blank = jnp.zeros((), jnp.int32), jnp.zeros_like(start)
-        first = Sweep(start, blank, blank, huge, huge, zero, jnp.asarray(True), secants)
+        zero, blank, no = jnp.zeros((), jnp.int32), jnp.zeros_like(start), jnp.asarray(False)
+        first = Sweep(start, blank, blank, huge, huge, zero, ~no, no, secants)
         return jax.lax.while_loop(lambda now: now.going, body, first)
 
 

@@ -137,10 +137,11 @@ def test_a_flow_takes_half_the_products(monkeypatch: pytest.MonkeyPatch) -> None
             np.testing.assert_allclose(mine, other, atol=2e-5)
 
 
-def test_feedback_that_points_away_spoils_nothing() -> None:
-    """K is indefinite where the feedback is far from the weights: as exact, at worst more
-    products."""
-    one = problem()
+def test_feedback_that_points_away_and_copies_spoil_nothing() -> None:
+    """K is indefinite where the feedback is far from the weights, and singular with samples that
+    stand twice: as exact, at worst more products."""
+    one = problem(copies=4)
+    assert has_preconditioner(one)
     back = tuple(-matrix for matrix in one.weights.weights[1:])
     one = dataclasses.replace(one, feedback=Feedback(back, "layerwise"))
     ours, dense = flown(one), flown(one, 1e-9, "bdf-dense")

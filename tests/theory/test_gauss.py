@@ -15,6 +15,7 @@ import pytest
 from faflow._results import Outcome
 from faflow.flow import FlowProblem, Numerics, integrate, solve
 from faflow.rules import Gradient
+from faflow.solvers import GaussLegendre
 
 TOLERANCES = (1e-3, 1e-6, 1e-9)
 DEGREES = {"linear": 1, "quadratic": 2, "relu-squared": 2}
@@ -66,6 +67,22 @@ def test_laws_to_rounding_at_any_tolerance(activation, solver, measured):
     flow = flow_of(activation)
     worst = max(relative_drift(flow, solver, rtol) for rtol in TOLERANCES)
     measured(9, f"adaptive {solver}, {activation}: relative drift", worst, below=2e-15)
+
+
+def test_stages_are_solved_as_far_as_laws_need_it():
+    """A flow that comes to rest: as exact to its tolerance, laws to rounding, in a tenth fewer
+    evaluations than with stages that are solved to the last digit (the control) in short steps."""
+    flow = dataclasses.replace(flow_of("linear"), t1=100.0)
+    exact = oracles.trajectory(flow, np.array([0.0, flow.t1]))[-1]
+    problem, spent = oracles.to_problem(flow), {}
+    for solver in ("gauss4", GaussLegendre(2, memory=8)):
+        solution = at_end(problem, flow, solver=solver, rtol=1e-4, atol=1e-6)
+        end = flow.at(oracles.final_state(solution.weights))
+        assert np.linalg.norm(end.state - exact) < 1e-6 * np.linalg.norm(exact)
+        assert np.max(np.abs(balance(end) - balance(flow)) / size(end)) < 2e-15
+        spent[solver] = int(solution.counts.evaluations)
+    loose, tight = spent.values()
+    assert loose < 0.9 * tight
 
 
 @pytest.mark.parametrize("solver", ["tsit5", "heun"])

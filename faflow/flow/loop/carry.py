@@ -41,7 +41,7 @@ class Counts(NamedTuple):
 class Carry(NamedTuple):
     """Everything a flow needs to go on from time t. `state`: the leaves of the rule's state in one
     vector, whose entries a step combines at once; `size`: its norm. `broken`: the last step tried
-    left the finite numbers. `hunt`: for a stop, if one is watched."""
+    left the finite numbers. `hunt`: for a stop, if one is watched. `lost`: see `moment`."""
 
     t: Scalar
     dt: Scalar
@@ -59,6 +59,7 @@ class Carry(NamedTuple):
     broken: Flag
     hunt: Hunt | None = None
     watch: StiffnessWatch | None = None
+    lost: Scalar | None = None
 
 
 class Held(NamedTuple):

@@ -7,6 +7,7 @@ from ..._types import Array, Flag, Integer, Scalar
 from ...solvers import Demand, norm
 from ..problem import FlowProblem, Numerics, blow_up_size
 from .carry import RUNNING, STIFF, Carry
+from .moment import resolution
 from .stops import verdict
 
 GROWN = 10  # times as large as at the start: weights that are growing
@@ -25,7 +26,7 @@ def judge_step(now: Carry, problem: FlowProblem, numerics: Numerics, t1: Scalar)
     unfinished = now.t < t1
     steps = counts.accepted + counts.rejected
     outcome = decide(unfinished & (steps >= numerics.max_steps), Outcome.MAX_STEPS)
-    floor = UNDERFLOW * jnp.finfo(now.t.dtype).eps * jnp.maximum(jnp.abs(now.t), now.first_dt)
+    floor = UNDERFLOW * resolution(jnp.maximum(jnp.abs(now.t), now.first_dt), now.lost)
     outcome = decide(unfinished & ~(now.dt >= floor), Outcome.STEP_UNDERFLOW)
     outcome = decide((outcome == Outcome.STEP_UNDERFLOW) & now.broken, Outcome.NOT_FINITE)
     outcome = decide(_escaping(now, floor, problem, numerics), Outcome.BLOW_UP)

@@ -40,6 +40,7 @@ from .carry import (
 )
 from .ends import handed_on, judge_step, why_stuck
 from .flat import FlatProblem
+from .moment import elapsed, nothing_lost, step_ahead, told_from
 from .stops import Hunt, begin_hunt, gaps_at, verdict, watched_stops
 from .tolerance import Pace, Tolerance, tolerance
 
@@ -65,21 +66,21 @@ class Stepper(eqx.Module):
 
     def init(self) -> Carry:
         state = self.start()
-        tolerances = self.tolerance.to_begin()
-        controller, solver = self.controller(tolerances), self._solver()
+        controller, solver = self.controller(self.tolerance.to_begin()), self._solver()
+        lost = nothing_lost(self.begin, self.numerics)
+        term, begin = told_from(self.flat.term, self.begin, lost)
         first, controller_state = controller.init(
-            self.flat.term, self.begin, self.t1, state, self.numerics.step, None, solver.func,
-            solver.error_order(self.flat.term),
+            term, begin, self.t1 - (self.begin - begin), state, self.numerics.step, None,
+            solver.func, solver.error_order(term),
         )  # fmt: skip
         first = jnp.asarray(first)
-        solver_state = solver.init(self.flat.term, self.begin, first, state, None)
-        choice = 0 if self.numerics.step is not None else 2
-        start = 1 if keeps_last(solver) else 0
+        solver_state = solver.init(term, begin, first, state, None)
+        choice, start = 0 if self.numerics.step is not None else 2, int(keeps_last(solver))
         if isinstance(solver, AbstractCountingSolver):
             start = solver.evaluations(solver_state).astype(int)
         zero = jnp.zeros((), int)
         counts = Counts(zero, zero, zero + choice + start)
-        return self.at_rest(state, first - self.begin, counts, solver_state, controller_state)
+        return self.at_rest(state, first - begin, counts, solver_state, controller_state, lost)
 
     @property
     def flat(self) -> FlatProblem:
@@ -109,9 +110,9 @@ class Stepper(eqx.Module):
         counts: Counts,
         solver_state: PyTree,
         controller_state: PyTree = None,
+        lost: Scalar | None = None,
     ) -> Carry:
-        """Where the flow begins, before the first step, which is to have size dt; it has ended if
-        it meets a stop there."""
+        """Before the first step, of size dt; the flow has ended if it meets a stop there."""
         problem, peak = self.problem, jnp.zeros_like(self.t0)
         if self.since is not None:
             counts, peak = added(counts, self.since.counts), self.since.peak_speed
@@ -138,6 +139,7 @@ class Stepper(eqx.Module):
             broken=jnp.asarray(False),
             hunt=hunt,
             watch=None if self.demand is None else watch_stiffness(),
+            lost=lost,
         )
 
     def hold(self, carry: Carry) -> Held:
@@ -161,7 +163,7 @@ class Stepper(eqx.Module):
             tolerances = tolerance.at(now.state, now.pace, *held)
             controller, solver = self.controller(tolerances), self._solver(tolerances)
             later = self._step(now, target, controller, solver)
-            step, change = later.t - now.t, self._held(later.state) - self._held(now.state)
+            step, change = elapsed(now, later), self._held(later.state) - self._held(now.state)
             pace = tolerance.moved(now.pace, change, step, step > 0)
             later = self.hunted(now, later._replace(pace=pace))
             return handed_on(judge_step(later, self.problem, self.numerics, self.t1), self.demand)
@@ -169,14 +171,13 @@ class Stepper(eqx.Module):
         return jax.lax.while_loop(unfinished, body, carry)
 
     def _step(self, now: Carry, target: Scalar, controller: Controller, solver: Any) -> Carry:
-        # A step that would end within 1 % of the target is stretched onto it; when a step is cut
-        # short, the size it would have had is remembered for the next one.
         if now.hunt is not None:
             target = jnp.minimum(target, now.hunt.bracket.aim())
-        cut = now.t + 1.01 * now.dt >= target
-        end = jnp.where(cut, target, now.t + now.dt)
+        ahead = step_ahead(now.t, now.lost, now.dt, target)
+        term, begin = told_from(self.flat.term, now.t, now.lost)
+        end, cut = ahead.end, ahead.cut
         candidate, error, inside, solver_state, result = solver.step(
-            self.flat.term, now.t, end, now.state, None, now.solver_state, now.made_jump
+            term, begin, end, now.state, None, now.solver_state, now.made_jump
         )
         # A step that failed, or left the finite numbers, is a step too long: it is thrown away and
         # cut, and the controller, to whom nan would be poison, has not seen it. One pass over the
@@ -185,16 +186,14 @@ class Stepper(eqx.Module):
         finite = jnp.isfinite(whole if error is None else whole + norm(error))
         failed = (result != diffrax.RESULTS.successful) | ~finite
         keep, _, later, made_jump, controller_state, _ = controller.adapt_step_size(
-            now.t, end, now.state, candidate, None, error, solver.error_order(self.flat.term),
+            begin, end, now.state, candidate, None, error, solver.error_order(term),
             now.controller_state,
         )  # fmt: skip
         keep = jnp.asarray(keep) & ~failed
         controller_state = either(failed, now.controller_state, controller_state)
-        t = jnp.where(keep, end, now.t)
-        # The controller proposes from the step just tried: after a rejection that size is the
-        # next, after a cut step at least the size it was cut from.
-        proposal = jnp.where(keep, later - end, later - now.t)
-        proposal = jnp.where(failed, CUT * (end - now.t), proposal)
+        # From the step just tried; after one that was cut, at least the size that it was cut from.
+        proposal = jnp.where(keep, later - end, later - begin)
+        proposal = jnp.where(failed, CUT * (end - begin), proposal)
         if isinstance(solver, AbstractCountingSolver):
             paying = jnp.minimum(proposal, solver.longest_step(solver_state))
             proposal = jnp.where(keep, paying, proposal)
@@ -213,7 +212,8 @@ class Stepper(eqx.Module):
             now.counts.evaluations + self._cost(solver, now.solver_state, solver_state),
         )
         after = now._replace(
-            t=t,
+            t=jnp.where(keep, ahead.t, now.t),
+            lost=either(keep, ahead.lost, now.lost),
             dt=dt,
             state=state,
             size=jnp.where(keep, size, now.size),
@@ -225,7 +225,7 @@ class Stepper(eqx.Module):
             outcome=outcome,
             broken=~finite,
         )
-        return after._replace(watch=self._watched(after, solver, inside, end - now.t, keep))
+        return after._replace(watch=self._watched(after, solver, inside, end - begin, keep))
 
     def kinks_after(self, now: Carry, state: Array) -> KinkCount | None:
         if now.kinks is None:
@@ -282,7 +282,7 @@ class Stepper(eqx.Module):
         gaps, peak = self.gaps(after.t, after.state, after.peak_speed)
         more = after.counts.evaluations + (0 if stops.steady is None else 1)
         counts = after.counts._replace(evaluations=more)
-        gap, bracket, kept = jnp.min(gaps), hunt.bracket, after.t > before.t
+        gap, bracket, kept = jnp.min(gaps), hunt.bracket, elapsed(before, after) > 0
         after = after._replace(counts=counts, peak_speed=peak)
         if self.numerics.step is not None:
             return after._replace(hunt=Hunt(gaps, bracket))
