@@ -35,9 +35,9 @@ class PageFigure:
     timed: bool = True
 
     @property
-    def map(self) -> bool:
-        """Whether it has cells in place of curves."""
-        return self.key.startswith("map-")
+    def curves(self) -> bool:
+        """Whether its values may be on a logarithmic axis: neither cells nor rows of a raster."""
+        return not self.key.startswith(("map-", "raster-", "phase"))
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Choices:
         Entries of other axes count as layers."""
         layer = _place(curve.layer, self.layer) if curve.layer else _entry(curve)
         case, law = _place(curve.case, self.case), _place(curve.law, self.law)
-        hue, dash = (case, layer) if len(self.case) > 1 else (layer, law)
+        within = law if curve.law or not curve.layer else _entry(curve)
+        hue, dash = (case, layer) if len(self.case) > 1 else (layer, within)
         return PALETTE[hue % len(PALETTE)], DASHES[dash % len(DASHES)]
 
 
@@ -77,7 +78,7 @@ def panel_figure(panel: PagePanel, choices: Choices) -> PageFigure:
     log, drift = _is_log(panel), panel.key == DRIFT
     traces = [
         trace for curve in panel.curves
-        for trace in _traces(curve, curve_label(curve, choices) or panel.title, choices, drift)
+        for trace in _traces(curve, panel.title, choices, drift)
     ]  # fmt: skip
     layout = base_layout(panel.ylabel, log)
     layout["showlegend"] = False  # the readings below the figure are one
@@ -122,8 +123,10 @@ def numbers(values: np.ndarray, digits: int | None = None) -> list[float | None]
     return [value if np.isfinite(value) else None for value in listed]
 
 
-def _traces(curve: PageCurve, name: str, choices: Choices, drift: bool) -> list[dict[str, Any]]:
+def _traces(curve: PageCurve, title: str, choices: Choices, drift: bool) -> list[dict[str, Any]]:
     colour, dash = choices.look(curve)
+    what = _words(curve, choices) or title
+    name = curve_label(curve, choices) or title
     single = curve.seed not in ("", MEDIAN)
     drawn = np.maximum(curve.values, FLOOR) if drift else curve.values
     meta = {"case": curve.case, "layer": curve.layer, "law": curve.law, "seed": curve.seed}
@@ -136,7 +139,7 @@ def _traces(curve: PageCurve, name: str, choices: Choices, drift: bool) -> list[
         "mode": "lines" if len(curve.times) > 1 else "markers",
         "line": {"color": colour, "dash": dash, "width": 1 if single else 2},
         "opacity": 0.6 if single else 1.0,
-        "meta": {**meta, "read": True, "label": name},
+        "meta": {**meta, "read": True, "label": name, "what": what},
         "hovertemplate": "%{y:.4~g}",
     }
     found = [main]
@@ -169,12 +172,17 @@ def _band(curve: PageCurve, colour: str, meta: dict[str, Any], drift: bool) -> d
 def curve_label(curve: PageCurve, choices: Choices) -> str:
     """What tells a curve from the others of its panel; "" if it is the only one."""
     parts = [curve.case] if len(choices.case) > 1 else []
-    parts += [curve.law] if curve.law and len(choices.law) > 1 else []
-    where = f"layer {curve.layer}" if curve.layer.isdigit() else curve.layer
-    parts += [where] if where else []
-    parts += [curve.entry] if curve.entry else []
+    parts += [words] if (words := _words(curve, choices)) else []
     parts += [curve.seed if curve.seed == MEDIAN else f"seed {curve.seed}"] if curve.seed else []
     return ", ".join(parts)
+
+
+def _words(curve: PageCurve, choices: Choices) -> str:
+    """What a curve is of, whosever it is."""
+    parts = [curve.law] if curve.law and len(choices.law) > 1 else []
+    where = f"layer {curve.layer}" if curve.layer.isdigit() else curve.layer
+    parts += [where] if where else []
+    return ", ".join([*parts, curve.entry] if curve.entry else parts)
 
 
 def _place(name: str, among: Sequence[str]) -> int:
