@@ -20,6 +20,20 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 GRID = "rgba(128,128,128,0.28)"  # seen on white and on black
 WIDE = 20.0  # an axis is logarithmic from this ratio of largest to smallest on
 FEW = 8  # as many curves have their values in one box
+TITLES = {  # by the record's name: of the figure, of its vertical axis
+    "residual": ("Residual", "‖e‖"),
+    "alignment_degrees": ("Angle between weights and feedback", "degrees"),
+    "alignment_inner": ("Inner product of weights and feedback", "⟨W, F⟩"),
+    "alignment_cosine": ("Cosine between weights and feedback", "cosine"),
+    "delta-alignment_degrees": ("Angle between the rule's signal and backprop's", "degrees"),
+    "delta-alignment_inner": ("Inner product of the rule's signal and backprop's", "⟨δ, δ BP⟩"),
+    "delta-alignment_cosine": ("Cosine between the rule's signal and backprop's", "cosine"),
+    "norms": ("Norms of the weights", "‖W‖ (Frobenius)"),
+    "exponent": ("Exponent at every save", "−d log ‖e‖ / dt"),
+    "steps": ("Accepted steps so far", "steps"),
+    "rejected": ("Rejected steps so far", "steps"),
+    "field_evaluations": ("Evaluations of the field so far", "evaluations"),
+}
 
 
 @dataclass(frozen=True)
@@ -78,9 +92,10 @@ def panel_figure(panel: PagePanel, choices: Choices) -> PageFigure:
     log, drift = _is_log(panel), panel.key == DRIFT
     traces = [
         trace for curve in panel.curves
-        for trace in _traces(curve, panel.title, choices, drift)
+        for trace in _traces(curve, TITLES.get(panel.key, (panel.title, ""))[0], choices, drift)
     ]  # fmt: skip
-    layout = base_layout(panel.ylabel, log)
+    title, ylabel = TITLES.get(panel.key, (panel.title, panel.ylabel))
+    layout = base_layout(ylabel, log)
     layout["showlegend"] = False  # the readings below the figure are one
     if not log and _counts_few(panel):
         layout["yaxis"]["dtick"] = 1
@@ -89,13 +104,13 @@ def panel_figure(panel: PagePanel, choices: Choices) -> PageFigure:
     notes = list(dict.fromkeys(panel.notes))
     if drift and any(np.any(c.values < FLOOR) for c in panel.curves):
         notes.append(f"zero is drawn at {FLOOR:g}")
-    return PageFigure(panel.key, panel.title, "; ".join(notes), traces, layout, log)
+    return PageFigure(panel.key, title, "; ".join(notes), traces, layout, log)
 
 
 def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
     """What all figures share. Colours of text come from the page's style sheet."""
     axis = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
-    power = {"exponentformat": "power", "type": "log" if log else "linear"}
+    power = {"exponentformat": "power", "type": "log" if log else "linear", "nticks": 6}
     return {
         "xaxis": {**axis, "title": {"text": literal(xlabel)}},
         "yaxis": {**axis, **power, "title": {"text": literal(ylabel)}},
@@ -104,7 +119,6 @@ def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
         "hovermode": "x unified",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#888", "activecolor": BLUE},
         "font": {"family": "system-ui, sans-serif", "size": 12},
         "shapes": [],
     }

@@ -34,6 +34,8 @@ def facts_of(subjects: Sequence[Subject]) -> list[Fact]:
             found.append(Fact(what, [("", told[0])]))
         else:
             names = [subject.name for subject in subjects]
+            alike = [text.startswith(escape(name)) for name, text in zip(names, told, strict=True)]
+            names = ["" if same else name for name, same in zip(names, alike, strict=True)]
             found.append(Fact(what, list(zip(names, told, strict=True))))
     return found
 
@@ -148,13 +150,13 @@ def _kind(section: Mapping[str, Any]) -> str:
 def _options(section: Mapping[str, Any], name: str) -> str:
     """Numbers and words of a section that have no row of their own."""
     return ", ".join(
-        f"{key} {number(value)}" for key, value in section.items()
-        if key not in _SAID[name] and _telling(value)
+        key.replace("_", " ") if value is True else f"{key.replace('_', ' ')} {number(value)}"
+        for key, value in section.items() if key not in _SAID[name] and _telling(value)
     )  # fmt: skip
 
 
 def _telling(value: Any) -> bool:
     """Whether an option is on, and short enough to be said."""
-    if isinstance(value, Mapping) or value in (False, None, "", 0):
+    if isinstance(value, Mapping) or value in (False, None, "", 0, []):
         return False
     return not isinstance(value, list) or len(value) <= 4

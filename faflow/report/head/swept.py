@@ -59,7 +59,7 @@ def _laws(members: Members) -> Iterator[Tile]:
     if not told:
         return
     law, keeping, recorded, largest = max(told, key=lambda each: (each[2] - each[1], each[3]))
-    value = f"kept to {number(largest)}" if np.isfinite(largest) else "not kept"
+    value = f"kept to {largest:.2g}" if np.isfinite(largest) else "not kept"
     note = f"{law}: by {keeping} of {recorded} members"
     mark = GOOD if keeping == recorded else PLAIN
     yield Tile("laws", "Laws", value, note, mark)

@@ -55,7 +55,7 @@ def _laws(summary: Mapping[str, Any]) -> Iterator[Tile]:
     words = f"{name}, {place_words(laws[name], index)}; {tolerance_words(summary['solver'])}"
     note = f"worst of {len(mine)}: {words}" if len(mine) > 1 else words
     path = f"laws.{name}.relative_drift.{index}"
-    yield Tile("laws", "Laws", f"kept to {number(drift)}", note + more, GOOD, {path: drift})
+    yield Tile("laws", "Laws", f"kept to {_brief(drift)}", note + more, GOOD, {path: drift})
 
 
 def _worst(laws: Mapping[str, Any]) -> tuple[str, int, float | None] | None:
@@ -146,6 +146,10 @@ def _expect(summary: Mapping[str, Any]) -> Iterator[Tile]:
 def _range(values: Sequence[float], unit: str) -> str:
     low, high = number(round(min(values), 1)), number(round(max(values), 1))
     return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
+
+
+def _brief(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2g}"
 
 
 def _percent(share: float) -> str:

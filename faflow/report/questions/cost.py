@@ -11,6 +11,7 @@ from ..block import Block, Fold, plain_table
 from ..material import Material
 from .names import COST
 
+FEW = 8  # rows that are shown at once
 _COLUMNS = {
     "steps": "steps", "rejected": "rejected", "field_evaluations": "field evaluations",
     "seconds": "seconds", "compile_seconds": "seconds compiling",
@@ -23,7 +24,10 @@ def cost_block(material: Material) -> Block:
     first, *others = [*material.of(COST), None]
     more = Fold("Rejected steps, field evaluations", figures=[f for f in others if f])
     table = plain_table("Work of the solver", rows)
-    return Block(figures=[first] if first else [], tables=[table], folds=[more])
+    if len(rows) <= FEW:
+        return Block(figures=[first] if first else [], tables=[table], folds=[more])
+    counts = Fold(f"Work in {len(rows)} rows", tables=[table])
+    return Block(figures=[first] if first else [], folds=[counts, more])
 
 
 def cost_rows(subject: Subject) -> Iterator[dict[str, str]]:

@@ -85,7 +85,7 @@ def _clouds(
         parameter = members.parameters[0] if members.parameters else None
         name = f"{parameter.short} = {parameter.labels[place]}" if parameter else "members"
         x, y, text = zip(*rows, strict=True)
-        look = {"color": PALETTE[(first + place) % len(PALETTE)], "size": 6, "opacity": 0.7}
+        look = {"color": PALETTE[(first + place) % len(PALETTE)], "size": 7, "opacity": 0.7}
         yield {
             "type": "scatter", "mode": "markers", "x": numbers(np.array(x), 7),
             "y": numbers(np.array(y), 7), "name": literal(lead + name), "marker": look,

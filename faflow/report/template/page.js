@@ -8,10 +8,7 @@ const COLUMNS = 8; // of readings of several cases
 const BANDS = 3; // more would mix their colours
 const FRAMES = [70, 150]; // milliseconds of one, and how many a flow is shown in
 const STYLES = { solid: "solid", dot: "dotted" };
-const CONFIG = {
-  displaylogo: false, displayModeBar: "hover", responsive: true,
-  modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d"]],
-};
+const CONFIG = { displayModeBar: false, responsive: true };
 const figures = data.figures.map(({ traces, layout }, i) => {
   for (const trace of traces) trace.x = data.axes[trace.x];
   const frame = plots[i].closest("figure");
@@ -94,10 +91,10 @@ function read() {
     slider.setAttribute("aria-valuetext", `t = ${told(time)}`);
   }
   const line = { type: "line", x0: time, x1: time, yref: "paper", y0: 0, y1: 1, line: { width: 1.5, dash: "dot", color: "#888" } };
-  for (const { traces, layout, list } of timed) {
+  for (const { traces, layout, list, frame } of timed) {
     layout.shapes = !slider || (layout.xaxis.type === "log" && time <= 0) ? [] : [line];
     const shown = traces.filter((trace) => trace.visible && (trace.meta.read || trace.meta.guide));
-    list.replaceChildren(several ? byCase(shown, time) : byCurve(shown, time));
+    list.replaceChildren(several ? byCase(shown, time, frame.querySelector("h3").textContent) : byCurve(shown, time));
   }
   for (const trace of phase?.traces ?? []) mark(trace, time);
 }
@@ -114,19 +111,20 @@ const said = (trace, time) => {
 
 /** One line of readings, of the curves of one case. */
 function byCurve(shown, time) {
+  const more = shown.length > LISTED ? [make("li", {}, `and ${shown.length - LISTED} more`)] : [];
   return make("ul", {}, ...shown.slice(0, LISTED).map((trace) => {
     if (trace.meta.guide) return make("li", {}, swatch(trace), trace.meta.label);
     const { text, data: of } = said(trace, time);
     const item = make("li", {}, swatch(trace), `${trace.meta.label}: ${text}`);
     Object.assign(item.dataset, of);
     return item;
-  }));
+  }), ...more);
 }
 
 /** Cases in rows, by colour; what they have in columns, by dashes. */
-function byCase(shown, time) {
+function byCase(shown, time, title) {
   const curves = shown.filter((trace) => trace.meta.read);
-  const what = ({ meta }) => [meta.what, meta.seed && meta.seed !== "median" ? `seed ${meta.seed}` : meta.seed].filter(Boolean).join(", ");
+  const what = ({ meta }) => [meta.what === title ? "" : meta.what, meta.seed && meta.seed !== "median" ? `seed ${meta.seed}` : meta.seed].filter(Boolean).join(", ");
   const columns = [...new Set(curves.map(what))].slice(0, COLUMNS);
   const cases = [...new Set(curves.map(({ meta }) => meta.case))].slice(0, LISTED);
   const head = columns.map((name) => {
