@@ -10,7 +10,7 @@ from .figures import Choices, PageFigure, choices_of, panel_figure
 from .questions.guides import with_guides
 from .questions.kernels import kernel_figures
 from .questions.members import member_figures, rate_figures
-from .questions.names import place_of
+from .questions.names import question_of
 from .questions.raster import raster_figures, raster_layers
 from .questions.spectra import spectrum_panels
 
@@ -29,7 +29,7 @@ class Material:
 
     def of(self, question: str) -> list[PageFigure]:
         """The figures that belong to a question, the one that answers it best first."""
-        return [figure for figure in self.figures if place_of(figure.key)[0] == question]
+        return [figure for figure in self.figures if question_of(figure.key)[0] == question]
 
 
 def material_of(subjects: Sequence[Subject]) -> Material:
@@ -44,5 +44,5 @@ def material_of(subjects: Sequence[Subject]) -> Material:
             figures += make(subject, several)
     figures += rate_figures(subjects)
     figures += member_figures(subjects, choices)
-    figures.sort(key=lambda figure: place_of(figure.key)[1])  # keeps the order of the others
+    figures.sort(key=lambda figure: question_of(figure.key)[1])  # keeps the order of the others
     return Material(subjects, choices, figures)

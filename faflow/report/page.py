@@ -13,7 +13,7 @@ from ..compare.labels import renamed
 from ..compare.subject import Claims, Subject
 from ..config.errors import ConfigError
 from ..measures.summary import own_version
-from .block import Block
+from .content import Content
 from .download import bundle
 from .figures import PALETTE, PageFigure
 from .head.beside import beside_block
@@ -66,7 +66,7 @@ def page(
     )  # fmt: skip
 
 
-def _figures(sections: Sequence[tuple[Section, Block]]) -> list[PageFigure]:
+def _figures(sections: Sequence[tuple[Section, Content]]) -> list[PageFigure]:
     """In the order in which the template shows them, by which the script knows them."""
     found: list[PageFigure] = []
     for _, block in sections:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .block import Block
+from .content import Content
 from .material import Material
 from .questions.cost import cost_block
 from .questions.full import full_block
@@ -15,12 +15,12 @@ from .questions.phase import KEY, phase_block
 
 @dataclass(frozen=True)
 class Section:
-    """`build` makes the content, an empty Block where there is nothing to say. `folded`: shown when
+    """`build` makes the content, an empty Content where there is nothing to say. `folded`: shown when
     asked for."""
 
     key: str
     title: str
-    build: Callable[[Material], Block]
+    build: Callable[[Material], Content]
     folded: bool = False
 
 

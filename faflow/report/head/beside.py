@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from ...compare.labels import differences
 from ...compare.subject import Subject
 from ...compare.table import comparison_rows, figures_of
-from ..block import Block, Cell, Fold, Table, plain_table
+from ..content import Content, Cell, Fold, Sheet, plain_table
 from .tiles import tiles_of
 
 MOST = 12  # cases of the table of all figures
 
 
-def beside_block(subjects: Sequence[Subject]) -> Block:
+def beside_block(subjects: Sequence[Subject]) -> Content:
     """A row of verdicts per result; folded, what differs in the configs, and all figures."""
     told = differences(subjects)
     names = [subject.name for subject in subjects]
@@ -20,7 +20,7 @@ def beside_block(subjects: Sequence[Subject]) -> Block:
     figures = figures_of(subjects)
     shown = dict(list(figures.items())[:MOST])
     more = f" (the first {MOST} of {len(figures)})" if len(figures) > MOST else ""
-    return Block(
+    return Content(
         tables=[verdict_table(subjects)],
         folds=[
             Fold("What differs in the configs",
@@ -31,7 +31,7 @@ def beside_block(subjects: Sequence[Subject]) -> Block:
     )  # fmt: skip
 
 
-def verdict_table(subjects: Sequence[Subject]) -> Table:
+def verdict_table(subjects: Sequence[Subject]) -> Sheet:
     """Results in rows, what their tiles say in columns."""
     tiles = [{tile.key: tile for tile in tiles_of(subject)} for subject in subjects]
     labels = {tile.key: tile.label for row in reversed(tiles) for tile in row.values()}
@@ -47,4 +47,4 @@ def verdict_table(subjects: Sequence[Subject]) -> Table:
             number = next(iter(tile.numbers.values()), None)
             cells.append(Cell(tile.value, tile.mark, key, number, tile.note))
         rows.append(cells)
-    return Table("Verdicts", ["result", *(labels[key] for key in order)], rows)
+    return Sheet("Verdicts", ["result", *(labels[key] for key in order)], rows)

@@ -8,7 +8,7 @@ from ...config.errors import ConfigError
 from ...measures.summary import own_version
 from ...measures.tables import number
 from ...sweeps.figures import PENDING
-from ..block import BAD, GOOD, Cell, Fold
+from ..content import BAD, GOOD, Cell, Fold
 from ..unplaced import unplaced
 
 

@@ -9,7 +9,7 @@ from ...compare.subject import Subject
 from ...measures.tables import number
 from ...sweeps.distribution import Members
 from ...sweeps.figures import PENDING
-from ..block import BAD, GOOD, PLAIN
+from ..content import BAD, GOOD, PLAIN
 from .tile import Tile, bounds_tile
 
 

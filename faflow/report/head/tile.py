@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..block import BAD, GOOD, PLAIN
+from ..content import BAD, GOOD, PLAIN
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Tile:
     value: str
     note: str
     mark: str = PLAIN
-    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
-def judged(good: bool) -> str:
+def mark_of(good: bool) -> str:
     return GOOD if good else BAD
 
 
@@ -28,4 +28,4 @@ def bounds_tile(verdicts: Mapping[str, Mapping[str, Any]], note: str) -> Tile:
     """How many of the bounds of [expect] hold."""
     holding = sum(bool(verdict["ok"]) for verdict in verdicts.values())
     said = f"{holding} of {len(verdicts)} hold"
-    return Tile("expect", "Bounds", said, note, judged(holding == len(verdicts)))
+    return Tile("expect", "Bounds", said, note, mark_of(holding == len(verdicts)))

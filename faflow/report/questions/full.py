@@ -6,17 +6,17 @@ from ...compare.subject import Subject
 from ...measures.summary import summary_rows
 from ...measures.tables import certificate_rows, certificate_title
 from ...sweeps.tables import sweep_rows
-from ..block import Block, Fold, plain_table
+from ..content import Content, Fold, plain_table
 from ..material import Material
 from ..unplaced import unplaced
 
 
-def full_block(material: Material) -> Block:
+def full_block(material: Material) -> Content:
     """In folds, result by result."""
     folds: list[Fold] = []
     for subject in material.subjects:
         folds += folds_of(subject, f"{subject.name}: " if material.several else "")
-    return Block(folds=folds)
+    return Content(folds=folds)
 
 
 def folds_of(subject: Subject, lead: str) -> Iterator[Fold]:

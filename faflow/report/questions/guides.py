@@ -18,7 +18,7 @@ _DASHES = {GREEN: "dash"}
 def with_guides(
     figure: PageFigure, subjects: Sequence[Subject], choices: Choices
 ) -> PageFigure:
-    """The figure with the lines that its curves are judged by."""
+    """The figure with the lines that its curves are mark_of by."""
     runs = [subject for subject in subjects if subject.members is None]
     if figure.key == "residual" and len(runs) <= MOST:
         lines = [line for run in runs for line in _rates(run, choices)]

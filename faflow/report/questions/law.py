@@ -9,7 +9,7 @@ from ...analysis.law_keeping import KEPT
 from ...compare.subject import Subject
 from ...measures.tables import law_place, number, place_words, size, tolerance_words, worst
 from ...sweeps.distribution import Members, spread_of
-from ..block import BAD, GOOD, PLAIN, Block, Cell, Fold, Table
+from ..content import BAD, GOOD, PLAIN, Content, Cell, Fold, Sheet
 from ..material import Material
 from .names import LAW
 
@@ -24,7 +24,7 @@ _SWEPT_HEAD = (
 )  # fmt: skip
 
 
-def law_block(material: Material) -> Block:
+def law_block(material: Material) -> Content:
     """The drifts; folded, how a law is found to be kept, and every figure of it."""
     several, told = len(material.subjects) > 1, []
     for subject in material.subjects:
@@ -32,7 +32,7 @@ def law_block(material: Material) -> Block:
         told += [lead + sentence for sentence in [*law_sentences(subject), *_certified(subject)]]
     how = method(material.subjects)
     drift, *others = [*material.of(LAW), None]
-    return Block(
+    return Content(
         [] if drift else ['No law was recorded: add "laws" to observe.names and run it again.'],
         [drift] if drift else [],
         folds=[
@@ -51,14 +51,14 @@ def law_sentences(subject: Subject) -> list[str]:
     return [_swept_sentence(law, subject, subject.members) for law in subject.members.laws]
 
 
-def law_table(subject: Subject) -> Table:
+def law_table(subject: Subject) -> Sheet:
     """A row per law and layer of a run; per case and law of a sweep."""
     about = f"Laws of {subject.name}"
     if subject.members is not None:
         found = list(_swept_rows(subject, subject.members))
-        return Table(about, _SWEPT_HEAD, [row for _, row in found], [keys for keys, _ in found])
+        return Sheet(about, _SWEPT_HEAD, [row for _, row in found], [keys for keys, _ in found])
     found = list(_rows(subject))
-    return Table(about, _HEAD, [row for _, row in found], [keys for keys, _ in found])
+    return Sheet(about, _HEAD, [row for _, row in found], [keys for keys, _ in found])
 
 
 def _sentence(subject: Subject, law: str, told: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from ...compare.subject import Subject
 from ...measures.registry import MEASURES
 from ...sweeps.tables import sweep_rows
-from ..block import Block, Fold, Table, plain_table
+from ..content import Content, Fold, Sheet, plain_table
 from ..material import Material
 from ..unplaced import unplaced
 from .names import ALIGN, CONVERGE, KERNELS, KINKS
@@ -19,13 +19,13 @@ _MEASURES = {
 }
 
 
-def led_block(question: str, more: str) -> Callable[[Material], Block]:
+def led_block(question: str, more: str) -> Callable[[Material], Content]:
     """The builder of a section: the question's first figure, all `more` of them folded."""
 
-    def build(material: Material) -> Block:
+    def build(material: Material) -> Content:
         first, *others = [*material.of(question), None]
         words = measured_table(material, question)
-        return Block(
+        return Content(
             figures=[first] if first else [],
             folds=[
                 Fold(more, figures=[figure for figure in others if figure]),
@@ -36,17 +36,17 @@ def led_block(question: str, more: str) -> Callable[[Material], Block]:
     return build
 
 
-def folded_block(question: str) -> Callable[[Material], Block]:
+def folded_block(question: str) -> Callable[[Material], Content]:
     """The builder of a section of which all figures are alike."""
 
-    def build(material: Material) -> Block:
+    def build(material: Material) -> Content:
         figures = material.of(question)
-        return Block(folds=[Fold("", figures=figures)] if figures else [])
+        return Content(folds=[Fold("", figures=figures)] if figures else [])
 
     return build
 
 
-def measured_table(material: Material, question: str) -> Table:
+def measured_table(material: Material, question: str) -> Sheet:
     """What the summaries say in words, result by result."""
     rows = [
         {"result": subject.name if material.several else "", "what": what, "measured": said}

@@ -22,7 +22,7 @@ PREFIXES = {
 }  # fmt: skip
 
 
-def place_of(key: str) -> tuple[str, int]:
+def question_of(key: str) -> tuple[str, int]:
     """The question of a figure, and its place among the figures of it."""
     for question, beginnings in PREFIXES.items():
         for i, beginning in enumerate(beginnings):

@@ -18,12 +18,12 @@ class Cell:
     text: str
     mark: str = PLAIN
     what: str = ""
-    value: float | None = None
+    value: float | int | None = None
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Table:
+class Sheet:
     """Rows below a head; `about` is read to those who don't see it. `keys`: one mapping per row,
     what the row is about."""
 
@@ -39,7 +39,7 @@ class Fold:
 
     title: str
     sentences: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[Sheet] = ()
     figures: Sequence[PageFigure] = ()
     text: str = ""
     marked: Sequence[Cell] = ()
@@ -50,26 +50,26 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Block:
+class Content:
     """A section's content: the answer in words, figures in full width, the rest in folds."""
 
     sentences: Sequence[str] = ()
     figures: Sequence[PageFigure] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[Sheet] = ()
     folds: Sequence[Fold] = field(default_factory=tuple)
 
     @property
-    def shown(self) -> "Block | None":
+    def shown(self) -> "Content | None":
         """Itself without empty folds; None if nothing is left."""
         folds = [fold for fold in self.folds if not fold.empty]
         if not (self.sentences or self.figures or self.tables or folds):
             return None
-        return Block(self.sentences, self.figures, self.tables, folds)
+        return Content(self.sentences, self.figures, self.tables, folds)
 
 
-def plain_table(about: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def plain_table(about: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
     """A table of texts without columns that say nothing."""
     keys = dict.fromkeys(key for row in rows for key in row)
     told = [key for key in keys if any(row.get(key, DASH) not in (DASH, "") for row in rows)]
     cells = [[Cell(str(row.get(key, DASH))) for key in told] for row in rows]
-    return Table(about, told, cells)
+    return Sheet(about, told, cells)
