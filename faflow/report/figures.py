@@ -19,6 +19,7 @@ PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 GRID = "rgba(128,128,128,0.28)"  # seen on white and on black
 WIDE = 20.0  # an axis is logarithmic from this ratio of largest to smallest on
+MANY = 8  # cases; the curves of more are told in fewer digits
 FEW = 8  # as many curves have their values in one box
 TITLES = {  # by the record's name: of the figure, of its vertical axis
     "residual": ("Residual", "‖e‖"),
@@ -144,7 +145,7 @@ def _traces(curve: PageCurve, title: str, choices: Choices, drift: bool) -> list
     single = curve.seed not in ("", MEDIAN)
     drawn = np.maximum(curve.values, FLOOR) if drift else curve.values
     meta = {"case": curve.case, "layer": curve.layer, "law": curve.law, "seed": curve.seed}
-    digits = None if curve.seed == "" else 7
+    digits = None if curve.seed == "" and len(choices.case) <= MANY else 7
     main = {
         "type": "scatter",
         "x": numbers(curve.times),

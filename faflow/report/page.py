@@ -13,13 +13,13 @@ from ..compare.labels import renamed
 from ..compare.subject import Claims, Subject
 from ..config.errors import ConfigError
 from ..measures.summary import own_version
-from .content import Content
+from .content import Content, Fold
 from .download import bundle
 from .figures import PALETTE, PageFigure
 from .head.beside import beside_block
 from .head.drawing import drawing_of
 from .head.facts import facts_of
-from .head.notes import bounds_fold, notes_of
+from .head.notes import bounds_fold, notes_of, some, warnings_of
 from .head.tiles import tiles_of
 from .material import material_of
 from .sections import SECTIONS, Section
@@ -27,7 +27,6 @@ from .sections import SECTIONS, Section
 MARK = '<meta name="generator" content="faflow report">'
 TIMES = 1000  # places of the slider
 CASES = 6  # ticked at first
-NAMED = 3  # papers or results in the title
 DRAWINGS = 4  # networks that are drawn
 PARTS = ("page.css", "page.js")
 
@@ -56,12 +55,13 @@ def page(
     return environment.get_template("page.html.j2").render(
         mark=Markup(MARK), css=css, script=script, plotly_js=Markup(get_plotlyjs()),
         title=_title(subjects, claims), subtitle=_subtitle(subjects), claims=claims,
-        notes=notes_of(subjects, refused), bounds=bounds_fold(subjects), beside=beside,
+        notes=notes_of(subjects, refused), warnings=Fold(
+            "What the flows have to say", warnings_of(subjects)), bounds=bounds_fold(subjects), beside=beside,
         tiles=[] if several else tiles_of(subjects[0]), facts=facts_of(subjects),
         drawings=_drawings(subjects), sections=sections, choices=material.choices,
         colours=_colours(material.choices.case, subjects),
         shown_cases=material.choices.case[:CASES], times=len(_slider(figures)),
-        payload=_payload(figures, data.encoded), data=data,
+        payload=_payload(figures, data.encoded), data=data, left_out=some(data.left_out),
         versions={"faflow": own_version(), "plotly": plotly.__version__},
     )  # fmt: skip
 
@@ -85,8 +85,7 @@ def _title(subjects: Sequence[Subject], claims: Sequence[Claims]) -> str:
         names = list(own)
     else:
         names = [subject.name for subject in subjects]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return some(names)
 
 
 def _subtitle(subjects: Sequence[Subject]) -> str:

@@ -11,6 +11,7 @@ from ...config.kinds.catalogue import listed
 from ...measures.tables import number
 from .equation import equation_html
 
+MOST = 4  # results that are told one by one, and values that are listed
 _SAID = {  # keys of a section that are said elsewhere, or say nothing
     "network": ("kind", "widths", "activation", "bias", "bias_scale"),
     "task": ("kind", "loss", "reduction", "samples", "standardise", "whiten"),
@@ -32,6 +33,10 @@ def facts_of(subjects: Sequence[Subject]) -> list[Fact]:
         told = [table.get(what, Markup("–")) for table in tables]
         if len(set(told)) == 1:
             found.append(Fact(what, [("", told[0])]))
+        elif len(subjects) > MOST:
+            kinds = list(dict.fromkeys(told))
+            left = [("", escape(f"and {len(kinds) - MOST} others"))] if len(kinds) > MOST else []
+            found.append(Fact(what, [("", text) for text in kinds[:MOST]] + left))
         else:
             names = [subject.name for subject in subjects]
             alike = [text.startswith(escape(name)) for name, text in zip(names, told, strict=True)]

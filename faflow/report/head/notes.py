@@ -11,10 +11,12 @@ from ...sweeps.figures import PENDING
 from ..content import BAD, GOOD, Cell, Fold
 from ..unplaced import unplaced
 
+NAMED = 3
+
 
 def notes_of(subjects: Sequence[Subject], refused: Sequence[ConfigError]) -> list[str]:
     """A line each: results that can't be read, of other versions, of sweeps still running, of
-    different tasks, and the warnings of all."""
+    different tasks."""
     found = [f"{_named(error.key)}: not shown: {unplaced(error.what)}" for error in refused]
     for subject in subjects:
         lead = f"{subject.name}: " if len(subjects) > 1 else ""
@@ -35,8 +37,23 @@ def _of(subject: Subject) -> Iterator[str]:
     made = subject.provenance.get("faflow")
     if made and made != own_version():
         yield f"made by faflow {made}, read by {own_version()}"
-    for warning in subject.summary.get("warnings", ()):
-        yield unplaced(str(warning))
+
+
+def warnings_of(subjects: Sequence[Subject]) -> list[str]:
+    """The warnings of all results, each once, with those that it is of."""
+    found: dict[str, list[str]] = {}
+    for subject in subjects:
+        for warning in subject.summary.get("warnings", ()):
+            found.setdefault(unplaced(str(warning)), []).append(subject.name)
+    if len(subjects) == 1:
+        return list(found)
+    return [f"{some(names)}: {text}" for text, names in found.items()]
+
+
+def some(names: Sequence[str]) -> str:
+    """Names in a line, as many as one can take in."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def bounds_fold(subjects: Sequence[Subject]) -> Fold:

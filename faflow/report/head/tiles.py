@@ -14,6 +14,7 @@ from .tile import Tile, bounds_tile, mark_of
 LIMITS = {
     "minimum_norm": ("relative_distance", "from the minimum-norm map"),
     "factorisation": ("limit_distance", "from the low-rank limit"),
+    "wide.limit": ("distance", "from the closed limit"),
     "exact_solution": ("relative_distance", "at most from the exact solution"),
 }
 
@@ -106,7 +107,8 @@ def _alignment(summary: Mapping[str, Any]) -> Iterator[Tile]:
 
 def _limit(summary: Mapping[str, Any]) -> Iterator[Tile]:
     for name, (key, words) in LIMITS.items():
-        told = summary.get(name) or {}
+        told = summary.get(name.partition(".")[0]) or {}
+        told = (told.get(name.partition(".")[2]) or {}) if "." in name else told
         value = told.get(key)
         if value is None:
             continue
