@@ -205,9 +205,9 @@ def _place(name: str, among: Sequence[str]) -> int:
 
 
 def _entry(curve: PageCurve) -> int:
-    """A column's number, of names such as `rate 3`."""
+    """A column's place, of names such as `rate 3`: the third is 2."""
     last = curve.entry.rsplit(" ", 1)[-1]
-    return int(last) if last.isdecimal() else 0
+    return max(int(last) - 1, 0) if last.isdecimal() else 0
 
 
 def _is_log(panel: PagePanel) -> bool:
