@@ -80,12 +80,13 @@ def open_those(folders: Sequence[str]) -> tuple[list[Subject], list[ConfigError]
             raise ConfigError(readable(folder), "is given twice; give it once")
     opened: dict[str, tuple[Result, str]] = {}
     refused = []
-    for folder in [one for folder in folders for one in _results_in(folder)]:
+    inside = [result for folder in folders for result in _results_in(folder)]
+    for place in inside:
         try:
-            result = open_stored(folder)
-            opened[folder] = result, _config_of(result)
+            result = open_stored(place)
+            opened[place] = result, _config_of(result)
         except ConfigError as error:
-            refused.append(ConfigError(readable(folder), error.what))
+            refused.append(ConfigError(readable(place), error.what))
     counts = Counter(one.name for one, _ in opened.values())
     found = [
         _subject(one, config, several=len(opened) > 1,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ...compare.labels import differences
 from ...compare.subject import Subject
 from ...compare.table import comparison_rows, figures_of
-from ..content import Content, Cell, Fold, Sheet, plain_table
+from ..content import Cell, Content, Fold, Sheet, plain_table
 from .tiles import tiles_of
 
 MOST = 12  # cases of the table of all figures

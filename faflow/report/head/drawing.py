@@ -13,6 +13,10 @@ SHOWN = 5  # neurons of a layer that are drawn
 DEEPEST = 9  # layers of dots; deeper networks are drawn by their ends
 PARTS = 6  # of a model
 LETTERS = 26
+_TIP = Markup(
+    '<defs><marker id="tip" viewBox="0 0 6 6" refX="5" refY="3" markerWidth="5" markerHeight="5" '
+    'orient="auto"><path d="M0 0L6 3L0 6z"/></marker></defs>'
+)
 _HIGH, _WIDE, _GAP, _TOP = 16.0, 64.0, 12.0, 12.0
 
 
@@ -112,6 +116,4 @@ def _part(name: str) -> str:
 def _svg(size: tuple[float, float], what: str, drawn: Sequence[Markup]) -> Markup:
     open_ = Markup('<svg class="network" viewBox="0 0 {:g} {:g}" style="max-width:{:g}px" '
                    'role="img" aria-label="{}">').format(*size, size[0], escape(what))  # fmt: skip
-    tip = Markup('<defs><marker id="tip" viewBox="0 0 6 6" refX="5" refY="3" markerWidth="5" '
-                 'markerHeight="5" orient="auto"><path d="M0 0L6 3L0 6z"/></marker></defs>')  # fmt: skip
-    return open_ + tip + Markup("").join(drawn) + Markup("</svg>")
+    return open_ + _TIP + Markup("").join(drawn) + Markup("</svg>")

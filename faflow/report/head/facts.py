@@ -93,7 +93,7 @@ def _feedback(config: Mapping[str, Any]) -> str:
     kind = config.get("rule", {}).get("kind")
     rows = [row for row in listed("rules") if row["name"] == kind]
     feedback = config.get("feedback", {})
-    if rows and rows[0]["feedback"] == "none" or not feedback:
+    if (rows and rows[0]["feedback"] == "none") or not feedback:
         return ""
     return _kind(feedback)
 

@@ -20,7 +20,7 @@ class Tile:
     numbers: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
-def mark_of(good: bool) -> str:
+def verdict_mark(good: bool) -> str:
     return GOOD if good else BAD
 
 
@@ -28,4 +28,4 @@ def bounds_tile(verdicts: Mapping[str, Mapping[str, Any]], note: str) -> Tile:
     """How many of the bounds of [expect] hold."""
     holding = sum(bool(verdict["ok"]) for verdict in verdicts.values())
     said = f"{holding} of {len(verdicts)} hold"
-    return Tile("expect", "Bounds", said, note, mark_of(holding == len(verdicts)))
+    return Tile("expect", "Bounds", said, note, verdict_mark(holding == len(verdicts)))

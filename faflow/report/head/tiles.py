@@ -9,7 +9,7 @@ from ...measures.exponent import exponent_warnings
 from ...measures.tables import number, place_words, size, tolerance_words
 from ..content import BAD, GOOD, PLAIN
 from .swept import swept_tiles
-from .tile import Tile, bounds_tile, mark_of
+from .tile import Tile, bounds_tile, verdict_mark
 
 LIMITS = {
     "minimum_norm": ("relative_distance", "from the minimum-norm map"),
@@ -84,7 +84,7 @@ def _exponent(summary: Mapping[str, Any]) -> Iterator[Tile]:
         return
     away = told.get("relative_error")
     apart = "" if away is None else f" ({_percent(away)} apart)"
-    mark = PLAIN if away is None else mark_of(not exponent_warnings(told))
+    mark = PLAIN if away is None else verdict_mark(not exponent_warnings(told))
     note = f"predicted {number(predicted)}{apart}"
     yield Tile("exponent", "Exponent", number(told["rate"]), note, mark, values)
 

@@ -15,10 +15,8 @@ MOST = 2  # runs whose rates are drawn; of more they stand in the table
 _DASHES = {GREEN: "dash"}
 
 
-def with_guides(
-    figure: PageFigure, subjects: Sequence[Subject], choices: Choices
-) -> PageFigure:
-    """The figure with the lines that its curves are mark_of by."""
+def with_guides(figure: PageFigure, subjects: Sequence[Subject], choices: Choices) -> PageFigure:
+    """The figure with the lines that its curves are verdict_mark by."""
     runs = [subject for subject in subjects if subject.members is None]
     if figure.key == "residual" and len(runs) <= MOST:
         lines = [line for run in runs for line in _rates(run, choices)]

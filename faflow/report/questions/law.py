@@ -9,7 +9,7 @@ from ...analysis.law_keeping import KEPT
 from ...compare.subject import Subject
 from ...measures.tables import law_place, number, place_words, size, tolerance_words, worst
 from ...sweeps.distribution import Members, spread_of
-from ..content import BAD, GOOD, PLAIN, Content, Cell, Fold, Sheet
+from ..content import BAD, GOOD, PLAIN, Cell, Content, Fold, Sheet
 from ..material import Material
 from .names import LAW
 
@@ -127,9 +127,7 @@ def _ratio(summary: Mapping[str, Any], law: str, i: int) -> str:
     return f"{number(value)} in the second run"
 
 
-def _swept_rows(
-    subject: Subject, members: Members
-) -> Iterator[tuple[dict[str, str], list[Cell]]]:
+def _swept_rows(subject: Subject, members: Members) -> Iterator[tuple[dict[str, str], list[Cell]]]:
     tolerances = members.figure("solver.rtol")
     for law in members.laws:
         drift, kept = members.drift(law), members.figure(f"laws.{law}.kept")

@@ -87,9 +87,7 @@ def _number(name: str) -> int:
     return int(found[1]) if (found := _LAYER.fullmatch(name)) else 0
 
 
-def _curves(
-    case: str, layer: str, times: np.ndarray, stack: np.ndarray
-) -> Iterator[PageCurve]:
+def _curves(case: str, layer: str, times: np.ndarray, stack: np.ndarray) -> Iterator[PageCurve]:
     values = np.linalg.svd(stack, compute_uv=False)
     for i in range(min(values.shape[1], LARGEST)):
         yield PageCurve(case, layer, "", "", times, values[:, i], f"σ {i + 1}")
