@@ -55,8 +55,9 @@ def page(
     return environment.get_template("page.html.j2").render(
         mark=Markup(MARK), css=css, script=script, plotly_js=Markup(get_plotlyjs()),
         title=_title(subjects, claims), subtitle=_subtitle(subjects), claims=claims,
-        notes=notes_of(subjects, refused), warnings=Fold(
-            "What the flows have to say", warnings_of(subjects)), bounds=bounds_fold(subjects), beside=beside,
+        notes=notes_of(subjects, refused),
+        warnings=Fold("What the flows have to say", warnings_of(subjects)),
+        bounds=bounds_fold(subjects), beside=beside,
         tiles=[] if several else tiles_of(subjects[0]), facts=facts_of(subjects),
         drawings=_drawings(subjects), sections=sections, choices=material.choices,
         colours=_colours(material.choices.case, subjects),

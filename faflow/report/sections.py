@@ -15,8 +15,8 @@ from .questions.phase import KEY, phase_block
 
 @dataclass(frozen=True)
 class Section:
-    """`build` makes the content, an empty Content where there is nothing to say. `folded`: shown when
-    asked for."""
+    """`build` makes the content, an empty Content where there is nothing to say. `folded`: shown
+    when asked for."""
 
     key: str
     title: str

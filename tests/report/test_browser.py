@@ -102,7 +102,8 @@ def visible(browser: webdriver.Chrome, key: str) -> list[dict]:
 
 def unfold(browser: webdriver.Chrome, key: str) -> None:
     """Opens what a figure is folded in, from the outside, by keyboard."""
-    script = """const found = []; let place = document.querySelector(`[data-key='${arguments[0]}']`);
+    script = """const found = [];
+        let place = document.querySelector(`[data-key='${arguments[0]}']`);
         while ((place = place.parentElement?.closest('details:not([open])')))
             found.unshift(place.firstElementChild); return found"""
     for summary in browser.execute_script(script, key):
@@ -327,7 +328,9 @@ def test_a_figure_is_saved(visit, tmp_path: Path) -> None:
     with (tmp_path / "drift.csv").open() as file:
         head, *rows = list(csv.reader(file))
     assert head == ["curve", "case", "law", "layer", "seed", "time", "|Q(t) − Q(0)| / scale"]
-    drawn = browser.execute_script("return figures.find(({ key }) => key === 'drift').traces"
-        ".flatMap(({ x, y, meta }) => x.map((time, i) => [meta.law, meta.layer, time, y[i]]))")  # fmt: skip
+    drawn = browser.execute_script("""
+        const { traces } = figures.find(({ key }) => key === 'drift');
+        return traces.flatMap(({ x, y, meta }) => x.map((t, i) => [meta.law, meta.layer, t, y[i]]))
+    """)
     assert [[r[2], r[3], float(r[5]), float(r[6])] for r in rows] == drawn and len(rows) > 200
     assert "</svg>" in (tmp_path / "drift.svg").read_text("utf-8")

@@ -314,10 +314,10 @@ def test_results_that_are_no_good_are_named_and_the_others_shown(
     ("text", "left"),
     [
         ("can't read /home/me/data/x.npz: no", "can't read x.npz: no"),
-        ("run faflow sweep ~/a/config.toml --out '/srv/b/c'", "run faflow sweep config.toml --out 'c'"),
-        ("rate (1 / time), 1/2 ||W||^2, a/b/c, <W, F>", "rate (1 / time), 1/2 ||W||^2, a/b/c, <W, F>"),
+        ("sweep ~/a/config.toml --out '/srv/b/c'", "sweep config.toml --out 'c'"),
+        ("rate (1 / time), 1/2 ||W||^2, a/b/c", "rate (1 / time), 1/2 ||W||^2, a/b/c"),
     ],
-)  # fmt: skip
+)
 def test_texts_without_places(text: str, left: str) -> None:
     assert unplaced(text) == left
     summary = json.dumps({"name": "/a/b", "warnings": [text]}).encode()

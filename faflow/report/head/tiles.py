@@ -113,7 +113,7 @@ def _limit(summary: Mapping[str, Any]) -> Iterator[Tile]:
         if value is None:
             continue
         met = told.get("condition_met")
-        condition = {True: ", its condition met", False: ", its condition NOT met"}.get(met, "")
+        condition = "" if met is None else f", its condition {'' if met else 'NOT '}met"
         path = f"{name}.{key}"
         yield Tile("limit", "Limit", number(value), f"{words}{condition}", PLAIN, {path: value})
         return

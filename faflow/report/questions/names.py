@@ -7,8 +7,8 @@ WEIGHTS, KERNELS, MORE = "weights", "kernels", "more"
 PREFIXES = {
     LAW: ("drift", "members-drift"),
     CONVERGE: (
-        "rates", "residual", "loss", "exponent", "test", "accuracy", "minimum-norm", "low-rank-limit",
-        "exact-solution", "population-loss", "back-projected-residual", "speed",
+        "rates", "residual", "loss", "exponent", "test", "accuracy", "minimum-norm",
+        "low-rank-limit", "exact-solution", "population-loss", "back-projected-residual", "speed",
         "members-fitted", "members-final",
     ),
     ALIGN: (
