@@ -26,6 +26,7 @@ from page_text import CONFIG, Parsed, altered, reported, traces
 
 import faflow
 from faflow.cli import main
+from faflow.compare.curves import panels_of
 from faflow.compare.subject import open_subjects
 from faflow.config.dump import config_text
 from faflow.config.resolve import resolve_path
@@ -247,6 +248,24 @@ def test_singular_values_are_those_of_the_weights(run_folder: Path, parsed_run: 
     (found,) = traces(parsed_run, "singular-product")
     expected = [np.linalg.norm(matrix) for matrix in product.values()]  # of rank one
     np.testing.assert_allclose(found["y"], expected, rtol=1e-12)
+
+
+def test_of_many_layers_the_ends_and_the_middle_are_drawn(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "deep")
+    with xr.open_datatree(run_folder / "result.nc", engine="h5netcdf") as tree:
+        loaded = tree.load()
+    records = loaded["records"].to_dataset()
+    norms = np.random.default_rng(0).random((records.sizes["time"], 15))
+    records["norms"] = (("time", "layer"), norms)
+    records["spectrum"] = (("time", "mode"), norms)
+    loaded["records"] = xr.DataTree(records)
+    loaded.to_netcdf(tmp_path / "deep" / "result.nc", engine="h5netcdf")
+    panels = {panel.key: panel for panel in panels_of(open_subjects([str(tmp_path / "deep")]))}
+    assert "spectrum" not in panels  # of no layers
+    drawn = {curve.entry: curve.values for curve in panels["norms"].curves}
+    expected = (norms.min(1), np.median(norms, 1), norms.max(1))
+    for name, values in zip(("smallest", "median", "largest"), expected, strict=True):
+        np.testing.assert_allclose(drawn[f"{name} of 15"], values)
 
 
 def test_fitted_exponents_stand_beside_predicted_ones(sweep_folder: Path) -> None:
