@@ -10,8 +10,8 @@ from ..config.errors import ConfigError
 from .arguments import Verb, argument, flag
 from .figures import draw_stored, look_of
 from .follow import follow
-from .printing import print_rows, say, say_json
-from .verdict import DONE, blaming_damage
+from .printing import print_rows, say, say_json, tell
+from .verdict import BAD_INPUT, DONE, blaming_damage
 
 
 def _drift(result: Any, of: str, given: Namespace) -> None:
@@ -97,13 +97,16 @@ def _opened(folder: str) -> list[Any]:
 
 def _report(given: Namespace) -> int:
     try:
-        from ..report import write_report
+        from ..report import written
     except ModuleNotFoundError as error:
         what = f"needs {error.name}, which is not installed; pip install 'faflow[report]'"
         raise ConfigError("report", what) from error
     with blaming_damage("report", "a damaged result"):
-        say(str(write_report(given.results, given.out)))
-    return DONE
+        path, refused = written(given.results, given.out)
+    say(str(path))
+    for error in refused:
+        tell(f"{error.key}: {error.what}")
+    return BAD_INPUT if refused else DONE
 
 
 def _compare(given: Namespace) -> int:

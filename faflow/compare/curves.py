@@ -14,7 +14,8 @@ from .subject import Subject
 
 WORK = ("steps", "rejected", "field_evaluations")
 LAYERED = ("layer", "hidden_layer", "feedback", "signal_layer")
-WIDEST = 12  # columns of a record that are drawn
+WIDEST = 12  # columns of a record that are drawn; of more layers the ENDS
+ENDS = ("smallest", "median", "largest")
 CASES = 24  # combinations of a sweep that are drawn over time
 SEED_NUMBERS = 120_000  # of single seeds' curves, over all panels; about 1.5 MB
 MEDIAN = "median"
@@ -101,12 +102,20 @@ def _of_run(case: str, result: Result) -> Iterator[PagePanel]:
         if values.ndim == 2:
             axis, labels = str(record.dims[1]), tuple(result.entries(name))
         panel = _record_panel(name, str(record.attrs.get("long_name", name)))
-        for column, (layer, entry) in zip(
-            values.reshape(len(values), -1).T, _columns(axis, labels), strict=True
-        ):
+        table, columns = values.reshape(len(values), -1), _columns(axis, labels)
+        if len(labels) > WIDEST:
+            if not columns[0][0]:
+                continue  # entries of no layers
+            table, columns = _ends(table), [("", f"{end} of {len(labels)}") for end in ENDS]
+        for column, (layer, entry) in zip(table.T, columns, strict=True):
             panel.curves.append(PageCurve(case, layer, "", "", result.times, column, entry))
-        if len(labels) <= WIDEST:
-            yield panel
+        yield panel
+
+
+def _ends(table: np.ndarray) -> np.ndarray:
+    """(saves, 3): what the columns lie between, and the one in the middle."""
+    over = spread_of(table, 1)
+    return np.stack([over.least, over.median, over.largest], axis=1)
 
 
 def _record_panel(name: str, ylabel: str) -> PagePanel:
@@ -160,16 +169,26 @@ def _with_seeds(
     panels: dict[str, PagePanel] = {}
     for panel, rows in found:
         panel.notes += [note] if note else []
+        lasting: list[tuple[int, int]] = []
         for layer, entry, law, values in rows:
             what = (layer, entry, law)
-            panel.curves += _medians(panel, members, places, what, values)
+            panel.curves += _medians(lasting, members, places, what, values)
             panel.curves += _singles(members, places, what, values, shown)
+        panel.notes += _lasting(lasting)
         _join(panels, panel)
     return list(panels.values()), total * shown // max(seeds, 1)
 
 
+def _lasting(counts: list[tuple[int, int]]) -> Iterator[str]:
+    """Of how many members medians are at the end, of how many at the start."""
+    if counts:
+        (low, *_, high), of = sorted([min(counts)[0], max(counts)[0]]), max(of for _, of in counts)
+        left = f"{low}" if low == high else f"{low} to {high}"
+        yield f"medians are of the members that last: {left} of {of} at the end"
+
+
 def _medians(
-    panel: PagePanel, members: Members, places: Places, what: What, values: np.ndarray
+    lasting: list[tuple[int, int]], members: Members, places: Places, what: What, values: np.ndarray
 ) -> Iterator[PageCurve]:
     """A median with its band per case, at every time over the members that have not ended."""
     common = on_all_times(members, values) if members.seeded else None
@@ -184,8 +203,7 @@ def _medians(
             continue
         first, last = over.known[there][[0, -1]]
         if last < first:
-            left = f"{last} of {first} at the end"
-            panel.notes.append(f"medians are of the members that last: {left}")
+            lasting.append((int(last), int(first)))
         parts = (part[there] for part in (times, over.median, over.lower, over.upper))
         times, median, *band = parts
         yield PageCurve(case, layer, law, MEDIAN, times, median, entry, *band)

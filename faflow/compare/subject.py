@@ -61,6 +61,15 @@ class Claims:
 
 def open_subjects(folders: Sequence[str]) -> list[Subject]:
     """The results in `folders`. ConfigError if one holds none, or is given twice."""
+    found, refused = open_those(folders)
+    if refused:
+        raise refused[0]
+    return found
+
+
+def open_those(folders: Sequence[str]) -> tuple[list[Subject], list[ConfigError]]:
+    """The results that can be read, and why the others can't: an error with the folder as its key.
+    ConfigError if a folder is given twice."""
     for folder in folders:
         if "\0" in folder:
             raise ConfigError("RESULT", f"is {folder!r}; take out the NUL character")
@@ -69,14 +78,22 @@ def open_subjects(folders: Sequence[str]) -> list[Subject]:
     for folder, count in zip(folders, map(real.count, real), strict=True):
         if count > 1:
             raise ConfigError(readable(folder), "is given twice; give it once")
-    folders = [one for folder in folders for one in _results_in(folder)]
-    opened = [open_stored(folder) for folder in folders]
-    counts = Counter(one.name for one in opened)
-    return [
-        _subject(one, one.name if counts[one.name] == 1 else f"{one.name} ({readable(tail)})",
-               several=len(opened) > 1)
-        for one, tail in zip(opened, _tails(folders), strict=True)
+    opened: dict[str, tuple[Result, str]] = {}
+    refused = []
+    inside = [result for folder in folders for result in _results_in(folder)]
+    for place in inside:
+        try:
+            result = open_stored(place)
+            opened[place] = result, _config_of(result)
+        except ConfigError as error:
+            refused.append(ConfigError(readable(place), error.what))
+    counts = Counter(one.name for one, _ in opened.values())
+    found = [
+        _subject(one, config, several=len(opened) > 1,
+                 name=one.name if counts[one.name] == 1 else f"{one.name} ({readable(tail)})")
+        for (one, config), tail in zip(opened.values(), _tails(list(opened)), strict=True)
     ]  # fmt: skip
+    return found, refused
 
 
 def claims_of(folders: Sequence[str]) -> list[Claims]:
@@ -118,13 +135,16 @@ def _parts(folder: str) -> list[str]:
     return os.path.abspath(folder).split(os.sep)
 
 
-def _subject(result: Result, name: str, several: bool) -> Subject:
+def _config_of(result: Result) -> str:
     assert result.folder is not None
     try:
-        config = without_folders((result.folder / CONFIG).read_text("utf-8"))
+        return without_folders((result.folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
         what = f"holds no readable {CONFIG} ({type(error).__name__}); run it again"
         raise ConfigError(readable(str(result.folder)), what) from error
+
+
+def _subject(result: Result, config: str, several: bool, name: str) -> Subject:
     if not result.swept:
         return Subject(name, result, config, (name,))
     members = Members(result.records)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..compare.subject import Subject
 from ..store.result import CONFIG, RECORDS, SUMMARY
+from .unplaced import unplaced_summary
 
 FILES = (CONFIG, SUMMARY, RECORDS)
 MOST = 2_000_000  # bytes of the zip file; base64 makes them a third more
@@ -47,8 +48,11 @@ def bundle(subjects: Sequence[Subject]) -> Bundle:
 
 
 def _content(subject: Subject, path: Path) -> bytes:
-    """A file as the page has it: a config without folders of the machine that it was made on."""
-    return subject.config.encode() if path.name == CONFIG else path.read_bytes()
+    """A file as the page has it: without folders of the machine that it was made on."""
+    if path.name == CONFIG:
+        return subject.config.encode()
+    content = path.read_bytes()
+    return unplaced_summary(content) if path.name == SUMMARY else content
 
 
 def _packed(content: bytes) -> int:

@@ -19,7 +19,22 @@ PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 GRID = "rgba(128,128,128,0.28)"  # seen on white and on black
 WIDE = 20.0  # an axis is logarithmic from this ratio of largest to smallest on
+MANY = 8  # cases; the curves of more are told in fewer digits
 FEW = 8  # as many curves have their values in one box
+TITLES = {  # by the record's name: of the figure, of its vertical axis
+    "residual": ("Residual", "‖e‖"),
+    "alignment_degrees": ("Angle between weights and feedback", "degrees"),
+    "alignment_inner": ("Inner product of weights and feedback", "⟨W, F⟩"),
+    "alignment_cosine": ("Cosine between weights and feedback", "cosine"),
+    "delta-alignment_degrees": ("Angle between the rule's signal and backprop's", "degrees"),
+    "delta-alignment_inner": ("Inner product of the rule's signal and backprop's", "⟨δ, δ BP⟩"),
+    "delta-alignment_cosine": ("Cosine between the rule's signal and backprop's", "cosine"),
+    "norms": ("Norms of the weights", "‖W‖ (Frobenius)"),
+    "exponent": ("Exponent at every save", "−d log ‖e‖ / dt"),
+    "steps": ("Accepted steps so far", "steps"),
+    "rejected": ("Rejected steps so far", "steps"),
+    "field_evaluations": ("Evaluations of the field so far", "evaluations"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +50,9 @@ class PageFigure:
     timed: bool = True
 
     @property
-    def map(self) -> bool:
-        """Whether it has cells in place of curves."""
-        return self.key.startswith("map-")
+    def curves(self) -> bool:
+        """Whether its values may be on a logarithmic axis: neither cells nor rows of a raster."""
+        return not self.key.startswith(("map-", "raster-", "phase"))
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,8 @@ class Choices:
         Entries of other axes count as layers."""
         layer = _place(curve.layer, self.layer) if curve.layer else _entry(curve)
         case, law = _place(curve.case, self.case), _place(curve.law, self.law)
-        hue, dash = (case, layer) if len(self.case) > 1 else (layer, law)
+        within = law if curve.law or not curve.layer else _entry(curve)
+        hue, dash = (case, layer) if len(self.case) > 1 else (layer, within)
         return PALETTE[hue % len(PALETTE)], DASHES[dash % len(DASHES)]
 
 
@@ -77,9 +93,10 @@ def panel_figure(panel: PagePanel, choices: Choices) -> PageFigure:
     log, drift = _is_log(panel), panel.key == DRIFT
     traces = [
         trace for curve in panel.curves
-        for trace in _traces(curve, curve_label(curve, choices) or panel.title, choices, drift)
+        for trace in _traces(curve, TITLES.get(panel.key, (panel.title, ""))[0], choices, drift)
     ]  # fmt: skip
-    layout = base_layout(panel.ylabel, log)
+    title, ylabel = TITLES.get(panel.key, (panel.title, panel.ylabel))
+    layout = base_layout(ylabel, log)
     layout["showlegend"] = False  # the readings below the figure are one
     if not log and _counts_few(panel):
         layout["yaxis"]["dtick"] = 1
@@ -88,13 +105,13 @@ def panel_figure(panel: PagePanel, choices: Choices) -> PageFigure:
     notes = list(dict.fromkeys(panel.notes))
     if drift and any(np.any(c.values < FLOOR) for c in panel.curves):
         notes.append(f"zero is drawn at {FLOOR:g}")
-    return PageFigure(panel.key, panel.title, "; ".join(notes), traces, layout, log)
+    return PageFigure(panel.key, title, "; ".join(notes), traces, layout, log)
 
 
 def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
     """What all figures share. Colours of text come from the page's style sheet."""
     axis = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": True}
-    power = {"exponentformat": "power", "type": "log" if log else "linear"}
+    power = {"exponentformat": "power", "type": "log" if log else "linear", "nticks": 6}
     return {
         "xaxis": {**axis, "title": {"text": literal(xlabel)}},
         "yaxis": {**axis, **power, "title": {"text": literal(ylabel)}},
@@ -103,7 +120,6 @@ def base_layout(ylabel: str, log: bool, xlabel: str = "time") -> dict[str, Any]:
         "hovermode": "x unified",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#888", "activecolor": BLUE},
         "font": {"family": "system-ui, sans-serif", "size": 12},
         "shapes": [],
     }
@@ -122,12 +138,14 @@ def numbers(values: np.ndarray, digits: int | None = None) -> list[float | None]
     return [value if np.isfinite(value) else None for value in listed]
 
 
-def _traces(curve: PageCurve, name: str, choices: Choices, drift: bool) -> list[dict[str, Any]]:
+def _traces(curve: PageCurve, title: str, choices: Choices, drift: bool) -> list[dict[str, Any]]:
     colour, dash = choices.look(curve)
+    what = _words(curve, choices) or title
+    name = curve_label(curve, choices) or title
     single = curve.seed not in ("", MEDIAN)
     drawn = np.maximum(curve.values, FLOOR) if drift else curve.values
     meta = {"case": curve.case, "layer": curve.layer, "law": curve.law, "seed": curve.seed}
-    digits = None if curve.seed == "" else 7
+    digits = None if curve.seed == "" and len(choices.case) <= MANY else 7
     main = {
         "type": "scatter",
         "x": numbers(curve.times),
@@ -136,7 +154,7 @@ def _traces(curve: PageCurve, name: str, choices: Choices, drift: bool) -> list[
         "mode": "lines" if len(curve.times) > 1 else "markers",
         "line": {"color": colour, "dash": dash, "width": 1 if single else 2},
         "opacity": 0.6 if single else 1.0,
-        "meta": {**meta, "read": True, "label": name},
+        "meta": {**meta, "read": True, "label": name, "what": what},
         "hovertemplate": "%{y:.4~g}",
     }
     found = [main]
@@ -169,12 +187,17 @@ def _band(curve: PageCurve, colour: str, meta: dict[str, Any], drift: bool) -> d
 def curve_label(curve: PageCurve, choices: Choices) -> str:
     """What tells a curve from the others of its panel; "" if it is the only one."""
     parts = [curve.case] if len(choices.case) > 1 else []
-    parts += [curve.law] if curve.law and len(choices.law) > 1 else []
-    where = f"layer {curve.layer}" if curve.layer.isdigit() else curve.layer
-    parts += [where] if where else []
-    parts += [curve.entry] if curve.entry else []
+    parts += [words] if (words := _words(curve, choices)) else []
     parts += [curve.seed if curve.seed == MEDIAN else f"seed {curve.seed}"] if curve.seed else []
     return ", ".join(parts)
+
+
+def _words(curve: PageCurve, choices: Choices) -> str:
+    """What a curve is of, whosever it is."""
+    parts = [curve.law] if curve.law and len(choices.law) > 1 else []
+    where = f"layer {curve.layer}" if curve.layer.isdigit() else curve.layer
+    parts += [where] if where else []
+    return ", ".join([*parts, curve.entry] if curve.entry else parts)
 
 
 def _place(name: str, among: Sequence[str]) -> int:
@@ -182,9 +205,9 @@ def _place(name: str, among: Sequence[str]) -> int:
 
 
 def _entry(curve: PageCurve) -> int:
-    """A column's number, of names such as `rate 3`."""
+    """A column's place, of names such as `rate 3`: the third is 2."""
     last = curve.entry.rsplit(" ", 1)[-1]
-    return int(last) if last.isdecimal() else 0
+    return max(int(last) - 1, 0) if last.isdecimal() else 0
 
 
 def _is_log(panel: PagePanel) -> bool:

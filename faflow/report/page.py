@@ -1,9 +1,7 @@
-"""The page: everything put into the template, and onto the disk."""
+"""The page: everything put into the template."""
 
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -11,55 +9,40 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ..compare.curves import panels_of
-from ..compare.subject import Claims, Subject, claims_of, open_subjects, readable
+from ..compare.labels import renamed
+from ..compare.subject import Claims, Subject
 from ..config.errors import ConfigError
-from ..measures.summary import own_version, summary_rows
-from ..measures.tables import certificate_rows, certificate_title
-from ..store.files import replace_text, try_replacing
-from ..sweeps.tables import sweep_rows
-from .answer import answer_of, method
-from .cost import cost_rows
-from .derivatives import derivative_rows
+from ..measures.summary import own_version
+from .content import Content, Fold
 from .download import bundle
-from .figures import PageFigure, choices_of, panel_figure
-from .kernels import kernel_figures
-from .members import member_figures
-from .raster import raster_figures, raster_layers
+from .figures import PALETTE, PageFigure
+from .head.beside import beside_block
+from .head.drawing import drawing_of
+from .head.facts import facts_of
+from .head.notes import bounds_fold, notes_of, some, warnings_of
+from .head.tiles import tiles_of
+from .material import material_of
+from .sections import SECTIONS, Section
 
 MARK = '<meta name="generator" content="faflow report">'
-HEAD = 4096  # bytes in which a report says that it is one
 TIMES = 1000  # places of the slider
 CASES = 6  # ticked at first
-NAMED = 6  # results in the title
+DRAWINGS = 4  # networks that are drawn
 PARTS = ("page.css", "page.js")
 
 
-def write_report(folders: Sequence[str], out: str | Path) -> Path:
-    """The report of the results in `folders`, written to `out`. ConfigError if a folder holds no
-    result, or if `out` can't be written or holds something else than a report."""
-    target = _target(out)
-    try:
-        try_replacing(target)
-        replace_text(target, page(open_subjects(folders), claims_of(folders)))
-    except OSError as error:
-        what = f"is {readable(str(out))}, which can't be written ({error.strerror or error}); "
-        raise ConfigError("--out", what + "choose another file") from error
-    return target
-
-
-def page(subjects: Sequence[Subject], claims: Sequence[Claims] = ()) -> str:
+def page(
+    subjects: Sequence[Subject],
+    claims: Sequence[Claims] = (),
+    refused: Sequence[ConfigError] = (),
+) -> str:
     """The HTML of a report. What comes from results is escaped by the template."""
-    subjects = list(subjects)
-    panels = panels_of(subjects)
-    cases = [case for subject in subjects for case in subject.cases]
-    choices = choices_of(cases, panels, [n for subject in subjects for n in raster_layers(subject)])
-    figures = [panel_figure(panel, choices) for panel in panels]
-    for subject in subjects:
-        figures += raster_figures(subject, len(subjects) > 1)
-    for subject in subjects:
-        figures += kernel_figures(subject, len(subjects) > 1)
-    figures += member_figures(subjects, choices)
+    subjects = renamed(subjects) if len(subjects) > 1 else list(subjects)
+    material, several = material_of(subjects), len(subjects) > 1
+    made = [(section, section.build(material).shown) for section in SECTIONS]
+    sections = [(section, block) for section, block in made if block]
+    beside = beside_block(subjects) if several else None
+    figures = list(_figures(sections))
     data = bundle(subjects)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("faflow.report", "template"),
@@ -71,22 +54,64 @@ def page(subjects: Sequence[Subject], claims: Sequence[Claims] = ()) -> str:
     css, script = (Markup(_part(environment, name)) for name in PARTS)
     return environment.get_template("page.html.j2").render(
         mark=Markup(MARK), css=css, script=script, plotly_js=Markup(get_plotlyjs()),
-        title=_title(subjects, claims), claims=claims,
-        answers=[answer_of(subject) for subject in subjects], method=method(subjects),
-        choices=choices, shown_cases=cases[:CASES],
-        figures=figures, times=len(_slider(figures)), payload=_payload(figures, data.encoded),
-        derivatives=_table([row for subject in subjects for row in derivative_rows(subject)]),
-        costs=_table([row for subject in subjects for row in cost_rows(subject)]),
-        details=[_details(subject) for subject in subjects], data=data,
+        title=_title(subjects, claims), subtitle=_subtitle(subjects), claims=claims,
+        notes=notes_of(subjects, refused),
+        warnings=Fold("What the flows have to say", warnings_of(subjects)),
+        bounds=bounds_fold(subjects), beside=beside,
+        tiles=[] if several else tiles_of(subjects[0]), facts=facts_of(subjects),
+        drawings=_drawings(subjects), sections=sections, choices=material.choices,
+        colours=_colours(material.choices.case, subjects),
+        shown_cases=material.choices.case[:CASES], times=len(_slider(figures)),
+        payload=_payload(figures, data.encoded), data=data, left_out=some(data.left_out),
         versions={"faflow": own_version(), "plotly": plotly.__version__},
     )  # fmt: skip
 
 
+def _figures(sections: Sequence[tuple[Section, Content]]) -> list[PageFigure]:
+    """In the order in which the template shows them, by which the script knows them."""
+    found: list[PageFigure] = []
+    for _, block in sections:
+        found += block.figures
+        for fold in block.folds:
+            found += fold.figures
+    return found
+
+
 def _title(subjects: Sequence[Subject], claims: Sequence[Claims]) -> str:
-    """What the page is about: papers by their titles, results by their names, if these are few."""
-    names = [claim.title for claim in claims] or [subject.name for subject in subjects]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    """What the page is about: papers by their titles, results by their names."""
+    if claims:
+        names = [claim.title for claim in claims]
+    elif len(subjects) > 1:
+        own = dict.fromkeys(subject.result.name for subject in subjects)
+        names = list(own)
+    else:
+        names = [subject.name for subject in subjects]
+    return some(names)
+
+
+def _subtitle(subjects: Sequence[Subject]) -> str:
+    if len(subjects) > 1:
+        return f"{len(subjects)} results side by side"
+    return f"{'sweep' if subjects[0].members is not None else 'run'} · {subjects[0].path}"
+
+
+def _drawings(subjects: Sequence[Subject]) -> list[tuple[str, Markup]]:
+    """Every network that is another one, under the name of the first result that has it."""
+    drawn: dict[Markup, str] = {}
+    for subject in subjects:
+        if drawing := drawing_of(subject):
+            drawn.setdefault(drawing, subject.name)
+    several = len(drawn) > 1
+    return [(name if several else "", drawing) for drawing, name in list(drawn.items())[:DRAWINGS]]
+
+
+def _colours(cases: Sequence[str], subjects: Sequence[Subject]) -> dict[str, str]:
+    """By case, and by results that are one case; none if there is nothing to tell apart."""
+    if len(cases) < 2:
+        return {}
+    found = {case: PALETTE[i % len(PALETTE)] for i, case in enumerate(cases)}
+    single = {one.name: found[one.cases[0]] for one in subjects if len(one.cases) == 1}
+    return found | single
 
 
 def _part(environment: jinja2.Environment, name: str) -> str:
@@ -118,48 +143,3 @@ def _slider(figures: Sequence[PageFigure]) -> list[float]:
     times = sorted(found)
     every = math.ceil(len(times) / TIMES) if times else 1
     return [*times[:-1:every], *times[-1:]]
-
-
-def _details(subject: Subject) -> dict[str, Any]:
-    """What is folded away below the figures, per result."""
-    certificate = subject.summary.get("certificate")
-    rows = (
-        sweep_rows(subject.result) if subject.members is not None else summary_rows(subject.summary)
-    )
-    return {
-        "name": subject.name,
-        "path": subject.path,
-        "rows": [(what, "; ".join(filter(None, rest))) for what, *rest in map(dict.values, rows)],
-        "certificate": [] if certificate is None else certificate_rows(certificate),
-        "certificate_title": "" if certificate is None else certificate_title(certificate),
-        "config": subject.config,
-        "provenance": subject.provenance,
-    }
-
-
-def _table(rows: list[dict[str, str]]) -> dict[str, Any]:
-    """Head and rows, without columns that say nothing."""
-    keys = dict.fromkeys(key for row in rows for key in row)
-    told = [key for key in keys if any(row.get(key, "-") != "-" for row in rows)]
-    return {"head": told, "rows": [[row.get(key, "-") for key in told] for row in rows]}
-
-
-def _target(out: str | Path) -> Path:
-    """Where the report goes. ConfigError if a file lies there that is no report."""
-    if "\0" in str(out):
-        raise ConfigError("--out", f"is {str(out)!r}; take out the NUL character")
-    target = Path(os.path.expanduser(out))
-    said = f"is {readable(str(out))}, which"
-    if target.is_dir():
-        raise ConfigError("--out", f"{said} is a folder; give a file, such as report.html")
-    if not Path(os.path.abspath(target)).parent.is_dir():
-        raise ConfigError("--out", f"{said} lies in no folder; make the folder first")
-    if target.exists():
-        try:
-            with target.open("rb") as file:
-                old = MARK.encode() in file.read(HEAD)
-        except OSError as error:
-            raise ConfigError("--out", f"{said} can't be read ({error.strerror})") from error
-        if not old:
-            raise ConfigError("--out", f"{said} exists and is no report; choose another file")
-    return target

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from page_text import CONFIG, Parsed, reported
+from page_text import CONFIG, RULE, Parsed, altered, reported
 
 from faflow.cli import main
 
@@ -31,6 +31,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     loaded["events"] = xr.DataTree(events(times))
     loaded.to_netcdf(folder / "run" / "result.nc", engine="h5netcdf")
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def other_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run as if it had been of another rule, and had ended at another loss."""
+    return altered(run_folder, tmp_path_factory.mktemp("report") / "other", 0.125, RULE)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A report's page as its reader gets it: tags, texts, the figures' data."""
 
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -33,6 +34,7 @@ rtol = 1e-6
 names = ["loss", "laws"]
 """
 
+RULE = ('kind = "feedback-alignment"', 'kind = "gradient"')
 VOID = {"meta", "input"}
 
 
@@ -72,6 +74,20 @@ def reported(*folders: Path) -> Parsed:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("faflow.report.page.get_plotlyjs", lambda: "")
         return Parsed(page(open_subjects([str(folder) for folder in folders])))
+
+
+def altered(folder: Path, to: Path, loss: float, *changes: tuple[str, str]) -> Path:
+    """A result as if it had been run from another config, and ended at another loss."""
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("figures", ".*"))
+    text = (to / "config.toml").read_text("utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (to / "config.toml").write_text(text, "utf-8")
+    summary = json.loads((to / "summary.json").read_text("utf-8"))
+    summary["loss"]["final"] = loss
+    (to / "summary.json").write_text(json.dumps(summary), "utf-8")
+    return to
 
 
 def traces(parsed: Parsed, key: str) -> list[dict]:

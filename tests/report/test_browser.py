@@ -1,6 +1,7 @@
 """The page in a browser, without a screen, from disk: Chromium as the system has it; nothing is
 downloaded. Skipped where there is none (Debian: apt-get install chromium chromium-driver)."""
 
+import csv
 import json
 import shutil
 import zipfile
@@ -41,10 +42,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 @pytest.fixture(scope="module")
-def pages(run_folder: Path, sweep_folder: Path, tmp_path_factory) -> Path:
+def pages(run_folder: Path, sweep_folder: Path, other_folder: Path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     write_report([str(run_folder)], folder / "run.html")
     write_report([str(sweep_folder)], folder / "sweep.html")
+    write_report([str(run_folder), str(other_folder)], folder / "two.html")
     return folder
 
 
@@ -58,7 +60,10 @@ def visit(browser: webdriver.Chrome, pages: Path) -> Iterator[Callable[[str], we
     def act(name: str) -> webdriver.Chrome:
         seen.append((pages / name).resolve().as_uri())
         browser.get(seen[-1])
-        browser.execute_script("document.getElementById('figures').scrollIntoView()")
+        browser.execute_script(
+            "document.getElementById('figures').scrollIntoView();"
+            "document.getElementById('choose').open = true"
+        )
         wait(browser, "return document.querySelectorAll('.main-svg').length > 0")
         return browser
 
@@ -72,7 +77,7 @@ def requested(browser: webdriver.Chrome) -> list[str]:
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     urls = [params["request"]["url"] for params in asked]
-    return [url for url in urls if not url.startswith("blob:")]  # the download button's own
+    return [url for url in urls if not url.startswith("blob:")]  # the download buttons' own
 
 
 def wait(browser: webdriver.Chrome, script: str, *arguments) -> object:
@@ -83,7 +88,7 @@ def wait(browser: webdriver.Chrome, script: str, *arguments) -> object:
 
 def readings(browser: webdriver.Chrome, key: str) -> dict[tuple[str, str, str], float]:
     """What is read below a figure, by law, layer and seed."""
-    items = browser.find_elements(By.CSS_SELECTOR, f"[data-key='{key}'] .reading li")
+    items = browser.find_elements(By.CSS_SELECTOR, f"[data-key='{key}'] .reading [data-value]")
     told = [item.get_property("dataset") for item in items]
     return {(d["law"], d["layer"], d["seed"]): float(d["value"]) for d in told if d["value"]}
 
@@ -93,6 +98,17 @@ def visible(browser: webdriver.Chrome, key: str) -> list[dict]:
     script = """return document.querySelector(`[data-key='${arguments[0]}'] .plot`)._fullData
         .filter((trace) => trace.visible === true).map((trace) => trace.meta)"""
     return browser.execute_script(script, key)
+
+
+def unfold(browser: webdriver.Chrome, key: str) -> None:
+    """Opens what a figure is folded in, from the outside, by keyboard."""
+    script = """const found = [];
+        let place = document.querySelector(`[data-key='${arguments[0]}']`);
+        while ((place = place.parentElement?.closest('details:not([open])')))
+            found.unshift(place.firstElementChild); return found"""
+    for summary in browser.execute_script(script, key):
+        summary.send_keys(Keys.ENTER)
+    wait(browser, f"return document.querySelector(`[data-key='{key}'] .main-svg`)")
 
 
 def tick(browser: webdriver.Chrome, kind: str, value: str) -> None:
@@ -127,6 +143,7 @@ def test_scrubbing_reads_the_drift_of_the_summary(visit, run_folder: Path) -> No
 
 def test_a_flow_that_has_ended_is_read_where_it_ended(visit) -> None:
     browser = visit("run.html")
+    unfold(browser, "loss")
     last = browser.execute_script("""
         const { traces } = figures.find(({ frame }) => frame.dataset.key === 'loss');
         traces[0].y.fill(null, 21); read(); return [traces[0].y[20], traces[0].x[20]]""")
@@ -156,6 +173,7 @@ def test_layers_laws_and_log_axes_are_toggled(visit) -> None:
 
 def test_zooming_one_figure_zooms_the_others(visit) -> None:
     browser = visit("run.html")
+    unfold(browser, "loss")
     browser.execute_script(
         "Plotly.relayout(document.querySelector('[data-key=drift] .plot'), {'xaxis.range': [1, 2]})"
     )
@@ -169,6 +187,7 @@ def test_page_of_64_seeds_is_small(pages: Path) -> None:
 
 def test_seeds_are_toggled(visit) -> None:
     browser = visit("sweep.html")
+    unfold(browser, "loss")
     assert {meta["seed"] for meta in visible(browser, "loss")} == {"median"}
     tick(browser, "seed", "17")
     assert {meta["seed"] for meta in visible(browser, "loss")} == {"median", "17"}
@@ -211,3 +230,107 @@ def test_download_holds_the_data(visit, run_folder: Path, tmp_path: Path) -> Non
     with zipfile.ZipFile(target) as archive:
         stored = archive.read("1-reported/result.nc")
     assert stored == (run_folder / "result.nc").read_bytes()
+
+
+def test_tiles_are_the_summary(visit, run_folder: Path, sweep_folder: Path) -> None:
+    for name, folder in (("run.html", run_folder), ("sweep.html", sweep_folder)):
+        summary, browser = json.loads((folder / "summary.json").read_text()), visit(name)
+        told = {
+            place.get_attribute("data-path"): float(place.get_attribute("value"))
+            for place in browser.find_elements(By.CSS_SELECTOR, "#tiles [data-path]")
+        }
+        if name == "sweep.html":
+            assert told["members"] == summary["members"] == 128
+            continue
+        assert set(told) >= {"loss.final", "t_final"} and len(told) == 4
+        for path, value in told.items():
+            found = summary
+            for key in path.split("."):
+                found = found[int(key)] if isinstance(found, list) else found[key]
+            assert value == found, path
+        (law,) = [path for path in told if path.startswith("laws.")]
+        drifts = [drift for one in summary["laws"].values() for drift in one["relative_drift"]]
+        assert told[law] == max(drifts)
+        heard = browser.find_element(By.CSS_SELECTOR, "[data-tile='laws'].kept strong").text
+        assert heard == f"kept to {max(drifts):.2g}"
+
+
+def test_time_is_played_and_stopped(visit) -> None:
+    browser = visit("run.html")
+    slider, play = (browser.find_element(By.ID, name) for name in ("time", "play"))
+    place = "return Number(document.getElementById('time').value)"
+    last = browser.execute_script(place)
+    play.send_keys(Keys.ENTER)  # at the end: from the start
+    assert play.get_attribute("aria-pressed") == "true"
+    wait(browser, f"{place} > 2")
+    play.send_keys(Keys.ENTER)
+    stopped = browser.execute_script(place)
+    assert stopped < last and play.get_attribute("aria-pressed") == "false"
+    browser.execute_async_script("setTimeout(arguments[0], 300)")
+    assert browser.execute_script(place) == stopped
+    slider.send_keys(Keys.END)
+    wait(browser, f"{place} === {last}")
+
+
+def test_the_rest_is_folded_and_drawn_when_opened(visit) -> None:
+    browser = visit("run.html")
+    drawn = "return document.querySelectorAll('[data-key=norms] .main-svg, "
+    drawn += "[data-key=singular] .main-svg').length"
+    assert browser.execute_script(drawn) == 0
+    unfold(browser, "singular")
+    assert browser.execute_script(drawn) > 0
+    unfold(browser, "phase")
+    chosen = browser.find_element(By.ID, "phase-y")
+    points = "const { traces } = figures.find(({ key }) => key === 'phase'); "
+    points += "const { x, y } = traces[0]; return [x, y]"
+    before = browser.execute_script(points)
+    chosen.send_keys(Keys.END)
+    wait(browser, "const { traces } = figures.find(({ key }) => key === 'phase');"
+         "return traces[0].y[0] !== arguments[0]", before[1][0])  # fmt: skip
+    losses = browser.execute_script("return figures.find(({ key }) => key === 'loss').traces[0].y")
+    assert set(browser.execute_script(points)[0]) <= set(losses)  # at times that both have
+    titles = browser.execute_script("return [...document.querySelectorAll('.question h2')]"
+                                    ".map(({ textContent }) => textContent)")  # fmt: skip
+    assert titles == ["Is the law kept?", "Does it converge, how fast, where to?",
+                      "What did kinks do?", "What did it cost?"]  # fmt: skip
+
+
+def test_results_are_compared_first(visit, run_folder: Path, other_folder: Path) -> None:
+    browser = visit("two.html")
+    places = browser.execute_script("return ['beside', 'run', 'law'].map((id) => "
+        "document.getElementById(id).getBoundingClientRect().top)")  # fmt: skip
+    assert places == sorted(places)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#beside > .scroll tbody tr")
+    names = [row.find_element(By.CSS_SELECTOR, "[data-what='result']").text for row in rows]
+    assert names == ["feedback-alignment", "gradient"]
+    for row, folder in zip(rows, (run_folder, other_folder), strict=True):
+        summary = json.loads((folder / "summary.json").read_text())
+        loss = row.find_element(By.CSS_SELECTOR, "[data-what='loss']")
+        assert float(loss.get_attribute("data-value")) == summary["loss"]["final"]
+    colours = [row.find_element(By.CSS_SELECTOR, ".dot").value_of_css_property("background-color")
+               for row in rows]  # fmt: skip
+    assert len(set(colours)) == 2
+    lines = [row.text for row in browser.find_elements(
+        By.CSS_SELECTOR, "[data-key='residual'] .reading tbody th, "
+        "[data-key='drift'] .reading tbody th")]  # fmt: skip
+    assert set(lines) == {"feedback-alignment", "gradient"}
+
+
+def test_a_figure_is_saved(visit, tmp_path: Path) -> None:
+    browser = visit("run.html")
+    where = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Page.setDownloadBehavior", where)
+    for kind in ("csv", "svg"):
+        browser.find_element(By.CSS_SELECTOR, f"[data-key='drift'] [data-save='{kind}']").send_keys(
+            Keys.ENTER
+        )
+        WebDriverWait(browser, 30, 0.1).until(lambda _, k=kind: (tmp_path / f"drift.{k}").exists())
+    with (tmp_path / "drift.csv").open() as file:
+        head, *rows = list(csv.reader(file))
+    assert head == ["curve", "case", "law", "layer", "seed", "time", "|Q(t) − Q(0)| / scale"]
+    drawn = browser.execute_script("""
+        const { traces } = figures.find(({ key }) => key === 'drift');
+        return traces.flatMap(({ x, y, meta }) => x.map((t, i) => [meta.law, meta.layer, t, y[i]]))
+    """)
+    assert [[r[2], r[3], float(r[5]), float(r[6])] for r in rows] == drawn and len(rows) > 200
+    assert "</svg>" in (tmp_path / "drift.svg").read_text("utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from page_text import RULE, altered
 
 import faflow
 from faflow.cli import main
@@ -16,40 +17,23 @@ from faflow.compare.draw import comparison_figures
 from faflow.plots.style import FEW, FONT
 
 
-def altered(folder: Path, to: Path, loss: float, **changes: str) -> str:
-    """A result as if it had been run from another config, and ended at another loss."""
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("figures", ".*"))
-    text = (to / "config.toml").read_text("utf-8")
-    for old, new in changes.values():
-        assert old in text
-        text = text.replace(old, new)
-    (to / "config.toml").write_text(text, "utf-8")
-    summary = json.loads((to / "summary.json").read_text("utf-8"))
-    summary["loss"]["final"] = loss
-    (to / "summary.json").write_text(json.dumps(summary), "utf-8")
-    return str(to)
-
-
-RULE = ('kind = "feedback-alignment"', 'kind = "gradient"')
-
-
 @pytest.fixture
 def two(run_folder: Path, tmp_path: Path) -> list[str]:
-    return [str(run_folder), altered(run_folder, tmp_path / "other", 0.125, rule=RULE)]
+    return [str(run_folder), str(altered(run_folder, tmp_path / "other", 0.125, RULE))]
 
 
 def test_names_are_what_differs(two: list[str], tmp_path: Path) -> None:
     told = compare(two)
     assert told.names == ["feedback-alignment", "gradient"]
     assert told.differences == {"rule.kind": ["feedback-alignment", "gradient"]}
-    third = altered(Path(two[1]), tmp_path / "third", 0.5, seed=("seed = 0", "seed = 4"))
-    assert compare([*two, third]).names == [
+    third = altered(Path(two[1]), tmp_path / "third", 0.5, ("seed = 0", "seed = 4"))
+    assert compare([*two, str(third)]).names == [
         "feedback-alignment, seed 0", "gradient, seed 0", "gradient, seed 4",
     ]  # fmt: skip
 
 
 def test_results_that_differ_in_nothing_keep_their_names(run_folder: Path, tmp_path: Path) -> None:
-    told = compare([str(run_folder), altered(run_folder, tmp_path / "same", 0.5)])
+    told = compare([str(run_folder), str(altered(run_folder, tmp_path / "same", 0.5))])
     assert told.differences == {}
     assert len(set(told.names)) == 2 and all("reported" in name for name in told.names)
 
@@ -89,7 +73,7 @@ def test_curves_are_the_records(two: list[str], sweep_folder: Path) -> None:
 
 def test_no_more_are_drawn_than_can_be_told_apart(run_folder: Path, tmp_path: Path) -> None:
     seeds = [("seed = 0", f"seed = {i}") for i in range(1, FEW + 3)]
-    more = [altered(run_folder, tmp_path / seed[1], 0.5, seed=seed) for seed in seeds]
+    more = [str(altered(run_folder, tmp_path / seed[1], 0.5, seed)) for seed in seeds]
     told = compare([str(run_folder), *more])
     assert len(told.figures) == FEW + 3
     _, panel, _ = next(comparison_figures(told.subjects))

@@ -22,10 +22,12 @@ import pytest
 import tomli_w
 import xarray as xr
 from matplotlib import rc_context
-from page_text import CONFIG, Parsed, reported, traces
+from page_text import CONFIG, Parsed, altered, reported, traces
 
 import faflow
 from faflow.cli import main
+from faflow.compare.curves import panels_of
+from faflow.compare.subject import open_subjects
 from faflow.config.dump import config_text
 from faflow.config.resolve import resolve_path
 from faflow.plots import FIGURES, FigureStyle, draw
@@ -33,7 +35,10 @@ from faflow.plots.draw import compose
 from faflow.plots.frame import run_frame
 from faflow.plots.pairs.changes import ticked
 from faflow.plots.style import house_style
+from faflow.report.questions.members import rate_figures
+from faflow.report.unplaced import unplaced, unplaced_summary
 from faflow.reproduce import Check, Reading, Report, open_report
+from faflow.sweeps.distribution import Members
 
 # What HTML, scripts, plotly's own markup, TeX, templates and TOML take for more than letters.
 NASTY = st.text(st.sampled_from("<>&\"'`/=\\{}%$;#-_ abäß漢й🙂\u2028"), min_size=1, max_size=24)
@@ -212,6 +217,131 @@ def test_a_reproduction_is_reported_with_its_claims(
     shutil.rmtree(folder / "runs" / "one")
     shutil.rmtree(folder / "runs" / "two")
     assert "without runs" in complaint(capsys, str(folder))
+
+
+def test_what_was_run_is_said_first(parsed_run: Parsed, run_folder: Path) -> None:
+    network = [attrs for tag, attrs in parsed_run.tags if attrs.get("class") == "network"]
+    assert len(network) == 1
+    told = [text for text in parsed_run.texts["div"] if text.strip()]
+    facts = dict(zip(parsed_run.texts["dt"], told, strict=False))
+    assert facts["network"].strip().startswith("3–3–2–1")
+    assert facts["rule"].startswith("feedback-alignment") and facts["seed"] == "0"
+    assert facts["time"] == "0 to 2, 41 saves; tsit5, rtol 1e-06"
+    assert parsed_run.texts["sub"].count("l+1") == 2 and "⊤" in parsed_run.texts["sup"]
+    circles = [attrs for tag, attrs in parsed_run.tags if tag == "circle"]
+    assert len(circles) == 3 + 3 + 2 + 1
+    arrows = [attrs for _, attrs in parsed_run.tags if attrs.get("class") == "back"]
+    assert len(arrows) == 2  # a hidden layer each
+
+
+def test_singular_values_are_those_of_the_weights(run_folder: Path, parsed_run: Parsed) -> None:
+    tree = faflow.open(run_folder).records
+    drawn = traces(parsed_run, "singular")
+    product = {}
+    for when in ("start", "final"):
+        matrices = [tree[when][f"W{layer}"].values for layer in (1, 2, 3)]
+        product[when] = np.linalg.multi_dot(matrices[::-1])
+        for layer, matrix in enumerate(matrices, start=1):
+            mine = [t for t in drawn if t["meta"]["layer"] == str(layer)]
+            ends = [trace["y"][0 if when == "start" else -1] for trace in mine]
+            np.testing.assert_allclose(ends, np.linalg.svd(matrix)[1], rtol=1e-12)
+    (found,) = traces(parsed_run, "singular-product")
+    expected = [np.linalg.norm(matrix) for matrix in product.values()]  # of rank one
+    np.testing.assert_allclose(found["y"], expected, rtol=1e-12)
+
+
+def test_of_many_layers_the_ends_and_the_middle_are_drawn(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "deep")
+    with xr.open_datatree(run_folder / "result.nc", engine="h5netcdf") as tree:
+        loaded = tree.load()
+    records = loaded["records"].to_dataset()
+    norms = np.random.default_rng(0).random((records.sizes["time"], 15))
+    records["norms"] = (("time", "layer"), norms)
+    records["spectrum"] = (("time", "mode"), norms)
+    loaded["records"] = xr.DataTree(records)
+    loaded.to_netcdf(tmp_path / "deep" / "result.nc", engine="h5netcdf")
+    panels = {panel.key: panel for panel in panels_of(open_subjects([str(tmp_path / "deep")]))}
+    assert "spectrum" not in panels  # of no layers
+    drawn = {curve.entry: curve.values for curve in panels["norms"].curves}
+    expected = (norms.min(1), np.median(norms, 1), norms.max(1))
+    for name, values in zip(("smallest", "median", "largest"), expected, strict=True):
+        np.testing.assert_allclose(drawn[f"{name} of 15"], values)
+
+
+def test_fitted_exponents_stand_beside_predicted_ones(sweep_folder: Path) -> None:
+    (subject,) = open_subjects([str(sweep_folder)])
+    assert list(rate_figures([subject])) == []  # none was fitted
+    shape = (2, 3)
+    rates, predicted = np.arange(1.0, 7.0).reshape(shape), np.full(shape, 2.0)
+    predicted[1, 1] = np.nan
+    axes = ("feedback.scale", "seed")
+    figures = xr.Dataset(
+        {
+            "status": (axes, np.full(shape, "completed")),
+            "exponent.status": (axes, np.array([["ok", "ok", "few-points"], ["ok"] * 3])),
+            "exponent.rate": (axes, rates),
+            "exponent.predicted": (axes, predicted),
+        },
+        {"feedback.scale": [0.5, 1.0], "seed": [0, 1, 2]},
+    )
+    members = Members(xr.DataTree.from_dict({"/figures": figures}))
+    (figure,) = rate_figures([subject._replace(members=members)])
+    *clouds, diagonal = figure.traces
+    assert [cloud["y"] for cloud in clouds] == [[1.0, 2.0], [4.0, 6.0]]
+    assert [cloud["x"] for cloud in clouds] == [[2.0, 2.0], [2.0, 2.0]]
+    assert diagonal["x"] == diagonal["y"] == [1.0, 6.0]
+    assert figure.caption == "4 of 6 members have both"
+
+
+def test_results_that_are_no_good_are_named_and_the_others_shown(
+    run_folder: Path, sweep_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = altered(run_folder, tmp_path / "damaged", 0.5)
+    (damaged / "result.nc").write_bytes(b"no more")
+    torn = altered(run_folder, tmp_path / "torn", 0.5)
+    summary = json.loads((torn / "summary.json").read_text())
+    del summary["loss"]
+    (torn / "summary.json").write_text(json.dumps(summary))
+    older = altered(run_folder, tmp_path / "older", 0.5, ("samples = 2", "samples = 3"))
+    summary = json.loads((older / "summary.json").read_text())
+    summary["environment"]["faflow"] = "0.0.1"
+    (older / "summary.json").write_text(json.dumps(summary))
+    running = tmp_path / "running"
+    shutil.copytree(sweep_folder, running)
+    summary = json.loads((running / "summary.json").read_text())
+    summary["statuses"] = {"completed": 120, "pending": 8}
+    (running / "summary.json").write_text(json.dumps(summary))
+    given, out = [run_folder, damaged, torn, older, running], tmp_path / "report.html"
+    assert main(["report", *map(str, given), str(tmp_path / "none"), "--out", str(out)]) == 2
+    told, err = capsys.readouterr()
+    assert told == f"{out}\n" and len(err.splitlines()) == 3
+    text = Parsed(re.sub(r"<script>.*?</script>", "<script></script>", out.read_text(), flags=re.S))
+    notes = "\n".join(text.texts["li"])
+    for name, why in (
+        ("damaged", "holds no readable result.nc"), ("torn", "KeyError: 'loss'"),
+        ("none", "holds no faflow result"), ("reported (older)", "made by faflow 0.0.1"),
+        ("reported (running)", "still running: 8 of 128 to come"),
+        ("different tasks", "task.samples"),
+    ):  # fmt: skip
+        assert re.search(f"{re.escape(name)}.*{re.escape(why)}", notes), name
+    assert str(tmp_path) not in notes
+    rows = [attrs for tag, attrs in text.tags if attrs.get("data-what") == "result"]
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("can't read /home/me/data/x.npz: no", "can't read x.npz: no"),
+        ("sweep ~/a/config.toml --out '/srv/b/c'", "sweep config.toml --out 'c'"),
+        ("rate (1 / time), 1/2 ||W||^2, a/b/c", "rate (1 / time), 1/2 ||W||^2, a/b/c"),
+    ],
+)
+def test_texts_without_places(text: str, left: str) -> None:
+    assert unplaced(text) == left
+    summary = json.dumps({"name": "/a/b", "warnings": [text]}).encode()
+    assert (unplaced_summary(summary) == summary) == (text == left)
+    assert json.loads(unplaced_summary(summary)) == {"name": "/a/b", "warnings": [left]}
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ..compare.subject import Subject
-from ..plots.pairs.changes import Changes, changes_of, dropped, ticked
-from ..plots.style import BLUE, GREEN, ORANGE, VERMILION
-from .figures import PageFigure, base_layout, literal, numbers
+from ...compare.subject import Subject
+from ...plots.pairs.changes import Changes, changes_of, dropped, ticked
+from ...plots.style import BLUE, GREEN, ORANGE, VERMILION
+from ..figures import PageFigure, base_layout, literal, numbers
 
 ROWS = 200  # a layer with more pairs shows only those that change
 MOST = 8000  # intervals, and crossings of each kind, that are drawn of a layer

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..compare.subject import Subject
-from ..plots.panel import brief
-from ..plots.wide.kernels import MOST, shown_saves
-from .figures import PageFigure, base_layout, numbers
+from ...compare.subject import Subject
+from ...plots.panel import brief
+from ...plots.wide.kernels import MOST, shown_saves
+from ..figures import PageFigure, base_layout, numbers
 
 COLOURS = "Viridis"
 

@@ -2,9 +2,23 @@
 
 from collections.abc import Iterator
 
-from ..compare.subject import Subject
-from ..measures.sensitivity.measure import slope_words
-from ..measures.tables import number
+from ...compare.subject import Subject
+from ...measures.sensitivity.measure import slope_words
+from ...measures.tables import number
+from ..content import Content, plain_table
+from ..material import Material
+
+_WHERE = (
+    "Of an array the norm of the derivative; the array itself is in the group sensitivity of the "
+    "result. A central difference of two whole flows, in one random direction, is apart by this "
+    "share of the derivatives."
+)
+
+
+def derivatives_block(material: Material) -> Content:
+    """What `[sensitivity]` asked for."""
+    rows = [row for subject in material.subjects for row in derivative_rows(subject)]
+    return Content([_WHERE], tables=[plain_table("Derivatives", rows)]) if rows else Content()
 
 
 def derivative_rows(subject: Subject) -> Iterator[dict[str, str]]:

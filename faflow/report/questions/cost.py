@@ -1,17 +1,33 @@
-"""What the solver did, as rows of text."""
+"""What the solver did."""
 
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..compare.subject import Subject
-from ..measures.tables import number
-from ..sweeps.distribution import Members, spread_of
+from ...compare.subject import Subject
+from ...measures.tables import number
+from ...sweeps.distribution import Members, spread_of
+from ..content import Content, Fold, plain_table
+from ..material import Material
+from .names import COST
 
+FEW = 8  # rows that are shown at once
 _COLUMNS = {
     "steps": "steps", "rejected": "rejected", "field_evaluations": "field evaluations",
     "seconds": "seconds", "compile_seconds": "seconds compiling",
 }  # fmt: skip
+
+
+def cost_block(material: Material) -> Content:
+    """Steps over time, and the solver's counts in a table."""
+    rows = [row for subject in material.subjects for row in cost_rows(subject)]
+    first, *others = [*material.of(COST), None]
+    more = Fold("Rejected steps, field evaluations", figures=[f for f in others if f])
+    table = plain_table("Work of the solver", rows)
+    if len(rows) <= FEW:
+        return Content(figures=[first] if first else [], tables=[table], folds=[more])
+    counts = Fold(f"Work in {len(rows)} rows", tables=[table])
+    return Content(figures=[first] if first else [], folds=[counts, more])
 
 
 def cost_rows(subject: Subject) -> Iterator[dict[str, str]]:

@@ -1,0 +1,93 @@
+"""The verdicts of a sweep: over its members, each counted once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..._results import ORDERLY
+from ...compare.subject import Subject
+from ...measures.tables import number
+from ...sweeps.distribution import Members
+from ...sweeps.figures import PENDING
+from ..content import BAD, GOOD, PLAIN
+from .tile import Tile, bounds_tile
+
+
+def swept_tiles(subject: Subject, members: Members) -> Iterator[Tile]:
+    """As a run's: laws, exponent, alignment, limit, loss, members, bounds."""
+    yield from _laws(members)
+    yield from _exponent(members)
+    certified = members.figure("alignment.certified")
+    if certified is not None:
+        count, of = int(np.sum(certified == 1)), int(np.sum(np.isfinite(certified)))
+        mark = GOOD if count == of else PLAIN
+        yield Tile("alignment", "Alignment", f"{count} of {of}", "members are certified", mark)
+    distance = members.figure("minimum_norm.relative_distance")
+    if distance is not None:
+        yield _median("limit", "Limit", "minimum_norm.relative_distance", distance,
+                      "from the minimum-norm map")  # fmt: skip
+    loss = members.figure("loss.final")
+    if loss is not None:
+        yield _median("loss", "Final loss", "loss.final", loss, "")
+    yield members_tile(subject)
+    verdicts = subject.summary.get("expect")
+    if verdicts:
+        yield bounds_tile(verdicts, "of [expect], for all members")
+
+
+def members_tile(subject: Subject) -> Tile:
+    """How many members there are, and how they ended."""
+    statuses = subject.summary["statuses"]
+    count = int(subject.summary["members"])
+    early = set(statuses) - ORDERLY - {PENDING}
+    note = ", ".join(f"{many} {status}" for status, many in statuses.items())
+    return Tile("members", "Members", str(count), note, BAD if early else PLAIN,
+                {"members": count})  # fmt: skip
+
+
+def _laws(members: Members) -> Iterator[Tile]:
+    """The largest drift of all members that keep the law, of the law that drifts most."""
+    told = []
+    for law in members.laws:
+        kept, drift = members.figure(f"laws.{law}.kept"), members.drift(law)
+        if kept is None or drift is None:
+            continue
+        keeping = (kept == 1) & np.isfinite(drift)
+        recorded = int(np.sum(np.isfinite(kept)))
+        largest = float(np.max(drift[keeping])) if keeping.any() else np.nan
+        told.append((law, int(np.sum(kept == 1)), recorded, largest))
+    if not told:
+        return
+    law, keeping, recorded, largest = max(told, key=lambda each: (each[2] - each[1], each[3]))
+    value = f"kept to {largest:.2g}" if np.isfinite(largest) else "not kept"
+    note = f"{law}: by {keeping} of {recorded} members"
+    mark = GOOD if keeping == recorded else PLAIN
+    yield Tile("laws", "Laws", value, note, mark)
+
+
+def _exponent(members: Members) -> Iterator[Tile]:
+    rates, statuses = members.figure("exponent.rate"), members.words("exponent.status")
+    if statuses is None:
+        return
+    fitted = int(np.sum(statuses == "ok"))
+    note = f"{fitted} of {statuses.size} members fitted"
+    error = members.figure("exponent.relative_error")
+    if rates is None or not fitted:
+        yield Tile("exponent", "Exponent", "not fitted", note)
+        return
+    if error is None or not np.any(known := np.isfinite(error) & (statuses == "ok")):
+        low, high = (float(edge(rates[statuses == "ok"])) for edge in (np.min, np.max))
+        yield Tile("exponent", "Exponent", f"{number(low)} to {number(high)}", note)
+        return
+    median, largest = float(np.median(error[known])), float(np.max(error[known]))
+    note += f"; apart from predicted by {100 * largest:.2g} % at most"
+    yield Tile("exponent", "Exponent", f"{100 * median:.2g} % off", note, PLAIN,
+               {"exponent.relative_error": median})  # fmt: skip
+
+
+def _median(key: str, label: str, path: str, values: np.ndarray, words: str) -> Tile:
+    known = values[np.isfinite(values)]
+    median, low, high = (float(edge(known)) for edge in (np.median, np.min, np.max))
+    note = f"in the median; {number(low)} to {number(high)} over {known.size} members"
+    note = f"{words}, {note}" if words else note
+    return Tile(key, label, number(median), note, PLAIN, {path: median})

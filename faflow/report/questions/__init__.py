@@ -1,0 +1,1 @@
+"""What a theorist asks of a flow, a module each: its figures, its words, its tables."""
