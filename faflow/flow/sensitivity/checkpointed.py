@@ -1,29 +1,29 @@
 """Back along the steps of an explicit Runge-Kutta method, recomputed from save to save.
 
 The flow keeps its states at the saves and the times of its steps. From the last pair of saves to
-the first the steps between are taken again, without error estimates or rejections, and kept with
-their stages as far as `BYTES` go (of more, the last ones, then those before). Each is then
-transposed, lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}: to rounding the transposed of the forward
-derivative with "free" sensitivities.
+the first the steps between are taken again, without error estimates or rejections, and their states
+kept; of more than half of `BYTES` holds every k-th, from which on the k steps before the next one
+are taken once more. Each step is then transposed, lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}: to
+rounding the transposed of the forward derivative with "free" sensitivities.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ..._types import Array, Flag, Integer, Scalar, Times
+from ..._types import Array, Flag, Integer, Scalar
 from ..flow import Flow
 from ..loop.carry import Carry, heading_for
 from ..loop.course import course
 from ..loop.flat import FlatProblem
 from ..solution import FlowSolution
-from .explicit import explicit, explicit_step, transposed_step
+from .explicit import explicit, explicit_step
+from .parts import Parts, Pulled, Stretch
 
 STEPS = 2**15  # of a flow that is differentiated backwards
-BYTES = 2**26  # of steps that are taken again, with their stages, and
-MOST = 2**9  # steps at the most
+BYTES = 2**26  # of states at steps that are taken again, and
+MOST = 2**10  # of them at the most, twice
 
 
 class StepLog(NamedTuple):
@@ -76,49 +76,68 @@ def logged_flow(flow: Flow) -> tuple[FlowSolution, StepLog]:
     return solution._replace(records=records), steps
 
 
-def retraced(
-    parts: Any,
-    times: Times,
-    states: tuple[Array, Array],
-    between: tuple[Integer, Integer],
-    ends: Array,
-    adjoint: Array,
-    slopes: list[Array],
-) -> tuple[Array, list[Array]]:
-    """lambda and dL/d(values) at times[0], from those at times[1]. `between`: the numbers of the
-    first step from there and of the first one after; `ends`: when steps end."""
+class Room(NamedTuple):
+    """Rows for states (`rows` + 1, n), of which the last one takes what is not kept: of some steps
+    between two saves, and of all steps after one of these. Every pair of saves uses them again,
+    since to clear them takes longer than a step."""
+
+    marks: Array
+    states: Array
+
+    @property
+    def rows(self) -> int:
+        return len(self.marks) - 1
+
+
+def room_for(state: Array) -> Room:
+    rows = max(1, min(MOST, BYTES // (2 * state.size * state.dtype.itemsize)))
+    return Room(*(jnp.zeros((rows + 1, state.size), state.dtype) for _ in range(2)))
+
+
+def retraced(parts: Parts, stretch: Stretch, back: Pulled, room: Room) -> tuple[Pulled, Room]:
+    """lambda and dL/d(values) at the first of the stretch's times, from those at the second."""
     tableau = explicit(parts.flow.numerics.build_solver())
     assert tableau is not None
-    first, values, size = between[0], parts.values, adjoint.size
-    stages = len(np.asarray(tableau.b))
-    room = max(1, min(MOST, BYTES // ((1 + stages) * size * adjoint.dtype.itemsize)))
+    (first, last), rows = stretch.between, room.rows
+    stride = jnp.maximum(1, -((first - last) // rows))  # of the marks
 
-    def place(i: Integer) -> tuple[Scalar, Scalar]:
-        t = jnp.where(i == first, times[0], ends[i - 1])
-        return t, ends[i] - t
+    def step(i: Integer, state: Array, values: list[Array]) -> Array:
+        t = jnp.where(i == first, stretch.times[0], stretch.ends[i - 1])
+        field = lambda t, state: parts.field(t, state, values)  # noqa: E731
+        return explicit_step(field, tableau, t, stretch.ends[i] - t, state)
 
-    def field(t: Scalar, state: Array) -> Array:
-        return parts.field(t, state, values)
+    def taken(low: Integer, high: Integer, state: Array, kept: Array, row: Any) -> Array:
+        """`kept` with the states at the steps low, ..., high - 1, from the one at `low`."""
 
-    def back(now: tuple[Integer, Array, list[Array]]) -> tuple[Integer, Array, list[Array]]:
-        last, *adjoint_and_slopes = now
-        low = jnp.maximum(first, last - room)
+        def put(kept: Array, i: Integer, state: Array) -> Array:
+            return jax.lax.dynamic_update_index_in_dim(kept, state, row(i), 0)
 
-        def again(i: Integer, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            state, states, taken = now
-            later, inside = explicit_step(field, tableau, *place(i), state)
-            at = jnp.maximum(i - low, 0)
-            return later, states.at[at].set(state), taken.at[at].set(inside)
+        def one(i: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
+            state = step(i, now[1], parts.values)
+            return put(now[0], i + 1, state), state
 
-        kept = jnp.zeros((room, size)), jnp.zeros((room, stages, size))
-        _, *kept = jax.lax.fori_loop(first, last, again, (states[0], *kept))
+        return jax.lax.fori_loop(low, high - 1, one, (put(kept, low, state), state))[0]
 
-        def pull(n: Integer, now: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
-            i = last - 1 - n
-            there, taken = (rows[i - low] for rows in kept)
-            return transposed_step(parts.field, tableau, *place(i), there, taken, values, *now)
+    def go_back(now: tuple[Integer, Pulled, Array]) -> tuple[Integer, Pulled, Array]:
+        high, back, kept = now
+        mark = (high - 1 - first) // stride
+        low = first + mark * stride
+        begun = jnp.maximum(low, high - rows)
+        row = lambda i: jnp.where(i < begun, rows, i - begun)  # noqa: E731
+        kept = taken(low, high, marks[mark], kept, row)
 
-        return low, *jax.lax.fori_loop(0, last - low, pull, tuple(adjoint_and_slopes))
+        def pull(n: Integer, back: Pulled) -> Pulled:
+            i = high - 1 - n
+            later = lambda state, values: step(i, state, values)  # noqa: E731
+            more = Pulled(*jax.vjp(later, kept[i - begun], parts.values)[1](back.adjoint))
+            return Pulled(more.adjoint, jax.tree.map(jnp.add, back.slopes, more.slopes))
 
-    start = (between[1], adjoint, slopes)
-    return jax.lax.while_loop(lambda now: now[0] > first, back, start)[1:]
+        return begun, jax.lax.fori_loop(0, high - begun, pull, back), kept
+
+    def row(i: Integer) -> Integer:
+        return jnp.where((i - first) % stride > 0, rows, (i - first) // stride)
+
+    marks = taken(first, last, stretch.states[0], room.marks, row)
+    start = (last, back, room.states)
+    _, back, kept = jax.lax.while_loop(lambda now: now[0] > first, go_back, start)
+    return back, Room(marks, kept)
