@@ -1,29 +1,33 @@
 """Back along the steps of an explicit Runge-Kutta method, recomputed from save to save.
 
 The flow keeps its states at the saves and the times of its steps. From the last pair of saves to
-the first the steps between are taken again, without error estimates or rejections, and their states
-kept; of more than half of `BYTES` holds every k-th, from which on the k steps before the next one
-are taken once more. Each step is then transposed, lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}: to
-rounding the transposed of the forward derivative with "free" sensitivities.
+the first the steps between are taken again, without error estimates or rejections, and kept with
+their stages as far as `MOST` and `BYTES` go. Of more, states at every so many steps are kept, and
+from each of these, the last first, steps are taken once more. Each step is then transposed,
+lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}: to rounding the transposed of the forward derivative with
+"free" sensitivities.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..._types import Array, Flag, Integer, Scalar
+from ...solvers import ExplicitTableau
 from ..flow import Flow
 from ..loop.carry import Carry, heading_for
 from ..loop.course import course
 from ..loop.flat import FlatProblem
 from ..solution import FlowSolution
-from .explicit import explicit, explicit_step
+from .explicit import explicit, explicit_step, transposed_step
 from .parts import Parts, Pulled, Stretch
 
 STEPS = 2**15  # of a flow that is differentiated backwards
-BYTES = 2**26  # of states at steps that are taken again, and
-MOST = 2**10  # of them at the most, twice
+BYTES = 2**26  # of steps that are taken again, with their stages, and
+MOST = 2**6  # steps at the most: vmap copies all of them at every step
+MARKS = STEPS // MOST  # states to begin again from, at the most
 
 
 class StepLog(NamedTuple):
@@ -77,67 +81,76 @@ def logged_flow(flow: Flow) -> tuple[FlowSolution, StepLog]:
 
 
 class Room(NamedTuple):
-    """Rows for states (`rows` + 1, n), of which the last one takes what is not kept: of some steps
-    between two saves, and of all steps after one of these. Every pair of saves uses them again,
-    since to clear them takes longer than a step."""
+    """What steps that are taken again are kept in: their states (rows + 1, n) and stages (rows + 1,
+    stages, n), and the states at every so many steps between two saves (marks + 1, n). The last row
+    takes what is not kept. Every pair of saves uses them again, since to clear them takes longer
+    than a step."""
 
-    marks: Array
     states: Array
-
-    @property
-    def rows(self) -> int:
-        return len(self.marks) - 1
+    stages: Array
+    marks: Array
 
 
-def room_for(state: Array) -> Room:
-    rows = max(1, min(MOST, BYTES // (2 * state.size * state.dtype.itemsize)))
-    return Room(*(jnp.zeros((rows + 1, state.size), state.dtype) for _ in range(2)))
+def room_for(parts: Parts, state: Array) -> Room:
+    size, stages = state.size * state.dtype.itemsize, len(np.asarray(_tableau(parts).b))
+    rows = max(1, min(MOST, 3 * BYTES // (4 * (1 + stages) * size)))
+    marks = max(1, min(MARKS, BYTES // (4 * size)))
+    shapes = (rows + 1,), (rows + 1, stages), (marks + 1,)
+    return Room(*(jnp.zeros((*shape, state.size), state.dtype) for shape in shapes))
 
 
 def retraced(parts: Parts, stretch: Stretch, back: Pulled, room: Room) -> tuple[Pulled, Room]:
     """lambda and dL/d(values) at the first of the stretch's times, from those at the second."""
-    tableau = explicit(parts.flow.numerics.build_solver())
-    assert tableau is not None
-    (first, last), rows = stretch.between, room.rows
-    stride = jnp.maximum(1, -((first - last) // rows))  # of the marks
+    tableau, values = _tableau(parts), parts.values
+    (first, last), (rows, _, most) = stretch.between, (len(part) - 1 for part in room)
+    apart = jnp.maximum(rows, -((first - last) // most))  # steps from mark to mark
 
-    def step(i: Integer, state: Array, values: list[Array]) -> Array:
+    def place(i: Integer) -> tuple[Scalar, Scalar]:
         t = jnp.where(i == first, stretch.times[0], stretch.ends[i - 1])
+        return t, stretch.ends[i] - t
+
+    def step(i: Integer, state: Array) -> tuple[Array, Array]:
         field = lambda t, state: parts.field(t, state, values)  # noqa: E731
-        return explicit_step(field, tableau, t, stretch.ends[i] - t, state)
+        return explicit_step(field, tableau, *place(i), state)
 
-    def taken(low: Integer, high: Integer, state: Array, kept: Array, row: Any) -> Array:
-        """`kept` with the states at the steps low, ..., high - 1, from the one at `low`."""
+    def mark(i: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        marks, state = now
+        state, past = step(i, state)[0], i + 1 - first
+        return _put(marks, jnp.where(past % apart > 0, most, past // apart), state), state
 
-        def put(kept: Array, i: Integer, state: Array) -> Array:
-            return jax.lax.dynamic_update_index_in_dim(kept, state, row(i), 0)
-
-        def one(i: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            state = step(i, now[1], parts.values)
-            return put(now[0], i + 1, state), state
-
-        return jax.lax.fori_loop(low, high - 1, one, (put(kept, low, state), state))[0]
-
-    def go_back(now: tuple[Integer, Pulled, Array]) -> tuple[Integer, Pulled, Array]:
-        high, back, kept = now
-        mark = (high - 1 - first) // stride
-        low = first + mark * stride
+    def go_back(now: tuple[Integer, Pulled, Array, Array]) -> tuple[Integer, Pulled, Array, Array]:
+        high, back, *kept = now
+        low = first + (high - 1 - first) // apart * apart
         begun = jnp.maximum(low, high - rows)
-        row = lambda i: jnp.where(i < begun, rows, i - begun)  # noqa: E731
-        kept = taken(low, high, marks[mark], kept, row)
+
+        def again(i: Integer, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            states, stages, state = now
+            row, (later, inside) = jnp.where(i < begun, rows, i - begun), step(i, state)
+            return _put(states, row, state), _put(stages, row, inside), later
+
+        there = marks[(low - first) // apart]
+        *kept, _ = jax.lax.fori_loop(low, high, again, (*kept, there))
 
         def pull(n: Integer, back: Pulled) -> Pulled:
             i = high - 1 - n
-            later = lambda state, values: step(i, state, values)  # noqa: E731
-            more = Pulled(*jax.vjp(later, kept[i - begun], parts.values)[1](back.adjoint))
-            return Pulled(more.adjoint, jax.tree.map(jnp.add, back.slopes, more.slopes))
+            at = (part[i - begun] for part in kept)
+            return Pulled(*transposed_step(parts.field, tableau, *place(i), *at, values, *back))
 
-        return begun, jax.lax.fori_loop(0, high - begun, pull, back), kept
+        return begun, jax.lax.fori_loop(0, high - begun, pull, back), *kept
 
-    def row(i: Integer) -> Integer:
-        return jnp.where((i - first) % stride > 0, rows, (i - first) // stride)
+    begun = _put(room.marks, 0, stretch.states[0]), stretch.states[0]
+    top = first + (last - 1 - first) // apart * apart
+    marks, _ = jax.lax.fori_loop(first, top, mark, begun)
+    start = (last, back, room.states, room.stages)
+    _, back, *kept = jax.lax.while_loop(lambda now: now[0] > first, go_back, start)
+    return back, Room(*kept, marks)
 
-    marks = taken(first, last, stretch.states[0], room.marks, row)
-    start = (last, back, room.states)
-    _, back, kept = jax.lax.while_loop(lambda now: now[0] > first, go_back, start)
-    return back, Room(marks, kept)
+
+def _put(rows: Array, row: Integer | int, value: Array) -> Array:
+    return jax.lax.dynamic_update_index_in_dim(rows, value, row, 0)
+
+
+def _tableau(parts: Parts) -> ExplicitTableau:
+    tableau = explicit(parts.flow.numerics.build_solver())
+    assert tableau is not None
+    return tableau

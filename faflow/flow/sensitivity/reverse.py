@@ -90,7 +90,7 @@ def pulled(flow: Flow, perturbed: tuple[bool, ...], kept: Kept, given: FlowSolut
 
     last = parts.pull(parts.end, states[-1], (given.weights, given.feedback))
     at_end = jnp.vdot(last.adjoint, parts.field(ts[-1], states[-1], parts.values))
-    start = jax.tree.map(jnp.add, none, last), room_for(states[0]) if along_steps else None
+    start = jax.tree.map(jnp.add, none, last), room_for(parts, states[0]) if along_steps else None
     (back, _), moved = jax.lax.scan(segment, start, jnp.arange(1, ts.size), reverse=True)
     back, first = at_save(back, 0)
     first -= jnp.vdot(back.adjoint, parts.field(ts[0], states[0], parts.values))
