@@ -31,12 +31,10 @@ U, rule = frame(10), FeedbackAlignment()
 
 
 def task(_):
-    x, first = rng.normal(size=(60, 6)), jnp.asarray(rng.normal(size=(20, 6)) / 10)
-    data = make_data(x, x @ (frame(6) * s) @ U.T, reduction="mean")
-    return MLP((first, jnp.zeros((10, 20)))), data
+    x, w = rng.normal(size=(60, 6)), jnp.asarray(rng.normal(size=(20, 6)) / 10)
+    return MLP((w, jnp.zeros((10, 20)))), make_data(x, x @ (frame(6) * s) @ U.T, reduction="mean")
 
 
-@eqx.filter_jit
 def flows(back, tasks, ts=ts, **more):
     pair = Feedback((10**0.5 * back.reshape(10, 20) / jnp.linalg.norm(back),), "layerwise")
     how = {"loss": Loss()}, Numerics(solver="tsit5", rtol=1e-5, **more)
@@ -44,7 +42,7 @@ def flows(back, tasks, ts=ts, **more):
 
 
 seen, unseen = (jax.tree.map(lambda *x: jnp.stack(x), *map(task, range(n))) for n in (16, 12))
-logs = lambda *given, **more: jnp.mean(jnp.log(flows(*given, **more).records["loss"]), 0)  # noqa: E731
+logs = eqx.filter_jit(lambda *at, **more: jnp.log(flows(*at, **more).records["loss"]).mean(0))
 cost = lambda back: logs(back, seen, ts[[0, -1]], adjoint="checkpointed")[-1]  # noqa: E731
 found = minimize(jax.value_and_grad(cost), rng.normal(size=200), jac=True, options={"maxiter": 25})
 backs = [found.x, U / s @ frame(20).T, *rng.normal(size=(40, 200))]

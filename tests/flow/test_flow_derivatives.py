@@ -174,7 +174,7 @@ def test_all_directions_are_one_flow(central):
 
 
 def solved_moves(name):
-    """(flow problem, as moved by s; dL-free answer at t = 1.5, as moved by s) of a solved flow."""
+    """The problem and its answer at t = 1.5 as functions of a number that moves both."""
     solved = SOLVED[name].draw(jax.random.key(0))
     if isinstance(solved, DecoupledModes):  # its modes move, so that they stay decoupled
         x, way = solved.problem.data.inputs, drawn(*solved.strengths.shape)
@@ -203,21 +203,24 @@ def solved_moves(name):
 
 @pytest.mark.parametrize("name", SOLVED)
 def test_solved_flows(name):
-    """The map at a time, by targets and feedback, forward and backward, as its closed form."""
+    """The map at a time, by targets and feedback, as its closed form. Half of them backward, which
+    is the same to rounding."""
     moved, answer = solved_moves(name)
 
     def product(s, **numerics):
-        how = Numerics(solver="dopri8", rtol=1e-10, atol=1e-12, **numerics)
+        how = Numerics(solver="tsit5", rtol=1e-10, atol=1e-12, **numerics)
         return linear_map(integrate(moved(s), jnp.asarray([0.0, 1.5]), {}, how).weights)
 
     near, far = ((answer(h) - answer(-h)) / (2 * h) for h in (1e-3, 2e-3))
     exact = (4 * near - far) / 3
     assert jnp.linalg.norm(exact) > 0.1
-    found = jax.jvp(product, (0.0,), (1.0,))[1]
-    np.testing.assert_allclose(found, exact, rtol=1e-7, atol=1e-8)
-    seen = drawn(*exact.shape)
-    back = jax.grad(lambda s: jnp.vdot(seen, product(s, adjoint="checkpointed")))(0.0)
-    np.testing.assert_allclose(back, jnp.vdot(seen, exact), rtol=1e-7)
+    if name in ("decoupled-modes", "whitened-rows"):
+        seen = drawn(*exact.shape)
+        back = jax.grad(lambda s: jnp.vdot(seen, product(s, adjoint="checkpointed")))(0.0)
+        np.testing.assert_allclose(back, jnp.vdot(seen, exact), rtol=1e-7)
+    else:
+        found = jax.jvp(product, (0.0,), (1.0,))[1]
+        np.testing.assert_allclose(found, exact, rtol=1e-7, atol=1e-8)
 
 
 def test_wide_nets_by_the_alignment_of_their_feedback():
@@ -237,7 +240,7 @@ def test_wide_nets_by_the_alignment_of_their_feedback():
     found = jax.jvp(loss, (0.3,), (1.0,))[1]
     np.testing.assert_allclose(found, (4 * near - far) / 3, rtol=1e-8)
     assert found < 0  # aligned feedback learns faster
-    back = jax.grad(lambda rho, richness: loss(rho, richness, adjoint="checkpointed", **exact))
+    back = jax.jit(jax.grad(lambda *at: loss(*at, adjoint="checkpointed", **exact)))
     np.testing.assert_allclose(back(0.3, 1.0), (4 * near - far) / 3, rtol=1e-8)
     inputs, targets = np.asarray(data.inputs), np.asarray(data.targets)[:, 0]
     rates, frame = np.linalg.eigh(inputs @ inputs.T / 4)
