@@ -3,8 +3,8 @@
 `python scripts/fast_feedback.py [FIGURE]`. Two-layer linear nets learn y = U diag(s) V^T x: U and s
 are those of all tasks, V, data and weights are drawn anew. The feedback B is optimised for the mean
 of log loss at t = 25, by gradients through the flows of 16 tasks, and runs on others beside random
-B of equal norm. From small weights on white inputs theory has min_i (4 s_i^2 g_i)^(1/3) / 2,
-g_i = |u_i^T B|^2, as the smallest exponent; the best B has g_i in proportion to 1 / s_i^2.
+B of equal norm. From small weights on white inputs, and with u_i^T B orthogonal, the smallest
+exponent is min_i (4 s_i^2 g_i)^(1/3) / 2, g_i = |u_i^T B|^2: "theory" has g_i as 1 / s_i^2.
 """
 
 import sys
