@@ -283,6 +283,8 @@ def test_within_a_program_an_early_end_has_no_number():
         lambda a: jax.jvp(lambda a: flowed(a, TS, max_steps=5).weights.weights[0], (a,), (WAY,))[1]
     )(ARRAYS)
     assert np.all(np.isnan(gone))
+    back = jax.jit(jax.grad(lambda a: seen(a, TS, max_steps=5, **BACKWARDS)))(ARRAYS)
+    assert all(np.all(np.isnan(slope)) for slope in jax.tree.leaves(back))
 
 
 def test_a_kink_is_refused():
