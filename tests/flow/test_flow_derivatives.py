@@ -145,8 +145,10 @@ def test_backward_against_time():
 
 
 def test_more_steps_than_there_is_room_for(monkeypatch, gradient):
-    """They are taken again, in parts."""
+    """They are taken again in parts, more than 7 of them from each of 2 marks between saves."""
     monkeypatch.setattr("faflow.flow.sensitivity.checkpointed.MOST", 7)
+    monkeypatch.setattr("faflow.flow.sensitivity.checkpointed.MARKS", 2)
+    assert np.max(np.diff(flowed(ARRAYS, TS, solver="tsit5").counts_at.accepted)) > 14
     jax.clear_caches()
     found = jax.grad(lambda a: seen(a, TS, **BACKWARDS))(ARRAYS)
     np.testing.assert_allclose(

@@ -56,11 +56,11 @@ class Adjoint(AbstractLearningRule):
 def backsolve(parts: Parts, stretch: Stretch, back: Pulled, room: None) -> tuple[Pulled, None]:
     """lambda and dL/d(values) at the first of the stretch's times, from those at the second."""
     problem, numerics = parts.flow.problem, parts.flow.numerics
-    begun = stretch.states[1], *back
+    begun = stretch.states[1], back.adjoint, back.slopes
     stops = Stops(blow_up=jnp.asarray(1e30))
     numerics = replace(numerics, atol_scales=False, tail=False, stops=stops)
-    back = Flow(with_rule(problem, Adjoint(parts, begun)), -stretch.times[::-1], {}, numerics)
-    solution, standing = solve_leg(back)
+    against = Flow(with_rule(problem, Adjoint(parts, begun)), -stretch.times[::-1], {}, numerics)
+    solution, standing = solve_leg(against)
     assert standing is not None
     _, adjoint, slopes = ravel_pytree(begun)[1](standing.state)
     certain = whole(solution)
