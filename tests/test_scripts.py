@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import matplotlib
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from scipy.integrate import solve_ivp
 sys.path.insert(0, str(Path(__file__).parent / "theory"))
 
 from oracles import Flow, trajectory
+
+from faflow.tasks import make_data
 
 matplotlib.use("agg")
 
@@ -158,6 +161,76 @@ def test_wide_rates(run) -> None:
     slope = np.array([(f(v + step * e) - f(v - step * e)) / (2 * step) for e in np.eye(6)]).T
     rates = np.sort(np.linalg.eigvals(slope @ x.T / 6).real)
     np.testing.assert_allclose(names["told"][0, 1], rates[0], rtol=1e-6)
+
+
+def fed_back(data, first, back, end):
+    """Two linear layers under feedback alignment from (first, 0), in numpy: e' by SciPy."""
+    x, y = map(np.asarray, (data.inputs, data.targets))
+    hidden = len(first)
+
+    def split(state):
+        return state[: first.size].reshape(first.shape), state[first.size :].reshape(-1, hidden)
+
+    def field(t, state):
+        low, high = split(state)
+        error = (y - x @ low.T @ high.T).T @ x / len(x)
+        return np.concatenate([np.ravel(back.T @ error), np.ravel(error @ low.T)])
+
+    start = np.concatenate([np.ravel(first), np.zeros(y.shape[1] * hidden)])
+    low, high = split(solve_ivp(field, (0, end), start, "DOP853", rtol=1e-9, atol=1e-12).y[:, -1])
+    return low, high, 0.5 * np.sum((y - x @ low.T @ high.T) ** 2) / len(x)
+
+
+def members(tasks):
+    """The tasks of a stack, one by one."""
+    return [jax.tree.map(lambda x, i=i: x[i], tasks) for i in range(len(jax.tree.leaves(tasks)[0]))]
+
+
+@pytest.mark.slow  # it optimises: 20 s
+def test_fast_feedback(run) -> None:
+    """The losses are SciPy's; the smallest exponent is what theory says, and greatest for its B."""
+    names = run("fast_feedback")
+    means, s, U = names["means"], names["s"], names["U"]
+    for which in (0, 2):
+        back = np.reshape(names["backs"][which], (10, 20))
+        back = 10**0.5 * back / np.linalg.norm(back)
+        ends = [fed_back(data, np.asarray(net.weights[0]), back, 25.0)[2]
+                for net, data in members(names["unseen"])]  # fmt: skip
+        np.testing.assert_allclose(means[which, -1], np.exp(np.mean(np.log(ends))), rtol=0.05)
+    factors = names["factors"]
+    assert np.median(factors[0]) > 100 and min(factors[0]) > 20 and np.median(factors[1]) > 3
+    # White inputs, weights that are nearly zero, and no mode sees another: e' = -(W_2 B^T e +
+    # e W_1^T W_1) at the end, whose least part is that of W_2 B^T, since there are unused inputs.
+    theory = 10**0.5 * (back := names["backs"][1]) / np.linalg.norm(back)
+    equal = 10**0.5 * U @ np.linalg.qr(np.random.default_rng(0).normal(size=(20, 3)))[0].T / 3**0.5
+    rates = []
+    for back in (theory, equal):
+        data = make_data(6**0.5 * np.eye(6), 6**0.5 * (np.eye(6)[:, :3] * s) @ U.T)
+        high = fed_back(data, 1e-4 * back.T @ U @ np.eye(3, 6), back, 100.0)[1]
+        told = (4 * s**2 * np.sum((U.T @ back) ** 2, 1)) ** (1 / 3) / 2
+        np.testing.assert_allclose(np.sort(np.linalg.eigvals(high @ back.T).real)[-3:],
+                                   np.sort(told), rtol=1e-3)  # fmt: skip
+        rates.append(min(told))
+    assert rates[0] > 1.2 * rates[1]
+
+
+@pytest.mark.slow  # it optimises: 20 s
+def test_least_norm_feedback(run) -> None:
+    """The distances of SciPy; and B W_1(0) = 0 is of least norm on all data."""
+    names = run("least_norm_feedback")
+    assert np.median(names["factors"]) > 100 and min(names["factors"]) > 50
+    first = np.asarray(names["net"].weights[0])
+
+    def apart(back, tasks):
+        back = 3**0.5 * np.reshape(back, (3, 16)) / np.linalg.norm(back)
+        ends = [(fed_back(data, first, back, 100.0), least) for data, least in tasks]
+        off = [np.linalg.norm(end[1] @ end[0] - y) / np.linalg.norm(y) for end, y in ends]
+        return np.mean(np.square(off)) ** 0.5
+
+    tasks = members(names["unseen"])
+    np.testing.assert_allclose(names["ends"][1], apart(names["backs"][1], tasks), rtol=1e-3)
+    blind = np.linalg.svd(first)[0][:, 10:13].T
+    assert max(apart(back, tasks[:3]) for back in (blind, names["backs"][0])) < 5e-3
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, PRNGKeyArray
 
 from .._names import closest
@@ -88,7 +89,13 @@ def non_negative(argument: str, value: Real) -> float:
 
 
 def real_array(argument: str, values: Any) -> np.ndarray:
-    """`values` as float64; a ValueError for complex, object, text or non-finite entries."""
+    """`values` as float64; a ValueError for complex, object, text or non-finite entries, and for
+    what a transformation of JAX traces."""
+    if isinstance(values, Tracer):
+        raise ValueError(
+            f"Argument `{argument}` must hold numbers to look at, but is traced (jit, vmap, grad); "
+            "make the data before, and put arrays into them by equinox.tree_at."
+        )
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise ValueError(

@@ -9,9 +9,9 @@ import pytest
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, Stops, integrate, solve
 from faflow.networks import ACTIVATIONS, MLP
-from faflow.observables import Loss
+from faflow.observables import Loss, linear_map
 from faflow.rules import FeedbackAlignment
-from faflow.solved import WhitenedRows
+from faflow.solved import SOLVED, DecoupledModes
 from faflow.tasks import make_data
 from faflow.wide import WideFeedbackAlignment, deep_linear
 
@@ -146,8 +146,10 @@ def test_backward_against_time():
 
 
 def test_more_steps_than_there_is_room_for(monkeypatch, gradient):
-    """They are taken again, in parts."""
+    """They are taken again in parts, more than 7 of them from each of 2 marks between saves."""
     monkeypatch.setattr("faflow.flow.sensitivity.checkpointed.MOST", 7)
+    monkeypatch.setattr("faflow.flow.sensitivity.checkpointed.MARKS", 2)
+    assert np.max(np.diff(flowed(ARRAYS, TS, solver="tsit5").counts_at.accepted)) > 14
     jax.clear_caches()
     found = jax.grad(lambda a: seen(a, TS, **BACKWARDS))(ARRAYS)
     np.testing.assert_allclose(
@@ -174,45 +176,79 @@ def test_all_directions_are_one_flow(central):
     )
 
 
-def test_closed_form_of_one_output():
-    """The solved flow's own derivative by its targets."""
-    solved = WhitenedRows.draw(jax.random.key(0), 3, (5, 4))
-    targets = solved.problem.data.targets
-    way = drawn(*targets.shape)
+def solved_moves(name):
+    """The problem and its answer at t = 1.5 as functions of a number that moves both."""
+    solved = SOLVED[name].draw(jax.random.key(0))
+    if isinstance(solved, DecoupledModes):  # its modes move, so that they stay decoupled
+        x, way = solved.problem.data.inputs, drawn(*solved.strengths.shape)
+        to = x @ (solved.right * way[None, :]) @ solved.left.T
+        answer = lambda s: eqx.tree_at(  # noqa: E731
+            lambda f: f.strengths, solved, solved.strengths + s * way
+        ).answer(1.5)
+    else:
+        to, answer = drawn(*solved.problem.data.targets.shape), None
+    backs = solved.problem.feedback.matrices
+    ways = jax.tree.map(lambda f: drawn(*f.shape), backs)
 
-    def put(targets):
-        return eqx.tree_at(lambda p: p.data.targets, solved.problem, targets)
-
-    def product(targets):
-        flow = integrate(
-            put(targets), jnp.asarray([0.0, 2.0]), {}, Numerics(solver="dopri8", rtol=1e-11)
+    def moved(s):
+        there = eqx.tree_at(
+            lambda p: p.data.targets, solved.problem, solved.problem.data.targets + s * to
         )
-        return flow.weights.weights[1] @ flow.weights.weights[0]
+        if not backs:
+            return there
+        return eqx.tree_at(
+            lambda p: p.feedback.matrices, there,
+            jax.tree.map(lambda f, way: f + s * way, backs, ways),
+        )  # fmt: skip
 
-    answer = lambda s: WhitenedRows.of(put(targets + s * way)).answer(2.0)  # noqa: E731
+    return moved, answer or (lambda s: SOLVED[name].of(moved(s)).answer(1.5))
+
+
+@pytest.mark.parametrize("name", SOLVED)
+def test_solved_flows(name):
+    """The map at a time, by targets and feedback, as its closed form. Half of them backward, which
+    is the same to rounding."""
+    moved, answer = solved_moves(name)
+
+    def product(s, **numerics):
+        how = Numerics(solver="tsit5", rtol=1e-10, atol=1e-12, **numerics)
+        return linear_map(integrate(moved(s), jnp.asarray([0.0, 1.5]), {}, how).weights)
+
     near, far = ((answer(h) - answer(-h)) / (2 * h) for h in (1e-3, 2e-3))
-    found = jax.jvp(product, (targets,), (way,))[1]
-    np.testing.assert_allclose(found, (4 * near - far) / 3, rtol=1e-8, atol=1e-9)
+    exact = (4 * near - far) / 3
+    assert jnp.linalg.norm(exact) > 0.1
+    if name in ("decoupled-modes", "whitened-rows"):
+        seen = drawn(*exact.shape)
+        back = jax.grad(lambda s: jnp.vdot(seen, product(s, adjoint="checkpointed")))(0.0)
+        np.testing.assert_allclose(back, jnp.vdot(seen, exact), rtol=1e-7)
+    else:
+        found = jax.jvp(product, (0.0,), (1.0,))[1]
+        np.testing.assert_allclose(found, exact, rtol=1e-7, atol=1e-8)
 
 
 def test_wide_nets_by_the_alignment_of_their_feedback():
-    """d loss / d rho of an infinitely wide deep linear net: a number of the rule. One layer on one
-    sample of unit size: dv/dt = y - f, f = (1 + rho + g v^2 / 2 + ...) v has no closed form, so
-    central differences."""
+    """d loss / d rho of infinitely wide deep linear nets, a number of the rule. Lazy ones have
+    e' = -(1 + rho) K e, K = X X^T / features; rich ones no closed form, so central differences."""
     data = make_data(RNG.normal(size=(3, 4)), RNG.normal(size=(3, 1)))
 
-    def loss(rho, **numerics):
-        limit = deep_linear(2, rho, 1.0)
+    def loss(rho, richness=1.0, **numerics):
+        limit = deep_linear(1, rho, richness)
         problem = FlowProblem(WideFeedbackAlignment(limit), limit.start(4), Feedback(), data)
         return integrate(
             problem, jnp.asarray([0.0, 1.5]), {"loss": Loss()}, Numerics(**numerics)
         ).records["loss"][-1]
 
-    found = jax.jvp(loss, (0.3,), (1.0,))[1]
     exact = {"solver": "tsit5", "rtol": 1e-12, "atol": 1e-14}
     near, far = ((loss(0.3 + h, **exact) - loss(0.3 - h, **exact)) / (2 * h) for h in (1e-3, 2e-3))
+    found = jax.jvp(loss, (0.3,), (1.0,))[1]
     np.testing.assert_allclose(found, (4 * near - far) / 3, rtol=1e-8)
     assert found < 0  # aligned feedback learns faster
+    back = jax.jit(jax.grad(lambda *at: loss(*at, adjoint="checkpointed", **exact)))
+    np.testing.assert_allclose(back(0.3, 1.0), (4 * near - far) / 3, rtol=1e-8)
+    inputs, targets = np.asarray(data.inputs), np.asarray(data.targets)[:, 0]
+    rates, frame = np.linalg.eigh(inputs @ inputs.T / 4)
+    lazy = -np.sum(1.5 * rates * np.exp(-2 * 1.3 * rates * 1.5) * (frame.T @ targets) ** 2)
+    np.testing.assert_allclose(back(0.3, 1e-4), lazy, rtol=1e-6)
 
 
 def reached(save):
@@ -233,6 +269,10 @@ def reached(save):
             lambda: jax.grad(lambda a: seen(a, TS, adjoint="checkpointed", solver="bdf"))(ARRAYS),
             "the solver is bdf",
         ),
+        (
+            lambda: jax.grad(lambda a: seen(a, TS, **BACKWARDS, project=True))(ARRAYS),
+            "must not project",
+        ),
     ],
 )
 def test_what_has_no_derivative_is_said_in_one_line(call, says):
@@ -246,6 +286,8 @@ def test_within_a_program_an_early_end_has_no_number():
         lambda a: jax.jvp(lambda a: flowed(a, TS, max_steps=5).weights.weights[0], (a,), (WAY,))[1]
     )(ARRAYS)
     assert np.all(np.isnan(gone))
+    back = jax.jit(jax.grad(lambda a: seen(a, TS, max_steps=5, **BACKWARDS)))(ARRAYS)
+    assert all(np.all(np.isnan(slope)) for slope in jax.tree.leaves(back))
 
 
 def test_a_kink_is_refused():

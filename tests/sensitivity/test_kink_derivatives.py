@@ -12,7 +12,7 @@ from faflow.feedback import Feedback
 from faflow.flow import Exact, FlowProblem, Numerics, integrate
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import DirectFeedbackAlignment, FeedbackAlignment
-from faflow.sensitivity import across_kinks
+from faflow.sensitivity import across_kinks, kinks
 from faflow.sensitivity.kinks import LOG
 from faflow.tasks import make_data
 
@@ -82,3 +82,25 @@ def test_what_has_no_derivative_is_said():
     twice = inputs.at[1].set(inputs[0])
     with pytest.raises(ValueError, match="at once at t = "):
         across_kinks(make, (weights, matrices, twice), way, jnp.asarray([0.0, 6.0]))
+
+
+def test_a_pair_that_grazes():
+    """One unit, closed on a sample at whose h it is 0, moves along another one, orthogonal to it:
+    dh v = 0. Where the samples are not orthogonal, it is crossed."""
+    for across, grazes in ((0.0, True), (0.3, False)):
+        net = MLP((jnp.asarray([[0.0, 1.0]]), jnp.ones((1, 1))), activation=ACTIVATIONS["relu"]())
+        data = make_data(jnp.asarray([[1.0, 0.0], [across, 1.0]]), jnp.asarray([[1.0], [2.0]]))
+        back = Feedback((jnp.ones((1, 1)),), "layerwise")
+        problem = FlowProblem(FeedbackAlignment(), net, back, data)
+        chain = kinks._Chain(problem, problem, EXACT)
+        closed, opened = np.array([-1, 1]), np.array([1, 1])
+        modes = (chain.mode(sides, 0) for sides in (closed, opened))
+        event = kinks._Event(0.25, 0, opened)
+        if grazes:
+            with pytest.raises(
+                ValueError, match=r"grazes 0 at t = 0\.25, .*; move the start"
+            ) as caught:
+                chain.jump(*modes, (net, net), event)
+            assert "\n" not in str(caught.value)
+        else:
+            assert np.all(np.isfinite(chain.jump(*modes, (net, net), event).weights[0]))

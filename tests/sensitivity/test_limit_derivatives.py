@@ -82,3 +82,13 @@ def test_a_flow_that_is_not_at_rest_has_no_limit_yet():
         problem = FlowProblem(FeedbackAlignment(), FACTORS, Feedback((B.T,), "layerwise"), BASE)
         limit_of_flow(problem, 0.1)
     assert "\n" not in str(caught.value)
+
+
+def test_a_limit_of_too_many_weights():
+    many = MLP((jnp.zeros((40, 40)), jnp.zeros((2, 40))))
+    back, data = (
+        Feedback((jnp.ones((2, 40)),), "layerwise"),
+        make_data(np.eye(40), np.eye(40)[:, :2]),
+    )
+    with pytest.raises(ValueError, match=r"at most 1500 weights .* but has 1680; differentiate"):
+        limit_of_flow(FlowProblem(FeedbackAlignment(), many, back, data), 10.0)

@@ -145,3 +145,10 @@ def test_tokens_stay_whole_numbers_in_blocks(x64):
 
 def test_tokens_in_no_float():
     assert make_data(X, Y).inputs.dtype == make_data(X.astype(int), Y).inputs.dtype == jnp.float64
+
+
+def test_traced_arrays_are_put_into_data_that_are_there():
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"`targets` .* traced .*equinox\.tree_at") as caught:
+        jax.grad(lambda y: jnp.sum(make_data(x, y).targets))(jnp.ones((2, 1)))
+    assert "\n" not in str(caught.value)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from ..._types import Array, Integer, Scalar, Times
+from ..._types import Array, Scalar
 from ...feedback import Feedback, Form
 from ...networks import AbstractNetwork
 from ...rules import AbstractLearningRule
@@ -21,7 +21,7 @@ from ...tasks import Data
 from ..flow import Flow
 from ..loop.course import solve_leg
 from ..problem import Stops
-from .parts import Parts
+from .parts import Parts, Pulled, Stretch
 from .refusal import whole
 from .variation import with_rule
 
@@ -53,24 +53,15 @@ class Adjoint(AbstractLearningRule):
         return {}
 
 
-def backsolve(
-    parts: Parts,
-    times: Times,
-    states: tuple[Array, Array],
-    between: tuple[Integer, Integer],
-    ends: Array,
-    adjoint: Array,
-    slopes: list[Array],
-) -> tuple[Array, list[Array]]:
-    """lambda and dL/d(values) at times[0], from those at times[1]."""
-    del between, ends
+def backsolve(parts: Parts, stretch: Stretch, back: Pulled, room: None) -> tuple[Pulled, None]:
+    """lambda and dL/d(values) at the first of the stretch's times, from those at the second."""
     problem, numerics = parts.flow.problem, parts.flow.numerics
-    begun = states[1], adjoint, slopes
+    begun = stretch.states[1], back.adjoint, back.slopes
     stops = Stops(blow_up=jnp.asarray(1e30))
     numerics = replace(numerics, atol_scales=False, tail=False, stops=stops)
-    back = Flow(with_rule(problem, Adjoint(parts, begun)), -times[::-1], {}, numerics)
-    solution, standing = solve_leg(back)
+    against = Flow(with_rule(problem, Adjoint(parts, begun)), -stretch.times[::-1], {}, numerics)
+    solution, standing = solve_leg(against)
     assert standing is not None
     _, adjoint, slopes = ravel_pytree(begun)[1](standing.state)
     certain = whole(solution)
-    return certain * adjoint, [certain * slope for slope in slopes]
+    return Pulled(certain * adjoint, [certain * slope for slope in slopes]), room

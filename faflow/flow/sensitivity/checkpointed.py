@@ -2,9 +2,10 @@
 
 The flow keeps its states at the saves and the times of its steps. From the last pair of saves to
 the first the steps between are taken again, without error estimates or rejections, and kept with
-their stages as far as `BYTES` go (of more, the last ones, then those before). Each is then
-transposed, lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}: to rounding the transposed of the forward
-derivative with "free" sensitivities.
+their stages as far as `MOST` and `BYTES` go. Of more, states at every so many steps are kept, and
+from each of these, the last first, steps are taken once more. Each step is then transposed,
+lambda_n = (dy_{n+1}/dy_n)^T lambda_{n+1}: to rounding the transposed of the forward derivative with
+"free" sensitivities.
 """
 
 from typing import Any, NamedTuple
@@ -13,17 +14,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array, Flag, Integer, Scalar, Times
+from ..._types import Array, Flag, Integer, Scalar
+from ...solvers import ExplicitTableau
 from ..flow import Flow
 from ..loop.carry import Carry, heading_for
 from ..loop.course import course
 from ..loop.flat import FlatProblem
 from ..solution import FlowSolution
 from .explicit import explicit, explicit_step, transposed_step
+from .parts import Parts, Pulled, Stretch
 
 STEPS = 2**15  # of a flow that is differentiated backwards
 BYTES = 2**26  # of steps that are taken again, with their stages, and
-MOST = 2**9  # steps at the most
+MOST = 2**6  # steps at the most: vmap copies all of them at every step
+MARKS = STEPS // MOST  # states to begin again from, at the most
 
 
 class StepLog(NamedTuple):
@@ -76,49 +80,77 @@ def logged_flow(flow: Flow) -> tuple[FlowSolution, StepLog]:
     return solution._replace(records=records), steps
 
 
-def retraced(
-    parts: Any,
-    times: Times,
-    states: tuple[Array, Array],
-    between: tuple[Integer, Integer],
-    ends: Array,
-    adjoint: Array,
-    slopes: list[Array],
-) -> tuple[Array, list[Array]]:
-    """lambda and dL/d(values) at times[0], from those at times[1]. `between`: the numbers of the
-    first step from there and of the first one after; `ends`: when steps end."""
-    tableau = explicit(parts.flow.numerics.build_solver())
-    assert tableau is not None
-    first, values, size = between[0], parts.values, adjoint.size
-    stages = len(np.asarray(tableau.b))
-    room = max(1, min(MOST, BYTES // ((1 + stages) * size * adjoint.dtype.itemsize)))
+class Room(NamedTuple):
+    """What steps that are taken again are kept in: their states (rows + 1, n) and stages (rows + 1,
+    stages, n), and the states at every so many steps between two saves (marks + 1, n). The last row
+    takes what is not kept. Every pair of saves uses them again, since to clear them takes longer
+    than a step."""
+
+    states: Array
+    stages: Array
+    marks: Array
+
+
+def room_for(parts: Parts, state: Array) -> Room:
+    size, stages = state.size * state.dtype.itemsize, len(np.asarray(_tableau(parts).b))
+    rows = max(1, min(MOST, 3 * BYTES // (4 * (1 + stages) * size)))
+    marks = max(1, min(MARKS, BYTES // (4 * size)))
+    shapes = (rows + 1,), (rows + 1, stages), (marks + 1,)
+    return Room(*(jnp.zeros((*shape, state.size), state.dtype) for shape in shapes))
+
+
+def retraced(parts: Parts, stretch: Stretch, back: Pulled, room: Room) -> tuple[Pulled, Room]:
+    """lambda and dL/d(values) at the first of the stretch's times, from those at the second."""
+    tableau, values = _tableau(parts), parts.values
+    (first, last), (rows, _, most) = stretch.between, (len(part) - 1 for part in room)
+    apart = jnp.maximum(rows, -((first - last) // most))  # steps from mark to mark
 
     def place(i: Integer) -> tuple[Scalar, Scalar]:
-        t = jnp.where(i == first, times[0], ends[i - 1])
-        return t, ends[i] - t
+        t = jnp.where(i == first, stretch.times[0], stretch.ends[i - 1])
+        return t, stretch.ends[i] - t
 
-    def field(t: Scalar, state: Array) -> Array:
-        return parts.field(t, state, values)
+    def step(i: Integer, state: Array) -> tuple[Array, Array]:
+        field = lambda t, state: parts.field(t, state, values)  # noqa: E731
+        return explicit_step(field, tableau, *place(i), state)
 
-    def back(now: tuple[Integer, Array, list[Array]]) -> tuple[Integer, Array, list[Array]]:
-        last, *adjoint_and_slopes = now
-        low = jnp.maximum(first, last - room)
+    def mark(i: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        marks, state = now
+        state, past = step(i, state)[0], i + 1 - first
+        return _put(marks, jnp.where(past % apart > 0, most, past // apart), state), state
+
+    def go_back(now: tuple[Integer, Pulled, Array, Array]) -> tuple[Integer, Pulled, Array, Array]:
+        high, back, *kept = now
+        low = first + (high - 1 - first) // apart * apart
+        begun = jnp.maximum(low, high - rows)
 
         def again(i: Integer, now: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            state, states, taken = now
-            later, inside = explicit_step(field, tableau, *place(i), state)
-            at = jnp.maximum(i - low, 0)
-            return later, states.at[at].set(state), taken.at[at].set(inside)
+            states, stages, state = now
+            row, (later, inside) = jnp.where(i < begun, rows, i - begun), step(i, state)
+            return _put(states, row, state), _put(stages, row, inside), later
 
-        kept = jnp.zeros((room, size)), jnp.zeros((room, stages, size))
-        _, *kept = jax.lax.fori_loop(first, last, again, (states[0], *kept))
+        there = marks[(low - first) // apart]
+        *kept, _ = jax.lax.fori_loop(low, high, again, (*kept, there))
 
-        def pull(n: Integer, now: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
-            i = last - 1 - n
-            there, taken = (rows[i - low] for rows in kept)
-            return transposed_step(parts.field, tableau, *place(i), there, taken, values, *now)
+        def pull(n: Integer, back: Pulled) -> Pulled:
+            i = high - 1 - n
+            at = (part[i - begun] for part in kept)
+            return Pulled(*transposed_step(parts.field, tableau, *place(i), *at, values, *back))
 
-        return low, *jax.lax.fori_loop(0, last - low, pull, tuple(adjoint_and_slopes))
+        return begun, jax.lax.fori_loop(0, high - begun, pull, back), *kept
 
-    start = (between[1], adjoint, slopes)
-    return jax.lax.while_loop(lambda now: now[0] > first, back, start)[1:]
+    begun = _put(room.marks, 0, stretch.states[0]), stretch.states[0]
+    top = first + (last - 1 - first) // apart * apart
+    marks, _ = jax.lax.fori_loop(first, top, mark, begun)
+    start = (last, back, room.states, room.stages)
+    _, back, *kept = jax.lax.while_loop(lambda now: now[0] > first, go_back, start)
+    return back, Room(*kept, marks)
+
+
+def _put(rows: Array, row: Integer | int, value: Array) -> Array:
+    return jax.lax.dynamic_update_index_in_dim(rows, value, row, 0)
+
+
+def _tableau(parts: Parts) -> ExplicitTableau:
+    tableau = explicit(parts.flow.numerics.build_solver())
+    assert tableau is not None
+    return tableau

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 
-from ..._types import Array, PyTree, Scalar
+from ..._types import Array, Integer, PyTree, Scalar
 from ..flow import Flow
 from ..loop.flat import FlatProblem
 from .variation import is_none
@@ -17,6 +17,16 @@ class Pulled(NamedTuple):
 
     adjoint: Array
     slopes: list[Array]
+
+
+class Stretch(NamedTuple):
+    """From one save to the next: their times (2,) and states (2, n), the number of the first step
+    and that of the first one after, and when all of the flow's steps end."""
+
+    times: Array
+    states: Array
+    between: tuple[Integer, Integer]
+    ends: Array
 
 
 class Parts(eqx.Module):

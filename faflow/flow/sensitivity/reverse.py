@@ -17,9 +17,9 @@ from ..._types import Array, Integer, PyTree, Scalar
 from ..flow import Flow
 from ..solution import FlowSolution
 from .backsolve import backsolve
-from .checkpointed import StepLog, logged_flow, retraced
+from .checkpointed import StepLog, logged_flow, retraced, room_for
 from .forward import as_arrays, within
-from .parts import Parts, Pulled
+from .parts import Parts, Pulled, Stretch
 from .refusal import check_reverse, check_smooth, whole
 
 Run = Callable[[Flow], FlowSolution]
@@ -72,7 +72,8 @@ def pulled(flow: Flow, perturbed: tuple[bool, ...], kept: Kept, given: FlowSolut
     asked = [i for i, moves in enumerate(perturbed) if moves]
     parts = Parts(flow, [leaves[i] for i in asked], tuple(asked))
     ts, states, steps = flow.ts, kept.states, kept.steps
-    go_back = retraced if flow.numerics.adjoint == "checkpointed" else backsolve
+    along_steps = flow.numerics.adjoint == "checkpointed"
+    go_back: Any = retraced if along_steps else backsolve
     none = Pulled(jnp.zeros_like(states[0]), [jnp.zeros_like(part) for part in parts.values])
 
     def at_save(back: Pulled, k: Any) -> tuple[Pulled, Scalar]:
@@ -80,18 +81,17 @@ def pulled(flow: Flow, perturbed: tuple[bool, ...], kept: Kept, given: FlowSolut
         moved = jnp.vdot(seen.adjoint, parts.field(ts[k], states[k], parts.values))
         return jax.tree.map(jnp.add, back, seen), moved
 
-    def segment(back: Pulled, k: Integer) -> tuple[Pulled, Scalar]:
-        back, moved = at_save(back, k)
-        ends = (steps.at_saves[k - 1], steps.at_saves[k])
-        times = jnp.stack([ts[k - 1], ts[k]])
-        start = (states[k - 1], states[k])
-        adjoint, slopes = go_back(parts, times, start, ends, steps.ends, *back)
-        return Pulled(adjoint, slopes), moved
+    def segment(now: tuple[Pulled, Any], k: Integer) -> tuple[tuple[Pulled, Any], Scalar]:
+        back, moved = at_save(now[0], k)
+        both = jnp.stack([k - 1, k])
+        between = (steps.at_saves[k - 1], steps.at_saves[k])
+        stretch = Stretch(ts[both], states[both], between, steps.ends)
+        return go_back(parts, stretch, back, now[1]), moved
 
     last = parts.pull(parts.end, states[-1], (given.weights, given.feedback))
     at_end = jnp.vdot(last.adjoint, parts.field(ts[-1], states[-1], parts.values))
-    back, moved = jax.lax.scan(segment, jax.tree.map(jnp.add, none, last),
-                               jnp.arange(1, ts.size), reverse=True)  # fmt: skip
+    start = jax.tree.map(jnp.add, none, last), room_for(parts, states[0]) if along_steps else None
+    (back, _), moved = jax.lax.scan(segment, start, jnp.arange(1, ts.size), reverse=True)
     back, first = at_save(back, 0)
     first -= jnp.vdot(back.adjoint, parts.field(ts[0], states[0], parts.values))
     by_times = jnp.concatenate([first[None], moved]).at[-1].add(at_end)
