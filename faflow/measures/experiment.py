@@ -14,6 +14,7 @@ from ..observables import AbstractConservationLaw
 from ..setup.problem import set_up
 from .laws import asked_laws
 from .measure import Experiment, Laws, Observed
+from .own import check_axes
 from .registry import MEASURES, OBSERVABLES
 
 
@@ -39,7 +40,8 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
         return
     key = "flow.solver" if "flow.solver" in own else own[0]
     _, problem, ts, observables, _, numerics, _ = experiment
-    resolved.ask(key, eqx.filter_eval_shape, solve, problem, ts, observables, numerics)
+    flown = resolved.ask(key, eqx.filter_eval_shape, solve, problem, ts, observables, numerics)
+    check_axes(resolved, experiment, flown.records)
 
 
 def _laws(resolved: Resolved, problem: FlowProblem, trusted: bool) -> Laws:
@@ -64,6 +66,8 @@ def _values(laws: Sequence[AbstractConservationLaw], *point: Any) -> list[Any]:
 def _observables(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
     found: Observed = {}
     for index, name in enumerate(resolved.names):
+        if ":" in name:
+            continue  # the user's own (`own.py`)
         found |= resolved.ask(f"observe.names.{index}", _observable, name, problem)
     for measure in MEASURES.values():
         found |= measure.needs(resolved, problem, laws)

@@ -9,6 +9,7 @@ from .kernel import KERNEL
 from .kinks import KINKS
 from .laws import LAWS_MEASURE
 from .measure import Entry
+from .own import OWN
 from .polish import POLISHED
 from .projection import PROJECTION
 from .series import SERIES
@@ -18,7 +19,7 @@ from .wide import WIDE
 MEASURES = {
     measure.name: measure
     for measure in (
-        LAWS_MEASURE, SERIES, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
+        LAWS_MEASURE, SERIES, OWN, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
         EXACT_SOLUTION, KERNEL, DISCRETE_TWIN, ORDER_PARAMETERS, WIDE, PROJECTION, POLISHED,
     )
 }  # fmt: skip

@@ -52,7 +52,7 @@ def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
         *(
             f"{name} was not recorded: it is not known for this rule or network"
             for name in asked
-            if name not in solution.records and name not in told_apart
+            if name not in solution.records and name not in told_apart and ":" not in name
         ),
         *experiment.notes,
         *loose_warnings(resolved, experiment.problem, solution),

@@ -12,6 +12,7 @@ from .basics import Norms as Norms
 from .basics import Residual as Residual
 from .basics import linear_map as linear_map
 from .basics import norm_parts as norm_parts
+from .function import FunctionObservable as FunctionObservable
 from .kinks import CHATTER as CHATTER
 from .kinks import KinkCount as KinkCount
 from .kinks import KinkCounter as KinkCounter

@@ -14,7 +14,7 @@ from ...feedback import AbstractFeedbackDraw, Form
 from ...networks import ACTIVATIONS, AbstractActivation, AbstractInitialisation
 from ...networks import INITIALISATIONS as DRAWN_INITIALISATIONS
 from ...networks.models import MODELS
-from ...observables import LAWS
+from ...observables import LAWS, AbstractObservable
 from ...population import POPULATION_RULES
 from ...rules import MODIFIERS, RULES, AbstractLearningRule, AbstractModifiedRule
 from ...solvers import SOLVERS
@@ -24,6 +24,7 @@ from ..errors import ConfigError, nearest, shown
 from ..imports import load_object
 from ..network import LAYERED, WIDE
 from ..schema import CONSTRUCTOR
+from .catalogue import names as listed_names
 from .model import FromConstructor
 
 INITIALISATIONS = {
@@ -41,10 +42,13 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "activations": ACTIVATIONS,
     "solvers": SOLVERS,
     "losses": LOSSES,
+    "observables": dict.fromkeys(listed_names("observables")),  # made in `measures/`
     "laws": dict.fromkeys(LAWS),
 }
+NO_OPTIONS = ("observables", "laws")
 
-# What a class from outside must be a subclass of; tasks are plain functions.
+# What a class from outside must be a subclass of; tasks are plain functions, and observables may be
+# (weights, feedback, data) -> array.
 BASES: dict[str, type | None] = {
     "rules": AbstractLearningRule,
     "networks": eqx.Module,
@@ -55,6 +59,7 @@ BASES: dict[str, type | None] = {
     "activations": AbstractActivation,
     "solvers": diffrax.AbstractSolver,
     "losses": AbstractLoss,
+    "observables": AbstractObservable,
 }
 
 
@@ -74,7 +79,7 @@ def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
 
 
 def _check_base(path: str, kind: str, entry: Any, base: type | None) -> None:
-    if base is None:
+    if base is None or (base is AbstractObservable and not inspect.isclass(entry)):
         if not callable(entry):
             raise ConfigError(path, f"is '{kind}', which can't be called; name a function")
         return
