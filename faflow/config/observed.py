@@ -76,4 +76,8 @@ def _default_names(config: Config, rule: RuleTraits) -> tuple[str, ...]:
         names = (*names, "alignment")
     if rule.population:
         return (*names, "population-loss")  # it does not fit these samples
+    if config.task.loss == "cross-entropy":
+        names = (*names, "accuracy")
+    if config.task.test:
+        names = (*names, "accuracy", "test-loss", "test-accuracy")
     return (*names, *fitted)

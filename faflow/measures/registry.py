@@ -1,5 +1,6 @@
 """Every measure that faflow knows, in the order in which a run reports them."""
 
+from .accuracy import ACCURACY, TEST
 from .alignment import ALIGNMENT
 from .answers import FACTORISATION, MINIMUM_NORM
 from .discrete import DISCRETE_TWIN
@@ -19,7 +20,7 @@ from .wide import WIDE
 MEASURES = {
     measure.name: measure
     for measure in (
-        LAWS_MEASURE, SERIES, OWN, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
+        LAWS_MEASURE, SERIES, ACCURACY, TEST, OWN, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
         EXACT_SOLUTION, KERNEL, DISCRETE_TWIN, ORDER_PARAMETERS, WIDE, PROJECTION, POLISHED,
     )
 }  # fmt: skip

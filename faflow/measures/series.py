@@ -50,7 +50,7 @@ def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
     asked, told_apart = resolved.config.observe.names or (), ("laws", "kinks", "fitted-exponent")
     return [
         *(
-            f"{name} was not recorded: it is not known for this rule or network"
+            f"{name} was not recorded: it is not known for this rule, network or task"
             for name in asked
             if name not in solution.records and name not in told_apart and ":" not in name
         ),

@@ -31,6 +31,7 @@ class Drawn(NamedTuple):
     `weights` (samples,): sample weights. `tokens`: X stays whole numbers. `classes`: Y (samples,
     ...) are labels of so many classes, which become one-hot in a last axis. `labels`: whole numbers
     in Y are labels where the loss is the cross-entropy. `facts`: more numbers worth printing.
+    `test`: how many of the samples, the last ones, are not learned from.
     """
 
     inputs: np.ndarray
@@ -40,6 +41,7 @@ class Drawn(NamedTuple):
     classes: int | None = None
     labels: bool = False
     facts: Mapping[str, float | int | str] = {}
+    test: int = 0
 
 
 def generators(key: Key, count: int) -> list[np.random.Generator]:
