@@ -12,7 +12,7 @@ from .places import located
 from .section import MOST, AbstractKindSection, Seed
 
 
-def _count_or_share(test: float) -> float:
+def _count_or_share(test: int | float) -> int | float:
     if isinstance(test, float) and not 0 < test < 1:
         raise ValueError("it must be a whole number of samples, or a share between 0 and 1")
     if not 0 <= test <= MOST:

@@ -49,7 +49,7 @@ def _own(members: Members) -> list[str]:
 
 def _pooled(members: Members) -> list[Row]:
     """Over which members the lines below are."""
-    parts = [f"{p.size} of {p.key}" for p in members.parameters if p.size > 1]
+    parts = [f"{p.size} {p.key}" for p in members.parameters if p.size > 1]
     seeds = members.statuses.shape[-1]
     parts += [f"{seeds} seeds"] if seeds > 1 else []
     if len(parts) < 2 and not (parts and members.parameters):

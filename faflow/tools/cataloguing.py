@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..config.choice import Choice
 from ..config.kinds.catalogue import CONFIGS, FILE
 from ..config.kinds.coded import Coded
-from ..config.kinds.registries import NO_OPTIONS, REGISTRIES
+from ..config.kinds.registries import REGISTRIES
 from ..config.options import MISSING, is_toml, options_of, plain_type
 from ..solvers import TABLEAUX
 from ..store.files import replace_text
@@ -22,7 +22,7 @@ def made() -> dict[str, Any]:
     kinds = {
         registry: {name: _entry(registry, name, entry) for name, entry in entries.items()}
         for registry, entries in REGISTRIES.items()
-        if registry not in NO_OPTIONS
+        if registry != "laws"
     }
     rows = {topic: listing(topic) for topic in TOPICS if topic != CONFIGS}
     return {"listed": rows, "kinds": kinds, "methods": list(TABLEAUX)}

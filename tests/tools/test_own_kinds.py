@@ -13,7 +13,7 @@ from small import LIGHT
 from faflow.cli import main
 from faflow.cli.rules import SECTIONS as ASKED
 from faflow.config.dump import config_text
-from faflow.config.kinds.registries import REGISTRIES
+from faflow.config.kinds.registries import BASES, REGISTRIES
 from faflow.config.places import KINDS as PLACES
 from faflow.config.resolve import resolve_path
 from faflow.tools.trials.trial import SECTIONS, section_of
@@ -199,7 +199,8 @@ def lab(tmp_path_factory):
 
 def test_every_kind_is_in_the_table():
     assert {section for section, *_ in KINDS} == set(SECTIONS) == set(ASKED)
-    assert {registry for registry, _ in SECTIONS.values()} == set(REGISTRIES) - {"laws"}
+    assert {registry for registry, _ in SECTIONS.values()} == set(BASES)
+    assert set(BASES) - {"observables"} == set(REGISTRIES) - {"laws"}
     keys = {key.replace(".0", "") for _, key in SECTIONS.values()}
     assert keys | {"network.activation.kind"} == set(PLACES)
 

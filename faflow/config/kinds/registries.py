@@ -24,7 +24,6 @@ from ..errors import ConfigError, nearest, shown
 from ..imports import load_object
 from ..network import LAYERED, WIDE
 from ..schema import CONSTRUCTOR
-from .catalogue import names as listed_names
 from .model import FromConstructor
 
 INITIALISATIONS = {
@@ -42,10 +41,8 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "activations": ACTIVATIONS,
     "solvers": SOLVERS,
     "losses": LOSSES,
-    "observables": dict.fromkeys(listed_names("observables")),  # made in `measures/`
     "laws": dict.fromkeys(LAWS),
 }
-NO_OPTIONS = ("observables", "laws")
 
 # What a class from outside must be a subclass of; tasks are plain functions, and observables may be
 # (weights, feedback, data) -> array.
@@ -66,7 +63,7 @@ BASES: dict[str, type | None] = {
 def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
     """The entry that `kind` names: a registry key, or code of the user's own (`imports.py`), which
     is run; it lies in `base`, the config's folder, unless the kind names another."""
-    entries = REGISTRIES[registry]
+    entries = REGISTRIES.get(registry, {})  # observables are made in `measures/`
     if kind in entries:
         return entries[kind]
     if ":" not in kind:
