@@ -11,6 +11,7 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def learn(
     saves: int = 101,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
-    meter: Callable[[float], None] | bool = True,
+    meter: Any = True,
 ) -> Learned:
     """Integrate d(weights)/dt = rule from the network's own weights to time `t1`, measured as
     `faflow run` measures a config.
@@ -157,6 +158,9 @@ def learn(
     if settings is not None and not isinstance(settings, Mapping):
         what = "Argument `settings` must be a dict of config keys and values, but is a "
         raise ValueError(f"{what}{type(settings).__name__}.")
+    if not callable(meter) and not isinstance(meter, bool | NoneType):
+        what = "Argument `meter` must be True, False or a function of a share, but is a "
+        raise ValueError(f"{what}{type(meter).__name__}.")
     if observe is not None and (isinstance(observe, str) or not isinstance(observe, Iterable)):
         observe = [observe]
     table = {
@@ -175,7 +179,8 @@ def learn(
     with _arguments_named(settings or {}):
         resolved = resolve_path(table, settings or {})
         result = run(resolved, store_result=False, meter=_meter(meter))
-    start = None if is_widths(network) else as_network(network)
+    own = not is_widths(network) and not isinstance(network, str)
+    start = as_network(network) if own else None
     return Learned(result, start if isinstance(start, Model) else None, resolved)
 
 
@@ -187,11 +192,16 @@ def _network(network: Any) -> dict[str, Any]:
     if is_widths(network):
         return {"widths": list(network)}
     if not isinstance(network, str):
-        as_network(network)  # which says what is wrong with it
+        try:
+            as_network(network)  # which says what is wrong with it
+        except ValueError as error:
+            raise ValueError(
+                f"Argument `network`: {error} Or give widths, as [3, 16, 3]."
+            ) from None
     return {"kind": network}
 
 
-def _meter(asked: Callable[[float], None] | bool) -> Callable[[float], None] | None:
+def _meter(asked: Any) -> Callable[[float], None] | None:
     if asked is True:
         return patient_bar()
     return asked or None
@@ -211,7 +221,7 @@ def _arguments_named(settings: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        said = any(error.key.startswith(key) for key in settings)
+        said = any(error.key.startswith(str(key)) for key in settings)
         found = [a for key, a in _ARGUMENTS.items() if f"{error.key}.".startswith(f"{key}.")]
         if said or not found:
             raise

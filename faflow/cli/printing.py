@@ -170,7 +170,9 @@ class Bar:
     def __call__(self, share: float) -> None:
         """`share` of the flow's time lies behind it; 1: it is over."""
         if self._bar is None:
-            if time.perf_counter() - self._since < self._patience or (share >= 1 and self._patience):
+            if time.perf_counter() - self._since < self._patience or (
+                share >= 1 and self._patience
+            ):
                 return
             self._bar = self._begun(share)
         self._bar.n = share

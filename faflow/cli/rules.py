@@ -34,7 +34,10 @@ def _check(given: Namespace) -> int:
         section = section_of(given.kind, given.section)
         if section in TRIALS:
             trial = try_kind(given.kind, section, options)
-            title, rows = f"{trial.kind} ({section}): {trial.about}".rstrip(": "), trial_rows(trial.findings)
+            title, rows = (
+                f"{trial.kind} ({section}): {trial.about}".rstrip(": "),
+                trial_rows(trial.findings),
+            )
             verdict, good = trial.verdict, trial.ok
         else:
             check = check_rule(given.kind, section == "modifier", options)

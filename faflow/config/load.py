@@ -89,6 +89,8 @@ def apply_overrides(table: Table, overrides: Iterable[str] | Mapping[str, Any]) 
     result = copied(table)
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
+            if not isinstance(key, str):
+                raise ConfigError(shown(key), "is no key; give text, as 'flow.t1'")
             assign(result, key.split("."), value, "set WHERE to a table first")
         return result
     for override in overrides:

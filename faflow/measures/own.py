@@ -84,7 +84,10 @@ def _section(flown: Flown, summary: Mapping[str, Any]) -> Section:
     found: Section = {}
     for choice in flown.resolved.observables:
         name = record_of(choice.kind)
-        parts = [np.asarray(leaf)[flown.reached] for leaf in jax.tree.leaves(flown.solution.records[name])]
+        parts = [
+            np.asarray(leaf)[flown.reached]
+            for leaf in jax.tree.leaves(flown.solution.records[name])
+        ]
         if len(parts) == 1 and parts[0].ndim == 1:
             found[name] = {"initial": float(parts[0][0]), "final": float(parts[0][-1])}
         else:

@@ -91,7 +91,11 @@ def non_negative(argument: str, value: Real) -> float:
 
 def real_array(argument: str, values: Any) -> np.ndarray:
     """`values` as float64; a ValueError for complex, object, text or non-finite entries."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # of lists that are no table
+        what = f"Argument `{argument}` must have rows of one length, but has not"
+        raise ValueError(f"{what}; give an array.") from error
     if array.dtype.kind not in "fiub":
         raise ValueError(
             f"Argument `{argument}` must hold real numbers, but has dtype {array.dtype}; "

@@ -64,8 +64,10 @@ def _ends(members: Members) -> list[Quantity]:
         "test.loss.final": ("final loss, held out", "loss, held out", "log"),
         "accuracy.final": ("labels right at the end", "labels right", "linear"),
         "test.accuracy.final": ("labels right at the end, held out", "labels right", "linear"),
-        **{f"observed.{name}.final": (f"{name} at the end", name, "auto")
-           for name in own_records(members)},
+        **{
+            f"observed.{name}.final": (f"{name} at the end", name, "auto")
+            for name in own_records(members)
+        },
         "wide.target_alignment.final": ("alignment of K with the targets", "A(K, yyᵀ)", "linear"),
         "wide.rates.smallest": ("smallest rate at the end", "rate (1 / time)", "auto"),
     }

@@ -49,7 +49,11 @@ def _degree(phi: AbstractActivation) -> Finding:
     if phi.degree is None:
         known = np.abs(value) > CLOSE
         ratios = slope[known] / value[known]
-        if known.any() and np.ptp(ratios) < CLOSE and distance(slope, ratios.mean() * value) < CLOSE:
+        if (
+            known.any()
+            and np.ptp(ratios) < CLOSE
+            and distance(slope, ratios.mean() * value) < CLOSE
+        ):
             return Finding("degree", f"None, but phi'(h) h = {ratios.mean():.4g} phi(h): claim it")
         return Finding("degree", "None, and phi'(h) h = k phi(h) holds for no k: it has no law")
     away = distance(slope, phi.degree * value)

@@ -65,7 +65,9 @@ def _drawn(name: str, draw: Callable[[int], Any], shapes: Sequence[Any]) -> list
     moves = any(not np.array_equal(a, b) for a, b in zip(held[0], other, strict=True))
     return [
         *found,
-        Finding(f"{name}: finite", f"root mean squares times sqrt(fan_in): {spread}", is_finite(held[0])),
+        Finding(
+            f"{name}: finite", f"root mean squares times sqrt(fan_in): {spread}", is_finite(held[0])
+        ),
         Finding(f"{name}: seed", "one seed is one draw" if same else "one seed draws twice", same),
         Finding(f"{name}: other seed", "another draw" if moves else "the same: nothing is random"),
     ]

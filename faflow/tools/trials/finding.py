@@ -65,7 +65,9 @@ def key(seed: int = 0) -> jax.Array:
 
 
 def small_data(inputs: int = WIDTHS[0], outputs: int = WIDTHS[-1]) -> Data:
-    return make_data(np.asarray(numbers(1, SAMPLES, inputs)), np.asarray(numbers(2, SAMPLES, outputs)))
+    return make_data(
+        np.asarray(numbers(1, SAMPLES, inputs)), np.asarray(numbers(2, SAMPLES, outputs))
+    )
 
 
 def small_net(activation: str = "tanh") -> MLP:

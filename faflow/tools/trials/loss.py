@@ -36,7 +36,9 @@ def try_loss(loss: AbstractLoss) -> list[Finding]:
     looks: dict[str, Any] = {
         "shapes": _shapes, "gradient": _gradient, "convex": _convex, "places": _places,
     }  # fmt: skip
-    found = [tried(what, lambda look=look: look(loss, outputs, target)) for what, look in looks.items()]
+    found = [
+        tried(what, lambda look=look: look(loss, outputs, target)) for what, look in looks.items()
+    ]
     return [Finding("targets", f"takes {', '.join(takes)}"), *found]
 
 
@@ -74,4 +76,6 @@ def _places(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Findin
         holds = value.shape == alone.shape and distance(value, alone) < CLOSE
     except Exception:  # of whatever kind: it is not asked for
         holds = False
-    return Finding("places", "served" if holds else "targets at places of a sequence are not served")
+    return Finding(
+        "places", "served" if holds else "targets at places of a sequence are not served"
+    )

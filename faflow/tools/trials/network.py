@@ -35,7 +35,10 @@ def try_network(choice: Choice) -> list[Finding]:
         except (Exception, SystemExit) as error:  # a user's constructor may raise anything
             faults.append(f"{name}: {told(error)}")
             continue
-        return [Finding("samples", f"takes {name}, makes {OUTPUTS} outputs", True), *_of(model, data)]
+        return [
+            Finding("samples", f"takes {name}, makes {OUTPUTS} outputs", True),
+            *_of(model, data),
+        ]
     return [Finding("samples", fault, False) for fault in faults]
 
 

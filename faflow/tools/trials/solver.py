@@ -38,7 +38,9 @@ def try_solver(choice: Choice) -> list[Finding]:
         sizes = [T1 / STEPS / 2**halved for halved in range(2)]
         errors = [np.max(np.abs(end(Numerics(solver=solver, step=h)) - truth)) for h in sizes]
         if errors[1] < ROUNDING:
-            return Finding("steps", f"error {errors[1]:.1e} in steps of {sizes[1]:g}: rounding", True)
+            return Finding(
+                "steps", f"error {errors[1]:.1e} in steps of {sizes[1]:g}: rounding", True
+            )
         order = math.log2(errors[0] / errors[1])
         told = f"error {errors[0]:.1e} in steps of {sizes[0]:g}, {errors[1]:.1e} in half: order {order:.1f}"
         return Finding("steps", told, order > LEAST)

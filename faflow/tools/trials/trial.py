@@ -69,7 +69,9 @@ def section_of(kind: str, said: str | None = None) -> str:
     """The section of SECTIONS that a kind is of: `said`, or what its class is derived from; of a
     name, the one that has it. ConfigError where that can't be told."""
     if said is not None or ":" not in kind:
-        having = [name for name, (registry, _) in SECTIONS.items() if kind in REGISTRIES.get(registry, ())]
+        having = [
+            name for name, (registry, _) in SECTIONS.items() if kind in REGISTRIES.get(registry, ())
+        ]
         if said is None and len(having) > 1:
             what = f"is '{kind}', a name of several kinds; say which by --as {' or '.join(having)}"
             raise ConfigError("kind", what)
