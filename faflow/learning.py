@@ -148,9 +148,9 @@ def learn(
     widths), `loss`, `feedback`: names, as configs have them, or objects; `observe`: a list of
     names, of functions (weights, feedback, data) -> array, and of observables. `settings`: further
     keys of a config and their values, as {"flow.solver": "gauss4", "task.test": 0.2}. `meter` is
-    told how much is done, 0 to 1; True: a bar in terminals and notebooks, after a second. ValueError
-    in one line that names the argument for what does not fit; JAX must be in float64, unless
-    `settings` have {"precision": "float32"}.
+    told how much is done, 0 to 1; True: a bar in terminals and notebooks, after a second.
+    ValueError in one line that names the argument for what does not fit; JAX must be in float64,
+    unless `settings` have {"precision": "float32"}.
     """
     if activation is not None and not is_widths(network):
         what = "Argument `activation` must be left out for a network that has its own, but is "

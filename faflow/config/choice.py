@@ -6,7 +6,6 @@ from typing import Any
 
 from .blame import blaming
 
-
 GIVEN = "given:"  # before the kind of what is an object
 
 

@@ -5,16 +5,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import given, load
+from . import load
 from .blame import blaming
 from .choice import Choice
 from .errors import ConfigError
 from .flow import FlowSection, Method
 from .imports import read_anew
-from .kinds.kinds import AbstractKinds, PhiTraits, RuleTraits, UntoldError
+from .kinds.kinds import AbstractKinds, PhiTraits, UntoldError
+from .kinds.observed import observed_names, own_observables
+from .kinds.taken import taken, with_arrays
 from .kinks import method_of
 from .network import INPUTS, OF_DATA, OUTPUTS, Equations, ModelSection, NetworkSection, WideSection
-from .observed import observed_names, own_observables
 from .options import Described, check_options
 from .places import located
 from .schema import Config
@@ -168,7 +169,7 @@ def resolve_path(
     if "sweep" in table:
         raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
     table = load.apply_overrides(table, overrides)
-    table, objects = given.taken(table if arrays is None else given.with_arrays(table, *arrays))
+    table, objects = taken(table if arrays is None else with_arrays(table, *arrays))
     parsed = load.parse(table, name)
     if objects:
         return resolve_config(parsed, base, _objects(objects))

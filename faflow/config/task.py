@@ -57,8 +57,8 @@ class TaskSection(AbstractKindSection):
                 raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
             task = make_task(choice.entry if own else choice.kind, **supplied, **options)
             if self.test and task.test is not None:
-                what = f"Argument `test` must be left out where the data have a test set, but is {self.test}"
-                raise ValueError(f"{what}; remove it.")
+                what = f"must be left out where the data have a test set, but is {self.test}"
+                raise ValueError(f"Argument `test` {what}; remove it.")
             return held_out(task, self._count(task), self.reduction) if self.test else task
 
     def _count(self, task: Any) -> int:

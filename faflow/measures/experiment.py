@@ -14,7 +14,7 @@ from ..observables import AbstractConservationLaw, AbstractObservable
 from ..setup.problem import set_up
 from .laws import asked_laws
 from .measure import Experiment, Laws, Observed
-from .own import check_axes
+from .recorded.own import check_axes
 from .registry import MEASURES, OBSERVABLES
 
 
@@ -73,7 +73,7 @@ def _observables(
             found[name] = own[name]
             continue
         if ":" in name:
-            continue  # the user's own (`own.py`)
+            continue  # the user's own (`recorded/own.py`)
         found |= resolved.ask(f"observe.names.{index}", _observable, name, problem)
     for measure in MEASURES.values():
         found |= measure.needs(resolved, problem, laws)

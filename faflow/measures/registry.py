@@ -1,6 +1,5 @@
 """Every measure that faflow knows, in the order in which a run reports them."""
 
-from .accuracy import ACCURACY, TEST
 from .alignment import ALIGNMENT
 from .answers import FACTORISATION, MINIMUM_NORM
 from .discrete import DISCRETE_TWIN
@@ -10,17 +9,19 @@ from .kernel import KERNEL
 from .kinks import KINKS
 from .laws import LAWS_MEASURE
 from .measure import Entry
-from .own import OWN
 from .polish import POLISHED
 from .projection import PROJECTION
-from .series import SERIES
+from .recorded.accuracy import ACCURACY, TEST
+from .recorded.own import OWN
+from .recorded.series import SERIES
 from .simulation import ORDER_PARAMETERS
 from .wide import WIDE
 
 MEASURES = {
     measure.name: measure
     for measure in (
-        LAWS_MEASURE, SERIES, ACCURACY, TEST, OWN, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
+        LAWS_MEASURE, SERIES, ACCURACY, TEST, OWN, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM,
+        FACTORISATION,
         EXACT_SOLUTION, KERNEL, DISCRETE_TWIN, ORDER_PARAMETERS, WIDE, PROJECTION, POLISHED,
     )
 }  # fmt: skip

@@ -4,7 +4,7 @@ from .absolute_balance import AbsoluteBalance as AbsoluteBalance
 from .abstract import AbstractObservable as AbstractObservable
 from .accuracy import Accuracy as Accuracy
 from .accuracy import HeldOut as HeldOut
-from .accuracy import are_labels as are_labels
+from .accuracy import have_right_answers as have_right_answers
 from .alignment import Alignment as Alignment
 from .alignment import alignment_table as alignment_table
 from .alignment import angle_degrees as angle_degrees

@@ -12,7 +12,7 @@ from ..tasks import Data
 from .abstract import AbstractObservable
 
 
-def are_labels(targets: np.ndarray) -> bool:
+def have_right_answers(targets: np.ndarray) -> bool:
     """Whether all rows of targets (samples, ..., outputs) are one-hot; of one output, signs."""
     if targets.shape[-1] == 1:
         return bool(np.all(np.abs(targets) == 1))

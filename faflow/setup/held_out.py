@@ -6,7 +6,7 @@ import numpy as np
 
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
-from ..observables import Accuracy, HeldOut, Loss, are_labels
+from ..observables import Accuracy, HeldOut, Loss, have_right_answers
 from ..tasks import Task
 
 TEST = {"test-loss": Loss(), "test-accuracy": Accuracy()}
@@ -22,7 +22,7 @@ def held_out_observables(resolved: Resolved, task: Task) -> Mapping[str, HeldOut
         if task.test is None:
             what = f"is '{name}', but no samples are held out; set task.test = 0.2, say"
             raise ConfigError(f"observe.names.{index}", what)
-        if name == "test-loss" or are_labels(np.asarray(task.test.targets)):
+        if name == "test-loss" or have_right_answers(np.asarray(task.test.targets)):
             test = task.test.in_blocks(resolved.flow.block)
             found[name] = HeldOut(TEST[name], test, f"{TEST[name].label}, of samples held out")
     return found

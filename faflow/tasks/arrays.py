@@ -15,7 +15,7 @@ from .._names import closest
 from ._host import Drawn, Key, check_within
 from .data import check_arrays, check_tokens, check_weights
 
-# X, y, weights, X_test, y_test: the data; W1.., b1..: the network; F2..: feedback; D1..: direct feedback.
+# X, y, weights, X_test, y_test: the data; W1.., b1..: the network; F2.., D1..: feedback.
 _KNOWN_NAME = re.compile(
     r"X|y|X_test|y_test|weights|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*"
 )

@@ -11,7 +11,7 @@ from faflow.cli import main
 from faflow.config.errors import ConfigError
 from faflow.feedback import Feedback
 from faflow.networks import ACTIVATIONS, MLP
-from faflow.observables import Accuracy, are_labels
+from faflow.observables import Accuracy, have_right_answers
 from faflow.plots.learned import accuracy_panels
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.sweep import run_sweep
@@ -102,8 +102,8 @@ def test_labels_and_signs():
     data = make_data(np.eye(3), signs)
     net = MLP((jnp.array([[2.0, 1.0, 3.0]]),), (), ACTIVATIONS["linear"]())
     assert float(Accuracy()(net, Feedback(), data)) == 2 / 3
-    assert are_labels(signs) and are_labels(Y)
-    assert not are_labels(2 * Y) and not are_labels(np.ones((3, 2)))
+    assert have_right_answers(signs) and have_right_answers(Y)
+    assert not have_right_answers(2 * Y) and not have_right_answers(np.ones((3, 2)))
 
 
 def test_refused(config, capsys):

@@ -28,7 +28,7 @@ class Map(NamedTuple):
 
 
 def median_maps(members: Members) -> list[Map]:
-    """Of everything that members came to, where two parameters (one at least of numbers) span a plane."""
+    """Of all that members came to, where two parameters (one at least of numbers) span a plane."""
     sizes = [parameter.size for parameter in members.parameters]
     numeric = [i for i, p in enumerate(members.parameters) if p.numbers is not None and p.size > 1]
     if not numeric or sum(size > 1 for size in sizes) < 2:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...networks import AbstractActivation
-from .finding import CLOSE, Finding, distance, is_finite, numbers, spelt, tried
+from .finding import CLOSE, Finding, distance, is_finite, normal_numbers, shape_text, tried
 
 REACH, POINTS, HALVINGS = 4.0, 400, 40
 JUMP = 1e-6  # of the derivative, between numbers that rounding hardly tells apart
@@ -22,10 +22,11 @@ def try_activation(phi: AbstractActivation) -> list[Finding]:
 
 
 def _shapes(phi: AbstractActivation) -> Finding:
-    h = numbers(0, 3, 2)
+    h = normal_numbers(0, 3, 2)
     both = [jax.eval_shape(each, h) for each in (phi, phi.derivative)]
     fit = [getattr(one, "shape", None) == h.shape and one.dtype == h.dtype for one in both]
-    told = f"phi(h) is {spelt(both[0])}, derivative(h) {spelt(both[1])}, for h {spelt(h)}"
+    value, slope, given = map(shape_text, (*both, h))
+    told = f"phi(h) is {value}, derivative(h) {slope}, for h {given}"
     return Finding("shapes", told, all(fit))
 
 
@@ -35,7 +36,7 @@ def _finite(phi: AbstractActivation) -> Finding:
 
 
 def _derivative(phi: AbstractActivation) -> Finding:
-    h = REACH * numbers(3, POINTS)
+    h = REACH * normal_numbers(3, POINTS)
     away = distance(phi.derivative(h), jax.vmap(jax.grad(lambda x: phi(x[None])[0]))(h))
     told = f"{away:.1e} from automatic differentiation"
     if not phi.exact:
@@ -44,7 +45,7 @@ def _derivative(phi: AbstractActivation) -> Finding:
 
 
 def _degree(phi: AbstractActivation) -> Finding:
-    h = REACH * numbers(4, POINTS)
+    h = REACH * normal_numbers(4, POINTS)
     value, slope = np.asarray(phi(h)), np.asarray(phi.derivative(h) * h)
     if phi.degree is None:
         known = np.abs(value) > CLOSE

@@ -38,7 +38,7 @@ def tried(what: str, look: Callable[[], Finding]) -> Finding:
         return Finding(what, f"raised {told(error)}", False)
 
 
-def numbers(seed: int, *shape: int) -> jax.Array:
+def normal_numbers(seed: int, *shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
 
 
@@ -48,7 +48,7 @@ def distance(one: Any, other: Any) -> float:
     return float(np.max(np.abs(one - other)) / (np.max(np.abs(other)) or 1.0))
 
 
-def spelt(array: Any) -> str:
+def shape_text(array: Any) -> str:
     """`float64 (7, 2)`, or what it is instead of an array."""
     if not hasattr(array, "shape"):
         return type(array).__name__
@@ -66,7 +66,8 @@ def key(seed: int = 0) -> jax.Array:
 
 def small_data(inputs: int = WIDTHS[0], outputs: int = WIDTHS[-1]) -> Data:
     return make_data(
-        np.asarray(numbers(1, SAMPLES, inputs)), np.asarray(numbers(2, SAMPLES, outputs))
+        np.asarray(normal_numbers(1, SAMPLES, inputs)),
+        np.asarray(normal_numbers(2, SAMPLES, outputs)),
     )
 
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from ...config.errors import told
 from ...tasks import AbstractLoss
-from .finding import CLOSE, SAMPLES, Finding, distance, is_finite, numbers, spelt, tried
+from .finding import CLOSE, SAMPLES, Finding, distance, is_finite, normal_numbers, shape_text, tried
 
 OUTPUTS = 3
 TARGETS: dict[str, Callable[[], np.ndarray]] = {
-    "numbers": lambda: np.asarray(numbers(5, SAMPLES, OUTPUTS)),
+    "numbers": lambda: np.asarray(normal_numbers(5, SAMPLES, OUTPUTS)),
     "one-hot labels": lambda: np.eye(OUTPUTS)[np.arange(SAMPLES) % OUTPUTS],
-    "signs": lambda: np.sign(np.asarray(numbers(5, SAMPLES, 1))),
+    "signs": lambda: np.sign(np.asarray(normal_numbers(5, SAMPLES, 1))),
 }
 
 
@@ -32,7 +32,7 @@ def try_loss(loss: AbstractLoss) -> list[Finding]:
     if not takes:
         return [Finding("targets", f"none is taken ({refused[0]})", False)]
     target = jnp.asarray(TARGETS[takes[0]]())
-    outputs = numbers(6, *target.shape)
+    outputs = normal_numbers(6, *target.shape)
     looks: dict[str, Any] = {
         "shapes": _shapes, "gradient": _gradient, "convex": _convex, "places": _places,
     }  # fmt: skip
@@ -46,7 +46,7 @@ def _shapes(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Findin
     value, error = loss.value(outputs, target), loss.error(outputs, target)
     fit = getattr(value, "shape", None) == target.shape[:1]
     fit = fit and getattr(error, "shape", None) == target.shape and is_finite((value, error))
-    told = f"value {spelt(value)}, error {spelt(error)}, for outputs {spelt(target)}"
+    told = f"value {shape_text(value)}, error {shape_text(error)}, for outputs {shape_text(target)}"
     return Finding("shapes", told, fit)
 
 

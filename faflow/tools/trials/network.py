@@ -1,7 +1,6 @@
 """A model: which samples it takes, and whether rules can go back through it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +14,7 @@ from ...flow import FlowProblem
 from ...networks import Model, is_kinked
 from ...rules import FeedbackAlignment, Gradient, check_outputs, weight_velocity
 from ...tasks import Data, make_data
-from .finding import CLOSE, Finding, key, numbers, tried
+from .finding import CLOSE, Finding, key, normal_numbers, tried
 
 OUTPUTS = 2
 SAMPLES: Mapping[str, tuple[tuple[int, ...], bool]] = {
@@ -43,9 +42,9 @@ def try_network(choice: Choice) -> list[Finding]:
 
 
 def _data(shape: tuple[int, ...], tokens: bool) -> Data:
-    inputs = np.asarray(numbers(7, 5, *shape))
+    inputs = np.asarray(normal_numbers(7, 5, *shape))
     inputs = np.floor(3 * np.abs(inputs)) if tokens else inputs
-    return make_data(inputs, np.asarray(numbers(8, 5, OUTPUTS)), tokens=tokens)
+    return make_data(inputs, np.asarray(normal_numbers(8, 5, OUTPUTS)), tokens=tokens)
 
 
 def _of(model: Model, data: Data) -> list[Finding]:

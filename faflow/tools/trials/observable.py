@@ -7,7 +7,7 @@ import numpy as np
 
 from ...config.choice import Choice
 from ...flow import FlowProblem
-from ...measures.own import own_observable
+from ...measures.recorded.own import own_observable
 from ...rules import FeedbackAlignment
 from .finding import (
     CLOSE,
@@ -15,10 +15,10 @@ from .finding import (
     Finding,
     distance,
     is_finite,
+    shape_text,
     small_data,
     small_feedback,
     small_net,
-    spelt,
     tried,
 )
 
@@ -33,7 +33,9 @@ def try_observable(choice: Choice) -> list[Finding]:
         held.append(own_observable(choice, problem))
         shapes = jax.tree.leaves(jax.eval_shape(held[0], *point))
         axes = f", axes {', '.join(held[0].axes)}" if held[0].axes else ""
-        return Finding("record", f"{', '.join(map(spelt, shapes))}{axes}; it can be compiled", True)
+        return Finding(
+            "record", f"{', '.join(map(shape_text, shapes))}{axes}; it can be compiled", True
+        )
 
     def finite() -> Finding:
         held.append(jax.jit(lambda *of: held[0](*of))(*point))

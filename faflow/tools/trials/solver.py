@@ -42,8 +42,8 @@ def try_solver(choice: Choice) -> list[Finding]:
                 "steps", f"error {errors[1]:.1e} in steps of {sizes[1]:g}: rounding", True
             )
         order = math.log2(errors[0] / errors[1])
-        told = f"error {errors[0]:.1e} in steps of {sizes[0]:g}, {errors[1]:.1e} in half: order {order:.1f}"
-        return Finding("steps", told, order > LEAST)
+        told = f"error {errors[0]:.1e} in steps of {sizes[0]:g}, {errors[1]:.1e} in half of them"
+        return Finding("steps", f"{told}: order {order:.1f}", order > LEAST)
 
     found = [] if traits.fixed else [tried("tolerance", adaptive)]
     return found if traits.multistep else [*found, tried("steps", fixed)]

@@ -47,7 +47,7 @@ LONGEST = 100  # letters of what is said of a kind
 _FROM_FILES = ("arrays", "constructor")  # kinds that only a config's other sections make
 
 
-class Trial(NamedTuple):
+class KindTrial(NamedTuple):
     """What was found of a kind; `ok` if nothing that it claims is broken."""
 
     kind: str
@@ -101,7 +101,7 @@ def _of_function(kind: str, held: Any) -> str:
     return "observable" if len(placed) == 3 else "task"
 
 
-def try_kind(kind: str, section: str, given: Mapping[str, Any]) -> Trial:
+def try_kind(kind: str, section: str, given: Mapping[str, Any]) -> KindTrial:
     """Try what a section of TRIALS names, with these options. ConfigError where it can't be had."""
     registry, key = SECTIONS[section]
     read_anew()
@@ -115,7 +115,7 @@ def try_kind(kind: str, section: str, given: Mapping[str, Any]) -> Trial:
     choice = Choice(key, kind, entry, options)
     if section == "observable" and not inspect.isclass(entry):
         choice = Choice(key, kind, Prepared(entry), {})
-    return Trial(kind, section, _about(entry), TRIALS[section](choice))
+    return KindTrial(kind, section, _about(entry), TRIALS[section](choice))
 
 
 def _about(entry: Any) -> str:

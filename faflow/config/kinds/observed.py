@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from .choice import Choice, Prepared
-from .errors import ConfigError, nearest
-from .kinds.catalogue import names as kind_names
-from .kinds.kinds import FITTED, WIDE_KERNELS, RuleTraits
-from .network import ModelSection, WideSection
-from .options import check_options
-from .schema import Config
+from ..choice import Choice, Prepared
+from ..errors import ConfigError, nearest
+from ..network import ModelSection, WideSection
+from ..options import check_options
+from ..schema import Config
+from .catalogue import names as kind_names
+from .kinds import FITTED, WIDE_KERNELS, RuleTraits
 
 # Of records that are no observable's.
 RECORDS = frozenset({"time", "times", "steps", "rejected", "field_evaluations", "weights"})

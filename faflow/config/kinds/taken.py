@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .choice import GIVEN
-from .errors import ConfigError
-from .places import KINDS
-from .task import TaskSection
+from ..choice import GIVEN
+from ..errors import ConfigError
+from ..places import KINDS
+from ..task import TaskSection
 
 Table = dict[str, Any]
 ARRAYS = ("X", "y")
@@ -48,10 +48,10 @@ def _without(value: Any, objects: Table, path: str, pattern: str) -> Any:
 
 def _word(held: Any, objects: Table, path: str) -> str:
     objects[path] = held
-    return GIVEN + named(held)
+    return GIVEN + called(held)
 
 
-def named(held: Any) -> str:
+def called(held: Any) -> str:
     """What an object is called in messages and records: a function by its name, any other object by
     its class's."""
     name = getattr(held, "__name__", None)
@@ -76,7 +76,7 @@ def _without_arrays(task: Table, objects: Table) -> Table:
 def _data(X: Any, y: Any) -> Callable[..., Any]:
     def arrays(*, key: Any) -> Any:
         del key
-        from ..tasks._host import Drawn
+        from ...tasks._host import Drawn
 
         return Drawn(X, y, labels=True)
 

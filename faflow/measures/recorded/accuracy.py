@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from ..flow import FlowProblem
-from ..observables import Accuracy, are_labels
-from .measure import Entry, Flown, Measure, Observed, Row, Section
-from .tables import number
+from ...flow import FlowProblem
+from ...observables import Accuracy, have_right_answers
+from ..measure import Entry, Flown, Measure, Observed, Row, Section
+from ..tables import number
 
 
 def _accuracy(name: str, problem: FlowProblem) -> Observed:
-    return {name: Accuracy()} if are_labels(np.asarray(problem.data.targets)) else {}
+    return {name: Accuracy()} if have_right_answers(np.asarray(problem.data.targets)) else {}
 
 
 def _held_out(name: str, problem: FlowProblem) -> Observed:

@@ -7,14 +7,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..config.choice import Choice
-from ..config.errors import ConfigError
-from ..config.observed import record_of
-from ..config.resolve import Resolved
-from ..flow import FlowProblem
-from ..observables import AbstractObservable, FunctionObservable
-from .measure import Experiment, Flown, Laws, Measure, Observed, Row, Section
-from .tables import number
+from ...config.choice import Choice
+from ...config.errors import ConfigError
+from ...config.kinds.observed import record_of
+from ...config.resolve import Resolved
+from ...flow import FlowProblem
+from ...observables import AbstractObservable, FunctionObservable
+from ..measure import Experiment, Flown, Laws, Measure, Observed, Row, Section
+from ..tables import number
 
 
 def own_observable(choice: Choice, problem: FlowProblem) -> AbstractObservable:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..analysis.law_keeping import knows_velocity
-from ..config.resolve import Resolved
-from ..flow import FlowProblem
-from ..networks import AbstractLayeredNetwork
-from ..observables import BackProjectedResidual, Loss, Norms, Residual
-from ..rules import AbstractLayerwiseRule, DeltaAlignment, Speed, unmodified
-from .error_control import loose_warnings
-from .measure import Entry, Flown, Laws, Measure, Observed, recorded
-from .variables.weights import WeightsNow, feedback_moves
+from ...analysis.law_keeping import knows_velocity
+from ...config.resolve import Resolved
+from ...flow import FlowProblem
+from ...networks import AbstractLayeredNetwork
+from ...observables import BackProjectedResidual, Loss, Norms, Residual
+from ...rules import AbstractLayerwiseRule, DeltaAlignment, Speed, unmodified
+from ..error_control import loose_warnings
+from ..measure import Entry, Flown, Laws, Measure, Observed, recorded
+from ..variables.weights import WeightsNow, feedback_moves
 
 WEIGHTS = "weights"
 
