@@ -12,7 +12,7 @@ from .places import located
 from .section import MOST, AbstractKindSection, Seed
 
 
-def _count_or_share(test: int | float) -> int | float:
+def _count_or_share(test: float | int) -> float | int:
     if isinstance(test, float) and not 0 < test < 1:
         raise ValueError("it must be a whole number of samples, or a share between 0 and 1")
     if not 0 <= test <= MOST:
@@ -30,7 +30,7 @@ class TaskSection(AbstractKindSection):
     standardise: bool = False
     whiten: Literal["none", "rows", "features"] = "none"
     scale: float = 1.0
-    test: Annotated[int | float, AfterValidator(_count_or_share)] = 0
+    test: Annotated[float | int, AfterValidator(_count_or_share)] = 0
     seed: Seed | None = None
 
     def draw(self, choice: Choice, loss: Choice, key: Any, outputs: int | str, base: Path) -> Any:

@@ -154,7 +154,7 @@ def test_one_of_twelve_is_no_distribution(tmp_path) -> None:
     fits = fit_distribution(made)
     assert [row["fitted"] for row in fits] == ["0"] * 5 + ["1"]
     assert fits[0]["not fitted"] == "2 too-few-points"
-    assert fits[0]["would help"] == "too-few-points: raise flow.saves"
+    assert fits[0]["would help"] == "too-few-points: raise flow.saves, or set flow.spacing = 'log'"
 
 
 def test_a_fit_that_was_refused_is_no_rate(tmp_path) -> None:
