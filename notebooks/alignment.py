@@ -187,12 +187,12 @@ def _(flows, mo, plt):
         told = result.summary.get("laws", {}).items()
         return ", ".join(name for name, law in told if law["kept"]) or "none"
 
-    comparison, axis = plt.subplots(figsize=(5, 3), layout="constrained")
-    for rule, result_of in flows.items():
-        axis.semilogy(result_of.times, result_of.values("loss"), label=rule)
-    axis.set(xlabel="time", ylabel="loss")
+    comparison, _axis = plt.subplots(figsize=(5, 3), layout="constrained")
+    for _rule, _one in flows.items():
+        _axis.semilogy(_one.times, _one.values("loss"), label=_rule)
+    _axis.set(xlabel="time", ylabel="loss")
     if flows:
-        axis.legend(fontsize="small")
+        _axis.legend(fontsize="small")
     ends = {rule: one.summary["loss"]["final"] for rule, one in flows.items()}
     table_of_rules = mo.md(
         "\n".join(

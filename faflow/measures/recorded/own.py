@@ -26,7 +26,7 @@ def own_observable(choice: Choice, problem: FlowProblem) -> AbstractObservable:
     ranks = _ranks(choice, found)
     if plain:
         axes = tuple(f"{record}_axis_{i + 1}" for i in range(max(ranks, default=0)))
-        return FunctionObservable(made, record, axes)
+        return FunctionObservable(function=made, label=record, axes=axes)
     axes = made.axes
     if not isinstance(made.label, str) or not all(isinstance(axis, str) for axis in axes):
         raise ConfigError(choice.key, f"is '{choice.kind}', whose label and axes must be text")
