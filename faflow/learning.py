@@ -5,27 +5,31 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
-from typing import Any, final
+from tempfile import TemporaryDirectory
+from types import NoneType
+from typing import Any
 
+import numpy as np
+
+from .cli.printing import patient_bar
 from .config.arrays import given_model
-from .config.choice import Choice, Prepared
-from .config.kinds.coded import Coded
-from .config.kinds.kinds import AbstractKinds, PhiTraits, RuleTraits, SolverTraits
-from .config.load import assign, parse
-from .config.resolve import resolve_config
+from .config.errors import ConfigError, shown
+from .config.resolve import Resolved, resolve_path
 from .measures.summary import summary_rows
 from .networks import Model, as_network
 from .plots.draw import draw_overview
 from .runs.run import run
+from .store import folder as store
+from .store.digest import digest
 from .store.result import Result
 
-GIVEN = "given:"  # before the kind of what is an object
 MOST_AXES = 2  # of a record that is columns of a table: the time, and one more
 DPI = 96  # of the overview in a notebook
-_REMEDY = "set WHERE to a table first"
 
 
 class Learned:
@@ -33,8 +37,8 @@ class Learned:
     `model`: the module at the end; `series`: records over time (xarray); `text`: the table that
     `faflow run` prints. A notebook shows that table and the overview."""
 
-    def __init__(self, result: Result, start: Model | None):
-        self.result, self._start = result, start
+    def __init__(self, result: Result, start: Model | None, resolved: Resolved):
+        self.result, self._start, self._resolved = result, start, resolved
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -85,6 +89,27 @@ class Learned:
             columns |= {f"{name}{e}": column for e, column in zip(entries, table, strict=True)}
         return pd.DataFrame(columns, index=pd.Index(self.result.times, name="time"))
 
+    def save(self, folder: str | PathLike[str], replace: bool = False) -> Path:
+        """Store the result as `faflow run` does, for `faflow plot`, `compare` and `faflow.open`.
+        ConfigError if the folder holds another one, unless `replace`. What were objects are names
+        in its config, which can't be run again."""
+        place = Path(folder).expanduser()
+        told = digest(self._resolved)
+        if store.standing_of(place, told) != "absent" and not replace:
+            raise ConfigError(str(place), "holds a result; give another folder, or replace = True")
+        store.try_out(place)
+        groups = self.result.groups
+        assert groups is not None  # it has just been computed
+        store.write_result(self._resolved, self.summary, groups, place, replace, told)
+        return place
+
+    def report(self, out: str | PathLike[str] = "report.html") -> Path:
+        """One HTML page of the flow, as `faflow report` writes it; needs `faflow[report]`."""
+        from .report import write_report
+
+        with TemporaryDirectory() as folder:
+            return write_report([str(self.save(Path(folder) / self.result.name))], str(out))
+
     def plot(self) -> Any:
         """The overview as a matplotlib figure: `flow.plot().savefig("flow.png")`."""
         return draw_overview(self.result)
@@ -106,87 +131,98 @@ def learn(
     targets: Any,
     *,
     t1: float,
-    activation: str | None = None,
-    loss: str = "squared",
-    feedback: str = "gaussian",
-    observe: Sequence[str] | None = None,
+    activation: Any = None,
+    loss: Any = "squared",
+    feedback: Any = "gaussian",
+    observe: Any = None,
     saves: int = 101,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
-    meter: Callable[[float], None] | None = None,
+    meter: Any = True,
 ) -> Learned:
     """Integrate d(weights)/dt = rule from the network's own weights to time `t1`, measured as
     `faflow run` measures a config.
 
     `network`: any equinox Module at W(0), or widths (inputs first, outputs last) of an MLP that is
-    drawn. `rule`: a name of `faflow list rules`, or a rule. `inputs` (samples, ...), `targets`
-    (samples, ...). `activation` (of widths), `loss`, `feedback`, `observe`: names, as configs have
-    them. `settings`: further keys of a config and their values, as {"flow.solver": "gauss4"}.
-    `meter` is told how much is done, 0 to 1. ConfigError in one line for what does not fit; JAX
-    must be in float64, unless `settings` have {"precision": "float32"}.
+    drawn. `inputs` (samples, ...), `targets` (samples, ...) or (samples,). `rule`, `activation` (of
+    widths), `loss`, `feedback`: names, as configs have them, or objects; `observe`: a list of
+    names, of functions (weights, feedback, data) -> array, and of observables. `settings`: further
+    keys of a config and their values, as {"flow.solver": "gauss4", "task.test": 0.2}. `meter` is
+    told how much is done, 0 to 1; True: a bar in terminals and notebooks, after a second.
+    ValueError in one line that names the argument for what does not fit; JAX must be in float64,
+    unless `settings` have {"precision": "float32"}.
     """
-    objects: dict[str, Any] = {}
-    table: dict[str, Any] = {
+    if activation is not None and not is_widths(network):
+        what = "Argument `activation` must be left out for a network that has its own, but is "
+        raise ValueError(f"{what}{shown(activation)}; give widths for the network instead.")
+    if settings is not None and not isinstance(settings, Mapping):
+        what = "Argument `settings` must be a dict of config keys and values, but is a "
+        raise ValueError(f"{what}{type(settings).__name__}.")
+    if not callable(meter) and not isinstance(meter, bool | NoneType):
+        what = "Argument `meter` must be True, False or a function of a share, but is a "
+        raise ValueError(f"{what}{type(meter).__name__}.")
+    if observe is not None and (isinstance(observe, str) or not isinstance(observe, Iterable)):
+        observe = [observe]
+    table = {
         "name": "flow",
         "seed": seed,
-        "network": _network(network, objects),
-        "task": {"kind": _kept("task.kind", lambda key: (inputs, targets), objects), "loss": loss},
+        "network": _network(network),
+        "task": {"X": inputs, "y": targets, "loss": loss},
         "rule": {"kind": rule},
         "feedback": {"kind": feedback},
-        "flow": {"t1": float(t1), "saves": saves},
+        "flow": {"t1": t1, "saves": saves},
     }
-    if not isinstance(rule, str):
-        table["rule"] = {"kind": _kept("rule.kind", rule, objects)}
     if observe is not None:
         table["observe"] = {"names": list(observe)}
     if activation is not None:
-        if "widths" not in table["network"]:
-            what = "Argument `activation` must be left out for a network that has its own, but is "
-            raise ValueError(f"{what}'{activation}'; give widths for the network instead.")
         table["network"]["activation"] = activation
-    for key, value in (settings or {}).items():
-        assign(table, key.split("."), value, _REMEDY)
-    resolved = resolve_config(parse(table), Path(), Objects(objects))
-    model = as_network(network) if "network.kind" in objects else None
-    model = model if isinstance(model, Model) else None
-    return Learned(run(resolved, store_result=False, meter=meter), model)
+    with _arguments_named(settings or {}):
+        resolved = resolve_path(table, settings or {})
+        result = run(resolved, store_result=False, meter=_meter(meter))
+    own = not is_widths(network) and not isinstance(network, str)
+    start = as_network(network) if own else None
+    return Learned(result, start if isinstance(start, Model) else None, resolved)
 
 
-@final
-class Objects(AbstractKinds):
-    """Kinds as code tells them, but for those that stand for `objects`, by the keys of these."""
-
-    def __init__(self, objects: Mapping[str, Any]):
-        self.objects, self.code = objects, Coded()
-
-    def entry(self, path: str, registry: str, kind: str, base: Path) -> Any:
-        if not kind.startswith(GIVEN):
-            return self.code.entry(path, registry, kind, base)
-        held = self.objects[path]
-        return held if registry == "tasks" else Prepared(held)
-
-    def rule(self, entry: Any) -> RuleTraits:
-        return self.code.rule(type(entry.held) if isinstance(entry, Prepared) else entry)
-
-    def phi(self, choice: Choice) -> PhiTraits:
-        return self.code.phi(choice)
-
-    def is_kinked_model(self, choice: Choice, section: Any, data: Any, key: Any) -> bool:
-        return self.code.is_kinked_model(choice, section, data, key)
-
-    def solver(self, kind: str, entry: Any) -> SolverTraits:
-        return self.code.solver(kind, entry)
+def is_widths(network: Any) -> bool:
+    return isinstance(network, Sequence | np.ndarray) and not isinstance(network, str)
 
 
-def _kept(key: str, held: Any, objects: dict[str, Any]) -> str:
-    objects[key] = held
-    return GIVEN + type(held).__name__
-
-
-def _network(network: Any, objects: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(network, Sequence) and not isinstance(network, str):
+def _network(network: Any) -> dict[str, Any]:
+    if is_widths(network):
         return {"widths": list(network)}
-    if isinstance(network, str):
-        return {"kind": network}
-    as_network(network)  # which says what is wrong with it
-    return {"kind": _kept("network.kind", network, objects)}
+    if not isinstance(network, str):
+        try:
+            as_network(network)  # which says what is wrong with it
+        except ValueError as error:
+            raise ValueError(
+                f"Argument `network`: {error} Or give widths, as [3, 16, 3]."
+            ) from None
+    return {"kind": network}
+
+
+def _meter(asked: Any) -> Callable[[float], None] | None:
+    if asked is True:
+        return patient_bar()
+    return asked or None
+
+
+# Where what a config calls so comes from, the longest first.
+_ARGUMENTS = {
+    "network.activation": "activation", "network": "network", "rule": "rule", "task.loss": "loss",
+    "feedback": "feedback", "flow.t1": "t1", "flow.saves": "saves", "observe": "observe",
+    "seed": "seed", "task.X": "inputs", "task.y": "targets",
+}  # fmt: skip
+
+
+@contextmanager
+def _arguments_named(settings: Mapping[str, Any]) -> Iterator[None]:
+    """A key that a ConfigError names is preceded by the argument that it comes from."""
+    try:
+        yield
+    except ConfigError as error:
+        said = any(error.key.startswith(str(key)) for key in settings)
+        found = [a for key, a in _ARGUMENTS.items() if f"{error.key}.".startswith(f"{key}.")]
+        if said or not found:
+            raise
+        raise ConfigError(f"Argument `{found[0]}`, {error.key}", error.what) from error

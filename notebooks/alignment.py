@@ -135,5 +135,74 @@ def _(exponent, np, plt, result):
     return (figure,)
 
 
+@app.cell
+def _(mo):
+    mo.md(r"""
+    ## Rules compared, on models too
+
+    The same data and first weights under several rules. A model is any equinox Module; its laws
+    are found, not stated.
+    """)
+    return
+
+
+@app.cell
+def _(mo):
+    model = mo.ui.dropdown(
+        ["mlp-module", "residual-blocks", "two-layers"], value="mlp-module", label="model"
+    )
+    rules = mo.ui.multiselect(
+        ["gradient", "feedback-alignment", "uniform-sign-symmetry"],
+        value=["gradient", "feedback-alignment"],
+        label="rules",
+    )
+    mo.hstack([model, rules])
+    return model, rules
+
+
+@app.cell
+def _(faflow, model, rules, seed):
+    def compared(rule):
+        options = {"hidden": 6} if model.value == "two-layers" else {}
+        return faflow.run(
+            {
+                "name": "compared",
+                "seed": seed.value,
+                "network": {"kind": model.value, **options},
+                "task": {"kind": "gaussian", "samples": 6, "features": 5, "reduction": "mean"},
+                "rule": {"kind": rule},
+                "flow": {"t1": 5.0, "saves": 26, "solver": "heun", "rtol": 1e-4},
+                "observe": {"names": ["loss", "laws"]},
+            },
+            store_result=False,
+        )
+
+    flows = {rule: compared(rule) for rule in rules.value}
+    return (flows,)
+
+
+@app.cell
+def _(flows, mo, plt):
+    def kept(result):
+        told = result.summary.get("laws", {}).items()
+        return ", ".join(name for name, law in told if law["kept"]) or "none"
+
+    comparison, _axis = plt.subplots(figsize=(5, 3), layout="constrained")
+    for _rule, _one in flows.items():
+        _axis.semilogy(_one.times, _one.values("loss"), label=_rule)
+    _axis.set(xlabel="time", ylabel="loss")
+    if flows:
+        _axis.legend(fontsize="small")
+    ends = {rule: one.summary["loss"]["final"] for rule, one in flows.items()}
+    table_of_rules = mo.md(
+        "\n".join(
+            ["| rule | final loss | laws kept |", "|---|---|---|"]
+            + [f"| {rule} | {ends[rule]:.4g} | {kept(one)} |" for rule, one in flows.items()]
+        )
+    )
+    mo.vstack([table_of_rules, comparison])
+    return comparison, ends, table_of_rules
+
+
 if __name__ == "__main__":
     app.run()

@@ -28,6 +28,7 @@ FILE = re.compile(r"# file: (\S+)\n")
 PAGES = (
     "own-model.md",
     "own-rule.md",
+    "own-kinds.md",
     "laws.md",
     "solvers.md",
     "own-data.md",

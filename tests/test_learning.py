@@ -1,13 +1,21 @@
 """`faflow.flow`: modules, rules and arrays as they are, measured as `faflow run` does it."""
 
+import io
+import sys
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import faflow
+from faflow.cli.printing import Bar, patient_bar
 from faflow.config.errors import ConfigError
+from faflow.networks import ACTIVATIONS
 from faflow.networks.models import MLPModule
+from faflow.observables import Norms
 from faflow.rules import FeedbackAlignment
+from faflow.tasks import LOSSES
 
 LIGHT = {"flow.solver": "heun", "flow.step": 0.05}
 
@@ -69,6 +77,77 @@ def test_widths_and_names_will_do():
     assert shown.startswith("<pre>status ") and shown.count("data:image/png;base64,iVBOR") == 1
 
 
+def size(weights, feedback, data):
+    return jnp.sum(weights.weights[0] ** 2)
+
+
+def test_objects_for_names(tmp_path):
+    """Own observables, losses and activations; stored, they make a page and are open to all."""
+    flow = faflow.flow(
+        (4, 3, 2), FeedbackAlignment(), *arrays(4), t1=0.5, saves=3, settings=LIGHT, meter=False,
+        activation=ACTIVATIONS["tanh"](), loss=LOSSES["squared"](), observe=["loss", size, Norms()],
+    )  # fmt: skip
+    np.testing.assert_allclose(flow.series["size"], flow.series["Norms"][:, 0] ** 2, rtol=1e-13)
+    assert "size " in flow.text
+    again = faflow.open(flow.save(tmp_path / "kept"))
+    assert again.summary == flow.summary
+    with pytest.raises(ConfigError, match="holds a result; give another folder"):
+        flow.save(tmp_path / "kept")
+    pytest.importorskip("jinja2")
+    page = flow.report(tmp_path / "page.html").read_text()
+    assert "faflow report" in page and str(tmp_path) not in page
+
+
+def test_run_takes_arrays_and_objects(config, tmp_path):
+    """In place of a file's task; the same arrays are found again, others are another run."""
+    x, y = arrays(3)
+    given = {"X": x, "y": y[:, :1], "out": tmp_path / "out"}
+    more = {"expect": {}, "rule.kind": FeedbackAlignment(), "observe.names": ["loss", size]}
+    first = faflow.run(config, overrides=more, **given)
+    loss = (
+        0.5
+        * (
+            (
+                x @ first.records["start"]["W1"].values.T @ first.records["start"]["W2"].values.T
+                - y[:, :1]
+            )
+            ** 2
+        ).sum()
+    )
+    assert first.summary["loss"]["initial"] == pytest.approx(loss)
+    assert not faflow.run(config, overrides=more, **given).fresh
+    with pytest.raises(ConfigError, match="holds a different result"):
+        faflow.run(config, overrides=more, **given | {"X": 2 * x})
+    table = {"name": "t", "network": {"widths": [3, 1]}, "rule": FeedbackAlignment()}
+    table |= {"task": {"X": x, "y": y[:, :1]}, "flow": {"t1": 0.1, "saves": 2}}
+    for change, told in (
+        ({"task": {"X": x}}, "task.y: is missing; give X and y, both"),
+        ({"task": {"X": x, "y": y, "kind": "gaussian"}}, "task.X: is given beside task.kind"),
+        (
+            {"rule": FeedbackAlignment},
+            "rule.kind: is the class FeedbackAlignment; give an instance",
+        ),
+        ({"rule": size}, "rule.kind: is a function, which is not an AbstractLearningRule"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            faflow.run(table | change, store_result=False)
+        assert told in str(refused.value)
+
+
+def test_a_bar_only_where_it_takes_long(monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    assert patient_bar() is None  # nobody watches
+    quick, slow = Bar(patience=1.0), Bar(patience=1e-9)
+    quick(0.5)
+    quick(1.0)
+    assert not said.getvalue()
+    slow(0.5)
+    assert " 50%" in said.getvalue()
+    slow(1.0)
+    assert said.getvalue().endswith("\r")  # and nothing is left of it
+
+
 def test_the_room_is_still_one():
     from faflow.flow import FlowProblem
 
@@ -91,6 +170,27 @@ def test_the_room_is_still_one():
         ),
         ({"settings": {"loss": 1}}, "loss: is not a key"),
         ({"activation": "tanh"}, "Argument `activation` must be left out"),
+        ({"rule": FeedbackAlignment}, "Argument `rule`, rule.kind: is the class"),
+        ({"rule": jnp.tanh}, "Argument `rule`, rule.kind: is a "),
+        ({"rule": None}, "Argument `rule`, rule.kind: is a NoneType"),
+        ({"network": None}, "Argument `network`: A model must be"),
+        ({"network": [4]}, "Argument `network`, network.widths: is [4]"),
+        ({"network": [3, 2]}, "Argument `network`, network.widths.0: is 3, but the task"),
+        ({"network": [4, 2.5, 2]}, "Argument `network`, network.widths.1: is 2.5"),
+        ({"loss": jnp.tanh}, "Argument `loss`, task.loss: is a "),
+        ({"loss": "cross-entropy"}, "Argument `targets` must have rows"),
+        ({"observe": [3]}, "Argument `observe`, observe.names.0: is 3"),
+        ({"observe": "los"}, "Argument `observe`, observe.names.0: is 'los'; did you mean"),
+        ({"observe": [lambda *of: 1]}, "which has no name for its record"),
+        ({"t1": -1.0}, "Argument `t1`, flow.t1: is -1.0; it must be greater than 0"),
+        ({"saves": 1}, "Argument `saves`, flow.saves: is 1"),
+        ({"seed": -1}, "Argument `seed`, seed: is -1"),
+        ({"feedback": "gaus"}, "Argument `feedback`, feedback.kind: is 'gaus'"),
+        ({"inputs": np.ones(3)}, "Argument `inputs` must be a non-empty matrix"),
+        ({"inputs": np.full((3, 4), np.nan)}, "Argument `inputs` must hold finite numbers"),
+        ({"inputs": [[1, 2], [3]]}, "Argument `inputs` must have rows of one length"),
+        ({"inputs": None}, "Argument `inputs`, task.X: is missing"),
+        ({"meter": 3}, "Argument `meter` must be True, False or a function"),
         ({"network": [4, 2], "activation": "tnh"}, "network.activation: is 'tnh'; did you mean"),
     ],
 )

@@ -30,11 +30,18 @@ def test_it_runs_as_it_stands() -> None:
     assert len(found["figure"].axes) == 3
     (record,) = {line.get_label() for line in found["figure"].axes[2].lines} - {"predicted rate"}
     assert record == "residual"
+    assert set(found["flows"]) == set(found["ends"]) == {"gradient", "feedback-alignment"}
+    for rule, flow in found["flows"].items():
+        assert found["ends"][rule] < flow.summary["loss"]["initial"]
+        assert flow.summary["laws"]["layer-balance"]["kept"]
+        assert f"<td>{found['ends'][rule]:.4g}</td>" in found["table_of_rules"].text
+    assert len(found["comparison"].axes[0].lines) == 2
 
 
 def test_its_sliders_reach_the_flow() -> None:
     """The control: under tanh the law is broken, and the page says so."""
     values = {"scale": 2.0, "start": 1.0, "depth": 1, "activation": "tanh", "seed": 3}
+    values |= {"model": "two-layers", "rules": []}
     sliders = {name: SimpleNamespace(value=value) for name, value in values.items()}
     _, found = notebook().run(defs=sliders)
     law = found["result"].summary["laws"]["layer-balance"]

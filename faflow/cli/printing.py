@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -159,26 +160,41 @@ class Bar:
     """How much of a flow is done, on stderr: percent of its time, seconds so far and to go.
 
     For the `meter` of `faflow.run` and `faflow.integrate`; a flow after the first gets a bar of its
-    own.
+    own. `patience`: seconds before which nothing is shown, nor left of a bar afterwards.
     """
 
-    def __init__(self):
+    def __init__(self, patience: float = 0.0):
         self._bar: Any = None
+        self._patience, self._since = patience, time.perf_counter()
 
     def __call__(self, share: float) -> None:
         """`share` of the flow's time lies behind it; 1: it is over. What is shown never falls."""
-        from tqdm import tqdm
-
         share = min(max(0.0 if self._bar is None else self._bar.n, share), 1.0)
-
         if self._bar is None:
-            form = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go"
-            # A terminal that doesn't know its size shows it all the same.
-            # What ran before says nothing of the pace; a flow that is over has nothing to go.
-            begun = share if share < 1 else 0.0
-            self._bar = tqdm(total=1.0, initial=begun, bar_format=form, ncols=60, nrows=20)
+            if time.perf_counter() - self._since < self._patience or (
+                share >= 1 and self._patience
+            ):
+                return
+            self._bar = self._begun(share)
         self._bar.n = share
         self._bar.refresh()
         if share >= 1:
             self._bar.close()
             self._bar = None
+
+    def _begun(self, share: float) -> Any:
+        from tqdm import tqdm
+
+        form = "{percentage:3.0f}%|{bar}| {elapsed}, {remaining} to go"
+        # What ran before says nothing of the pace; a flow that is over has nothing to go.
+        begun, stays = share if share < 1 else 0.0, not self._patience
+        # A terminal that doesn't know its size shows it all the same.
+        return tqdm(total=1.0, initial=begun, bar_format=form, ncols=60, nrows=20, leave=stays)
+
+
+def patient_bar() -> Bar | None:
+    """For flows that take more than a second, where somebody watches: in a terminal or a Jupyter
+    notebook, whose kernel's streams are no terminals."""
+    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    watched = sys.stderr.isatty() or getattr(shell, "kernel", None) is not None
+    return Bar(patience=1.0) if watched else None

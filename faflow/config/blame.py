@@ -50,7 +50,7 @@ def _culprit(error: BaseException, suspects: Suspects) -> str | None:
     found = None
     for frame, _ in walk_tb(error.__traceback__):
         for key, choice in suspects.items():
-            if choice.foreign and _runs(frame, choice.entry):
+            if choice.foreign and _runs(frame, choice.cls):
                 found = key
     return found
 

@@ -1,9 +1,12 @@
 """A kind that a config chose, looked up."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 from .blame import blaming
+
+GIVEN = "given:"  # before the kind of what is an object
 
 
 class Prepared:
@@ -29,12 +32,18 @@ class Choice:
     @property
     def foreign(self) -> bool:
         """Whether it comes from outside faflow."""
-        return ":" in self.kind and is_foreign(self.entry)
+        return ":" in self.kind and is_foreign(self.cls)
+
+    @property
+    def given(self) -> bool:
+        """Whether it is an object, or made of arrays, that Python gave."""
+        return self.kind.startswith(GIVEN)
 
     @property
     def cls(self) -> Any:
-        """The class of what it makes."""
-        return type(self.entry.held) if isinstance(self.entry, Prepared) else self.entry
+        """The class of what it makes, or the function."""
+        held = self.entry.held if isinstance(self.entry, Prepared) else self.entry
+        return held if inspect.isclass(held) or inspect.isroutine(held) else type(held)
 
     def make(self, **supplied: Any) -> Any:
         """The entry called with its options and what faflow supplies. What it objects to becomes a

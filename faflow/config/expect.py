@@ -16,7 +16,8 @@ LIMITS = frozenset({"max", "min", "near", "within"})
 SECTIONS = (
     "name", "status", "t_final", "loss", "solver", "laws", "alignment", "exponent",
     "minimum_norm", "factorisation", "exact_solution", "kernel", "kinks", "discrete",
-    "order_parameters", "wide", "polished", "projection", "sensitivity", "facts", "warnings",
+    "order_parameters", "wide", "polished", "projection", "sensitivity", "observed", "accuracy",
+    "test", "facts", "warnings",
 )  # fmt: skip
 
 

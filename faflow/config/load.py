@@ -83,9 +83,16 @@ def read_table(path: Path) -> Table:
         raise ConfigError(str(path), "is nested too deeply; flatten it") from None
 
 
-def apply_overrides(table: Table, overrides: Iterable[str]) -> Table:
-    """A copy of `table` with every `a.b=value` set; a value that is no TOML is a bare string."""
+def apply_overrides(table: Table, overrides: Iterable[str] | Mapping[str, Any]) -> Table:
+    """A copy of `table` with every `a.b=value` set; a value that is no TOML is a bare string.
+    Python's {"a.b": value} is taken as it is."""
     result = copied(table)
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            if not isinstance(key, str):
+                raise ConfigError(shown(key), "is no key; give text, as 'flow.t1'")
+            assign(result, key.split("."), value, "set WHERE to a table first")
+        return result
     for override in overrides:
         keys, value = _parse_override(override)
         assign(result, keys, value, "--set WHERE=… first")

@@ -15,6 +15,7 @@ FILES = ("task.file", "init.file", "feedback.file")
 KINDS = (
     "network.kind", "network.activation", "network.activation.kind", "init.kind", "task.kind",
     "task.loss", "rule.kind", "rule.modifiers.kind", "feedback.kind", "flow.solver",
+    "observe.names",
 )  # fmt: skip
 _AXES = ("sweep.product.", "sweep.zip.")  # before the keys of a sweep's axes
 

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from . import load
 from .blame import blaming
 from .choice import Choice
-from .errors import ConfigError, nearest
+from .errors import ConfigError
 from .flow import FlowSection, Method
 from .imports import read_anew
-from .kinds.catalogue import names as kind_names
-from .kinds.kinds import FITTED, WIDE_KERNELS, AbstractKinds, PhiTraits, RuleTraits, UntoldError
+from .kinds.kinds import AbstractKinds, PhiTraits, UntoldError
+from .kinds.observed import observed_names, own_observables
+from .kinds.taken import taken, with_arrays
 from .kinks import method_of
 from .network import INPUTS, OF_DATA, OUTPUTS, Equations, ModelSection, NetworkSection, WideSection
 from .options import Described, check_options
@@ -27,8 +28,8 @@ Given = TypeVar("Given")
 @dataclasses.dataclass(frozen=True)
 class Resolved:
     """A config ready to be built. `base`: the folder that `file` options are relative to;
-    `method`: how the kinks that the flow meets are integrated; `unread`: kinds of the user's that
-    stand as they are."""
+    `method`: how the kinks that the flow meets are integrated; `observables`: those of `names` that
+    are the user's own; `unread`: kinds of the user's that stand as they are."""
 
     config: Config
     base: Path
@@ -44,6 +45,7 @@ class Resolved:
     flow: FlowSection
     names: tuple[str, ...]
     method: Method
+    observables: tuple[Choice, ...] = ()
     unread: tuple[str, ...] = ()
 
     @property
@@ -56,7 +58,7 @@ class Resolved:
     def suspects(self) -> dict[str, Choice]:
         """What may come from outside faflow, by the key that names it."""
         before = (self.network, self.activation, self.init, self.task, self.loss, self.rule)
-        choices = (*before, *self.modifiers, self.feedback, self.solver)
+        choices = (*before, *self.modifiers, self.feedback, self.solver, *self.observables)
         return {choice.key: choice for choice in choices}
 
     def ask(self, key: str, about: Callable[..., Given], *args: Any, **options: Any) -> Given:
@@ -67,13 +69,15 @@ class Resolved:
 
     @property
     def has_own_code(self) -> bool:
-        """Whether a kind comes from outside faflow."""
-        return any(choice.foreign for choice in self.suspects.values())
+        """Whether a kind comes from outside faflow, or is an object of which the config has but the
+        name."""
+        return any(choice.foreign or choice.given for choice in self.suspects.values())
 
     @property
     def draws_by_own_code(self) -> bool:
         """Whether data, first weights or feedback come from outside faflow."""
-        return any(choice.foreign for choice in (self.network, self.task, self.init, self.feedback))
+        drawn = (self.network, self.task, self.init, self.feedback)
+        return any(choice.foreign or choice.given for choice in drawn)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -107,7 +111,8 @@ def resolve_config(config: Config, base: Path, kinds: AbstractKinds | None = Non
     flow = config.flow.completed(method, config.precision)
     solver = look.named("flow.solver", "solvers", flow.solver)
     flow.check_steps(*kinds.solver(flow.solver, solver.entry))
-    names = _observed(config, rule)
+    names = observed_names(config, rule)
+    chosen["observables"] = own_observables(names, look.named)
     _check_richness(chosen, rule.form)
     return Resolved(config, base, **chosen, solver=solver, flow=flow, names=names, method=method)
 
@@ -132,7 +137,7 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
     phi = network if isinstance(network, ModelSection) else network.activation
     sections = (config.init, task, rule, config.feedback, phi)
     named = (*(one.kind for one in (*sections, *rule.modifiers)), task.loss, flow.solver)
-    unread = tuple(kind for kind in named if ":" in kind)
+    unread = tuple(kind for kind in (*named, *(config.observe.names or ())) if ":" in kind)
     if not unread:
         return resolve_config(config, base, kinds)
     entry = look.named("task.kind", "tasks", task.kind).entry
@@ -144,12 +149,17 @@ def _unread(config: Config, base: Path, kinds: AbstractKinds) -> Resolved:
 
 
 def resolve_path(
-    config: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, unread: bool = False
+    config: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    unread: bool = False,
+    arrays: tuple[Any, Any] | None = None,
 ) -> Resolved:
     """A config (a file, a shipped one's name, or tables as `tomllib` gives them) resolved.
 
     ConfigError if it is bad. Code of the user's own that it names is run, unless `unread`: then it
-    stands as it is.
+    stands as it is. From Python, tables and overrides (then {"a.b": value}) may hold objects where
+    kinds are named; `arrays`: X and y in place of the task.
     """
     if isinstance(config, Mapping):
         table, base, name = dict(config), Path(), "run"
@@ -158,8 +168,18 @@ def resolve_path(
     read_anew()
     if "sweep" in table:
         raise ConfigError("sweep", "makes this a sweep; run it with `faflow sweep`, or remove it")
-    parsed = load.parse(load.apply_overrides(table, overrides), name)
+    table = load.apply_overrides(table, overrides)
+    table, objects = taken(table if arrays is None else with_arrays(table, *arrays))
+    parsed = load.parse(table, name)
+    if objects:
+        return resolve_config(parsed, base, _objects(objects))
     return (unread_config if unread else resolve_config)(parsed, base)
+
+
+def _objects(objects: Mapping[str, Any]) -> AbstractKinds:
+    from .kinds.given import Objects
+
+    return Objects(objects)
 
 
 def _code() -> AbstractKinds:
@@ -258,36 +278,3 @@ def _check_richness(chosen: Mapping[str, Any], form: str) -> None:
         if richness != found[first]:
             what = f"is {richness}, but {first} is {found[first]}; make them equal"
             raise ConfigError(key, what)
-
-
-def _observed(config: Config, rule: RuleTraits) -> tuple[str, ...]:
-    names, known = config.observe.names, kind_names("observables")
-    if names is None:
-        network = config.network
-        if isinstance(network, WideSection):
-            names = ("loss", "residual", WIDE_KERNELS)
-            names = (*names, FITTED) if config.task.loss == "squared" else names
-        else:
-            hidden = len(network.widths) > 2 or isinstance(network, ModelSection)
-            names = _default_names(rule, hidden, config.task.loss)
-    for index, name in enumerate(names):
-        if name not in known:
-            raise ConfigError(f"observe.names.{index}", f"is '{name}'; {nearest(name, known)}")
-    for key in ("laws", "controls"):
-        if getattr(config.observe, key) and "laws" not in names:
-            what = "asks for laws, but observe.names lacks 'laws'; add it"
-            raise ConfigError(f"observe.{key}", what)
-    return tuple(dict.fromkeys(names))
-
-
-def _default_names(rule: RuleTraits, hidden: bool, loss: str) -> tuple[str, ...]:
-    """What is observed where a config doesn't say: what there is of this rule, network and loss,
-    and compiles to little."""
-    names = ("loss", "residual", "norms")
-    if hidden:
-        names = (*names, "laws")
-    if hidden and rule.form != "none":
-        names = (*names, "alignment")
-    if rule.population:
-        return (*names, "population-loss")  # it does not fit these samples
-    return (*names, FITTED) if loss == "squared" else names

@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator
 
 from .blame import blaming
 from .choice import Choice
@@ -12,9 +12,17 @@ from .places import located
 from .section import MOST, AbstractKindSection, Seed
 
 
+def _count_or_share(test: float | int) -> float | int:
+    if isinstance(test, float) and not 0 < test < 1:
+        raise ValueError("it must be a whole number of samples, or a share between 0 and 1")
+    if not 0 <= test <= MOST:
+        raise ValueError(f"it must be at least 0 and at most {MOST}")
+    return test
+
+
 class TaskSection(AbstractKindSection):
     """[task]: the data, their preparation and the loss; `test`: samples, the last ones, that are
-    not learned from (infinite width)."""
+    not learned from: how many, or which share of all."""
 
     registry: ClassVar[str] = "tasks"
     loss: str = "squared"
@@ -22,7 +30,7 @@ class TaskSection(AbstractKindSection):
     standardise: bool = False
     whiten: Literal["none", "rows", "features"] = "none"
     scale: float = 1.0
-    test: Annotated[int, Field(ge=0, le=MOST)] = 0
+    test: Annotated[float | int, AfterValidator(_count_or_share)] = 0
     seed: Seed | None = None
 
     def draw(self, choice: Choice, loss: Choice, key: Any, outputs: int | str, base: Path) -> Any:
@@ -48,4 +56,12 @@ class TaskSection(AbstractKindSection):
             if clash := (set(options) & set(known)) - {"options"}:
                 raise ValueError(f"has an option named {', '.join(clash)}, which [task] has itself")
             task = make_task(choice.entry if own else choice.kind, **supplied, **options)
-            return held_out(task, self.test, self.reduction) if self.test else task
+            if self.test and task.test is not None:
+                what = f"must be left out where the data have a test set, but is {self.test}"
+                raise ValueError(f"Argument `test` {what}; remove it.")
+            return held_out(task, self._count(task), self.reduction) if self.test else task
+
+    def _count(self, task: Any) -> int:
+        """How many samples `test` means."""
+        share = isinstance(self.test, float)
+        return max(1, round(self.test * task.data.inputs.shape[0])) if share else int(self.test)

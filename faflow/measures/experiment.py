@@ -1,6 +1,6 @@
 """Everything that is run for a config: its problem, and what is recorded of the flow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,10 +10,11 @@ from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..flow import FlowProblem, solve
 from ..networks import AbstractLayeredNetwork
-from ..observables import AbstractConservationLaw
+from ..observables import AbstractConservationLaw, AbstractObservable
 from ..setup.problem import set_up
 from .laws import asked_laws
 from .measure import Experiment, Laws, Observed
+from .recorded.own import check_axes
 from .registry import MEASURES, OBSERVABLES
 
 
@@ -25,7 +26,7 @@ def build(resolved: Resolved, trusted: bool = False) -> Experiment:
     """
     task, problem, ts, numerics, notes, own = set_up(resolved, trusted)
     laws = _laws(resolved, problem, trusted)
-    observables = _observables(resolved, problem, laws) | dict(own)
+    observables = _observables(resolved, problem, laws, own)
     experiment = Experiment(task, problem, ts, observables, laws, numerics, notes)
     if not trusted:
         _check_trace(resolved, experiment)
@@ -39,7 +40,8 @@ def _check_trace(resolved: Resolved, experiment: Experiment) -> None:
         return
     key = "flow.solver" if "flow.solver" in own else own[0]
     _, problem, ts, observables, _, numerics, _ = experiment
-    resolved.ask(key, eqx.filter_eval_shape, solve, problem, ts, observables, numerics)
+    flown = resolved.ask(key, eqx.filter_eval_shape, solve, problem, ts, observables, numerics)
+    check_axes(resolved, experiment, flown.records)
 
 
 def _laws(resolved: Resolved, problem: FlowProblem, trusted: bool) -> Laws:
@@ -61,13 +63,21 @@ def _values(laws: Sequence[AbstractConservationLaw], *point: Any) -> list[Any]:
     return [(law(*point), law.scale(*point)) for law in laws]
 
 
-def _observables(resolved: Resolved, problem: FlowProblem, laws: Laws) -> Observed:
+def _observables(
+    resolved: Resolved, problem: FlowProblem, laws: Laws, own: Mapping[str, AbstractObservable]
+) -> Observed:
+    """All of them, `own` being those that the set-up made."""
     found: Observed = {}
     for index, name in enumerate(resolved.names):
+        if name in own:
+            found[name] = own[name]
+            continue
+        if ":" in name:
+            continue  # the user's own (`recorded/own.py`)
         found |= resolved.ask(f"observe.names.{index}", _observable, name, problem)
     for measure in MEASURES.values():
         found |= measure.needs(resolved, problem, laws)
-    return found
+    return found | dict(own)
 
 
 def _observable(name: str, problem: FlowProblem) -> Observed:

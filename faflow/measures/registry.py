@@ -11,15 +11,18 @@ from .laws import LAWS_MEASURE
 from .measure import Entry
 from .polish import POLISHED
 from .projection import PROJECTION
+from .recorded.accuracy import ACCURACY, TEST
+from .recorded.own import OWN
+from .recorded.series import SERIES
 from .sensitivity import SENSITIVITY
-from .series import SERIES
 from .simulation import ORDER_PARAMETERS
 from .wide import WIDE
 
 MEASURES = {
     measure.name: measure
     for measure in (
-        LAWS_MEASURE, SERIES, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM, FACTORISATION,
+        LAWS_MEASURE, SERIES, ACCURACY, TEST, OWN, KINKS, ALIGNMENT, EXPONENT, MINIMUM_NORM,
+        FACTORISATION,
         EXACT_SOLUTION, KERNEL, DISCRETE_TWIN, ORDER_PARAMETERS, WIDE, PROJECTION, POLISHED,
         SENSITIVITY,
     )

@@ -2,6 +2,9 @@
 
 from .absolute_balance import AbsoluteBalance as AbsoluteBalance
 from .abstract import AbstractObservable as AbstractObservable
+from .accuracy import Accuracy as Accuracy
+from .accuracy import HeldOut as HeldOut
+from .accuracy import have_right_answers as have_right_answers
 from .alignment import Alignment as Alignment
 from .alignment import alignment_table as alignment_table
 from .alignment import angle_degrees as angle_degrees
@@ -12,6 +15,7 @@ from .basics import Norms as Norms
 from .basics import Residual as Residual
 from .basics import linear_map as linear_map
 from .basics import norm_parts as norm_parts
+from .function import FunctionObservable as FunctionObservable
 from .kinks import CHATTER as CHATTER
 from .kinks import KinkCount as KinkCount
 from .kinks import KinkCounter as KinkCounter

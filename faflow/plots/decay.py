@@ -7,6 +7,7 @@ import numpy as np
 
 from ..store.result import Result
 from .frame import log_spaced
+from .learned import with_held_out
 from .panel import Curve, Guide, Level, Panel, brief, last
 from .style import BLUE, DASHED, DOTTED, GREEN, VERMILION, plain_text
 
@@ -15,7 +16,7 @@ OFFSET = 0.07  # of the axis' decades: how far fit and prediction are drawn from
 
 def loss_panels(result: Result) -> list[Panel]:
     """The loss; with the fit if that was asked of the loss."""
-    return _falling(result, "loss", "loss", "auto")
+    return with_held_out(result, _falling(result, "loss", "loss", "auto"))
 
 
 def residual_panels(result: Result) -> list[Panel]:

@@ -16,6 +16,7 @@ from .drift import drift_panels
 from .forecast import forecast_panels
 from .frame import Frame, run_frame
 from .kernel import kernel_panels
+from .learned import accuracy_panels, own_panels
 from .legend import legend_columns, legend_entries
 from .overview import DPI, overview
 from .pairs.kinks import event_panels, gate_panels
@@ -39,6 +40,8 @@ FIGURES: dict[str, Panels] = {
     "residual": residual_panels,
     "alignment": alignment_panels,
     "loss": loss_panels,
+    "accuracy": accuracy_panels,
+    "own": own_panels,
     "norms": norm_panels,
     "limit": limit_panels,
     "exponent": exponent_panels,

@@ -60,7 +60,9 @@ Integrate = Callable[
 def run(
     config: str | Path | Mapping[str, Any] | Resolved,
     *,
-    overrides: Sequence[str] = (),
+    X: Any = None,
+    y: Any = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     out: str | Path | None = None,
     store_result: bool = True,
     replace: bool = False,
@@ -73,6 +75,9 @@ def run(
 ) -> Result:
     """Run a config (a path, a shipped one's name, tables or a resolved one) and store the result.
 
+    `X`, `y`: arrays in place of the config's task. `overrides`: "a.b=value" as after `--set`, or
+    {"a.b": value}; values and tables may hold objects where a config names kinds
+    ({"rule.kind": rule, "observe.names": ["loss", function]}).
     An identical result that is already stored is read back instead, its bounds judged afresh; a
     different one is an error unless `replace`. `checkpoint`: seconds after which what the flow
     knows is kept on disk, beside the result; a flow that was interrupted goes on from there.
@@ -84,7 +89,11 @@ def run(
     `jax.config.update("jax_enable_x64", True)` for float64. ConfigError for bad input; a flow that
     ends early is a result like others (`status`).
     """
-    resolved = config if isinstance(config, Resolved) else resolve_path(config, overrides)
+    if isinstance(config, Resolved):
+        resolved = config
+    else:
+        arrays = None if X is None and y is None else (X, y)
+        resolved = resolve_path(config, overrides, arrays=arrays)
     check_precision(resolved)
     folder = (
         store.folder_for(resolved, None if out is None else Path(out)) if store_result else None

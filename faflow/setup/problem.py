@@ -18,6 +18,7 @@ from ..networks import AbstractNetwork
 from ..observables import AbstractObservable
 from ..rules import AbstractLearningRule, AbstractParticularRule, Misfit, check_sum, forecast, jumps
 from ..tasks import Task
+from .held_out import held_out_observables
 from .numerics import numerics_of
 from .split import check_split, split_of
 from .start import check_shapes, check_start
@@ -56,9 +57,6 @@ def set_up(resolved: Resolved, trusted: bool = False) -> Setup:
     task: Task = config.task.draw(resolved.task, resolved.loss, key, outputs, resolved.base)
     if isinstance(config.network, WideSection):
         return _wide(resolved, config.network, task, split)
-    if task.test is not None:
-        what = f"is {config.task.test}, but only network.kind = 'wide' has test points"
-        raise ConfigError("task.test", f"{what}; remove it")
     if isinstance(config.network, NetworkSection):
         _check_widths(resolved, task)
     rule: AbstractLearningRule = resolved.rule.make()
@@ -77,7 +75,7 @@ def set_up(resolved: Resolved, trusted: bool = False) -> Setup:
     ts = jnp.asarray(resolved.flow.save_times(config.precision), float)
     numerics = numerics_of(resolved, problem)
     told = [*unread_arrays(resolved), *([JUMPS] if jumps(rule) else [])]
-    return Setup(task, problem, ts, numerics, tuple(told))
+    return Setup(task, problem, ts, numerics, tuple(told), held_out_observables(resolved, task))
 
 
 def _wide(resolved: Resolved, network: WideSection, task: Task, split: str | None) -> Setup:

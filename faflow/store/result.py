@@ -136,6 +136,10 @@ class Result:
         record = self._recorded.variables.get(name)
         return () if record is None else record.dims
 
+    def label(self, name: str) -> str:
+        """What a record is called on an axis."""
+        return str(self._recorded.variables[name].attrs.get("long_name", name))
+
     def entries(self, name: str) -> list[str]:
         """What the columns of a (time, entry) record are called: its coordinate, else 1, 2, ..."""
         record = self._recorded.variables[name]

@@ -15,7 +15,7 @@ EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 FEW = 4  # values of a parameter, or messages, that are listed
 UNRECORDED = "not recorded"
 HELP = {
-    "too-few-points": "raise flow.saves",
+    "too-few-points": "raise flow.saves, or set flow.spacing = 'log'",
     "not-decaying": "run longer (flow.t1, flow.stop)",
     "not-exponential": "run longer (flow.t1, flow.stop)",
     "floor-reached": "tighten flow.rtol, or set flow.tail",

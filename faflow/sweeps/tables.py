@@ -14,6 +14,8 @@ from .gaps import FEW, HELP, reasons, refusals, the_others, where
 
 Row = dict[str, str]
 SHOWN = ("exponent.rate", "exponent.relative_error", "minimum_norm.relative_distance")
+ENDS = ("accuracy.final", "test.loss.final", "test.accuracy.final")
+COMBINATIONS = 8  # of parameters: of more, there is one row over all of them
 
 
 def sweep_rows(sweep: Result) -> list[Row]:
@@ -27,7 +29,9 @@ def sweep_rows(sweep: Result) -> list[Row]:
         rows.append({"": "refused", "value": text})
     if len(told) > FEW:
         rows.append({"": "refused", "value": f"for {len(told) - FEW} reasons more: `message`"})
-    rows += _figure_row(members, "loss.final")
+    rows += _pooled(members)
+    for name in ("loss.final", *ENDS, *_own(members)):
+        rows += _figure_row(members, name) + _by_parameters(members, name)
     rows += [_law_row(members, law) for law in members.laws]
     fits = members.words("exponent.status")
     for name in SHOWN:
@@ -35,6 +39,37 @@ def sweep_rows(sweep: Result) -> list[Row]:
     for path, verdict in summary.get("expect", {}).items():
         told = "holds for all" if verdict["ok"] else f"BROKEN by {verdict['broken']} members"
         rows.append({"": f"expect {path}", "value": told})
+    return rows
+
+
+def _own(members: Members) -> list[str]:
+    names = members.figure_names()
+    return [name for name in names if name.startswith("observed.") and name.endswith(".final")]
+
+
+def _pooled(members: Members) -> list[Row]:
+    """Over which members the lines below are."""
+    parts = [f"{p.size} {p.key}" for p in members.parameters if p.size > 1]
+    seeds = members.statuses.shape[-1]
+    parts += [f"{seeds} seeds"] if seeds > 1 else []
+    if len(parts) < 2 and not (parts and members.parameters):
+        return []
+    told = f"each line is over all members: {' x '.join(parts)}"
+    return [{"": "pooled", "value": f"{told}; median (smallest to largest)"}]
+
+
+def _by_parameters(members: Members, name: str) -> list[Row]:
+    """The same at every combination of parameters, if these are few."""
+    values, combinations = members.figure(name), list(members.combinations())
+    if values is None or values.ndim > members.statuses.ndim:
+        return []
+    if not 1 < len(combinations) <= COMBINATIONS:
+        return []
+    rows = []
+    for place in combinations:
+        known = np.isfinite(values[place])
+        at = ", ".join(f"{key} {text}" for key, text in _head(members, place).items())
+        rows.append({"": f"  {at}", "value": _spread(values[place][known])} | _of(known))
     return rows
 
 

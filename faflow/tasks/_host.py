@@ -32,6 +32,7 @@ class Drawn(NamedTuple):
     `weights` (samples,): sample weights. `tokens`: X stays whole numbers. `classes`: Y (samples,
     ...) are labels of so many classes, which become one-hot in a last axis. `labels`: whole numbers
     in Y are labels where the loss is the cross-entropy. `facts`: more numbers worth printing.
+    `test`: how many of the samples, the last ones, are not learned from.
     """
 
     inputs: np.ndarray
@@ -41,6 +42,7 @@ class Drawn(NamedTuple):
     classes: int | None = None
     labels: bool = False
     facts: Mapping[str, float | int | str] = {}
+    test: int = 0
 
 
 def generators(key: Key, count: int) -> list[np.random.Generator]:
@@ -89,14 +91,18 @@ def non_negative(argument: str, value: Real) -> float:
 
 
 def real_array(argument: str, values: Any) -> np.ndarray:
-    """`values` as float64; a ValueError for complex, object, text or non-finite entries, and for
-    what a transformation of JAX traces."""
+    """`values` as float64; a ValueError for complex, object, text or non-finite entries, for rows of
+    several lengths, and for what a transformation of JAX traces."""
     if isinstance(values, Tracer):
         raise ValueError(
             f"Argument `{argument}` must hold numbers to look at, but is traced (jit, vmap, grad); "
             "make the data before, and put arrays into them by equinox.tree_at."
         )
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # of lists that are no table
+        what = f"Argument `{argument}` must have rows of one length, but has not"
+        raise ValueError(f"{what}; give an array.") from error
     if array.dtype.kind not in "fiub":
         raise ValueError(
             f"Argument `{argument}` must hold real numbers, but has dtype {array.dtype}; "

@@ -5,7 +5,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,11 +15,15 @@ from .._names import closest
 from ._host import Drawn, Key, check_within
 from .data import check_arrays, check_tokens, check_weights
 
-# X, y, weights: the data; W1.., b1..: the network; F2..: feedback; D1..: direct feedback.
-_KNOWN_NAME = re.compile(r"X|y|weights|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*")
+# X, y, weights, X_test, y_test: the data; W1.., b1..: the network; F2.., D1..: feedback.
+_KNOWN_NAME = re.compile(
+    r"X|y|X_test|y_test|weights|W[1-9]\d*|b[1-9]\d*|F([2-9]|[1-9]\d+)|D[1-9]\d*"
+)
 _NAMES = (
     "X",
     "y",
+    "X_test",
+    "y_test",
     "weights",
     "W1",
     "b1",
@@ -43,7 +47,8 @@ def arrays(
     place, and become one-hot rows. Without it labels, whole numbers in one column, do where the
     network has several outputs (`make_task`), and under the cross-entropy loss where nothing says
     how many outputs there are: then as many as the largest label says (at every place, if that is
-    2 or more). `weights` (samples,) in the file: sample weights. Nothing is random: `key` is taken
+    2 or more). `weights` (samples,) in the file: sample weights. `X_test`, `y_test`: samples that
+    are not learned from, prepared together with the others. Nothing is random: `key` is taken
     for the common signature only. Initial weights W1.., b1.. and feedback F2.., D1.. may lie in the
     same file; this task ignores them. Errors as in `load_npz`.
     """
@@ -58,16 +63,43 @@ def arrays(
                 f"File {file} must hold the arrays X and y, but has no {name} "
                 f"(found: {found}); save it with np.savez(file, X=X, y=y)."
             )
+    test = _test_arrays(file, loaded)
     try:
         x, y = check_arrays(loaded["X"], loaded["y"])
+        if test is not None:
+            x, y = _joined((x, y), check_arrays(*test))
         if tokens:
             check_tokens("inputs", x)
         if (weights := loaded.get("weights")) is not None:
             check_weights(weights, len(x))
+            if test is not None:
+                raise ValueError("`weights` and `X_test` can't be together; leave one out.")
     except ValueError as error:
         told = "X as inputs, y as targets" + (", weights" if "weights" in loaded else "")
         raise ValueError(f"File {file}, {told}: {error}") from None
-    return Drawn(x, y, weights, tokens, classes, labels=True)
+    count = 0 if test is None else len(test[0])
+    return Drawn(x, y, weights, tokens, classes, labels=True, test=count)
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def _test_arrays(file: str | os.PathLike[str], loaded: Mapping[str, np.ndarray]) -> Pair | None:
+    found = [name for name in ("X_test", "y_test") if name in loaded]
+    if len(found) == 1:
+        other = "y_test" if found[0] == "X_test" else "X_test"
+        raise ValueError(f"File {file} holds {found[0]}, but no {other}; save both or neither.")
+    return (loaded["X_test"], loaded["y_test"]) if found else None
+
+
+def _joined(learned: Pair, test: Pair) -> Pair:
+    for name, one, other in zip(("X", "y"), learned, test, strict=True):
+        if one.shape[1:] != other.shape[1:]:
+            raise ValueError(
+                f"Array `{name}_test` must have samples of shape {one.shape[1:]}, as `{name}` has, "
+                f"but they have {other.shape[1:]}."
+            )
+    return np.concatenate([learned[0], test[0]]), np.concatenate([learned[1], test[1]])
 
 
 def load_npz(path: str | os.PathLike[str], every: bool = False) -> dict[str, np.ndarray]:

@@ -131,7 +131,8 @@ def make_task(
     if drawn.weights is not None:
         facts["total_weight"] = float(np.sum(drawn.weights))
     data = make_data(x, y, rule, reduction, tokens=drawn.tokens, sample_weights=drawn.weights)
-    return Task(data, name, facts, known, prepared)
+    task = Task(data, name, facts, known, prepared)
+    return held_out(task, drawn.test, reduction) if drawn.test else task
 
 
 def task_facts(

@@ -1,7 +1,8 @@
 """`faflow check module:Rule`: what a rule does and keeps on small random networks."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ from ..observables import (
     hidden_layers,
     law_degree,
 )
-from ..rules import AbstractLearningRule, Speed, weight_velocity
+from ..rules import AbstractLearningRule, FeedbackAlignment, Speed, weight_velocity
 from ..setup import field
 from ..tasks import make_data
 
@@ -121,11 +122,16 @@ class RuleCheck(NamedTuple):
         return "every claim holds" if self.ok else "NOT as claimed"
 
 
-def check_rule(kind: str) -> RuleCheck:
-    """Check a rule by its registry name or `module:Rule`, with default options."""
+def check_rule(
+    kind: str, modifies: bool = False, given: Mapping[str, Any] | None = None
+) -> RuleCheck:
+    """Check a rule by its registry name or `module:Rule`, or a modifier (`modifies`) of feedback
+    alignment, with the options that are `given`."""
     read_anew()
-    entry = resolve("rule", "rules", kind, Path())
-    options = check_options("rule", entry, {})
+    entry = resolve("rule", "modifiers" if modifies else "rules", kind, Path())
+    options = check_options("rule", entry, given or {})
+    if modifies:
+        options["rule"] = FeedbackAlignment()
     try:
         rule = entry(**options)
     except (Exception, SystemExit) as error:  # a user's constructor may raise anything

@@ -1,12 +1,20 @@
 """What `faflow check` found, as rows of text."""
 
+from collections.abc import Sequence
+
 from ..measures.tables import Rows
 from .check import Case, RuleCheck
+from .trials.finding import Finding
 
 
 def check_rows(check: RuleCheck) -> Rows:
     """One row per network and law of `faflow check`."""
     return [row for case in check.cases for row in _case_rows(case)]
+
+
+def trial_rows(findings: Sequence[Finding]) -> Rows:
+    """One row per thing that was looked at."""
+    return [{"what": one.what, "found": one.found, "verdict": one.verdict} for one in findings]
 
 
 def _case_rows(case: Case) -> Rows:

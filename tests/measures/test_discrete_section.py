@@ -177,8 +177,11 @@ def test_every_observable_from_zero_weights(tmp_path: Path, monkeypatch, targets
         assert (run["distance"] > 0) == moves and (changes == {0.0}) == (not moves)
 
 
-# A population, a solved problem; and what has no record of its own name.
-NEEDING_MORE = ("population-loss", "overlaps", "exact-solution", "wide-kernels")
+# A population, a solved problem, labels, samples held out; and what has no record of its own name.
+NEEDING_MORE = (
+    "population-loss", "overlaps", "exact-solution", "wide-kernels", "accuracy", "test-loss",
+    "test-accuracy",
+)  # fmt: skip
 APART = ("laws", "kinks", "fitted-exponent")
 
 

@@ -46,7 +46,7 @@ def words(figure):
 
 def test_all_figures_are_there_and_their_tables_hold_the_data(sweep) -> None:
     paths = draw_sweep(sweep)
-    maps = {"map-rate", f"map-{swept.LAW}", "status"}
+    maps = {"map-rate", "map-final-loss", f"map-{swept.LAW}", "status"}
     expected = {"loss", "residual", f"drift-{swept.LAW}", "against-feedback.scale", *maps}
     assert drawn(paths) == expected and len(paths) == 3 * len(expected)
     assert all(path.stat().st_size > 0 for path in paths)
@@ -193,7 +193,7 @@ def test_many_values_are_split_or_chosen_evenly_and_said(tmp_path) -> None:
 def test_three_parameters_make_a_map_for_each_value_of_the_third(tmp_path) -> None:
     axes = {"init.scale": [1.0, 2.0, 3.0], "rule.kind": ["a", "b"], "feedback.scale": [0.1, 1.0]}
     made = swept.sweep(tmp_path, {"seed": [0, 1, 2]} | axes)
-    rate, _ = median_maps(Members(made.records))
+    rate, *_ = median_maps(Members(made.records))
     assert len(rate.panels) == 2
     values = np.median(made.records["figures"]["exponent.rate"].values, axis=0)
     for k, panel in enumerate(rate.panels):

@@ -149,12 +149,12 @@ def test_one_of_twelve_is_no_distribution(tmp_path) -> None:
     assert (row["value"], row["of"]) == (f"{rate:.4g}", "1 of 12")
     assert row["the others"] == (
         "11 too-few-points at rule a (6 of 6), b (5 of 6); scale 0.1 (4 of 4), 1 (4 of 4), "
-        "10 (3 of 4): raise flow.saves"
+        "10 (3 of 4): raise flow.saves, or set flow.spacing = 'log'"
     )
     fits = fit_distribution(made)
     assert [row["fitted"] for row in fits] == ["0"] * 5 + ["1"]
     assert fits[0]["not fitted"] == "2 too-few-points"
-    assert fits[0]["would help"] == "too-few-points: raise flow.saves"
+    assert fits[0]["would help"] == "too-few-points: raise flow.saves, or set flow.spacing = 'log'"
 
 
 def test_a_fit_that_was_refused_is_no_rate(tmp_path) -> None:

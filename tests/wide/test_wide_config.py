@@ -360,9 +360,8 @@ def test_what_has_no_equations_is_refused_in_one_line(arrays, changes, said):
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_test_points_and_widths_are_refused_elsewhere(arrays, tmp_path, capsys):
+def test_widths_are_refused_elsewhere(arrays, tmp_path, capsys):
     for more, said in (
-        ({"task": {"test": 2}}, "task.test: is 2, but only network.kind = 'wide' has test points"),
         ({"task": {"test": 0}, "simulate": {"widths": [3]}}, "simulate: needs a rule of the"),
     ):
         config = table(arrays, **more)

@@ -14,7 +14,7 @@ from ...feedback import AbstractFeedbackDraw, Form
 from ...networks import ACTIVATIONS, AbstractActivation, AbstractInitialisation
 from ...networks import INITIALISATIONS as DRAWN_INITIALISATIONS
 from ...networks.models import MODELS
-from ...observables import LAWS
+from ...observables import LAWS, AbstractObservable
 from ...population import POPULATION_RULES
 from ...rules import MODIFIERS, RULES, AbstractLearningRule, AbstractModifiedRule
 from ...solvers import SOLVERS
@@ -44,7 +44,8 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "laws": dict.fromkeys(LAWS),
 }
 
-# What a class from outside must be a subclass of; tasks are plain functions.
+# What a class from outside must be a subclass of; tasks are plain functions, and observables may be
+# (weights, feedback, data) -> array.
 BASES: dict[str, type | None] = {
     "rules": AbstractLearningRule,
     "networks": eqx.Module,
@@ -55,13 +56,14 @@ BASES: dict[str, type | None] = {
     "activations": AbstractActivation,
     "solvers": diffrax.AbstractSolver,
     "losses": AbstractLoss,
+    "observables": AbstractObservable,
 }
 
 
 def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
     """The entry that `kind` names: a registry key, or code of the user's own (`imports.py`), which
     is run; it lies in `base`, the config's folder, unless the kind names another."""
-    entries = REGISTRIES[registry]
+    entries = REGISTRIES.get(registry, {})  # observables are made in `measures/`
     if kind in entries:
         return entries[kind]
     if ":" not in kind:
@@ -74,7 +76,7 @@ def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
 
 
 def _check_base(path: str, kind: str, entry: Any, base: type | None) -> None:
-    if base is None:
+    if base is None or (base is AbstractObservable and not inspect.isclass(entry)):
         if not callable(entry):
             raise ConfigError(path, f"is '{kind}', which can't be called; name a function")
         return

@@ -13,8 +13,8 @@ from ...observables import AbstractConservationLaw, ScaleOf
 from ...rules.modifiers.forecast import SUFFIX
 from ...solvers import counts_evaluations
 from ..measure import Experiment, Flown
+from ..recorded.series import WEIGHTS
 from ..registry import MEASURES
-from ..series import WEIGHTS
 from .groups import Group, Variable
 from .weights import BACK, feedback_moves, feedback_paths, named_arrays
 

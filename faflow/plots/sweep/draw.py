@@ -15,15 +15,21 @@ from ..panel import Panel
 from ..style import HOUSE, FigureStyle, house_style
 from .against import against_figure
 from .maps import median_maps, status_map
-from .over_time import drift_figure, record_figure
+from .over_time import alignment_figures, drift_figure, record_figure
+from .quantities import own_records
 
-RECORDS = {"loss": ("loss", "auto"), "residual": ("residual ‖e‖", "log")}
+RECORDS = {
+    "loss": ("loss", "auto"), "residual": ("residual ‖e‖", "log"),
+    "test-loss": ("loss, held out", "auto"), "accuracy": ("labels right", "linear"),
+    "test-accuracy": ("labels right, held out", "linear"),
+}  # fmt: skip
 
 
 def draw_sweep(sweep: Result, look: FigureStyle = HOUSE) -> list[Path]:
     """Write `figures/<name>.png`, `.pdf` and `.csv` in the sweep's folder and return the paths.
 
-    Over time: loss, residual, drifts of the laws; against every parameter with numbers what the
+    Over time: loss, residual, accuracy, the same of samples held out, one's own numbers, alignment,
+    drifts of the laws; against every parameter with numbers what the
     members came to; maps of medians over two parameters; a map of statuses if not all completed.
     """
     members, written = Members(sweep.records), []
@@ -38,10 +44,13 @@ def draw_sweep(sweep: Result, look: FigureStyle = HOUSE) -> list[Path]:
         written.extend(write_figure(folder, stem, panels, frame, columns, heading, look))
 
     with house_style(look.scale):
-        for record, (ylabel, scale) in RECORDS.items():
+        own = {name: (name, "auto") for name in own_records(members)}
+        for record, (ylabel, scale) in (RECORDS | own).items():
             figure = record_figure(members, record, ylabel, scale)
             if figure is not None:
                 put(record, figure.panels, figure.heading, "time", figure.times)
+        for name, figure in alignment_figures(members).items():
+            put(name, figure.panels, figure.heading, "time", figure.times)
         for law in members.laws:
             figure = drift_figure(members, law)
             if figure is not None:

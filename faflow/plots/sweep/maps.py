@@ -28,16 +28,14 @@ class Map(NamedTuple):
 
 
 def median_maps(members: Members) -> list[Map]:
-    """Of fitted rates and drifts, where two parameters (one at least of numbers) span a plane."""
+    """Of all that members came to, where two parameters (one at least of numbers) span a plane."""
     sizes = [parameter.size for parameter in members.parameters]
     numeric = [i for i, p in enumerate(members.parameters) if p.numbers is not None and p.size > 1]
     if not numeric or sum(size > 1 for size in sizes) < 2:
         return []
     x = max(numeric, key=lambda i: sizes[i])
     y = max((i for i in range(len(sizes)) if i != x), key=lambda i: sizes[i])
-    wanted = [q for q in quantities(members) if q.law is not None or q.predicted is not None]
-    wanted += [q for q in quantities(members) if q.name == "fitted rate" and q.predicted is None]
-    return [_median_map(members, quantity, x, y) for quantity in wanted]
+    return [_median_map(members, quantity, x, y) for quantity in quantities(members)]
 
 
 def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
@@ -83,7 +81,7 @@ def _median_map(members: Members, quantity: Quantity, x: int, y: int) -> Map:
     notes = [title + (f" over {members.statuses.shape[-1]} seeds" if members.seeded else "")]
     total = int(np.prod([parameters[i].size for i in others]))
     notes += [f"{len(panels)} of {total} planes are shown"] if len(panels) < total else []
-    name = "rate" if quantity.law is None else quantity.law
+    name = "rate" if quantity.name == "fitted rate" else quantity.law or quantity.name
     return Map(f"map-{name}", panels, [*notes, *failures(members)])
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from ...sweeps.distribution import Combination, Members, Spread, spread_of
 from ..drift import FLOOR
 from ..panel import Band, Curve, Panel, brief, last
-from .series import Series, drift_series, record_series
+from .series import Series, drift_series, on_common_times
 from .split import Line, LineGroup, failures, kept_verdict, split
 
+COSINE, MATRICES = "alignment_cosine", 4
 CUT = "a curve ends where the first of its flows does"
 
 
@@ -23,13 +24,42 @@ class Figure(NamedTuple):
 
 
 def record_figure(members: Members, name: str, ylabel: str, scale: str) -> Figure | None:
-    """Loss or residual; None if it was not recorded."""
-    records, series = members.record(name), record_series(members, name)
-    if records is None or series is None:
+    """A record that is one number; None if it was not recorded."""
+    records = members.record(name)
+    return None if records is None else _of_records(members, records, name, ylabel, scale)
+
+
+def alignment_figures(members: Members) -> dict[str, Figure]:
+    """The cosine of weights and feedback, a figure per feedback matrix (the last ones of many)."""
+    cosines = members.record(COSINE)
+    if cosines is None or len(members.columns(COSINE)) != 1:
+        return {}
+    entries = list(enumerate(members.entries(COSINE)))[-MATRICES:]
+    found = {}
+    for place, entry in entries:
+        ylabel = f"cos(W, F), feedback {entry}"
+        name = f"alignment of {entry}"
+        figure = _of_records(members, cosines[..., place], name, ylabel, "linear")
+        if figure is not None:
+            found["alignment" if len(entries) == 1 else f"alignment-{entry}"] = figure
+    return found
+
+
+def _of_records(
+    members: Members, records: np.ndarray, name: str, ylabel: str, scale: str
+) -> Figure | None:
+    """Of records (parameters..., seeds, saves)."""
+    if records.ndim != members.statuses.ndim + 1:
+        return None
+    series = on_common_times(members, records)
+    if series is None:
         return None
 
     def verdict(places: list[Combination]) -> str:
         values = np.concatenate([records[place] for place in places])
+        values = values[np.isfinite(values).any(axis=1)]
+        if not len(values):
+            return f"{name}: recorded by none"
         start, end = spread_of(values[:, 0], 0), spread_of(np.array([last(v) for v in values]), 0)
         middle = f"{brief(float(start.median))} → {brief(float(end.median))}"
         return f"{name}: median {middle} ({_flows(int(start.known))})"

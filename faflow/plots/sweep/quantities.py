@@ -1,5 +1,6 @@
 """Numbers of every member that are drawn against the parameters."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -47,12 +48,26 @@ def quantities(members: Members) -> list[Quantity]:
     if angles is not None:
         name = "last layer's angle at the end"
         found.append(Quantity(name, "angle (degrees)", _last(members, angles), "linear"))
-    return found + _of_infinite_width(members)
+    return found + _ends(members)
 
 
-def _of_infinite_width(members: Members) -> list[Quantity]:
-    """Alignment with the targets at the end, and the smallest rate there."""
+def own_records(members: Members) -> list[str]:
+    """The user's own records that are one number."""
+    matches = (re.fullmatch(r"observed\.(.+)\.final", name) for name in members.figure_names())
+    return [match[1] for match in matches if match]
+
+
+def _ends(members: Members) -> list[Quantity]:
+    """What there is at the end: accuracies, the user's own numbers; of infinite width, alignment
+    with the targets and the smallest rate."""
     about = {
+        "test.loss.final": ("final loss, held out", "loss, held out", "log"),
+        "accuracy.final": ("labels right at the end", "labels right", "linear"),
+        "test.accuracy.final": ("labels right at the end, held out", "labels right", "linear"),
+        **{
+            f"observed.{name}.final": (f"{name} at the end", name, "auto")
+            for name in own_records(members)
+        },
         "wide.target_alignment.final": ("alignment of K with the targets", "A(K, yyᵀ)", "linear"),
         "wide.rates.smallest": ("smallest rate at the end", "rate (1 / time)", "auto"),
     }

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..analysis.law_keeping import knows_velocity
-from ..config.resolve import Resolved
-from ..flow import FlowProblem
-from ..networks import AbstractLayeredNetwork
-from ..observables import BackProjectedResidual, Loss, Norms, Residual
-from ..rules import AbstractLayerwiseRule, DeltaAlignment, Speed, unmodified
-from .error_control import loose_warnings
-from .measure import Entry, Flown, Laws, Measure, Observed, recorded
-from .variables.weights import WeightsNow, feedback_moves
+from ...analysis.law_keeping import knows_velocity
+from ...config.resolve import Resolved
+from ...flow import FlowProblem
+from ...networks import AbstractLayeredNetwork
+from ...observables import BackProjectedResidual, Loss, Norms, Residual
+from ...rules import AbstractLayerwiseRule, DeltaAlignment, Speed, unmodified
+from ..error_control import loose_warnings
+from ..measure import Entry, Flown, Laws, Measure, Observed, recorded
+from ..variables.weights import WeightsNow, feedback_moves
 
 WEIGHTS = "weights"
 
@@ -50,9 +50,9 @@ def _warnings(flown: Flown, section: Mapping[str, Any]) -> list[str]:
     asked, told_apart = resolved.config.observe.names or (), ("laws", "kinks", "fitted-exponent")
     return [
         *(
-            f"{name} was not recorded: it is not known for this rule or network"
+            f"{name} was not recorded: it is not known for this rule, network or task"
             for name in asked
-            if name not in solution.records and name not in told_apart
+            if name not in solution.records and name not in told_apart and ":" not in name
         ),
         *experiment.notes,
         *loose_warnings(resolved, experiment.problem, solution),
