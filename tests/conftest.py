@@ -6,7 +6,6 @@ function of faflow checked by beartype; property tests with the same examples in
 """
 
 import gc
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,16 +14,14 @@ import checking
 import hypothesis
 import jax
 import pytest
+import shared_programs
 from jax._src.interpreters import mlir
 from prediction_table import write
 
 jax.config.update("jax_enable_x64", True)
-# Every run of the tests compiles anew, but for `make test CACHE=1`.
-if PROGRAMS := os.environ.get("FAFLOW_TEST_PROGRAMS"):
-    jax.config.update("jax_compilation_cache_dir", PROGRAMS)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.02)
-else:
-    jax.config.update("jax_enable_compilation_cache", False)
+# Programs are shared by all tests of a run, and with the last one by `make test CACHE=1`.
+jax.config.update("jax_enable_compilation_cache", False)
+shared_programs.install()
 # Where in the sources an operation comes from, XLA need not know.
 jax.config.update("jax_traceback_in_locations_limit", 0)
 jax.config.update("jax_numpy_rank_promotion", "raise")

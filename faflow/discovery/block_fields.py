@@ -130,7 +130,7 @@ class BlockFields(AbstractFields):
         if self.losses == "cross-entropy":
             errors = errors - errors.mean(axis=-1, keepdims=True)
         others = _drawn(rng, shape, self.others)
-        return BlockLesson(*map(jnp.asarray, (inputs, errors, others, rng.random(shape))))
+        return BlockLesson(*jax.device_put((inputs, errors, others, rng.random(shape))))
 
     def __call__(self, flat: Array, lesson: BlockLesson) -> Array:
         """d W_T/dt (D,), flat."""

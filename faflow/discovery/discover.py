@@ -180,7 +180,7 @@ def _slope_of(fields: Fields, law: AbstractConservationLaw) -> Slopes:
     """The law's gradients, by state: one program for all states."""
     jacobian = jax.jit(jax.jacrev(_values(fields, law)))
     places = list(fields.counted)
-    return lambda point: np.asarray(jacobian(jnp.asarray(point)))[:, places]
+    return lambda point: np.asarray(jacobian(jax.device_put(point)))[:, places]
 
 
 def _holds(
@@ -190,7 +190,7 @@ def _holds(
     if laws is None:
         return None
     states = fields.random_states(np.random.default_rng(1), len(laws.monomials) + 41)
-    values = np.asarray(jax.jit(jax.vmap(_values(fields, law)))(jnp.asarray(states)))
+    values = np.asarray(jax.jit(jax.vmap(_values(fields, law)))(jax.device_put(states)))
     table = np.prod(
         np.append(states[:, list(fields.counted)], np.ones((len(states), 1)), axis=1)[
             :, laws.monomials

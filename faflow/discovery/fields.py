@@ -83,15 +83,19 @@ class Fields(AbstractFields):
 
     def lessons(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Lesson:
         """Gaussian inputs and targets, losses in turn, times in [0, 1)."""
+        return Lesson(*jax.device_put(self._drawn(rng, shape)))
+
+    def _drawn(self, rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.ndarray]:
         first, *_, last = widths(self.weights)
         inputs = rng.standard_normal((*shape, self.samples, first))
         targets = rng.standard_normal((*shape, self.samples, last))
         linear = np.broadcast_to(np.arange(shape[-1]) % 2 == 0, shape)
         times = rng.random(shape)
-        return Lesson(*map(jnp.asarray, (inputs, targets, linear, times)))
+        return [inputs, targets, linear, times]
 
     def one_lesson(self) -> Lesson:
-        return jax.tree.map(lambda a: a[0], self.lessons(np.random.default_rng(0), (1,)))
+        drawn = self._drawn(np.random.default_rng(0), (1,))
+        return Lesson(*jax.device_put([array[0] for array in drawn]))
 
     def shape(self) -> Any:
         """The rule's state as a pytree of shapes."""

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._compiling import LOOP, compiled
@@ -24,7 +23,7 @@ class FreshPlaces:
         rng, places = np.random.default_rng([seed, 2]), list(fields.counted)
         self.points = fields.random_states(rng, FRESH)
         lessons = fields.lessons(rng, (FRESH, LESSONS))
-        moves = _moves(fields, jnp.asarray(self.points), lessons)
+        moves = _moves(fields, jax.device_put(self.points), lessons)
         self.moves = np.asarray(moves)[:, :, places]
 
     def rates(self, slopes: Slopes) -> np.ndarray:

@@ -81,7 +81,7 @@ def find_orbit(
     Of several `candidates` the state with the most fields is taken: with kinks some states lie in
     regions where few move. `draw`: what the states come from, if not `fields.random_states`.
     """
-    points = jnp.asarray((draw or fields.random_states)(rng, candidates))
+    points = jax.device_put((draw or fields.random_states)(rng, candidates))
     size = len(fields.counted)
     point = points[0] if candidates == 1 else _widest(fields, points, rng)
     columns, ranks, frame = [], [], np.zeros((size, 0))
@@ -164,7 +164,7 @@ def _far_fields(
     size = len(fields.counted)
     most, enough = 4 * size + 16, 4 * size + 16 if flows == 0 else size + SPARE
     found, far = np.zeros((size, 0)), 0
-    given = jnp.asarray(flows), jnp.asarray(reach)
+    given = jax.device_put((flows, reach))
     for done in range(0, most, BATCH):
         lessons = fields.lessons(rng, (BATCH, MOST_FLOWS + 1))
         values, astray = map(np.asarray, _carried_back(fields, point, lessons, *given))

@@ -74,7 +74,7 @@ def _named(
     rows, rng = np.zeros((0, len(fields.counted))), np.random.default_rng(6)
     lesson = jax.tree.map(lambda leaf: leaf[0], fields.lessons(rng, (1,)))
     for law in laws:
-        inside, outside = _slopes(fields, law, jnp.asarray(flat), lesson)
+        inside, outside = _slopes(fields, law, jax.device_put(flat), lesson)
         sizes = np.linalg.norm(inside, axis=1)
         own = (sizes > 0) & (np.linalg.norm(outside, axis=1) <= APART * sizes)
         rows = np.vstack([rows, _unit(inside[own])])

@@ -40,7 +40,7 @@ class _Place(NamedTuple):
 def sign_planes(fields: AbstractFields, rng: np.random.Generator) -> tuple[int, ...]:
     """Places among `counted` of the entries at whose zero the field jumps; () for most rules."""
     state, lessons = fields.random_states(rng, 1)[0], fields.lessons(rng, (LESSONS,))
-    jumps = np.asarray(_jumps(fields, jnp.asarray(state), lessons))
+    jumps = np.asarray(_jumps(fields, jax.device_put(state), lessons))
     return tuple(np.flatnonzero(jumps > JUMP).tolist())
 
 
@@ -90,7 +90,7 @@ def _cross(
     """Along one field, forth or back, across the plane of the entry `target` and some way beyond;
     None where none of them comes through."""
     lessons = fields.lessons(rng, (LESSONS,))
-    moves = np.asarray(_all(fields, jnp.asarray(place.state), lessons))
+    moves = np.asarray(_all(fields, jax.device_put(place.state), lessons))
     # The shortest way first: a long one leads far off and loses digits.
     slopes = np.abs(moves[:, target]) / (np.linalg.norm(moves, axis=1) + np.finfo(float).tiny)
     for best in np.argsort(-slopes)[:TRIES]:
@@ -119,7 +119,7 @@ def _next_plane(
     """Through the first plane on the way, and which that was; None if there is none."""
     share, before = 0.5, np.abs(place.state)
     for _ in range(STEPS):
-        move = np.asarray(_one(fields, jnp.asarray(place.state), lesson))
+        move = np.asarray(_one(fields, jax.device_put(place.state), lesson))
         times = _times(move, place.state, entries, way)
         first = int(np.argmin(times))
         if not np.isfinite(times[first]):
@@ -146,7 +146,7 @@ def _through(fields: AbstractFields, place: _Place, lesson: Any, entry: int) -> 
     beyond = place.state.copy()
     beyond[entry] = -beyond[entry]
     before, after = (
-        np.asarray(_one(fields, jnp.asarray(side), lesson)) for side in (place.state, beyond)
+        np.asarray(_one(fields, jax.device_put(side), lesson)) for side in (place.state, beyond)
     )
     if not before[entry] * after[entry] > 0:
         return None
@@ -158,7 +158,7 @@ def _beyond(
     fields: AbstractFields, place: _Place, lesson: Any, entries: list[int], way: float
 ) -> _Place | None:
     """A stretch on the other side, short of the next plane."""
-    move = np.asarray(_one(fields, jnp.asarray(place.state), lesson))
+    move = np.asarray(_one(fields, jax.device_put(place.state), lesson))
     size = np.linalg.norm(place.state) / place.state.size**0.5
     stretch = min(
         0.2 * size / np.max(np.abs(move)), 0.5 * _times(move, place.state, entries, way).min()
@@ -173,7 +173,7 @@ def _beyond(
 
 def _joined(fields: AbstractFields, place: _Place, rng: np.random.Generator) -> _Place:
     """The carried tangents and the fields of this place, orthonormal."""
-    here = np.asarray(_all(fields, jnp.asarray(place.state), fields.lessons(rng, (LESSONS,)))).T
+    here = np.asarray(_all(fields, jax.device_put(place.state), fields.lessons(rng, (LESSONS,)))).T
     columns = np.concatenate([place.frame, here], axis=1)
     sizes = np.linalg.norm(columns, axis=0)
     left, values, _ = np.linalg.svd(columns / np.where(sizes > 0, sizes, 1.0), full_matrices=False)

@@ -82,7 +82,7 @@ def find_polynomials(
     count = len(monomials)
     rows = count + count // 4 + 40
     states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))
-    given = jnp.asarray(monomials), jnp.asarray(states), lessons, jnp.asarray(rate)
+    given = jax.device_put((monomials, states, lessons, rate))
     system = np.asarray(_system(fields, *given))
     _, values, right = np.linalg.svd(system)
     rank = rank_of(values)

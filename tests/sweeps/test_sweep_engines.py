@@ -5,6 +5,7 @@ import sys
 import types
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pytest
 from small import LIGHT
@@ -50,8 +51,12 @@ def deadly(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("on", ["local", "dask", "slurm-local"])
-def test_a_worker_that_dies_is_replaced(on: str, deadly, tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_replaced(
+    on: str, deadly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The data are those of a sweep in one process; the first worker was killed."""
+    # A job that was killed is waited for as if its result could still arrive by a network's disk.
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)
     plan = plan_of(deadly("1.0"))
     found = run_sweep(plan, workers=2, on=on, out=tmp_path / on)
     assert (tmp_path / "died").exists()
@@ -95,8 +100,19 @@ def test_a_member_that_always_kills_is_told(deadly, tmp_path: Path) -> None:
     ],
 )
 def test_bad_engines_are_one_line(
-    arguments: list[str], told: str, deadly, capsys: pytest.CaptureFixture
+    arguments: list[str],
+    told: str,
+    deadly,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked = distributed.Client
+
+    def impatient(address: str, timeout: str) -> distributed.Client:
+        assert timeout == "10s"
+        return asked(address, timeout="500ms")
+
+    monkeypatch.setattr(distributed, "Client", impatient)
     assert main(["sweep", str(deadly("0.0")), "--out", "bad", *arguments]) == 2
     err = capsys.readouterr().err
     assert told in err
