@@ -91,8 +91,8 @@ def non_negative(argument: str, value: Real) -> float:
 
 
 def real_array(argument: str, values: Any) -> np.ndarray:
-    """`values` as float64; a ValueError for complex, object, text or non-finite entries, for rows of
-    several lengths, and for what a transformation of JAX traces."""
+    """`values` as float64; a ValueError for complex, object, text or non-finite entries, for rows
+    of several lengths, and for what a transformation of JAX traces."""
     if isinstance(values, Tracer):
         raise ValueError(
             f"Argument `{argument}` must hold numbers to look at, but is traced (jit, vmap, grad); "

@@ -21,7 +21,7 @@ from ...rules import bare
 from ...tasks.losses import Squared
 from ..alignment import ALIGNMENT
 from ..measure import Entry
-from ..series import SERIES
+from ..recorded.series import SERIES
 from ..simulation import ORDER_PARAMETERS
 
 See = Callable[[FlowProblem, AbstractNetwork, Feedback], Array]

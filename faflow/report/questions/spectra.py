@@ -8,7 +8,7 @@ import numpy as np
 
 from ...compare.curves import PageCurve, PagePanel
 from ...compare.subject import Subject
-from ...measures.series import WEIGHTS
+from ...measures.recorded.series import WEIGHTS
 from ...measures.tables import in_short
 
 LARGEST = 4  # singular values of a matrix that are drawn
