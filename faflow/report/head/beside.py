@@ -8,6 +8,9 @@ from ...compare.table import comparison_rows, figures_of
 from ..content import Cell, Content, Fold, Sheet, plain_table
 from .tiles import tiles_of
 
+ORDER = (
+    "laws", "exponent", "alignment", "limit", "kinks", "loss", "status", "members", "expect",
+)  # fmt: skip
 MOST = 12  # cases of the table of all figures
 
 
@@ -35,7 +38,8 @@ def verdict_table(subjects: Sequence[Subject]) -> Sheet:
     """Results in rows, what their tiles say in columns."""
     tiles = [{tile.key: tile for tile in tiles_of(subject)} for subject in subjects]
     labels = {tile.key: tile.label for row in reversed(tiles) for tile in row.values()}
-    order = list(dict.fromkeys(key for row in tiles for key in row))
+    found = dict.fromkeys(key for row in tiles for key in row)
+    order = sorted(found, key=ORDER.index)
     rows = []
     for subject, row in zip(subjects, tiles, strict=True):
         cells = [Cell(subject.name, what="result")]
