@@ -26,9 +26,9 @@ from faflow.plots.table import csv_table as table_of
 from faflow.store.result import Result
 
 # Of exact flows, of configs with twins, modifiers, the kernel observed, of population rules, of
-# infinite width.
+# infinite width, of labels, of the user's own.
 NOT_OF_THESE = ("raster", "events", "gates", "discrete", "forecast", "kernel", "population",
-                "wide", "wide-kernels")  # fmt: skip
+                "wide", "wide-kernels", "accuracy", "own")  # fmt: skip
 FLOW = [*(name for name in FIGURES if name not in NOT_OF_THESE), "overview"]
 EXPECTED = {
     "linear": FLOW,
