@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .flow import FlowProblem, Numerics, integrate
     from .runs.run import run
     from .store.result import Result
-    from .sweeps.extend import extend_stored as extend
+    from .sweeps.longer.extend import extend_stored as extend
     from .sweeps.plan import plan_of
     from .sweeps.result import open_stored as open
     from .sweeps.sweep import run_sweep
@@ -28,7 +28,7 @@ _DOORS = {
     "FlowProblem": ("flow", "FlowProblem"),
     "Numerics": ("flow", "Numerics"),
     "Result": ("store.result", "Result"),
-    "extend": ("sweeps.extend", "extend_stored"),
+    "extend": ("sweeps.longer.extend", "extend_stored"),
     "integrate": ("flow", "integrate"),
     "open": ("sweeps.result", "open_stored"),
     "plan_of": ("sweeps.plan", "plan_of"),

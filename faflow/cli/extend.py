@@ -49,7 +49,7 @@ def _run(given: Namespace) -> Any:
 
 
 def _sweep(given: Namespace) -> Any:
-    from ..sweeps.extend import LongerSweep
+    from ..sweeps.longer.extend import LongerSweep
 
     longer = LongerSweep(given.result, given.t1, given.out)
     for word in longer.words:

@@ -9,12 +9,12 @@ from . import load
 from .blame import blaming
 from .choice import Choice
 from .errors import ConfigError
-from .flow import FlowSection, Method
+from .flow.kinks import method_of
+from .flow.section import FlowSection, Method
 from .imports import read_anew
 from .kinds.kinds import AbstractKinds, PhiTraits, UntoldError
 from .kinds.observed import observed_names, own_observables
 from .kinds.taken import taken, with_arrays
-from .kinks import method_of
 from .network import INPUTS, OF_DATA, OUTPUTS, Equations, ModelSection, NetworkSection, WideSection
 from .options import Described, check_options
 from .places import located

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .errors import ConfigError, nearest, shown
 from .expect import Bounds, parse_bounds
-from .flow import FlowSection
+from .flow.section import FlowSection
 from .kinds.catalogue import catalogue
 from .network import AnyNetwork, ModelSection, WideSection
 from .section import AbstractKindSection, AbstractSection, Count, Positive, Seed, Table

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._results import Outcome
-from ..config.kinks import estimates_error
+from ..config.flow.kinks import estimates_error
 from ..config.network import NetworkSection
 from ..config.resolve import Resolved
 from ..flow import (

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..config.errors import ConfigError
-from ..config.flow import REACH
+from ..config.flow.section import REACH
 from ..config.resolve import Resolved, resolve_config
 from ..measures.error_control import why_loose
 from ..measures.experiment import build

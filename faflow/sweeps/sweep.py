@@ -17,10 +17,10 @@ from ..store.files import locked, remove_temporaries, replace_text, sync
 from ..store.folder import ROOT, summary_text
 from ..store.result import SUMMARY, Result
 from .chunks import CHUNK, CHUNKS, Chunk, read_chunks
-from .ends import take_over
 from .folder import full, open_folder
 from .gaps import EARLY, LOST
 from .gather import attributes, check_places, gather
+from .longer.ends import take_over
 from .plan import ASK, SweepPlan
 from .progress import stored_plan, summary_of
 from .records import check_zarr, write_records

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .._generator import seeded
-from ..config.flow import ExactSection, SmoothSection
+from ..config.flow.kinks import ABOUT as KINKS
+from ..config.flow.section import ExactSection, SmoothSection
 from ..config.kinds.registries import REGISTRIES
-from ..config.kinks import ABOUT as KINKS
 from ..config.options import MISSING, options_of
 from ..config.section import AbstractSection
 from ..measures.registry import OBSERVABLES

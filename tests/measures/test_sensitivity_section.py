@@ -13,7 +13,7 @@ from faflow.config.errors import ConfigError
 from faflow.config.expect import judge_bounds
 from faflow.measures.experiment import build
 from faflow.measures.sensitivity import measure
-from faflow.measures.sensitivity.ends import Ends
+from faflow.measures.sensitivity.ends import EndsMoved
 from faflow.report.page import page
 from faflow.runs.run import resolve_path
 from faflow.sensitivity.kinks import LOG
@@ -238,7 +238,7 @@ def test_what_has_no_derivative_is_a_word_and_no_number(smooth, monkeypatch):
             "A pair grazes 0 at t = 1, where the flow has no derivative; move the start."
         )
 
-    monkeypatch.setattr(Ends, "push", grazes)
+    monkeypatch.setattr(EndsMoved, "push", grazes)
     result = ran(table())
     loss = told(result)["loss"]
     assert set(loss["to"]) == {"F2"} and loss["apart"] is None

@@ -11,7 +11,7 @@ from small import LIGHT
 import faflow
 from faflow.cli import main
 from faflow.sweeps import chunks
-from faflow.sweeps.ends import end_of
+from faflow.sweeps.longer.ends import end_of
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.sweep import run_sweep
 from faflow.sweeps.workers import work

@@ -18,7 +18,7 @@ from ...config.resolve import Resolved
 from ...flow import FlowProblem, Numerics, integrate
 from ...sensitivity.kinks import LOG
 from ...setup.problem import set_up
-from .ends import End, Ends
+from .ends import End, EndsMoved
 from .figures import AskedFigure
 from .moves import Move, Number, pieces_of, with_number
 from .slopes import FigureSlopes
@@ -34,7 +34,7 @@ class FlowsBeside(NamedTuple):
     directions: dict[str, Any]
 
 
-def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: Ends) -> FlowsBeside:
+def flows_beside(resolved: Resolved, moves: Sequence[Move], ends: EndsMoved) -> FlowsBeside:
     """Raises ValueError or FlowError where one of them ends early."""
     rng = np.random.default_rng(resolved.config.seed)
     directions = {move.name: _direction(rng, move, ends) for move in moves}
@@ -94,7 +94,7 @@ def _along(slope: np.ndarray, rank: int, way: Any) -> np.ndarray:
     return np.asarray(np.tensordot(slope, np.asarray(way), axes) if axes else slope * way)
 
 
-def _direction(rng: np.random.Generator, move: Move, ends: Ends) -> Any:
+def _direction(rng: np.random.Generator, move: Move, ends: EndsMoved) -> Any:
     if isinstance(move, Number):
         return (abs(move.value) or 1.0) * rng.choice([-1.0, 1.0])
     array = np.asarray(ends.parts.arrays[move.place])

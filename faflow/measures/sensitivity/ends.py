@@ -23,7 +23,7 @@ from .moves import Pieces, Ways, filled
 End = tuple[AbstractNetwork, Feedback]
 
 
-class Ends(NamedTuple):
+class EndsMoved(NamedTuple):
     """The flow of `parts` over `ts`, all of which it reaches."""
 
     problem: FlowProblem
@@ -86,9 +86,9 @@ class Ends(NamedTuple):
         return found.change, self.parts.make(way).feedback
 
 
-def ends_of(problem: FlowProblem, parts: Pieces, ts: Array, numerics: Numerics) -> Ends:
+def ends_moved(problem: FlowProblem, parts: Pieces, ts: Array, numerics: Numerics) -> EndsMoved:
     """Without stops: the time at which one came is held fast."""
-    return Ends(problem, parts, ts, replace(numerics, stops=Stops()))
+    return EndsMoved(problem, parts, ts, replace(numerics, stops=Stops()))
 
 
 def _shared(arrays: Sequence[Array], ways: Ways, moving: Sequence[int]) -> Ways:

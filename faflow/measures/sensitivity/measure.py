@@ -15,7 +15,7 @@ from ..measure import Experiment, Flown, Measure, Note, Row, Section
 from ..tables import number
 from ..variables.groups import Group, Variable
 from .checked import apart, flows_beside
-from .ends import ends_of
+from .ends import ends_moved
 from .figures import AskedFigure, asked_figures, check_figures
 from .moves import Move, Number, check_moves, moves_of, pieces_of
 from .slopes import ONE_BY_ONE, Failure, FigureSlopes, figure_slopes
@@ -76,7 +76,7 @@ def differentiate(
     problem, end = experiment.problem, (solution.weights, solution.feedback)
     moves, still = _moving(moves_of(resolved, experiment), t, float(experiment.ts[-1]))
     reached = np.asarray(solution.reached)
-    ends = ends_of(problem, pieces_of(problem), solution.ts[reached], experiment.numerics)
+    ends = ends_moved(problem, pieces_of(problem), solution.ts[reached], experiment.numerics)
     asked = asked_figures(resolved, problem, *end)
     figures = [one for one in asked if isinstance(one, AskedFigure)]
     none = dict(one for one in asked if not isinstance(one, AskedFigure))

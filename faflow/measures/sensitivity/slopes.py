@@ -11,7 +11,7 @@ from ..._types import Array
 from ...flow import FlowError, check_polish, polish
 from ...sensitivity import limit_of_flow
 from ...sensitivity.limit import DENSE
-from .ends import End, Ends
+from .ends import End, EndsMoved
 from .figures import AT_ZERO, AskedFigure
 from .moves import Move, Number, Pieces, Ways, Whole, filled
 
@@ -33,7 +33,7 @@ Failure = (ValueError, FlowError, FloatingPointError)
 
 
 def figure_slopes(
-    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: Ends, end: End
+    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: EndsMoved, end: End
 ) -> dict[str, FigureSlopes]:
     """Of all figures at the `end` of a flow."""
     found: dict[str, FigureSlopes] = {}
@@ -62,7 +62,7 @@ def _sound(figure: AskedFigure, slopes: FigureSlopes) -> FigureSlopes:
 
 
 def _of_limit(
-    figure: AskedFigure, moves: Sequence[Move], ends: Ends, end: End
+    figure: AskedFigure, moves: Sequence[Move], ends: EndsMoved, end: End
 ) -> FigureSlopes | str:
     """By the laws; in words why not."""
     problem, parts, (weights, feedback) = ends.problem, ends.parts, end
@@ -114,7 +114,7 @@ def _in_place(
 
 
 def _of_flow(
-    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: Ends, end: End
+    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: EndsMoved, end: End
 ) -> dict[str, FigureSlopes]:
     if not figures:
         return {}
@@ -147,7 +147,7 @@ def _of_flow(
     }
 
 
-def _one_by_one(ends: Ends, entries: int, components: int) -> bool:
+def _one_by_one(ends: EndsMoved, entries: int, components: int) -> bool:
     """Whether a flow per entry is the cheaper way, or the only one."""
     if ends.numerics.kinks == "exact" or ends.numerics.project:
         return True
@@ -155,7 +155,7 @@ def _one_by_one(ends: Ends, entries: int, components: int) -> bool:
 
 
 def _pushed(
-    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: Ends, end: End
+    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: EndsMoved, end: End
 ) -> dict[str, Any]:
     """Forwards: a flow per direction."""
     arrays, ways, last = ends.parts.arrays, [], []
@@ -190,7 +190,7 @@ def _array(columns: list[np.ndarray], like: Array) -> np.ndarray:
     return stacked.reshape(*stacked.shape[:-1], *like.shape)
 
 
-def _moved(figure: AskedFigure, ends: Ends, end: End, ways: Ways, change: End) -> np.ndarray:
+def _moved(figure: AskedFigure, ends: EndsMoved, end: End, ways: Ways, change: End) -> np.ndarray:
     """dg along a direction and what it does to the end."""
     arrays, parts = ends.parts.arrays, ends.parts
     see = lambda arrays, end: figure.see(parts.make(arrays), *end)  # noqa: E731
@@ -198,7 +198,7 @@ def _moved(figure: AskedFigure, ends: Ends, end: End, ways: Ways, change: End) -
 
 
 def _backwards(
-    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: Ends, end: End
+    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: EndsMoved, end: End
 ) -> dict[str, Any]:
     """By adjoints; where these fail (a stiff flow has too many explicit steps), forwards after
     all, if the entries are few."""
@@ -211,7 +211,7 @@ def _backwards(
 
 
 def _pulled(
-    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: Ends, end: End
+    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: EndsMoved, end: End
 ) -> dict[str, Any]:
     """Backwards: an adjoint per component of a figure."""
     places = [move.place for move in moves]

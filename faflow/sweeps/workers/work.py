@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...setup.programs import in_precision
 from ...store.result import CONFIG
 from ..chunks import stack, write_chunk
-from ..ends import end_of, integrate_on
+from ..longer.ends import end_of, integrate_on
 from ..member import Member, compute_batch, compute_member
 from ..plan import SweepPlan
 from ..progress import stored_plan

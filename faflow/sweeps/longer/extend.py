@@ -7,20 +7,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..config.errors import ConfigError
-from ..config.flow import FlowSection
-from ..config.load import assign, copied
-from ..runs.extend import TOLERANCE, check_later, check_sources, extend, history
-from ..store.exchange import RESULT, SWEEP, put_in_place, real_path, temporary_for
-from ..store.files import locked
-from ..store.folder import stored_provenance
-from ..store.result import Result
-from .figures import PENDING
-from .folder import full, sweep_digest
-from .plan import SweepPlan
-from .progress import stored_plan
-from .result import is_done, is_sweep, open_sweep
-from .sweep import run_sweep
+from ...config.errors import ConfigError
+from ...config.flow.section import FlowSection
+from ...config.load import assign, copied
+from ...runs.extend import TOLERANCE, check_later, check_sources, extend, history
+from ...store.exchange import RESULT, SWEEP, put_in_place, real_path, temporary_for
+from ...store.files import locked
+from ...store.folder import stored_provenance
+from ...store.result import Result
+from ..figures import PENDING
+from ..folder import full, sweep_digest
+from ..plan import SweepPlan
+from ..progress import stored_plan
+from ..result import is_done, is_sweep, open_sweep
+from ..sweep import run_sweep
 
 T1, EXTENDED = "flow.t1", "flow.extended_at"
 

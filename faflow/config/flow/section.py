@@ -23,9 +23,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from .._results import Branch
-from .errors import ConfigError
-from .section import MOST, AbstractSection, Count, Positive
+from ..._results import Branch
+from ..errors import ConfigError
+from ..section import MOST, AbstractSection, Count, Positive
 
 Method = Literal[
     "none", "plain", "smooth", "exact"
@@ -80,7 +80,7 @@ class SmoothSection(AbstractSection):
 class FlowSection(AbstractSection):
     """[flow]: how far, how densely recorded, how accurately.
 
-    `kinks`: how a kinked activation is integrated (config/kinks.py). `exact` and `smooth` are
+    `kinks`: how a kinked activation is integrated (`kinks.py`). `exact` and `smooth` are
     for these values of it only. `atol` is rtol / 100 unless given; `atol_scales`: less where the
     weights start small (flow/loop/tolerance.py), unless atol is given. `polish`: look for the fixed
     point that the flow was heading for, beside its own end (`polished` in the summary). `project`:
@@ -209,7 +209,7 @@ class FlowSection(AbstractSection):
 
     def numerics(self, solver: Any = None) -> Any:
         """The `Numerics` of a resolved section; `solver`: one of the user's, in place of a name."""
-        from ..flow import Exact, Numerics, Stops
+        from ...flow import Exact, Numerics, Stops
 
         stops = {k: v for k, v in self.stop.model_dump().items() if v is not None}
         exact = self.exact and Exact(**self.exact.model_dump())

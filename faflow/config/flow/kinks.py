@@ -2,11 +2,11 @@
 
 from typing import NoReturn
 
-from .errors import ConfigError, shown
-from .flow import Method
-from .kinds.kinds import PhiTraits, RuleTraits
-from .network import NetworkSection, WideSection
-from .schema import Config
+from ..errors import ConfigError, shown
+from ..kinds.kinds import PhiTraits, RuleTraits
+from ..network import NetworkSection, WideSection
+from ..schema import Config
+from .section import Method
 
 ABOUT = {
     "auto": "the default: plain, and a hint where exact is affordable",

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from ..config.errors import ConfigError
-from ..flow import (
+from ...config.errors import ConfigError
+from ...flow import (
     Flow,
     FlowSolution,
     KinkError,
@@ -23,12 +23,12 @@ from ..flow import (
     kept_programs,
     settled,
 )
-from ..measures.measure import Experiment, Note
-from ..measures.summary import Seconds
-from ..runs.ends import Ends, read_ends
-from ..store.exchange import ENDS
-from ..store.files import hidden, replace_bytes
-from .member import integrate_again
+from ...measures.measure import Experiment, Note
+from ...measures.summary import Seconds
+from ...runs.ends import Ends, read_ends
+from ...store.exchange import ENDS
+from ...store.files import hidden, replace_bytes
+from ..member import integrate_again
 
 
 def end_of(folder: Path, member: int) -> Path:

@@ -1,0 +1,1 @@
+"""The flow section, and how kinks are met."""

@@ -1,0 +1,1 @@
+"""Sweeps that go on to a later time."""
