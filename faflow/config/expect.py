@@ -9,16 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import ConfigError, nearest, shown
+from .kinds.catalogue import catalogue
 
 Bounds = dict[str, Any]  # dotted path -> table of limits, or a plain value
 
 LIMITS = frozenset({"max", "min", "near", "within"})
-SECTIONS = (
-    "name", "status", "t_final", "loss", "solver", "laws", "alignment", "exponent",
-    "minimum_norm", "factorisation", "exact_solution", "kernel", "kinks", "discrete",
-    "order_parameters", "wide", "polished", "projection", "sensitivity", "observed", "accuracy",
-    "test", "facts", "warnings",
-)  # fmt: skip
+ALWAYS = ("name", "status", "t_final", "loss", "solver", "facts", "warnings")
 
 
 def parse_bounds(table: Mapping[str, Any], path: str = "") -> Bounds:
@@ -80,8 +76,9 @@ def _look_up(value: Any, path: str) -> Any:
 
 def _check_section(where: str) -> None:
     first = where.split(".")[0]
-    if first not in SECTIONS:
-        raise ConfigError(f"expect.{where}", f"is no part of a summary; {nearest(first, SECTIONS)}")
+    sections = (*ALWAYS, *catalogue()["measures"])
+    if first not in sections:
+        raise ConfigError(f"expect.{where}", f"is no part of a summary; {nearest(first, sections)}")
 
 
 def _check_limits(where: str, limits: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from ..config.kinds.catalogue import CONFIGS, FILE
 from ..config.kinds.coded import Coded
 from ..config.kinds.registries import REGISTRIES
 from ..config.options import MISSING, is_toml, options_of, plain_type
+from ..measures.registry import MEASURES
 from ..solvers import TABLEAUX
 from ..store.files import replace_text
 from .listing import TOPICS, listing
@@ -25,7 +26,9 @@ def made() -> dict[str, Any]:
         if registry != "laws"
     }
     rows = {topic: listing(topic) for topic in TOPICS if topic != CONFIGS}
-    return {"listed": rows, "kinds": kinds, "methods": list(TABLEAUX)}
+    return {
+        "listed": rows, "kinds": kinds, "methods": list(TABLEAUX), "measures": list(MEASURES)
+    }  # fmt: skip
 
 
 def text() -> str:

@@ -15,7 +15,7 @@ CONFIGS = "configs"  # the topic that needs no catalogue
 @cache
 def catalogue() -> dict[str, Any]:
     """`listed`: the rows of every topic; `kinds`: options and traits by registry and name;
-    `methods`: of [discrete]."""
+    `methods`: of [discrete]; `measures`: sections of the summary."""
     return json.loads(FILE.read_text("utf-8"))
 
 
