@@ -15,6 +15,7 @@ from faflow.networks import ACTIVATIONS
 from faflow.networks.models import MLPModule
 from faflow.observables import Norms
 from faflow.rules import FeedbackAlignment
+from faflow.solvers import GaussLegendre
 from faflow.tasks import LOSSES
 
 LIGHT = {"flow.solver": "heun", "flow.step": 0.05}
@@ -202,3 +203,22 @@ def test_misuse_names_what_is_wrong(change, told):
         faflow.flow(**given)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+LIGHT_TABLE = {
+    "network": {"widths": [3, 2, 1], "activation": "tanh"},
+    "task": {"kind": "gaussian", "samples": 2, "features": 3},
+    "rule": {"kind": "feedback-alignment"},
+    "flow": {"t1": 0.5, "saves": 3},
+}
+
+
+def test_another_solver_object_is_another_run(tmp_path):
+    """Its numbers are static: they are in the flow's program alone."""
+    given = {"flow.solver": GaussLegendre(1), "flow.step": 0.125}
+    first = faflow.run(LIGHT_TABLE, overrides=given, out=tmp_path / "a")
+    assert not faflow.run(LIGHT_TABLE, overrides=given, out=tmp_path / "a").fresh and first.fresh
+    with pytest.raises(ConfigError, match="use --out DIR or --replace"):
+        faflow.run(
+            LIGHT_TABLE, overrides={**given, "flow.solver": GaussLegendre(2)}, out=tmp_path / "a"
+        )

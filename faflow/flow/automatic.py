@@ -36,10 +36,10 @@ import numpy as np
 from jax.core import Tracer
 
 from .._types import Array
-from ..networks import units_of
 from ..solvers import Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
+from .effort import field_effort, is_dear, size_of
 from .flow import Flow
 from .loop.carry import STIFF, Counts, ImplicitCounts, Standing
 from .problem import FlowProblem, Numerics
@@ -48,7 +48,6 @@ from .solution import FlowSolution, Leg
 
 FIRST, THEN = "tsit5", "bdf"  # the first is what the registry builds for "auto"
 DEAR = "adams"  # the first where the field is dear
-LEAST, ALGEBRA = 100, 100  # tiny fields that a dear one costs, and one more per so many weights
 THIRD = 3  # of its steps cost what one of tsit5 does
 EARLY, LATE = 1.5, 0.5  # shares of the BDF's way
 STEPS = 160  # of the BDF from start to end, at rtol 1e-6; and
@@ -56,8 +55,6 @@ ORDER = 8  # what they cost grows like rtol^(-1 / ORDER)
 FACTORED = 0.2, 0.6  # what a step costs in tsit5's, a dear field, and what a cheap one adds,
 MULTIPLIED = 0.5, 1.5  # with a factored Jacobian and with products
 FLOOR = 2500  # steps of a tiny field (of some 8 us: 20 ms) that are worth a second program
-UNITS = 400  # units times samples, and
-PRODUCTS = 40_000  # weights times samples, that cost as much as everything else in a tiny field
 CHEAP = 10  # tiny fields that a field costs of which half the price is overhead
 WAIT = 0.1  # share of the BDF's way that is spent on making sure,
 FEWEST, MOST = 5, 15  # within these
@@ -110,14 +107,6 @@ def why_unwatched(problem: FlowProblem, numerics: Numerics, values: Any) -> str:
     return ""
 
 
-def is_dear(problem: FlowProblem, numerics: Numerics) -> bool:
-    """Whether a field evaluation costs so much that Adams' methods, two of them a step, are worth
-    their algebra: some sixty passes over the weights, as tsit5 has, but more steps."""
-    if numerics.project or numerics.adjoint is not None:
-        return False  # these are for steps of Runge-Kutta methods
-    return field_effort(problem) > LEAST + _size(problem) / ALGEBRA
-
-
 def demand_of(problem: FlowProblem, numerics: Numerics) -> Demand:
     """The steps that stability has to demand of what is left for the BDF to take it over."""
     effort = field_effort(problem)
@@ -131,25 +120,14 @@ def demand_of(problem: FlowProblem, numerics: Numerics) -> Demand:
     )
 
 
-def field_effort(problem: FlowProblem) -> float:
-    """What a field evaluation costs, in evaluations of a tiny one: by its size alone."""
-    samples = problem.data.inputs.shape[0]
-    units = units_of(problem.weights, problem.data.inputs)
-    return 1 + units * samples / UNITS + _size(problem) * samples / PRODUCTS
-
-
 def bdfs_way(problem: FlowProblem, rtol: float, effort: float) -> float:
     """What the BDF takes from start to end, in steps of tsit5.
 
     A step of tsit5 is six evaluations, one of the BDF little more than one and linear algebra:
     cheap beside a field that is dear, and all there is if it is cheap.
     """
-    dear, cheap = FACTORED if _size(problem) <= SMALL else MULTIPLIED
+    dear, cheap = FACTORED if size_of(problem) <= SMALL else MULTIPLIED
     return STEPS * (1e-6 / rtol) ** (1 / ORDER) * (dear + cheap / (1 + effort / CHEAP))
-
-
-def _size(problem: FlowProblem) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(problem.weights))
 
 
 def joined(first: FlowSolution, second: FlowSolution, later: Array) -> FlowSolution:

@@ -20,6 +20,7 @@ from ..networks import AbstractLayeredNetwork, units_of
 from ..observables import AbstractObservable
 from ..rules import Forecast
 from ..solvers import BDF, Adams, GaussLegendre, Method
+from .effort import is_dear
 from .events import EventCounts
 from .loop.carry import Counts, ImplicitCounts
 from .problem import FlowProblem, Numerics
@@ -73,6 +74,8 @@ def estimate(
     outputs = math.prod(data.targets.shape[1:])
     rows = -(-samples // (devices * processes))
     size = state_size(problem)
+    dear = numerics.solver == "auto" and is_dear(problem, numerics)
+    copies = max(_copies(method, size), ADAMS if dear else 0)
     at_once = rows if data.block is None else min(rows, data.block)
     units = units_of(problem.weights, data.inputs)
     per_sample = PER_UNIT * units * _together(method)
@@ -86,7 +89,7 @@ def estimate(
     return Memory(
         preparing=PREPARING * whole,
         data=whole if devices * processes == 1 else whole + shares,
-        state=size * number * _copies(method, size) * devices,
+        state=size * number * copies * devices,
         activations=(at_once * per_sample * number + rows * per_row) * devices,
         records=RECORDED * saves * _record_bytes(problem, observables)
         + (_kept(saves, size, number) if observables else 0),

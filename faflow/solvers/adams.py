@@ -12,6 +12,7 @@ differences of the next step. Any step may follow any other: nothing moves onto 
 integrals are Gauss's rule of seven points, exact for polynomials of these degrees.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -99,17 +100,18 @@ def pece_step(
     sizes = jnp.maximum(jnp.abs(past.differences[0]), jnp.abs(y))
     scale = (atol + rtol * sizes)[:held]
     error = _constants(past.next_order, now)[1] * scaled_rms(surprise[:held], scale)
-    kept = error <= 1
+    close = error <= 1
 
-    def go_on() -> Past:
+    def go_on() -> tuple[Past, Flag]:
         found = field(t, y)
+        known = jnp.isfinite(norm(found))
         apart, told = norm((y - p)[:held]), RESOLVED * jnp.finfo(y.dtype).eps * norm(y[:held])
         rate = norm((found - guess)[:held]) / jnp.where(apart > told, apart, jnp.inf)
-        after = taken_over(past, now, y, found - slope)
-        return _planned(after, now, scale, error, rate)
+        after = _planned(taken_over(past, now, y, found - slope), now, scale, error, rate)
+        return jax.tree.map(partial(jnp.where, known), after, _shorter(past)), known
 
-    after = jax.lax.cond(kept, go_on, lambda: _shorter(past))
-    return AdamsTrial(after, kept, jnp.isfinite(error), 1 + kept.astype(int))
+    after, kept = jax.lax.cond(close, go_on, lambda: (_shorter(past), close))
+    return AdamsTrial(after, kept, jnp.isfinite(error) & (kept | ~close), 1 + close.astype(int))
 
 
 def weights(past: Past) -> Weights:

@@ -23,13 +23,14 @@ from ..setup.programs import in_precision
 
 def fingerprint(resolved: Resolved) -> bytes:
     """sha256 of the field, loss and records as programs (and of the whole flow, if its solver is
-    the user's own or goes by laws), of data, W(0), feedback and the rule's numbers, and of the
-    names of its laws. ConfigError where it can't be built."""
+    the user's own, an object, or goes by laws), of data, W(0), feedback and the rule's numbers, and
+    of the names of its laws. ConfigError where it can't be built."""
     with in_precision(resolved.config.precision), np.errstate(all="ignore"):
         experiment = build(resolved)
         problem, observables = experiment.problem, experiment.observables
         texts = [_program(_evaluated, problem, observables)]
-        if resolved.suspects["flow.solver"].foreign or resolved.flow.project:
+        solver = resolved.suspects["flow.solver"]
+        if solver.foreign or solver.given or resolved.flow.project:
             rest = (experiment.ts, observables, experiment.numerics)
             texts.append(_program(solve, problem, *rest))
     found = hashlib.sha256()

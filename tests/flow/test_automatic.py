@@ -12,8 +12,9 @@ from scipy.integrate import solve_ivp
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
-from faflow.flow import Flow, FlowProblem, Numerics, Stops, integrate, solve
-from faflow.flow.automatic import demand_of, is_dear, why_unwatched
+from faflow.flow import Flow, FlowProblem, Numerics, Stops, estimate, integrate, solve
+from faflow.flow.automatic import demand_of, why_unwatched
+from faflow.flow.effort import is_dear
 from faflow.flow.loop.course import solve_leg
 from faflow.flow.loop.multistep import flat_field
 from faflow.networks import ACTIVATIONS, MLP
@@ -176,7 +177,7 @@ def test_the_bdf_goes_on_from_the_past_of_adams():
         assert np.abs(w - np.exp(-1.3 * float(left.t) * RATES)).max() < 50 * RTOL
 
 
-def test_which_fields_are_dear():
+def test_which_fields_are_dear(monkeypatch):
     """By sizes alone: many samples beside the weights. Steps that have to be a Runge-Kutta method's
     are left to one."""
 
@@ -188,6 +189,15 @@ def test_which_fields_are_dear():
     plain = Numerics(solver="auto")
     assert is_dear(problem(100, 1800), plain) and not is_dear(problem(16, 200), plain)
     assert not is_dear(problem(4000, 60), plain)  # its algebra would cost more than the field
+    # Its past is what a machine has to hold.
+    monkeypatch.setattr("faflow.flow.effort.LARGEST", 7000)
+    assert not is_dear(problem(100, 1800), plain)
+    monkeypatch.undo()
+    copies = [
+        estimate(problem(100, 1800), 2, {}, Numerics(solver=s)).state
+        for s in ("auto", "adams", "tsit5")
+    ]
+    assert copies[0] == copies[1] > 3 * copies[2]
     for other in (
         Numerics(solver="auto", project=True),
         Numerics(solver="auto", adjoint="backsolve"),

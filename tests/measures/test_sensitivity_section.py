@@ -285,6 +285,22 @@ def test_refused_to(to, message):
 
 
 @pytest.mark.parametrize(
+    ("task", "to", "message"),
+    [
+        ({"samples": 10, "test": 0.35}, "task.test", "is compiled into the flow as it is (static)"),
+        ({"noise": 0.0}, "task.noise", "which can't move from where it is"),
+        ({"noise": 1e-300}, "task.noise", "sensitivity.to.0: is 'task.noise'"),
+    ],
+)
+def test_refused_before_the_flow(monkeypatch, task, to, message):
+    """Numbers that change shapes, or can't move to both sides."""
+    monkeypatch.setattr(measure, "differentiate", None)
+    with pytest.raises(ConfigError) as raised:
+        ran(table(task=task, sensitivity={"to": [to]}))
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("of", "message"),
     [
         ("los", "sensitivity.of.0: is 'los'; did you mean 'loss'?"),

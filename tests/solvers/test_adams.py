@@ -170,6 +170,24 @@ def test_steps_come_near_the_boundary_of_stability_and_are_not_refused_there():
     assert int(refused) < 0.03 * int(evaluations)
 
 
+def test_a_step_whose_end_has_no_slope_is_not_kept():
+    """The field is known where the step is predicted, and not where it is corrected to."""
+    past = adams.first_past(
+        jnp.zeros(()), jnp.asarray(START), jnp.asarray(SPIRAL @ START), jnp.asarray(1e-3)
+    )
+    guess = adams.extrapolated(past, adams.weights(past))[0]
+
+    def torn(t, y):
+        return jnp.where(jnp.all(y == guess), SPIRAL @ y, jnp.nan)
+
+    trial = adams.pece_step(torn, past, (jnp.asarray(1e-3), jnp.asarray(1e-3)))
+    assert not bool(trial.kept) and not bool(trial.finite) and int(trial.evaluations) == 2
+    assert bool(jnp.all(jnp.isfinite(trial.past.differences)))
+    assert float(trial.past.factor) < 1
+    smooth = adams.pece_step(lambda t, y: SPIRAL @ y, past, (jnp.asarray(1e-3), jnp.asarray(1e-3)))
+    assert bool(smooth.kept) and bool(smooth.finite)
+
+
 def test_the_bdf_goes_on_with_the_same_polynomial():
     """After steps of one size: order 5, values at earlier steps and one step ahead those of the
     solution. Where steps were doubled what is known does not reach back so far."""

@@ -20,7 +20,7 @@ import numpy as np
 from ..._compiling import LOOP, ONCE, Use, program
 from ..._programs import Program
 from ..._types import Flag, Integer
-from ..automatic import field_effort
+from ..effort import field_effort
 from ..flow import Flow
 from ..memory import STATES
 from ..problem import FlowProblem

@@ -83,7 +83,7 @@ def moves_of(resolved: Resolved, experiment: Experiment) -> list[Move]:
 
 
 def check_moves(resolved: Resolved, experiment: Experiment) -> list[tuple[str, int]]:
-    """The names, and how many entries each has, at the price of one more drawing per number."""
+    """The names, and how many entries each has, at the price of four more drawings per number."""
     section = resolved.config.sensitivity
     assert section is not None
     places, arrays = _places(experiment.problem), pieces_of(experiment.problem).arrays
@@ -93,8 +93,7 @@ def check_moves(resolved: Resolved, experiment: Experiment) -> list[tuple[str, i
         if name in places:
             found.append((name, arrays[places[name]].size))
             continue
-        value = _value(resolved, name, where, list(places))
-        _moved(resolved, experiment, name, value + _step(value), where)
+        _number(resolved, experiment, name, where, list(places))
         found.append((name, 1))
     return found
 
@@ -218,7 +217,7 @@ def _moved(
     before, after = (
         eqx.partition(p, eqx.is_inexact_array) for p in (experiment.problem, setup.problem)
     )
-    if not eqx.tree_equal(before[1], after[1]):
+    if not eqx.tree_equal(before[1], after[1]) or _shapes(before[0]) != _shapes(after[0]):
         what = f"is '{name}', which is compiled into the flow as it is (static)"
         raise ConfigError(where, f"{what} and has no derivative; remove it")
     arrays = jax.tree.leaves(after[0])
@@ -227,6 +226,10 @@ def _moved(
         what = f"is '{name}', which moves nothing that this flow is made of"
         raise ConfigError(where, f"{what} (it may say how it is integrated); remove it")
     return arrays, setup.ts[-1]
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [np.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def _with(table: Any, parts: Sequence[str], value: float) -> Any:
