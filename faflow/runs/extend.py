@@ -40,7 +40,8 @@ def extend(
 
     The result is that of its own config (`flow.extended_at` says where the flow had ended), in
     every bit as one flow makes it, but for `solver = "auto"`, whose choice depends on t1: then to
-    tolerance, which `tell` hears. What is measured beside a flow ([discrete], [simulate]) begins
+    tolerance, which `tell` hears. Where all saves of the longer flow are too many to keep a state
+    for each, records of the shorter one equal those of one flow to rounding. What is measured beside a flow ([discrete], [simulate]) begins
     anew, and so does a flow whose equations are made for its whole time. `note`, `meter`,
     `checkpoint`, `end_state`: as in `run`. ConfigError for a folder that holds no run, a damaged
     one, one of other sources, another JAX, or files that have changed; for a flow that did not
