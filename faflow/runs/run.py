@@ -103,8 +103,8 @@ def run(
     found = _Found()
     state = processes.decided(lambda: _state(resolved, folder, found), STATES)
     if state == "same":
-        if processes.is_first():
-            discard(folder)
+        if processes.is_first() and found.digest is not None:
+            discard(folder, found.digest.config)
         return _elsewhere() if found.result is None else found.result
     replacing, replace = replace, replace or state == "damaged" or goes_in_place(earlier, folder)
     # What is not finite is said in words.

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faflow.config.flow.section import FlowSection
 from small import LIGHT
 
 import faflow
 from faflow.cli import main
+from faflow.config.flow.section import FlowSection
 from faflow.flow.loop import slices
 from faflow.runs import checkpoint
 from faflow.runs.ends import about_of, read_ends
@@ -282,6 +282,34 @@ def test_where_the_longer_one_goes(stored: Path, tmp_path: Path, capsys) -> None
     assert "(already there)" in capsys.readouterr().out
     assert (stored / "result.nc").stat().st_mtime_ns == made
     assert (stored / "notes.txt").read_text() == "mine"
+
+
+def test_what_was_stopped_on_its_way_is_kept(stored: Path, monkeypatch, capsys) -> None:
+    """The shorter flow's own config, run once more, is there; the longer one goes on after it."""
+    place, write = stored.with_name(".small.checkpoint"), checkpoint.KeptLeg._write
+
+    def once(self: Any, *arguments: Any) -> None:
+        write(self, *arguments)
+        raise Interrupted
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(checkpoint.KeptLeg, "_write", once)
+        extend(stored, 0.8, checkpoint=0.0)
+    (leg,) = place.glob("leg*.npz")
+    before = leg.read_bytes()
+    assert (
+        main(["run", str(stored.parent / "small.toml"), "--no-figures", "--out", str(stored)]) == 0
+    )
+    assert "(already there)" in capsys.readouterr().out and leg.read_bytes() == before
+    extend(stored, 0.8)
+    assert not place.exists()
+    # What was killed when its result was stored is no matter: the flow has gone beyond that.
+    place.mkdir()
+    leg.write_bytes(before)
+    assert extend(stored, 0.8).folder == stored and not place.exists()
+    place.mkdir()
+    leg.write_bytes(before)
+    assert extend(stored, 0.9).times[-1] == 0.9 and not place.exists()
 
 
 def test_no_end_is_kept_where_none_is_wanted(stored: Path, tmp_path: Path) -> None:
