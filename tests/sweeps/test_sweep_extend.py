@@ -11,7 +11,11 @@ from small import LIGHT
 
 import faflow
 from faflow.cli import main
+from faflow.flow import in_slices
+from faflow.flow.loop import slices
+from faflow.runs.ends import about_of, read_ends
 from faflow.sweeps import chunks
+from faflow.sweeps.longer import ends
 from faflow.sweeps.longer.ends import end_of
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.sweep import run_sweep
@@ -78,6 +82,24 @@ def test_members_go_on_from_their_ends(stored: Path, capsys) -> None:
     again = faflow.extend(stored, 0.9, workers=1, out=stored.with_name("aside"))
     assert differing(again, whole(stored.with_name("aside"))) == {2}
     assert float(faflow.open(stored).records["records"]["time"][-1]) == 0.8
+
+
+def test_members_with_more_saves_than_states_are_kept_for(stored: Path, monkeypatch) -> None:
+    """They go on all the same; none begins again."""
+    begun: list[Any] = []
+    (end,) = read_ends(end_of(stored, 0))
+    monkeypatch.setattr(slices, "STATES", end["r2"].nbytes)
+    monkeypatch.setattr(ends, "in_slices", partial(_noting, begun))
+    longer = faflow.extend(stored, 0.7, workers=1)
+    (later,) = read_ends(end_of(stored, 0))
+    assert about_of(end)["states"] and not about_of(later)["states"]
+    assert len(begun) == MEMBERS and None not in begun
+    assert longer.summary["statuses"]["completed"] == MEMBERS
+
+
+def _noting(begun: list[Any], *arguments: Any, start: Any) -> Any:
+    begun.append(start)
+    return in_slices(*arguments, start=start)
 
 
 class Killed(Exception):
