@@ -159,7 +159,7 @@ def ends_of(
     return Ends(about_run(run), () if earlier is None else earlier.legs)
 
 
-def history_of(earlier: Earlier | None, ends: Ends | None) -> Sequence[Mapping[str, Any]]:
+def gone_on_from(earlier: Earlier | None, ends: Ends | None) -> Sequence[Mapping[str, Any]]:
     """What the provenance of a result tells of the flows that it goes on from."""
     if earlier is None:
         return ()

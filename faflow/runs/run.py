@@ -47,7 +47,7 @@ from ..store.digest import Digest, digest
 from ..store.result import Result, open_result
 from . import processes
 from .checkpoint import Checkpoints, checkpoints, discard
-from .ends import Earlier, Ends, ends_of, goes_in_place, history_of
+from .ends import Earlier, Ends, ends_of, goes_in_place, gone_on_from
 from .legs import Legs
 from .memory import check_data, check_memory
 from .so_far import SoFar
@@ -128,7 +128,7 @@ def run(
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
                 end = ends.told(tell) if ends is not None and end_state else b""
-                history = history_of(earlier, ends)
+                history = gone_on_from(earlier, ends)
                 store.write_result(
                     resolved, summary, groups, folder, replace, found.digest, end, history
                 )
