@@ -39,7 +39,9 @@ from .loop.slices import Underway as Underway
 from .loop.slices import begin as begin
 from .loop.slices import go_on as go_on
 from .loop.slices import in_slices as in_slices
+from .loop.slices import keeps_states as keeps_states
 from .loop.slices import observed as observed
+from .loop.slices import observed_at as observed_at
 from .loop.slices import progress_told as progress_told
 from .loop.slices import use_of_records as use_of_records
 from .loop.tolerance import SMALL as SMALL

@@ -63,11 +63,25 @@ def checkpoints(
         _remove(place)
 
 
-def discard(folder: Path | None) -> None:
-    """Checkpoints whose result is stored, of a run that was killed just then."""
-    if folder is not None and any(checkpoint_of(folder).glob(_LEGS)):
-        with _held(checkpoint_of(folder)):
-            _remove(checkpoint_of(folder))
+def discard(folder: Path | None, config: str) -> None:
+    """Checkpoints whose result is stored, of a run of that `config` (`Digest`) that was killed just
+    then; those of another config, on whose way to the same place a run was stopped, stay."""
+    if folder is None:
+        return
+    place = checkpoint_of(folder)
+    legs = [*place.glob(_LEGS)]
+    if legs and all(_config_of(leg) in (config, None) for leg in legs):
+        with _held(place):
+            _remove(place)
+
+
+def _config_of(leg: Path) -> str | None:
+    """The config of a leg on disk; None if it is damaged."""
+    try:
+        with leg.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return about_of(file)["about"]["config"]
+    except Exception:  # whatever is left of it
+        return None
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from .._compiling import ONCE, program
 from ..config.errors import ConfigError
-from ..flow import Flow, Underway, begin
+from ..flow import Flow, Underway, begin, keeps_states, observed_at
 from ..measures.summary import Seconds, environment
 from ..store.digest import Digest
 from ..store.exchange import END, real_path
@@ -60,6 +61,7 @@ def packed(
     meta = {
         "about": dict(about), "saves": saves, "carry": len(carry), "row": len(columns),
         "level": int(underway.level), "seconds": list(seconds), "t": t,
+        "states": keeps_states(underway),
     }  # fmt: skip
     arrays = {f"c{i}": leaf for i, leaf in enumerate(carry)}
     arrays |= {f"r{i}": column for i, column in enumerate(columns)}
@@ -74,10 +76,16 @@ def about_of(arrays: Arrays) -> dict[str, Any]:
 
 def unpacked(arrays: Arrays, flow: Flow) -> tuple[Underway, Seconds]:
     """A packed leg as one of `flow`, which may have more saves. ValueError, KeyError or TypeError
-    if it is none."""
+    if it is none. Where it keeps states that would be too large for all saves of `flow`, records
+    are made of them, equal to those made on the way to rounding."""
     like, meta = eqx.filter_eval_shape(begin, flow), about_of(arrays)
     carry = [arrays[f"c{i}"] for i in range(meta["carry"])]
-    columns = [_whole(arrays[f"r{i}"], flow.ts.size) for i in range(meta["row"])]
+    columns = [arrays[f"r{i}"] for i in range(meta["row"])]
+    if meta["states"] and not keeps_states(like):
+        times, reached, states, *watched = columns  # as the leaves of a Row lie
+        records = program(observed_at, ONCE)(flow, reached, states)
+        columns = [times, reached, *map(np.asarray, jax.tree.leaves(records)), *watched]
+    columns = [_whole(column, flow.ts.size) for column in columns]
     carry, held = _filled((like.carry, like.held), carry)
     at = (jnp.asarray(meta[name], int) for name in ("saves", "level"))
     found = Underway(carry, held, _filled(like.rows, columns), *at)
@@ -95,19 +103,30 @@ def begins_as(arrays: Arrays, flow: Flow) -> bool:
 @dataclass
 class Ends:
     """The ends of the legs of one flow: `earlier`, from which it goes on, and `kept`, as it meets
-    them."""
+    them. `rounded`: records of an earlier one were made anew, equal to rounding."""
 
     about: Mapping[str, Any]
     earlier: Sequence[Arrays] = ()
     kept: list[Arrays] = field(default_factory=list)
     begun: int = 0
+    rounded: bool = False
 
-    def next(self, flow: Flow) -> tuple[Underway, Seconds] | None:
-        """What the next leg goes on from, and what that has cost; None if it begins anew."""
+    def next(
+        self, flow: Flow, note: Callable[[str], None] = lambda text: None
+    ) -> tuple[Underway, Seconds] | None:
+        """What the next leg goes on from, and what that has cost; None if it begins anew. `note`
+        hears of an end that should fit and does not."""
         number, self.begun = self.begun, self.begun + 1
         if number >= len(self.earlier) or not begins_as(self.earlier[number], flow):
             return None
-        return unpacked(self.earlier[number], flow)
+        try:
+            found = unpacked(self.earlier[number], flow)
+        except (ValueError, KeyError, TypeError) as error:
+            note(f"the flow begins anew: its end {error}")
+            return None
+        states = about_of(self.earlier[number])["states"]
+        self.rounded |= states and not keeps_states(found[0])
+        return found
 
     def keep(self, underway: Underway, flow: Flow, t: float, seconds: Seconds) -> None:
         """The end of the next leg."""
@@ -138,6 +157,15 @@ def ends_of(
     if run is None or mesh is not None or not (end_state or earlier):
         return None
     return Ends(about_run(run), () if earlier is None else earlier.legs)
+
+
+def gone_on_from(earlier: Earlier | None, ends: Ends | None) -> Sequence[Mapping[str, Any]]:
+    """What the provenance of a result tells of the flows that it goes on from."""
+    if earlier is None:
+        return ()
+    if ends is None or not ends.rounded:
+        return earlier.history
+    return [*earlier.history[:-1], {**earlier.history[-1], "equal": "tolerance"}]
 
 
 def read_ends(path: Path) -> list[Arrays]:

@@ -16,7 +16,8 @@ from ..store.digest import digest
 from ..store.exchange import END
 from ..store.folder import stored_config, stored_provenance
 from ..store.result import CONFIG, Result, open_result
-from .checkpoint import EVERY
+from . import processes
+from .checkpoint import EVERY, discard
 from .ends import FOR, Arrays, Earlier, about_of, read_ends
 from .run import run
 
@@ -40,8 +41,10 @@ def extend(
 
     The result is that of its own config (`flow.extended_at` says where the flow had ended), in
     every bit as one flow makes it, but for `solver = "auto"`, whose choice depends on t1: then to
-    tolerance, which `tell` hears. What is measured beside a flow ([discrete], [simulate]) begins
-    anew, and so does a flow whose equations are made for its whole time. `note`, `meter`,
+    tolerance, which `tell` hears. Where the longer flow has too many saves to keep a state for
+    each, records of the shorter one are equal to rounding. What is measured beside a flow
+    ([discrete], [simulate]) begins anew, and so does a flow whose equations are made for its whole
+    time. `note`, `meter`,
     `checkpoint`, `end_state`: as in `run`. ConfigError for a folder that holds no run, a damaged
     one, one of other sources, another JAX, or files that have changed; for a flow that did not
     reach its t1, one of which no end is kept, and a t1 that is not later.
@@ -51,6 +54,8 @@ def extend(
     place = stored.folder
     resolved = resolve_path(place / CONFIG)
     since = resolved.flow.t1
+    if out is None and processes.is_first():
+        discard(place, stored_provenance(place).get("config", ""))
     if t1 == since and out is None:
         return stored
     check_later(t1, since)

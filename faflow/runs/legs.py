@@ -99,7 +99,7 @@ class Legs:
 
     def _stored(self, kept: KeptLeg | None, flow: Flow) -> tuple[Underway, Seconds] | None:
         """What is known already of the next leg, and what that has cost."""
-        earlier = None if self._ends is None else self._ends.next(flow)
+        earlier = None if self._ends is None else self._ends.next(flow, self._note)
         return (None if kept is None else kept.stored()) or earlier
 
 

@@ -47,7 +47,7 @@ from ..store.digest import Digest, digest
 from ..store.result import Result, open_result
 from . import processes
 from .checkpoint import Checkpoints, checkpoints, discard
-from .ends import Earlier, Ends, ends_of, goes_in_place
+from .ends import Earlier, Ends, ends_of, goes_in_place, gone_on_from
 from .legs import Legs
 from .memory import check_data, check_memory
 from .so_far import SoFar
@@ -103,8 +103,8 @@ def run(
     found = _Found()
     state = processes.decided(lambda: _state(resolved, folder, found), STATES)
     if state == "same":
-        if processes.is_first():
-            discard(folder)
+        if processes.is_first() and found.digest is not None:
+            discard(folder, found.digest.config)
         return _elsewhere() if found.result is None else found.result
     replacing, replace = replace, replace or state == "damaged" or goes_in_place(earlier, folder)
     # What is not finite is said in words.
@@ -128,7 +128,7 @@ def run(
             folder = folder if processes.is_first() else None
             if folder is not None and found.digest is not None:
                 end = ends.told(tell) if ends is not None and end_state else b""
-                history = () if earlier is None else earlier.history
+                history = gone_on_from(earlier, ends)
                 store.write_result(
                     resolved, summary, groups, folder, replace, found.digest, end, history
                 )

@@ -25,6 +25,7 @@ from .files import sync, temporary_folder, write_text
 MINE = ".faflow."  # how names begin of what is there only for a moment
 NEW = f"{MINE}new"
 _NAMES = "names"  # in NEW: what is put in place, and what goes: the old result has more
+_CLEARED = ".cleared"  # in NEW, after a folder's name: the old one's files are gone
 # What a result or a sweep may consist of; whatever else lies in a folder is the user's.
 RESULT = ("config.toml", "result.nc", "summary.json")
 END = "end-state.npz"  # of a run: what its flow knew at its end
@@ -118,15 +119,36 @@ def finish_exchange(folder: Path) -> None:
     else:
         for name in sorted(put):
             if (new / name).is_dir() and (folder / name).is_dir():
-                remove(folder, name)
+                _exchange_folder(new, folder, name)
+                continue
             with contextlib.suppress(FileNotFoundError):  # in place already
                 os.replace(new / name, folder / name)
         for name in sorted(gone):
             remove(folder, name)
         sync(folder)
+        for path in new.glob(f"*{_CLEARED}"):
+            path.unlink()
         (new / _NAMES).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         new.rmdir()
+
+
+def _exchange_folder(new: Path, folder: Path, name: str) -> None:
+    """A part that is a folder, in the place of the old one; where others' files keep that (what a
+    desktop, or a network's file system, puts there), its own files go in one by one."""
+    cleared = new / f"{name}{_CLEARED}"
+    if not cleared.exists():
+        remove(folder, name)
+        cleared.touch()
+        sync(new)
+    if not (folder / name).exists():
+        os.replace(new / name, folder / name)
+        return
+    for path in sorted((new / name).iterdir()):
+        if _CHUNK.fullmatch(path.name):
+            os.replace(path, folder / name / path.name)
+    sync(folder / name)
+    shutil.rmtree(new / name)
 
 
 def _holds_sweep(folder: Path) -> bool:

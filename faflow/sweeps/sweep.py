@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..config.errors import ConfigError
 from ..leftovers import undone_at_the_end
 from ..measures.summary import environment
-from ..store.exchange import remove
+from ..store.exchange import ENDS, remove
 from ..store.files import locked, remove_temporaries, replace_text, sync
 from ..store.folder import ROOT, summary_text
 from ..store.result import SUMMARY, Result
@@ -20,7 +20,7 @@ from .chunks import CHUNK, CHUNKS, Chunk, read_chunks
 from .folder import full, open_folder
 from .gaps import EARLY, LOST
 from .gather import attributes, check_places, gather
-from .longer.ends import take_over
+from .longer.ends import NAME, take_over
 from .plan import ASK, SweepPlan
 from .progress import stored_plan, summary_of
 from .records import check_zarr, write_records
@@ -79,7 +79,7 @@ def run_sweep(
     folder = ROOT / plan.name if out is None else Path(os.path.expanduser(out))
     crew = engine(on, folder, workers, options or {})
     open_folder(plan, folder, replace, history)
-    tidy = partial(remove_temporaries, folder / CHUNKS, CHUNK)  # of workers that were killed
+    tidy = partial(_tidy, folder)
     with locked(folder, _UNLOCKED) if lock else nullcontext(), undone_at_the_end(tidy):
         if is_done(folder):
             return open_sweep(folder)
@@ -94,6 +94,12 @@ def run_sweep(
         except KeyboardInterrupt:
             tidy()
             raise
+
+
+def _tidy(folder: Path) -> None:
+    """What workers that were killed had begun to write is gone."""
+    remove_temporaries(folder / CHUNKS, CHUNK)
+    remove_temporaries(folder / ENDS, NAME)
 
 
 def _run(
@@ -153,5 +159,6 @@ def _finish(plan: SweepPlan, folder: Path, lost: list[int]) -> Result:
         sync(folder)
         with suppress(OSError):
             remove(folder, CHUNKS)
+        _tidy(folder)
         forget_batches(folder)
     return Result(summary, lambda: tree, folder, fresh=True)

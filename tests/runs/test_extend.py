@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faflow.config.flow.section.section import FlowSection
 from small import LIGHT
 
 import faflow
 from faflow.cli import main
+from faflow.config.flow.section import FlowSection
+from faflow.flow.loop import slices
 from faflow.runs import checkpoint
+from faflow.runs.ends import about_of, read_ends
 from faflow.runs.extend import extend
 from faflow.store.exchange import END
 from faflow.store.folder import stored_provenance
@@ -124,6 +126,39 @@ def test_killed_in_the_middle_and_extended_again(tmp_path: Path, monkeypatch) ->
     whole = faflow.run(out / "config.toml", out=tmp_path / "whole")
     assert whole.fresh and differing(longer, whole) == []
     assert [one["t1"] for one in stored_provenance(out)["extended"]] == [3.0, 4.0]
+
+
+def test_more_saves_than_states_are_kept_for(tmp_path: Path, monkeypatch) -> None:
+    """The stored end keeps the state at each save; those of the longer flow would be too large."""
+    out, noted = tmp_path / "long", []
+    short = faflow.run(written("tsit5", tmp_path), out=out, overrides=["flow.saves=5"])
+    (end,) = read_ends(out / END)
+    monkeypatch.setattr(slices, "STATES", end["r2"].nbytes)
+    longer = extend(out, 7.0, note=noted.append)
+    (later,) = read_ends(out / END)
+    assert about_of(end)["states"] and not about_of(later)["states"]
+    assert "going on from t = 3" in noted and not any("anew" in text for text in noted)
+    whole = faflow.run(out / "config.toml", out=tmp_path / "whole")
+    for name, weights in whole.records["final"].data_vars.items():
+        np.testing.assert_array_equal(longer.records["final"][name], weights)
+    assert longer.summary["solver"]["steps"] == whole.summary["solver"]["steps"]
+    for name, records in whole.records["records"].data_vars.items():
+        found, saves = longer.records["records"][name], len(short.times)
+        np.testing.assert_allclose(found, records, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(found[:saves], short.records["records"][name], 1e-11, 1e-14)
+    assert stored_provenance(out)["extended"][0]["equal"] == "tolerance"
+
+
+def test_an_end_that_does_not_fit(tmp_path: Path, monkeypatch) -> None:
+    """The flow begins anew, and says so."""
+    out, noted = tmp_path / "long", []
+    with monkeypatch.context() as patch:
+        patch.setattr(slices, "STATES", 0)
+        faflow.run(written("tsit5", tmp_path), out=out, overrides=["flow.saves=4"])
+    longer = extend(out, 7.0, note=noted.append)
+    assert any(text.startswith("the flow begins anew: its end has an array") for text in noted)
+    whole = faflow.run(out / "config.toml", out=tmp_path / "whole")
+    assert differing(longer, whole) == []
 
 
 def test_auto_is_said_to_be_equal_to_tolerance(tmp_path: Path) -> None:
@@ -247,6 +282,34 @@ def test_where_the_longer_one_goes(stored: Path, tmp_path: Path, capsys) -> None
     assert "(already there)" in capsys.readouterr().out
     assert (stored / "result.nc").stat().st_mtime_ns == made
     assert (stored / "notes.txt").read_text() == "mine"
+
+
+def test_what_was_stopped_on_its_way_is_kept(stored: Path, monkeypatch, capsys) -> None:
+    """The shorter flow's own config, run once more, is there; the longer one goes on after it."""
+    place, write = stored.with_name(".small.checkpoint"), checkpoint.KeptLeg._write
+
+    def once(self: Any, *arguments: Any) -> None:
+        write(self, *arguments)
+        raise Interrupted
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(checkpoint.KeptLeg, "_write", once)
+        extend(stored, 0.8, checkpoint=0.0)
+    (leg,) = place.glob("leg*.npz")
+    before = leg.read_bytes()
+    assert (
+        main(["run", str(stored.parent / "small.toml"), "--no-figures", "--out", str(stored)]) == 0
+    )
+    assert "(already there)" in capsys.readouterr().out and leg.read_bytes() == before
+    extend(stored, 0.8)
+    assert not place.exists()
+    # What was killed when its result was stored is no matter: the flow has gone beyond that.
+    place.mkdir()
+    leg.write_bytes(before)
+    assert extend(stored, 0.8).folder == stored and not place.exists()
+    place.mkdir()
+    leg.write_bytes(before)
+    assert extend(stored, 0.9).times[-1] == 0.9 and not place.exists()
 
 
 def test_no_end_is_kept_where_none_is_wanted(stored: Path, tmp_path: Path) -> None:

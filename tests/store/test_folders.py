@@ -292,6 +292,39 @@ def put(folder: Path, files: dict[str, bytes], patch: pytest.MonkeyPatch, at: in
     return False
 
 
+def test_a_folder_of_a_sweep_with_a_stranger_in_it(tmp_path: Path) -> None:
+    """The stranger stays; killed at any of its changes of names, the exchange goes on and ends."""
+    at, ended = 0, False
+    new = {"1": b"new", "3": b"new"}
+    while not ended:
+        folder = tmp_path / f"killed{at}"
+        (folder / "end-states").mkdir(parents=True)
+        (folder / "config.toml").write_text("[sweep]")
+        for name in ("00000001.npz", "00000002.npz", ".00000002.npz.0123abcd.tmp", ".DS_Store"):
+            (folder / "end-states" / name).write_bytes(b"old")
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.suppress(Killed),
+            exchange.temporary_for(folder) as temporary,
+        ):
+            (temporary / "end-states").mkdir()
+            (temporary / "config.toml").write_text("[sweep] # new")
+            for number, content in new.items():
+                (temporary / "end-states" / f"0000000{number}.npz").write_bytes(content)
+            broken_off(patch, at)
+            exchange.put_in_place(temporary, folder, replace=True)
+            ended = True
+        exchange.finish_exchange(folder)
+        found = {path.name: path.read_bytes() for path in (folder / "end-states").iterdir()}
+        if "new" in (folder / "config.toml").read_text():
+            assert found == {".DS_Store": b"old", **{f"0000000{n}.npz": c for n, c in new.items()}}
+        else:
+            assert set(found.values()) == {b"old"} and len(found) == 4 and not ended
+        assert not (folder / exchange.NEW).exists()
+        at += 1
+    assert at > 4
+
+
 def test_two_runs_at_once_one_result(stored: Path, config: Path) -> None:
     folder = config.parent / "both"
     folder.mkdir()

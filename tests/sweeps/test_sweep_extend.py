@@ -1,6 +1,7 @@
 """`faflow extend` of sweeps: members end in the bits of a sweep that ran as far at one go."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ from small import LIGHT
 
 import faflow
 from faflow.cli import main
+from faflow.flow import in_slices
+from faflow.flow.loop import slices
+from faflow.runs.ends import about_of, read_ends
 from faflow.sweeps import chunks
+from faflow.sweeps.longer import ends
 from faflow.sweeps.longer.ends import end_of
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.sweep import run_sweep
@@ -79,6 +84,24 @@ def test_members_go_on_from_their_ends(stored: Path, capsys) -> None:
     assert float(faflow.open(stored).records["records"]["time"][-1]) == 0.8
 
 
+def test_members_with_more_saves_than_states_are_kept_for(stored: Path, monkeypatch) -> None:
+    """They go on all the same; none begins again."""
+    begun: list[Any] = []
+    (end,) = read_ends(end_of(stored, 0))
+    monkeypatch.setattr(slices, "STATES", end["r2"].nbytes)
+    monkeypatch.setattr(ends, "in_slices", partial(_noting, begun))
+    longer = faflow.extend(stored, 0.7, workers=1)
+    (later,) = read_ends(end_of(stored, 0))
+    assert about_of(end)["states"] and not about_of(later)["states"]
+    assert len(begun) == MEMBERS and None not in begun
+    assert longer.summary["statuses"]["completed"] == MEMBERS
+
+
+def _noting(begun: list[Any], *arguments: Any, start: Any) -> Any:
+    begun.append(start)
+    return in_slices(*arguments, start=start)
+
+
 class Killed(Exception):
     """What a test ends a sweep with."""
 
@@ -100,6 +123,45 @@ def test_killed_in_the_middle_it_goes_on(stored: Path, monkeypatch) -> None:
     assert 0 < beside.summary["statuses"]["completed"] < MEMBERS
     longer = faflow.extend(stored, 0.8, workers=1)
     assert longer.fresh and differing(longer, whole(stored)) == set()
+
+
+def test_killed_when_it_had_taken_its_place(stored: Path, monkeypatch) -> None:
+    """What is left beside is tidied by whoever comes next, to that t1 or to another; what is on its
+    way to another t1 is not."""
+    beside = stored.with_name(".many.extended")
+    for path in (beside, stored.with_name("aside")):
+        shutil.copytree(stored, path)
+    temporary = stored / "end-states" / ".00000001.npz.0123abcd.tmp"
+    faflow.extend(stored, 0.5)
+    assert not beside.exists()
+    shutil.copytree(stored.with_name("aside"), beside)
+    (beside / "summary.json").unlink()  # half of it gone
+    temporary.write_bytes(b"half")
+    shutil.copy(temporary, stored.with_name("aside") / "end-states")
+    longer = faflow.extend(stored, 0.8, workers=1)
+    assert float(longer.records["records"]["time"][-1]) == 0.8 and not beside.exists()
+    assert not temporary.exists()
+    shutil.copytree(stored.with_name("aside"), beside)  # of another t1
+    faflow.extend(stored, 0.8)
+    assert beside.exists()
+
+
+def test_temporaries_of_killed_workers(once: Path, tmp_path: Path) -> None:
+    """Those of ends go when the sweep is done; a stranger's stay."""
+    out, config = tmp_path / "many", tmp_path / "small.toml"
+    config.write_text((once.parent / "small.toml").read_text())
+    run = partial(run_sweep, plan_of(config), workers=1, out=out)
+    write = chunks.write_chunk
+
+    def first(*arguments: Any) -> None:
+        write(*arguments)
+        for name in (".00000001.npz.0123abcd.tmp", ".mine.tmp"):
+            (out / "end-states" / name).write_bytes(b"half")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "write_chunk", first)
+        run()
+    assert [path.name for path in (out / "end-states").glob(".*")] == [".mine.tmp"]
 
 
 def test_without_ends_they_begin_again(tmp_path: Path, capsys) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..._compiling import LOOP, ONCE, Use, program
 from ..._programs import Program
-from ..._types import Flag, Integer
+from ..._types import Array, Flag, Integer
 from ..effort import field_effort
 from ..flow import Flow
 from ..memory import STATES
@@ -103,12 +103,20 @@ def go_on(
 
 def observed(flow: Flow, rows: Row, carry: Any) -> dict[str, Any]:
     """The records of all saves, of a flow that is over."""
-    parts = course(flow)
-    if _look(parts, carry, flow.ts.size) is not itself:
+    if _look(course(flow), carry, flow.ts.size) is not itself:
         return rows.seen
-    return jax.lax.map(
-        lambda row: seen_if(row[0], parts.observe, row[1]), (rows.reached, rows.seen)
-    )
+    return observed_at(flow, rows.reached, rows.seen)
+
+
+def observed_at(flow: Flow, reached: Array, states: Array) -> dict[str, Any]:
+    """The records of saves at which these are the states, nan where the flow came to none."""
+    observe = course(flow).observe
+    return jax.lax.map(lambda row: seen_if(row[0], observe, row[1]), (reached, states))
+
+
+def keeps_states(underway: Underway) -> bool:
+    """Whether its rows hold the states of which records are made when the flow is over."""
+    return not isinstance(underway.rows.seen, dict)
 
 
 def _look(parts: Course, carry: Any, saves: int) -> Look:

@@ -30,6 +30,8 @@ from ...store.exchange import ENDS
 from ...store.files import hidden, replace_bytes
 from ..member import integrate_again
 
+NAME = f"{'[0-9]' * 8}.npz"  # how `end_of` names one, as a pattern
+
 
 def end_of(folder: Path, member: int) -> Path:
     """Where a member's end is kept."""

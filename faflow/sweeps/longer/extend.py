@@ -14,7 +14,7 @@ from ...runs.extend import TOLERANCE, check_later, check_sources, extend, histor
 from ...store.exchange import RESULT, SWEEP, put_in_place, real_path, temporary_for
 from ...store.files import locked
 from ...store.folder import stored_provenance
-from ...store.result import Result
+from ...store.result import CONFIG, Result
 from ..figures import PENDING
 from ..folder import full, sweep_digest
 from ..plan import SweepPlan
@@ -88,6 +88,7 @@ class LongerSweep:
     def run(self, replace: bool = False, **options: Any) -> Result:
         """The longer sweep, run, or gone on with, as `run_sweep` does; it takes the stored one's
         place unless it goes elsewhere."""
+        _tidy(self.folder)
         if self._there:
             return self._stored
         result = run_sweep(
@@ -106,6 +107,26 @@ def _beside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.extended")
 
 
+def _tidy(folder: Path) -> None:
+    """Nothing is left beside a stored sweep of what took its place, by a process that was killed
+    just then; a sweep to another t1 that is under way there stays."""
+    beside = _beside(folder)
+    if (beside / CONFIG).is_file() and is_done(folder):
+        config = stored_provenance(folder).get("config")
+        if config and stored_provenance(beside).get("config") == config:
+            _remove(beside)
+
+
+def _remove(sweep: Path) -> None:
+    """A sweep's folder; what it holds can be told until all else of it is gone."""
+    for path in sweep.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != CONFIG:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(sweep, ignore_errors=True)
+
+
 def _take_place(done: Path, folder: Path) -> None:
     """The sweep that is `done` in the place of the one in `folder`; its own place is gone then."""
     folder = real_path(folder)
@@ -119,4 +140,4 @@ def _take_place(done: Path, folder: Path) -> None:
             put_in_place(temporary, folder, replace=True)
     except OSError as error:
         raise full(folder, error) from error
-    shutil.rmtree(done, ignore_errors=True)
+    _remove(done)
