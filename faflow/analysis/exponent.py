@@ -123,8 +123,8 @@ def _wanders(ts: np.ndarray, residual: np.ndarray, start: int, fit: ExponentFit)
     noisy = np.flatnonzero((np.diff(within) > 0) & (within[1:] < DEEP * residual.max()))
     if not noisy.size:
         return False
-    drop = np.log(residual[0] / within[0])
-    return drop > 0 and fit.rate * (ts[start] - ts[0]) < SLOWER * drop
+    drop = float(np.log(residual[0] / within[0]))
+    return drop > 0 and fit.rate * float(ts[start] - ts[0]) < SLOWER * drop
 
 
 def _line(ts: np.ndarray, logs: np.ndarray, floor: float) -> ExponentFit:

@@ -99,11 +99,8 @@ def kept_verdict(members: Members, law: str, places: Sequence[Combination]) -> s
         return f"kept to {_largest(worst[holds])} in {everyone}"
     rest = f"drift up to {_largest(worst[known & ~holds])}"
     if keeping == 0:
-        return (
-            f"a law in {everyone.replace('all', 'none of', 1)}: {rest}"
-            if count > 1
-            else (f"not a law: {rest}")
-        )
+        none = f"a law in {everyone.replace('all', 'none of', 1)}" if count > 1 else "not a law"
+        return f"{none}: {rest}"
     return f"kept to {_largest(worst[holds])} in {keeping} of {count} flows; in the others {rest}"
 
 
