@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ._names import Named
 from .cli.printing import patient_bar
 from .config.arrays import given_model
 from .config.errors import ConfigError, shown
@@ -46,7 +47,7 @@ class Learned:
 
     @property
     def laws(self) -> dict[str, Any]:
-        return self.result.section("laws")
+        return Named(self.result.section("laws"))
 
     @property
     def series(self) -> Any:

@@ -59,6 +59,12 @@ def test_it_is_measured_as_a_config_is(learned):
     assert repr(flow) == flow.text
     assert flow.series["loss"].shape == (3,)
     assert flow.plot().axes
+    with pytest.raises(KeyError, match="did you mean 'matrix-balance'"):
+        flow.laws["matrixbalance"]
+    with pytest.raises(ConfigError, match="Argument `out`: is .* lies in no folder"):
+        flow.report("no/such/folder/page.html")
+    with pytest.raises(ConfigError, match=r"the task \(the arrays given\) has 4 inputs"):
+        faflow.flow([3, 2], "gradient", *arrays(4), t1=0.5, saves=3)
     assert flow.summary["alignment"]["places"] == ["layers.1.weight"]
 
 

@@ -23,6 +23,7 @@ from ..netcdf import READING
 from .exchange import RESULT, finish_exchange
 
 CONFIG, RECORDS, SUMMARY = RESULT
+MOST = 8  # results in a folder that an error names
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +182,22 @@ def read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary = json.loads((folder / SUMMARY).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        raise ConfigError(str(folder), "holds no faflow result; give a result folder") from None
+        inside = _results_in(folder)
+        remedy = f"give one of those in it: {inside}" if inside else "give a result folder"
+        raise ConfigError(str(folder), f"holds no faflow result; {remedy}") from None
     if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
         raise ConfigError(str(folder), f"holds no summary of schema {SCHEMA}; run it again")
     return summary
+
+
+def _results_in(folder: Path) -> str:
+    """The names of results that lie in a folder, if not too many."""
+    try:
+        found = sorted(path.parent.name for path in folder.glob(f"*/{SUMMARY}"))
+    except OSError:
+        return ""
+    more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
+    return ", ".join([*found[:MOST], *more])
 
 
 def read_tree(folder: Path) -> xr.DataTree:

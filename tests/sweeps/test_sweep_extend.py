@@ -12,6 +12,7 @@ import faflow
 from faflow.cli import main
 from faflow.sweeps import chunks
 from faflow.sweeps.longer.ends import end_of
+from faflow.sweeps.longer.extend import LongerSweep
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.sweep import run_sweep
 from faflow.sweeps.workers import work
@@ -119,6 +120,12 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     return line
 
 
+def test_some_that_ended_are_told_of(stored: Path) -> None:
+    edited(stored / "summary.json", '"completed": 6', '"completed": 4, "target-reached": 2')
+    (word,) = LongerSweep(stored, 0.8).words
+    assert word.endswith("that ended before t1: 2 target-reached")
+
+
 def edited(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
@@ -134,6 +141,10 @@ def test_what_can_not_go_on(stored: Path, tmp_path: Path, capsys) -> None:
     (running / "result.nc").unlink()
     (running / "chunks").mkdir()
     assert f"has {MEMBERS} members to run" in complaint(capsys, running, "--t1", 1)
+    ended = Path(shutil.copytree(stored, tmp_path / "ended"))
+    edited(ended / "summary.json", '"completed": 6', '"target-reached": 4, "steady-state": 2')
+    said = complaint(capsys, ended, "--t1", 1)
+    assert "(4 target-reached, 2 steady-state); more time changes nothing" in said
     damaged = Path(shutil.copytree(stored, tmp_path / "damaged"))
     (damaged / "result.nc").write_bytes(b"nonsense")
     assert "holds no readable result.nc" in complaint(capsys, damaged, "--t1", 1)
