@@ -383,9 +383,9 @@ def test_what_code_computes_is_the_same_in_every_process(own: Path, capfd) -> No
 
 def test_a_file_without_a_name_says_what_is_in_it(tmp_path):
     (tmp_path / "lab.py").write_text("def one(): ...\n\n\nclass Two: ...\n")
-    with pytest.raises(ConfigError, match="say which name in it: 'lab.py:one', 'lab.py:Two'"):
+    with pytest.raises(ConfigError, match=r"say which name in it: 'lab.py:one', 'lab.py:Two'"):
         load_object("rule", "lab.py", tmp_path)
-    with pytest.raises(ConfigError, match="lab.py has no Tow; did you mean 'Two'"):
+    with pytest.raises(ConfigError, match=r"lab.py has no Tow; did you mean 'Two'"):
         load_object("rule", "lab.py:Tow", tmp_path)
 
 

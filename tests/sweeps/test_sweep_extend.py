@@ -126,6 +126,17 @@ def test_some_that_ended_are_told_of(stored: Path) -> None:
     assert word.endswith("that ended before t1: 2 target-reached")
 
 
+def test_opened_it_is_a_table(once: Path) -> None:
+    opened = faflow.open(once)
+    assert repr(opened).startswith("members ") and "6 completed" in repr(opened)
+    table = opened.to_pandas()
+    assert table.index.name == "seed" and len(table) == MEMBERS
+    finals = opened.records["figures"]["loss.final"].values
+    np.testing.assert_array_equal(table["loss.final"], finals)
+    with pytest.raises(faflow.ConfigError, match="is a sweep, which has several figures"):
+        opened.plot()
+
+
 def edited(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
