@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faflow.config.flow.section.section import FlowSection
 from small import LIGHT
 
 import faflow
 from faflow.cli import main
+from faflow.config.flow.section import FlowSection
 from faflow.runs import checkpoint
 from faflow.runs.extend import extend
 from faflow.store.exchange import END
