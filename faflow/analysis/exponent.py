@@ -78,7 +78,8 @@ def fit_exponent(
     `pull`: the instantaneous exponents -<e, e'> / ||e||^2 along the field at the same times, if
     they are known. On noise the field goes on pulling the residual down; where it does not, the
     plateau is the residual's own ("residual-stays"). Noise that has no level, as it goes on falling
-    slowly, is told by its rises, far down, after a much faster decay ("floor-reached").
+    slowly, is told by a pull that is much faster, or by its rises, far down, after a much faster
+    decay ("floor-reached").
     """
     ts, residual = np.asarray(ts, float), np.asarray(residual, float)
     usable = np.isfinite(ts) & np.isfinite(residual) & (residual > 0)
@@ -87,6 +88,7 @@ def fit_exponent(
         if level > 0:
             fit = fit_exponent(ts, residual, floor=level)
             return fit._replace(status="residual-stays")
+    pulls = None if pull is None else np.asarray(pull, float)[usable]
     ts, residual = ts[usable], residual[usable]
     if ts.size < POINTS:
         return _refusal("too-few-points", ts, 0.0)
@@ -110,9 +112,20 @@ def fit_exponent(
         return _refusal("too-few-points", ts[inside], floor)
     fit = _line(ts[inside], np.log(residual[inside]), floor)
     start = int(np.argmax(inside))
-    if window is None and _wanders(ts, residual, start, fit):
+    resists = pulls is not None and _resists(ts[inside], residual[inside], pulls[inside])
+    deep = residual[inside][-1] < DEEP * residual.max()
+    if window is None and deep and (resists or _wanders(ts, residual, start, fit)):
         return _refusal("floor-reached", ts[:start], float(residual[start]))
     return fit
+
+
+def _resists(ts: np.ndarray, residual: np.ndarray, pull: np.ndarray) -> bool:
+    """Whether the second half of a window is noise that the field pulls down at several times the
+    rate it falls at: d log ||e|| / dt = -pull for a residual that is the flow's own."""
+    late = slice(ts.size // 2, None)
+    fell = max(float(np.log(residual[late][0] / residual[late][-1])), 0.0)
+    pulled = float(np.min(pull[late]) * (ts[-1] - ts[late][0]))  # nan: nothing is known
+    return pulled > fell / SLOWER + 1
 
 
 def _wanders(ts: np.ndarray, residual: np.ndarray, start: int, fit: ExponentFit) -> bool:
@@ -120,8 +133,7 @@ def _wanders(ts: np.ndarray, residual: np.ndarray, start: int, fit: ExponentFit)
     down, at a small part of the rate there was before. (A slow mode falls all the time, and an
     oscillation decays as fast as before.)"""
     within = residual[start : start + fit.points]
-    noisy = np.flatnonzero((np.diff(within) > 0) & (within[1:] < DEEP * residual.max()))
-    if not noisy.size:
+    if not np.any((np.diff(within) > 0) & (within[1:] < DEEP * residual.max())):
         return False
     drop = float(np.log(residual[0] / within[0]))
     return drop > 0 and fit.rate * float(ts[start] - ts[0]) < SLOWER * drop

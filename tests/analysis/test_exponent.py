@@ -94,3 +94,8 @@ def test_noise_that_falls_slowly_is_no_late_decay():
     assert fit_exponent(ts, np.exp(-4.0 * ts) + slow).status != "floor-reached"
     turning = np.exp(-0.15 * ts) * (1 + 0.9 * np.cos(0.2 * ts))
     assert fit_exponent(ts, turning).status != "floor-reached"
+    # Noise that falls all the time is told from a slow mode by the field's pull alone.
+    fall = np.exp(-4.0 * ts) + slow
+    own = -np.gradient(np.log(fall), ts)
+    assert fit_exponent(ts, fall, pull=0 * ts + 4.0).status == "floor-reached"
+    assert fit_exponent(ts, fall, pull=own).status != "floor-reached"
