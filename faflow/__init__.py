@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from .cli.printing import Bar
     from .config.errors import ConfigError
     from .flow import FlowProblem, Numerics, integrate
+    from .opened import open_shown as open
     from .runs.run import run
     from .store.result import Result
     from .sweeps.longer.extend import extend_stored as extend
     from .sweeps.plan import plan_of
-    from .sweeps.result import open_stored as open
     from .sweeps.sweep import run_sweep
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ _DOORS = {
     "Result": ("store.result", "Result"),
     "extend": ("sweeps.longer.extend", "extend_stored"),
     "integrate": ("flow", "integrate"),
-    "open": ("sweeps.result", "open_stored"),
+    "open": ("opened", "open_shown"),
     "plan_of": ("sweeps.plan", "plan_of"),
     "run": ("runs.run", "run"),
     "run_sweep": ("sweeps.sweep", "run_sweep"),

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 # What the literature and other tools call things, in the form of `_plain`. A word may stand for
 # names in several lists; the one that is valid where it was typed is meant.
@@ -118,6 +119,15 @@ def closest(name: str, valid: Iterable[str]) -> str | None:
         return plain[_plain(name)]
     meant = [one for one in ALIASES.get(_plain(name), ()) if one in names]
     return next(iter([*meant, *difflib.get_close_matches(name, names, n=1)]), None)
+
+
+class Named(dict[str, Any]):
+    """A dict whose KeyError says which name was meant, or which there are."""
+
+    def __missing__(self, name: str) -> Any:
+        close = closest(str(name), self)
+        remedy = f"valid: {', '.join(self)}" if close is None else f"did you mean '{close}'?"
+        raise KeyError(f"{name}; {remedy}" if self else f"{name}; there are none")
 
 
 def _plain(name: str) -> str:

@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from ._names import Named
 from .cli.printing import patient_bar
 from .config.arrays import given_model
 from .config.errors import ConfigError, shown
 from .config.resolve import Resolved, resolve_path
-from .measures.summary import summary_rows
 from .networks import Model, as_network
+from .opened import run_text
 from .plots.draw import draw_overview
 from .runs.run import run
 from .store import folder as store
 from .store.digest import digest
 from .store.result import Result
 
-MOST_AXES = 2  # of a record that is columns of a table: the time, and one more
 DPI = 96  # of the overview in a notebook
 
 
@@ -46,7 +46,7 @@ class Learned:
 
     @property
     def laws(self) -> dict[str, Any]:
-        return self.result.section("laws")
+        return Named(self.result.section("laws"))
 
     @property
     def series(self) -> Any:
@@ -64,30 +64,18 @@ class Learned:
 
     @property
     def text(self) -> str:
-        rows = [(row["what"], row["measured"]) for row in summary_rows(self.summary)]
-        width = max(len(what) for what, _ in rows)
-        return "\n".join(f"{what:{width}}  {measured}" for what, measured in rows)
+        return run_text(self.summary)
 
     def to_xarray(self) -> Any:
         """Everything recorded: a DataTree with groups `records`, `start`, `final` and others."""
-        return self.result.records
+        return self.result.to_xarray()
 
     def to_pandas(self) -> Any:
         """A DataFrame over time with a column per number: `loss`, `alignment_cosine 1`, ...
 
         Records with more than one axis besides the time are left to `to_xarray`.
         """
-        import pandas as pd
-
-        columns: dict[str, Any] = {}
-        for name in self.result.names():
-            values = self.result.values(name)
-            if values is None or values.ndim > MOST_AXES:
-                continue
-            entries = [""] if values.ndim == 1 else [f" {e}" for e in self.result.entries(name)]
-            table = values.reshape(len(values), -1).T
-            columns |= {f"{name}{e}": column for e, column in zip(entries, table, strict=True)}
-        return pd.DataFrame(columns, index=pd.Index(self.result.times, name="time"))
+        return self.result.to_pandas()
 
     def save(self, folder: str | PathLike[str], replace: bool = False) -> Path:
         """Store the result as `faflow run` does, for `faflow plot`, `compare` and `faflow.open`.

@@ -64,6 +64,7 @@ ROOMS = {
     "tools": ("7g", "tools"),
     "plots": ("8", "output"),
     "learning": ("8", "output"),
+    "opened": ("8", "output"),
     "__main__": ("8", "output"),
     "cli": ("8", "output"),
     "report": ("8", "output"),
@@ -93,7 +94,7 @@ LAZY_THIRD_PARTY = {
     "tasks": DATA_SETS,
     "sweeps": CLUSTER,
     "wide": frozenset({"scipy"}),
-    "learning": frozenset({"pandas"}),
+    "store": frozenset({"pandas"}),
     "reproduce": frozenset({"scipy"}),
 }
 

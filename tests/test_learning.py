@@ -59,6 +59,12 @@ def test_it_is_measured_as_a_config_is(learned):
     assert repr(flow) == flow.text
     assert flow.series["loss"].shape == (3,)
     assert flow.plot().axes
+    with pytest.raises(KeyError, match="did you mean 'matrix-balance'"):
+        flow.laws["matrixbalance"]
+    with pytest.raises(ConfigError, match=r"Argument `out`: is .* lies in no folder"):
+        flow.report("no/such/folder/page.html")
+    with pytest.raises(ConfigError, match=r"the task \(the arrays given\) has 4 inputs"):
+        faflow.flow([3, 2], "gradient", *arrays(4), t1=0.5, saves=3)
     assert flow.summary["alignment"]["places"] == ["layers.1.weight"]
 
 
@@ -92,9 +98,13 @@ def test_objects_for_names(tmp_path):
     assert "size " in flow.text
     again = faflow.open(flow.save(tmp_path / "kept"))
     assert again.summary == flow.summary
+    assert repr(again) == flow.text and again.plot().axes
+    assert again.to_pandas().equals(flow.to_pandas()) and list(again.to_pandas())
+    assert again.to_xarray()["records"].to_dataset()["loss"].shape == (3,)
     with pytest.raises(ConfigError, match="holds a result; give another folder"):
         flow.save(tmp_path / "kept")
     pytest.importorskip("jinja2")
+    assert "faflow report" in again.report(tmp_path / "again.html").read_text()
     page = flow.report(tmp_path / "page.html").read_text()
     assert "faflow report" in page and str(tmp_path) not in page
 

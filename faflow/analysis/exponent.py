@@ -18,6 +18,25 @@ BENT = 0.05  # largest relative change of slope between the two halves of a wind
 STILL = 0.05  # e-folds over a stretch: a residual that moves by less stands still
 PULLED = 0.5  # e-folds over it that the field alone would make of it: less is no pull
 MOVING = 5.0  # e-folds over the same stretch that the largest pull would have made of it
+DEEP = 1e-6  # of the largest residual: noise lies below it
+SLOWER = 0.2  # of the rate before, on noise
+
+# What helps where no exponent was fitted.
+REMEDIES: dict[str, str] = {
+    "floor-reached": "end where the decay does (a shorter flow.t1, or flow.stop), save more of it "
+    "(flow.spacing = 'log'), or follow it further down (flow.tail)",
+    "too-few-points": "raise flow.saves, or set flow.spacing = 'log'",
+    "not-decaying": "run longer (flow.t1, flow.stop)",
+    "not-exponential": "run longer (flow.t1, flow.stop)",
+    "residual-stays": "they have none, the residual tends to a constant",
+}
+MEANINGS: dict[str, str] = {
+    "floor-reached": "solver noise came before the late decay",
+    "too-few-points": f"fewer than {POINTS} saves within the late decay",
+    "not-decaying": f"too little decay to fit, less than {SPAN:g} e-folds",
+    "not-exponential": f"the slope changes by more than {100 * BENT:g} %",
+    "residual-stays": "the residual tends to a constant",
+}
 
 
 class ExponentFit(NamedTuple):
@@ -26,7 +45,8 @@ class ExponentFit(NamedTuple):
     `stderr` joins the regression's standard error with half the difference of the slopes of the
     window's two halves (a bent curve is not noise). `status`: "ok", or why this is no exponent:
     "floor-reached" (solver noise came before the asymptotic decay), "too-few-points",
-    "not-exponential" (the slope changes by more than 5 % within the window), "not-decaying",
+    "not-exponential" (the slope changes by more than 5 % within the window), "not-decaying" (by
+    less than 2 e-folds: too little to fit),
     "residual-stays" (it tends to a constant, `floor`, which is no noise; `rate`, where a line was
     fitted, is that of its decay before).
     `floor`: the noise floor assumed or found. Rates are in 1 / time; nan unless a line was fitted.
@@ -57,7 +77,9 @@ def fit_exponent(
 
     `pull`: the instantaneous exponents -<e, e'> / ||e||^2 along the field at the same times, if
     they are known. On noise the field goes on pulling the residual down; where it does not, the
-    plateau is the residual's own ("residual-stays").
+    plateau is the residual's own ("residual-stays"). Noise that has no level, as it goes on falling
+    slowly, is told by a pull that is much faster, or by its rises, far down, after a much faster
+    decay ("floor-reached").
     """
     ts, residual = np.asarray(ts, float), np.asarray(residual, float)
     usable = np.isfinite(ts) & np.isfinite(residual) & (residual > 0)
@@ -66,6 +88,7 @@ def fit_exponent(
         if level > 0:
             fit = fit_exponent(ts, residual, floor=level)
             return fit._replace(status="residual-stays")
+    pulls = None if pull is None else np.asarray(pull, float)[usable]
     ts, residual = ts[usable], residual[usable]
     if ts.size < POINTS:
         return _refusal("too-few-points", ts, 0.0)
@@ -87,7 +110,33 @@ def fit_exponent(
         inside[start:end] = True
     if inside.sum() < POINTS:
         return _refusal("too-few-points", ts[inside], floor)
-    return _line(ts[inside], np.log(residual[inside]), floor)
+    fit = _line(ts[inside], np.log(residual[inside]), floor)
+    start = int(np.argmax(inside))
+    resists = pulls is not None and _resists(ts[inside], residual[inside], pulls[inside])
+    deep = residual[inside][-1] < DEEP * residual.max()
+    if window is None and deep and (resists or _wanders(ts, residual, start, fit)):
+        return _refusal("floor-reached", ts[:start], float(residual[start]))
+    return fit
+
+
+def _resists(ts: np.ndarray, residual: np.ndarray, pull: np.ndarray) -> bool:
+    """Whether the second half of a window is noise that the field pulls down at several times the
+    rate it falls at: d log ||e|| / dt = -pull for a residual that is the flow's own."""
+    late = slice(ts.size // 2, None)
+    fell = max(float(np.log(residual[late][0] / residual[late][-1])), 0.0)
+    pulled = float(np.min(pull[late]) * (ts[-1] - ts[late][0]))  # nan: nothing is known
+    return pulled > fell / SLOWER + 1
+
+
+def _wanders(ts: np.ndarray, residual: np.ndarray, start: int, fit: ExponentFit) -> bool:
+    """Whether a window, from `start` on, holds noise that falls slowly: far down it goes up and
+    down, at a small part of the rate there was before. (A slow mode falls all the time, and an
+    oscillation decays as fast as before.)"""
+    within = residual[start : start + fit.points]
+    if not np.any((np.diff(within) > 0) & (within[1:] < DEEP * residual.max())):
+        return False
+    drop = float(np.log(residual[0] / within[0]))
+    return drop > 0 and fit.rate * float(ts[start] - ts[0]) < SLOWER * drop
 
 
 def _line(ts: np.ndarray, logs: np.ndarray, floor: float) -> ExponentFit:

@@ -44,8 +44,8 @@ def _put_aside(brought: dict[str, ModuleType]) -> None:
 
 def load_object(path: str, kind: str, base: Path) -> Any:
     """The object that `kind` names, `path` being its key and `base` the config's folder.
-    ConfigError if it can't be imported, or has no such name."""
-    source, _, name = kind.rpartition(":")
+    ConfigError if it can't be imported, or has no such name; of a file alone it lists the names."""
+    source, _, name = (kind if ":" in kind else f"{kind}:").rpartition(":")
     try:
         module = _import(source, base)
     except (Exception, SystemExit) as error:  # whatever the user's module raises is theirs to read
@@ -56,6 +56,9 @@ def load_object(path: str, kind: str, base: Path) -> Any:
         public = [
             n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
         ]
+        if not name:
+            valid = ", ".join(f"'{source}:{one}'" for one in public) or f"'{source}:NAME'"
+            raise ConfigError(path, f"is '{kind}', a file; say which name in it: {valid}")
         raise ConfigError(path, f"is '{kind}', but {source} has no {name}; {nearest(name, public)}")
     return getattr(module, name)
 

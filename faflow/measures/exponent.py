@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis import ExponentFit, ExponentPrediction, fit_exponent, predict_exponent
+from ..analysis.exponent import MEANINGS, REMEDIES
 from ..analysis.law_keeping import knows_velocity
 from ..config.kinds.kinds import FITTED
 from ..flow import FlowProblem, FlowSolution
@@ -16,6 +17,7 @@ from .measure import Entry, Experiment, Flown, Measure, Observed, Section, line
 from .tables import number
 
 PLATEAU = 1e-13  # of the largest residual: a floor above this was found, not assumed
+STAYS = "residual-stays"
 MISSED = 0.02  # relative distance of a fitted from a predicted exponent that is worth a word
 
 
@@ -33,10 +35,10 @@ def _section(flown: Flown, summary: Mapping[str, Any]) -> Section | None:
     pull = None if instantaneous is None else np.asarray(instantaneous)[reached]
     fit = fit_exponent(np.asarray(solution.ts)[reached], residual, pull=pull)
     predicted = _prediction(experiment, solution) if asked else None
-    stays = predicted is not None and predicted.status == "residual-stays"
+    stays = predicted is not None and predicted.status == STAYS
     if stays and fit.floor > PLATEAU * np.max(residual):
         # The pull may not have been recorded (momentum); the field says that it is no noise.
-        fit = fit._replace(status="residual-stays")
+        fit = fit._replace(status=STAYS)
     section = {
         "observable": "residual",
         "rate": fit.rate,
@@ -84,7 +86,7 @@ def exponent_warnings(exponent: Mapping[str, Any]) -> list[str]:
         return []  # nobody asked: its status is in the table
     found = []
     if exponent["status"] != "ok":
-        found.append(f"no exponent was fitted: {exponent['status']}")
+        found.append(f"no exponent was fitted: {_refused(exponent['status'])}")
     if exponent["predicted_status"] != "ok":
         how = f"{exponent['predicted_status']} ({exponent['predicted_by']})"
         found.append(f"the predicted exponent is none to compare with: {how}")
@@ -94,9 +96,19 @@ def exponent_warnings(exponent: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _refused(status: str) -> str:
+    """Why there is no fit, and what would help: `too-few-points (...): raise flow.saves, ...`."""
+    found = f"{status} ({MEANINGS[status]})" if status in MEANINGS else status
+    helps = status in REMEDIES and status != STAYS
+    return f"{found}: {REMEDIES[status]}" if helps else found
+
+
 def _line(exponent: Mapping[str, Any]) -> str:
-    text = f"{exponent['status']}: rate {number(exponent['rate'])} +- {number(exponent['stderr'])}"
-    text += f" over t = {number(exponent['window'])}"
+    if exponent["rate"] is None or not math.isfinite(exponent["rate"]):
+        text = _refused(exponent["status"])
+    else:
+        text = f"{exponent['status']}: rate {number(exponent['rate'])}"
+        text += f" +- {number(exponent['stderr'])} over t = {number(exponent['window'])}"
     if "predicted" not in exponent:
         return text
     return f"{text}; predicted {number(exponent['predicted'])} ({exponent['predicted_status']})"

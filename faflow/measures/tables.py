@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis import fit_exponent, law_drift
+from ..analysis.exponent import MEANINGS, REMEDIES
 from ..config.errors import ConfigError
 from .variables.groups import law_record
 
@@ -130,10 +131,12 @@ def fit_rows(result: Any, window: Sequence[float] | None = None) -> Rows:
     pull = records["exponent"].values if "exponent" in records else None
     fit = fit_exponent(records["time"].values, records["residual"].values, window=bounds, pull=pull)
     predicted = result.summary.get("exponent", {}).get("predicted")
-    found = {
-        "status": fit.status,
-        "rate": number(float(fit.rate)),
-        "stderr": number(float(fit.stderr)),
+    found = {"status": fit.status}
+    if np.isfinite(fit.rate):
+        found |= {"rate": number(float(fit.rate)), "stderr": number(float(fit.stderr))}
+    if fit.status != "ok":
+        found |= {"why": MEANINGS[fit.status], "would help": REMEDIES[fit.status]}
+    found |= {
         "window": number([float(t) for t in fit.window]),
         "points": str(fit.points),
         "predicted": number(predicted),

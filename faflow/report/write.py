@@ -25,7 +25,12 @@ def write_report(folders: Sequence[str], out: str | Path) -> Path:
     """The report of the results in `folders`, written to `out`: results that can't be read are
     named on the page, the others shown. ConfigError if none can be read, if a folder is given
     twice, or if `out` can't be written or holds something else than a report."""
-    return written(folders, out).path
+    try:
+        return written(folders, out).path
+    except ConfigError as error:
+        if error.key != "--out":
+            raise
+        raise ConfigError("Argument `out`", error.what) from error
 
 
 def written(folders: Sequence[str], out: str | Path) -> Written:

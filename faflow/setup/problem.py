@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from .._types import Array
+from ..config.choice import GIVEN
 from ..config.errors import ConfigError, shown
 from ..config.network import INPUTS, OUTPUTS, NetworkSection, WideSection
 from ..config.resolve import Resolved
@@ -94,7 +95,8 @@ def _check_widths(resolved: Resolved, task: Task) -> None:
     features, outputs = task.data.inputs.shape[1], task.data.targets.shape[1]
     for index, name, needed in ((0, INPUTS, features), (len(widths) - 1, OUTPUTS, outputs)):
         if widths[index] != needed:
-            kind = f"task.kind = '{resolved.task.kind}'"
+            given = resolved.task.kind.startswith(GIVEN)
+            kind = "the arrays given" if given else f"task.kind = '{resolved.task.kind}'"
             what = f"is {widths[index]}, but the task ({kind}) has {needed} {name}; "
             raise ConfigError(f"network.widths.{index}", f"{what}set it to {needed} or '{name}'")
     count = sum(out * into for into, out in itertools.pairwise(widths))

@@ -13,8 +13,8 @@ from .fingerprint import fingerprint
 _PACKAGE = Path(__file__).resolve().parents[1]
 # What only draws, judges and prints.
 _NO_NUMBERS = (
-    "compare", "plots", "report", "reproduce", "cli", "learning.py", "__main__.py", "cache.py",
-    "durations.py",
+    "compare", "plots", "report", "reproduce", "cli", "learning.py", "opened.py", "__main__.py",
+    "cache.py", "durations.py",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,19 @@ from ..netcdf import READING
 from .exchange import RESULT, finish_exchange
 
 CONFIG, RECORDS, SUMMARY = RESULT
+MOST_AXES = 2  # of a record that is columns of a table: the time, and one more
+MOST = 8  # results in a folder that an error names
 
 
-@dataclass(frozen=True, eq=False)
+class Views(NamedTuple):
+    """How a result is shown, by rooms above this one: as text, as a figure, as a page."""
+
+    text: Callable[[Any], str]
+    plot: Callable[[Any], Any]
+    report: Callable[[Any, str | os.PathLike[str]], Path]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What a run or a sweep came to; `folder` is None if it was not stored.
 
@@ -39,12 +49,55 @@ class Result:
     folder: Path | None
     fresh: bool
     groups: Mapping[str, Group] | None = None  # what `tree` is made of, of a run that was computed
+    views: Views | None = None  # of a result that `faflow.open` gave
 
     @property
     def records(self) -> xr.DataTree:
         """What was recorded (result.nc): groups `records`, `start`, `final` and others of a run,
         `figures`, `records` and others of a sweep."""
         return self.tree()
+
+    def to_xarray(self) -> xr.DataTree:
+        """Everything recorded: `records`."""
+        return self.records
+
+    def to_pandas(self) -> Any:
+        """Of a run a DataFrame over time with a column per number: `loss`, `alignment_cosine 1`,
+        ...; records with more than one axis besides the time are left to `to_xarray`. Of a sweep
+        one over its axes, with a column per figure that is one number or word of a member."""
+        if self.swept:
+            figures = self.records["figures"].to_dataset()
+            dims = figures["status"].dims
+            return figures[[n for n in figures.data_vars if figures[n].dims == dims]].to_dataframe()
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for name in self.names():
+            values = self.values(name)
+            if values is None or values.ndim > MOST_AXES:
+                continue
+            entries = [""] if values.ndim == 1 else [f" {e}" for e in self.entries(name)]
+            table = values.reshape(len(values), -1).T
+            columns |= {f"{name}{e}": column for e, column in zip(entries, table, strict=True)}
+        return pd.DataFrame(columns, index=pd.Index(self.times, name="time"))
+
+    def plot(self) -> Any:
+        """The overview of a run as a matplotlib figure. ConfigError for a sweep."""
+        return self._shown().plot(self)
+
+    def report(self, out: str | os.PathLike[str] = "report.html") -> Path:
+        """One HTML page, as `faflow report` writes it; needs `faflow[report]`."""
+        return self._shown().report(self, out)
+
+    def _shown(self) -> Views:
+        if self.views is None:
+            raise ConfigError("Result", "is as it was computed; faflow.open(its folder) draws it")
+        return self.views
+
+    def __repr__(self) -> str:
+        if self.views is not None:
+            return self.views.text(self)
+        return f"<faflow.Result {self.summary.get('name', '')} -> {self.folder}>"
 
     @property
     def swept(self) -> bool:
@@ -181,10 +234,22 @@ def read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary = json.loads((folder / SUMMARY).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
-        raise ConfigError(str(folder), "holds no faflow result; give a result folder") from None
+        inside = _results_in(folder)
+        remedy = f"give one of those in it: {inside}" if inside else "give a result folder"
+        raise ConfigError(str(folder), f"holds no faflow result; {remedy}") from None
     if not isinstance(summary, dict) or summary.get("schema") != SCHEMA:
         raise ConfigError(str(folder), f"holds no summary of schema {SCHEMA}; run it again")
     return summary
+
+
+def _results_in(folder: Path) -> str:
+    """The names of results that lie in a folder, if not too many."""
+    try:
+        found = sorted(path.parent.name for path in folder.glob(f"*/{SUMMARY}"))
+    except OSError:
+        return ""
+    more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
+    return ", ".join([*found[:MOST], *more])
 
 
 def read_tree(folder: Path) -> xr.DataTree:

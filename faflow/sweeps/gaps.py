@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._results import Outcome
+from ..analysis.exponent import REMEDIES
 from .distribution import Members
 from .figures import PENDING
 
@@ -14,16 +15,15 @@ LOST = "worker-lost"  # the status of a member whose worker died whenever it was
 EARLY = {str(outcome) for outcome in Outcome if outcome.early} | {REFUSED, LOST}
 FEW = 4  # values of a parameter, or messages, that are listed
 UNRECORDED = "not recorded"
-HELP = {
-    "too-few-points": "raise flow.saves, or set flow.spacing = 'log'",
-    "not-decaying": "run longer (flow.t1, flow.stop)",
-    "not-exponential": "run longer (flow.t1, flow.stop)",
-    "floor-reached": "tighten flow.rtol, or set flow.tail",
-    "residual-stays": "they have none, the residual tends to a constant",
-    PENDING: "the same command goes on",
-    LOST: "the same command tries again",
-    REFUSED: "see their messages",
-} | {str(outcome): outcome.message for outcome in Outcome if outcome.early}
+HELP = (
+    REMEDIES
+    | {
+        PENDING: "the same command goes on",
+        LOST: "the same command tries again",
+        REFUSED: "see their messages",
+    }
+    | {str(outcome): outcome.message for outcome in Outcome if outcome.early}
+)
 
 
 class Refusal(NamedTuple):

@@ -79,3 +79,23 @@ def test_a_window_of_ones_own():
     fit = fit_exponent(TS, signal, window=(6.0, 9.0))
     assert fit.window == (6.0, 9.0)
     assert fit.rate == pytest.approx(1.0, rel=1e-6)
+
+
+def test_noise_that_falls_slowly_is_no_late_decay():
+    """Where 200 units of time are saved and the decay takes 5, what is left to fit is noise that
+    wanders down: it is no reason to run longer."""
+    ts = np.arange(201.0)
+    wandering = 1e-9 * np.exp(-0.05 * ts) * (1 + 0.5 * np.sin(ts))
+    fit = fit_exponent(ts, np.exp(-4.0 * ts) + wandering)
+    assert fit.status == "floor-reached" and np.isnan(fit.rate)
+    # Controls: a slow mode and a power law at the same level, which fall all the time, and a
+    # decay that oscillates from the start, are no noise.
+    slow = 1e-9 * np.exp(-0.05 * ts) * (1 + 0.5 * np.exp(-0.02 * ts))
+    assert fit_exponent(ts, np.exp(-4.0 * ts) + slow).status != "floor-reached"
+    turning = np.exp(-0.15 * ts) * (1 + 0.9 * np.cos(0.2 * ts))
+    assert fit_exponent(ts, turning).status != "floor-reached"
+    # Noise that falls all the time is told from a slow mode by the field's pull alone.
+    fall = np.exp(-4.0 * ts) + slow
+    own = -np.gradient(np.log(fall), ts)
+    assert fit_exponent(ts, fall, pull=0 * ts + 4.0).status == "floor-reached"
+    assert fit_exponent(ts, fall, pull=own).status != "floor-reached"

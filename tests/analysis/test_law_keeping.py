@@ -94,6 +94,8 @@ def test_exponents_are_compared_only_where_both_are() -> None:
     (off,) = exponent_warnings(fine | {"relative_error": 0.05})
     assert "5 % away" in off
     assert exponent_warnings(fine | {"relative_error": 0.05, "stderr": 0.1}) == []
+    (floor,) = exponent_warnings(fine | {"status": "floor-reached", "relative_error": None})
+    assert "shorter flow.t1" in floor and "flow.spacing = 'log'" in floor and "flow.tail" in floor
     (none,) = exponent_warnings(fine | {"predicted_status": "partial", "relative_error": None})
     assert "partial" in none
 

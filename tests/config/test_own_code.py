@@ -17,6 +17,7 @@ from small import LIGHT
 import faflow
 from faflow.cli import main
 from faflow.config.errors import ConfigError
+from faflow.config.imports import load_object
 from faflow.config.resolve import resolve_path
 from faflow.setup.programs import in_precision
 from faflow.store.digest import digest
@@ -378,3 +379,22 @@ def test_what_code_computes_is_the_same_in_every_process(own: Path, capfd) -> No
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     with in_precision("float64"):
         assert done.stdout.strip() == digest(resolve_path(own)).config
+
+
+def test_a_file_without_a_name_says_what_is_in_it(tmp_path):
+    (tmp_path / "lab.py").write_text("def one(): ...\n\n\nclass Two: ...\n")
+    with pytest.raises(ConfigError, match=r"say which name in it: 'lab.py:one', 'lab.py:Two'"):
+        load_object("rule", "lab.py", tmp_path)
+    with pytest.raises(ConfigError, match=r"lab.py has no Tow; did you mean 'Two'"):
+        load_object("rule", "lab.py:Tow", tmp_path)
+
+
+def test_a_folder_of_results_names_them(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds no faflow result; give one of those in it: a, b"):
+        faflow.open(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="give a result folder"):
+        faflow.open(tmp_path / "empty")

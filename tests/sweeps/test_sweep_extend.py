@@ -17,6 +17,7 @@ from faflow.runs.ends import about_of, read_ends
 from faflow.sweeps import chunks
 from faflow.sweeps.longer import ends
 from faflow.sweeps.longer.ends import end_of
+from faflow.sweeps.longer.extend import LongerSweep
 from faflow.sweeps.plan import plan_of
 from faflow.sweeps.sweep import run_sweep
 from faflow.sweeps.workers import work
@@ -181,6 +182,23 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     return line
 
 
+def test_some_that_ended_are_told_of(stored: Path) -> None:
+    edited(stored / "summary.json", '"completed": 6', '"completed": 4, "target-reached": 2')
+    (word,) = LongerSweep(stored, 0.8).words
+    assert word.endswith("that ended before t1: 2 target-reached")
+
+
+def test_opened_it_is_a_table(once: Path) -> None:
+    opened = faflow.open(once)
+    assert repr(opened).startswith("members ") and "6 completed" in repr(opened)
+    table = opened.to_pandas()
+    assert table.index.name == "seed" and len(table) == MEMBERS
+    finals = opened.records["figures"]["loss.final"].values
+    np.testing.assert_array_equal(table["loss.final"], finals)
+    with pytest.raises(faflow.ConfigError, match="is a sweep, which has several figures"):
+        opened.plot()
+
+
 def edited(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
@@ -196,6 +214,10 @@ def test_what_can_not_go_on(stored: Path, tmp_path: Path, capsys) -> None:
     (running / "result.nc").unlink()
     (running / "chunks").mkdir()
     assert f"has {MEMBERS} members to run" in complaint(capsys, running, "--t1", 1)
+    ended = Path(shutil.copytree(stored, tmp_path / "ended"))
+    edited(ended / "summary.json", '"completed": 6', '"target-reached": 4, "steady-state": 2')
+    said = complaint(capsys, ended, "--t1", 1)
+    assert "(4 target-reached, 2 steady-state); more time changes nothing" in said
     damaged = Path(shutil.copytree(stored, tmp_path / "damaged"))
     (damaged / "result.nc").write_bytes(b"nonsense")
     assert "holds no readable result.nc" in complaint(capsys, damaged, "--t1", 1)

@@ -166,6 +166,9 @@ def test_a_fit_that_was_refused_is_no_rate(tmp_path) -> None:
     row = report(made)["exponent.rate"]
     assert row["of"] == "6 of 12" and "1e+06" not in row["value"]
     assert "6 not-exponential at rule a (6 of 6): run longer" in row["the others"]
+    figures["exponent.status"].values[0] = "floor-reached"  # where it would only add noise
+    row = next(row for row in sweep_rows(made) if row[""] == "exponent.rate")
+    assert "run longer" not in row["the others"] and "a shorter flow.t1" in row["the others"]
 
 
 def test_a_broken_law_is_marked(tmp_path) -> None:

@@ -66,7 +66,7 @@ def resolve(path: str, registry: str, kind: str, base: Path) -> Any:
     entries = REGISTRIES.get(registry, {})  # observables are made in `measures/`
     if kind in entries:
         return entries[kind]
-    if ":" not in kind:
+    if ":" not in kind and not kind.endswith(".py"):
         names = [*LAYERED, WIDE, *entries] if registry == "networks" else entries
         what = f"is '{kind}'; {nearest(kind, names)} (or module:Name for your own)"
         raise ConfigError(path, what)

@@ -99,7 +99,8 @@ def kept_verdict(members: Members, law: str, places: Sequence[Combination]) -> s
         return f"kept to {_largest(worst[holds])} in {everyone}"
     rest = f"drift up to {_largest(worst[known & ~holds])}"
     if keeping == 0:
-        return f"not a law in {everyone}: {rest}"
+        none = f"a law in {everyone.replace('all', 'none of', 1)}" if count > 1 else "not a law"
+        return f"{none}: {rest}"
     return f"kept to {_largest(worst[holds])} in {keeping} of {count} flows; in the others {rest}"
 
 

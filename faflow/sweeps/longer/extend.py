@@ -4,9 +4,11 @@ where that is kept, else from its beginning."""
 import dataclasses
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..._results import Outcome
 from ...config.errors import ConfigError
 from ...config.flow.section import FlowSection
 from ...config.load import assign, copied
@@ -22,6 +24,7 @@ from ..progress import stored_plan
 from ..result import is_done, is_sweep, open_sweep
 from ..sweep import run_sweep
 
+COMPLETED = str(Outcome.COMPLETED)
 T1, EXTENDED = "flow.t1", "flow.extended_at"
 
 
@@ -38,7 +41,8 @@ class LongerSweep:
     said before it runs.
 
     ConfigError for a folder that holds no sweep, one that has not run to its end, one of other
-    sources, another JAX, or files that have changed; where t1 is varied, or is not later.
+    sources, another JAX, or files that have changed; where all members ended before t1, where t1 is
+    varied, or is not later.
     """
 
     def __init__(self, folder: str | Path, t1: float, out: str | Path | None = None):
@@ -54,6 +58,7 @@ class LongerSweep:
             left = stored.summary["statuses"].get(PENDING, 0)
             what = f"has {left} members to run; first let it end: faflow sweep, with its config"
             raise ConfigError(str(self.folder), what)
+        self._check_statuses(stored.summary["statuses"])
         provenance = stored_provenance(self.folder)
         check_sources(self.folder, provenance)
         if sweep_digest(self.plan).config != provenance.get("config"):
@@ -70,6 +75,16 @@ class LongerSweep:
         self._history = history(provenance, since, tolerance)
         self.plan = self._longer(t1)
         self.out = _beside(self.folder) if out is None else Path(os.path.expanduser(out))
+
+    def _check_statuses(self, statuses: Mapping[str, int]) -> None:
+        """ConfigError if more time would change none of the members; a word where some."""
+        ended = {status: count for status, count in statuses.items() if status != COMPLETED}
+        told = ", ".join(f"{count} {status}" for status, count in ended.items())
+        if ended and COMPLETED not in statuses:
+            what = f"has no member that went on to its t1 ({told}); more time changes nothing"
+            raise ConfigError(str(self.folder), f"{what}. Run it again with what is to change")
+        if ended:
+            self.words.append(f"more time changes nothing for members that ended before t1: {told}")
 
     def _since(self) -> float:
         varied = self.plan.grid.names()
