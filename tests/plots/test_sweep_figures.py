@@ -8,7 +8,7 @@ import swept
 
 from faflow.plots.frame import Frame
 from faflow.plots.render import title_lines
-from faflow.plots.style import FEW
+from faflow.plots.style import FEW, HOUSE
 from faflow.plots.sweep import draw_sweep
 from faflow.plots.sweep.against import against_figure
 from faflow.plots.sweep.maps import median_maps, status_map
@@ -79,6 +79,18 @@ def test_all_figures_are_there_and_their_tables_hold_the_data(sweep) -> None:
 
     status = table(sweep.folder / "figures" / "status.csv")
     assert status["status"].tolist() == figures["status"].values.ravel().tolist()
+
+
+def test_every_figure_says_whose_it_is(tmp_path) -> None:
+    records = ("loss", "residual", "law", "alignment_cosine")
+    made = swept.sweep(tmp_path, AXES, statuses=FAILED, records=records, name="whose")
+    paths = draw_sweep(made, HOUSE._replace(kinds=("csv",)))
+    assert {"alignment-1", f"drift-{swept.LAW}", "against-feedback.scale", "status"} <= {
+        path.stem for path in paths
+    }
+    for path in paths:
+        said, *_ = path.read_text("utf-8").splitlines()
+        assert said.startswith(f"# {path.stem} of whose (")
 
 
 def test_relative_drift_is_the_one_of_the_summary(sweep) -> None:
