@@ -63,7 +63,8 @@ def page(
         tiles=[] if several else tiles_of(subjects[0]), facts=facts_of(subjects),
         drawings=_drawings(subjects), sections=sections, choices=material.choices,
         colours=_colours(material.choices.case, subjects),
-        shown_cases=material.choices.case[:CASES], undrawn=list(_undrawn(subjects)), times=len(_slider(figures)),
+        shown_cases=material.choices.case[:CASES], undrawn=list(_undrawn(subjects)),
+        times=len(_slider(figures)),
         payload=_payload(figures, data.encoded), data=data, left_out=some(data.left_out),
         versions={"faflow": own_version(), "plotly": plotly.__version__},
     )  # fmt: skip
