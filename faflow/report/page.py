@@ -23,7 +23,7 @@ from .head.facts import facts_of
 from .head.notes import bounds_fold, notes_of, some, warnings_of
 from .head.tiles import tiles_of
 from .material import material_of
-from .sections import SECTIONS, Section
+from .sections import Section, in_order
 
 MARK = '<meta name="generator" content="faflow report">'
 TIMES = 1000  # places of the slider
@@ -41,7 +41,7 @@ def page(
     """The HTML of a report. What comes from results is escaped by the template."""
     subjects = renamed(subjects) if len(subjects) > 1 else list(subjects)
     material, several = material_of(subjects), len(subjects) > 1
-    made = [(section, section.build(material).shown) for section in SECTIONS]
+    made = [(section, section.build(material).shown) for section in in_order(material)]
     sections = [(section, block) for section, block in made if block]
     beside = beside_block(subjects) if several else None
     figures = list(_figures(sections))

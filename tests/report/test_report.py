@@ -280,6 +280,30 @@ def test_what_is_not_drawn_at_first_is_named(
     assert not [text for text in parsed_both.texts["p"] if "at first" in text]
 
 
+def test_laws_that_none_claims_come_last_where_results_are_compared(
+    run_folder: Path, parsed_both: Parsed, tmp_path: Path
+) -> None:
+    folders = [altered(run_folder, tmp_path / f"{i}", 0.5, ("seed = 0", f"seed = {i}"))
+               for i in (1, 2)]  # fmt: skip
+    for folder in folders:
+        told = json.loads((folder / "summary.json").read_text("utf-8"))
+        for law in told["laws"].values():
+            assert law["claimed"]
+            law["claimed"] = False
+        (folder / "summary.json").write_text(json.dumps(told), "utf-8")
+
+    def opening(parsed: Parsed) -> tuple[str, list[str]]:
+        frames = [attrs["data-key"] for tag, attrs in parsed.tags if tag == "figure"]
+        return frames[0], [a["id"] for _, a in parsed.tags if a.get("class") == "question"]
+
+    first, sections = opening(reported(*folders))
+    assert first == "loss" and sections[-1] == "law"
+    first, sections = opening(parsed_both)  # claimed
+    assert first == "loss" and sections[:2] == ["converge", "law"]
+    heads = [text for text in parsed_both.texts["th"] if text]
+    assert heads.index("Loss") < heads.index("Laws")
+
+
 def test_few_fits_are_said_first() -> None:
     said = {}
     for fitted in (1, 2):
