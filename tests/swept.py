@@ -43,6 +43,8 @@ def sweep(
     by_layer = (*over_time, "hidden_layer")
     found = {"loss": (over_time, residual**2 / 2), "residual": (over_time, residual)}
     found["law"] = (by_layer, values)
+    cosines = np.repeat(1.0 - residual[..., None] / 2.0, 2, axis=-1)
+    found["alignment_cosine"] = ((*over_time, "feedback"), cosines)
     variables = {law if key == "law" else key: found[key] for key in records}
     if "law" in records:
         variables[f"{law}_scale"] = (by_layer, scales)

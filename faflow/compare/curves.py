@@ -19,6 +19,8 @@ ENDS = ("smallest", "median", "largest")
 CASES = 24  # combinations of a sweep that are drawn over time
 SEED_NUMBERS = 120_000  # of single seeds' curves, over all panels; about 1.5 MB
 MEDIAN = "median"
+# By the end of a record's name what it measures, where records of one name are told apart by it.
+PARTS = {"degrees": "angle in degrees", "cosine": "cosine", "inner": "inner product"}
 DRIFT = "drift"
 
 What = tuple[str, str, str]  # layer, entry, law
@@ -119,7 +121,8 @@ def _ends(table: np.ndarray) -> np.ndarray:
 
 
 def _record_panel(name: str, ylabel: str) -> PagePanel:
-    words = name.replace("_", " ")
+    words, part = name.replace("_", " "), PARTS.get(name.rpartition("_")[2])
+    ylabel = ylabel if part is None else f"{ylabel}: {part}"
     return PagePanel(name, f"{words[:1].upper()}{words[1:]}", ylabel)
 
 

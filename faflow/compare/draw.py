@@ -21,7 +21,7 @@ def comparison_figures(subjects: Sequence[Subject]) -> Iterator[tuple[str, Panel
     cases = [case for subject in subjects for case in subject.cases]
     shown = _evenly(cases)
     colours: dict[str, str] = dict(zip(shown, LAYERS, strict=False))
-    name = " | ".join(subject.name for subject in subjects)
+    name = f"{len(subjects)} results side by side"  # the legend names them
     for page in panels_of(list(subjects)):
         curves = _worth_drawing(page, colours)
         if not curves:
@@ -29,6 +29,10 @@ def comparison_figures(subjects: Sequence[Subject]) -> Iterator[tuple[str, Panel
         times = np.unique(np.concatenate([curve.times for curve in curves]))
         left = len(shown) < len(cases)
         notes = [f"{len(shown)} of {len(cases)} results are drawn"] if left else []
+        if page.key == DRIFT:
+            laws = list(dict.fromkeys(curve.law for curve in curves))
+            said = laws[0] if len(laws) == 1 else "of each law"
+            notes = [f"{said}, the largest over its layers", *notes]
         yield page.key, _panel(page, curves, times, colours, notes), Frame(name, times)
 
 

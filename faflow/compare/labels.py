@@ -4,11 +4,14 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..config.errors import ConfigError
+from ..config.load import parse
+from ..config.resolve import unread_config
 from .subject import Subject
 
 MOST = 3  # differences that a name is made of
 LONGEST = 40  # letters of a name
-ABSENT = "-"
+ABSENT, OBSERVED = "-", "observe.names"
 _NAMELESS = ("name", "provenance", "expect", "sweep")  # what says nothing of the flow
 
 
@@ -16,7 +19,8 @@ def differences(subjects: Sequence[Subject]) -> dict[str, list[str]]:
     """By dotted key what every result's config has, of those that differ; "-" where it is absent.
 
     Keys of a section that only some configs have follow from what is chosen there: of these only
-    the `kind` is listed, where that differs. A sweep's config is as it was written, so that what it
+    the `kind` is listed, where that differs, and `observe.names` is left out where every result has
+    those that its config is completed by. A sweep's config is as it was written, so that what it
     does not say is not compared.
     """
     flat = [dict(_entries(tomllib.loads(subject.config))) for subject in subjects]
@@ -26,6 +30,8 @@ def differences(subjects: Sequence[Subject]) -> dict[str, list[str]]:
         if all(key in one for one, subject in zip(flat, subjects, strict=True) if _partial(subject))
     }  # fmt: skip
     found = {key: values for key, values in found.items() if len(set(values)) > 1}
+    if OBSERVED in found and all(map(_observed_by_default, subjects)):
+        del found[OBSERVED]
     chosen = {key.removesuffix("kind") for key in found if key.endswith(".kind")}
     return {
         key: values for key, values in found.items()
@@ -58,6 +64,16 @@ def renamed(subjects: Sequence[Subject]) -> list[Subject]:
 def _rank(key: str) -> int:
     """Kinds come first, seeds last."""
     return 0 if key.endswith(".kind") else 2 if key.endswith("seed") else 1
+
+
+def _observed_by_default(subject: Subject) -> bool:
+    """Whether a config without `observe.names` would be completed by what it has."""
+    table = tomllib.loads(subject.config)
+    given = table.get("observe", {}).pop("names", None)
+    try:
+        return given == list(unread_config(parse(table), subject.folder).names)
+    except (ConfigError, TypeError, AttributeError):
+        return False
 
 
 def _partial(subject: Subject) -> bool:

@@ -83,7 +83,7 @@ class Bars:
 class Band:
     """The area between `lower` and `upper` (saves,), behind the curves; `column` and `meaning` name
     its edges in the table. `label`: its legend entry, if any; `skip` and `floor` as
-    those of curves."""
+    those of curves. `drawn`: else it is in the table alone."""
 
     column: str
     meaning: str
@@ -94,6 +94,7 @@ class Band:
     alpha: float = 0.3
     skip: int = 0
     floor: float | None = None
+    drawn: bool = True
 
 
 @dataclass(frozen=True)

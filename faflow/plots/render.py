@@ -31,7 +31,7 @@ def render(ax: Axes, panel: Panel, frame: Frame) -> None:
     log = _is_log(panel)
     _window(ax, panel, frame)
     _rows(ax, panel, frame)
-    for band in panel.bands:
+    for band in filter(lambda band: band.drawn, panel.bands):
         _band(ax, band, frame, log)
     for curve in panel.curves:
         _line(ax, curve, frame, log)
@@ -214,7 +214,7 @@ def _value_limits(panel: Panel, frame: Frame, log: bool) -> tuple[float, float]:
     """Around all that is drawn; on a log axis two decades at least: a flat line looks flat."""
     parts = [drawn_points(curve, frame, log)[1] for curve in panel.curves]
     parts += [guide.values for guide in panel.guides]
-    edges = [edge[b.skip :] for b in panel.bands for edge in (b.lower, b.upper)]
+    edges = [edge[b.skip :] for b in panel.bands if b.drawn for edge in (b.lower, b.upper)]
     parts += [edge[edge > 0] if log else edge for edge in edges]
     parts += [np.asarray([level.value for level in panel.levels if level.value > 0 or not log])]
     values = np.concatenate(parts)

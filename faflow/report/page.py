@@ -1,7 +1,7 @@
 """The page: everything put into the template."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jinja2
@@ -9,6 +9,7 @@ import plotly
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from ..compare.curves import CASES as OVER_TIME
 from ..compare.labels import renamed
 from ..compare.subject import Claims, Subject
 from ..config.errors import ConfigError
@@ -22,11 +23,12 @@ from .head.facts import facts_of
 from .head.notes import bounds_fold, notes_of, some, warnings_of
 from .head.tiles import tiles_of
 from .material import material_of
-from .sections import SECTIONS, Section
+from .sections import Section, in_order
 
 MARK = '<meta name="generator" content="faflow report">'
 TIMES = 1000  # places of the slider
 CASES = 6  # ticked at first
+LISTED = 18  # cases up to which those that are not ticked are named
 DRAWINGS = 4  # networks that are drawn
 PARTS = ("page.css", "page.js")
 
@@ -39,7 +41,7 @@ def page(
     """The HTML of a report. What comes from results is escaped by the template."""
     subjects = renamed(subjects) if len(subjects) > 1 else list(subjects)
     material, several = material_of(subjects), len(subjects) > 1
-    made = [(section, section.build(material).shown) for section in SECTIONS]
+    made = [(section, section.build(material).shown) for section in in_order(material)]
     sections = [(section, block) for section, block in made if block]
     beside = beside_block(subjects) if several else None
     figures = list(_figures(sections))
@@ -61,7 +63,8 @@ def page(
         tiles=[] if several else tiles_of(subjects[0]), facts=facts_of(subjects),
         drawings=_drawings(subjects), sections=sections, choices=material.choices,
         colours=_colours(material.choices.case, subjects),
-        shown_cases=material.choices.case[:CASES], times=len(_slider(figures)),
+        shown_cases=material.choices.case[:CASES], undrawn=list(_undrawn(subjects)),
+        times=len(_slider(figures)),
         payload=_payload(figures, data.encoded), data=data, left_out=some(data.left_out),
         versions={"faflow": own_version(), "plotly": plotly.__version__},
     )  # fmt: skip
@@ -112,6 +115,24 @@ def _colours(cases: Sequence[str], subjects: Sequence[Subject]) -> dict[str, str
     found = {case: PALETTE[i % len(PALETTE)] for i, case in enumerate(cases)}
     single = {one.name: found[one.cases[0]] for one in subjects if len(one.cases) == 1}
     return found | single
+
+
+def _undrawn(subjects: Sequence[Subject]) -> Iterator[str]:
+    """What is not drawn at first and how it is shown; which cases have no curves at all."""
+    cases = [case for subject in subjects for case in subject.cases]
+    if len(cases) > CASES:
+        names, count = "; ".join(cases[CASES:LISTED]), len(cases) - LISTED
+        more = f"; and {count} more" if count > 0 else ""
+        yield (
+            f"Drawn at first are {CASES} of {len(cases)} cases; tick the others under Choose "
+            f"curves: {names}{more}. The values below the figures are of all."
+        )
+    for subject in subjects:
+        if len(subject.cases) > OVER_TIME:
+            yield (
+                f"{subject.name}: over time the first {OVER_TIME} of {len(subject.cases)} "
+                "combinations are on the page; tables and figures over members have all."
+            )
 
 
 def _part(environment: jinja2.Environment, name: str) -> str:

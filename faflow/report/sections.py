@@ -39,3 +39,16 @@ SECTIONS: Sequence[Section] = (
     Section(MORE, "Other records", folded_block(MORE), folded=True),
     Section("full", "In full", full_block, folded=True),
 )  # fmt: skip
+
+
+def in_order(material: Material) -> list[Section]:
+    """Of several results what they came to leads; laws that none of them claims come after all
+    that is not folded."""
+    last = bool(material.laws) and not material.claimed
+
+    def place(section: Section) -> int:
+        if section.folded:
+            return 3
+        return 0 if section.key == CONVERGE else 2 if section.key == LAW and last else 1
+
+    return sorted(SECTIONS, key=place) if material.several else list(SECTIONS)

@@ -5,10 +5,12 @@ import csv
 import numpy as np
 import pytest
 import swept
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from faflow.plots.frame import Frame
-from faflow.plots.render import title_lines
-from faflow.plots.style import FEW
+from faflow.plots.render import render, title_lines
+from faflow.plots.style import FEW, HOUSE
 from faflow.plots.sweep import draw_sweep
 from faflow.plots.sweep.against import against_figure
 from faflow.plots.sweep.maps import median_maps, status_map
@@ -81,6 +83,18 @@ def test_all_figures_are_there_and_their_tables_hold_the_data(sweep) -> None:
     assert status["status"].tolist() == figures["status"].values.ravel().tolist()
 
 
+def test_every_figure_says_whose_it_is(tmp_path) -> None:
+    records = ("loss", "residual", "law", "alignment_cosine")
+    made = swept.sweep(tmp_path, AXES, statuses=FAILED, records=records, name="whose")
+    paths = draw_sweep(made, HOUSE._replace(kinds=("csv",)))
+    assert {"alignment-1", f"drift-{swept.LAW}", "against-feedback.scale", "status"} <= {
+        path.stem for path in paths
+    }
+    for path in paths:
+        said, *_ = path.read_text("utf-8").splitlines()
+        assert said.startswith(f"# {path.stem} of whose (")
+
+
 def test_relative_drift_is_the_one_of_the_summary(sweep) -> None:
     members = Members(sweep.records)
     figure = drift_figure(members, swept.LAW)
@@ -139,6 +153,20 @@ def test_without_seeds_there_are_curves_and_no_bands(tmp_path) -> None:
     np.testing.assert_array_equal(curves, values)
     assert "seeds" not in words(figure)
     assert status_map(Members(made.records)) is None
+
+
+@pytest.mark.parametrize("lines", [3, 4])
+def test_bands_are_drawn_while_they_can_be_told_apart(tmp_path, lines) -> None:
+    axes = {"feedback.scale": [float(2**i) for i in range(lines)], "seed": [0, 1]}
+    figure = record_figure(Members(swept.sweep(tmp_path, axes).records), "loss", "loss", "auto")
+    assert figure is not None
+    (panel,) = figure.panels
+    assert len(panel.bands) == 2 * lines and {b.drawn for b in panel.bands} == {lines == 3}
+    ax = Figure().add_subplot()
+    render(ax, panel, Frame("", figure.times))
+    areas = [a for a in ax.collections if isinstance(a, PolyCollection)]
+    assert len(areas) == (2 * lines if lines == 3 else 0)
+    assert ("in the table" in words(figure)) == (lines == 4)
 
 
 def test_no_figure_without_its_record(tmp_path) -> None:

@@ -40,6 +40,16 @@ def other_folder(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
+def seven_folders(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The run as if it had been of other seeds, one more than are drawn at first."""
+    to = tmp_path_factory.mktemp("seven")
+    seeds = [
+        altered(run_folder, to / f"{i}", 0.5, ("seed = 0", f"seed = {i}")) for i in range(1, 7)
+    ]
+    return [run_folder, *seeds]
+
+
+@pytest.fixture(scope="session")
 def sweep_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     (folder / "sweep.toml").write_text(CONFIG + SWEEP)

@@ -316,6 +316,19 @@ def test_results_are_compared_first(visit, run_folder: Path, other_folder: Path)
     assert set(lines) == {"feedback-alignment", "gradient"}
 
 
+def test_values_are_of_all_cases(visit, pages: Path, seven_folders: list[Path]) -> None:
+    write_report([str(folder) for folder in seven_folders], pages / "seven.html")
+    browser = visit("seven.html")
+    assert {meta["case"] for meta in visible(browser, "drift")} == {f"seed {i}" for i in range(6)}
+    rows = browser.find_elements(By.CSS_SELECTOR, "[data-key='drift'] .reading tbody tr")
+    last = rows[-1]
+    assert len(rows) == 7 and "off" in last.get_attribute("class")
+    assert last.find_element(By.CSS_SELECTOR, "[data-value]").get_attribute("data-value") != ""
+    tick(browser, "case", "seed 6")
+    off = browser.find_elements(By.CSS_SELECTOR, "[data-key='drift'] .reading tr.off")
+    assert off == [] and "seed 6" in {meta["case"] for meta in visible(browser, "drift")}
+
+
 def test_a_figure_is_saved(visit, tmp_path: Path) -> None:
     browser = visit("run.html")
     where = {"behavior": "allow", "downloadPath": str(tmp_path)}

@@ -13,6 +13,7 @@ from page_text import RULE, altered
 import faflow
 from faflow.cli import main
 from faflow.compare import compare
+from faflow.compare.curves import _record_panel
 from faflow.compare.draw import comparison_figures
 from faflow.plots.style import FEW, FONT
 
@@ -69,6 +70,36 @@ def test_curves_are_the_records(two: list[str], sweep_folder: Path) -> None:
     drawn = [guide for guide in panels["loss"].guides if guide.times.size]
     assert len(drawn) == 4 and len({guide.colour for guide in drawn}) == 4
     assert len(panels["loss"].bands) == 2
+
+
+def test_figures_have_short_titles_and_say_their_units(two: list[str]) -> None:
+    made = {
+        name: (panel, frame) for name, panel, frame in comparison_figures(compare(two).subjects)
+    }
+    assert {frame.name for _, frame in made.values()} == {"2 results side by side"}
+    assert "of each law, the largest over its layers" in made["drift"][0].title
+
+
+def test_what_is_observed_by_default_is_no_difference(two: list[str], tmp_path: Path) -> None:
+    names = 'names = [\n    "loss",\n    "laws",\n]'
+    hidden = ["loss", "residual", "norms", "laws", "alignment", "fitted-exponent"]
+    own = [name for name in hidden if name != "alignment"]  # gradient flow has no feedback
+    first, second = (
+        str(
+            altered(
+                Path(folder), tmp_path / f"{i}", 0.5, (names, f"names = {json.dumps(observed)}")
+            )
+        )
+        for i, (folder, observed) in enumerate(zip(two, (hidden, own), strict=True))
+    )
+    assert list(compare([first, second]).differences) == ["rule.kind"]
+    assert "observe.names" in compare([first, two[1]]).differences
+
+
+def test_an_axis_says_what_a_record_measures() -> None:
+    panel = _record_panel("alignment_degrees", "alignment of weights with feedback")
+    assert panel.ylabel == "alignment of weights with feedback: angle in degrees"
+    assert _record_panel("norms", "weight norms").ylabel == "weight norms"
 
 
 def test_no_more_are_drawn_than_can_be_told_apart(run_folder: Path, tmp_path: Path) -> None:

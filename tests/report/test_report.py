@@ -35,6 +35,7 @@ from faflow.plots.draw import compose
 from faflow.plots.frame import run_frame
 from faflow.plots.pairs.changes import ticked
 from faflow.plots.style import house_style
+from faflow.report.head.swept import exponent_tile
 from faflow.report.questions.members import rate_figures
 from faflow.report.unplaced import unplaced, unplaced_summary
 from faflow.reproduce import Check, Reading, Report, open_report
@@ -266,6 +267,55 @@ def test_of_many_layers_the_ends_and_the_middle_are_drawn(run_folder: Path, tmp_
     expected = (norms.min(1), np.median(norms, 1), norms.max(1))
     for name, values in zip(("smallest", "median", "largest"), expected, strict=True):
         np.testing.assert_allclose(drawn[f"{name} of 15"], values)
+
+
+def test_what_is_not_drawn_at_first_is_named(
+    seven_folders: list[Path], parsed_both: Parsed
+) -> None:
+    parsed = reported(*seven_folders)
+    boxes = {a["value"]: "checked" in a for _, a in parsed.tags if a.get("data-choice") == "case"}
+    assert boxes == {f"seed {i}": i < 6 for i in range(7)}
+    (said,) = [text for text in parsed.texts["p"] if "at first" in text]
+    assert "6 of 7 cases" in said and "seed 6" in said and "seed 5" not in said
+    assert not [text for text in parsed_both.texts["p"] if "at first" in text]
+
+
+def test_laws_that_none_claims_come_last_where_results_are_compared(
+    run_folder: Path, parsed_both: Parsed, tmp_path: Path
+) -> None:
+    folders = [altered(run_folder, tmp_path / f"{i}", 0.5, ("seed = 0", f"seed = {i}"))
+               for i in (1, 2)]  # fmt: skip
+    for folder in folders:
+        told = json.loads((folder / "summary.json").read_text("utf-8"))
+        for law in told["laws"].values():
+            assert law["claimed"]
+            law["claimed"] = False
+        (folder / "summary.json").write_text(json.dumps(told), "utf-8")
+
+    def opening(parsed: Parsed) -> tuple[str, list[str]]:
+        frames = [attrs["data-key"] for tag, attrs in parsed.tags if tag == "figure"]
+        return frames[0], [a["id"] for _, a in parsed.tags if a.get("class") == "question"]
+
+    first, sections = opening(reported(*folders))
+    assert first == "loss" and sections[-1] == "law"
+    first, sections = opening(parsed_both)  # claimed
+    assert first == "loss" and sections[:2] == ["converge", "law"]
+    heads = [text for text in parsed_both.texts["th"] if text]
+    assert heads.index("Loss") < heads.index("Laws")
+
+
+def test_few_fits_are_said_first() -> None:
+    said = {}
+    for fitted in (1, 2):
+        words = np.array([["ok"] * fitted + ["few-points"] * (3 - fitted)])
+        rates = np.where(words == "ok", 2.0, np.nan)
+        figures = {"status": np.full((1, 3), "completed"), "exponent.status": words,
+                   "exponent.rate": rates, "exponent.relative_error": rates / 20}  # fmt: skip
+        tree = {"/figures": xr.Dataset({k: (("scale", "seed"), v) for k, v in figures.items()},
+                                       {"scale": [1.0], "seed": [0, 1, 2]})}  # fmt: skip
+        (tile,) = exponent_tile(Members(xr.DataTree.from_dict(tree)))
+        said[fitted] = tile.value, tile.numbers["exponent.relative_error"]
+    assert said == {1: ("1 of 3 fitted", 0.1), 2: ("10 % off", 0.1)}
 
 
 def test_fitted_exponents_stand_beside_predicted_ones(sweep_folder: Path) -> None:

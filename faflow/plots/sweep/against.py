@@ -28,7 +28,7 @@ def against_figure(members: Members, along: int) -> Figure | None:
     ]
     if not panels:
         return None
-    heading = [*bands_note(members), *failures(members), *notes]
+    heading = [*bands_note(members, groups), *failures(members), *notes]
     return Figure(numbers[order], panels, heading)
 
 
@@ -51,7 +51,7 @@ def _panel(
         bands=[
             band
             for line in group.lines
-            for band in bands(members, values, line, quantity.name, _floor(quantity))
+            for band in bands(members, values, group, line, quantity.name, _floor(quantity))
         ],
         scale=quantity.scale,
     )

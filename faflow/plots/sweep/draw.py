@@ -32,12 +32,11 @@ def draw_sweep(sweep: Result, look: FigureStyle = HOUSE) -> list[Path]:
     drifts of the laws; against every parameter with numbers what the
     members came to; maps of medians over two parameters; a map of statuses if not all completed.
     """
-    members, written = Members(sweep.records), []
-    name, folder = sweep.name, sweep.folder
+    members, folder, written = Members(sweep.records), sweep.folder, []
     assert folder is not None
 
     def put(figure: str, panels: list[Panel], heading: list[str], over: str, values) -> None:
-        frame = dressed(Frame(name, np.asarray(values), over), look)
+        frame = dressed(Frame(sweep.name, np.asarray(values), over), look)
         stem = re.sub(r"[^\w.-]+", "-", figure)
         columns = 1 if len(panels) < 2 or all(panel.wide for panel in panels) else 2
         panels = _said_once(panels)
@@ -49,8 +48,8 @@ def draw_sweep(sweep: Result, look: FigureStyle = HOUSE) -> list[Path]:
             figure = record_figure(members, record, ylabel, scale)
             if figure is not None:
                 put(record, figure.panels, figure.heading, "time", figure.times)
-        for name, figure in alignment_figures(members).items():
-            put(name, figure.panels, figure.heading, "time", figure.times)
+        for measure, figure in alignment_figures(members).items():
+            put(measure, figure.panels, figure.heading, "time", figure.times)
         for law in members.laws:
             figure = drift_figure(members, law)
             if figure is not None:

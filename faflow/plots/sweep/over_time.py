@@ -1,6 +1,6 @@
 """Over time: the median over seeds with bands, a curve per combination of parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..panel import Band, Curve, Panel, brief, last
 from .series import Series, drift_series, on_common_times
 from .split import Line, LineGroup, failures, kept_verdict, split
 
+BANDED = 3  # lines of a panel whose bands are drawn, at most
 COSINE, MATRICES = "alignment_cosine", 4
 CUT = "a curve ends where the first of its flows does"
 
@@ -106,36 +107,50 @@ def _figure(
             bands=[
                 band
                 for line in group.lines
-                for band in bands(members, series.values, line, what, floor, skip)
+                for band in bands(members, series.values, group, line, what, floor, skip)
             ],
             scale=scale,
         )
         for group in groups
     ]
     heading = [verdict(list(members.combinations()))] if len(panels) > 1 or notes else []
-    heading += [*bands_note(members), *failures(members), *notes, *([CUT] if series.cut else [])]
+    heading += [
+        *bands_note(members, groups),
+        *failures(members),
+        *notes,
+        *([CUT] if series.cut else []),
+    ]
     return Figure(series.times, panels, heading)
 
 
-def bands_note(members: Members) -> list[str]:
-    """What the bands are."""
+def bands_note(members: Members, groups: Sequence[LineGroup]) -> list[str]:
+    """What the bands are, or why there are none."""
     if not members.seeded:
         return []
     count = members.statuses.shape[-1]
-    return [f"median over {count} seeds; bands: 10–90 % and all"]
+    crowded = all(len(group.lines) > BANDED for group in groups)
+    said = f"in the table, drawn of {BANDED} curves at most" if crowded else "10–90 % and all"
+    return [f"median over {count} seeds; bands: {said}"]
 
 
 def bands(
-    members: Members, values: np.ndarray, line: Line, what: str, floor: float | None, skip: int = 0
+    members: Members,
+    values: np.ndarray,
+    group: LineGroup,
+    line: Line,
+    what: str,
+    floor: float | None,
+    skip: int = 0,
 ) -> list[Band]:
-    """The quantiles, and lightly the extremes; none without seeds."""
+    """The quantiles, and lightly the extremes; none without seeds. Of a panel with more than BANDED
+    lines they are in the table alone: drawn, they would mix their colours."""
     if not members.seeded:
         return []
     over = spread_of(values[line.place], 0)
     name = f"{what} {line.column}".strip()
-    look = (None, line.colour)
-    inner = Band(f"{name} 10-90 %", what, over.lower, over.upper, *look, 0.25, skip, floor)
-    outer = Band(f"{name} range", what, over.least, over.largest, *look, 0.1, skip, floor)
+    look, drawn = (None, line.colour), len(group.lines) <= BANDED
+    inner = Band(f"{name} 10-90 %", what, over.lower, over.upper, *look, 0.25, skip, floor, drawn)
+    outer = Band(f"{name} range", what, over.least, over.largest, *look, 0.1, skip, floor, drawn)
     return [outer, inner]
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from ...compare.labels import differences
 from ...compare.subject import Subject
 from ...compare.table import comparison_rows, figures_of
+from ..claimed import claimed_laws
 from ..content import Cell, Content, Fold, Sheet, plain_table
 from .tiles import tiles_of
 
 ORDER = (
-    "laws", "exponent", "alignment", "limit", "kinks", "loss", "status", "members", "expect",
+    "loss", "laws", "exponent", "alignment", "limit", "kinks", "status", "members", "expect",
 )  # fmt: skip
 MOST = 12  # cases of the table of all figures
 
@@ -40,6 +41,8 @@ def verdict_table(subjects: Sequence[Subject]) -> Sheet:
     labels = {tile.key: tile.label for row in reversed(tiles) for tile in row.values()}
     found = dict.fromkeys(key for row in tiles for key in row)
     order = sorted(found, key=ORDER.index)
+    if "laws" in found and not claimed_laws(subjects):
+        order = [*(key for key in order if key != "laws"), "laws"]
     rows = []
     for subject, row in zip(subjects, tiles, strict=True):
         cells = [Cell(subject.name, what="result")]

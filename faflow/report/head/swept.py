@@ -16,7 +16,7 @@ from .tile import Tile, bounds_tile
 def swept_tiles(subject: Subject, members: Members) -> Iterator[Tile]:
     """As a run's: laws, exponent, alignment, limit, loss, members, bounds."""
     yield from _laws(members)
-    yield from _exponent(members)
+    yield from exponent_tile(members)
     certified = members.figure("alignment.certified")
     if certified is not None:
         count, of = int(np.sum(certified == 1)), int(np.sum(np.isfinite(certified)))
@@ -65,23 +65,31 @@ def _laws(members: Members) -> Iterator[Tile]:
     yield Tile("laws", "Laws", value, note, mark)
 
 
-def _exponent(members: Members) -> Iterator[Tile]:
+def exponent_tile(members: Members) -> Iterator[Tile]:
+    """How far fitted exponents are from predicted ones; where few were fitted, how many first."""
     rates, statuses = members.figure("exponent.rate"), members.words("exponent.status")
     if statuses is None:
         return
     fitted = int(np.sum(statuses == "ok"))
-    note = f"{fitted} of {statuses.size} members fitted"
+    few, share = 2 * fitted < statuses.size, f"{fitted} of {statuses.size}"
+    note = f"{share} members fitted"
     error = members.figure("exponent.relative_error")
     if rates is None or not fitted:
         yield Tile("exponent", "Exponent", "not fitted", note)
         return
     if error is None or not np.any(known := np.isfinite(error) & (statuses == "ok")):
         low, high = (float(edge(rates[statuses == "ok"])) for edge in (np.min, np.max))
-        yield Tile("exponent", "Exponent", f"{number(low)} to {number(high)}", note)
+        rates = f"{number(low)} to {number(high)}"
+        value, note = (f"{share} fitted", rates) if few else (rates, note)
+        yield Tile("exponent", "Exponent", value, note)
         return
     median, largest = float(np.median(error[known])), float(np.max(error[known]))
-    note += f"; apart from predicted by {100 * largest:.2g} % at most"
-    yield Tile("exponent", "Exponent", f"{100 * median:.2g} % off", note, PLAIN,
+    off, most = (
+        f"{100 * median:.2g} % off",
+        f"apart from predicted by {100 * largest:.2g} % at most",
+    )
+    value, note = (f"{share} fitted", f"{off}; {most}") if few else (off, f"{note}; {most}")
+    yield Tile("exponent", "Exponent", value, note, PLAIN,
                {"exponent.relative_error": median})  # fmt: skip
 
 

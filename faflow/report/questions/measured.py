@@ -20,15 +20,18 @@ _MEASURES = {
 
 
 def led_block(question: str, more: str) -> Callable[[Material], Content]:
-    """The builder of a section: the question's first figure, all `more` of them folded."""
+    """The builder of a section: the question's first figure, all `more` of them folded; of several
+    results the loss stands before it."""
 
     def build(material: Material) -> Content:
-        first, *others = [*material.of(question), None]
+        figures = material.of(question)
+        count = 2 if material.several and question == CONVERGE else 1
+        leading, others = figures[:count], figures[count:]
         words = measured_table(material, question)
         return Content(
-            figures=[first] if first else [],
+            figures=leading,
             folds=[
-                Fold(more, figures=[figure for figure in others if figure]),
+                Fold(more, figures=others),
                 Fold("In numbers", tables=[words] if words.rows else []),
             ],
         )

@@ -64,11 +64,16 @@ function select() {
     const all = boxes(kind);
     return [kind, all.length ? new Set(all.filter((box) => box.checked).map((box) => box.value)) : null];
   });
-  const chosen = ({ meta }) => ticked.every(([kind, set]) => !set || meta[kind] === "" || set.has(meta[kind]));
+  const within = (kinds, { meta }) => kinds.every(([kind, set]) => !set || meta[kind] === "" || set.has(meta[kind]));
+  const chosen = (trace) => within(ticked, trace);
+  const whosever = ticked.filter(([kind]) => kind !== "case");
   portray(chosen);
   for (const { traces, frame } of figures) {
     const bands = traces.filter((trace) => trace.fill && chosen(trace)).length;
-    for (const trace of traces) trace.visible = chosen(trace) && (!trace.fill || bands <= BANDS);
+    for (const trace of traces) {
+      trace.visible = chosen(trace) && (!trace.fill || bands <= BANDS);
+      trace.listed = within(whosever, trace);
+    }
     frame.hidden = !traces.some((trace) => trace.visible);
   }
   read();
@@ -93,7 +98,7 @@ function read() {
   const line = { type: "line", x0: time, x1: time, yref: "paper", y0: 0, y1: 1, line: { width: 1.5, dash: "dot", color: "#888" } };
   for (const { traces, layout, list, frame } of timed) {
     layout.shapes = !slider || (layout.xaxis.type === "log" && time <= 0) ? [] : [line];
-    const shown = traces.filter((trace) => trace.visible && (trace.meta.read || trace.meta.guide));
+    const shown = traces.filter(({ visible, listed, meta }) => (meta.read && (visible || (several && listed))) || (meta.guide && visible));
     list.replaceChildren(several ? byCase(shown, time, frame.querySelector("h3").textContent) : byCurve(shown, time));
   }
   for (const trace of phase?.traces ?? []) mark(trace, time);
@@ -121,12 +126,12 @@ function byCurve(shown, time) {
   }), ...more);
 }
 
-/** Cases in rows, by colour; what they have in columns, by dashes. */
+/** Cases in rows, by colour, also those that are not drawn; what they have in columns, by dashes. */
 function byCase(shown, time, title) {
   const curves = shown.filter((trace) => trace.meta.read);
   const what = ({ meta }) => [meta.what === title ? "" : meta.what, meta.seed && meta.seed !== "median" ? `seed ${meta.seed}` : meta.seed].filter(Boolean).join(", ");
   const columns = [...new Set(curves.map(what))].slice(0, COLUMNS);
-  const cases = [...new Set(curves.map(({ meta }) => meta.case))].slice(0, LISTED);
+  const cases = [...new Set(curves.map(({ meta }) => meta.case))];
   const head = columns.map((name) => {
     const { line } = curves.find((trace) => what(trace) === name);
     return make("th", {}, ...(columns.length > 1 ? [swatch({ line: { dash: line.dash, color: "currentColor" } })] : []), name);
@@ -143,7 +148,9 @@ function byCase(shown, time, title) {
     });
     const dot = make("i", { className: "dot" });
     dot.style.background = mine[0].line.color;
-    return make("tr", {}, make("th", {}, dot, ` ${name}`), ...cells);
+    const row = make("tr", {}, make("th", {}, dot, ` ${name}`), ...cells);
+    if (!mine.some((trace) => trace.visible)) Object.assign(row, { className: "off", title: "not drawn: tick it under Choose curves" });
+    return row;
   });
   const guides = shown.filter(({ meta }) => meta.guide).slice(0, LISTED).map((trace) => make("li", {}, swatch(trace), trace.meta.label));
   const table = make("table", {}, make("thead", {}, make("tr", {}, make("th"), ...head)), make("tbody", {}, ...rows));
