@@ -60,7 +60,7 @@ def page(
         notes=notes_of(subjects, refused),
         warnings=Fold("What the flows have to say", warnings_of(subjects)),
         bounds=bounds_fold(subjects), beside=beside,
-        tiles=[] if several else tiles_of(subjects[0]), facts=facts_of(subjects),
+        tiles=tiles_of(subjects[0]) if len(subjects) == 1 else [], facts=facts_of(subjects),
         drawings=_drawings(subjects), sections=sections, choices=material.choices,
         colours=_colours(material.choices.case, subjects),
         shown_cases=material.choices.case[:CASES], undrawn=list(_undrawn(subjects)),
@@ -93,6 +93,8 @@ def _title(subjects: Sequence[Subject], claims: Sequence[Claims]) -> str:
 
 
 def _subtitle(subjects: Sequence[Subject]) -> str:
+    if not subjects:
+        return "a reproduction that stored no flow"
     if len(subjects) > 1:
         return f"{len(subjects)} results side by side"
     return f"{'sweep' if subjects[0].members is not None else 'run'} · {subjects[0].path}"

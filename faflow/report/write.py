@@ -47,13 +47,14 @@ def written(folders: Sequence[str], out: str | Path) -> Written:
 
 
 def readable_results(folders: Sequence[str]) -> tuple[list[Subject], list[ConfigError]]:
-    """Those that a page can show. ConfigError if there are none."""
+    """Those that a page can show: none of a reproduction that stored no flow. ConfigError if all
+    are refused."""
     subjects, refused = open_those(folders)
     if len(subjects) > 1:
         broken = {id(subject): error for subject in subjects if (error := trial(subject))}
         subjects = [subject for subject in subjects if id(subject) not in broken]
         refused += broken.values()
-    if not subjects:
+    if refused and not subjects:
         raise refused[0]
     return subjects, refused
 

@@ -167,7 +167,7 @@ def test_table_and_report(limit, capsys):
     for said in ("d map / d F2", "norm 4.593", "of the limit, by the laws", "central difference"):
         assert said in table_of_run
     html = page(open_subjects([str(limit.folder)]))
-    rows = html.split('<section id="derivatives">')[1].split("</section>")[0]
+    rows = html.split('id="derivatives">')[1].split("</section>")[0]
     assert "<td>F2</td><td>norm 4.593</td><td>the limit, by the laws</td>" in rows
     assert "<td>0.1223</td><td>the end of the flow</td>" in rows
 

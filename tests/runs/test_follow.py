@@ -119,7 +119,7 @@ def test_the_bar_of_a_flow_grows_whatever_it_hears(shares, monkeypatch) -> None:
         write, flush = staticmethod(said.append), staticmethod(lambda: None)
 
     monkeypatch.setattr("sys.stderr", Screen())
-    monkeypatch.setattr("time.time", iter(np.arange(100.0, 200.0)).__next__)
+    monkeypatch.setattr("tqdm.std.time", iter(np.arange(100.0, 200.0)).__next__)
     bar = Bar()
     for share in shares:
         bar(share)
