@@ -11,6 +11,7 @@ import faflow
 from faflow.analysis.law_keeping import are_kept, perturbed, rates_near
 from faflow.flow import FlowProblem
 from faflow.measures.experiment import build
+from faflow.measures.exponent import _line as exponent_line
 from faflow.measures.exponent import exponent_warnings
 from faflow.observables import FeedbackPotential, balance_laws
 from faflow.rules import AbstractLayerwiseRule, FeedbackAlignment, backward_sweep
@@ -104,3 +105,12 @@ def test_no_prediction_means_no_error() -> None:
     table = tomllib.loads(VALID) | {"expect": {}, "observe": {"names": ["exponent"]}}
     exponent = faflow.run(table, store_result=False).summary["exponent"]
     assert exponent["predicted_status"] == "residual-stays" and exponent["relative_error"] is None
+
+
+def test_a_fit_that_is_none_says_why_without_dashes() -> None:
+    none = {"status": "not-decaying", "rate": None, "stderr": None, "window": [0.0, 20.0]}
+    for rate in (None, float("nan")):
+        line = exponent_line(none | {"rate": rate})
+        assert line.startswith("not-decaying (too little decay to fit") and " - " not in line
+    fitted = {"status": "ok", "rate": 2.0, "stderr": 0.1, "window": [1.0, 2.0]}
+    assert exponent_line(fitted) == "ok: rate 2 +- 0.1 over t = 1 2"
