@@ -41,7 +41,8 @@ def page(
     """The HTML of a report. What comes from results is escaped by the template."""
     subjects = renamed(subjects) if len(subjects) > 1 else list(subjects)
     material, several = material_of(subjects), len(subjects) > 1
-    made = [(section, section.build(material).shown) for section in in_order(material)]
+    order = in_order(material) if subjects else []
+    made = [(section, section.build(material).shown) for section in order]
     sections = [(section, block) for section, block in made if block]
     beside = beside_block(subjects) if several else None
     figures = list(_figures(sections))
