@@ -35,7 +35,7 @@ from faflow.plots.draw import compose
 from faflow.plots.frame import run_frame
 from faflow.plots.pairs.changes import ticked
 from faflow.plots.style import house_style
-from faflow.report.head.swept import exponent_tile
+from faflow.report.head.swept import exponent_tile, laws_tile
 from faflow.report.questions.members import rate_figures
 from faflow.report.unplaced import unplaced, unplaced_summary
 from faflow.reproduce import Check, Reading, Report, open_report
@@ -316,6 +316,32 @@ def test_few_fits_are_said_first() -> None:
         (tile,) = exponent_tile(Members(xr.DataTree.from_dict(tree)))
         said[fitted] = tile.value, tile.numbers["exponent.relative_error"]
     assert said == {1: ("1 of 3 fitted", 0.1), 2: ("10 % off", 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("mine", "control", "value", "note", "mark"),
+    [
+        # kept and claimed by all; a control that nobody claims or keeps says nothing
+        (((1, 1), (1, 1)), ((0, 0), (0, 0)), "kept to 1e-09", "mine: by 2 of 2 members", "kept"),
+        # claimed by both, broken by one
+        (((1, 0), (1, 1)), ((0, 0), (0, 0)), "kept to 1e-09",
+         "mine: by 1 of 2 members; claimed, but broken by 1", "broken"),
+        # claimed and kept by one of two rules
+        (((1, 0), (1, 0)), ((0, 0), (0, 0)), "kept to 1e-09", "mine: by 1 of 2 members", ""),
+        (((0, 0), (0, 0)), ((0, 0), (0, 0)), "not kept", "none of them is claimed by a rule", ""),
+    ],
+)  # fmt: skip
+def test_the_laws_of_a_sweep(mine, control, value, note, mark) -> None:
+    """Each law: by members, whether it is kept, and whether it is claimed."""
+    figures = {"status": (("seed",), ["completed"] * 2)}
+    for law, (kept, claimed), drift in (("mine", mine, 1e-9), ("control", control, 0.3)):
+        figures[f"laws.{law}.kept"] = (("seed",), np.asarray(kept, float))
+        figures[f"laws.{law}.claimed"] = (("seed",), np.asarray(claimed, float))
+        drifts = np.full((2, 1), drift)
+        figures[f"laws.{law}.relative_drift"] = (("seed", "hidden_layer"), drifts)
+    tree = {"/figures": xr.Dataset(figures, {"seed": [0, 1]})}
+    (tile,) = laws_tile(Members(xr.DataTree.from_dict(tree)))
+    assert (tile.value, tile.note, tile.mark) == (value, note, mark)
 
 
 def test_fitted_exponents_stand_beside_predicted_ones(sweep_folder: Path) -> None:

@@ -15,7 +15,7 @@ from .tile import Tile, bounds_tile
 
 def swept_tiles(subject: Subject, members: Members) -> Iterator[Tile]:
     """As a run's: laws, exponent, alignment, limit, loss, members, bounds."""
-    yield from _laws(members)
+    yield from laws_tile(members)
     yield from exponent_tile(members)
     certified = members.figure("alignment.certified")
     if certified is not None:
@@ -45,23 +45,32 @@ def members_tile(subject: Subject) -> Tile:
                 {"members": count})  # fmt: skip
 
 
-def _laws(members: Members) -> Iterator[Tile]:
-    """The largest drift of all members that keep the law, of the law that drifts most."""
-    told = []
+def laws_tile(members: Members) -> Iterator[Tile]:
+    """The largest drift of all members that keep the law: of one that is broken though it is
+    claimed, else of the one that drifts most. Laws that no member claims or keeps don't count."""
+    told, seen = [], False
     for law in members.laws:
         kept, drift = members.figure(f"laws.{law}.kept"), members.drift(law)
         if kept is None or drift is None:
             continue
+        seen, claimed = True, members.figure(f"laws.{law}.claimed")
+        broken = 0 if claimed is None else int(np.sum((claimed == 1) & (kept == 0)))
         keeping = (kept == 1) & np.isfinite(drift)
+        if not broken and not np.any(kept == 1):
+            continue
         recorded = int(np.sum(np.isfinite(kept)))
         largest = float(np.max(drift[keeping])) if keeping.any() else np.nan
-        told.append((law, int(np.sum(kept == 1)), recorded, largest))
+        told.append((broken, largest, law, int(np.sum(kept == 1)), recorded))
     if not told:
+        if seen:
+            yield Tile("laws", "Laws", "not kept", "none of them is claimed by a rule")
         return
-    law, keeping, recorded, largest = max(told, key=lambda each: (each[2] - each[1], each[3]))
+    broken, largest, law, keeping, recorded = max(told, key=lambda each: (each[0], each[1]))
     value = f"kept to {largest:.2g}" if np.isfinite(largest) else "not kept"
     note = f"{law}: by {keeping} of {recorded} members"
     mark = GOOD if keeping == recorded else PLAIN
+    if broken:
+        note, mark = f"{note}; claimed, but broken by {broken}", BAD
     yield Tile("laws", "Laws", value, note, mark)
 
 
