@@ -1,5 +1,6 @@
 """[sensitivity]: derivatives from a config, beside closed forms and whole runs; what is refused."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -168,8 +169,9 @@ def test_table_and_report(limit, capsys):
         assert said in table_of_run
     html = page(open_subjects([str(limit.folder)]))
     rows = html.split('id="derivatives">')[1].split("</section>")[0]
-    assert "<td>F2</td><td>norm 4.593</td><td>the limit, by the laws</td>" in rows
-    assert "<td>0.1223</td><td>the end of the flow</td>" in rows
+    cells = re.sub(r"<[^>]+>", " ", rows).split()
+    assert "F2 norm 4.593 the limit, by the laws" in " ".join(cells)
+    assert "0.1223 the end of the flow" in " ".join(cells)
 
 
 def linear(t1: float, *of: str) -> dict[str, Any]:
