@@ -1,6 +1,7 @@
 """Fixtures: a small valid config, and a stored result of it."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,31 @@ from small import VALID
 from faflow.cli import main
 
 
+def stored_run(folder: Path, name: str, text: str) -> Path:
+    """The result of a config, without figures, in `folder`."""
+    (folder / f"{name}.toml").write_text(text)
+    arguments = ["run", str(folder / f"{name}.toml"), "--out", str(folder / name), "--no-figures"]
+    assert main(arguments) == 0
+    return folder / name
+
+
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A valid config file in an empty current directory."""
+def placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Writes a config, by its name, into an empty current directory."""
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "small.toml"
-    path.write_text(VALID)
-    return path
+
+    def place(name: str, text: str) -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text)
+        return path
+
+    return place
+
+
+@pytest.fixture
+def config(placed: Callable[[str, str], Path]) -> Path:
+    """A valid config file in an empty current directory."""
+    return placed("small", VALID)
 
 
 @pytest.fixture
@@ -31,11 +50,7 @@ def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The result folder of VALID, computed once."""
-    folder = tmp_path_factory.mktemp("computed")
-    (folder / "small.toml").write_text(VALID)
-    arguments = ["run", str(folder / "small.toml"), "--out", str(folder / "small"), "--no-figures"]
-    assert main(arguments) == 0
-    return folder / "small"
+    return stored_run(tmp_path_factory.mktemp("computed"), "small", VALID)
 
 
 @pytest.fixture

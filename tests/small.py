@@ -1,18 +1,24 @@
 """The small config that tests share: what is equal in all of them is compiled once a process."""
 
-# A net, data and a rule, to which a test adds its flow.
-NET = """
-[network]
-widths = [3, 2, 1]
 
+def net(widths: list[int], samples: int, activation: str = "") -> str:
+    """A net, gaussian data and feedback alignment, to which a test adds its flow."""
+    phi = f'activation = "{activation}"\n' if activation else ""
+    return f"""
+[network]
+widths = {widths}
+{phi}
 [task]
 kind = "gaussian"
-samples = 2
-features = 3
+samples = {samples}
+features = {widths[0]}
 
 [rule]
 kind = "feedback-alignment"
 """
+
+
+NET = net([3, 2, 1], 2)
 
 VALID = f"""
 name = "small"

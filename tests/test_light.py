@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from small import net
 
 from faflow.cli import main
 
@@ -23,15 +24,8 @@ DATA = {"xarray", "pandas", "h5netcdf", "dask"}
 PICTURES = {"matplotlib", "plotly"}
 HEAVY = JAX | DATA | PICTURES | {"pydantic", "scipy", "sklearn"}
 
-CONFIG = """
-[network]
-widths = [4, 3, 1]
-[task]
-kind = "gaussian"
-samples = 2
-features = 4
-[rule]
-kind = "feedback-alignment"
+CONFIG = f"""
+{net([4, 3, 1], 2)}
 [flow]
 t1 = 0.5
 saves = 12

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
+from small import net
 
 from faflow import cache
 from faflow._compiling import LOOP, ONCE, uncached_program
@@ -271,16 +272,7 @@ jax.monitoring.register_event_duration_secs_listener(heard)
 wanted = {"begin", "go_on", "observed", "law_rates", "loss_and_velocity"}
 atexit.register(lambda: print("traced:", *sorted(wanted & set(names))))
 """
-CONFIG = """
-[network]
-widths = [2, 3, 1]
-activation = "{phi}"
-[task]
-kind = "gaussian"
-samples = 3
-features = 2
-[rule]
-kind = "feedback-alignment"
+FLOW = """
 [flow]
 t1 = 0.2
 saves = 3
@@ -296,7 +288,7 @@ def test_the_command_traces_once(phi: str, kinks: str, tmp_path: Path) -> None:
     routines are found, and the records are those of the run that traced."""
     import xarray
 
-    (tmp_path / "small.toml").write_text(CONFIG.format(phi=phi, kinks=kinks))
+    (tmp_path / "small.toml").write_text(net([2, 3, 1], 3, phi) + FLOW.format(kinks=kinks))
     (tmp_path / "sitecustomize.py").write_text(LISTENING)
     paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     script = "import sys, faflow.cli; sys.exit(faflow.cli.main())"

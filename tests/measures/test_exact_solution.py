@@ -1,6 +1,7 @@
 """`exact-solution` from a config: the summary's section, and one line where none is known."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,8 @@ names = ["loss", "exact-solution"]
 
 
 @pytest.fixture
-def gold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "gold.toml"
-    path.write_text(GOLD)
-    return path
+def gold(placed: Callable[[str, str], Path]) -> Path:
+    return placed("gold", GOLD)
 
 
 def settings(lines: str) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from page_text import CONFIG, RULE, Parsed, altered, reported
+from result_fixtures import stored_run
 
 from faflow.cli import main
 
@@ -21,16 +22,13 @@ LOG = [(0.2, 1, 0, 1, 1), (0.5, 1, 2, 0, 0), (1.5, 1, 2, 0, -1)]
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A result of CONFIG, with the group that an exact ReLU flow has besides."""
-    folder = tmp_path_factory.mktemp("report")
-    (folder / "run.toml").write_text(CONFIG)
-    arguments = ["run", str(folder / "run.toml"), "--out", str(folder / "run"), "--no-figures"]
-    assert main(arguments) == 0
-    with xr.open_datatree(folder / "run" / "result.nc", engine="h5netcdf") as tree:
+    folder = stored_run(tmp_path_factory.mktemp("report"), "run", CONFIG)
+    with xr.open_datatree(folder / "result.nc", engine="h5netcdf") as tree:
         loaded = tree.load()
     times = loaded["records"]["time"].values
     loaded["events"] = xr.DataTree(events(times))
-    loaded.to_netcdf(folder / "run" / "result.nc", engine="h5netcdf")
-    return folder / "run"
+    loaded.to_netcdf(folder / "result.nc", engine="h5netcdf")
+    return folder
 
 
 @pytest.fixture(scope="session")

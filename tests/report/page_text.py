@@ -6,24 +6,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from small import net
 
 from faflow.compare.subject import open_subjects
 from faflow.report.page import page
 
-CONFIG = """
+CONFIG = f"""
 name = "reported"
-
-[network]
-widths = [3, 3, 2, 1]
-
-[task]
-kind = "gaussian"
-samples = 2
-features = 3
-
-[rule]
-kind = "feedback-alignment"
-
+{net([3, 3, 2, 1], 2)}
 [flow]
 t1 = 2.0
 saves = 41

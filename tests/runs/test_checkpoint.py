@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from small import net
 
 import faflow
 from faflow.cli import main
@@ -25,20 +26,6 @@ from faflow.store.files import locked
 from faflow.store.so_far import read_so_far
 
 LONG = """
-name = "long"
-
-[network]
-widths = [4, 6, 1]
-activation = "{activation}"
-
-[task]
-kind = "gaussian"
-samples = 12
-features = 4
-
-[rule]
-kind = "feedback-alignment"
-
 [flow]
 saves = 11
 {flow}
@@ -65,7 +52,7 @@ class Interrupted(Exception):
 def written(kind: str, folder: Path) -> Path:
     activation, flow, _ = FLOWS[kind]
     path = folder / "long.toml"
-    path.write_text(LONG.format(activation=activation, flow=flow))
+    path.write_text('name = "long"' + net([4, 6, 1], 12, activation) + LONG.format(flow=flow))
     return path
 
 

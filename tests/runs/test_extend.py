@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import LIGHT
+from small import LIGHT, net
 
 import faflow
 from faflow.cli import main
@@ -19,17 +19,7 @@ from faflow.runs.extend import extend
 from faflow.store.exchange import END
 from faflow.store.folder import stored_provenance
 
-NET = """
-name = "long"
-[network]
-widths = [4, 6, 1]
-activation = "{activation}"
-[task]
-kind = "gaussian"
-samples = 12
-features = 4
-[rule]
-kind = "feedback-alignment"
+LONG = """
 [flow]
 t1 = 3.0
 {flow}
@@ -52,7 +42,7 @@ class Interrupted(Exception):
 def written(kind: str, folder: Path) -> Path:
     activation, flow = FLOWS[kind]
     path = folder / "long.toml"
-    path.write_text(NET.format(activation=activation, flow=flow))
+    path.write_text('name = "long"' + net([4, 6, 1], 12, activation) + LONG.format(flow=flow))
     return path
 
 

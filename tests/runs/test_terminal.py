@@ -12,21 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import net
 
 import faflow
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """
+CONFIG = f"""
 name = "one"
-[network]
-widths = [3, 4, 1]
-activation = "tanh"
-[task]
-kind = "gaussian"
-samples = 5
-features = 3
-[rule]
-kind = "feedback-alignment"
+{net([3, 4, 1], 5, "tanh")}
 [flow]
 t1 = 2.0
 saves = 9

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,8 @@ def assert_equal(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None
 
 
 @pytest.fixture
-def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "large.toml"
-    path.write_text(CONFIG)
-    return path
+def large(placed: Callable[[str, str], Path]) -> Path:
+    return placed("large", CONFIG)
 
 
 @pytest.fixture(scope="module")
