@@ -3,7 +3,7 @@
 `python benchmarks/accuracy.py` (in the development environment: `make test` installs it).
 
 Five flows (smooth, factorisation, stiff, softmax with vector output, biased) are written a second
-time in numpy (`tests/theory/oracles.py`) and integrated by SciPy DOP853 or Radau at rtol 1e-12. The
+time in numpy (`tests/oracles.py`) and integrated by SciPy DOP853 or Radau at rtol 1e-12. The
 table shows ||w - w_ref|| / ||w_ref|| over rtol, which should stay below 100, with accepted and
 rejected steps and field evaluations beside it.
 """
@@ -23,7 +23,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "theory"))
+sys.path.insert(0, str(ROOT / "tests"))
 
 from oracles import ACCURACY_FLOWS, final_state, to_problem, trajectory  # noqa: E402
 

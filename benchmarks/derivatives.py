@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from machine import machine_line
-from measuring import RESULTS, markdown, shown, write_table
+from measuring import RESULTS, markdown, shown, write_report, write_table
 from sklearn.datasets import load_digits
 
 from faflow import FlowProblem, Numerics
@@ -93,7 +93,7 @@ def rows_of(samples: int, saves: int, solver: str, rtol: float, repeats: int) ->
     return rows
 
 
-def report(rows: list[dict]) -> str:
+def report(rows: list[dict]) -> list[str]:
     lines = [f"# {(__doc__ or '').splitlines()[0].split(':')[0]}", "", f"{machine_line()}.", ""]
     lines += ["A tanh 64-100-10 net on the digits, feedback alignment to t = 100, rtol 1e-6: the"]
     lines += ["loss at the end by a 10 x 100 feedback matrix. CPU seconds over those of the flow"]
@@ -112,7 +112,7 @@ def report(rows: list[dict]) -> str:
         ]
         flow = mine["flow"]
         cells.append([*map(str, one), str(flow["steps"]), f"{flow['seconds']:.2f}", *ways])
-    return "\n".join([*lines, "", *markdown(head, cells)]) + "\n"
+    return [*lines, "", *markdown(head, cells)]
 
 
 def main() -> int:
@@ -130,9 +130,7 @@ def main() -> int:
                 rows += rows_of(samples, saves, solver, 1e-6, given.repeats)
                 jax.clear_caches()
     write_table(given.out / "derivatives.csv", rows, COLUMNS)
-    text = report(rows)
-    (given.out / "derivatives.md").write_text(text)
-    print(text)
+    write_report(given.out / "derivatives.md", report(rows))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 `python benchmarks/law_keeping.py` (development environment; four minutes).
 
-Four flows of feedback alignment are written in numpy (`tests/theory/oracles.py`) and integrated by
+Four flows of feedback alignment are written in numpy (`tests/oracles.py`) and integrated by
 SciPy's DOP853 at rtol 2.3e-14 for a reference; sizes and seeds are in `flows`. Every solver runs at
 many tolerances: relative error of the final weights, field evaluations, CPU seconds (least of up to
 five), largest relative drift of the neuron balances. The price at an error is interpolated between
@@ -18,10 +18,10 @@ import jax
 import numpy as np
 from goals import ERRORS, GAUSS, gauss_ratio
 from machine import machine_line
-from measuring import RESULTS, cost_at, measure, relative_error, shown, write_table
+from measuring import RESULTS, cost_at, measure, relative_error, shown, write_report, write_table
 from methods import own
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "theory"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from oracles import (
     ACTIVATIONS,
@@ -145,9 +145,7 @@ def main() -> int:
         rows += race(name, flow)
         jax.clear_caches()
     write_table(out / "law_keeping.csv", rows, COLUMNS)
-    text = "\n".join(report(rows)) + "\n"
-    (out / "law_keeping.md").write_text(text)
-    print(text)
+    write_report(out / "law_keeping.md", report(rows))
     return 0
 
 

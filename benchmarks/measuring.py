@@ -99,6 +99,13 @@ def write_table(path: Path, rows: list[dict], columns: Iterable[str]) -> None:
         table.writerows(rows)
 
 
+def write_report(path: Path, lines: Iterable[str]) -> None:
+    """The lines, in a file and printed."""
+    text = "\n".join(lines) + "\n"
+    path.write_text(text)
+    print(text)
+
+
 def read_table(path: Path) -> list[dict]:
     """The rows that `write_table` wrote; none without the file."""
     if not path.exists():

@@ -18,7 +18,7 @@ import numpy as np
 from flows import DFA, FA, GD, SCALES, digits, student
 from goals import TARGETS, fewer
 from machine import machine_line
-from measuring import RESULTS, against, cost_at, markdown, measure, shown, write_table
+from measuring import RESULTS, against, cost_at, markdown, measure, shown, write_report, write_table
 from methods import own
 
 from faflow.flow import FlowProblem
@@ -123,9 +123,7 @@ def main() -> int:
         "Products with the Jacobian and power iterations are counted.",
         "",
     ]
-    text = "\n".join([*lines, *table(rows)]) + "\n"
-    (options.out / "stabilised.md").write_text(text)
-    print(text)
+    write_report(options.out / "stabilised.md", [*lines, *table(rows)])
     return 0
 
 

@@ -14,11 +14,8 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
-from scipy.integrate import solve_ivp
-
-sys.path.insert(0, str(Path(__file__).parent / "theory"))
-
 from oracles import Flow, trajectory
+from scipy.integrate import solve_ivp
 
 from faflow.tasks import make_data
 

@@ -1,14 +1,12 @@
 """How flows behave: outcomes, records at save times, counts, vmap, no retracing."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 
 from faflow._results import Outcome
@@ -18,13 +16,6 @@ from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable, Loss, Norms, Residual
 from faflow.rules import AbstractWeightRule, Gradient
 from faflow.tasks import make_data
-
-_spec = importlib.util.spec_from_file_location(
-    "oracles", Path(__file__).parents[1] / "theory" / "oracles.py"
-)
-oracles = importlib.util.module_from_spec(_spec)
-sys.modules["oracles"] = oracles  # dataclasses look their module up
-_spec.loader.exec_module(oracles)
 
 
 class FirstWeights(AbstractObservable):

@@ -1,19 +1,14 @@
 """`polish`: lands on the limit of the flow, against closed forms and much longer flows; a Newton
 step of least norm and a polish that knows no laws are the controls."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 from jax.flatten_util import ravel_pytree
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "theory"))
-
-import oracles
 from oracles import Flow, random_flow, to_problem
 
 from faflow.flow import FlowProblem, Numerics, integrate, polish

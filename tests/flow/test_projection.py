@@ -1,18 +1,13 @@
 """`project`: on the laws to rounding whatever the tolerance, the flow as exact as without; flows
 that are not projected are the controls."""
 
-import sys
 from functools import cache
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "theory"))
-
 from oracles import Flow, to_problem
+from scipy.integrate import solve_ivp
 
 from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.rules import FeedbackAlignment, Gradient, LearningRates, Momentum

@@ -1,15 +1,10 @@
 """`solver = "rkc2"` in the step loop: counts, retracing, outcomes, batches, and what it saves."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "theory"))
-
 import oracles
 from oracles import random_flow, to_problem
 

@@ -1,13 +1,11 @@
 """The Jacobian by matrix products against finite differences of the flows written in numpy."""
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 
 from faflow.feedback import Feedback
@@ -20,13 +18,6 @@ from faflow.rules import (
     jacobian,
     rule_jacobian,
 )
-
-_spec = importlib.util.spec_from_file_location(
-    "oracles", Path(__file__).parents[1] / "theory" / "oracles.py"
-)
-oracles = importlib.util.module_from_spec(_spec)
-sys.modules["oracles"] = oracles
-_spec.loader.exec_module(oracles)
 
 
 def differences(flow, field=None):

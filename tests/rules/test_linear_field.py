@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import BACKWARD
 
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.networks import MLP, Linear
@@ -18,14 +19,8 @@ from faflow.tasks import make_data
 
 DIRECT = "direct-feedback-alignment"
 UPPER = {  # what delta goes back through
-    "gradient": lambda w, f: w,
-    "feedback-alignment": lambda w, f: f,
+    **BACKWARD,
     "fixed-weight-difference-target-propagation": lambda w, f: f,
-    "uniform-sign-symmetry": lambda w, f: np.sign(w),
-    "fixed-magnitude-sign-symmetry": lambda w, f: np.abs(f) * np.sign(w),
-    "mixed-feedback-alignment": lambda w, f: (w + f) / 2,
-    "potential-feedback": lambda w, f: np.tanh(w),
-    "last-layer-only": lambda w, f: 0 * w,
 }
 
 

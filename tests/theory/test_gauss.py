@@ -1,6 +1,6 @@
 """Adaptive Gauss-Legendre on learning flows: laws to rounding at any tolerance, at what cost.
 
-Laws and reference trajectories are those of the numpy flows of tests/theory/oracles.py.
+Laws and reference trajectories are those of the numpy flows of tests/oracles.py.
 """
 
 import dataclasses
