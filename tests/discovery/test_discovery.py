@@ -16,7 +16,7 @@ from faflow.discovery import Fields, discover, find_orbit
 from faflow.discovery.lie import rank_of
 from faflow.discovery.names import coefficient, variable_names
 from faflow.discovery.polynomials import gradients, monomial_count
-from faflow.feedback import Feedback
+from faflow.feedback import Feedback, feedback_shapes
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import (
     RULES,
@@ -40,11 +40,7 @@ def network(widths, activation="linear", bias=False):
 
 def feedback(widths, form):
     rng = np.random.default_rng(1)
-    shapes = {
-        "none": [],
-        "layerwise": [(b, a) for a, b in itertools.pairwise(widths)][1:],
-        "direct": [(widths[-1], n) for n in widths[1:-1]],
-    }[form]
+    shapes = feedback_shapes(widths, form)
     return Feedback(tuple(jnp.asarray(rng.normal(size=shape)) for shape in shapes), form)
 
 

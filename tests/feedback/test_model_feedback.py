@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from user_nets import net_of
 
 from faflow._generator import seeded
 from faflow.feedback import (
@@ -104,24 +105,12 @@ def test_orthogonal_feedback_of_leaves_as_matrices():
     assert off_orthogonal(found["filters"].reshape(-1, 3) / 2) < 1e-14
 
 
-class Chain(eqx.Module):
-    layers: list[eqx.nn.Linear]
-
-    def __call__(self, x):
-        for layer in self.layers[:-1]:
-            x = jnp.tanh(layer(x))
-        return self.layers[-1](x)
-
-
 @pytest.mark.parametrize("name", [name for name in FEEDBACKS if name not in ("mean-field",)])
 def test_a_chain_of_layers_has_the_draw_of_an_mlp(name):
-
-    keys = jax.random.split(KEY, 3)
     widths = (3, 4, 6, 2)
-    pairs = zip(widths[:-1], widths[1:], keys, strict=True)
-    layers = [eqx.nn.Linear(into, out, use_bias=False, key=of) for into, out, of in pairs]
-    mlp = MLP(tuple(layer.weight for layer in layers))
-    found = model_feedback(FEEDBACKS[name](), KEY, Model(Chain(layers)), jnp.zeros((2, 3)))
+    net = net_of(*widths, key=KEY)
+    mlp = MLP(tuple(layer.weight for layer in net.layers))
+    found = model_feedback(FEEDBACKS[name](), KEY, Model(net), jnp.zeros((2, 3)))
     expected = draw_feedback(FEEDBACKS[name](), KEY, widths, "layerwise", mlp)
     for one, two in zip(found.matrices, expected.matrices, strict=True):
         np.testing.assert_array_equal(one, two)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
+from user_nets import KEY, drawn, far
 
 from faflow.feedback import Feedback, counterparts, draw_feedback, model_feedback
 from faflow.feedback.draw import EqualToWeights, Gaussian
@@ -19,22 +19,11 @@ from faflow.rules import RULES, DirectFeedbackAlignment, FeedbackAlignment, says
 from faflow.rules.backward import AbstractDirectRule
 from faflow.tasks import make_data
 
-KEY = jax.random.key(0)
 DIRECT = [
     "direct-feedback-alignment",
     "sign-error-direct-feedback",
     "direct-random-target-projection",
 ]
-
-
-def drawn(seed, *shape):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def far(one, two):
-    """The largest entry of the difference over the largest of the second."""
-    one, two = ravel_pytree(one)[0], ravel_pytree(two)[0]
-    return float(jnp.max(jnp.abs(one - two)) / jnp.max(jnp.abs(two)))
 
 
 DATA = make_data(drawn(0, 5, 3), drawn(1, 5, 2), reduction="mean")

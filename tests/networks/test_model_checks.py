@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from user_nets import KEY, Net, drawn, net_of
 
 from faflow.feedback import Feedback, model_feedback
 from faflow.feedback.draw import Gaussian, MeanField
@@ -20,29 +21,7 @@ from faflow.rules import (
 )
 from faflow.tasks import make_data
 
-KEY = jax.random.key(0)
-
-
-def drawn(seed, *shape):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
 DATA = make_data(drawn(0, 5, 3), drawn(1, 5, 2))
-
-
-class Net(eqx.Module):
-    layers: list[eqx.nn.Linear]
-
-    def __call__(self, x):
-        for layer in self.layers[:-1]:
-            x = jnp.tanh(layer(x))
-        return self.layers[-1](x)
-
-
-def net_of(*widths):
-    keys = jax.random.split(KEY, len(widths) - 1)
-    pairs = zip(widths[:-1], widths[1:], keys, strict=True)
-    return Net([eqx.nn.Linear(into, out, key=key, use_bias=False) for into, out, key in pairs])
 
 
 class Calls(eqx.Module):

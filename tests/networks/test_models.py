@@ -8,6 +8,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 from scipy.linalg import toeplitz
+from user_nets import KEY, Net, drawn, far, net_of
 
 from faflow.feedback import Feedback, draw_feedback, model_feedback
 from faflow.feedback.draw import EqualToWeights, Gaussian
@@ -26,37 +27,12 @@ from faflow.rules import (
 )
 from faflow.tasks import make_data
 
-KEY = jax.random.key(0)
-
-
-def drawn(seed, *shape):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def far(one, two):
-    """The largest entry of the difference over the largest of the second."""
-    one, two = ravel_pytree(one)[0], ravel_pytree(two)[0]
-    return float(jnp.max(jnp.abs(one - two)) / jnp.max(jnp.abs(two)))
-
-
-class Net(eqx.Module):
-    """An MLP as users write one."""
-
-    layers: list[eqx.nn.Linear]
-
-    def __call__(self, x):
-        for layer in self.layers[:-1]:
-            x = jnp.tanh(layer(x))
-        return self.layers[-1](x)
-
 
 def mlps(bias):
     """The same weights as a Module and as faflow's MLP."""
-    widths, keys = (3, 4, 4, 2), jax.random.split(KEY, 3)
-    pairs = zip(widths[:-1], widths[1:], keys, strict=True)
-    layers = [eqx.nn.Linear(into, out, use_bias=bias, key=key) for into, out, key in pairs]
-    biases = tuple(layer.bias for layer in layers) if bias else ()
-    return Net(layers), MLP(tuple(layer.weight for layer in layers), biases, Tanh())
+    net = net_of(3, 4, 4, 2, bias=bias)
+    biases = tuple(layer.bias for layer in net.layers) if bias else ()
+    return net, MLP(tuple(layer.weight for layer in net.layers), biases, Tanh())
 
 
 DATA = make_data(drawn(0, 5, 3), drawn(1, 5, 2))

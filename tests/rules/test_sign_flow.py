@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from faflow.discovery import discover
-from faflow.feedback import Feedback
+from faflow.feedback import Feedback, feedback_shapes
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import RULES, AbstractWeightRule, Gradient, Sign
 from faflow.tasks import make_data
@@ -28,11 +28,7 @@ def network(seed, widths, activation="linear"):
 
 def feedback(widths, form):
     rng = np.random.default_rng(77)
-    shapes = {
-        "none": [],
-        "layerwise": [(b, a) for a, b in itertools.pairwise(widths)][1:],
-        "direct": [(widths[-1], n) for n in widths[1:-1]],
-    }[form]
+    shapes = feedback_shapes(widths, form)
     return Feedback(tuple(jnp.asarray(rng.normal(size=shape)) for shape in shapes), form)
 
 

@@ -1,0 +1,36 @@
+"""Networks as users write them, and numbers to put into them."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+KEY = jax.random.key(0)
+
+
+def drawn(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def far(one, two):
+    """The largest entry of the difference over the largest of the second."""
+    one, two = ravel_pytree(one)[0], ravel_pytree(two)[0]
+    return float(jnp.max(jnp.abs(one - two)) / jnp.max(jnp.abs(two)))
+
+
+class Net(eqx.Module):
+    """An MLP."""
+
+    layers: list[eqx.nn.Linear]
+
+    def __call__(self, x):
+        for layer in self.layers[:-1]:
+            x = jnp.tanh(layer(x))
+        return self.layers[-1](x)
+
+
+def net_of(*widths, bias=False, key=KEY):
+    keys = jax.random.split(key, len(widths) - 1)
+    pairs = zip(widths[:-1], widths[1:], keys, strict=True)
+    return Net([eqx.nn.Linear(into, out, key=of, use_bias=bias) for into, out, of in pairs])
