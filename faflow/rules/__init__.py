@@ -52,6 +52,7 @@ from .modifiers.mean_field import MeanFieldRates as MeanFieldRates
 from .modifiers.mean_field import mean_field_rates as mean_field_rates
 from .modifiers.modified import AbstractForecastingRule as AbstractForecastingRule
 from .modifiers.modified import AbstractModifiedRule as AbstractModifiedRule
+from .modifiers.modified import Point as Point
 from .modifiers.modified import unmodified as unmodified
 from .modifiers.momentum import Momentum as Momentum
 from .modifiers.sign import Sign as Sign

@@ -1,18 +1,17 @@
 """Kolen-Pollack: the feedback moves with the weights and both forget at the same rate."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Array, Scalar
+from .._types import Scalar
 from ..feedback import Form
 from ..networks import AbstractNetwork
 from ..observables import MovingFeedbackPotential, balance_laws
 from .abstract import Laws, State
-from .moving_feedback import AbstractMovingFeedbackRule
+from .moving_feedback import AbstractMovingFeedbackRule, Matrices, Met
 
 
 class KolenPollack(AbstractMovingFeedbackRule):
@@ -29,11 +28,7 @@ class KolenPollack(AbstractMovingFeedbackRule):
     form: ClassVar[Form] = "layerwise"
 
     def moves(
-        self,
-        update: AbstractNetwork,
-        weights: AbstractNetwork,
-        matrices: tuple[Array, ...],
-        met: Callable[[AbstractNetwork], tuple[Array, ...]],
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: Matrices, met: Met
     ) -> State:
         forget = lambda move, value: move - self.decay * value  # noqa: E731
         moved = tuple(map(forget, met(update), matrices))

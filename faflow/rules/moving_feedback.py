@@ -10,6 +10,9 @@ from ..tasks import Data
 from .abstract import AbstractLearningRule, State, WeightsAndFeedback
 from .layerwise import FeedbackAlignment
 
+Matrices = tuple[Array, ...]
+Met = Callable[[AbstractNetwork], Matrices]
+
 
 class AbstractMovingFeedbackRule(AbstractLearningRule):
     """The state is the weights and the feedback matrices F_2..F_L (n_l, n_{l-1}); of a model, the
@@ -17,11 +20,7 @@ class AbstractMovingFeedbackRule(AbstractLearningRule):
 
     @abc.abstractmethod
     def moves(
-        self,
-        update: AbstractNetwork,
-        weights: AbstractNetwork,
-        matrices: tuple[Array, ...],
-        met: Callable[[AbstractNetwork], tuple[Array, ...]],
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: Matrices, met: Met
     ) -> State:
         """(dW/dt, dF/dt), `update` being feedback alignment's g_l with the present F.
 

@@ -1,16 +1,15 @@
 """Weight mirror: feedback that is taught the forward weights by noise."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._types import Array, Scalar
+from .._types import Scalar
 from ..feedback import Form
 from ..networks import AbstractNetwork
 from .abstract import Laws, State
-from .moving_feedback import AbstractMovingFeedbackRule
+from .moving_feedback import AbstractMovingFeedbackRule, Matrices, Met
 
 
 class WeightMirror(AbstractMovingFeedbackRule):
@@ -29,11 +28,7 @@ class WeightMirror(AbstractMovingFeedbackRule):
     form: ClassVar[Form] = "layerwise"
 
     def moves(
-        self,
-        update: AbstractNetwork,
-        weights: AbstractNetwork,
-        matrices: tuple[Array, ...],
-        met: Callable[[AbstractNetwork], tuple[Array, ...]],
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: Matrices, met: Met
     ) -> State:
         mirror = lambda weight, matrix: self.gain * weight - self.decay * matrix  # noqa: E731
         return update, tuple(map(mirror, met(weights), matrices))

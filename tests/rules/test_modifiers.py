@@ -16,6 +16,7 @@ from faflow.rules import (
     AbstractWeightRule,
     Forecast,
     Gradient,
+    Point,
     forecast,
     unmodified,
 )
@@ -107,7 +108,8 @@ def test_what_is_claimed_and_forecast_holds_along_the_field(modifier, name, acti
 def _told_and_seen(rule, laws, t, state, feedback, data):
     """The rate of every law as the rule forecasts it, and by differentiation along the field."""
     speed = rule.velocity(t, state, feedback, data)
-    told = {n: rule.forecast(law, t, state, (), feedback, data)[0] for n, law in laws.items()}
+    point = Point(t, state, feedback, data)
+    told = {n: rule.forecast(law, point, ())[0] for n, law in laws.items()}
     return told, {name: _rate(law, state, speed, feedback, data) for name, law in laws.items()}
 
 

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from ..._types import Record, Scalar
 from ...feedback import Feedback
 from ...networks import AbstractNetwork
 from ...observables import AbstractConservationLaw
 from ...tasks import Data
 from ..abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
-from .modified import AbstractForecastingRule, AbstractModifiedRule, unmodified
+from .modified import AbstractForecastingRule, AbstractModifiedRule, Point, unmodified
 
 SUFFIX = "_forecast"  # after a law's name, in records
 
@@ -35,16 +37,15 @@ class Forecast(AbstractModifiedRule):
         state = self.rule.init(weights, feedback, data)
         start, back = self.rule.read(state, feedback, data)
         values = {name: law(start, back, data) for name, law in self.forecasts.items()}
-        memories = {
-            name: self.rule.memory(law, state, feedback, data)
-            for name, law in self.forecasts.items()
-        }
+        at = Point(jnp.zeros(()), state, feedback, data)
+        memories = {name: self.rule.memory(law, at) for name, law in self.forecasts.items()}
         return state, values, memories
 
     def velocity(self, t: Scalar, state: State, feedback: Feedback, data: Data) -> State:
         inner, _, memories = state
+        point = Point(t, inner, feedback, data)
         moves: dict[str, Any] = {
-            name: self.rule.forecast(law, t, inner, memories[name], feedback, data)
+            name: self.rule.forecast(law, point, memories[name])
             for name, law in self.forecasts.items()
         }
         rates = {name: rate for name, (rate, _) in moves.items()}

@@ -9,14 +9,13 @@ import numpy as np
 from jax.core import Tracer
 
 from ..._types import Record, Scalar
-from ...feedback import Feedback
 from ...networks import AbstractNetwork
 from ...observables import AbstractConservationLaw, Balance
-from ...tasks import Data
 from ..abstract import AbstractLearningRule, Laws
 from .modified import (
     AbstractModifiedField,
     PerLayer,
+    Point,
     by_layer,
     changed,
     check_field,
@@ -41,20 +40,13 @@ class AbstractRates(AbstractModifiedField):
     ) -> AbstractNetwork:
         return by_layer(self.at(t, weights), update)
 
-    def law_rate(
-        self,
-        law: AbstractConservationLaw,
-        t: Scalar,
-        weights: AbstractNetwork,
-        feedback: Feedback,
-        data: Data,
-    ) -> Record:
-        below = predicted_rate(self.rule, law, t, weights, feedback, data)
-        update = self.rule.velocity(t, weights, feedback, data)
-        eta = self.at(t, weights)
+    def law_rate(self, law: AbstractConservationLaw, point: Point) -> Record:
+        below = predicted_rate(self.rule, law, point)
+        update = self.rule.velocity(*point)
+        eta = self.at(point.t, point.state)
         # Q_l' = eta_l <d_l Q, g_l> + eta_{l+1} <d_{l+1} Q, g_{l+1}>, and the rule below says what
         # the two products add up to: one of them is enough.
-        own = [law_along(law, weights, only(layer, update), feedback, data) for layer in law.layers]
+        own = [law_along(law, point, only(layer, update)) for layer in law.layers]
         found = [
             (eta[layer - 1] - eta[layer]) * own[i][i] + eta[layer] * below[i]
             for i, layer in enumerate(law.layers)

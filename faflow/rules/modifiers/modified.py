@@ -7,7 +7,7 @@ is integrated beside the flow (`forecast.py`) and compared with Q itself.
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,6 +27,15 @@ PerLayer = Float[Array, " _layers"]
 Memory = Any  # what a forecast needs beside the law's value
 
 
+class Point(NamedTuple):
+    """Where a field is looked at: the time, the rule's state there, and what does not move."""
+
+    t: Scalar
+    state: State
+    feedback: Feedback
+    data: Data
+
+
 class AbstractModifiedRule(AbstractLearningRule):
     """A rule made of another: `rule`, whose feedback it takes."""
 
@@ -41,20 +50,12 @@ class AbstractForecastingRule(AbstractModifiedRule):
     """A modifier that says how it moves the laws of the innermost rule."""
 
     @abc.abstractmethod
-    def memory(
-        self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data
-    ) -> Memory:
+    def memory(self, law: AbstractConservationLaw, start: Point) -> Memory:
         """What the forecast of a law remembers at t = 0; () if nothing."""
 
     @abc.abstractmethod
     def forecast(
-        self,
-        law: AbstractConservationLaw,
-        t: Scalar,
-        state: State,
-        memory: Memory,
-        feedback: Feedback,
-        data: Data,
+        self, law: AbstractConservationLaw, point: Point, memory: Memory
     ) -> tuple[Record, Memory]:
         """(dQ/dt as the modifier predicts it, d memory / dt); the law is one of the innermost
         rule's."""
@@ -70,14 +71,7 @@ class AbstractModifiedField(AbstractForecastingRule):
         """dW/dt, from the `update` of the rule below."""
 
     @abc.abstractmethod
-    def law_rate(
-        self,
-        law: AbstractConservationLaw,
-        t: Scalar,
-        weights: AbstractNetwork,
-        feedback: Feedback,
-        data: Data,
-    ) -> Record:
+    def law_rate(self, law: AbstractConservationLaw, point: Point) -> Record:
         """dQ/dt as predicted."""
 
     def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> AbstractNetwork:
@@ -91,21 +85,13 @@ class AbstractModifiedField(AbstractForecastingRule):
     def read(self, state: AbstractNetwork, feedback: Feedback, data: Data) -> WeightsAndFeedback:
         return state, feedback
 
-    def memory(
-        self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data
-    ) -> Memory:
+    def memory(self, law: AbstractConservationLaw, start: Point) -> Memory:
         return ()
 
     def forecast(
-        self,
-        law: AbstractConservationLaw,
-        t: Scalar,
-        state: State,
-        memory: Memory,
-        feedback: Feedback,
-        data: Data,
+        self, law: AbstractConservationLaw, point: Point, memory: Memory
     ) -> tuple[Record, Memory]:
-        return self.law_rate(law, t, state, feedback, data), ()
+        return self.law_rate(law, point), ()
 
 
 def unmodified(rule: AbstractLearningRule) -> AbstractLearningRule:
@@ -114,27 +100,17 @@ def unmodified(rule: AbstractLearningRule) -> AbstractLearningRule:
 
 
 def predicted_rate(
-    rule: AbstractLearningRule,
-    law: AbstractConservationLaw,
-    t: Scalar,
-    weights: AbstractNetwork,
-    feedback: Feedback,
-    data: Data,
+    rule: AbstractLearningRule, law: AbstractConservationLaw, point: Point
 ) -> Record:
     """dQ/dt along a rule whose state is the weights: -decay Q for the innermost, which keeps it."""
     if isinstance(rule, AbstractModifiedField):
-        return rule.law_rate(law, t, weights, feedback, data)
-    return law.collect(law.decaying(law.terms(weights, feedback, data)))
+        return rule.law_rate(law, point)
+    return law.collect(law.decaying(law.terms(*point[1:])))
 
 
-def law_along(
-    law: AbstractConservationLaw,
-    weights: AbstractNetwork,
-    direction: AbstractNetwork,
-    feedback: Feedback,
-    data: Data,
-) -> Record:
-    """<grad Q, direction>."""
+def law_along(law: AbstractConservationLaw, point: Point, direction: AbstractNetwork) -> Record:
+    """<grad Q, direction>, at weights."""
+    _, weights, feedback, data = point
     return jax.jvp(lambda net: law(net, feedback, data), (weights,), (direction,))[1]
 
 

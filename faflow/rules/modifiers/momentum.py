@@ -15,6 +15,7 @@ from ..abstract import AbstractLearningRule, Laws, State, WeightsAndFeedback
 from .modified import (
     AbstractForecastingRule,
     Memory,
+    Point,
     check_field,
     check_numbers,
     law_along,
@@ -63,25 +64,18 @@ class Momentum(AbstractForecastingRule):
     def laws(self, weights: AbstractNetwork) -> Laws:
         return {}
 
-    def memory(
-        self, law: AbstractConservationLaw, state: State, feedback: Feedback, data: Data
-    ) -> Memory:
-        return law_along(law, state[0], state[1], feedback, data)  # Q' = 0 from rest
+    def memory(self, law: AbstractConservationLaw, start: Point) -> Memory:
+        weights, speed = start.state
+        return law_along(law, start._replace(state=weights), speed)  # Q' = 0 from rest
 
     def forecast(
-        self,
-        law: AbstractConservationLaw,
-        t: Scalar,
-        state: State,
-        memory: Memory,
-        feedback: Feedback,
-        data: Data,
+        self, law: AbstractConservationLaw, point: Point, memory: Memory
     ) -> tuple[Record, Memory]:
-        weights, speed = state
-        force = predicted_rate(self.rule, law, t, weights, feedback, data)
+        weights, speed = point.state
+        force = predicted_rate(self.rule, law, point._replace(state=weights))
 
         def slope(net: AbstractNetwork) -> Record:
-            return law_along(law, net, speed, feedback, data)
+            return law_along(law, point._replace(state=net), speed)
 
         _, bend = jax.jvp(slope, (weights,), (speed,))
         change = jax.tree.map(

@@ -6,13 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Record, Scalar
-from ...feedback import Feedback
 from ...networks import AbstractLayeredNetwork, AbstractNetwork
 from ...observables import AbsoluteBalance, AbstractConservationLaw, hidden_layers, law_degree
-from ...tasks import Data
 from ..abstract import AbstractLearningRule, Laws
 from ..layerwise import FeedbackAlignment, Gradient
-from .modified import AbstractModifiedField, check_field, law_along
+from .modified import AbstractModifiedField, Point, check_field, law_along
 
 
 class Sign(AbstractModifiedField):
@@ -36,16 +34,8 @@ class Sign(AbstractModifiedField):
     ) -> AbstractNetwork:
         return jax.tree.map(jnp.sign, update)
 
-    def law_rate(
-        self,
-        law: AbstractConservationLaw,
-        t: Scalar,
-        weights: AbstractNetwork,
-        feedback: Feedback,
-        data: Data,
-    ) -> Record:
-        update = self.rule.velocity(t, weights, feedback, data)
-        return law_along(law, weights, self.modify(t, update, weights), feedback, data)
+    def law_rate(self, law: AbstractConservationLaw, point: Point) -> Record:
+        return law_along(law, point, self.velocity(*point))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         if not isinstance(weights, AbstractLayeredNetwork):

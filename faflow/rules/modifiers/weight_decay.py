@@ -9,7 +9,6 @@ import numpy as np
 from jax.core import Tracer
 
 from ..._types import Record, Scalar
-from ...feedback import Feedback
 from ...networks import AbstractNetwork
 from ...observables import (
     AbstractConservationLaw,
@@ -19,11 +18,11 @@ from ...observables import (
     UniformSignPotential,
     WeightPotential,
 )
-from ...tasks import Data
 from ..abstract import AbstractLearningRule, Laws
 from .modified import (
     AbstractModifiedField,
     PerLayer,
+    Point,
     by_layer,
     changed,
     check_field,
@@ -66,17 +65,10 @@ class WeightDecay(AbstractModifiedField):
         decay = by_layer(layered(self.rates, weights), weights)
         return jax.tree.map(jnp.subtract, update, decay)
 
-    def law_rate(
-        self,
-        law: AbstractConservationLaw,
-        t: Scalar,
-        weights: AbstractNetwork,
-        feedback: Feedback,
-        data: Data,
-    ) -> Record:
-        below = predicted_rate(self.rule, law, t, weights, feedback, data)
-        decay = by_layer(-layered(self.rates, weights), weights)
-        return jax.tree.map(jnp.add, below, law_along(law, weights, decay, feedback, data))
+    def law_rate(self, law: AbstractConservationLaw, point: Point) -> Record:
+        below = predicted_rate(self.rule, law, point)
+        decay = by_layer(-layered(self.rates, point.state), point.state)
+        return jax.tree.map(jnp.add, below, law_along(law, point, decay))
 
     def laws(self, weights: AbstractNetwork) -> Laws:
         if isinstance(self.rates, Tracer):
