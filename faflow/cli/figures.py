@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.errors import ConfigError
+from ..config.errors import ConfigError, unwritten
 from ..drawn import names_drawn
 
 AT_ONCE = ("png", "csv")  # files of the overview that a run draws
@@ -84,9 +84,8 @@ def _whole(folder: Path, act: Callable[[], list[Path]]) -> list[Path]:
     written."""
     from ..store.files import whole_or_absent
 
-    try:
-        with whole_or_absent(folder / "figures"):
-            return act()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError("figures", f"can't be written to {folder} ({reason})") from error
+    with (
+        unwritten("figures", f"can't be written to {folder}"),
+        whole_or_absent(folder / "figures"),
+    ):
+        return act()

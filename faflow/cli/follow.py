@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..config.errors import ConfigError
+from ..config.errors import ConfigError, unwritten
 from .printing import all_said, say
 from .verdict import DONE, EARLY
 
@@ -87,7 +87,5 @@ def _draw(result: Any, folder: Path) -> None:
         draw_overview(result).savefig(picture, format="png", dpi=DPI)
     except ValueError:  # nothing is recorded yet that could be drawn
         return
-    try:
+    with unwritten(str(_picture(folder)), "can't be written"):
         replace_bytes(_picture(folder), picture.getvalue())
-    except OSError as error:
-        raise ConfigError(str(_picture(folder)), f"can't be written ({error.strerror})") from error

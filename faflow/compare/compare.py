@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config.errors import ConfigError
+from ..config.errors import ConfigError, unwritten
 from ..drawn import remove_drawn
 from ..plots.draw import dressed, write_figure
 from ..plots.style import HOUSE, FigureStyle, house_style
@@ -69,7 +69,7 @@ def write_comparison(
     folder = Path(out).expanduser()
     if (folder / "summary.json").exists():
         raise ConfigError("--out", f"is {folder}, which holds a result; choose another folder")
-    try:
+    with unwritten("--out", f"is {folder}, which can't be written", "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         try_replacing(folder / TABLE)
         remove_drawn(folder / "figures")
@@ -80,9 +80,6 @@ def write_comparison(
                     frame = dressed(frame, look)
                     written += write_figure(folder, name, [panel], frame, 1, (), look)
         replace_text(folder / TABLE, _csv(comparison.figures))
-    except OSError as error:
-        what = f"is {folder}, which can't be written ({error.strerror or error}); "
-        raise ConfigError("--out", what + "choose another folder") from error
     return [*written, folder / TABLE]
 
 

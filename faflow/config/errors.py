@@ -1,6 +1,7 @@
 """Bad input: one line that names the key, the value and the remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from .._names import closest
 
@@ -15,6 +16,16 @@ class ConfigError(ValueError):
     def __init__(self, key: str, what: str):
         self.key, self.what = key, what
         super().__init__(" ".join(f"{key}: {what}".split()))
+
+
+@contextmanager
+def unwritten(key: str, what: str, remedy: str = "") -> Iterator[None]:
+    """What the disk refuses in here is a ConfigError: `what`, the system's reason, the remedy."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{what} ({error.strerror or error})"
+        raise ConfigError(key, f"{text}; {remedy}" if remedy else text) from error
 
 
 def shown(value: object) -> str:

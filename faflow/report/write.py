@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..compare.subject import Subject, claims_of, open_those, readable
-from ..config.errors import ConfigError
+from ..config.errors import ConfigError, unwritten
 from ..store.files import replace_text, try_replacing
 from .page import MARK, page
 from .trial import trial
@@ -36,13 +36,11 @@ def write_report(folders: Sequence[str], out: str | Path) -> Path:
 def written(folders: Sequence[str], out: str | Path) -> Written:
     """The same, and what was left out."""
     target = _target(out)
-    try:
+    what = f"is {readable(str(out))}, which can't be written"
+    with unwritten("--out", what, "choose another file"):
         try_replacing(target)
         subjects, refused = readable_results(folders)
         replace_text(target, page(subjects, claims_of(folders), refused))
-    except OSError as error:
-        what = f"is {readable(str(out))}, which can't be written ({error.strerror or error}); "
-        raise ConfigError("--out", what + "choose another file") from error
     return Written(target, refused)
 
 

@@ -3,14 +3,14 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..config.errors import ConfigError, nearest
+from ..config.errors import ConfigError, nearest, unwritten
 from ..measures.summary import environment
 from ..plots.panel import brief
 from ..setup.programs import in_precision
@@ -173,10 +173,5 @@ def _check_folder(folder: Path) -> None:
         raise ConfigError("--out", what)
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        what = f"is {folder}, which can't be written ({error.strerror or error})"
-        raise ConfigError("--out", f"{what}; choose another folder") from error
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    return unwritten("--out", f"is {folder}, which can't be written", "choose another folder")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.errors import ConfigError
+from ..config.errors import unwritten
 from ..config.resolve import resolve_path
 from ..plots.frame import Frame, run_frame
 from ..plots.panel import Panel
@@ -101,22 +101,17 @@ class Session:
         """The path of an .npz file with these arrays, for `kind = "arrays"`."""
         folder = self.folder / INPUTS
         path = folder / f"{name}.npz"
-        try:
+        what = f"is {self.folder}, which can't be written"
+        with unwritten("--out", what, "choose another folder"):
             folder.mkdir(parents=True, exist_ok=True)
             replace_arrays(path, arrays)
-        except OSError as error:
-            what = f"is {self.folder}, which can't be written ({error.strerror or error})"
-            raise ConfigError("--out", f"{what}; choose another folder") from error
         return str(path.resolve())
 
     def draw(self, name: str, title: str, panes: Sequence[tuple[Panel, Frame]]) -> str:
         """A picture of panels side by side; its path in the folder."""
         path = f"{FIGURES}/{name}.png"
-        try:
+        with unwritten("figures", f"can't be written to {self.folder}", "free space there"):
             draw_page(self.folder / path, title, panes)
-        except OSError as error:
-            what = f"can't be written to {self.folder} ({error.strerror or error})"
-            raise ConfigError("figures", f"{what}; free space there") from error
         return path
 
 

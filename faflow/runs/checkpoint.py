@@ -7,7 +7,7 @@ file is one leg of the flow (`auto` may have two; a companion flow is another), 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from ..config.errors import ConfigError
+from ..config.errors import ConfigError, unwritten
 from ..config.resolve import Resolved
 from ..flow import Flow, Underway
 from ..leftovers import undone_at_the_end
@@ -86,14 +86,10 @@ def _config_of(leg: Path) -> str | None:
 
 @contextmanager
 def _held(place: Path) -> Iterator[None]:
-    try:
+    what = f"is {place}, which can't be written"
+    with unwritten("--out", what, "free space or choose another"):
         place.mkdir(parents=True, exist_ok=True)
-        lock = (place / LOCK).open("a+")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        what = f"is {place}, which can't be written ({reason}); free space or choose another"
-        raise ConfigError("--out", what) from error
-    lock.close()
+        (place / LOCK).open("a+").close()
     with locked(place):
         yield
 
@@ -217,12 +213,7 @@ class KeptLeg:
             replace_arrays(self._path, arrays)
 
 
-@contextmanager
-def _told(place: Path) -> Iterator[None]:
+def _told(place: Path) -> AbstractContextManager[None]:
     """A checkpoint that the disk does not take is a ConfigError."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        what = f"can't be written to {place} ({reason}); free space, and the same command"
-        raise ConfigError("--checkpoint", f"{what} goes on from the last one") from error
+    remedy = "free space, and the same command goes on from the last one"
+    return unwritten("--checkpoint", f"can't be written to {place}", remedy)

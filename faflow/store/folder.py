@@ -16,7 +16,7 @@ from typing import Any, Literal
 import tomli_w
 
 from ..config.dump import config_table, config_text
-from ..config.errors import ConfigError, shown
+from ..config.errors import ConfigError, shown, unwritten
 from ..config.resolve import Resolved
 from ..measures.summary import environment
 from ..measures.variables.groups import Group
@@ -54,7 +54,7 @@ def standing_of(folder: Path, wanted: Digest) -> Standing:
     """
     if not os.path.lexists(folder):
         return "absent"
-    with _writing(folder):
+    with unwritten(str(folder), "can't be written"):
         finish_exchange(folder)
     if is_empty(folder):
         return "absent"
@@ -150,7 +150,7 @@ def summary_text(summary: dict[str, Any]) -> str:
 
 def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) -> None:
     """The stored summary and config with the current [expect]: the bounds are no part of a run."""
-    with _writing(folder):
+    with unwritten(str(folder), "can't be written"):
         stored = tomllib.loads((folder / CONFIG).read_text("utf-8"))
         stored.pop("expect", None)
         bounds = config_table(resolved).get("expect")
@@ -161,17 +161,8 @@ def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) ->
 
 def rewrite_summary(summary: dict[str, Any], folder: Path) -> None:
     """The stored summary with more in it than the run found. ConfigError if it can't be written."""
-    with _writing(folder):
+    with unwritten(str(folder), "can't be written"):
         replace_text(folder / SUMMARY, summary_text(summary))
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(str(folder), f"can't be written ({reason})") from error
 
 
 def is_stored(folder: Path) -> bool:
