@@ -12,6 +12,7 @@ from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..rules import AbstractLearningRule, State, weight_velocity
+from ..rules.abstract import WeightsAndFeedback
 from ..tasks import Data
 
 
@@ -58,24 +59,19 @@ def law_rates(
     """`law_rate` of several laws by their names, the velocity computed once."""
     if state is not None:
         weights, feedback = rule.read(state, feedback, data)
-    point = weights, feedback, data
-    moves = weight_velocity(rule, *point, state, t)
-    return {name: _rate(law, *point, *moves) for name, law in laws.items()}
+    moves = weight_velocity(rule, weights, feedback, data, state, t)
+    return {name: _rate(law, (weights, feedback), data, moves) for name, law in laws.items()}
 
 
 def _rate(
-    law: AbstractConservationLaw,
-    weights: AbstractNetwork,
-    feedback: Feedback,
-    data: Data,
-    moved: AbstractNetwork,
-    shifted: Feedback,
+    law: AbstractConservationLaw, point: WeightsAndFeedback, data: Data, moves: WeightsAndFeedback
 ) -> LawRate:
     def terms(net: AbstractNetwork, back: Feedback):
         return law.terms(net, back, data)
 
-    values, moves = jax.jvp(terms, (weights, feedback), (moved, shifted))
-    rates = jax.tree.map(jnp.subtract, moves, law.decaying(values))
+    (weights, feedback), (moved, shifted) = point, moves
+    values, changes = jax.jvp(terms, point, moves)
+    rates = jax.tree.map(jnp.subtract, changes, law.decaying(values))
     rate = _largest(law.collect(rates))
     # The same derivative at |W| along |W'| adds up what cancels in the rate.
     positive, speeds = jax.tree.map(jnp.abs, (weights, moved))

@@ -7,6 +7,7 @@ from .activations import Linear as Linear
 from .gated import FrozenGates as FrozenGates
 from .gated import GatedMLP as GatedMLP
 from .gated import backward_activation as backward_activation
+from .gated import gated_trace as gated_trace
 from .initialise import INITIALISATIONS as INITIALISATIONS
 from .initialise import AbstractInitialisation as AbstractInitialisation
 from .initialise import initial_network as initial_network

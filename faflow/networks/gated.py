@@ -67,17 +67,23 @@ class GatedMLP(AbstractLayeredNetwork):
         return tuple(found)
 
     def trace(self, inputs: Inputs) -> Trace:
-        slopes, pre, post = self.gates(inputs), [], [inputs]
-        for layer, weight in enumerate(self.weights):
-            h = post[-1] @ weight.T
-            if self.biases:
-                h = h + self.biases[layer][None, :]
-            pre.append(h)
-            post.append(slopes[layer] * h if layer < len(slopes) else h)
-        return Trace(tuple(pre), tuple(post), slopes)
+        slopes = self.gates(inputs)
+        return gated_trace(self, inputs, slopes)._replace(slopes=slopes)
 
     def __call__(self, inputs: Inputs) -> Outputs:
         return self.trace(inputs).outputs
+
+
+def gated_trace(network: AbstractNetwork, inputs: Array, gates: tuple[Array, ...]) -> Trace:
+    """The forward pass with a_l = gate_l * h_l in place of phi(h_l)."""
+    pre, post = [], [inputs]
+    for layer, weight in enumerate(network.weights):
+        h = post[-1] @ weight.T
+        if network.biases:
+            h = h + network.biases[layer][None, :]
+        pre.append(h)
+        post.append(gates[layer] * h if layer < len(gates) else h)
+    return Trace(tuple(pre), tuple(post))
 
 
 def _mix(key: Array, layer: int, shape: tuple[int, int]) -> Array:

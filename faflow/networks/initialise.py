@@ -2,6 +2,7 @@
 
 import abc
 import itertools
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -39,6 +40,11 @@ class AbstractInitialisation(eqx.Module):
         """The weights, `shapes[l-1]` = (n_l, n_{l-1}); `feedback` = (F_2, ..., F_L)."""
 
 
+def _each(draw: Callable[..., Matrix], key: Array, shapes: Shapes, scale: Scale) -> Matrices:
+    draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(scale, shapes), strict=True)
+    return tuple(draw(*one) for one in draws)
+
+
 class Gaussian(AbstractInitialisation):
     """W_l entries N(0, scale^2 / n_{l-1}); `scale` is one number or one per layer."""
 
@@ -47,8 +53,7 @@ class Gaussian(AbstractInitialisation):
 
     def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del feedback, inputs
-        draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(self.scale, shapes), strict=True)
-        return tuple(gaussian_matrix(*draw) for draw in draws)
+        return _each(gaussian_matrix, key, shapes, self.scale)
 
 
 class Orthogonal(AbstractInitialisation):
@@ -59,8 +64,7 @@ class Orthogonal(AbstractInitialisation):
 
     def __call__(self, key: Array, shapes: Shapes, feedback: Matrices, inputs: Array) -> Matrices:
         del feedback, inputs
-        draws = zip(keys_for(key, len(shapes)), shapes, per_matrix(self.scale, shapes), strict=True)
-        return tuple(orthogonal_matrix(*draw) for draw in draws)
+        return _each(orthogonal_matrix, key, shapes, self.scale)
 
 
 class MeanField(AbstractInitialisation):

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from .._types import Array
 from ..feedback import Feedback, Form
 from ..flow.piecewise.gates import backward
-from ..flow.piecewise.pairs import Layout, gated_trace
-from ..networks import AbstractNetwork
+from ..flow.piecewise.pairs import Layout
+from ..networks import AbstractNetwork, gated_trace
 from ..rules import AbstractLayerwiseRule, AbstractWeightRule, outer_products
 from ..rules.abstract import Laws
 from ..tasks import Data

@@ -19,6 +19,7 @@ from .needs import (
     ROUNDING,
     UnsolvedError,
     multiple_of_identity,
+    need_rule,
     need_two_linear_layers,
     whitening,
 )
@@ -55,8 +56,7 @@ class LambdaBalanced(AbstractSolvedProblem):
     @classmethod
     def of(cls, problem: FlowProblem) -> "LambdaBalanced":
         """The solution of a gradient flow; UnsolvedError if it isn't of this kind."""
-        if not isinstance(problem.rule, Gradient):
-            raise UnsolvedError(f"needs the rule gradient, but it is {type(problem.rule).__name__}")
+        need_rule(problem, "gradient", Gradient)
         need_two_linear_layers(problem)
         c = whitening(problem, "features")
         given = (*problem.weights.weights, problem.data.inputs, problem.data.targets)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..flow import FlowProblem
 from ..networks import is_linear
+from ..rules import AbstractLearningRule
 from ..tasks import Squared
 
 ROUNDING = 1e4  # units in the last place, relative, up to which a condition counts as met
@@ -15,6 +16,12 @@ class UnsolvedError(ValueError):
     def __init__(self, need: str):
         super().__init__(f"The exact solution {need}.")
         self.need = need
+
+
+def need_rule(problem: FlowProblem, name: str, *kinds: type[AbstractLearningRule]) -> None:
+    """The rule of that `name`, or one that moves the weights as it does."""
+    if not isinstance(problem.rule, kinds):
+        raise UnsolvedError(f"needs the rule {name}, but it is {type(problem.rule).__name__}")
 
 
 def need_two_linear_layers(problem: FlowProblem) -> None:

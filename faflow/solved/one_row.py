@@ -12,7 +12,7 @@ from ..networks import MLP, AbstractNetwork
 from ..rules import FAStar
 from ..tasks import make_data
 from .abstract import AbstractSolvedWeights
-from .needs import UnsolvedError, need_two_linear_layers, whitening
+from .needs import UnsolvedError, need_rule, need_two_linear_layers, whitening
 
 
 class FAStarOneRow(AbstractSolvedWeights):
@@ -39,8 +39,7 @@ class FAStarOneRow(AbstractSolvedWeights):
     @classmethod
     def of(cls, problem: FlowProblem) -> "FAStarOneRow":
         """The solution of a flow by FA*; UnsolvedError if it isn't of this kind."""
-        if not isinstance(problem.rule, FAStar):
-            raise UnsolvedError(f"needs the rule fa-star, but it is {type(problem.rule).__name__}")
+        need_rule(problem, "fa-star", FAStar)
         need_two_linear_layers(problem)
         data, first = problem.data, problem.weights.weights[0]
         if first.shape[0] != 1:

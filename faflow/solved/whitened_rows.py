@@ -14,7 +14,7 @@ from ..rules import DirectFeedbackAlignment, FeedbackAlignment
 from ..tasks import make_data
 from .abstract import AbstractSolvedWeights
 from .functions import cubic_rise
-from .needs import UnsolvedError, need_two_linear_layers, whitening
+from .needs import UnsolvedError, need_rule, need_two_linear_layers, whitening
 
 
 class WhitenedRows(AbstractSolvedWeights):
@@ -44,9 +44,7 @@ class WhitenedRows(AbstractSolvedWeights):
     @classmethod
     def of(cls, problem: FlowProblem) -> "WhitenedRows":
         """The solution of a flow by feedback alignment; UnsolvedError if it isn't of this kind."""
-        if not isinstance(problem.rule, FeedbackAlignment | DirectFeedbackAlignment):
-            name = type(problem.rule).__name__
-            raise UnsolvedError(f"needs the rule feedback-alignment, but it is {name}")
+        need_rule(problem, "feedback-alignment", FeedbackAlignment, DirectFeedbackAlignment)
         need_two_linear_layers(problem)
         data = problem.data
         if data.targets.shape[1] != 1:

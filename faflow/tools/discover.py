@@ -13,7 +13,7 @@ from ..networks import Model
 from ..population import AbstractPopulationRule
 from ..rules import bare
 from .model_laws import find_model_laws, model_law_lines
-from .timed_laws import timed_lines, timed_report
+from .timed_laws import timed_lines, timed_report, which_states
 
 DEGREE = 2  # of the polynomials searched unless asked otherwise, if there is room
 
@@ -149,13 +149,8 @@ def _count_line(report: dict[str, Any], what: str) -> str:
         gap += ", and longer chains of flows may add more"
     if report["independent_laws"] is None:
         return f"UNDECIDED how many of {report['state']} {what} are conserved: {gap}"
-    where = ""
-    if report["states"] != "all":
-        count = report["independent_laws_for_all_states"]
-        where = f" {report['states']}, {'UNDECIDED how many' if count is None else count} of them "
-        where += "for all states"
     return (
         f"{report['independent_laws']} of {report['state']} {what} are conserved over all data "
-        f"and losses{where}; the rule's laws explain {report['explained']}; "
+        f"and losses{which_states(report)}; the rule's laws explain {report['explained']}; "
         f"{report['unexplained']} unexplained ({gap})"
     )

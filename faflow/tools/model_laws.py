@@ -13,7 +13,7 @@ from ..networks import Model
 from ..observables import LeafBalance, LeafSum
 from ..rules import bare, model_laws
 from ..tasks import CrossEntropy
-from .timed_laws import count_line, model_lines, timed_counts, timed_model_laws
+from .timed_laws import count_line, model_lines, timed_counts, timed_model_laws, which_states
 
 
 def find_model_laws(
@@ -101,11 +101,8 @@ def _count_line(report: dict[str, Any]) -> str:
         either = " or ".join(map(str, report["candidates"]))
         what = f"how many of {report['size']} directions{where} are conserved"
         return f"UNDECIDED {what}: {either} ({gap}); {report['names']['named']} by name"
-    states = ""
-    if report["states"] != "all":
-        count = report["independent_laws_for_all_states"]
-        states = f", {report['states']}, {'UNDECIDED how many' if count is None else count} of them"
-        states += " for all states"
+    states = which_states(report)
+    states = f",{states}" if states else ""
     return (
         f"{report['independent_laws']} of {report['size']} directions{where} are conserved over "
         f"all data, {losses}{states} ({gap}); {report['names']['named']} of them by name"

@@ -126,3 +126,12 @@ def timed_model_laws(
         for name, law in model_laws(rule, model, feedback, data, rate).items()
         if isinstance(law, LeafBalance | LeafSum)
     ]
+
+
+def which_states(report: dict[str, Any]) -> str:
+    """Where laws are not kept for all states: for which, and how many are for all."""
+    if report["states"] == "all":
+        return ""
+    count = report["independent_laws_for_all_states"]
+    many = "UNDECIDED how many" if count is None else count
+    return f" {report['states']}, {many} of them for all states"

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._types import Array, Flag, Scalar
-from ...networks import AbstractNetwork, Trace
+from ...networks import AbstractNetwork, Trace, gated_trace
 from ...rules import AbstractLayerwiseRule, outer_products
 from ..problem import FlowProblem
 from .decisions.dead import Sides, settle_dead
@@ -19,7 +19,7 @@ from .decisions.hold import Grip, Hold, grip_of, hold, margins, meet, moved_by
 from .decisions.ties import Surfaces, alone
 from .gates import backward
 from .mode import Mode, first_of
-from .pairs import Layout, Slopes, gated_trace
+from .pairs import Layout, Slopes
 from .runge_kutta import Tableau, looks
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..._compiling import ONCE, compiled
 from ..._types import Array
-from ...networks import AbstractActivation, AbstractNetwork, Trace
+from ...networks import AbstractActivation, AbstractNetwork
 
 
 class Slopes(NamedTuple):
@@ -103,15 +103,3 @@ class Layout(eqx.Module):
 
 def layout_of(network: AbstractNetwork, samples: int) -> Layout:
     return Layout(samples, tuple(weight.shape[0] for weight in network.weights[:-1]))
-
-
-def gated_trace(weights: AbstractNetwork, inputs: Array, gates: tuple[Array, ...]) -> Trace:
-    """The forward pass with a_l = gate_l * h_l in place of phi(h_l)."""
-    pre, post = [], [inputs]
-    for layer, weight in enumerate(weights.weights):
-        h = post[-1] @ weight.T
-        if weights.biases:
-            h = h + weights.biases[layer][None, :]
-        pre.append(h)
-        post.append(gates[layer] * h if layer < len(gates) else h)
-    return Trace(tuple(pre), tuple(post))

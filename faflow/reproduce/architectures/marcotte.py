@@ -8,6 +8,7 @@ counted as a model's leaves, with all other weights, data and errors drawn anew 
 from ..claim import Claim, Paper
 from ..deferred import later
 
+ROOM = __name__.rpartition(".")[0]
 SMALL = "proved for all sizes; counted at those shown, of up to 24 weights, in float64"
 
 
@@ -16,15 +17,7 @@ def _claim(
     narrower: str = "",
 ) -> Claim:  # fmt: skip
     scope = "wider" if wider else "narrower" if narrower else "as stated"
-    return Claim(
-        name,
-        claim,
-        source,
-        scope,
-        wider or narrower,
-        later(__name__.rpartition(".")[0], place),
-        boundary,
-    )
+    return Claim(name, claim, source, scope, wider or narrower, later(ROOM, place), boundary)
 
 
 PAPER = Paper("Marcotte, Gribonval & Peyre 2025", (

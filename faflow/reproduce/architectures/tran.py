@@ -7,6 +7,7 @@ them, on normalised sigmoid gates, is false.
 from ..claim import Claim, Paper
 from ..deferred import later
 
+ROOM = __name__.rpartition(".")[0]
 SMALL = "proved for all sizes; counted at those shown, of up to 48 weights, in float64"
 
 
@@ -15,16 +16,7 @@ def _claim(
     refuted: bool = False,
 ) -> Claim:  # fmt: skip
     scope = "narrower" if refuted else "wider" if remark else "as stated"
-    return Claim(
-        name,
-        claim,
-        source,
-        scope,
-        remark,
-        later(__name__.rpartition(".")[0], place),
-        boundary,
-        refuted,
-    )
+    return Claim(name, claim, source, scope, remark, later(ROOM, place), boundary, refuted)
 
 
 PAPER = Paper("Tran et al. 2026", (
