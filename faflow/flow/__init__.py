@@ -12,7 +12,6 @@ from .devices import spread_over as spread_over
 from .devices import the_same_everywhere as the_same_everywhere
 from .discrete import Discrete as Discrete
 from .discrete import TwinSolution as TwinSolution
-from .discrete import check_batch as check_batch
 from .discrete import run_twin as run_twin
 from .events import EventCounts as EventCounts
 from .events import EventLog as EventLog

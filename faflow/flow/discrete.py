@@ -73,8 +73,7 @@ class _Carry(NamedTuple):
     predicted: dict[str, Any]
 
 
-def check_batch(problem: FlowProblem, batch: int | None) -> None:
-    """Raise ValueError unless a mini-batch of this size can be drawn."""
+def _check_batch(problem: FlowProblem, batch: int | None) -> None:
     samples = problem.data.inputs.shape[0]
     if batch is not None and not 1 <= batch <= samples:
         raise ValueError(
@@ -90,7 +89,9 @@ def run_twin(
     laws: Laws,
     discrete: Discrete,
 ) -> TwinSolution:
-    """The discrete rule from ts[0] to ts[-1], pure: jit it. See `TwinSolution`."""
+    """The discrete rule from ts[0] to ts[-1], pure: jit it. See `TwinSolution`. ValueError if a
+    mini-batch of `discrete.batch` can't be drawn."""
+    _check_batch(problem, discrete.batch)
     rule, feedback, data = problem.rule, problem.feedback, problem.data
     samples, (a, b) = data.inputs.shape[0], discrete.method
     values = _values(problem, laws)

@@ -1,7 +1,10 @@
 """The discrete rule beside its flow: how far its weights are away, and what its laws do."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ..measures.variables.datasets import xr
 from ..store.result import Result
 from .panel import Curve, Panel, brief
 from .style import BLACK, COOL, DASHED, FEW, SOLID, WARM, plain_text
@@ -9,21 +12,16 @@ from .style import BLACK, COOL, DASHED, FEW, SOLID, WARM, plain_text
 
 def discrete_panels(result: Result) -> list[Panel]:
     """Distance to the flow over time, one line per eta; below, per law, measured and predicted."""
-    if result.discrete is None:
+    twins = result.group("discrete")
+    if twins is None:
         return []
-    laws = [str(name) for name in result.discrete if f"layer_of_{name}" in result.discrete.coords]
-    return [_distances(result), *(_law(result, law) for law in laws)]
+    laws = [str(name) for name in twins if f"layer_of_{name}" in twins.coords]
+    return [_distances(result, twins), *(_law(result, twins, law) for law in laws)]
 
 
-def _steps(result: Result) -> list[float]:
-    assert result.discrete is not None
-    return [float(eta) for eta in result.discrete["eta"].values]
-
-
-def _distances(result: Result) -> Panel:
-    assert result.discrete is not None
+def _distances(result: Result, twins: xr.Dataset) -> Panel:
     order = result.section("discrete").get("order")
-    values = result.discrete["distance"].values
+    values = twins["distance"].values
     curves = [
         Curve(
             column=f"distance at eta {eta:g}",
@@ -33,19 +31,18 @@ def _distances(result: Result) -> Panel:
             colour=COOL[i % len(COOL)],
             skip=1,
         )
-        for i, eta in enumerate(_steps(result))
+        for i, eta in enumerate(twins["eta"].values.tolist())
     ]
     method = result.section("discrete").get("method", "euler")
     title = [f"{method} steps of η against the flow" + (f": order {brief(order)}" if order else "")]
     return Panel(title, "relative distance of the weights", curves, scale="log")
 
 
-def _law(result: Result, law: str) -> Panel:
+def _law(result: Result, twins: xr.Dataset, law: str) -> Panel:
     """What the longest step did to a law, and what its identity says."""
-    assert result.discrete is not None
-    measured, told = result.discrete[law].values[0], result.discrete.get(f"{law}_predicted")
-    layers = result.discrete[f"layer_of_{law}"].values
-    eta = _steps(result)[0]
+    measured, told = twins[law].values[0], twins.get(f"{law}_predicted")
+    layers = twins[f"layer_of_{law}"].values
+    eta = float(twins["eta"].values[0])
     curves = []
     for column, layer in enumerate(layers):
         colour = COOL[column % len(COOL)]

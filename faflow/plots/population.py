@@ -1,7 +1,10 @@
 """The population loss of a flow of order parameters, beside simulations at finite N."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ..measures.variables.datasets import xr
 from ..store.result import Result
 from .panel import Band, Curve, Level, Panel, brief, last
 from .style import BLACK, DASHED, SKY, VERMILION
@@ -16,16 +19,16 @@ def population_panels(result: Result) -> list[Panel]:
     if values is None or values.ndim != 1:
         return []
     flow = Curve(NAME, "population loss of the flow", values, "flow, N → ∞", BLACK, width=0.9)
-    if result.simulation is None:
+    found = result.group("simulation")
+    if found is None:
         return [
             Panel([f"population loss: ends at {brief(last(values))}"], "population loss", [flow])
         ]
-    return [_both(result, flow), _apart(result, values)]
+    return [_both(result, found, flow), _apart(result, found, values)]
 
 
-def _both(result: Result, flow: Curve) -> Panel:
-    found, about = result.simulation, _about(result)
-    assert found is not None
+def _both(result: Result, found: xr.Dataset, flow: Curve) -> Panel:
+    about = _about(result)
     mean, error = found["mean"].values, found["standard_error"].values
     label = f"mean of {about.get('seeds')} runs, N = {about.get('inputs')}"
     middle = Curve(
@@ -40,10 +43,9 @@ def _both(result: Result, flow: Curve) -> Panel:
     return Panel([title], "population loss", [flow, middle], bands=[band])
 
 
-def _apart(result: Result, flow: np.ndarray) -> Panel:
+def _apart(result: Result, found: xr.Dataset, flow: np.ndarray) -> Panel:
     """The band around the mean, seen from the flow: it should hold the flow at about every save."""
-    found, about = result.simulation, _about(result)
-    assert found is not None
+    about = _about(result)
     with np.errstate(all="ignore"):
         share, error = found["mean"].values / flow - 1, found["standard_error"].values / flow
     worst, chance = about.get("worst_deviation"), about.get("chance")

@@ -149,7 +149,7 @@ def steps(session: Session) -> Findings:
         Reading("order in η of that change", order, {"near": 1.0, "within": 0.2}),
         Reading("the change is not zero", moved[-1], {"min": 1e-8}, True),
     ]  # fmt: skip
-    group = run.result.discrete
+    group = run.result.group("discrete")
     assert group is not None
     values = group["layer-balance"].values[..., 0]
     rises = {f"η = {eta:g}": v - v[0] for eta, v in zip(etas, values, strict=True)}

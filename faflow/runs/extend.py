@@ -21,7 +21,6 @@ from .checkpoint import EVERY, discard
 from .ends import FOR, Arrays, Earlier, about_of, read_ends
 from .run import run
 
-BITS = "in every bit what one flow to its t1 comes to"
 TOLERANCE = "what one flow to its t1 comes to, to tolerance: solver = 'auto' looks ahead to t1"
 
 

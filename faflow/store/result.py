@@ -150,24 +150,12 @@ class Result:
         ]
         return np.isfinite(times) & (np.any(seen, axis=0) if seen else True)
 
-    @cached_property
-    def events(self) -> xr.Dataset | None:
-        """What an exact flow tells of its kinks; None for other flows."""
-        return self._beside("events")
-
-    @cached_property
-    def discrete(self) -> xr.Dataset | None:
-        """The same rule in steps of eta, if the config asked for it."""
-        return self._beside("discrete")
-
-    @cached_property
-    def simulation(self) -> xr.Dataset | None:
-        """Online learning beside a population rule, if the config asked for it."""
-        return self._beside("simulation")
-
     def group(self, name: str) -> xr.Dataset | None:
-        """Another group of a run, along the saves of `series`; None if there is none."""
-        return self._beside(name)
+        """Another group of a run, along the saves of `series` (`events` of an exact flow's kinks,
+        `discrete`, `simulation`, ...); None if there is none."""
+        if name not in (self.records.children if self.groups is None else self.groups):
+            return None
+        return self.records[name].to_dataset().isel(time=slice(0, int(np.sum(self._reached))))
 
     def section(self, name: str) -> dict[str, Any]:
         """A section of the summary, empty if it is absent."""
@@ -199,11 +187,6 @@ class Result:
         if record.dims[1] in self._recorded.coordinates:
             return [str(entry) for entry in self._recorded.at(record.dims[1]).values]
         return [str(i + 1) for i in range(record.values.shape[1])]
-
-    def _beside(self, name: str) -> xr.Dataset | None:
-        if name not in (self.records.children if self.groups is None else self.groups):
-            return None
-        return self.records[name].to_dataset().isel(time=slice(0, int(np.sum(self._reached))))
 
 
 def open_result(folder: str | Path) -> Result:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faflow.feedback import FEEDBACKS, draw_feedback
-from faflow.flow import Discrete, FlowProblem, Numerics, check_batch, integrate, run_twin
+from faflow.flow import Discrete, FlowProblem, Numerics, integrate, run_twin
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Balance, FeedbackPotential, Loss
 from faflow.rules import RULES, FeedbackAlignment, KolenPollack, UniformSignSymmetry
@@ -258,4 +258,4 @@ def test_steps_that_are_too_long_blow_up_and_say_when():
 def test_a_batch_that_cannot_be_drawn():
     for batch in (0, SAMPLES + 1):
         with pytest.raises(ValueError, match=f"batch.*{SAMPLES}.*{batch}"):
-            check_batch(problem(), batch)
+            run_twin(problem(), jnp.linspace(0.0, 1.0, 3), {}, {}, Discrete(0.1, KEY, batch))

@@ -15,7 +15,7 @@ from faflow.plots.sweep import draw_sweep
 from faflow.plots.sweep.against import against_figure
 from faflow.plots.sweep.maps import median_maps, status_map
 from faflow.plots.sweep.over_time import drift_figure, record_figure
-from faflow.plots.sweep.series import record_series
+from faflow.plots.sweep.series import on_common_times
 from faflow.plots.sweep.split import PANELS, split
 from faflow.sweeps.distribution import Members
 
@@ -126,7 +126,10 @@ def test_titles_count_who_did_not_run_to_the_end(sweep) -> None:
 def test_a_curve_goes_on_when_a_member_breaks_and_ends_when_one_is_done(tmp_path) -> None:
     axes = {"feedback.scale": [1.0, 2.0], "seed": [0, 1, 2]}
     statuses = {(0, 1): "blow-up", (1, 1): "target-reached"}
-    series = record_series(Members(swept.sweep(tmp_path, axes, statuses=statuses).records), "loss")
+    members = Members(swept.sweep(tmp_path, axes, statuses=statuses).records)
+    losses = members.record("loss")
+    assert losses is not None
+    series = on_common_times(members, losses)
     assert series is not None and series.cut
     half = swept.SAVES // 2
     counts = np.isfinite(series.values).sum(axis=1)

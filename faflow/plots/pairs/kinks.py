@@ -1,7 +1,10 @@
 """What an exact flow does at its kinks: events so far, sliding pairs, their gates."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from ...measures.variables.datasets import xr
 from ...store.result import Result
 from ..panel import Curve, Level, Panel
 from ..style import BLUE, DASHED, DOTTED, FEW, GREEN, SOLID, STYLES, VERMILION, layer_colours, named
@@ -15,9 +18,10 @@ KINDS = {
 
 def event_panels(result: Result) -> list[Panel]:
     """How many pairs crossed, landed and left so far; how many slide, per hidden layer."""
-    if result.events is None:
+    events = result.group("events")
+    if events is None:
         return []
-    changes = result.events["changes"]
+    changes = events["changes"]
     known = {str(kind): i for i, kind in enumerate(changes["kind"].values)}
     curves = [
         Curve(kind, meaning, changes.values[:, known[kind]].astype(float), kind, colour, style)
@@ -26,19 +30,16 @@ def event_panels(result: Result) -> list[Panel]:
     ]
     title = ", ".join(f"{curve.values[-1]:.0f} {curve.column}" for curve in curves)
     so_far = Panel([title], "pairs so far", curves, scale="linear", whole=True)
-    return [so_far, _sliding(result.events["sliding"].values.astype(float), _hidden(result))]
+    return [so_far, _sliding(events["sliding"].values.astype(float), _hidden(events))]
 
 
 def _sliding(counts: np.ndarray, hidden: list[int]) -> Panel:
     colours, labels = layer_colours(len(hidden)), named([f"layer {layer}" for layer in hidden])
+    styles = STYLES if len(hidden) <= FEW else [SOLID] * len(hidden)
+    meaning = "sliding pairs of hidden layer"
     curves = [
         Curve(
-            column=f"sliding {layer}",
-            meaning=f"sliding pairs of hidden layer {layer}",
-            values=counts[:, i],
-            label=labels[i],
-            colour=colours[i],
-            style=STYLES[i] if len(hidden) <= FEW else SOLID,
+            f"sliding {layer}", f"{meaning} {layer}", counts[:, i], labels[i], colours[i], styles[i]
         )
         for i, layer in enumerate(hidden)
     ]
@@ -49,9 +50,9 @@ def _sliding(counts: np.ndarray, hidden: list[int]) -> Panel:
 
 def gate_panels(result: Result) -> list[Panel]:
     """Per hidden layer the gate of every pair that slid at a save: at 0 or 1 the pair leaves."""
-    if result.events is None:
+    events = result.group("events")
+    if events is None:
         return []
-    events = result.events
     save, slot = np.nonzero(np.isfinite(events["gate"].values))
     layer, unit, sample, gate = (
         events[name].values[save, slot]
@@ -59,7 +60,7 @@ def gate_panels(result: Result) -> list[Panel]:
     )
     return [
         _gates(k, save[layer == k], unit[layer == k], sample[layer == k], gate[layer == k], result)
-        for k in _hidden(result)
+        for k in _hidden(events)
         if np.any(layer == k)
     ]
 
@@ -94,6 +95,6 @@ def _gates(layer: int, save, unit, sample, gate, result: Result) -> Panel:
     )
 
 
-def _hidden(result: Result) -> list[int]:
+def _hidden(events: xr.Dataset) -> list[int]:
     """The hidden layers, 1 being the first."""
-    return [] if result.events is None else [int(k) for k in result.events["hidden"].values]
+    return [int(k) for k in events["hidden"].values]

@@ -38,7 +38,7 @@ class _Rows:
 
 def raster_panels(result: Result) -> list[Panel]:
     """One panel per hidden layer whose pairs change; none without a log of changes."""
-    events = result.events
+    events = result.group("events")
     if events is None or events.sizes.get("change", 0) == 0:
         return []
     layers = np.unique(events["event_layer"].values).tolist()

@@ -17,14 +17,6 @@ class Series(NamedTuple):
     cut: bool
 
 
-def record_series(members: Members, name: str) -> Series | None:
-    """A record that has one number per save; None if there is none."""
-    values = members.record(name)
-    if values is None or values.ndim != members.statuses.ndim + 1:
-        return None
-    return on_common_times(members, values)
-
-
 def drift_series(members: Members, law: str) -> Series | None:
     """|Q(t) - Q(0) exp(-decay t)| / scale of a law, the largest over its layers and entries.
 

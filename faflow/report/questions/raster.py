@@ -18,7 +18,7 @@ ACTIVE = "rgba(128,128,128,0.30)"
 
 def raster_layers(subject: Subject) -> list[int]:
     """Hidden layers whose pairs change; none without a log of changes."""
-    events = None if subject.members is not None else subject.result.events
+    events = None if subject.members is not None else subject.result.group("events")
     if events is None or events.sizes.get("change", 0) == 0:
         return []
     return np.unique(events["event_layer"].values).astype(int).tolist()
@@ -27,7 +27,7 @@ def raster_layers(subject: Subject) -> list[int]:
 def raster_figures(subject: Subject, several: bool) -> Iterator[PageFigure]:
     """One figure per hidden layer whose pairs change."""
     for layer in raster_layers(subject):
-        events = subject.result.events
+        events = subject.result.group("events")
         assert events is not None
         changes = changes_of(events, layer)
         name = f"Kinks of layer {layer}" + (f": {subject.cases[0]}" if several else "")
