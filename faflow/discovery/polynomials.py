@@ -15,6 +15,7 @@ import numpy as np
 
 from .._compiling import LOOP, compiled
 from .._types import Array
+from ..rules.models.null_space import gauss_jordan
 from .abstract import AbstractFields
 from .fresh import FreshPlaces
 from .lie import Rank, rank_of
@@ -187,18 +188,7 @@ def _order(monomials: np.ndarray, variables: int) -> np.ndarray:
 
 def echelon(space: np.ndarray, order: np.ndarray) -> np.ndarray:
     """The reduced row echelon form with leading terms in the given order; fewest terms first."""
-    rows, done = space.copy(), 0
-    for column in order:
-        if done == len(rows):
-            break
-        pivot = done + int(np.argmax(np.abs(rows[done:, column])))
-        if abs(rows[pivot, column]) < 1e-6:
-            continue
-        rows[[done, pivot]] = rows[[pivot, done]]
-        rows[done] /= rows[done, column]
-        others = np.arange(len(rows)) != done
-        rows[others] -= np.outer(rows[others, column], rows[done])
-        done += 1
+    rows, done = gauss_jordan(space, order, 1e-6)
     rows = rows[:done]
     largest = np.max(np.abs(rows), axis=1, initial=0.0)[:, None]
     rows = sparser(np.where(np.abs(rows) < FORGOTTEN * largest, 0.0, rows))

@@ -13,6 +13,7 @@ from ..networks import ACTIVATIONS, AbstractActivation
 from ..tasks import AbstractLoss, Data, make_data
 from ..tasks._host import lookup
 from .draws import LayerNoise, layer_noise
+from .linear import need_one_output
 from .marching import Layer, Theory, march
 
 RULES = ("gradient", "feedback-alignment", "direct-feedback-alignment", "hebbian")
@@ -139,11 +140,7 @@ def _checked(
     inputs: ArrayLike, targets: ArrayLike, ts: ArrayLike, tests: ArrayLike | None, loss: Any
 ) -> tuple[Data, np.ndarray, np.ndarray]:
     data, times = make_data(inputs, targets, loss), np.asarray(ts, float)
-    if data.targets.shape[1] != 1:
-        raise ValueError(
-            "Argument `targets` must have one output at infinite width, but has "
-            f"{data.targets.shape[1]}; give one column."
-        )
+    need_one_output(data)
     if times.ndim != 1 or len(times) < 2 or times[0] != 0 or not np.all(np.diff(times) > 0):
         raise ValueError("Argument `ts` must be times that grow from 0, but is not; see linspace.")
     points = np.asarray(data.inputs, float)

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from .._compiling import LONG, compiled
 from .._types import Array, Flag, Integer, Matrix, Scalar
 from ..tasks import Data
+from .linear import need_one_output
 
 NEWTON = 6  # iterations of an implicit step; squared loss needs one
 
@@ -93,11 +94,7 @@ def gradient_limit(
     """Extrapolated from grids of n, 2n and 4n steps, n = `times`, at the n + 1 times of the first:
     the error is O(step^6). ValueError if there is more than one output, L < 1, richness <= 0, or
     the sweeps did not converge: then t1 is too long or richness too large for the grid."""
-    if data.targets.shape[1] != 1:
-        raise ValueError(
-            "Argument `targets` must have one output at infinite width, but has "
-            f"{data.targets.shape[1]}; give one column."
-        )
+    need_one_output(data)
     if hidden < 1:
         raise ValueError(f"Argument `hidden` must be >= 1, but is {hidden}.")
     if not richness > 0:

@@ -76,6 +76,15 @@ def deep_linear(hidden: int, rho: ArrayLike, richness: ArrayLike) -> DeepLinear:
     )
 
 
+def need_one_output(data: Data) -> None:
+    """ValueError if there are several."""
+    if data.targets.shape[1] != 1:
+        raise ValueError(
+            "Argument `targets` must have one output at infinite width, but has "
+            f"{data.targets.shape[1]}; give one column."
+        )
+
+
 class WideLinear(AbstractNetwork):
     """f(x) = kappa_{L+1}(q) v . x at infinite width; v = `direction` (D,) is what moves."""
 
@@ -107,11 +116,7 @@ class WideFeedbackAlignment(AbstractWholeRule):
     network: ClassVar[type] = WideLinear
 
     def init(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
-        if data.targets.shape[1] != 1:
-            raise ValueError(
-                "Argument `targets` must have one output at infinite width, but has "
-                f"{data.targets.shape[1]}; give one column."
-            )
+        need_one_output(data)
         return weights.direction
 
     def velocity(self, t: Scalar, state: Array, feedback: Feedback, data: Data) -> Array:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array, Scalar
+from ..._types import Array
 from ...feedback import Feedback
 from ...networks import MLP, Model
 from ...observables import (
@@ -33,6 +33,7 @@ from .leaf_rates import (
     FRESH,
     SPARE,
     Group,
+    Learner,
     Rates,
     leaves_of,
     matrix_rates,
@@ -60,10 +61,9 @@ def model_laws(
     groups = share_groups(model, feedback, potential, data)
     sums = tuple((i, a) for i, leaf in enumerate(leaves_of(model)) for a in range(leaf.ndim))
     states = SPARE + max(map(len, groups))
-    about = (rule, model, feedback, data, potential)
     slow = jnp.asarray(decay, leaves_of(model)[0].dtype)
-    states = max(states, 1) + FRESH
-    balances, by_sum = share_rates(*about, groups, sums, states, zero_sum, slow)
+    learner = Learner(rule, model, feedback, data, zero_sum, slow)
+    balances, by_sum = share_rates(learner, potential, groups, sums, max(states, 1) + FRESH)
     kept = KEPT[leaves_of(model)[0].dtype.itemsize]
     found = [_balances(group, each, kept) for group, each in zip(groups, balances, strict=True)]
     *by_row, whole = found
@@ -75,7 +75,7 @@ def model_laws(
         places = tuple(balance_place(model, one) for one in norms)
         laws["leaf-norm"] = LeafBalance(potential, "layer-balance", tuple(norms), places)
     if isinstance(by_rows := laws.get("neuron-balance"), LeafBalance):
-        laws |= _matrix_law(by_rows, *about, zero_sum, kept, slow)
+        laws |= _matrix_law(by_rows, learner, kept)
     moved = zip(sums, *by_sum, strict=True)
     still = [at for at, rate, size in moved if _is_kept(rate, size, kept)]
     if still:
@@ -149,18 +149,9 @@ def _laws_of(pairs: Sequence[Shares], model: Model, potential: AbstractPotential
     return found
 
 
-def _matrix_law(
-    law: LeafBalance,
-    rule: AbstractLearningRule,
-    model: Model,
-    feedback: Feedback,
-    data: Data,
-    potential: AbstractPotential,
-    zero_sum: bool,
-    kept: float,
-    decay: Scalar,
-) -> Laws:
+def _matrix_law(law: LeafBalance, learner: Learner, kept: float) -> Laws:
     """The entries off the diagonal of A A^T - c M(B) that are kept too, by blocks of the rows."""
+    model, potential = learner.model, law.potential
     few = [i for i, one in enumerate(law.shares) if row_count(model, one[0]) <= MOST_ROWS]
     if not few or not isinstance(potential, AbstractQuadraticPotential):
         return {}
@@ -168,7 +159,7 @@ def _matrix_law(
     ones = tuple(jnp.ones((row_count(model, one[0]),) * 2) for one in shares)
     places = tuple(law.places[i] for i in few)
     whole = LeafBalance(potential, "matrix-balance", shares, places, ones)
-    rates = matrix_rates(whole, rule, model, feedback, data, zero_sum, decay)
+    rates = matrix_rates(whole, learner)
     masks = [
         np.all(np.abs(rate) <= kept * np.max(size), axis=0)
         for rate, size in zip(*map(_host, rates), strict=True)

@@ -39,6 +39,17 @@ class Rates(NamedTuple):
     size: tuple[Array, ...]
 
 
+class Learner(NamedTuple):
+    """A model under a rule. `zero_sum`: errors sum to 0; `decay`, 1 / time: of what is sought."""
+
+    rule: AbstractLearningRule
+    model: Model
+    feedback: Feedback
+    data: Data
+    zero_sum: bool
+    decay: Scalar
+
+
 def leaves_of(model: Model) -> list[Array]:
     return jax.tree.leaves(model)
 
@@ -108,22 +119,17 @@ def _backs(
 
 @compiled(ONCE)
 def share_rates(
-    rule: AbstractLearningRule,
-    model: Model,
-    feedback: Feedback,
-    data: Data,
+    learner: Learner,
     potential: AbstractPotential,
     groups: tuple[Group, ...],
     sums: tuple[tuple[int, int], ...],
     states: int,
-    zero_sum: bool,
-    decay: Scalar,
 ) -> tuple[list[Rates], Rates]:
     """Of all groups (states, rows, quantities each), and of sums over axes, at random states: how
     fast they change, and `decay` times themselves (half of it for sums)."""
 
     def at(key: Array) -> tuple[list[Rates], Rates]:
-        point, moves = _random(key, rule, model, feedback, data, zero_sum)
+        point, moves = _random(key, learner)
 
         def quantities(leaves: list[Array], back: Feedback) -> list[list[Array]]:
             return [
@@ -131,7 +137,7 @@ def share_rates(
                 for group in groups
             ]
 
-        changes = _with_decay(decay, *jax.jvp(quantities, point, moves))
+        changes = _with_decay(learner.decay, *jax.jvp(quantities, point, moves))
         balances = [
             Rates(
                 (jnp.stack([jnp.sum(part, axis=1) for part in change], -1),),
@@ -139,7 +145,7 @@ def share_rates(
             )
             for change in changes
         ]
-        leaves = _with_decay(decay / 2, point[0], moves[0])
+        leaves = _with_decay(learner.decay / 2, point[0], moves[0])
         moved = [(leaves[leaf], axis) for leaf, axis in sums]
         rate = tuple(jnp.ravel(jnp.sum(leaf, axis)) for leaf, axis in moved)
         size = tuple(jnp.ravel(jnp.sum(jnp.abs(leaf), axis)) for leaf, axis in moved)
@@ -153,15 +159,11 @@ def _with_decay(decay: Scalar, values: Any, changes: Any) -> Any:
 
 
 def _random(
-    key: Array,
-    rule: AbstractLearningRule,
-    model: Model,
-    feedback: Feedback,
-    data: Data,
-    zero_sum: bool,
+    key: Array, learner: Learner
 ) -> tuple[tuple[list[Array], Feedback], tuple[list[Array], Feedback]]:
     """Leaves and feedback near those given, and how they move on random data with free errors."""
     about, given = jax.random.split(key)
+    rule, model, feedback, data, zero_sum, _ = learner
     network, some = random_model(about, model), random_lesson(given, data, zero_sum)
     moves: Any = weight_velocity(rule, network, feedback, some)
     velocity, change = moves
@@ -194,24 +196,16 @@ def random_lesson(key: Array, data: Data, zero_sum: bool) -> Data:
 
 
 @compiled(ONCE)
-def matrix_rates(
-    law: LeafBalance,
-    rule: AbstractLearningRule,
-    model: Model,
-    feedback: Feedback,
-    data: Data,
-    zero_sum: bool,
-    decay: Scalar,
-) -> Rates:
-    shape = jax.tree.structure(model)
+def matrix_rates(law: LeafBalance, learner: Learner) -> Rates:
+    shape = jax.tree.structure(learner.model)
 
     def at(key: Array) -> Rates:
-        point, moves = _random(key, rule, model, feedback, data, zero_sum)
+        point, moves = _random(key, learner)
 
         def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
-            return law.terms(jax.tree.unflatten(shape, leaves), back, data)
+            return law.terms(jax.tree.unflatten(shape, leaves), back, learner.data)
 
-        changes = _with_decay(decay, *jax.jvp(terms, point, moves))
+        changes = _with_decay(learner.decay, *jax.jvp(terms, point, moves))
         sizes = tuple(jnp.sum(jnp.abs(change), axis=-1) for change in changes)
         return Rates(tuple(jnp.sum(change, axis=-1) for change in changes), sizes)
 

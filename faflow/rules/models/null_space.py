@@ -1,5 +1,7 @@
 """The combinations of quantities whose rates cancel, with few quantities each."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from ..._numbers import Numbers
@@ -23,22 +25,28 @@ def sparse_null_space(rates: Numbers, sizes: Numbers, kept: float) -> np.ndarray
     null = values <= bound
     if np.any(null) and np.any(~null) and np.min(values[~null]) < GAP * bound:
         null = values <= -1.0
-    return _echelon(directions[null]) / sizes if np.any(null) else np.zeros((0, rates.shape[1]))
+    if not np.any(null):
+        return np.zeros((0, rates.shape[1]))
+    rows, _ = gauss_jordan(directions[null], range(rates.shape[1]), NEGLIGIBLE)
+    largest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)
+    return np.where(np.abs(rows) <= NEGLIGIBLE * largest, 0.0, rows) / sizes
 
 
-def _echelon(rows: np.ndarray) -> np.ndarray:
-    """Gauss-Jordan elimination of orthonormal rows, with row pivoting; what is negligible is 0."""
+def gauss_jordan(
+    rows: np.ndarray, order: Iterable[int], negligible: float
+) -> tuple[np.ndarray, int]:
+    """Orthonormal rows reduced, with row pivoting, the columns of leading terms in the given order;
+    and how many rows have one that is not `negligible`."""
     rows, done = rows.copy(), 0
-    for column in range(rows.shape[1]):
+    for column in order:
         if done == len(rows):
             break
         pivot = done + int(np.argmax(np.abs(rows[done:, column])))
-        if abs(rows[pivot, column]) <= NEGLIGIBLE:
+        if abs(rows[pivot, column]) <= negligible:
             continue
         rows[[done, pivot]] = rows[[pivot, done]]
         rows[done] /= rows[done, column]
         others = np.arange(len(rows)) != done
         rows[others] -= rows[others, column][:, None] * rows[done]
         done += 1
-    largest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)
-    return np.where(np.abs(rows) <= NEGLIGIBLE * largest, 0.0, rows)
+    return rows, done
