@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import wraps
 from inspect import isgeneratorfunction
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, ForwardRef, TypeVar, get_args
 
 import jaxtyping
@@ -18,6 +18,7 @@ from beartype import BeartypeConf, beartype
 
 _plain = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
 _shaped = jaxtyping.jaxtyped
+_written: dict[CodeType, Any] = {}
 
 
 def install() -> None:
@@ -34,7 +35,7 @@ def _checked(function: Any = None, **how: Any) -> Any:
         return function
     if type(function) is not FunctionType or isgeneratorfunction(function):
         return _shaped(function, **how)
-    checked = _plain(function)
+    checked = _plainly(function)
     if not any(map(has_shape, hints(function))):
         return checked
 
@@ -44,6 +45,20 @@ def _checked(function: Any = None, **how: Any) -> Any:
             return checked(*given, **named)
 
     return sized
+
+
+def _plainly(function: FunctionType) -> Any:
+    """The function checked by beartype. One that is made in another is made again whenever that is
+    called: the code that beartype writes for it, half a millisecond, is written once."""
+    written = _written.get(function.__code__)
+    if written is not None and written.__annotations__ == function.__annotations__:
+        again = FunctionType(written.__code__, written.__globals__)
+        again.__kwdefaults__ = {**written.__kwdefaults__, "__beartype_func": function}
+        return wraps(function)(again)
+    checked = _plain(function)
+    if checked is not function and "<locals>" in function.__qualname__:
+        _written[function.__code__] = checked
+    return checked
 
 
 def hints(function: Callable[..., Any]) -> list[Any]:

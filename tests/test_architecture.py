@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,7 @@ MAX_MEDIAN_MODULE_LINES = 200
 MAX_ROOM_FILES, MAX_ROOM_LINES = 26, 2250
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,15 @@ class Module:
     def package(self) -> list[str]:
         """Where a relative import of one dot starts."""
         return list(self.path.parts[:-1])
+
+    @cached_property
+    def nodes(self) -> list[tuple[ast.AST, bool]]:
+        """Every node, each with whether it runs only when a function is called."""
+        found: list[tuple[ast.AST, bool]] = [(self.tree, False)]
+        for node, in_function in found:  # which grows meanwhile
+            inside = in_function or isinstance(node, FUNCTION)
+            found += [(child, inside) for child in ast.iter_child_nodes(node)]
+        return found
 
     def at(self, node: ast.AST) -> str:
         return f"{self.path}:{getattr(node, 'lineno', 1)}"
@@ -149,13 +159,6 @@ class Import:
     lazy: bool  # inside a function
 
 
-def walk_with_depth(tree: ast.AST, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node below `tree`, each with whether it runs only when a function is called."""
-    for child in ast.iter_child_nodes(tree):
-        yield child, in_function
-        yield from walk_with_depth(child, in_function or isinstance(child, Function | ast.Lambda))
-
-
 def absolute_names(node: ast.AST, module: Module) -> list[str]:
     """The dotted names that an import statement, or `import_module("...")`, asks for."""
     match node:
@@ -173,10 +176,11 @@ def absolute_names(node: ast.AST, module: Module) -> list[str]:
     return []
 
 
+@cache
 def imports(module: Module) -> list[Import]:
     return [
         Import(node, name.split("."), lazy)
-        for node, lazy in walk_with_depth(module.tree)
+        for node, lazy in module.nodes
         for name in absolute_names(node, module)
     ]
 
@@ -240,7 +244,7 @@ def print_complaints(modules: Sequence[Module]) -> list[str]:
         f"{module.at(node)}: prints"
         for module in modules
         if ROOMS.get(module.top, ("0", ""))[0] < OUTPUT_FLOOR
-        for node in ast.walk(module.tree)
+        for node, _ in module.nodes
         if isinstance(node, ast.Name | ast.Attribute) and last_name(node) == "print"
     ]
 
@@ -259,7 +263,7 @@ def config_complaints(modules: Sequence[Module]) -> list[str]:
     return [
         f"{module.at(node)}: changes jax's configuration on import"
         for module in modules
-        for node, in_function in walk_with_depth(module.tree)
+        for node, in_function in module.nodes
         if not in_function and changes_config(node)
     ]
 
@@ -281,15 +285,16 @@ def class_definitions(modules: Sequence[Module]) -> list[tuple[Module, ast.Class
     return [
         (module, node)
         for module in modules
-        for node in ast.walk(module.tree)
+        for node, _ in module.nodes
         if isinstance(node, ast.ClassDef)
     ]
 
 
+@cache
 def original_names(module: Module) -> dict[str, str]:
     """Local name -> name in faflow, of the classes this module defines or imports by name."""
-    names = {n.name: n.name for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef)}
-    for node in ast.walk(module.tree):
+    names = {n.name: n.name for n, _ in module.nodes if isinstance(n, ast.ClassDef)}
+    for node, _ in module.nodes:
         if isinstance(node, ast.ImportFrom):
             for alias, target in zip(node.names, absolute_names(node, module), strict=True):
                 if target.split(".")[0] == "faflow":
@@ -297,16 +302,21 @@ def original_names(module: Module) -> dict[str, str]:
     return names
 
 
-def faflow_bases(module: Module, node: ast.ClassDef) -> list[str]:
-    """Names of the bases that may be faflow's: by name, or as attributes of an imported module."""
-    names = original_names(module)
-    outside = {
+@cache
+def names_outside(module: Module) -> set[str]:
+    """The modules that are imported whole and are not faflow's."""
+    return {
         alias.asname or alias.name.split(".")[0]
-        for statement in ast.walk(module.tree)
+        for statement, _ in module.nodes
         if isinstance(statement, ast.Import)
         for alias in statement.names
         if alias.name.split(".")[0] != "faflow"
     }
+
+
+def faflow_bases(module: Module, node: ast.ClassDef) -> list[str]:
+    """Names of the bases that may be faflow's: by name, or as attributes of an imported module."""
+    names, outside = original_names(module), names_outside(module)
     found = []
     for base in node.bases:
         plain = base.value if isinstance(base, ast.Subscript) else base
@@ -432,7 +442,7 @@ def function_length_complaints(modules: Sequence[Module]) -> list[str]:
     found = []
     for module in modules:
         lines = module.source.splitlines()
-        for node in ast.walk(module.tree):
+        for node, _ in module.nodes:
             if isinstance(node, Function) and not may_be_long(node, lines):
                 length = function_length(node, lines)
                 if length > MAX_FUNCTION_LINES:
@@ -695,14 +705,23 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def imported_by(*arguments: str) -> set[str]:
     """First names of all modules that a fresh interpreter imports while it runs to the end."""
+    return set().union(*imported_in_turn(*arguments))
+
+
+def imported_in_turn(*arguments: str) -> list[set[str]]:
+    """The same, apart for what comes before a line `then` on stderr and what comes after it."""
     done = python("-X", "importtime", *arguments)
     assert done.returncode == 0, done.stderr[-2000:]
-    names = re.findall(r"^import time:[^|]*\|[^|]*\|\s*([\w.]+)", done.stderr, re.MULTILINE)
-    return {name.split(".")[0] for name in names}
+    pattern = re.compile(r"^import time:[^|]*\|[^|]*\|\s*([\w.]+)", re.MULTILINE)
+    parts = done.stderr.split("\nthen\n")
+    return [{name.split(".")[0] for name in pattern.findall(part)} for part in parts]
 
 
 def test_imported_by_sees_imports() -> None:
     assert {"json", "tomllib"} <= imported_by("-c", "import json\ndef f(): import tomllib\nf()")
+    words = "import sys, json\nprint('then', file=sys.stderr)\nimport tomllib"
+    before, after = imported_in_turn("-c", words)
+    assert "json" in before and "tomllib" not in before and "tomllib" in after
 
 
 needs_front_door = pytest.mark.skipif(
@@ -718,10 +737,11 @@ def test_import_is_light() -> None:
 
 @needs_front_door
 def test_runs_wait_with_xarray_until_there_is_something_to_store() -> None:
-    name = "import faflow.runs.run"
-    assert not {"pandas", "matplotlib"} & imported_by("-c", name)
-    first_use = f"{name}\nfrom faflow.measures.variables.datasets import xr\nxr.Dataset"
-    assert "pandas" in imported_by("-c", first_use)  # control
+    first_use = "from faflow.measures.variables.datasets import xr\nxr.Dataset"
+    words = f"import sys, faflow.runs.run\nprint('then', file=sys.stderr)\n{first_use}"
+    before, after = imported_in_turn("-c", words)
+    assert not {"pandas", "matplotlib"} & before
+    assert "pandas" in after  # control
 
 
 @needs_front_door

@@ -61,3 +61,22 @@ def test_the_result_has_the_sizes_of_the_arguments(taken: int) -> None:
         return
     with pytest.raises(TypeCheckError):
         checked(two, two)
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_functions_made_again_are_checked_each(call: int) -> None:
+    """By code that is written once; each calls its own function, under its own annotations."""
+
+    def made(kind: type, taken: int):
+        def one(x: kind, *, more: int = taken) -> Float[Array, " n"]:  # pyright: ignore
+            return jax.device_put(np.zeros(more))
+
+        return jaxtyping.jaxtyped(one)
+
+    for kind, taken in ((int, call), (int, 3), (str, 4)):
+        one = made(kind, taken)
+        assert one.__name__ == "one"
+        assert one(kind(1)).shape == (taken,) and one(kind(1), more=5).shape == (5,)
+        for wrong, more in ((b"", 1), (kind(1), "2"), (kind(1), (1, 1))):
+            with pytest.raises(TypeCheckError):
+                one(wrong, more=more)

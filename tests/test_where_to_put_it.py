@@ -207,6 +207,8 @@ names = ["loss", "laws"]
 
 USE = """
 import json
+import runpy
+runpy.run_module("faflow.tools.cataloguing", run_name="__main__")
 from faflow.cli import main
 import faflow
 assert main(["added"]) == 0
@@ -239,9 +241,7 @@ def test_the_page_names_no_others() -> None:
 
 
 def test_what_was_added_is_there(tmp_path: Path) -> None:
-    package = Path(shutil.copytree(
-        ROOT / "faflow", tmp_path / "faflow", ignore=shutil.ignore_patterns("__pycache__")
-    ))  # fmt: skip
+    package = Path(shutil.copytree(ROOT / "faflow", tmp_path / "faflow"))  # with what is compiled
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     for new, lines in ADDED.values():
         for name, text in new.items():
@@ -253,18 +253,12 @@ def test_what_was_added_is_there(tmp_path: Path) -> None:
                 text = text.replace(before, line + before, 1)
             (package / name).write_text(text)
     (tmp_path / "added.toml").write_text(CONFIG)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "JAX_ENABLE_X64": "1"}
-
-    def python(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    python("-m", "faflow.tools.cataloguing")
-    said = python("-c", USE)
+    done = subprocess.run(
+        [sys.executable, "-c", USE], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "JAX_ENABLE_X64": "1"},
+    )  # fmt: skip
+    said = done.stdout
+    assert done.returncode == 0, said + done.stderr
     assert said.splitlines()[0] == "added"
     assert said.splitlines()[-1] == '[0, true, true, "ralston", true]'
     assert "fall" in said and "cubes" in said

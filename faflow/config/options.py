@@ -48,6 +48,17 @@ def options_of(entry: Entry) -> dict[str, Option]:
     """The options of a registry entry by name."""
     if isinstance(entry, Described):
         return entry.options
+    if isinstance(entry, type | types.FunctionType):  # others may have no hash
+        return dict(_remembered(entry))
+    return _read(entry)
+
+
+@functools.lru_cache(maxsize=256)  # a sweep asks for the same ones for every member
+def _remembered(entry: Callable[..., Any]) -> dict[str, Option]:
+    return _read(entry)
+
+
+def _read(entry: Callable[..., Any]) -> dict[str, Option]:
     of_class = isinstance(entry, type) and dataclasses.is_dataclass(entry)
     of_class = of_class and not _has_constructor(entry)
     found, rest = (_fields(entry), FACTS) if of_class else (_parameters(entry), frozenset())

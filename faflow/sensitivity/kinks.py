@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .._compiling import ONCE, compiled
 from .._results import Outcome
-from .._types import PyTree
+from .._types import Integer, PyTree, Scalar
 from ..flow import Exact, Flow, FlowProblem, FlowSolution, Numerics, check_times, integrate
 from ..flow.piecewise.pairs import Layout, layout_of, slopes_of
 from ..flow.sensitivity.forward import pushed
@@ -149,40 +150,56 @@ class _Chain(NamedTuple):
 
     def jump(self, before: InMode, after: InMode, now: _Pair, event: _Event) -> AbstractNetwork:
         """S+ - S-."""
-        weights, change = now
-        given = self.problem.feedback, self.problem.data
-        first, then = (mode.vector_field(weights, *given) for mode in (before, after))
-        difference = jax.tree.map(jnp.subtract, then, first)
-        pair = event.pair
-        if pair is None:
-            if norm(difference) > CONTINUOUS * norm(first):
-                raise ValueError(
-                    f"The field jumps at t = {event.time:g}, where a pair leaves 0; this event has "
-                    "no derivative: move the start, or stop before it."
-                )
-            return jax.tree.map(jnp.zeros_like, change)
-        by_w = lambda w: before.heights(w, self.problem.data)[pair]  # noqa: E731
-        slope = jax.grad(by_w)(weights)
-        speed = dot(slope, first)
-        if jnp.abs(speed) <= GRAZING * norm(slope) * norm(first):
+        pair = None if event.pair is None else jnp.asarray(event.pair)
+        found = _across(before, after, now, self.problem, self.moves.data, pair)
+        if pair is None and found.difference > CONTINUOUS * found.field:
+            raise ValueError(
+                f"The field jumps at t = {event.time:g}, where a pair leaves 0; this event has "
+                "no derivative: move the start, or stop before it."
+            )
+        if pair is not None and jnp.abs(found.speed) <= GRAZING * found.slope * found.field:
             raise ValueError(
                 f"A pair grazes 0 at t = {event.time:g}, where the flow has no derivative; move "
                 "the start, or stop before it."
             )
-        _, height = _height(before, weights, change, self.problem.data, self.moves.data, pair)
-        return jax.tree.map(lambda d: d * height / speed, difference)
+        return found.jump
 
 
-def _height(
-    mode: InMode,
-    weights: AbstractNetwork,
-    change: AbstractNetwork,
-    data: Data,
+class _Jump(NamedTuple):
+    """S+ - S-, and the sizes of v-, v+ - v- and dh, with dh v-."""
+
+    jump: AbstractNetwork
+    field: Scalar
+    difference: Scalar
+    slope: Scalar
+    speed: Scalar
+
+
+@compiled(ONCE)
+def _across(
+    before: InMode,
+    after: InMode,
+    now: _Pair,
+    problem: FlowProblem,
     moves: Data,
-    pair: int,
-) -> tuple[Any, Any]:
-    """h of a pair, and dh S + d_p h."""
-    return along(lambda w, d: mode.heights(w, d)[pair], (weights, data), (change, moves))
+    pair: Integer | None,
+) -> _Jump:
+    """What an event does to S; no `pair`: none came to 0."""
+    weights, change = now
+    first, then = (
+        mode.vector_field(weights, problem.feedback, problem.data) for mode in (before, after)
+    )
+    difference = jax.tree.map(jnp.subtract, then, first)
+    sizes = norm(first), norm(difference)
+    if pair is None:
+        none = jnp.zeros(())
+        return _Jump(jax.tree.map(jnp.zeros_like, change), *sizes, none, none)
+    slope = jax.grad(lambda w: before.heights(w, problem.data)[pair])(weights)
+    speed = dot(slope, first)
+    heights = lambda w, data: before.heights(w, data)[pair]  # noqa: E731
+    _, height = along(heights, (weights, problem.data), (change, moves))  # dh S + d_p h
+    jump = jax.tree.map(lambda d: d * height / speed, difference)
+    return _Jump(jump, *sizes, norm(slope), speed)
 
 
 def _events(layout: Layout, flow: FlowSolution, sides: np.ndarray, span: float) -> list[_Event]:

@@ -134,11 +134,7 @@ def _(given: tuple[Any, ...], moves: tuple[Any, ...]) -> tuple[Limit, Any]:
         _beside(values, moves[0]),
     )
 
-    def equations(values: Any) -> Array:
-        """(v, Q - Q(0)) at W*, each over its size, as a function of the problem."""
-        return _left(eqx.combine(values, rest), there) / known.sizes
-
-    _, right = jax.jvp(equations, (values,), (ways,))
+    right = _right(problem, ways, there) / known.sizes
     change, certain = -known.inverse @ right, jnp.ones(())
     if integrated:
         end = lambda values: _vector(_end(eqx.combine(values, rest), horizon, numerics))  # noqa: E731
@@ -169,6 +165,13 @@ def _equations(problem: FlowProblem, weights: AbstractNetwork) -> _Equations:
     gap = jnp.max(jnp.where(there_is, 0, values)) / smallest
     null = (right.T * jnp.where(there_is, 0.0, 1.0)[None, :]) @ right
     return _Equations(matrix, inverse, sizes, jnp.sum(there_is), gap, null)
+
+
+@compiled(ONCE)
+def _right(problem: FlowProblem, ways: PyTree, w: Array) -> Array:
+    """d_p of (v, Q - Q(0)) at w, along `ways`."""
+    values, rest = eqx.partition(problem, eqx.is_inexact_array)
+    return jax.jvp(lambda values: _left(eqx.combine(values, rest), w), (values,), (ways,))[1]
 
 
 def _left(problem: FlowProblem, w: Array) -> Array:

@@ -36,11 +36,17 @@ def draw(*, key, dies: float = 0.0):
 GRID = '\n[sweep.product]\n"task.dies" = [{dies}]\nseed = {{ count = 2 }}\n'
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where workers keep programs: those of all tests here are the same."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def deadly(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def deadly(config: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
     """A sweep of 2 seeds for every value of `dies`."""
     (tmp_path / "deadly.py").write_text(DEADLY.format(folder=str(tmp_path), driver=os.getpid()))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     text = LIGHT.replace('kind = "gaussian"\nsamples = 2\nfeatures = 3', 'kind = "deadly.py:draw"')
 
     def write(dies: str) -> Path:
