@@ -218,6 +218,13 @@ def largest_rates(laws, rule, net):
     return {name: np.asarray(rate.relative) for name, rate in rates.items()}
 
 
+def rates_of_each(rule, net, *sets):
+    """`largest_rates` of several sets of laws, by one program."""
+    laws = {f"{i} {name}": law for i, some in enumerate(sets) for name, law in some.items()}
+    found = largest_rates(laws, rule, net)
+    return [[found[f"{i} {name}"] for name in some] for i, some in enumerate(sets)]
+
+
 # ---- sign symmetry ------------------------------------------------------------------------------
 
 SIGNS = ["uniform-sign-symmetry", "fixed-magnitude-sign-symmetry"]
@@ -252,11 +259,10 @@ def test_sign_rules_keep_their_one_norm(name, widths, bias, activation, degree):
     laws = rule.laws(net.network())
     assert set(laws) == {"layer-balance", "neuron-balance"}
     assert not any(law.quadratic for law in laws.values())
-    for rates in largest_rates(laws, rule, net).values():
-        assert rates.max() < KEPT
     wrong = balance_laws(net.network(), WeightPotential())
-    for rates in largest_rates(wrong, rule, net).values():
-        assert rates.min() > BROKEN
+    kept, broken = rates_of_each(rule, net, laws, wrong)
+    assert all(rates.max() < KEPT for rates in kept) and len(kept) == 2
+    assert all(rates.min() > BROKEN for rates in broken) and broken
 
 
 def test_law_values_of_the_sign_rules():
@@ -280,10 +286,10 @@ def test_scale_of_the_uniform_signs():
     same = FeedbackAlignment().vector_field(net.network(), signs, net.data())
     for got, want in zip(jax.tree.leaves(moved), jax.tree.leaves(same), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-13)
-    for rates in largest_rates(rule.laws(net.network()), rule, net).values():
-        assert rates.max() < KEPT
-    for rates in largest_rates(UniformSignSymmetry().laws(net.network()), rule, net).values():
-        assert rates.min() > BROKEN
+    laws, other = (each.laws(net.network()) for each in (rule, UniformSignSymmetry()))
+    kept, broken = rates_of_each(rule, net, laws, other)
+    assert all(rates.max() < KEPT for rates in kept) and kept
+    assert all(rates.min() > BROKEN for rates in broken) and broken
 
 
 def test_a_weight_of_zero_has_no_sign():
@@ -332,10 +338,9 @@ def test_control_rules_without_a_law_break_those_of_the_others(name):
     net = Net(widths_for(name, DEEP), "relu", True, rule.form)
     assert rule.laws(net.network()) == {}
     potentials = [WeightPotential()] + [FeedbackPotential()] * (rule.form != "none")
-    for potential in potentials:
-        laws = balance_laws(net.network(), potential)
-        for rates in largest_rates(laws, rule, net).values():
-            assert rates.min() > BROKEN
+    laws = [balance_laws(net.network(), potential) for potential in potentials]
+    for broken in rates_of_each(rule, net, *laws):
+        assert all(rates.min() > BROKEN for rates in broken) and broken
 
 
 @pytest.mark.parametrize("name", DIRECT)
@@ -355,11 +360,10 @@ def test_one_drive_for_all_keeps_laws_in_linear_nets(name):
     assert set(laws) == {"layer-balance", "neuron-balance", "matrix-balance", "subspace-balance"}
     assert laws.pop("subspace-balance").layers == (2,)  # tests/theory/test_direct_laws.py
     assert all(law.layers == (1, 3) for law in laws.values())
-    for rates in largest_rates(laws, rule, net).values():
-        assert rates.max() < KEPT
     last = balance_laws(net.network(), FeedbackPotential(), layers=(2, 4))
-    for rates in largest_rates(last, rule, net).values():
-        assert rates.min() > BROKEN
+    kept, broken = rates_of_each(rule, net, laws, last)
+    assert all(rates.max() < KEPT for rates in kept) and len(kept) == 3
+    assert all(rates.min() > BROKEN for rates in broken) and broken
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -611,10 +615,8 @@ def test_target_propagation_keeps_the_law_of_the_last_hidden_layer(activation, k
     laws = rule.laws(net.network())
     assert all(law.layers == kept for law in laws.values())
     assert ("matrix-balance" in laws) is (activation == "linear")
-    for rates in largest_rates(laws, rule, net).values():
-        assert rates.max() < KEPT
     below = tuple(layer for layer in (1, 2, 3) if layer not in kept)
-    for rates in largest_rates(
-        balance_laws(net.network(), FeedbackPotential(), layers=below), rule, net
-    ).values():
-        assert rates.min() > BROKEN
+    lower = balance_laws(net.network(), FeedbackPotential(), layers=below)
+    its_own, broken = rates_of_each(rule, net, laws, lower)
+    assert all(rates.max() < KEPT for rates in its_own) and its_own
+    assert all(rates.min() > BROKEN for rates in broken)

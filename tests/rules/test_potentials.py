@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_more_rules import BROKEN, DEEP, KEPT, Net, assert_moves, chained, largest_rates, mixed
+from test_more_rules import BROKEN, DEEP, KEPT, Net, assert_moves, chained, mixed, rates_of_each
 
 from faflow.observables import (
     AbstractQuadraticPotential,
@@ -63,16 +63,19 @@ def test_a_mixture_keeps_the_sum_of_the_laws(activation, share):
     laws = rule.laws(net.network())
     assert ("matrix-balance" in laws) is (activation == "linear")
     assert all(law.quadratic for law in laws.values())
-    for rates in largest_rates(laws, rule, net).values():
-        assert rates.max() < KEPT
+    parts = ((WeightPotential(), 1.0), (FeedbackPotential(), 0.0))
+    found = rates_of_each(
+        rule, net, laws, *(balance_laws(net.network(), part) for part, _ in parts)
+    )
+    assert all(rates.max() < KEPT for rates in found[0]) and len(found[0]) == len(laws)
+    for each, (_, alone) in zip(found[1:], parts, strict=True):
+        for rates in each:
+            assert rates.max() < KEPT if share == alone else rates.min() > BROKEN
     values = laws["neuron-balance"](net.network(), net.feedback(), net.data())
     for l, got in enumerate(values):
         psi = share / 2 * net.w[l + 1] ** 2 + (1 - share) * net.w[l + 1] * net.feed[l]
         want = 0.5 * (net.w[l] ** 2).sum(axis=1) + 0.5 * net.b[l] ** 2 - psi.sum(axis=0)
         np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-13)
-    for part, alone in ((WeightPotential(), 1.0), (FeedbackPotential(), 0.0)):
-        for rates in largest_rates(balance_laws(net.network(), part), rule, net).values():
-            assert rates.max() < KEPT if share == alone else rates.min() > BROKEN
 
 
 def test_the_matrix_law_of_a_mixture_by_hand():
@@ -136,11 +139,11 @@ def test_a_psi_of_ones_own(power, activation, degree):
     laws = rule.laws(net.network())
     assert set(laws) == {"layer-balance", "neuron-balance"}
     assert not any(law.quadratic for law in laws.values())
-    for rates in largest_rates(laws, rule, net).values():
-        assert rates.max() < KEPT
-    for wrong in (WeightPotential(), FunctionPotential(Power(power + 0.5))):
-        for rates in largest_rates(balance_laws(net.network(), wrong), rule, net).values():
-            assert rates.min() > BROKEN
+    others = (WeightPotential(), FunctionPotential(Power(power + 0.5)))
+    wrong = [balance_laws(net.network(), other) for other in others]
+    kept, *broken = rates_of_each(rule, net, laws, *wrong)
+    assert all(rates.max() < KEPT for rates in kept) and len(kept) == 2
+    assert all(rates.min() > BROKEN for each in broken for rates in each) and all(broken)
 
 
 def test_its_numbers_may_be_swept():
@@ -175,8 +178,8 @@ def test_sums_of_potentials():
     rule = PotentialFeedback(signs)
     laws = rule.laws(net.network())
     assert set(laws) == {"layer-balance", "neuron-balance"}
-    for rates in largest_rates(laws, rule, net).values():
-        assert rates.max() < KEPT
+    (kept,) = rates_of_each(rule, net, laws)
+    assert all(rates.max() < KEPT for rates in kept) and len(kept) == 2
     for parts, shares in (((WeightPotential(),), (1, 2)), ((), ())):
         with pytest.raises(ValueError, match="one number per potential"):
             weighted_sum(parts, shares)

@@ -1,13 +1,13 @@
 """d(law)/dt along a rule's field by autodiff: the theorem without an integrator."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from faflow.rules import weight_velocity
 
 
 def _size(tree):
-    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)) ** 0.5
+    return sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(tree)) ** 0.5
 
 
 def relative_rate(law, problem):
@@ -17,8 +17,8 @@ def relative_rate(law, problem):
     velocity = weight_velocity(problem.rule, weights, feedback, data)
     value, rate = jax.jvp(lambda w, f: law(w, f, data), (weights, feedback), velocity)
     pace = _size(velocity) / _size((weights, feedback))
-    parts = zip(rate, value, law.scale(weights, feedback, data), strict=True)
+    found = jax.device_get((rate, value, law.scale(weights, feedback, data), law.decay))
     return [
-        float(jnp.max(jnp.abs(change + law.decay * now)) / (pace * jnp.max(scale)))
-        for change, now, scale in parts
+        float(np.max(np.abs(change + found[-1] * now)) / (pace * np.max(scale)))
+        for change, now, scale in zip(*found[:-1], strict=True)
     ]

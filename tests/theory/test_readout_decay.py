@@ -10,6 +10,7 @@ Law (lam = 0): b.beta - 1/2 ||W||^2 stays, so cos(b, beta) = (b.beta(0) + 1/2 ||
 ||W(0)||^2) / (||b|| ||beta||). Below the line is ~ p; above it b.beta(0) ~ sqrt(p), and W is lazy.
 """
 
+from functools import cache
 from typing import ClassVar
 
 import equinox as eqx
@@ -73,16 +74,11 @@ def steps(problems):
     return eqx.filter_vmap(run)(problems)
 
 
+@cache
 def twins(width, decay):
     """Euler steps of 0.04 from every seed, one program per width."""
     problems = [problem(seed, width, decay) for seed in range(SEEDS)]
-    return steps(jax.tree.map(lambda *leaves: jnp.stack(leaves), *problems))
-
-
-@pytest.fixture(scope="module")
-def runs():
-    """(width, decay) -> the twin's solution."""
-    return {(p, lam): twins(p, lam) for p in (200, 800, 3200) for lam in (0.0, 0.3)}
+    return steps(jax.tree.map(lambda *leaves: np.stack(leaves), *problems))
 
 
 def cosines(solution):
@@ -106,9 +102,9 @@ def test_the_steps_are_song_s():
     )
 
 
-def test_without_decay_alignment_vanishes_with_the_width(measured, runs):
-    growth = {p: np.mean(cosines(runs[p, 0.0])[:, -1] - cosines(runs[p, 0.0])[:, 0])
-              for p in (200, 800, 3200)}  # fmt: skip
+def test_without_decay_alignment_vanishes_with_the_width(measured):
+    found = {p: cosines(twins(p, 0.0)) for p in (200, 800, 3200)}
+    growth = {p: np.mean(cosine[:, -1] - cosine[:, 0]) for p, cosine in found.items()}
     for p, gained in growth.items():
         measured(36, f"no decay, p = {p}: sqrt(p) (cos(T) - cos(0))", p**0.5 * gained, below=4)
         assert gained > 0
@@ -116,13 +112,13 @@ def test_without_decay_alignment_vanishes_with_the_width(measured, runs):
     measured(36, "no decay: the gain falls as p to the minus", exponent, above=0.5)
 
 
-def test_with_decay_the_read_out_turns_to_the_feedback(measured, runs):
+def test_with_decay_the_read_out_turns_to_the_feedback(measured):
     gained = {}
     for p in (200, 800, 3200):
-        cosine = cosines(runs[p, 0.3]).mean(axis=0)
+        cosine = cosines(twins(p, 0.3)).mean(axis=0)
         assert np.all(np.diff(cosine) > 0)
         gained[p] = cosine[-1] - cosine[0]
-        bare = np.mean(cosines(runs[p, 0.0])[:, -1])
+        bare = np.mean(cosines(twins(p, 0.0))[:, -1])
         measured(36, f"decay 0.3, p = {p}: mean cos(T)", cosine[-1], above=0.15)
         measured(
             36, f"decay 0.3, p = {p}: mean cos(T) over that without", cosine[-1] / bare, above=2
@@ -132,10 +128,10 @@ def test_with_decay_the_read_out_turns_to_the_feedback(measured, runs):
     measured(36, "decay 0.3: the gain falls as p to the minus", exponent, below=0.4)
 
 
-def test_law_of_the_steps(measured, runs):
+def test_law_of_the_steps(measured):
     """ReLU, Euler: Q_n - Q_0 = 1/2 eta^2 sum ||g_1||^2, to rounding; with decay not (control)."""
     for decay, bound in ((0.0, {"below": 1e-13}), (0.3, {"above": 1e-2})):
-        twin = runs[200, decay]
+        twin = twins(200, decay)
         values, told = (np.asarray(part["layer-balance"]) for part in (twin.laws, twin.predicted))
         apart = np.abs(values - told).max() / np.abs(values).max()
         measured(36, f"Euler identity of b.beta - 1/2 ||W||^2, decay {decay:g}", apart, **bound)

@@ -68,10 +68,9 @@ def _rates(
 ) -> list[tuple[Array, Array]]:
     """Of every balance d/dt + gamma / m of its angular momentum, and the size of both terms."""
 
-    def at(key: Array) -> list[tuple[Array, Array]]:
-        one, two, three = jax.random.split(key, 3)
-        state = random_model(one, model), random_model(two, model)
-        lesson = random_lesson(three, data, zero_sum)
+    def at(keys: Array) -> list[tuple[Array, Array]]:
+        state = random_model(keys[0], model), random_model(keys[1], model)
+        lesson = random_lesson(keys[2], data, zero_sum)
         push = rule.velocity(jnp.zeros(()), state, feedback, lesson)
 
         def momenta(weights: Model, speeds: Model) -> list[Array]:
@@ -82,7 +81,7 @@ def _rates(
         both = zip(rates, slow, strict=True)
         return [(rate + value, jnp.abs(rate) + jnp.abs(value)) for rate, value in both]
 
-    return jax.lax.map(at, jax.random.split(seeded(SEED), STATES))
+    return jax.lax.map(at, jax.random.split(seeded(SEED), (STATES, 3)))
 
 
 def _momenta(

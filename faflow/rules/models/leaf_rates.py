@@ -1,11 +1,13 @@
 """How fast quantities of leaves change under a rule at random states: it tells the rule's laws."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..._compiling import ONCE, compiled
 from ..._generator import seeded
@@ -128,8 +130,8 @@ def share_rates(
     """Of all groups (states, rows, quantities each), and of sums over axes, at random states: how
     fast they change, and `decay` times themselves (half of it for sums)."""
 
-    def at(key: Array) -> tuple[list[Rates], Rates]:
-        point, moves = _random(key, learner)
+    def at(keys: Array) -> tuple[list[Rates], Rates]:
+        point, moves = _random(keys, learner)
 
         def quantities(leaves: list[Array], back: Feedback) -> list[list[Array]]:
             return [
@@ -151,7 +153,7 @@ def share_rates(
         size = tuple(jnp.ravel(jnp.sum(jnp.abs(leaf), axis)) for leaf, axis in moved)
         return balances, Rates(rate, size)
 
-    return jax.lax.map(at, jax.random.split(seeded(SEED), states))
+    return jax.lax.map(at, jax.random.split(seeded(SEED), (states, 2)))
 
 
 def _with_decay(decay: Scalar, values: Any, changes: Any) -> Any:
@@ -159,12 +161,11 @@ def _with_decay(decay: Scalar, values: Any, changes: Any) -> Any:
 
 
 def _random(
-    key: Array, learner: Learner
+    keys: Array, learner: Learner
 ) -> tuple[tuple[list[Array], Feedback], tuple[list[Array], Feedback]]:
     """Leaves and feedback near those given, and how they move on random data with free errors."""
-    about, given = jax.random.split(key)
     rule, model, feedback, data, zero_sum, _ = learner
-    network, some = random_model(about, model), random_lesson(given, data, zero_sum)
+    network, some = random_model(keys[0], model), random_lesson(keys[1], data, zero_sum)
     moves: Any = weight_velocity(rule, network, feedback, some)
     velocity, change = moves
     return (leaves_of(network), feedback), (leaves_of(velocity), change)
@@ -173,23 +174,30 @@ def _random(
 def random_model(key: Array, model: Model) -> Model:
     """One whose leaves are near those given."""
     leaves, shape = jax.tree.flatten(model)
-    keys = jax.random.split(key, len(leaves))
     moved = [
-        leaf + (0.3 * jnp.sqrt(jnp.mean(leaf**2)) + 0.3) * jax.random.normal(one, leaf.shape)
-        for leaf, one in zip(leaves, keys, strict=True)
+        leaf + (0.3 * jnp.sqrt(jnp.mean(leaf**2)) + 0.3) * drawn
+        for leaf, drawn in zip(leaves, _normals(key, leaves), strict=True)
     ]
     return jax.tree.unflatten(shape, moved)
 
 
+def _normals(key: Array, like: Sequence[Any]) -> list[Array]:
+    """Gaussian arrays of these shapes, by one draw: XLA takes as long for each as for a field."""
+    ends = np.cumsum([math.prod(one.shape) for one in like])
+    parts = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1].tolist())
+    return [part.reshape(one.shape) for part, one in zip(parts, like, strict=True)]
+
+
 def random_lesson(key: Array, data: Data, zero_sum: bool) -> Data:
     """A few random samples of the data's kind, with free errors that sum to 0 if `zero_sum`."""
-    first, second = jax.random.split(key)
-    inputs, samples = data.inputs[:SAMPLES], min(SAMPLES, data.inputs.shape[0])
+    inputs, error = data.inputs[:SAMPLES], data.targets[:SAMPLES]
     if jnp.issubdtype(inputs.dtype, jnp.inexact):
-        inputs = jax.random.normal(first, inputs.shape, inputs.dtype)
+        drawn = _normals(key, (inputs, error))
+        inputs, error = drawn[0].astype(inputs.dtype), drawn[1].astype(error.dtype)
     else:  # tokens: others of those that there are
+        first, second = jax.random.split(key)
         inputs = jax.random.permutation(first, data.inputs)[:SAMPLES]
-    error = jax.random.normal(second, (samples, *data.targets.shape[1:]), data.targets.dtype)
+        error = jax.random.normal(second, error.shape, error.dtype)
     if zero_sum:
         error = error - jnp.mean(error, axis=-1, keepdims=True)
     return Data(inputs, error, GivenError(), jnp.ones_like(data.weight))
@@ -199,8 +207,8 @@ def random_lesson(key: Array, data: Data, zero_sum: bool) -> Data:
 def matrix_rates(law: LeafBalance, learner: Learner) -> Rates:
     shape = jax.tree.structure(learner.model)
 
-    def at(key: Array) -> Rates:
-        point, moves = _random(key, learner)
+    def at(keys: Array) -> Rates:
+        point, moves = _random(keys, learner)
 
         def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
             return law.terms(jax.tree.unflatten(shape, leaves), back, learner.data)
@@ -209,4 +217,4 @@ def matrix_rates(law: LeafBalance, learner: Learner) -> Rates:
         sizes = tuple(jnp.sum(jnp.abs(change), axis=-1) for change in changes)
         return Rates(tuple(jnp.sum(change, axis=-1) for change in changes), sizes)
 
-    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), SPARE + FRESH))
+    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), (SPARE + FRESH, 2)))
