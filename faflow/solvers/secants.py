@@ -16,7 +16,8 @@ import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
 
-RESOLVED = 1000  # units in the last place that a move must span to tell anything
+RESOLVED = 1000  # units in the last place that a move must span to tell anything for long
+FAINT = 30  # the same until the next move comes: the last digits of a stage need it
 SKETCH = 127  # entries of a sketch; a prime, lest whole columns of a weight matrix be summed
 
 
@@ -68,14 +69,16 @@ def refined(
     residual_i. The rows of the ring are a multiple of s.
 
     A move too short against `size`, the norm of the points that differ by it, tells nothing and
-    displaces nothing.
+    displaces nothing; one that is nearly so is displaced by the next.
     """
     rows = move.shape[0]
     put, at, zero = jax.lax.dynamic_update_slice, secants.slot, jnp.zeros((), jnp.int32)
     block = lambda array: jax.lax.dynamic_slice_in_dim(array, at, rows)  # noqa: E731
-    short = RESOLVED * jnp.finfo(move.dtype).eps * size
+    unit = jnp.finfo(move.dtype).eps * size
     move, seen, right = sketched(move), sketched(change), sketched(residual)
-    tells = (fresh & (jnp.sum(move * move, axis=1) > short**2))[:, None]
+    length = jnp.sqrt(jnp.sum(move * move, axis=1))
+    tells = (fresh & (length > FAINT * unit))[:, None]
+    lasts = fresh & jnp.any(length > RESOLVED * unit)
     changes = put(secants.changes, jnp.where(tells, change, block(secants.changes)), (at, zero))
     move = jnp.where(tells, move, block(secants.moves))
     seen = jnp.where(tells, seen, block(secants.seen))
@@ -84,7 +87,7 @@ def refined(
     gram = put(put(secants.gram, along[:rows], (at, zero)), along[:rows].T, (zero, at))
     cross = put(secants.cross, along[rows : 2 * rows].T, (zero, at))
     cross = put(cross, move @ all_seen.T, (at, zero))
-    slot = jnp.where(fresh, (at + rows) % moves.shape[0], at)
+    slot = jnp.where(lasts, (at + rows) % moves.shape[0], at)
     q = _weights(gram, cross, along[2 * rows :], step, tableau)
     return Secants(changes, moves, all_seen, gram, cross, slot), q
 
