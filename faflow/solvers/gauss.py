@@ -26,7 +26,7 @@ from jax.flatten_util import ravel_pytree
 
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from .abstract import ODE, AbstractCountingSolver, Jump, Step, Time
-from .secants import Secants, no_secants, refined
+from .secants import Secants, no_secants, refined, sketched
 from .vectors import norm
 
 SWEEPS = 40  # a step whose stages need more has failed
@@ -75,13 +75,14 @@ class GaussState(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Stages y0 + `shifts` to be swept next; of the sweep that led there its `slopes`, `move` and
-    `change`, by how much a plain one moved the stages: it need not fall at every sweep, but not
-    pass twice what it was at the `first`."""
+    """Stages y0 + `shifts` to be swept next; of the sweep that led there its `slopes` and `change`,
+    by how much a plain one moved the stages: it need not fall at every sweep, but not pass twice
+    what it was at the `first`. `short`: sketches of the shifts, of the move to them, of the slopes.
+    """
 
     shifts: Array
-    move: Array
     slopes: Array
+    short: tuple[Array, Array, Array]
     change: Scalar
     first: Scalar
     sweeps: Integer
@@ -205,14 +206,20 @@ class GaussLegendre(AbstractCountingSolver):
 
         def body(now: Sweep) -> Sweep:
             k = slopes(now.shifts)
-            move = matrix @ k - now.shifts
-            change, known = norm(move), now.secants
+            move = _mixed(matrix, k) - now.shifts
+            change, known, short = norm(move), now.secants, now.short
             if self.strict and self.memory:
-                # The first sweep has nothing to differ from.
+                # What is linear holds of sketches too. The first sweep has nothing to differ from.
+                at, last, before = short
+                seen = sketched(k)
+                left = _mixed(matrix, seen) - at
                 known, weights = refined(
-                    known, now.move, k - now.slopes, now.sweeps > 0, size, h, tableau, move
+                    known, last, seen - before, k - now.slopes, now.sweeps > 0, size, h, tableau,
+                    left,
                 )  # fmt: skip
-                move = move + (matrix @ weights) @ known.changes
+                weights = matrix @ weights
+                move, left = move + weights @ known.changes, left + weights @ known.seen
+                short = (at + left, left, seen)
             closer, begun = change < now.change, jnp.where(now.sweeps == 0, change, now.first)
             count = now.sweeps + 1
             settled = change <= ROUNDING * unit
@@ -224,12 +231,19 @@ class GaussLegendre(AbstractCountingSolver):
                 done |= (change == 0) | (~closer & (count > 2))
             going = ~done & ~lost & (count < (SWEEPS if self.strict else UNSETTLED))
             solved = settled | (change <= enough)
-            return Sweep(now.shifts + move, move, k, change, begun, count, going, solved, known)
+            return Sweep(now.shifts + move, k, short, change, begun, count, going, solved, known)
 
-        huge = jnp.asarray(jnp.inf, flat.dtype)
-        zero, blank, no = jnp.zeros((), jnp.int32), jnp.zeros_like(start), jnp.asarray(False)
-        first = Sweep(start, blank, blank, huge, huge, zero, ~no, no, secants)
+        huge, blank = jnp.asarray(jnp.inf, flat.dtype), jnp.zeros_like(start)
+        zero, no, short = jnp.zeros((), jnp.int32), jnp.asarray(False), sketched(start)
+        shorts = (short, jnp.zeros_like(short), jnp.zeros_like(short))
+        first = Sweep(start, blank, shorts, huge, huge, zero, ~no, no, secants)
         return jax.lax.while_loop(lambda now: now.going, body, first)
+
+
+def _mixed(matrix: Array, rows: Array) -> Array:
+    """matrix @ rows of a few long rows: one pass, together with what is done to it next."""
+    parts = [matrix[:, j, None] * rows[None, j] for j in range(len(rows))]
+    return sum(parts[1:], start=parts[0])
 
 
 def _unit(flat: Array, shifts: Array) -> Scalar:

@@ -16,13 +16,13 @@ import numpy as np
 
 from .._types import Array, Flag, Integer, Scalar
 
-RESOLVED = 1000  # units in the last place that a move must span to tell anything
+RESOLVED = 30  # units in the last place that a move must span to tell anything
 SKETCH = 127  # entries of a sketch; a prime, lest whole columns of a weight matrix be summed
 
 
 class Secants(NamedTuple):
-    """`changes` (m, n), sketches of the `moves` and `seen` changes (m, d), `gram` = moves moves^T,
-    `cross` = moves seen^T (m, m).
+    """`changes` (m, n), sketches of the `moves` and `seen` changes (m, d), all over the length of
+    the move's sketch; `gram` = moves moves^T, `cross` = moves seen^T (m, m).
 
     A ring: rows from `slot` on are overwritten next; empty rows are zero and do nothing.
     """
@@ -56,6 +56,7 @@ def sketched(rows: Array) -> Array:
 def refined(
     secants: Secants,
     move: Array,
+    seen: Array,
     change: Array,
     fresh: Flag,
     size: Scalar,
@@ -63,51 +64,51 @@ def refined(
     tableau: np.ndarray,
     residual: Array,
 ) -> tuple[Secants, Array]:
-    """The model with rows move, change (s, n) in place of its oldest, if `fresh`; and the weights q
-    (s, m) of the changes in J D, D the Newton step by it: D_i - step sum_j tableau_ij J D_j =
-    residual_i. The rows of the ring are a multiple of s.
+    """The model with a new secant for each stage in place of its oldest, if `fresh`; and the
+    weights q (s, m) of the changes in J D, D the Newton step by it: D_i - step sum_j tableau_ij
+    J D_j = residual_i. The rows of the ring are a multiple of s.
 
-    A move too short against `size`, the norm of the points that differ by it, tells nothing and
-    displaces nothing.
+    `move`, `seen`, `residual` (s, d) are sketches, `seen` that of `change` (s, n). A move too short
+    against `size`, the norm of the points that differ by it, tells nothing and displaces nothing.
     """
     rows = move.shape[0]
     put, at, zero = jax.lax.dynamic_update_slice, secants.slot, jnp.zeros((), jnp.int32)
     block = lambda array: jax.lax.dynamic_slice_in_dim(array, at, rows)  # noqa: E731
-    short = RESOLVED * jnp.finfo(move.dtype).eps * size
-    move, seen, right = sketched(move), sketched(change), sketched(residual)
-    tells = (fresh & (jnp.sum(move * move, axis=1) > short**2))[:, None]
-    changes = put(secants.changes, jnp.where(tells, change, block(secants.changes)), (at, zero))
-    move = jnp.where(tells, move, block(secants.moves))
-    seen = jnp.where(tells, seen, block(secants.seen))
-    moves, all_seen = put(secants.moves, move, (at, zero)), put(secants.seen, seen, (at, zero))
-    along = jnp.concatenate([move, seen, right]) @ moves.T
-    gram = put(put(secants.gram, along[:rows], (at, zero)), along[:rows].T, (zero, at))
-    cross = put(secants.cross, along[rows : 2 * rows].T, (zero, at))
-    cross = put(cross, move @ all_seen.T, (at, zero))
-    slot = jnp.where(fresh, (at + rows) % moves.shape[0], at)
-    q = _weights(gram, cross, along[2 * rows :], step, tableau)
-    return Secants(changes, moves, all_seen, gram, cross, slot), q
+    length = jnp.sqrt(jnp.sum(move * move, axis=1))
+    tells = fresh & (length > RESOLVED * jnp.finfo(move.dtype).eps * size)
+    scale = 1 / jnp.where(tells, length, 1)
+
+    def placed(ring: Array, new: Array) -> Array:
+        kept = jnp.where(tells[:, None], scale[:, None] * new, block(ring))
+        return put(ring, kept, (at, zero))
+
+    moves, all_seen = placed(secants.moves, move), placed(secants.seen, seen)
+    move = block(moves)
+    along = moves @ jnp.concatenate([move, block(all_seen), residual]).T
+    here, there, right = along[:, :rows], along[:, rows : 2 * rows], along[:, 2 * rows :]
+    gram = put(put(secants.gram, here, (zero, at)), here.T, (at, zero))
+    cross = put(put(secants.cross, there, (zero, at)), (all_seen @ move.T).T, (at, zero))
+    slot = jnp.where(jnp.any(tells), (at + rows) % moves.shape[0], at)
+    known = Secants(placed(secants.changes, change), moves, all_seen, gram, cross, slot)
+    return known, _weights(gram, cross, right, step, tableau)
 
 
 def _weights(gram: Array, cross: Array, right: Array, step: Scalar, tableau: np.ndarray) -> Array:
     """q (s, m) of D_i = residual_i + step sum_j tableau_ij changes^T q_j, from
-    gram q_i - step sum_j tableau_ij cross q_j = right_i = moves residual_i.
+    gram q_i - step sum_j tableau_ij cross q_j = right_i = moves residual_i, right (m, s).
 
-    One system of m for each eigenvalue of the tableau, one of a conjugate pair; for moves of length
-    1, and damped: secants may be nearly parallel.
+    One system of m for each eigenvalue of the tableau, one of a conjugate pair, damped: secants may
+    be nearly parallel. The right side is eliminated as one more column, which takes no permutation.
     """
-    squares = jnp.diagonal(gram)
-    scale = jnp.where(squares > 0, 1 / jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
-    both = jnp.outer(scale, scale)
-    damp = 0.01 * jnp.finfo(gram.dtype).eps ** 0.5
-    damped = both * gram + damp * np.eye(len(scale), dtype=gram.dtype)
     values, vectors = np.linalg.eig(tableau)
     kept = np.imag(values) >= 0
     into = np.linalg.inv(vectors)[kept]
     back = vectors[:, kept] * np.where(np.imag(values[kept]) > 0, 2, 1)
     kind = jnp.complex128 if gram.dtype == jnp.float64 else jnp.complex64
-    turned = jnp.asarray(into, kind) @ (right * scale[None, :]).astype(kind)
+    damp = 0.01 * np.finfo(gram.dtype).eps ** 0.5 * np.eye(len(gram), dtype=gram.dtype)
     shifts = step.astype(kind) * jnp.asarray(values[kept], kind)
-    systems = damped.astype(kind)[None] - shifts[:, None, None] * (both * cross).astype(kind)[None]
-    z = jnp.linalg.solve(systems, turned[..., None])[..., 0]
-    return (jnp.asarray(back, kind) @ z).real * scale[None, :]
+    systems = (gram + damp).astype(kind)[None] - shifts[:, None, None] * cross.astype(kind)[None]
+    turned = jnp.asarray(into, kind) @ right.T.astype(kind)
+    factors = jax.lax.linalg.lu(jnp.concatenate([systems, turned[..., None]], axis=2))[0]
+    z = jax.lax.linalg.triangular_solve(factors[..., :-1], factors[..., -1:], left_side=True)
+    return (jnp.asarray(back, kind) @ z[..., 0]).real

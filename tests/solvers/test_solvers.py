@@ -189,7 +189,8 @@ def test_secants_give_newton_its_jacobian():
     empty, one, yes = no_secants(6, 3, residual.dtype), jnp.ones(()), jnp.asarray(True)
 
     def after(secants, moves, fresh=yes):
-        given = jnp.asarray(moves), jnp.asarray(moves @ jacobian.T), fresh, one
+        change = jnp.asarray(moves @ jacobian.T)
+        given = jnp.asarray(moves), change, change, fresh, one
         known, q = refined(secants, *given, jnp.asarray(0.3), tableau, residual)
         return known, residual + matrix @ (q @ known.changes)
 
@@ -203,7 +204,7 @@ def test_secants_give_newton_its_jacobian():
     for _ in range(3):
         known, again = after(known, rng.standard_normal((3, 3)))
         np.testing.assert_allclose(again, found, rtol=1e-6)
-    told, again = after(known, 1e-14 * moves)
+    told, again = after(known, 1e-15 * moves)
     np.testing.assert_array_equal(told.moves, known.moves)
     np.testing.assert_allclose(again, found, rtol=1e-6)
 
