@@ -187,7 +187,11 @@ def test_which_fields_are_dear(monkeypatch):
         return FlowProblem(FeedbackAlignment(), net, Feedback(), data)
 
     plain = Numerics(solver="auto")
-    assert is_dear(problem(100, 1800), plain) and not is_dear(problem(16, 200), plain)
+    assert is_dear(problem(100, 1800), plain) and is_dear(problem(16, 200), plain)
+    assert not is_dear(problem(16, 50), plain) and not is_dear(problem(2, 4), plain)
+    # High orders need few steps for small errors.
+    loose, tight = Numerics(solver="auto", rtol=1e-6), Numerics(solver="auto", rtol=1e-9)
+    assert not is_dear(problem(32, 100), loose) and is_dear(problem(32, 100), tight)
     assert not is_dear(problem(4000, 60), plain)  # its algebra would cost more than the field
     # Its past is what a machine has to hold.
     monkeypatch.setattr("faflow.flow.effort.LARGEST", 7000)
