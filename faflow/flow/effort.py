@@ -15,7 +15,7 @@ LARGEST = 2_000_000  # weights of which the first keeps a hundred copies
 # Of a step of tsit5 and of Adams' methods: evaluations, what else it costs, and one more per so many
 RUNGE_KUTTA, MULTISTEP = (6, 5, 150), (2, 10, 50)  # weights.
 # Steps of Adams' methods for one of tsit5: where stability holds both, or at rtol 1e-6; below, as
-MORE, RISE = 1.5, 15  # many times rtol^(1 / RISE), by their higher orders.
+MORE, RISE = 1.5, 20  # many times rtol^(1 / RISE), by their higher orders.
 WORTH = 1.1  # how many times dearer tsit5 has to be
 UNITS = 400  # units times samples, and
 PRODUCTS = 40_000  # weights times samples, that cost as much as everything else in a tiny field
