@@ -18,8 +18,8 @@ there only steps at the limit speak.
 
 The second program has to be compiled, which takes seconds the first time, whatever the field, and
 comes from the cache afterwards. So what is saved has to be some `FLOOR` besides. All of this is
-counted, never clocked: a flow takes the same way on every machine. Three steps of Adams' methods
-count as one of tsit5.
+counted, never clocked: a flow takes the same way on every machine. A step of tsit5 counts as
+so many of Adams' methods as it costs (`runge_kutta_share`), three where the field is dear.
 
 The choice is made between two programs, so a flow that never turns stiff compiles one, and inside
 another program (under jit or vmap) nothing is chosen: that is tsit5 throughout.
@@ -39,7 +39,7 @@ from .._types import Array
 from ..solvers import Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
-from .effort import field_effort, is_dear, size_of
+from .effort import field_effort, is_dear, runge_kutta_share, size_of
 from .flow import Flow
 from .loop.carry import STIFF, Counts, ImplicitCounts, Standing
 from .problem import FlowProblem, Numerics
@@ -48,7 +48,6 @@ from .solution import FlowSolution, Leg
 
 FIRST, THEN = "tsit5", "bdf"  # the first is what the registry builds for "auto"
 DEAR = "adams"  # the first where the field is dear
-THIRD = 3  # of its steps cost what one of tsit5 does
 EARLY, LATE = 1.5, 0.5  # shares of the BDF's way
 STEPS = 160  # of the BDF from start to end, at rtol 1e-6; and
 ORDER = 8  # what they cost grows like rtol^(-1 / ORDER)
@@ -77,7 +76,8 @@ def choose_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     name = FIRST
     if demand is not None and is_dear(problem, numerics):
         name, numerics = DEAR, dataclasses.replace(numerics, solver=DEAR)
-        demand = demand._replace(early=THIRD * demand.early, late=THIRD * demand.late)
+        share = runge_kutta_share(problem)
+        demand = demand._replace(early=share * demand.early, late=share * demand.late)
     first, left = run_leg(flow._replace(numerics=numerics, demand=demand))
     begin = float(np.asarray(ts)[0])  # an index of JAX's would be a program of its own
     if why_not or int(first.outcome) != STIFF:
