@@ -112,9 +112,9 @@ def test_van_der_pol():
     mu = 1000.0
     stiff = lambda t, y: [y[1], mu * ((1 - y[0] ** 2) * y[1]) - y[0]]  # noqa: E731
     bend = lambda t, y: [[0, 1], [-2 * mu * y[0] * y[1] - 1, mu * (1 - y[0] ** 2)]]  # noqa: E731
-    exact = solve_ivp(
-        stiff, (0, 2000.0), [2.0, 0.0], "LSODA", rtol=1e-12, atol=1e-13, jac=bend
-    ).y[:, -1]
+    exact = solve_ivp(stiff, (0, 2000.0), [2.0, 0.0], "LSODA", rtol=1e-12, atol=1e-13, jac=bend).y[
+        :, -1
+    ]
     problem = system(lambda w: jnp.stack([w[1], mu * (1 - w[0] ** 2) * w[1] - w[0]]), [2.0, 0.0])
     for rtol, bound in ((1e-6, 1e-3), (1e-9, 1e-6)):
         solution = run(problem, [0.0, 2000.0], "bdf", rtol)
