@@ -83,7 +83,7 @@ def test_a_step_is_its_polynomial(h):
     spectrum = spectrum_of(np.diag(STRETCH))
     y1, state = one_step(stretch, jnp.ones(3), h, spectrum=spectrum)
     stages = int(state.stages)
-    x = float(plan(jnp.asarray(h), spectrum, jnp.asarray(500, jnp.int32)).damping)
+    x = float(jax.jit(plan)(h, spectrum, np.int32(500)).damping)
     np.testing.assert_allclose(y1, polynomial(stages, x, h * STRETCH).real, atol=1e-11)
     assert np.abs(y1).max() < 1
     z = 1e-3
@@ -93,20 +93,30 @@ def test_a_step_is_its_polynomial(h):
         assert np.abs(polynomial(stages // 2, x, h * STRETCH)).max() > 1.5
 
 
+@jax.jit
+@jax.vmap
+def planned(radius, bend):
+    """For steps of size 1."""
+    return plan(jnp.ones(()), Spectrum(radius, bend, bend), jnp.asarray(500, jnp.int32))
+
+
+def plans(radii, bends):
+    return [StepPlan(*row) for row in zip(*map(np.asarray, planned(radii, bends)), strict=True)]
+
+
 @pytest.mark.parametrize("angle", [0, 15, 45, 60, 70])
 def test_planned_stages_are_stable_for_complex_pairs(angle):
     """|P(h lambda / pieces)| <= 1 for radii from 0.1 to 1e4, with the safety factor of 1.2 on top
     of |lambda|; the least damping alone fails for wide pairs (the control)."""
     turn = np.exp(1j * np.pi * (1 - angle / 180))
     worst, control = 0.0, 0.0
-    for radius in np.geomspace(0.1, 1e4, 25):
-        bend = radius * np.sin(np.deg2rad(angle)) ** 2 / (2 * np.cos(np.deg2rad(angle)))
-        spectrum = Spectrum(*(jnp.asarray(1.2 * value) for value in (radius, bend, bend)))
-        found: StepPlan = plan(jnp.ones(()), spectrum, jnp.asarray(500, jnp.int32))
+    radii = np.geomspace(0.1, 1e4, 25)
+    bends = radii * np.sin(np.deg2rad(angle)) ** 2 / (2 * np.cos(np.deg2rad(angle)))
+    for radius, found, narrow in zip(
+        radii, plans(1.2 * radii, 1.2 * bends), plans(1.2 * radii, 0 * bends), strict=True
+    ):
         z = radius * turn / int(found.pieces)
         worst = max(worst, abs(polynomial(int(found.stages), float(found.damping), z)))
-        plain = Spectrum(spectrum.radius, jnp.zeros(()), jnp.zeros(()))
-        narrow = plan(jnp.ones(()), plain, jnp.asarray(500, jnp.int32))
         if int(narrow.pieces) == 1 and radius < 1e3:
             grown = polynomial(int(narrow.stages), float(narrow.damping), radius * turn)
             control = max(control, abs(grown))
@@ -114,22 +124,23 @@ def test_planned_stages_are_stable_for_complex_pairs(angle):
     assert control <= 1 if angle == 0 else control > 1.05
 
 
+@jax.jit
+def estimated(matrix):
+    field, start = lambda y: matrix @ y, jnp.ones(4)
+    return estimate_spectrum(field, start, field(start), start, jnp.asarray(False))
+
+
 @pytest.mark.parametrize(
     ("values", "radius", "bend"),
     [
-        ([-100, -7, -1], 100, 0),
+        ([-100, -7, -3, -1], 100, 0),
         ([-60 + 80j, -7, -1], 100, 80**2 / 120),
         ([-70 + 10j, -30, 5], np.hypot(70, 10), 100 / 140),
     ],
 )
 def test_power_method(values, radius, bend):
     """Radius and bend of the dominant pair, with the safety factor of 1.2."""
-    matrix = jnp.asarray(blocks(values))
-    field = lambda y: matrix @ y  # noqa: E731
-    start = jnp.ones(len(matrix))
-    found, _, count = jax.jit(
-        lambda: estimate_spectrum(field, start, field(start), start, jnp.asarray(False))
-    )()
+    found, _, count = estimated(blocks(values))
     assert float(found.radius) == pytest.approx(1.2 * radius, rel=0.05)
     assert float(found.own_bend) == pytest.approx(1.2 * bend, rel=0.1, abs=1e-6)
     assert 2 <= int(count) <= 50
@@ -205,7 +216,7 @@ def test_a_spoilt_step_shows_the_mode_that_spoilt_it():
     step = jax.jit(lambda state: solver.step(term, 0.0, 0.01, y, None, state, False)[3])
     values, vectors = np.linalg.eig(matrix)
     error = jnp.asarray(vectors[:, np.argmax(values.imag)].real)
-    start = solver.init(term, 0.0, 0.01, y, None)
+    start = jax.jit(lambda: solver.init(term, 0.0, 0.01, y, None))()
     spoilt = step(solver.after_rejection(start, error))
     aged = step(start)
     assert float(spoilt.spectrum.bend) == pytest.approx(1.2 * 200**2 / 200, rel=0.05)
@@ -224,7 +235,7 @@ def test_counts_are_the_calls_of_the_field():
         return jnp.asarray(STRETCH) * y
 
     term, solver, y = diffrax.ODETerm(field), RKC2(1e-6), jnp.ones(3)
-    state = solver.init(term, 0.0, 0.1, y, None)
+    state = jax.jit(lambda: solver.init(term, 0.0, 0.1, y, None))()
     step = jax.jit(lambda t, y, state: solver.step(term, t, t + 0.1, y, None, state, False))
     estimates = 0
     for n in range(REFRESH + 2):
@@ -266,14 +277,20 @@ def test_a_nonlinear_stiff_flow_by_plain_diffrax():
     """Van der Pol's equation, mu = 5, through diffeqsolve, against SciPy's Radau."""
     rtol = 1e-5
     field = lambda t, y, args: jnp.stack([y[1], 25 * ((1 - y[0] ** 2) * y[1] - y[0])])  # noqa: E731
-    solution = diffrax.diffeqsolve(
+    ys = jax.jit(lambda: diffrax.diffeqsolve(
         diffrax.ODETerm(field), RKC2(rtol), 0.0, 0.5, None, jnp.array([2.0, 0.0]),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=rtol),
         saveat=diffrax.SaveAt(ts=jnp.array([0.2, 0.5])),
-    )  # fmt: skip
+    ).ys)()  # fmt: skip
     again = lambda t, y: [y[1], 25 * ((1 - y[0] ** 2) * y[1] - y[0])]  # noqa: E731
     exact = solve_ivp(again, (0, 0.5), [2.0, 0.0], "Radau", [0.2, 0.5], rtol=1e-11, atol=1e-12).y.T
-    np.testing.assert_allclose(solution.ys, exact, rtol=100 * rtol, atol=100 * rtol)
+    np.testing.assert_allclose(ys, exact, rtol=100 * rtol, atol=100 * rtol)
+
+
+@eqx.filter_jit
+def first_step(solver, term, start):
+    state = solver.init(term, 0.0, 1.0, start, None)
+    return solver.step(term, 0.0, 1.0, start, None, state, False)
 
 
 def test_a_field_that_is_not_finite_is_a_failed_step():
@@ -281,8 +298,7 @@ def test_a_field_that_is_not_finite_is_a_failed_step():
     for field, y in ((lambda y: jnp.log(y - 2), 1.0), (lambda y: -30 * jnp.sqrt(y) - 1, 1.0)):
         solver, start = RKC2(1e-6), jnp.full(2, y)
         term = diffrax.ODETerm(lambda t, y, args, field=field: field(y))
-        state = solver.init(term, 0.0, 1.0, start, None)
-        y1, error, *_, result = solver.step(term, 0.0, 1.0, start, None, state, False)
+        y1, error, *_, result = first_step(solver, term, start)
         finite = bool(jnp.all(jnp.isfinite(y1)) & jnp.all(jnp.isfinite(error)))
         assert result != diffrax.RESULTS.successful or not finite
 

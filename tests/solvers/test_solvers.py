@@ -1,5 +1,7 @@
 """Every registered solver: its order by regression, its stability or invariants, its costs."""
 
+from functools import cache
+
 import diffrax
 import equinox as eqx
 import jax
@@ -79,19 +81,27 @@ def test_every_solver_has_an_order_here():
     assert {"euler"} == FIXED_STEP_ONLY and {"kvaerno3", "kvaerno5"} == IMPLICIT
 
 
+START = np.array([1.2, 0.5])
+
+
+@cache
+def swung():
+    """The pendulum at t = 4, by SciPy."""
+    again = lambda t, y: [y[1], -np.sin(y[0]) - 0.2 * y[1] + 0.3 * y[0] * y[1]]  # noqa: E731
+    return solve_ivp(again, (0, 4), START, "DOP853", rtol=2.3e-14, atol=1e-15).y[:, -1]
+
+
 @pytest.mark.parametrize("name", ORDERS)
 def test_order(name):
     expected, (low, high) = ORDERS[name]
     solver = make_solver(name, 1e-13, 1e-14)
     steps = np.unique(np.geomspace(low, high, 4).round().astype(int))
-    start = np.array([1.2, 0.5])
+    start = START
     if name in IMPLICIT:
         field, t1 = linear, 2.0
         exact = expm(2.0 * np.array([[-0.3, 2.0], [-1.5, -0.2]])) @ start
     else:
-        field, t1 = pendulum, 4.0
-        again = lambda t, y: [y[1], -np.sin(y[0]) - 0.2 * y[1] + 0.3 * y[0] * y[1]]  # noqa: E731
-        exact = solve_ivp(again, (0, t1), start, "DOP853", rtol=2.3e-14, atol=1e-15).y[:, -1]
+        field, t1, exact = pendulum, 4.0, swung()
     errors = [
         np.linalg.norm(
             solve(solver, field, jnp.asarray(start), jnp.asarray(t1), jnp.asarray(n)) - exact
@@ -171,11 +181,11 @@ def test_evaluations_per_step_counts_the_field(name):
         assert name in IMPLICIT | {"rkc2"} or isinstance(solver, GaussLegendre)  # test_rkc.py
         return
     term, y0 = diffrax.ODETerm(field), jnp.ones(2)
-    state = solver.init(term, 0.0, 0.1, y0, None)
-    _, _, _, state, _ = solver.step(term, 0.0, 0.1, y0, None, state, False)
+    step = jax.jit(lambda t, state: solver.step(term, t, t + 0.1, y0, None, state, False)[3])
+    state = step(0.0, jax.jit(lambda: solver.init(term, 0.0, 0.1, y0, None))())
     jax.effects_barrier()
     before = len(calls)
-    solver.step(term, 0.1, 0.2, y0, None, state, False)
+    step(0.1, state)
     jax.effects_barrier()
     assert len(calls) - before == claimed
 
@@ -188,11 +198,14 @@ def test_secants_give_newton_its_jacobian():
     matrix = 0.3 * tableau
     empty, one, yes = no_secants(6, 3, residual.dtype), jnp.ones(()), jnp.asarray(True)
 
-    def after(secants, moves, fresh=yes):
-        change = jnp.asarray(moves @ jacobian.T)
-        given = jnp.asarray(moves), change, change, fresh, one
+    @jax.jit
+    def model(secants, moves, changes, fresh):
+        given = moves, changes, changes, fresh, one
         known, q = refined(secants, *given, jnp.asarray(0.3), tableau, residual)
         return known, residual + matrix @ (q @ known.changes)
+
+    def after(secants, moves, fresh=yes):
+        return model(secants, jnp.asarray(moves), jnp.asarray(moves @ jacobian.T), fresh)
 
     unknown, step = after(empty, moves, ~yes)
     np.testing.assert_array_equal(step, residual)
@@ -216,8 +229,8 @@ def test_secants_and_history_save_evaluations(stages):
     def evaluations(memory: int) -> int:
         solver, term = GaussLegendre(stages, memory=memory), diffrax.ODETerm(pendulum)
         step = jax.jit(lambda t, y, state: solver.step(term, t, t + 0.5, y, None, state, False))
-        y, t = jnp.array([1.2, 0.5]), jnp.linspace(0.0, 3.5, 8)
-        state = solver.init(term, t[0], t[1], y, None)
+        y, t = jnp.asarray(START), np.linspace(0.0, 3.5, 8)
+        state = jax.jit(lambda: solver.init(term, t[0], t[1], y, None))()
         for time in t:
             y, _, _, state, result = step(time, y, state)
             assert result == diffrax.RESULTS.successful
