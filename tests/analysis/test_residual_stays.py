@@ -65,6 +65,13 @@ def flowed(rule, net, feedback, data, t1):
     return rule.read(unravel(jnp.asarray(flow.y[:, -1])), feedback, data), ts, norms, pulls
 
 
+def flowed_on_noise(rule, t1):
+    """Where it began, targets of noise, and the flow."""
+    net, feedback, inputs, rng = setting(rule)
+    data = make_data(inputs, rng.normal(size=(len(inputs), 1)))
+    return (net, feedback), data, *flowed(rule, net, feedback, data, t1)
+
+
 FORCED = {
     "decay": WeightDecay(FeedbackAlignment(), rates=DECAY),
     "decay of the gradient": WeightDecay(Gradient(), rates=DECAY),
@@ -82,12 +89,10 @@ FREE = {
 @pytest.mark.parametrize("name", FORCED)
 def test_under_decay_the_residual_stays(name: str) -> None:
     rule = FORCED[name]
-    net, feedback, inputs, rng = setting(rule)
-    data = make_data(inputs, rng.normal(size=(len(inputs), 1)))
-    end, ts, norms, pulls = flowed(rule, net, feedback, data, 60.0)
+    start, data, end, ts, norms, pulls = flowed_on_noise(rule, 60.0)
     assert norms[-1] > 1e-9 * norms[0] and abs(norms[-1] / norms[-100] - 1) < 1e-2  # it stays
     assert norms[-1] < 1e-3 * norms[0]  # where the first criterion would see nothing
-    found = predict_exponent(rule, *end, data, (net, feedback))
+    found = predict_exponent(rule, *end, data, start)
     assert found.status == "residual-stays" and np.isnan(found.rate)
     assert fit_exponent(ts, norms, pull=pulls).status == "residual-stays"
     assert fit_exponent(ts, norms).status != "residual-stays"  # the pull is what tells
@@ -97,10 +102,8 @@ def test_under_decay_the_residual_stays(name: str) -> None:
 def test_without_it_the_residual_dies_out(name: str) -> None:
     """The control: the same rules have an exponent, and the fit finds it."""
     rule = FREE[name]
-    net, feedback, inputs, rng = setting(rule)
-    data = make_data(inputs, rng.normal(size=(len(inputs), 1)))
-    end, ts, norms, pulls = flowed(rule, net, feedback, data, 30.0)
-    found = predict_exponent(rule, *end, data, (net, feedback))
+    start, data, end, ts, norms, pulls = flowed_on_noise(rule, 30.0)
+    found = predict_exponent(rule, *end, data, start)
     fit = fit_exponent(ts, norms, pull=pulls)
     assert found.status == "ok" and fit.status in ("ok", "not-exponential", "floor-reached")
     if fit.status == "ok" and found.frequency == 0:

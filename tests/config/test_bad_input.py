@@ -96,6 +96,23 @@ from faflow.store import folder as store
         ("init.scale=1e150", "task:", "loss of inf"),
         ("init.scale=1e200", "task:", "loss of"),
         ("feedback.scale=1e400", "feedback.scale:", "finite"),
+        ("rule.modifiers=[{rates=1}]", "rule.modifiers.0.kind", "weight-decay"),
+        ('rule.modifiers=[{kind="weight-deca"}]', "rule.modifiers.0.kind", "weight-decay"),
+        ('rule.modifiers=[{kind="weight-decay", rate=1}]', "rule.modifiers.0.rate", "rates"),
+        ('rule.modifiers=[{kind="weight-decay", rates="x"}]', "rule.modifiers.0.rates", "number"),
+        ('rule.modifiers=[{kind="weight-decay", rates=[1,2,3]}]', "rule.modifiers.0", "2"),
+        ('rule.modifiers=[{kind="momentum"},{kind="momentum"}]', "rule.modifiers.1", "state"),
+        (
+            'rule.modifiers=[{kind="weight-normalisation", layers=[9]}]',
+            "rule.modifiers.0",
+            "1 to 2",
+        ),
+        ('rule.modifiers="momentum"', "rule.modifiers", "list"),
+        ("rule.modifiers=[{kind=3}]", "rule.modifiers.0.kind", "is 3"),
+        ('rule.modifiers=[{kind="momentum", mass=0}]', "rule.modifiers.0", "above 0"),
+        ('rule.modifiers=[{kind="momentum", friction=-1}]', "rule.modifiers.0", "0 or more"),
+        ('rule.modifiers=[{kind="learning-rates", rates=[1, 0]}]', "rule.modifiers.0", "above 0"),
+        ('rule.modifiers=[{kind="mean-field", richness=0}]', "rule.modifiers.0", "above 0"),
     ],
 )
 def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> None:

@@ -94,34 +94,6 @@ def test_without_laws_nothing_is_forecast(config: Path) -> None:
     assert "laws" not in summary
 
 
-@pytest.mark.parametrize(
-    ("override", "key", "hint"),
-    [
-        ("rule.modifiers=[{rates=1}]", "rule.modifiers.0.kind", "weight-decay"),
-        ('rule.modifiers=[{kind="weight-deca"}]', "rule.modifiers.0.kind", "weight-decay"),
-        ('rule.modifiers=[{kind="weight-decay", rate=1}]', "rule.modifiers.0.rate", "rates"),
-        ('rule.modifiers=[{kind="weight-decay", rates="x"}]', "rule.modifiers.0.rates", "number"),
-        ('rule.modifiers=[{kind="weight-decay", rates=[1,2,3]}]', "rule.modifiers.0", "2"),
-        ('rule.modifiers=[{kind="momentum"},{kind="momentum"}]', "rule.modifiers.1", "state"),
-        (
-            'rule.modifiers=[{kind="weight-normalisation", layers=[9]}]',
-            "rule.modifiers.0",
-            "1 to 2",
-        ),
-        ('rule.modifiers="momentum"', "rule.modifiers", "list"),
-        ("rule.modifiers=[{kind=3}]", "rule.modifiers.0.kind", "is 3"),
-        ('rule.modifiers=[{kind="momentum", mass=0}]', "rule.modifiers.0", "above 0"),
-        ('rule.modifiers=[{kind="momentum", friction=-1}]', "rule.modifiers.0", "0 or more"),
-        ('rule.modifiers=[{kind="learning-rates", rates=[1, 0]}]', "rule.modifiers.0", "above 0"),
-        ('rule.modifiers=[{kind="mean-field", richness=0}]', "rule.modifiers.0", "above 0"),
-    ],
-)
-def test_refused(config: Path, capsys, override: str, key: str, hint: str) -> None:
-    assert main(["run", str(config), "--set", override]) == 2
-    error = capsys.readouterr().err
-    assert key in error and hint in error and error.count("\n") == 1
-
-
 def test_exact_kinks_are_for_rules_without_modifiers(config: Path, capsys) -> None:
     sets = ["--set", DECAY, "--set", 'flow.kinks="exact"', "--set", 'network.activation="relu"']
     assert main(["run", str(config), *sets]) == 2

@@ -265,24 +265,42 @@ def test_a_flow_that_stopped_has_them_where_it_did():
 
 
 @pytest.mark.parametrize(
-    ("to", "message"),
+    ("key", "name", "message"),
     [
-        ("flow.solver", "sensitivity.to.0: is 'flow.solver', which is static ('auto')"),
+        ("to", "flow.solver", "sensitivity.to.0: is 'flow.solver', which is static ('auto')"),
         (
+            "to",
             "network.widths.1",
             "sensitivity.to.0: is 'network.widths.1', which is a whole number (3)",
         ),
-        ("network.activation", "sensitivity.to.0: is 'network.activation', which is static"),
-        ("seed", "sensitivity.to.0: is 'seed', which is a whole number (0)"),
-        ("flow.rtol", "sensitivity.to.0: is 'flow.rtol', which moves nothing that this flow is"),
-        ("feedback.scal", "did you mean 'feedback.scale'?"),
-        ("f2", "did you mean 'F2'?"),
-        ("task.noise", "sensitivity.to.0: is 'task.noise', which can't move from where it is"),
+        ("to", "network.activation", "sensitivity.to.0: is 'network.activation', which is static"),
+        ("to", "seed", "sensitivity.to.0: is 'seed', which is a whole number (0)"),
+        (
+            "to",
+            "flow.rtol",
+            "sensitivity.to.0: is 'flow.rtol', which moves nothing that this flow is",
+        ),
+        ("to", "feedback.scal", "did you mean 'feedback.scale'?"),
+        ("to", "f2", "did you mean 'F2'?"),
+        (
+            "to",
+            "task.noise",
+            "sensitivity.to.0: is 'task.noise', which can't move from where it is",
+        ),
+        ("of", "los", "sensitivity.of.0: is 'los'; did you mean 'loss'?"),
+        ("of", "alignment.cos", "did you mean 'alignment.cosine'?"),
+        ("of", "minimum-norm", "needs a linear network, the squared loss and fewer samples"),
+        (
+            "of",
+            "low-rank-limit",
+            "needs task.kind = 'matrix-factorisation' and feedback; remove it",
+        ),
+        ("of", "population-loss", "is not known for this rule or network; remove it"),
     ],
 )
-def test_refused_to(to, message):
+def test_refused(key, name, message):
     with pytest.raises(ConfigError) as raised:
-        ran(table(sensitivity={"to": [to]}))
+        ran(table(sensitivity={key: [name]}))
     assert message in str(raised.value)
 
 
@@ -299,22 +317,6 @@ def test_refused_before_the_flow(monkeypatch, task, to, message):
     monkeypatch.setattr(measure, "differentiate", None)
     with pytest.raises(ConfigError) as raised:
         ran(table(task=task, sensitivity={"to": [to]}))
-    assert message in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("of", "message"),
-    [
-        ("los", "sensitivity.of.0: is 'los'; did you mean 'loss'?"),
-        ("alignment.cos", "did you mean 'alignment.cosine'?"),
-        ("minimum-norm", "needs a linear network, the squared loss and fewer samples"),
-        ("low-rank-limit", "needs task.kind = 'matrix-factorisation' and feedback; remove it"),
-        ("population-loss", "is not known for this rule or network; remove it"),
-    ],
-)
-def test_refused_of(of, message):
-    with pytest.raises(ConfigError) as raised:
-        ran(table(sensitivity={"of": [of]}))
     assert message in str(raised.value)
 
 

@@ -8,6 +8,7 @@ from complaints import complaint
 
 import faflow
 from faflow.cli import main
+from faflow.config.kinds import model as kinds_of_models
 
 NET = """
 import equinox as eqx
@@ -164,6 +165,16 @@ def test_weights_and_feedback_from_arrays(here, capsys):
 def test_what_is_refused(here, capsys, override, told):
     assert told in refused(capsys, override)
     assert not (here / "out").exists()
+
+
+def test_what_fails_in_looking_for_kinks_is_said(here, capsys, monkeypatch):
+    """What fails in looking for kinks is said; the flow is not taken for one without."""
+
+    def fails(model, inputs):
+        raise KeyError("primitive")
+
+    monkeypatch.setattr(kinds_of_models, "is_kinked", fails)
+    assert "KeyError" in refused(capsys, *LIGHT)
 
 
 def test_a_model_of_tokens(here):

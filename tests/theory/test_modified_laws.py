@@ -89,6 +89,14 @@ def joined(record):
     return np.concatenate([np.asarray(leaf).reshape(len(TS), -1) for leaf in record], axis=1)
 
 
+def seen_and_told(found):
+    """The neuron balances over time, and their forecast."""
+    return (
+        joined(found.records["neuron-balance"]),
+        joined(found.records["neuron-balance_forecast"]),
+    )
+
+
 NETS = [
     ("feedback-alignment", "linear"),
     ("feedback-alignment", "relu-squared"),
@@ -117,10 +125,7 @@ def test_weight_decay(name, activation, measured):
     truth = np.array([balances(flow.at(row[: flow.state.size])) for row in expected])
     size = np.abs(truth).max()
     found = run(flow, WeightDecay(to_problem(flow).rule, rates))
-    got, told = (
-        joined(found.records["neuron-balance"]),
-        joined(found.records["neuron-balance_forecast"]),
-    )
+    got, told = seen_and_told(found)
     about = f"weight decay, {name}, {activation}"
     measured(
         10, f"{about}: law against the integral 2.8", np.abs(got - curves).max() / size, below=1e-8
@@ -250,10 +255,7 @@ def test_learning_rates_of_changing_ratio(name, activation, measured):
     rule = LearningRates(to_problem(flow).rule, rates, decays)
     assert rule.laws(to_problem(flow).weights) == {}
     found = run(flow, rule)
-    got, told = (
-        joined(found.records["neuron-balance"]),
-        joined(found.records["neuron-balance_forecast"]),
-    )
+    got, told = seen_and_told(found)
     about = f"changing ratios, {name}, {activation}"
     measured(
         12, f"{about}: law against its integral", np.abs(got - curves).max() / size, below=1e-8
@@ -288,10 +290,7 @@ def test_heavy_ball(name, activation, measured):
     lagged = cumulative_simpson(kernel * squares, x=fine, axis=0, initial=0) / kernel
     rise = (mass / friction * (whole - lagged))[:: 4000 // (len(TS) - 1)]
     found = run(flow, Momentum(to_problem(flow).rule, mass, friction))
-    got, told = (
-        joined(found.records["neuron-balance"]),
-        joined(found.records["neuron-balance_forecast"]),
-    )
+    got, told = seen_and_told(found)
     scale = np.abs(got).max()
     about = f"heavy ball, {name}, {activation}"
     measured(

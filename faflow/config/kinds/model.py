@@ -36,8 +36,18 @@ def is_kinked_model(choice: Choice, section: ModelSection, data: Data, key: Arra
     model = eqx.filter_eval_shape(lambda of: model_of(choice, section, data, of), key)
     try:
         return is_kinked(model, data.inputs)
-    except Exception:  # of a module that can't be traced: said where the problem is made
+    except Exception:
+        if _can_be_traced(model, data):
+            raise
+        return False  # which is said where the problem is made
+
+
+def _can_be_traced(model: Model, data: Data) -> bool:
+    try:
+        eqx.filter_eval_shape(lambda network, inputs: network(inputs), model, data.inputs)
+    except Exception:  # of whatever kind: the module is the user's
         return False
+    return True
 
 
 def sizes_of(data: Data) -> dict[str, Any]:
