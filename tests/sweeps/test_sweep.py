@@ -150,7 +150,6 @@ def test_sweeping_numbers_compiles_once(config: Path, tmp_path: Path) -> None:
     grid = '[sweep.product]\n"feedback.scale" = [0.5, 1.0]\n"flow.rtol" = [1e-6, 1e-8]\n'
     grid += "seed = {count = 2}\n"
     config.write_text(config.read_text() + grid)
-    jax.clear_caches()
     programs = tuple(
         eqx.filter_jit(eqx.debug.assert_max_traces(part, max_traces=1))
         for part in (slices.begin, slices.go_on, slices.observed)
