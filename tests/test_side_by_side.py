@@ -9,8 +9,9 @@ from faflow.feedback import Feedback
 from faflow.networks import MLP
 from faflow.observables import Norms, alignment_table
 from faflow.observables import sums as module
+from faflow.tasks import make_data
 
-SHAPES = [(3, 2), (4, 3), (1, 4)]
+SHAPES = [(3, 2), (4, 3), (1, 4)]  # of a network
 
 
 @pytest.mark.parametrize("small", [2**16, 0])  # all of one matrix, each of its own
@@ -32,6 +33,6 @@ def test_arrays_of_different_sizes(monkeypatch: pytest.MonkeyPatch, small: int) 
     assert np.isnan(found["cosine"][1]) and np.isnan(found["degrees"][1])
 
     network = MLP(tuple(map(jnp.asarray, first)))
-    data = Data(jnp.zeros((1, 2)), jnp.zeros((1, 1)))
+    data = make_data(jnp.zeros((1, 2)), jnp.zeros((1, 1)))
     norms = Norms()(network, Feedback((), "none"), data)
     np.testing.assert_allclose(norms, lengths[0], rtol=1e-14)
