@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import jaxlib
 from jax._src import compiler
 
 FOLDER = "FAFLOW_TEST_PROGRAMS"  # kept from one run to the next where the shell names it
+LARGEST = 2**31  # bytes that are kept for the next run
 
 
 def install() -> None:
@@ -29,6 +31,8 @@ def install() -> None:
         atexit.register(_remove, os.environ[FOLDER], os.getpid())
     folder, compile_anew = Path(os.environ[FOLDER]), compiler.backend_compile_and_load
     folder.mkdir(parents=True, exist_ok=True)
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers begin when the process that has them did
+        forget(folder, LARGEST)
     surroundings = repr((jaxlib.__version__, os.environ.get("XLA_FLAGS"))).encode()
 
     def found(backend: Any, module: Any, devices: Any, options: Any, callbacks: Any) -> Any:
@@ -37,15 +41,34 @@ def install() -> None:
             return compile_anew(backend, module, devices, options, callbacks)
         about = options.SerializeAsString() + repr(list(devices)).encode() + surroundings
         path = folder / hashlib.sha256(text + about).hexdigest()
-        if path.exists():
-            return backend.deserialize_executable(path.read_bytes(), devices, options)
+        with suppress(Exception):  # there is none, or it is damaged
+            content = path.read_bytes()
+            if hashlib.sha256(content[32:]).digest() == content[:32]:
+                os.utime(path)
+                return backend.deserialize_executable(content[32:], devices, options)
         made = compile_anew(backend, module, devices, options, callbacks)
         temporary = folder / f"{uuid.uuid4().hex}.tmp"
-        temporary.write_bytes(made.serialize())
-        temporary.replace(path)
+        with suppress(OSError):  # nothing depends on it
+            content = made.serialize()
+            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+            temporary.replace(path)
         return made
 
     compiler.backend_compile_and_load = found
+
+
+def forget(folder: Path, largest: int) -> None:
+    """Remove those that no test has asked for for longest, until so many bytes are left; and what
+    was not written whole."""
+    for path in folder.glob("*.tmp"):
+        path.unlink(missing_ok=True)
+    about = sorted(((path.stat(), path) for path in folder.iterdir()), key=lambda a: a[0].st_mtime)
+    size = sum(stat.st_size for stat, _ in about)
+    for stat, path in about:
+        if size <= largest:
+            break
+        path.unlink(missing_ok=True)
+        size -= stat.st_size
 
 
 def _remove(folder: str, made_by: int) -> None:

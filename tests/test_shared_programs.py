@@ -1,5 +1,7 @@
 """What conftest.py does with compiled programs: the same one is compiled once, another anew."""
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +58,33 @@ def test_a_program_that_calls_back_is_of_its_process(compiled: list[str], tmp_pa
     for _ in range(2):
         jax.jit(lambda x: jax.pure_callback(called, x, x))(np.arange(3.0))
     assert len(compiled) == 2 and not list(tmp_path.iterdir())
+
+
+def test_a_damaged_program_is_compiled_again(compiled: list[str], tmp_path: Path) -> None:
+    thrice()
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(thrice(), [0.0, 3.0, 6.0])
+    thrice()
+    assert len(compiled) == 3
+
+
+def test_a_folder_does_not_grow_for_ever(compiled: list[str], tmp_path: Path) -> None:
+    first, second = 5.0, 7.0
+    for age, factor in ((30, first), (20, second)):
+        before = set(tmp_path.iterdir())
+        thrice(factor)
+        (path,) = set(tmp_path.iterdir()) - before
+        os.utime(path, (time.time() - age,) * 2)
+    thrice(first)  # read once more, so that the other is the one not asked for for longest
+    (tmp_path / "killed.tmp").write_bytes(b"half of a")
+    sizes = [path.stat().st_size for path in tmp_path.glob("*[!p]")]
+    shared_programs.forget(tmp_path, sum(sizes))
+    assert len(list(tmp_path.iterdir())) == 2
+    shared_programs.forget(tmp_path, sum(sizes) - 1)
+    thrice(first)
+    assert len(compiled) == 2
+    thrice(second)
+    assert len(compiled) == 3

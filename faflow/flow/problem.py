@@ -7,6 +7,7 @@ import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from .._results import Branch
 from .._types import Integer, Scalar
@@ -168,6 +169,11 @@ def residual_share(problem: FlowProblem, weights: AbstractNetwork) -> Scalar:
     return jnp.clip(jnp.where(first > 0, now / first, 1.0), 1e-12, 1.0)
 
 
+def first_size(problem: FlowProblem) -> Scalar:
+    """||W(0)||, of all weights: of one vector, since every array would be a kernel more."""
+    return norm(ravel_pytree(problem.weights)[0])
+
+
 def blow_up_size(problem: FlowProblem, numerics: Numerics) -> Scalar:
     """The norm of all weights above which a flow has blown up: blow_up (1 + ||W(0)||)."""
-    return numerics.stops.blow_up * (1 + norm(problem.weights))
+    return numerics.stops.blow_up * (1 + first_size(problem))

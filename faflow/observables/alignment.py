@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from .._types import Array
 from ..feedback import Feedback, counterparts
 from ..networks import AbstractNetwork
-from ..networks.draws import frobenius
 from ..tasks import Data
 from .abstract import AbstractObservable
+from .sums import side_by_side
 
 
 class Alignment(AbstractObservable):
@@ -33,12 +33,11 @@ class Alignment(AbstractObservable):
 
 def alignment_table(first: Sequence[Array], second: Sequence[Array]) -> dict[str, Array]:
     """`inner`, `cosine`, `degrees` of matching arrays, one entry per pair."""
-    pairs = list(zip(first, second, strict=True))
-    return {
-        "inner": jnp.stack([jnp.sum(a * b) for a, b in pairs]),
-        "cosine": jnp.stack([jnp.sum(a * b) / (frobenius(a) * frobenius(b)) for a, b in pairs]),
-        "degrees": jnp.stack([angle_degrees(a, b) for a, b in pairs]),
-    }
+    found = side_by_side([*first, *second])
+    if len(found) == 1:
+        return _table(found[0].reshape(2, len(first), -1))
+    tables = [_table(jnp.stack([found[i], found[i + len(first)]])) for i in range(len(first))]
+    return {key: jnp.concatenate([table[key] for table in tables]) for key in tables[0]}
 
 
 def angle_degrees(a: Array, b: Array) -> Array:
@@ -47,5 +46,19 @@ def angle_degrees(a: Array, b: Array) -> Array:
     2 atan2(||u - v||, ||u + v||) with u = a/||a||, v = b/||b||: arccos of the cosine loses half
     the digits where the two align, which is what is being measured.
     """
-    u, v = a / frobenius(a), b / frobenius(b)
-    return jnp.rad2deg(2 * jnp.arctan2(frobenius(u - v), frobenius(u + v)))
+    return _table(jnp.stack([jnp.ravel(a), jnp.ravel(b)])[:, None])["degrees"][0]
+
+
+def _table(both: Array) -> dict[str, Array]:
+    """Of every row of one with that of the other."""
+    a, b = both
+    *squares, between = jnp.sum(jnp.stack([a * a, b * b, a * b]), axis=-1)
+    sizes = jnp.sqrt(jnp.stack(squares))
+    u, v = both / sizes[:, :, None]
+    halves = jnp.stack([u - v, u + v])
+    apart, together = jnp.sqrt(jnp.sum(halves * halves, axis=-1))
+    return {
+        "inner": between,
+        "cosine": between / (sizes[0] * sizes[1]),
+        "degrees": jnp.rad2deg(2 * jnp.arctan2(apart, together)),
+    }

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from .._compiling import ONCE, program
+from .._packing import unpacked_here
 from ..config.errors import ConfigError
 from ..flow import Flow, Underway, begin, keeps_states, observed_at
 from ..measures.summary import Seconds, environment
@@ -83,7 +84,7 @@ def unpacked(arrays: Arrays, flow: Flow) -> tuple[Underway, Seconds]:
     columns = [arrays[f"r{i}"] for i in range(meta["row"])]
     if meta["states"] and not keeps_states(like):
         times, reached, states, *watched = columns  # as the leaves of a Row lie
-        records = program(observed_at, ONCE)(flow, reached, states)
+        records = unpacked_here(program(observed_at, ONCE)(flow, reached, states))
         columns = [times, reached, *map(np.asarray, jax.tree.leaves(records)), *watched]
     columns = [_whole(column, flow.ts.size) for column in columns]
     carry, held = _filled((like.carry, like.held), carry)

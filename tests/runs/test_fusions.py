@@ -11,7 +11,7 @@ from faflow.flow.loop import slices
 from faflow.measures.experiment import build
 
 # The most that the step loop may have, and all programs of a flow together.
-FUSIONS = {"theorem1-linear": (100, 220), "theorem1-relu": (500, 600)}
+FUSIONS = {"theorem1-linear": (75, 190), "theorem1-relu": (490, 580)}
 
 
 def fusions(ready) -> int:

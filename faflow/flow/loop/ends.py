@@ -4,8 +4,8 @@ import jax.numpy as jnp
 
 from ..._results import Outcome
 from ..._types import Array, Flag, Integer, Scalar
-from ...solvers import Demand, norm
-from ..problem import FlowProblem, Numerics, blow_up_size
+from ...solvers import Demand
+from ..problem import FlowProblem, Numerics, blow_up_size, first_size
 from .carry import RUNNING, STIFF, Carry
 from .moment import resolution
 from .stops import verdict
@@ -36,7 +36,7 @@ def judge_step(now: Carry, problem: FlowProblem, numerics: Numerics, t1: Scalar)
 def why_stuck(now: Carry, finite: Flag, problem: FlowProblem) -> Array:
     """Of a fixed step that failed. Weights that were growing have gone on to do so; others have
     met a field that is no number."""
-    growing = now.size > GROWN * (1 + norm(problem.weights))
+    growing = now.size > GROWN * (1 + first_size(problem))
     lost = jnp.where(growing, Outcome.BLOW_UP.value, Outcome.NOT_FINITE.value)
     return jnp.where(finite, Outcome.SOLVER_FAILED.value, lost)
 
@@ -47,7 +47,7 @@ def _escaping(now: Carry, floor: Scalar, problem: FlowProblem, numerics: Numeric
     # the time to change by its own size, ||W|| / ||W'||, falling with the step.
     limit, size = blow_up_size(problem, numerics), now.size
     rushing = (now.dt < floor) & (size < 1e4 * floor * now.pace.speed)
-    return (size > limit) | ~jnp.isfinite(size) | (rushing & (size > norm(problem.weights)))
+    return (size > limit) | ~jnp.isfinite(size) | (rushing & (size > first_size(problem)))
 
 
 def handed_on(now: Carry, demand: Demand | None) -> Carry:

@@ -10,6 +10,7 @@ from ..._results import Outcome
 from ..._types import Array, Flag, Integer, Scalar, Times
 from ..solution import FlowSolution, unreached
 from .carry import RUNNING, Counts
+from ..._packing import Packed, unpacked_here
 
 Look = Callable[[Array], Any]
 
@@ -119,8 +120,11 @@ def itself(state: Array) -> Array:
     return state
 
 
-def with_rows(solution: FlowSolution, rows: Row, records: dict[str, Any]) -> FlowSolution:
+def with_rows(
+    solution: FlowSolution, rows: Row, records: dict[str, Any] | Packed
+) -> FlowSolution:
     """The solution with what was recorded at the saves."""
+    records = unpacked_here(records) if isinstance(records, Packed) else records
     seen: Watched = rows.watched
     solution = solution._replace(
         ts=rows.time, reached=rows.reached, records=records, counts_at=seen.counts

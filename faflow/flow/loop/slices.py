@@ -26,6 +26,7 @@ from ..memory import STATES
 from ..problem import FlowProblem
 from ..solution import FlowSolution
 from .course import course
+from ..._packing import Packed, packed
 from .recording import Course, Look, Row, itself, seen_if, with_rows
 
 Meter = Callable[[float], Any]
@@ -101,17 +102,25 @@ def go_on(
     return end, parts.finish(end.carry)
 
 
-def observed(flow: Flow, rows: Row, carry: Any) -> dict[str, Any]:
-    """The records of all saves, of a flow that is over."""
+def observed(flow: Flow, rows: Row, carry: Any) -> dict[str, Any] | Packed:
+    """The records of all saves, of a flow that is over; `with_rows` takes them."""
     if _look(course(flow), carry, flow.ts.size) is not itself:
         return rows.seen
     return observed_at(flow, rows.reached, rows.seen)
 
 
-def observed_at(flow: Flow, reached: Array, states: Array) -> dict[str, Any]:
+def observed_at(flow: Flow, reached: Array, states: Array) -> Packed:
     """The records of saves at which these are the states, nan where the flow came to none."""
     observe = course(flow).observe
-    return jax.lax.map(lambda row: seen_if(row[0], observe, row[1]), (reached, states))
+    places: list[Any] = []
+
+    def look(state: Array) -> dict[str, Array]:
+        seen = packed(observe(state))
+        places.append(seen.places)
+        return seen.vectors
+
+    vectors = jax.lax.map(lambda row: seen_if(row[0], look, row[1]), (reached, states))
+    return Packed(vectors, places[0])
 
 
 def keeps_states(underway: Underway) -> bool:
