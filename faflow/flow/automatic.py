@@ -36,12 +36,14 @@ import numpy as np
 from jax.core import Tracer
 
 from .._types import Array
-from ..solvers import Demand
+from ..solvers import BDF, Demand
 from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
 from .effort import field_effort, is_dear, runge_kutta_share, size_of
 from .flow import Flow
 from .loop.carry import STIFF, Counts, ImplicitCounts, Standing
+from .loop.ways import way_of
+from .memory import state_size
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
 from .solution import FlowSolution, Leg
@@ -87,11 +89,23 @@ def choose_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     implicit = dataclasses.replace(numerics, solver=THEN)
     second, _ = run_leg(flow._replace(numerics=implicit, since=left))
     reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {name}"
+    reason += f"; by {way_of(problem, BDF(), state_size(problem)).told}"
     legs = (
         _leg(name, begin, None, first.counts, "to begin with"),
         _leg(THEN, left.t, first.counts, second.counts, reason),
     )
     return joined(first, second, ts > left.t)._replace(legs=legs)
+
+
+def told_ways(flow: Flow, counts: Counts) -> tuple[Leg, ...]:
+    """How a flow by `bdf`, which chooses, solves its equations; () for other solvers."""
+    problem, numerics = flow.problem, flow.numerics
+    if numerics.solver != THEN:
+        return ()
+    method, begin = numerics.build_solver(), float(np.asarray(flow.ts)[0])
+    assert isinstance(method, BDF)
+    told = way_of(problem, method, state_size(problem)).told
+    return (_leg(THEN, begin, None, counts, f"by {told}"),)
 
 
 def why_unwatched(problem: FlowProblem, numerics: Numerics, values: Any) -> str:

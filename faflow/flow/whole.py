@@ -5,7 +5,7 @@ from typing import Any
 from .._compiling import is_traced
 from .._types import Times
 from ..observables import AbstractObservable
-from .automatic import choose_on_the_way, is_automatic
+from .automatic import choose_on_the_way, is_automatic, told_ways
 from .flow import Flow
 from .loop.course import solve_leg
 from .loop.slices import Meter, in_slices, progress_told
@@ -41,4 +41,5 @@ def in_legs(flow: Flow, meter: Meter | None = None) -> FlowSolution:
         run_leg = lambda leg: in_slices(leg, progress_told(meter, leg))  # noqa: E731
     if is_automatic(flow.numerics):
         return choose_on_the_way(flow, run_leg)
-    return run_leg(flow)[0]
+    solution = run_leg(flow)[0]
+    return solution if is_traced(flow) else solution._replace(legs=told_ways(flow, solution.counts))

@@ -156,20 +156,23 @@ def _output_blocks(run: _Pass, layers: range, error_of: Callable[[Array], Array]
         above, matrix = run.heard[l]
         back[l] = run.gate[l][:, None, :] * (back[above] @ matrix)
     pairs = {l: (back[l], _after(bend, run.forward[layers[-1], l])) for l in layers}
+    # (j, q; N, o) and (N, o; i, k): a product of matrices whose left one has to be turned takes
+    # half as long again.
     left, right = (
-        {l: jnp.einsum("noj,nq->nojq", pairs[l][side], run.activity[l - 1]) for l in layers}
-        for side in (0, 1)
+        {l: jnp.einsum(f"noj,nq->{order}", pairs[l][side], run.activity[l - 1]) for l in layers}
+        for side, order in enumerate(("jqno", "nojq"))
     )
-    flat = [jnp.concatenate([side[l].reshape(len(bend) * count, -1) for l in layers], axis=1)
-            for side in (left, right)]  # fmt: skip
-    whole = -flat[0].T @ flat[1]
-    shapes = {l: left[l].shape[2:] for l in layers}
+    rows = len(bend) * count
+    whole = -jnp.concatenate([left[l].reshape(-1, rows) for l in layers], axis=0) @ (
+        jnp.concatenate([right[l].reshape(rows, -1) for l in layers], axis=1)
+    )
+    shapes = {l: left[l].shape[:2] for l in layers}
     cuts = np.cumsum([int(np.prod(shapes[l])) for l in layers])[:-1].tolist()
-    rows = dict(zip(layers, jnp.split(whole, cuts, axis=0), strict=True))
+    bands = dict(zip(layers, jnp.split(whole, cuts, axis=0), strict=True))
     return {
         (l, m): block.reshape(*shapes[l], *shapes[m])
         for l in layers
-        for m, block in zip(layers, jnp.split(rows[l], cuts, axis=1), strict=True)
+        for m, block in zip(layers, jnp.split(bands[l], cuts, axis=1), strict=True)
     }
 
 

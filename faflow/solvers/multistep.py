@@ -18,14 +18,15 @@ class BDF(eqx.Module):
 
     `linear`: "dense" takes the Jacobian and factors 1 - c J, "krylov" only multiplies by it
     (GMRES). "auto" multiplies until GMRES needs more than `strained` products per system on
-    average, and factors from there on; up to SMALL weights it factors at once, above LARGE never.
+    average, and factors from there on; up to SMALL weights it factors at once, above LARGE never,
+    and between them at once where `flow` counts that to be cheaper.
     `drift`: a factor serves until c has changed by this share. `keep`: when the factor is renewed,
     so is a Jacobian that has served for more than this many steps.
     """
 
     linear: Linear = eqx.field(static=True, default="auto")
     drift: float = 0.1
-    keep: int = 20
+    keep: int = 40
     strained: float = 20.0
 
     def starts_dense(self, size: int) -> bool:

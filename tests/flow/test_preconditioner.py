@@ -12,7 +12,7 @@ import pytest
 
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, solve
-from faflow.flow.loop import multistep
+from faflow.flow.loop import ways
 from faflow.flow.loop.flat import FlatProblem
 from faflow.flow.loop.multistep import flat_field
 from faflow.flow.loop.preconditioner import KernelInverse, Preconditioner, has_preconditioner
@@ -123,7 +123,7 @@ def test_a_flow_takes_half_the_products(monkeypatch: pytest.MonkeyPatch) -> None
     one = problem(widths=(8, 30, 30, 1), samples=24)
     assert has_preconditioner(one)
     with_it = flown(one)
-    monkeypatch.setattr(multistep, "has_preconditioner", lambda one: False)
+    monkeypatch.setattr(ways, "has_preconditioner", lambda one: False)
     without = flown(one)
     work, more = with_it.counts.implicit, without.counts.implicit
     assert int(work.products) <= 4 * int(work.iterations)

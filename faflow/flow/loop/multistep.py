@@ -28,9 +28,10 @@ from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, 
 from .dense import AGE, Dense, nothing_yet
 from .ends import judge_step
 from .flat import call_term
-from .preconditioner import KernelInverse, Preconditioner, has_preconditioner
+from .preconditioner import KernelInverse, Preconditioner
 from .stepping import Stepper
 from .tolerance import Tolerance
+from .ways import Way, way_of
 
 MEMORY = 0.8  # share of the past in a running mean over steps
 AFRESH = 0.2  # rate at which Newton corrections are taken to shrink with a new factor
@@ -71,7 +72,7 @@ class MultistepStepper(eqx.Module):
         if self.method.may_be_dense(y.size):
             dense = nothing_yet(y.size, h)
         counts = Counts(zero, zero, zero + evaluations, ImplicitCounts(zero, zero, zero, zero))
-        at_once = jnp.asarray(self.method.starts_dense(y.size))
+        at_once = jnp.asarray(self.way.factored)
         one = jnp.ones_like(h)
         none = jnp.full_like(h, jnp.inf)
         kernel = None if self._preconditioner is None else self._preconditioner.nothing_yet(h)
@@ -114,7 +115,7 @@ class MultistepStepper(eqx.Module):
             return jax.lax.cond(unfinished(now), lambda x: self._refresh(x), lambda x: x, now)
 
         size = ahead.history.differences.shape[1]
-        if not self.method.starts_dense(size):
+        if not self.way.factored:
             made = self._preconditioner
             ready: Any = (lambda now: now) if made is None else made.prepared
             now = jax.lax.while_loop(multiplies, lambda now: step(ready(now), False), now)
@@ -165,10 +166,12 @@ class MultistepStepper(eqx.Module):
         return slope, gmres_solve(push, c, self._preconditioner.of(kernel))
 
     @property
+    def way(self) -> Way:
+        return way_of(self.flow.problem, self.method, self.flow.start().size)
+
+    @property
     def _preconditioner(self) -> Preconditioner | None:
-        problem = self.flow.problem
-        known = has_preconditioner(problem) and not self.method.starts_dense(self.flow.start().size)
-        return Preconditioner(self.flow.flat) if known else None
+        return Preconditioner(self.flow.flat) if self.way.preconditioned else None
 
     def _aged(self, ahead: Ahead, trial: NewtonTrial) -> Ahead:
         """One step on; `stale` if the Jacobian or its factor has to be renewed first."""

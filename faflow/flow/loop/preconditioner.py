@@ -58,15 +58,21 @@ def has_preconditioner(problem: FlowProblem) -> bool:
     Both are counted in multiplications: m^2 sum_l n_l for K (twice) and 8/3 m^3 / 2 for the
     inverse, against 4 samples * weights of a product with J.
     """
+    if not serves(problem):
+        return False
     weights, data = problem.weights, problem.data
-    if not has_jacobian(problem.rule, weights) or pays(weights, data):
-        return False
-    if data.block is not None or data.present is not None:  # not all samples in one place
-        return False
     count, size = data.targets.size, sum(weight.size for weight in weights.weights)
     wide = sum(widths(weights))
     inverse = count**2 * (2 * wide + 4 * count / 3)
     return count <= MOST and inverse <= PRODUCTS * 4 * len(data.targets) * size
+
+
+def serves(problem: FlowProblem) -> bool:
+    """Whether K is known by products of matrices, whatever it costs."""
+    weights, data = problem.weights, problem.data
+    if not has_jacobian(problem.rule, weights) or pays(weights, data):
+        return False
+    return data.block is None and data.present is None  # all samples in one place
 
 
 class Preconditioner(eqx.Module):
