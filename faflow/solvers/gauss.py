@@ -30,7 +30,7 @@ from .secants import Secants, no_secants, refined, sketched
 from .vectors import norm
 
 SWEEPS = 40  # a step whose stages need more has failed
-PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
+PAYING = 20  # the sweeps that a step should take: steps are kept short enough for it
 GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
 SOLVED = 4  # units in the last place by which stages may still move when they are solved
 LEEWAY = 16  # the same where the tolerance does not mind, in steps of more than 1 / PARTS of y
