@@ -13,7 +13,6 @@ stages, which are kept few by
 and what is lost in rounding y + increment is carried to the next step (compensated summation).
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,11 +25,12 @@ from jax.flatten_util import ravel_pytree
 
 from .._types import Array, Flag, Integer, PyTree, Scalar
 from .abstract import ODE, AbstractCountingSolver, Jump, Step, Time
+from .collocation import error_constant, gauss_tableau, lagrange_basis, top_difference
 from .secants import Secants, no_secants, refined, sketched
 from .vectors import norm
 
 SWEEPS = 40  # a step whose stages need more has failed
-PAYING = 16  # the sweeps that a step should take: steps are kept short enough for it
+PAYING = 20  # the sweeps that a step should take: steps are kept short enough for it
 GROWTH = 3.0  # of the step, at most: the extrapolated slopes are worth nothing much further out
 SOLVED = 4  # units in the last place by which stages may still move when they are solved
 LEEWAY = 16  # the same where the tolerance does not mind, in steps of more than 1 / PARTS of y
@@ -38,25 +38,6 @@ PARTS, LOOSE = 100, 1e-3  # LOOSE: of rtol and of the step, that these do not mi
 NEAR = -0.1  # where, in steps, a step before must begin to be of use
 ROUNDING = 100  # the same where they no longer come closer
 UNSETTLED = 100  # sweeps for a kinked field (`strict = False`), whose stages may not exist
-
-
-def gauss_tableau(stages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(A, b, c): c the roots of the shifted Legendre polynomial, A and b by collocation.
-
-    sum_j a_ij c_j^k = c_i^{k+1} / (k+1) and sum_j b_j c_j^k = 1 / (k+1), k < stages.
-    """
-    nodes, weights = np.polynomial.legendre.leggauss(stages)
-    c, b = (nodes + 1) / 2, weights / 2
-    powers = np.arange(stages)
-    vandermonde = c[:, None] ** powers[None, :]
-    integrals = c[:, None] ** (powers + 1)[None, :] / (powers + 1)[None, :]
-    return np.linalg.solve(vandermonde.T, integrals.T).T, b, c
-
-
-def error_constant(stages: int) -> float:
-    """s!^4 / ((2s + 1) (2s)!^3): the quadrature's error over h^{2s+1} y^{(2s+1)}."""
-    double = math.factorial(2 * stages)
-    return math.factorial(stages) ** 4 / ((2 * stages + 1) * double**3)
 
 
 class GaussState(NamedTuple):
@@ -251,14 +232,6 @@ def _unit(flat: Array, shifts: Array) -> Scalar:
     return jnp.finfo(flat.dtype).eps * (norm(flat) * len(shifts) ** 0.5 + norm(shifts))
 
 
-def _basis(points: Array, nodes: Array, known: Array) -> Array:
-    """Lagrange's polynomials of the known nodes (n,) at points (p,): (p, n), 0 where unknown."""
-    others = known[None, :] & ~np.eye(nodes.size, dtype=bool)
-    apart = jnp.where(others, nodes[:, None] - nodes[None, :], 1)
-    away = jnp.where(others[None], points[:, None, None] - nodes[None, None, :], 1)
-    return jnp.where(known[None, :], jnp.prod(away / apart[None], axis=2), 0)
-
-
 def _extrapolated(state: GaussState, nodes: Array, c: np.ndarray) -> Array:
     """Slopes at c (s, n): the polynomial through f(y0) and those of the last steps.
 
@@ -268,7 +241,7 @@ def _extrapolated(state: GaussState, nodes: Array, c: np.ndarray) -> Array:
     block = np.arange(2 * stages + 1, dtype=np.int32) // np.int32(stages)
     begin = nodes[np.minimum(block, 1) * stages]  # of the block that a node belongs to
     known = (block == 2) | ((state.known > 1 - block) & (begin < NEAR))
-    return _basis(jnp.asarray(c, nodes.dtype), nodes, known) @ state.slopes
+    return lagrange_basis(jnp.asarray(c, nodes.dtype), nodes, known) @ state.slopes
 
 
 def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array, last: Array) -> Array:
@@ -286,19 +259,19 @@ def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array, last: 
     values = jnp.concatenate([state.slopes[-1:], slopes[: len(used)], last[None]])
 
     def first(_):
-        top = _difference(here, values)
+        top = top_difference(here, values)
         if stages < 3:
             return jnp.abs(top)
-        below = norm(_difference(here[1:], values[1:]))
+        below = norm(top_difference(here[1:], values[1:]))
         rate = norm(top) / jnp.where(below > 0, below, 1)
         return jnp.abs(top) * rate ** (stages - 2)
 
     def later(_):
         few, both = slice(min(stages + 2, 2 * stages), 2 * stages), slice(stages, 2 * stages)
-        one = _difference(
+        one = top_difference(
             jnp.concatenate([nodes[few], here]), jnp.concatenate([state.slopes[few], values])
         )
-        two = _difference(
+        two = top_difference(
             jnp.concatenate([nodes[both], jnp.asarray(c, nodes.dtype)]),
             jnp.concatenate([state.slopes[both], slopes]),
         )
@@ -306,9 +279,3 @@ def _error(state: GaussState, nodes: Array, c: np.ndarray, slopes: Array, last: 
 
     scale = stages**2 * error_constant(stages)
     return scale * jax.lax.cond(state.known > 0, later, first, None)
-
-
-def _difference(nodes: Array, values: Array) -> Array:
-    """(d/dt)^{p-1} of the values (p, n) at nodes (p,): (p-1)! times their divided difference."""
-    apart = nodes[:, None] - nodes[None, :] + jnp.eye(nodes.size, dtype=nodes.dtype)
-    return math.factorial(nodes.size - 1) * (1 / jnp.prod(apart, axis=1)) @ values

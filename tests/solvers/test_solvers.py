@@ -19,7 +19,7 @@ from faflow.solvers import (
     evaluations_per_step,
     make_solver,
 )
-from faflow.solvers.gauss import gauss_tableau
+from faflow.solvers.collocation import gauss_tableau
 from faflow.solvers.registry import NOTES
 from faflow.solvers.secants import no_secants, refined
 
