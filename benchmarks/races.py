@@ -152,15 +152,27 @@ def paired(name: str, flow: Flow, problem, judge: Judge) -> list[dict]:
     return rows
 
 
-def torch_rows(name: str, flow: Flow, problem, fields: Fields, reference, judge) -> list[dict]:
-    """The ladder in the peers' environment; its field must be the rule's."""
+def torch_rows(
+    name: str,
+    flow: Flow,
+    problem,
+    fields: Fields,
+    reference,
+    judge,
+    tolerances=None,
+    budget=None,
+    methods=TORCH,
+) -> list[dict]:
+    """The ladder in the peers' environment; its field must be the rule's. `tolerances`, seconds of
+    a ladder (`budget`): others than a race's."""
     net, data = problem.weights, problem.data
-    tolerances = rungs(flow, TORCH[0])
+    tolerances = tolerances or rungs(flow, TORCH[0])
     task = {
         "layers": len(net.weights), "X": data.inputs, "Y": data.targets, "weight": data.weight,
         "activation": type(net.activation).__name__, "t1": flow.t1, "tolerances": tolerances,
         "softmax": type(data.loss).__name__ == "CrossEntropy", "seconds": 2 * flow.budget,
-        "reference": reference, "enough": min(flow.errors) / 3, "budget": flow.budget / 2,
+        "reference": reference, "enough": min(flow.errors) / 3, "budget": budget or flow.budget / 2,
+        "methods": methods,
     }  # fmt: skip
     task |= {f"W{l}": w for l, w in enumerate(net.weights, start=1)}
     task |= {f"b{l}": b for l, b in enumerate(net.biases, start=1)}
@@ -174,7 +186,7 @@ def torch_rows(name: str, flow: Flow, problem, fields: Fields, reference, judge)
     fields.begin()
     np.testing.assert_allclose(found["slope"], fields(0.0, fields.start), rtol=1e-9, atol=1e-12)
     rows = []
-    for method, tol in itertools.product(TORCH, tolerances):
+    for method, tol in itertools.product(methods, tolerances):
         key = f"{method}/{tol:.0e}"
         if f"{key}/flat" not in found:
             continue

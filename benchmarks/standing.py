@@ -1,10 +1,12 @@
-"""Standing races in counts: what dear fields cost by Adams' methods, and long and hard flows.
+"""Standing races: dear fields, which Adams' methods are for, and long and hard flows.
 
-`python benchmarks/standing.py` (development environment; ten minutes) writes results/standing.
-{csv,md}; `--only TEXT` renews the flows whose name holds it. Calls are evaluations of the field and
-products with its Jacobian (those by which CVODE multiplies are evaluations); errors are of all
-weights at T, relative, against dopri8 at 1e-13 or, of stiff flows, SciPy's Radau with the Jacobian
-at 1e-12. Counts do not depend on how busy a machine is; seconds are CPU seconds, compiled.
+`python benchmarks/standing.py` (development environment; with the peers of races.py where they are)
+writes results/standing.{csv,md}; `--only TEXT` renews the flows whose name holds it. Calls are
+evaluations of the field and products with its Jacobian (those by which CVODE multiplies are
+evaluations): they do not depend on how busy a machine is. Seconds are CPU seconds, compiled, the
+least of up to three. Errors are of all weights at T, relative, against dopri8 at 1e-13 or, of stiff
+flows, SciPy's Radau with the Jacobian at 1e-12. A run of a peer has SECONDS; a method that has not
+come to an error by then is not tried at smaller ones.
 """
 
 import argparse
@@ -16,11 +18,23 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flows import FA, FLOWS, GD, digits, student
-from machine import find_peers, machine_line
-from measuring import RESULTS, against, cost_at, markdown, measure, read_table, shown, write_table
-from methods import Fields, cvode, own, scipy_method
+from flows import FA, FLOWS, GD, Flow, digits, student
+from machine import find_peers, machine_line, peer_versions
+from measuring import (
+    RESULTS,
+    Judge,
+    Run,
+    against,
+    cost_at,
+    markdown,
+    measure,
+    read_table,
+    shown,
+    write_table,
+)
+from methods import Fields, cvode, lsoda, own, plain_diffrax, scipy_method
 from models import KEY
+from races import torch_rows
 
 from faflow.feedback import Feedback, model_feedback
 from faflow.feedback.draw import Gaussian
@@ -30,21 +44,29 @@ from faflow.networks.models import CNN, Transformer
 from faflow.rules import RULES
 from faflow.tasks import make_data
 
-EXPLICIT = ("tsit5", "dopri8", "adams", "CVODE Adams")
-STIFF = ("bdf", "auto", "CVODE BDF-GMRES")
-RTOLS = tuple(10.0**-k for k in range(4, 11))
+OWN = ("tsit5", "dopri8", "adams", "bdf", "auto")
+CVODE = {"CVODE BDF-GMRES": "BDF", "CVODE Adams": "Adams"}
+LSODA = {"LSODA, differences": False, "LSODA + J": True}
+DIFFRAX = {"diffrax Tsit5": "tsit5", "diffrax Kvaerno5": "kvaerno5"}
+METHODS = (*(f"faflow {name}" for name in OWN), *CVODE, *LSODA, *DIFFRAX, "torchdiffeq dopri5")
+COUNTED = (*METHODS[:5], *CVODE)  # in the table of calls
+DENSE = (*LSODA, "diffrax Kvaerno5")  # have matrices of weights by weights
+RTOLS = (1e-5, 1e-7, 1e-9, 1e-10)
 ERRORS = (1e-6, 1e-9)
-SECONDS = 60.0  # that a peer may take for one run
+SECONDS = 20.0  # that a peer may take for one run
+LARGE = 1000  # weights beyond which methods with dense matrices are left out
 COLUMNS = ("flow", "method", "rtol", "error", "seconds", "calls", "evaluations", "products",
            "jacobians", "accepted", "rejected", "legs", "why")  # fmt: skip
 
 
 class Race(NamedTuple):
-    """`make` the problem and integrate it to `t1`, by explicit methods too unless it is `stiff`."""
+    """`make` the problem and integrate it to `t1`, by explicit methods of ours and CVODE's Adams
+    too unless it is `stiff`."""
 
     make: Callable[[], FlowProblem]
     t1: float
     stiff: bool = False
+    errors: tuple[float, ...] = ERRORS
 
 
 def of_model(rule: str, net, shape: tuple[int, ...], samples: int = 64) -> FlowProblem:
@@ -72,7 +94,9 @@ def saddles(scale: float) -> FlowProblem:
 RACES = {
     "digits softmax 64-100-10, T = 100": Race(digits, 100.0),
     "digits 64-160-10 FA, T = 1e3": Race(lambda: digits(FA, 160, 500), 1e3),
-    "784-256-10 softmax FA, T = 20": Race(FLOWS["784-256-10 softmax FA"].make, 20.0),
+    "784-256-10 softmax FA, T = 20": Race(
+        FLOWS["784-256-10 softmax FA"].make, 20.0, errors=(1e-6,)
+    ),
     "transformer block, T = 20": Race(
         lambda: of_model(GD, Transformer(4, 2, key=KEY), (16, 4)), 20.0
     ),
@@ -91,75 +115,133 @@ RACES = {
         1e4, stiff=True,
     ),
     "cross-entropy 10-8-3 to a loss of 1e-6, T = 5.24e5": Race(
-        lambda: student((10, 8, 3), (10, 3), 40, "tanh", classes=True), 5.24e5, stiff=True
+        lambda: student((10, 8, 3), (10, 3), 40, "tanh", classes=True), 5.24e5
     ),
 }  # fmt: skip
 
 
 def race(name: str, there: bool) -> list[dict]:
-    problem, t1, stiff = RACES[name].make(), RACES[name].t1, RACES[name].stiff
-    fields, found = Fields(problem, SECONDS), []
-    exact = scipy_method(Fields(problem, 1e4), t1, "Radau", True) if stiff else own(
-        problem, t1, "dopri8"
+    one = RACES[name]
+    problem = one.make()
+    fields = Fields(problem, SECONDS)
+    exact = scipy_method(Fields(problem, 1e4), one.t1, "Radau", True) if one.stiff else own(
+        problem, one.t1, "dopri8"
     )  # fmt: skip
-    reference, counts = exact(1e-12 if stiff else 1e-13)
+    reference, counts = exact(1e-12 if one.stiff else 1e-13)
     assert reference is not None, counts
-    for method in STIFF if stiff else (*EXPLICIT, *STIFF):
-        if method.startswith("CVODE"):
-            if not there:
-                continue
-            run = cvode(fields, t1, method.split()[1].split("-")[0])
-        else:
-            run = own(problem, t1, method)
-            run(RTOLS[0], 1.0 if method == "auto" else 1e-6)  # compiles
-        for rtol in RTOLS:
-            row = measure(run, rtol, against(reference), repeats=1)
-            calls = (row.get("evaluations") or 0) + (row.get("products") or 0)
-            found.append({"flow": name, "method": method, **row, "calls": calls})
-            shown(found[-1])
-            if row["error"] is None or row["error"] < min(ERRORS) / 3:
-                break
+    judge, rows = against(reference), []
+    fields(0.0, fields.start)
+    if reference.size <= LARGE:
+        fields.jacobian(0.0, fields.start)
+    for method, run in runs(one, problem, fields, reference.size, there).items():
+        rows += ladder(name, method, run, judge)
+    if there and isinstance(problem.weights, MLP):
+        flow = Flow(one.make, one.t1, False, one.errors, budget=SECONDS / 2)
+        rows += torch_rows(
+            name, flow, problem, fields, reference, judge, RTOLS, SECONDS, METHODS[-1:]
+        )
+    for row in rows:
+        row["calls"] = (row.get("evaluations") or 0) + (row.get("products") or 0)
+    return rows
+
+
+def runs(one: Race, problem: FlowProblem, fields: Fields, size: int, there: bool) -> dict[str, Run]:
+    """The methods that are raced in this process."""
+    t1 = one.t1
+    mine = OWN[3:] if one.stiff else OWN
+    found = {f"faflow {solver}": own(problem, t1, solver) for solver in mine}
+    found |= {m: cvode(fields, t1, how) for m, how in CVODE.items() if there}
+    found |= {m: lsoda(fields, t1, jacobian) for m, jacobian in LSODA.items()}
+    found |= {m: plain_diffrax(problem, t1, how) for m, how in DIFFRAX.items()}
+    left_out = set(DENSE if size > LARGE else ())
+    # Implicit steps of an explicit race, and models, whose leaves its root finder does not take.
+    if not one.stiff or not isinstance(problem.weights, MLP):
+        left_out.add("diffrax Kvaerno5")
+    return {method: run for method, run in found.items() if method not in left_out}
+
+
+def ladder(name: str, method: str, run: Run, judge: Judge) -> list[dict]:
+    """One row per tolerance, until exact enough or the run failed."""
+    found, errors = [], RACES[name].errors
+    if method.startswith(("faflow", "diffrax")):
+        run(RTOLS[0], 1.0 if "auto" in method else 1e-6)  # compiles
+    for rtol in RTOLS:
+        found.append({"flow": name, "method": method, **measure(run, rtol, judge)})
+        shown(found[-1])
+        error = found[-1]["error"]
+        if error is None or error < min(errors) / 3 or found[-1]["seconds"] > SECONDS:
+            break
     return found
 
 
 def table(rows: list[dict]) -> list[str]:
-    """Calls at each error, and how many times fewer than by Tsit5."""
-    methods = (*EXPLICIT, *STIFF)
-    lines, texts = [], []
+    """Calls at each error, and how many times fewer than by tsit5."""
+    texts = []
+    for name, error, costs in compared(rows, COUNTED, "calls"):
+        first, cells = costs["faflow tsit5"], []
+        for cost in costs.values():
+            less = f" ({first / cost:.2g})" if first and cost and cost != first else ""
+            cells.append("-" if cost is None else f"{cost:.0f}{less}")
+        texts.append([name, error, *cells])
+    return markdown(["flow", "error", *(m.removeprefix("faflow ") for m in COUNTED)], texts)
+
+
+def seconds(rows: list[dict]) -> list[str]:
+    """CPU seconds of the best of faflow's at each error, and of the peers over it."""
+    texts, peers = [], METHODS[len(OWN) :]
+    for name, error, costs in compared(rows, METHODS, "seconds"):
+        ours = {cost: m for m, cost in costs.items() if m.startswith("faflow") and cost}
+        least = min(ours, default=None)
+        cells = ["-" if least is None else f"{least:.3g} ({ours[least].removeprefix('faflow ')})"]
+        for method in peers:
+            mine = [r for r in rows if (r["flow"], r["method"]) == (name, method)]
+            cost = costs[method]
+            cells.append(
+                f"{cost / least:.2g}" if cost and least else str(mine[-1].get("why") or "late")
+                if mine else "-"
+            )  # fmt: skip
+        texts.append([name, error, *cells])
+    return markdown(["flow", "error", "faflow, s", *peers], texts)
+
+
+def compared(rows: list[dict], methods: tuple[str, ...], key: str):
+    """Of every flow and error: (flow, error, {method: cost})."""
     for name in (name for name in RACES if any(row["flow"] == name for row in rows)):
-        for error in ERRORS:
+        for error in RACES[name].errors:
             mine = {m: [r for r in rows if (r["flow"], r["method"]) == (name, m)] for m in methods}
-            costs = {m: cost_at(found, error, "calls") for m, found in mine.items()}
-            first, cells = costs["tsit5"], []
-            for method, cost in costs.items():
-                less = f" ({first / cost:.2g})" if first and cost and method != "tsit5" else ""
-                cells.append("-" if cost is None else f"{cost:.0f}{less}")
-            texts.append([name, f"{error:.0e}", *cells])
-    lines += markdown(["flow", "error", *methods], texts)
-    return lines
+            yield name, f"{error:.0e}", {m: cost_at(r, error, key) for m, r in mine.items()}
+
+
+def report(rows: list[dict]) -> str:
+    lines = ["# Standing races", "", f"{machine_line(peer_versions())}.", ""]
+    lines += [
+        "Evaluations and products with the Jacobian to an error of the final weights; in "
+        "parentheses how many times fewer than by tsit5. A bar: not that exact, or not raced.", "",
+        *table(rows), "",
+        "CPU seconds of the best of faflow's solvers, and of the peers over that; a peer has "
+        f"{SECONDS:g} s for a run. Left out (a bar): methods with matrices of weights by weights "
+        f"beyond {LARGE} weights, and by torchdiffeq models, which are not written out for it.", "",
+        *seconds(rows),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--only", default="", metavar="TEXT", help="flows whose name holds TEXT")
+    parser.add_argument("--report", action="store_true", help="the text of the stored table")
     options = parser.parse_args()
     there, rows = find_peers(), []
     kept = options.out / "standing.csv"
-    if options.only and kept.exists():
-        rows = [row for row in read_table(kept) if options.only not in row["flow"]]
-    for name in (name for name in RACES if options.only in name):
+    if (options.only or options.report) and kept.exists():
+        rows = [r for r in read_table(kept) if options.report or options.only not in r["flow"]]
+    for name in (name for name in RACES if options.only in name and not options.report):
         print(f"== {name}", flush=True)
         rows += race(name, there)
         jax.clear_caches()
         write_table(kept, rows, COLUMNS)
-    lines = ["# Standing races, in calls of the field", "", f"{machine_line()}.", ""]
-    lines += [
-        "Evaluations and products with the Jacobian to an error of the final weights; in "
-        "parentheses how many times fewer than by tsit5. A bar: not that exact, or not raced.",
-        "",
-    ]
-    text = "\n".join([*lines, *table(rows)]) + "\n"
+    text = report(rows)
     (options.out / "standing.md").write_text(text)
     print(text)
     return 0
