@@ -19,8 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .._compiling import ONCE, compiled
 from .._results import Outcome
-from .._types import PyTree
+from .._types import Array, PyTree
+from ..feedback import Feedback
 from ..flow import Exact, Flow, FlowProblem, FlowSolution, Numerics, check_times, integrate
 from ..flow.piecewise.pairs import Layout, layout_of, slopes_of
 from ..flow.sensitivity.forward import pushed
@@ -149,40 +151,52 @@ class _Chain(NamedTuple):
 
     def jump(self, before: InMode, after: InMode, now: _Pair, event: _Event) -> AbstractNetwork:
         """S+ - S-."""
-        weights, change = now
-        given = self.problem.feedback, self.problem.data
-        first, then = (mode.vector_field(weights, *given) for mode in (before, after))
-        difference = jax.tree.map(jnp.subtract, then, first)
-        pair = event.pair
-        if pair is None:
-            if norm(difference) > CONTINUOUS * norm(first):
+        feedback, data, at = self.problem.feedback, self.problem.data, np.asarray(event.pair or 0)
+        seen = _at_event(before, after, now, feedback, data, self.moves.data, at)
+        if event.pair is None:
+            if seen.gap > CONTINUOUS * seen.first:
                 raise ValueError(
                     f"The field jumps at t = {event.time:g}, where a pair leaves 0; this event has "
                     "no derivative: move the start, or stop before it."
                 )
-            return jax.tree.map(jnp.zeros_like, change)
-        by_w = lambda w: before.heights(w, self.problem.data)[pair]  # noqa: E731
-        slope = jax.grad(by_w)(weights)
-        speed = dot(slope, first)
-        if jnp.abs(speed) <= GRAZING * norm(slope) * norm(first):
+            return jax.tree.map(jnp.zeros_like, now[1])
+        if abs(seen.speed) <= GRAZING * seen.steepness * seen.first:
             raise ValueError(
                 f"A pair grazes 0 at t = {event.time:g}, where the flow has no derivative; move "
                 "the start, or stop before it."
             )
-        _, height = _height(before, weights, change, self.problem.data, self.moves.data, pair)
-        return jax.tree.map(lambda d: d * height / speed, difference)
+        return seen.jump
 
 
-def _height(
-    mode: InMode,
-    weights: AbstractNetwork,
-    change: AbstractNetwork,
+class _AtEvent(NamedTuple):
+    """(v+ - v-) (dh S + d_p h) / (dh v-), |v+ - v-|, |v-|, dh v- and |dh|."""
+
+    jump: AbstractNetwork
+    gap: Array
+    first: Array
+    speed: Array
+    steepness: Array
+
+
+@compiled(ONCE)
+def _at_event(
+    before: InMode,
+    after: InMode,
+    now: _Pair,
+    feedback: Feedback,
     data: Data,
     moves: Data,
-    pair: int,
-) -> tuple[Any, Any]:
-    """h of a pair, and dh S + d_p h."""
-    return along(lambda w, d: mode.heights(w, d)[pair], (weights, data), (change, moves))
+    pair: Any,
+) -> _AtEvent:
+    weights, change = now
+    first, then = (mode.vector_field(weights, feedback, data) for mode in (before, after))
+    difference = jax.tree.map(jnp.subtract, then, first)
+    h = lambda w, d: before.heights(w, d)[pair]  # noqa: E731
+    slope = jax.grad(h)(weights, data)
+    speed = dot(slope, first)
+    _, height = along(h, (weights, data), (change, moves))
+    jump = jax.tree.map(lambda d: d * height / speed, difference)
+    return _AtEvent(jump, norm(difference), norm(first), speed, norm(slope))
 
 
 def _events(layout: Layout, flow: FlowSolution, sides: np.ndarray, span: float) -> list[_Event]:
