@@ -21,7 +21,8 @@ from jax.typing import ArrayLike
 
 from .._compiling import ONCE, compiled
 from .._results import Outcome
-from .._types import Integer, PyTree, Scalar
+from .._types import Array, PyTree
+from ..feedback import Feedback
 from ..flow import Exact, Flow, FlowProblem, FlowSolution, Numerics, check_times, integrate
 from ..flow.piecewise.pairs import Layout, layout_of, slopes_of
 from ..flow.sensitivity.forward import pushed
@@ -150,56 +151,52 @@ class _Chain(NamedTuple):
 
     def jump(self, before: InMode, after: InMode, now: _Pair, event: _Event) -> AbstractNetwork:
         """S+ - S-."""
-        pair = None if event.pair is None else jnp.asarray(event.pair)
-        found = _across(before, after, now, self.problem, self.moves.data, pair)
-        if pair is None and found.difference > CONTINUOUS * found.field:
-            raise ValueError(
-                f"The field jumps at t = {event.time:g}, where a pair leaves 0; this event has "
-                "no derivative: move the start, or stop before it."
-            )
-        if pair is not None and jnp.abs(found.speed) <= GRAZING * found.slope * found.field:
+        feedback, data, at = self.problem.feedback, self.problem.data, np.asarray(event.pair or 0)
+        seen = _at_event(before, after, now, feedback, data, self.moves.data, at)
+        if event.pair is None:
+            if seen.gap > CONTINUOUS * seen.first:
+                raise ValueError(
+                    f"The field jumps at t = {event.time:g}, where a pair leaves 0; this event has "
+                    "no derivative: move the start, or stop before it."
+                )
+            return jax.tree.map(jnp.zeros_like, now[1])
+        if abs(seen.speed) <= GRAZING * seen.steepness * seen.first:
             raise ValueError(
                 f"A pair grazes 0 at t = {event.time:g}, where the flow has no derivative; move "
                 "the start, or stop before it."
             )
-        return found.jump
+        return seen.jump
 
 
-class _Jump(NamedTuple):
-    """S+ - S-, and the sizes of v-, v+ - v- and dh, with dh v-."""
+class _AtEvent(NamedTuple):
+    """(v+ - v-) (dh S + d_p h) / (dh v-), |v+ - v-|, |v-|, dh v- and |dh|."""
 
     jump: AbstractNetwork
-    field: Scalar
-    difference: Scalar
-    slope: Scalar
-    speed: Scalar
+    gap: Array
+    first: Array
+    speed: Array
+    steepness: Array
 
 
 @compiled(ONCE)
-def _across(
+def _at_event(
     before: InMode,
     after: InMode,
     now: _Pair,
-    problem: FlowProblem,
+    feedback: Feedback,
+    data: Data,
     moves: Data,
-    pair: Integer | None,
-) -> _Jump:
-    """What an event does to S; no `pair`: none came to 0."""
+    pair: Any,
+) -> _AtEvent:
     weights, change = now
-    first, then = (
-        mode.vector_field(weights, problem.feedback, problem.data) for mode in (before, after)
-    )
+    first, then = (mode.vector_field(weights, feedback, data) for mode in (before, after))
     difference = jax.tree.map(jnp.subtract, then, first)
-    sizes = norm(first), norm(difference)
-    if pair is None:
-        none = jnp.zeros(())
-        return _Jump(jax.tree.map(jnp.zeros_like, change), *sizes, none, none)
-    slope = jax.grad(lambda w: before.heights(w, problem.data)[pair])(weights)
+    h = lambda w, d: before.heights(w, d)[pair]  # noqa: E731
+    slope = jax.grad(h)(weights, data)
     speed = dot(slope, first)
-    heights = lambda w, data: before.heights(w, data)[pair]  # noqa: E731
-    _, height = along(heights, (weights, problem.data), (change, moves))  # dh S + d_p h
+    _, height = along(h, (weights, data), (change, moves))
     jump = jax.tree.map(lambda d: d * height / speed, difference)
-    return _Jump(jump, *sizes, norm(slope), speed)
+    return _AtEvent(jump, norm(difference), norm(first), speed, norm(slope))
 
 
 def _events(layout: Layout, flow: FlowSolution, sides: np.ndarray, span: float) -> list[_Event]:

@@ -34,7 +34,6 @@ from .leaf_rates import (
     SPARE,
     Group,
     Learner,
-    Rates,
     leaves_of,
     matrix_rates,
     row_count,
@@ -76,8 +75,8 @@ def model_laws(
         laws["leaf-norm"] = LeafBalance(potential, "layer-balance", tuple(norms), places)
     if isinstance(by_rows := laws.get("neuron-balance"), LeafBalance):
         laws |= _matrix_law(by_rows, learner, kept)
-    moved = zip(sums, *by_sum, strict=True)
-    still = [at for at, rate, size in moved if _is_kept(rate, size, kept)]
+    moved = zip(sums, by_sum, strict=True)
+    still = [at for at, rates in moved if _is_kept(np.asarray(rates), kept)]
     if still:
         name = "readout-sum" if zero_sum else "leaf-sum"
         laws[name] = LeafSum(tuple(still), tuple(model.paths[leaf] for leaf, _ in still), decay / 2)
@@ -94,10 +93,10 @@ def potential_of(rule: AbstractLearningRule) -> AbstractPotential:
     return WeightPotential() if inner.form == "none" else FeedbackPotential()
 
 
-def _balances(group: Group, rates: Rates, kept: float) -> list[Shares]:
+def _balances(group: Group, rates: Array, kept: float) -> list[Shares]:
     """The combinations of a group's quantities that no state changes: found at all but the last
     FRESH of the states, and kept at these."""
-    (rate,), (size,) = (tuple(map(np.asarray, parts)) for parts in rates)
+    rate, size = np.moveaxis(np.asarray(rates), 1, 0)
     looked, fresh = slice(len(rate) - FRESH), slice(len(rate) - FRESH, None)
     moving = [i for i in range(len(group)) if np.any(size[looked][..., i] > 0)]
     rate, size = rate[..., moving], size[..., moving]
@@ -160,10 +159,8 @@ def _matrix_law(law: LeafBalance, learner: Learner, kept: float) -> Laws:
     places = tuple(law.places[i] for i in few)
     whole = LeafBalance(potential, "matrix-balance", shares, places, ones)
     rates = matrix_rates(whole, learner)
-    masks = [
-        np.all(np.abs(rate) <= kept * np.max(size), axis=0)
-        for rate, size in zip(*map(_host, rates), strict=True)
-    ]
+    parts = [np.moveaxis(np.asarray(both), 1, 0) for both in rates]
+    masks = [np.all(np.abs(rate) <= kept * np.max(size), axis=0) for rate, size in parts]
     more = [i for i, mask in enumerate(masks) if np.any(mask & ~np.eye(len(mask), dtype=bool))]
     if not more:
         return {}
@@ -178,11 +175,7 @@ def _matrix_law(law: LeafBalance, learner: Learner, kept: float) -> Laws:
     }
 
 
-def _host(arrays: Sequence[Array]) -> list[np.ndarray]:
-    return [np.asarray(array) for array in arrays]
-
-
-def _is_kept(rate: Array, size: Array, kept: float) -> bool:
+def _is_kept(rates: np.ndarray, kept: float) -> bool:
     """Whether something moves, and its sum does not."""
-    largest = float(np.max(np.asarray(size)))
-    return largest > 0 and float(np.max(np.abs(np.asarray(rate)))) <= kept * largest
+    largest = float(np.max(rates[:, 1]))
+    return largest > 0 and float(np.max(np.abs(rates[:, 0]))) <= kept * largest

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,13 +32,6 @@ SAMPLES = 2  # of a random state
 SEED = 20_251_130
 
 Group = tuple[Share, ...]  # quantities with equally many rows
-
-
-class Rates(NamedTuple):
-    """Of quantities by their rows: how fast they change, and the sum of their terms' sizes."""
-
-    rate: tuple[Array, ...]
-    size: tuple[Array, ...]
 
 
 class Learner(NamedTuple):
@@ -126,34 +119,40 @@ def share_rates(
     groups: tuple[Group, ...],
     sums: tuple[tuple[int, int], ...],
     states: int,
-) -> tuple[list[Rates], Rates]:
-    """Of all groups (states, rows, quantities each), and of sums over axes, at random states: how
-    fast they change, and `decay` times themselves (half of it for sums)."""
+) -> tuple[list[Array], list[Array]]:
+    """Of all groups (states, 2, rows, quantities each), and of sums over axes (states, 2, entries),
+    at random states: how fast they change, and `decay` times themselves (half of it for sums); then
+    the same with every term positive."""
+    # Shares that see the same leaf add up the same entries.
+    entries = list(dict.fromkeys((s.view.leaf, s.feedback) for group in groups for s in group))
 
-    def at(keys: Array) -> tuple[list[Rates], Rates]:
+    def at(keys: Array) -> tuple[list[Array], list[Array]]:
         point, moves = _random(keys, learner)
 
-        def quantities(leaves: list[Array], back: Feedback) -> list[list[Array]]:
+        def quantities(leaves: list[Array], back: Feedback) -> list[Array]:
             return [
-                [share_entries(potential, leaves, back, share) for share in group]
-                for group in groups
+                share_entries(potential, leaves, back, Share(1.0, View(leaf), of)).reshape(
+                    leaves[leaf].shape
+                )
+                for leaf, of in entries
             ]
 
-        changes = _with_decay(learner.decay, *jax.jvp(quantities, point, moves))
-        balances = [
-            Rates(
-                (jnp.stack([jnp.sum(part, axis=1) for part in change], -1),),
-                (jnp.stack([jnp.sum(jnp.abs(part), axis=1) for part in change], -1),),
-            )
-            for change in changes
-        ]
-        leaves = _with_decay(learner.decay / 2, point[0], moves[0])
-        moved = [(leaves[leaf], axis) for leaf, axis in sums]
-        rate = tuple(jnp.ravel(jnp.sum(leaf, axis)) for leaf, axis in moved)
-        size = tuple(jnp.ravel(jnp.sum(jnp.abs(leaf), axis)) for leaf, axis in moved)
-        return balances, Rates(rate, size)
+        changes = _with_size(_with_decay(learner.decay, *jax.jvp(quantities, point, moves)))
+
+        def summed(share: Share) -> Array:
+            both = changes[entries.index((share.view.leaf, share.feedback))]
+            return jnp.sum(jax.vmap(share.view.rows)(both), axis=2)
+
+        balances = [jnp.stack([summed(share) for share in group], -1) for group in groups]
+        leaves = _with_size(_with_decay(learner.decay / 2, point[0], moves[0]))
+        moved = [jnp.sum(leaves[leaf], axis + 1).reshape(2, -1) for leaf, axis in sums]
+        return balances, moved
 
     return jax.lax.map(at, jax.random.split(seeded(SEED), (states, 2)))
+
+
+def _with_size(changes: Sequence[Array]) -> list[Array]:
+    return [jnp.stack([change, jnp.abs(change)]) for change in changes]
 
 
 def _with_decay(decay: Scalar, values: Any, changes: Any) -> Any:
@@ -204,17 +203,17 @@ def random_lesson(key: Array, data: Data, zero_sum: bool) -> Data:
 
 
 @compiled(ONCE)
-def matrix_rates(law: LeafBalance, learner: Learner) -> Rates:
+def matrix_rates(law: LeafBalance, learner: Learner) -> list[Array]:
+    """Of every balance's matrix (states, 2, rows, rows), as `share_rates`."""
     shape = jax.tree.structure(learner.model)
 
-    def at(keys: Array) -> Rates:
+    def at(keys: Array) -> list[Array]:
         point, moves = _random(keys, learner)
 
         def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
             return law.terms(jax.tree.unflatten(shape, leaves), back, learner.data)
 
-        changes = _with_decay(learner.decay, *jax.jvp(terms, point, moves))
-        sizes = tuple(jnp.sum(jnp.abs(change), axis=-1) for change in changes)
-        return Rates(tuple(jnp.sum(change, axis=-1) for change in changes), sizes)
+        changes = _with_size(_with_decay(learner.decay, *jax.jvp(terms, point, moves)))
+        return [jnp.sum(both, axis=-1) for both in changes]
 
     return jax.lax.map(at, jax.random.split(seeded(SEED + 1), (SPARE + FRESH, 2)))
