@@ -132,8 +132,7 @@ def settled(problem: FlowProblem, numerics: Numerics) -> Numerics:
 
 def _moving(problem: FlowProblem) -> PyTree:
     """The rule's state at the start, without what it predicts of its laws and derivatives."""
-    rule = problem.rule
-    return varied(rule, rule.init(problem.weights, problem.feedback, problem.data))
+    return varied(problem.rule).init(problem.weights, problem.feedback, problem.data)
 
 
 def _smallest(state: Array, ends: tuple[int, ...], there: Array) -> Scalar:

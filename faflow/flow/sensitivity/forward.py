@@ -14,12 +14,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..._compiling import is_traced
+from ..._compiling import ONCE, compiled, is_traced
 from ..._types import Array, PyTree, Scalar
 from ..flow import Flow
+from ..problem import FlowProblem
 from ..solution import FlowSolution
 from .refusal import check_smooth, whole
-from .variation import Direction, Variation, along, read_end, seen, with_rule
+from .variation import Direction, Observables, Variation, along, read_end, seen, with_rule
 
 Run = Callable[[Flow], FlowSolution]
 
@@ -104,46 +105,58 @@ def _varied(flow: Flow, move: Flow, many: bool) -> Flow:
 
 def _parted(flow: Flow, move: Flow, both: FlowSolution, many: bool) -> tuple[FlowSolution, Any]:
     """The solution and its derivative, None for what has none."""
-    records, changes = both.records["values"], both.records["changes"]
+    ends: Any = both.weights, both.feedback  # of both, and their derivatives (`read_end`)
+    (weights, feedback), ended = ends
+    records = both.records["values"]
+    solution = both._replace(records=records, weights=weights, feedback=feedback)
+    found = whole(solution), both.reached, both.records, ended
+    seen_at = flow.problem, flow.observables, flow.ts
+    ts, t_final, records, (weights, feedback) = _moved(*seen_at, move.ts, found, many)
+    moved = jax.tree.map(lambda _: None, solution)._replace(
+        ts=ts, t_final=t_final, records=records, weights=weights, feedback=feedback
+    )
+    return solution, moved
+
+
+@compiled(ONCE)
+def _moved(
+    problem: FlowProblem,
+    observables: Observables,
+    ts: Array,
+    way: Array | None,
+    found: Any,
+    many: bool,
+) -> tuple[Any, Any, Any, Any]:
+    """The derivatives of the times and the last of them, of what is recorded, and of the end
+    (weights and feedback), the times moving that `way`."""
+    certain, reached, records, ended = found
+    changes = records["changes"]
     if many:  # saves came first
         changes = jax.tree.map(lambda change: jnp.moveaxis(change, 1, 0), changes)
-    ends: Any = both.weights, both.feedback  # each with its derivative (`read_end`)
-    (weights, feedback), (weights_change, feedback_change) = ends
-    solution = both._replace(records=records, weights=weights, feedback=feedback)
-    at_end, ts_change = None, None
-    if move.ts is not None:
-        ts_change = jnp.where(both.reached, move.ts, 0.0)
-        at_end = move.ts[..., -1]
-        rates, (w_rate, f_rate) = _rates(flow, both)
-        changes = _added(changes, rates, move.ts)
-        weights_change = _added(weights_change, w_rate, at_end)
-        feedback_change = _added(feedback_change, f_rate, at_end)
-    certain = whole(solution)
-    moved = jax.tree.map(lambda _: None, solution)._replace(
-        ts=ts_change,
-        records=changes,
-        weights=weights_change,
-        feedback=feedback_change,
-        t_final=at_end,
-    )
-    return solution, jax.tree.map(lambda change: certain * change, moved)
+    times = at_end = None
+    if way is not None:
+        times, at_end = jnp.where(reached, way, 0.0), way[..., -1]
+        rates, end_rates = _rates(problem, observables, ts, records["state"])
+        changes = _added(changes, rates, way)
+        ended = tuple(_added(*each, at_end) for each in zip(ended, end_rates, strict=True))
+    return jax.tree.map(lambda change: certain * change, (times, at_end, changes, ended))
 
 
-def _rates(flow: Flow, both: FlowSolution) -> tuple[Any, Any]:
+def _rates(
+    problem: FlowProblem, observables: Observables, ts: Array, states: PyTree
+) -> tuple[Any, Any]:
     """d/dt of the records at every save, and of the weights and feedback at the end."""
-    problem = flow.problem
     rule, given = problem.rule, (problem.feedback, problem.data)
 
     def rate(see: Callable[..., Any], t: Scalar, state: PyTree) -> Any:
         velocity = rule.velocity(t, state, *given)
         return along(lambda s: see(s, *given), (state,), (velocity,))[1]
 
-    states = both.records["state"]
-    see = lambda s, *given: seen(rule, flow.observables, s, *given)  # noqa: E731
-    records = jax.vmap(lambda t, state: rate(see, t, state))(flow.ts, states)
+    see = lambda s, *given: seen(rule, observables, s, *given)  # noqa: E731
+    records = jax.vmap(lambda t, state: rate(see, t, state))(ts, states)
     last = jax.tree.map(lambda leaf: leaf[-1], states)
     ended = lambda s, *given: read_end(rule, s, *given)  # noqa: E731
-    return records, rate(ended, flow.ts[-1], last)
+    return records, rate(ended, ts[-1], last)
 
 
 def _added(changes: Any, rates: Any, times: Array) -> Any:

@@ -134,12 +134,12 @@ def read_end(rule: AbstractLearningRule, state: State, feedback: Feedback, data:
     return rule.read(state, feedback, data)
 
 
-def varied(rule: AbstractLearningRule, state: Any) -> Any:
-    """The part of a state, at its beginning, that tolerances follow: without derivatives and
+def varied(rule: AbstractLearningRule) -> AbstractLearningRule:
+    """The rule whose state, with which a state begins, tolerances follow: without derivatives and
     without what a rule predicts of its laws."""
     while isinstance(rule, Variation | Forecast):
-        rule, state = rule.rule, state[0]
-    return state
+        rule = rule.rule
+    return rule
 
 
 def held(rule: AbstractLearningRule, state: Any) -> Any:
