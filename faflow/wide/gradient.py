@@ -22,6 +22,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._compiling import LONG, compiled
 from .._types import Array, Flag, Integer, Matrix, Scalar
@@ -116,11 +117,11 @@ def gradient_limit(
         if axis is None:
             return values[-1]
         one, two, four = (
-            jnp.take(value, jnp.arange(0, value.shape[axis], factor), axis)
+            np.take(np.asarray(value), np.arange(0, value.shape[axis], factor), axis)
             for value, factor in zip(values, (1, 2, 4), strict=True)
         )
         fine, coarse = (4 * four - two) / 3, (4 * two - one) / 3
-        return (16 * fine - coarse) / 15
+        return jnp.asarray((16 * fine - coarse) / 15)
 
     fields = zip(axes, *grids, strict=True)
     return GradientLimit(*(joined(*field) for field in fields))
@@ -213,9 +214,8 @@ def _outputs(data: Data, ts: Array, tangent: Array) -> Array:
         old, new = kernels
         known = f + half * field(old, f)
         gap = lambda x: x - known - half * field(new, x)  # noqa: E731
-        x = known
-        for _ in range(NEWTON):
-            x = x - jnp.linalg.solve(jax.jacfwd(gap)(x), gap(x))
+        newton = lambda _, x: x - jnp.linalg.solve(jax.jacfwd(gap)(x), gap(x))  # noqa: E731
+        x = jax.lax.fori_loop(0, NEWTON, newton, known)
         return x, x
 
     start = jnp.zeros(tangent.shape[1])

@@ -177,9 +177,8 @@ def _moment(theory: Theory, state: March, before: Moment, other: Array, i: Integ
     half = 0.5 * (theory.ts[i] - theory.ts[jnp.maximum(i - 1, 0)])
     known = before.outputs + half * before.tangent @ before.delta
     gap = lambda f: f - known - half * tangent @ _delta(theory, f)  # noqa: E731
-    f = known
-    for _ in range(NEWTON):
-        f = f - jnp.linalg.solve(jax.jacfwd(gap)(f), gap(f))
+    newton = lambda _, f: f - jnp.linalg.solve(jax.jacfwd(gap)(f), gap(f))  # noqa: E731
+    f = jax.lax.fori_loop(0, NEWTON, newton, known)
     return Moment(
         f, other, _delta(theory, f), features, gradients, alignments, pseudo, tangent
     )  # fmt: skip
