@@ -7,7 +7,8 @@ Euler runs alone, as the largest ||E(a) - E(b)|| / |a - b| over pairs of steps.
 """
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -124,8 +125,7 @@ def exact_numerics(
     )  # fmt: skip
 
 
-@jax.jit
-def _euler(problem, eta, steps):
+def _stepped(problem, eta, steps):
     def step(_, weights):
         move = problem.rule.vector_field(weights, problem.feedback, problem.data)
         return jax.tree.map(lambda w, dw: w + eta * dw, weights, move)
@@ -133,10 +133,25 @@ def _euler(problem, eta, steps):
     return jax.lax.fori_loop(0, steps, step, problem.weights)
 
 
+_euler, _eulers = jax.jit(_stepped), jax.jit(jax.vmap(_stepped, in_axes=(0, None, None)))
+
+
 def euler(problem: FlowProblem, eta: float, t_end: float):
     """The weights after round(t_end / eta) steps of the discrete rule."""
     steps = round(t_end / eta)
     return _euler(problem, t_end / steps, steps)
+
+
+def coarse_runs(problems: Sequence[FlowProblem], t_end: float = T_END) -> list[dict[float, Any]]:
+    """The weights of each problem after steps of the sizes in COARSE; the problems are alike."""
+    together = jax.tree.map(lambda *leaves: np.stack(leaves), *problems)
+    runs: list[dict[float, Any]] = [{} for _ in problems]
+    for eta in COARSE:
+        steps = round(t_end / eta)
+        ends = jax.tree.map(np.asarray, _eulers(together, t_end / steps, steps))
+        for k, run in enumerate(runs):
+            run[eta] = jax.tree.map(lambda leaf, k=k: leaf[k], ends)
+    return runs
 
 
 def distance(one, two) -> float:
@@ -154,12 +169,20 @@ class Verdict(NamedTuple):
     bound: float
 
 
-def judge(problem: FlowProblem, weights, t_end: float = T_END) -> Verdict:
-    """Whether Euler's method converges to `weights` at first order; finer steps only if asked."""
-    runs: dict[float, object] = {}
+def judge(
+    problem: FlowProblem,
+    weights,
+    t_end: float = T_END,
+    runs: dict[float, Any] | None = None,
+) -> Verdict:
+    """Whether Euler's method converges to `weights` at first order; finer steps only if asked.
+
+    `runs`: those of `coarse_runs`, where they are known.
+    """
+    runs = dict(runs or {})
     verdict = Verdict(False, np.nan, np.nan, np.nan)
     for batch in (COARSE, *((eta,) for eta in FINE)):
-        runs |= {eta: euler(problem, eta, t_end) for eta in batch}
+        runs |= {eta: euler(problem, eta, t_end) for eta in batch if eta not in runs}
         slope = max(
             distance(runs[a], runs[b]) / abs(a - b) for a, b in itertools.combinations(runs, 2)
         )

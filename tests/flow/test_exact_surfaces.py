@@ -10,7 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from one_neuron import Neuron, event_by_event
-from random_flows import COINCIDING, KINDS, distance, euler, exact_numerics, judge, random_flow
+from random_flows import (
+    COINCIDING,
+    KINDS,
+    coarse_runs,
+    distance,
+    euler,
+    exact_numerics,
+    judge,
+    random_flow,
+)
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
@@ -33,7 +42,8 @@ def problem_of(rule, weights, feedback, inputs, targets, slope=0.0, reduction="s
 
 
 def run(problem, t_end, **options):
-    return integrate(problem, jnp.array([0.0, t_end]), {}, exact_numerics(**options), throw=False)
+    ts = np.array([0.0, 0.075, 1.0]) * t_end
+    return integrate(problem, ts, {}, exact_numerics(**options), throw=False)
 
 
 def loss_of(problem, weights):
@@ -94,13 +104,13 @@ def test_opposite_inputs_slide_and_leave_with_gates_s_and_one_minus_s():
     problem = problem_of(
         FeedbackAlignment(), [[w], [[v]]], [[[1.0]]], LINES["opposite"], targets
     )  # fmt: skip
-    numerics = exact_numerics(tol=1e-11, slots=4, events=24)
-    solution = integrate(problem, jnp.array([0.0, 0.6, 8.0]), {}, numerics)
+    solution = run(problem, 8.0, tol=1e-11, slots=4, events=24)  # saves at 0, 0.6 and 8
     first, second = (np.asarray(part).ravel() for part in solution.weights.weights)
     np.testing.assert_allclose(first, [-0.1174640, 1.2334258], atol=1e-7)
     np.testing.assert_allclose(second, [1.7025685], atol=1e-7)
     times = np.asarray(solution.events.log.time)[:4]
     np.testing.assert_allclose(times, [0.4175655] * 2 + [0.7828835] * 2, atol=1e-7)
+    assert float(solution.ts[1]) == 0.6 and int(solution.outcome) == Outcome.COMPLETED
     gates = np.asarray(solution.events.gates_at)[1]
     assert 0 < gates[0] < 1 and gates[0] + gates[1] == pytest.approx(1.0, abs=1e-12)
 
@@ -149,12 +159,18 @@ def mirrored(rule, slope=0.0):
     return problem_of(rule, [first, second], feedback, inputs, targets, slope, "mean")
 
 
-def agrees(problem, t_end=20.0):
+def agrees(problem, t_end=20.0, runs=None):
     solution = run(problem, t_end, slots=16)
     assert int(solution.outcome) == Outcome.COMPLETED
-    verdict = judge(problem, solution.weights, t_end)
+    verdict = judge(problem, solution.weights, t_end, runs)
     assert verdict.agrees, verdict
     return solution
+
+
+def all_agree(problems):
+    """Problems of one kind."""
+    runs = coarse_runs(problems)
+    return [agrees(problem, runs=each) for problem, each in zip(problems, runs, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -174,10 +190,10 @@ def test_nets_whose_surfaces_coincide_agree_with_the_discrete_rule(rule, loss, k
     solution = agrees(problem, 10.0)
     assert loss_of(problem, solution.weights) == pytest.approx(loss, abs=2e-5)
     landed = 0
-    for kind in kinds:
-        for seed in range(3):
-            solution = agrees(random_flow(COINCIDING[kind], seed))
-            landed += int(solution.events.counts.landed)
+    for solution in all_agree(
+        [random_flow(COINCIDING[kind], seed) for kind in kinds for seed in range(3)]
+    ):
+        landed += int(solution.events.counts.landed)
     assert landed >= 10
 
 
@@ -232,9 +248,9 @@ def test_pairs_are_one_where_two_groupings_say_so():
 
 def test_a_sample_that_is_zero_decides_nothing():
     """XOR in {0, 1} without biases."""
-    inputs, targets = [[0, 0], [0, 1], [1, 0], [1, 1]], [1, -1, -1, 1]
+    inputs, targets, problems = [[0, 0], [0, 1], [1, 0], [1, 1]], [1, -1, -1, 1], []
     for seed in range(4):
         rng = np.random.default_rng(seed)
         weights = [rng.normal(size=(8, 2)), rng.normal(size=(1, 8)) / 2]
-        problem = problem_of(Gradient(), weights, [], inputs, targets, reduction="mean")
-        agrees(problem)
+        problems.append(problem_of(Gradient(), weights, [], inputs, targets, reduction="mean"))
+    all_agree(problems)
