@@ -31,7 +31,7 @@ CONFIG = {
     "network": {"widths": [2, 2, 1]},
     "task": {"kind": "gaussian", "samples": 3, "features": 2},
     "rule": {"kind": "gradient"},
-    "flow": {"t1": 0.5, "saves": 3},
+    "flow": {"t1": 0.5, "saves": 3, "solver": "heun", "step": 0.05},  # the smallest program
     "observe": {"names": ["loss"]},
 }
 
