@@ -117,10 +117,13 @@ def test_it_pays_and_without_the_watch_there_is_no_change(switched, monkeypatch)
     before = float(switched.legs[1].since) >= TS
     for one, two in ((switched.records["w"], plain.records["w"]), (switched.ts, plain.ts)):
         np.testing.assert_array_equal(np.asarray(one)[before], np.asarray(two)[before])
+    # A tenth of the time is long enough for a change, and for thousands of steps without one.
+    assert solvers(run(decay(), TS / 10)) == ["tsit5", "bdf"]
+    plain = run(decay(), TS / 10, "tsit5")
     monkeypatch.setattr("faflow.flow.automatic.demand_of", demand(1e9, 1e9))
-    unwatched = run(decay())
+    unwatched = run(decay(), TS / 10)
     assert solvers(unwatched) == ["tsit5"]
-    assert int(unwatched.counts.evaluations) == int(plain.counts.evaluations)
+    assert int(unwatched.counts.evaluations) == int(plain.counts.evaluations) > 10_000
 
 
 def test_it_stays_where_too_little_is_left_or_nothing_is_stiff():
