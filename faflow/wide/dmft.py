@@ -105,7 +105,7 @@ def dmft(
 
 def _standard_error(values: np.ndarray) -> Array:
     if len(values) == 1:
-        return jnp.zeros(values.shape[1:])
+        return jnp.asarray(np.zeros(values.shape[1:]))
     return jnp.asarray(values.std(axis=0, ddof=1) / len(values) ** 0.5)
 
 

@@ -45,6 +45,14 @@ METHODS = {
 }
 
 
+def filled(method):
+    """With stages that count for nothing, up to rk4's four, so that all share a program: but for
+    Euler's, whose program is small."""
+    a, b = map(np.asarray, as_tableau(method))
+    more = 0 if method == "euler" else 4 - len(b)
+    return ExplicitTableau(np.pad(a, (0, more)), np.pad(b, (0, more)))
+
+
 def numpy_field(parts, flow, rows, rule):
     """(W_1', ..., W_L', b_1', ..., b_L') of feedback alignment or the gradient by hand."""
     depth, count = len(parts) // 2, len(flow.weights.biases)
@@ -100,7 +108,7 @@ def test_the_same_as_a_loop_in_numpy(rule, method, measured):
     """Prediction 8, per neuron; the control is the law of another method."""
     flow, eta = problem(RULES[rule](), bias=True), 0.05
     laws = {"law": flow.rule.laws(flow.weights)["neuron-balance"]}
-    twin = run(flow, jnp.array([0.0, 2.0]), {}, laws, Discrete(eta, KEY, method=method))
+    twin = run(flow, jnp.array([0.0, 2.0]), {}, laws, Discrete(eta, KEY, method=filled(method)))
     weights, gained = numpy_twin(flow, eta, 40, method, rule)
     assert int(twin.steps[-1]) == 40
     for ours, theirs in zip(twin.weights.weights, weights, strict=True):
@@ -190,7 +198,8 @@ def test_order_of_the_laws_change(method, measured):
     flow, steps, changes = problem(activation="linear"), np.array([32, 64, 128]), []
     laws = {"law": flow.rule.laws(flow.weights)["layer-balance"]}
     for count in steps:
-        twin = run(flow, jnp.array([0.0, 1.0]), {}, laws, Discrete(1 / count, KEY, method=method))
+        discrete = Discrete(1 / count, KEY, method=filled(method))
+        twin = run(flow, jnp.array([0.0, 1.0]), {}, laws, discrete)
         changes.append(np.abs(np.asarray(twin.laws["law"][-1] - twin.laws["law"][0])).mean())
     order = -np.polyfit(np.log(steps), np.log(changes), 1)[0]
     off = abs(order - SMOOTH_ORDERS[method])

@@ -276,19 +276,23 @@ FLOW = """
 [flow]
 t1 = 0.2
 saves = 3
-kinks = "{kinks}"
+{how}
 [observe]
 names = ["loss", "laws"]
 """
 
 
-@pytest.mark.parametrize(("phi", "kinks"), [("linear", "plain"), ("relu", "exact")])
-def test_the_command_traces_once(phi: str, kinks: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("phi", "how"),
+    [("linear", 'kinks = "plain"\nsolver = "heun"\nstep = 0.05'), ("relu", 'kinks = "exact"')],
+    ids=["plain", "exact"],
+)
+def test_the_command_traces_once(phi: str, how: str, tmp_path: Path) -> None:
     """In processes of its own: the second traces nothing, with another seed as well, LAPACK's
     routines are found, and the records are those of the run that traced."""
     import xarray
 
-    config = net([2, 3, 1], 3, phi) + FLOW.format(kinks=kinks)
+    config = net([2, 3, 1], 3, phi) + FLOW.format(how=how)
     (tmp_path / "small.toml").write_text(config)
     (tmp_path / "seeded.toml").write_text("seed = 1\n" + config)
     (tmp_path / "sitecustomize.py").write_text(LISTENING)

@@ -50,7 +50,8 @@ def found(rule, hidden, phi="linear", steps=8, t1=0.5, rho=0.0, richness=RICHNES
 def test_linear_gradient_is_that_of_the_matrix_equations():
     """Same grid, same rule of quadrature: the draws are exact for what is linear in them."""
     ours = found("gradient", 3).mean
-    grid = gradient_on_grid(make_data(X, Y), 3, jnp.asarray(RICHNESS), jnp.asarray(0.5), 9)
+    given = make_data(X, Y), 3, jnp.asarray(RICHNESS), jnp.asarray(0.5), 9
+    grid = jax.jit(lambda: gradient_on_grid(*given))()
     np.testing.assert_allclose(ours.outputs, grid.outputs, atol=1e-4)
     np.testing.assert_allclose(ours.features, grid.features, rtol=2e-3, atol=1e-3)
     np.testing.assert_allclose(ours.other_outputs, grid.other_outputs, atol=1e-4)
@@ -72,10 +73,11 @@ def test_linear_feedback_alignment_is_the_closed_flow():
     coarse, fine = np.asarray(once.outputs) - f, np.asarray(twice.outputs)[::2] - f
     assert 3.3 < np.abs(coarse).max() / np.abs(fine).max() < 5
     assert np.abs((4 * fine - coarse) / 3).max() < 5e-4
-    gt = (4 * np.asarray(twice.alignments)[:, ::2, 0, 0] - once.alignments[:, :, 0, 0]) / 3
+    (a, h), (b, k) = (map(np.asarray, (x.alignments, x.features)) for x in (once, twice))
+    gt = (4 * b[:, ::2, 0, 0] - a[:, :, 0, 0]) / 3
     np.testing.assert_allclose(gt.T, alignments, atol=5e-3)
-    h = (4 * np.asarray(twice.features)[:, ::2] - once.features) / 3
-    np.testing.assert_allclose(np.moveaxis(h, 0, 1), features, rtol=0.01, atol=5e-3)
+    better = (4 * k[:, ::2] - h) / 3
+    np.testing.assert_allclose(np.moveaxis(better, 0, 1), features, rtol=0.01, atol=5e-3)
     # Control: the power of rho is lost.
     assert np.abs(np.asarray(closed(3, 0.36)[0]) - f).max() > 0.03
 
