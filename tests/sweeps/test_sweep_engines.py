@@ -63,6 +63,7 @@ def test_a_worker_that_dies_is_replaced(
     """The data are those of a sweep in one process; the first worker was killed."""
     # A job that was killed is waited for as if its result could still arrive by a network's disk.
     monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)
+    monkeypatch.setattr("faflow.sweeps.workers.clusters.EVERY", 0.05)
     plan = plan_of(deadly("1.0"))
     found = run_sweep(plan, workers=2, on=on, out=tmp_path / on)
     assert (tmp_path / "died").exists()

@@ -51,7 +51,7 @@ def _shapes(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Findin
 
 
 def _gradient(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Finding:
-    truth = jax.grad(lambda f: jnp.sum(loss.value(f, target)))(outputs)
+    truth = jax.jit(jax.grad(lambda f: jnp.sum(loss.value(f, target))))(outputs)
     away = distance(loss.error(outputs, target), truth)
     return Finding("gradient", f"error is {away:.1e} from the derivative of value", away < CLOSE)
 
@@ -59,8 +59,9 @@ def _gradient(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Find
 def _convex(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Finding:
     """In the outputs of a sample, at 3 scales of these; nothing claims it."""
     one = lambda f, y: loss.value(f[None], y[None])[0]  # noqa: E731
+    second = jax.jit(jax.vmap(jax.hessian(one)))
     least = min(
-        float(np.linalg.eigvalsh(np.asarray(jax.vmap(jax.hessian(one))(s * outputs, target))).min())
+        float(np.linalg.eigvalsh(np.asarray(second(s * outputs, target))).min())
         for s in (0.1, 1.0, 10.0)
     )
     what = "convex where it was tried" if least > -CLOSE else "not convex"
