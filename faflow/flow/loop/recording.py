@@ -120,9 +120,7 @@ def itself(state: Array) -> Array:
     return state
 
 
-def with_rows(
-    solution: FlowSolution, rows: Row, records: dict[str, Any] | Packed
-) -> FlowSolution:
+def with_rows(solution: FlowSolution, rows: Row, records: dict[str, Any] | Packed) -> FlowSolution:
     """The solution with what was recorded at the saves."""
     records = unpacked_here(records) if isinstance(records, Packed) else records
     seen: Watched = rows.watched
