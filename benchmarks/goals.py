@@ -60,8 +60,9 @@ REASONS = (
         "G5",
         "",
         "at loose errors tsit5 is at the limit of its stability and takes as few steps as it "
-        "ever can; a Gauss step is two to four stages, each evaluated two to seven times "
-        "until its equation is solved to rounding, which is what keeps the laws.",
+        "ever can; the stages of a Gauss step are evaluated ten to twenty times each until their "
+        "equation is solved to rounding, which is what keeps the laws, and half of such a sweep "
+        "is linear algebra beside the field.",
     ),
     (
         "G6",

@@ -29,7 +29,7 @@ def _stabilised(rtol: Number, atol: Number) -> diffrax.AbstractSolver:
 
 def _gauss(stages: int) -> Callable[[Number, Number], diffrax.AbstractSolver]:
     # More secants save sweeps. With four stages they cost digits: drift of 5e-15 instead of 2e-16.
-    memory = {2: 10, 3: 8}.get(stages, 2)
+    memory = 8 if stages in (2, 3) else 2
     return lambda rtol, atol: GaussLegendre(stages, memory=memory, rtol=rtol)
 
 
