@@ -186,12 +186,10 @@ def told(row: tuple[str, ...]) -> str:
     ratio, more = row[4].split(" ")[0], row[4].partition("evaluations ")[2]
     if row[0] not in ("G2", "G8") or not more:
         return f"not explained ({row[4]})."
-    calls, took = (
-        float(more.rstrip(")")),
-        f"the peer takes {more.rstrip(')')} times our evaluations",
-    )
+    calls = float(more.rstrip(")"))
+    took = f"the peer takes {calls:.2g} times our evaluations"
     if float(ratio) < 0.8 * calls:
-        return f"{took}, and {ratio} times our time: of ours much goes into a step's own algebra."
+        return f"{took}, and {ratio} times our time: one of ours costs more, with its step."
     if float(ratio) < 1.25 * calls:
         return f"{took}, which are nearly all of the time."
     return f"{took}, and {ratio} times our time: what is won is its way back to Python."
@@ -208,7 +206,10 @@ def raced(goals: list[Goal], rows: list[dict]) -> Iterator[tuple[str, ...]]:
             slow = goal.flow in FLOWS and goal.peer in FLOWS[goal.flow].slow
             text, verdict = "-", "not raced: too slow" if slow else "not raced"
         elif ours is None:
+            theirs = cost_at(peer, goal.error, of=goal.of)
             text, verdict = "-", "MISSED: faflow does not get so exact"
+            if theirs is None:
+                verdict = "not judged: neither gets so exact at rtol 1e-10"
         else:
             text, verdict = compared(goal, mine, peer, ours)
         at = f"{goal.error:g}" + (" (residual)" if goal.of == "residual" else "")
