@@ -63,8 +63,8 @@ docs: $(DEV_STAMP)
 	@$(TEST_ENV) $(BIN)/sphinx-build -q -W --keep-going -E -b html docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
-# Races last: they end with the goals, which judge all four tables.
-BENCHMARKS := law_keeping stabilised automatic races
+# Races last: they end with the goals, which judge all five tables.
+BENCHMARKS := law_keeping stabilised automatic standing races
 benchmarks: $(DEV_STAMP) build/peers/.installed
 	@for name in $(BENCHMARKS); do \
 		echo "benchmarks: $$name"; $(BIN)/python benchmarks/$$name.py; done

@@ -35,7 +35,7 @@ from .newton import Field
 from .vectors import norm
 
 MOST = 12  # the highest order
-CUT, DOUBLE, WORTHWHILE, SAFETY = 0.5, 2.0, 1.2, 0.5
+CUT, GROWTH, WORTHWHILE, SAFETY = 0.5, 4.0, 1.2, 0.5
 DESPAIR = 3  # rejections in a row after which order 1 begins anew
 # The largest r such that steps with h lambda in [-r, 0] do not grow, by order from 1 on: plain, and
 PLAIN = (2.0, 2.395, 1.93, 1.41, 1.035, 0.77, 0.575, 0.435, 0.335, 0.26, 0.21, 0.06)
@@ -222,7 +222,7 @@ def _planned(past: Past, weights: Weights, scale: Array, size: Scalar, rate: Sca
     up = rising | ((past.equal > order) & (best == 2))
     change = up.astype(order.dtype) - (best == 0).astype(order.dtype)
     step = jnp.where(rising, steps[1], steps[1 + change])
-    less, more = jnp.clip(step, CUT, STABLE), jnp.minimum(step, DOUBLE)
+    less, more = jnp.clip(step, CUT, STABLE), jnp.minimum(step, GROWTH)
     factor = jnp.where(step < 1, less, jnp.where(step < WORTHWHILE, 1.0, more))
     return past._replace(factor=factor, next_order=order + change, rising=rising, rate=rate)
 
