@@ -312,7 +312,8 @@ def net_problem():
 
 
 def test_net_with_forecasts_against_scipy():
-    """Weights and the forecast laws in the rule's own state, at every save, against Radau."""
+    """Weights and the forecast laws in the rule's own state, at every save, against LSODA, which is
+    within 3e-10 of Radau here."""
     problem, rtol = net_problem(), 1e-7
     ts = np.concatenate([[0.0], np.geomspace(1.0, 1e6, 13)])
     laws = problem.rule.forecasts
@@ -320,11 +321,13 @@ def test_net_with_forecasts_against_scipy():
     numerics = Numerics(solver="auto", rtol=rtol, atol=rtol / 100)
     auto = integrate(problem, jnp.asarray(ts), observables, numerics)
     assert solvers(auto) == ["tsit5", "bdf"] and 0 < float(auto.legs[1].since) < 1e5
-    field, jacobian, start = flat_field(problem)
-    push, bend = (jax.jit(lambda y, f=f: f(jnp.zeros(()), y)) for f in (field, jacobian))
+    start = jax.jit(lambda: flat_field(problem)[2])()
+    push, bend = (
+        jax.jit(lambda y, part=part: flat_field(problem)[part](jnp.zeros(()), y)) for part in (0, 1)
+    )
     exact = solve_ivp(
-        lambda t, y: np.asarray(push(y)), (0, ts[-1]), np.asarray(start), "Radau", ts,
-        jac=lambda t, y: np.asarray(bend(y)), rtol=1e-11, atol=1e-13,
+        lambda t, y: np.asarray(push(y)), (0, ts[-1]), np.asarray(start), "LSODA", ts,
+        jac=lambda t, y: np.asarray(bend(y)), rtol=1e-12, atol=1e-14,
     ).y.T  # fmt: skip
     own = np.asarray(auto.records["w"]).reshape(len(ts), -1)
     size = np.linalg.norm(exact[:, :28], axis=1).max()  # 24 + 4 weights come first in the state
@@ -341,7 +344,8 @@ def test_net_with_forecasts_against_scipy():
             strict=True,
         ):  # fmt: skip
             np.testing.assert_allclose(law, predicted, atol=1000 * rtol * size)
-            assert np.abs(law[-1] - law[0]).max() > 1e-3  # control: they moved
+            moved = np.asarray(law)
+            assert np.abs(moved[-1] - moved[0]).max() > 1e-3  # control: they moved
 
 
 def test_what_is_never_changed_says_why():
