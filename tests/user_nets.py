@@ -35,3 +35,8 @@ def net_of(*widths, bias=False, key=KEY):
     keys = jax.random.split(key, len(widths) - 1)
     pairs = zip(widths[:-1], widths[1:], keys, strict=True)
     return Net([eqx.nn.Linear(into, out, key=of, use_bias=bias) for into, out, of in pairs])
+
+
+@eqx.filter_jit
+def field_of(rule, network, feedback, data):
+    return rule.vector_field(network, feedback, data)

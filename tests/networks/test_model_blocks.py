@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from user_nets import KEY, drawn, far
+from user_nets import KEY, drawn, far, field_of
 
 from faflow.feedback import Feedback, counterparts, draw_feedback, model_feedback
 from faflow.feedback.draw import EqualToWeights, Gaussian
@@ -24,11 +24,6 @@ DIRECT = [
     "sign-error-direct-feedback",
     "direct-random-target-projection",
 ]
-
-
-@eqx.filter_jit
-def field_of(rule, network, feedback, data):
-    return rule.vector_field(network, feedback, data)
 
 
 @eqx.filter_jit

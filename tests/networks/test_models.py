@@ -8,7 +8,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 from scipy.linalg import toeplitz
-from user_nets import KEY, Net, drawn, far, net_of
+from user_nets import KEY, Net, drawn, far, field_of, net_of
 
 from faflow.feedback import Feedback, draw_feedback, model_feedback
 from faflow.feedback.draw import EqualToWeights, Gaussian
@@ -26,10 +26,6 @@ from faflow.rules import (
     WeightNormalisation,
 )
 from faflow.tasks import make_data
-
-@eqx.filter_jit
-def field_of(rule, network, feedback, data):
-    return rule.vector_field(network, feedback, data)
 
 
 @eqx.filter_jit
