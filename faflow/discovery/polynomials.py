@@ -188,7 +188,7 @@ def _order(monomials: np.ndarray, variables: int) -> np.ndarray:
 
 def echelon(space: np.ndarray, order: np.ndarray) -> np.ndarray:
     """The reduced row echelon form with leading terms in the given order; fewest terms first."""
-    rows, done = gauss_jordan(space, order, 1e-6)
+    rows, done = gauss_jordan(space, order.tolist(), 1e-6)
     rows = rows[:done]
     largest = np.max(np.abs(rows), axis=1, initial=0.0)[:, None]
     rows = sparser(np.where(np.abs(rows) < FORGOTTEN * largest, 0.0, rows))
