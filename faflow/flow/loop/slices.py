@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._compiling import LOOP, ONCE, Use, program
+from ..._packing import Packed, packed
 from ..._programs import Program
 from ..._types import Array, Flag, Integer
 from ..effort import field_effort
@@ -26,7 +27,6 @@ from ..memory import STATES
 from ..problem import FlowProblem
 from ..solution import FlowSolution
 from .course import course
-from ..._packing import Packed, packed
 from .recording import Course, Look, Row, itself, seen_if, with_rows
 
 Meter = Callable[[float], Any]
