@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._compiling import LOOP, ONCE, Use, program
-from ..._packing import Packed, packed
+from ..._packing import Packed, in_vectors
 from ..._programs import Program
 from ..._types import Array, Flag, Integer
 from ..effort import field_effort
@@ -115,7 +115,7 @@ def observed_at(flow: Flow, reached: Array, states: Array) -> Packed:
     places: list[Any] = []
 
     def look(state: Array) -> dict[str, Array]:
-        seen = packed(observe(state))
+        seen = in_vectors(observe(state))
         places.append(seen.places)
         return seen.vectors
 
