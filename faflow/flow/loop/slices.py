@@ -10,7 +10,7 @@ an interruption is noticed soon; it is an array, and changes nothing but where t
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -114,7 +114,7 @@ def observed_at(flow: Flow, reached: Array, states: Array) -> Packed:
     observe = course(flow).observe
     places: list[Any] = []
 
-    def look(state: Array) -> dict[str, Array]:
+    def look(state: Array) -> Mapping[str, Array]:
         seen = in_vectors(observe(state))
         places.append(seen.places)
         return seen.vectors
