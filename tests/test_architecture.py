@@ -30,6 +30,7 @@ ROOMS = {
     "_generator": ("0", "types"),
     "_names": ("0", "names"),
     "_numbers": ("0", "types"),
+    "_packing": ("0", "types"),
     "_doors": ("0", "doors"),
     "_compiling": ("0", "types"),
     "_programs": ("0", "types"),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from faflow._packing import packed, unpacked, unpacked_here
+from faflow._packing import in_vectors, of_vectors, unpacked_here
 
 
 class Pair(NamedTuple):
@@ -31,17 +31,21 @@ def assert_same(found, wanted) -> None:
 
 def test_a_tree_comes_back() -> None:
     tree = a_tree(2.0)
-    there = packed(tree)
+    there = in_vectors(tree)
     assert {kind: vector.size for kind, vector in there.vectors.items()} == {
         "int64": 4, "float64": 6, "bool": 1, "float32": 1,
     }  # fmt: skip
-    assert_same(unpacked(there), tree)
+    assert_same(of_vectors(there), tree)
     assert_same(unpacked_here(there), tree)
+
+
+def test_plain_numbers_are_arrays() -> None:
+    assert_same(of_vectors(in_vectors((1.0, 2))), (jnp.asarray(1.0), jnp.asarray(2)))
 
 
 def test_rows_of_trees_come_back() -> None:
     trees = [a_tree(1.0), a_tree(2.0), a_tree(3.0)]
-    there = [packed(tree) for tree in trees]
+    there = [in_vectors(tree) for tree in trees]
     rows = {kind: np.stack([one.vectors[kind] for one in there]) for kind in there[0].vectors}
     wanted = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
     assert_same(unpacked_here(there[0]._replace(vectors=rows)), wanted)

@@ -12,7 +12,7 @@ from ..networks import AbstractLayeredNetwork, AbstractNetwork
 from ..networks.draws import frobenius
 from ..tasks import Data
 from .abstract import AbstractObservable
-from .sums import sums
+from .sums import each_sum
 
 
 class Loss(AbstractObservable):
@@ -55,7 +55,7 @@ class Norms(AbstractObservable):
     axes: ClassVar[tuple[str, ...]] = ("layer",)
 
     def __call__(self, weights: AbstractNetwork, feedback: Feedback, data: Data) -> Array:
-        return jnp.sqrt(sums([part * part for part in norm_parts(weights)]))
+        return jnp.sqrt(each_sum([part * part for part in norm_parts(weights)]))
 
 
 def norm_parts(weights: AbstractNetwork) -> tuple[Array, ...]:

@@ -24,7 +24,7 @@ def side_by_side(arrays: Sequence[Array]) -> list[Array]:
     return [_filled(flat, longest)]
 
 
-def sums(arrays: Sequence[Array]) -> Array:
+def each_sum(arrays: Sequence[Array]) -> Array:
     """(sum of the first, sum of the second, ...)."""
     return jnp.concatenate([jnp.sum(rows, axis=1) for rows in side_by_side(arrays)])
 

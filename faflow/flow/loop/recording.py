@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ..._packing import Packed, unpacked_here
 from ..._results import Outcome
 from ..._types import Array, Flag, Integer, Scalar, Times
 from ..solution import FlowSolution, unreached
 from .carry import RUNNING, Counts
-from ..._packing import Packed, unpacked_here
 
 Look = Callable[[Array], Any]
 

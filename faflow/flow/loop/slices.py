@@ -10,7 +10,7 @@ an interruption is noticed soon; it is an array, and changes nothing but where t
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._compiling import LOOP, ONCE, Use, program
+from ..._packing import Packed, in_vectors
 from ..._programs import Program
 from ..._types import Array, Flag, Integer
 from ..effort import field_effort
@@ -26,7 +27,6 @@ from ..memory import STATES
 from ..problem import FlowProblem
 from ..solution import FlowSolution
 from .course import course
-from ..._packing import Packed, packed
 from .recording import Course, Look, Row, itself, seen_if, with_rows
 
 Meter = Callable[[float], Any]
@@ -114,8 +114,8 @@ def observed_at(flow: Flow, reached: Array, states: Array) -> Packed:
     observe = course(flow).observe
     places: list[Any] = []
 
-    def look(state: Array) -> dict[str, Array]:
-        seen = packed(observe(state))
+    def look(state: Array) -> Mapping[str, Array]:
+        seen = in_vectors(observe(state))
         places.append(seen.places)
         return seen.vectors
 
