@@ -2,8 +2,8 @@
 
 `python benchmarks/preconditioner.py` (development environment, minutes) writes
 results/preconditioner.{csv,md}: the stiff flows on which `bdf` uses it (two tanh networks under
-feedback alignment to t = 2000, and those of stabilised.py), by `bdf-krylov`, with and without it in
-turns, seconds the least of `RUNS`.
+feedback alignment to t = 2000, and those of stabilised.py), by `bdf-krylov`, with and without it,
+seconds the least of `RUNS`.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from measuring import RESULTS, markdown, shown, write_table
 from stabilised import FLOWS
 
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics, solve
+from faflow.flow import FlowProblem, Numerics, integrate
 from faflow.flow.loop import ways
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import FeedbackAlignment
@@ -53,20 +53,19 @@ def cases() -> dict[str, tuple[FlowProblem, float]]:
 
 def compared(name: str, one: FlowProblem, t1: float, rtol: float) -> list[dict]:
     """A row with the kernel and one without it."""
-    known, numerics = ways.has_preconditioner, Numerics(
-        solver="bdf-krylov", rtol=rtol, atol=rtol / 100
-    )  # fmt: skip
-    ts, flows, work = jnp.asarray([0.0, t1]), {}, {}
+    known, ts = ways.has_preconditioner, jnp.asarray([0.0, t1])
+    numerics = Numerics(solver="bdf-krylov", rtol=rtol, atol=rtol / 100)
+    least, work = {}, {}
     for kernel in ("with", "without"):
         ways.has_preconditioner = known if kernel == "with" else lambda one: False
-        flows[kernel] = jax.jit(lambda one, ts: solve(one, ts, {}, numerics))
-        work[kernel] = jax.block_until_ready(flows[kernel](one, ts)).counts
+        jax.clear_caches()  # the programs know nothing of this
+        work[kernel] = integrate(one, ts, {}, numerics).counts
+        least[kernel] = np.inf
+        for _ in range(RUNS):
+            begun = time.process_time()
+            jax.block_until_ready(integrate(one, ts, {}, numerics).weights)
+            least[kernel] = min(least[kernel], time.process_time() - begun)
     ways.has_preconditioner = known
-    least = dict.fromkeys(flows, np.inf)
-    for kernel in [*flows] * RUNS:
-        begun = time.process_time()
-        jax.block_until_ready(flows[kernel](one, ts))
-        least[kernel] = min(least[kernel], time.process_time() - begun)
     size = sum(leaf.size for leaf in jax.tree.leaves(one.weights))
     rows = []
     for kernel, counts in work.items():
