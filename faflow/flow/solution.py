@@ -51,8 +51,8 @@ class FlowSolution(NamedTuple):
     `counts_at` are the running counts at every slot, `counts` those at the end. `kinks`: sign
     changes of pre-activations (kinked activations, plain solver). `events`: what happened at the
     kinks (exact integrator). `outcome`: a value of `Outcome`. `legs`: the solvers that were chosen
-    on the way (`solver = "auto"`), and how `bdf` solved its equations. `corrected`: of what share of their scale the laws were put back
-    in all (`project`).
+    on the way (`solver = "auto"`), and how `bdf` solved its equations.
+    `corrected`: of what share of their scale the laws were put back in all (`project`).
     """
 
     ts: Times

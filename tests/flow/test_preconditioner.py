@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics, solve
+from faflow.flow import FlowProblem, Numerics, integrate, solve
 from faflow.flow.loop import ways
 from faflow.flow.loop.flat import FlatProblem
 from faflow.flow.loop.multistep import flat_field
 from faflow.flow.loop.preconditioner import KernelInverse, Preconditioner, has_preconditioner
+from faflow.flow.loop.ways import factored_share, way_of
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.rules import (
     RULES,
@@ -30,6 +31,7 @@ from faflow.rules import (
     weight_velocity,
     with_error,
 )
+from faflow.solvers import BDF
 from faflow.tasks import make_data
 
 KINDS = ("gradient", "feedback-alignment", "direct-feedback-alignment", "uniform-sign-symmetry")
@@ -154,6 +156,51 @@ def test_feedback_that_points_away_and_copies_spoil_nothing() -> None:
         jax.tree.leaves(ours.weights), jax.tree.leaves(explicit.weights), strict=True
     ):
         np.testing.assert_allclose(mine, other, atol=2e-4)
+
+
+def test_one_that_would_not_fit_is_left_out_and_its_size_told() -> None:
+    """Both sides of the limit of 1,000; two matrices of 8 bytes an entry."""
+    size = lambda one: sum(w.size for w in jax.tree.leaves(one.weights))  # noqa: E731
+    wide = {n: problem(widths=(3, 2, 1000), samples=n) for n in (1, 2)}
+    told = {n: way_of(one, BDF("krylov"), size(one)) for n, one in wide.items()}
+    assert not told[2].preconditioned and not has_preconditioner(wide[2])
+    assert "too large to be inverted, 2000 x 2000 (64 MB)" in told[2].told
+    assert "too large" not in told[1].told and "more than it saves" in told[1].told
+    served = problem(widths=(8, 30, 30, 1), samples=24)
+    way = way_of(served, BDF("krylov"), size(served))
+    assert way.preconditioned and "kernel, 24 x 24" in way.told
+
+
+def test_a_jacobian_is_factored_where_that_is_counted_cheaper() -> None:
+    """By the formula of `ways`, worked out by hand: 4-40-1 with biases has 241 weights. With N
+    samples products cost 2.8 N (3 n + 250 u), u = 41, a factor 20 n^2 + 0.13 n^3 + N n^2 / 16."""
+    weights = 241
+    for samples, cheaper in ((20, False), (2000, True)):
+        one = problem("gradient", (4, 40, 1), samples, biases=True, activation="softplus")
+        theirs = 2.8 * samples * (3 * weights + 250 * 41)
+        ours = 20 * weights**2 + 0.13 * weights**3 + samples * weights**2 / 16
+        np.testing.assert_allclose(factored_share(one), ours / theirs, rtol=1e-12)
+        assert way_of(one, BDF(), weights).factored == cheaper
+        assert not way_of(one, BDF("krylov"), weights).factored
+        assert way_of(one, BDF("dense"), weights).factored
+    momentum = dataclasses.replace(one, rule=Momentum(RULES["gradient"](), 1.0))
+    assert not way_of(momentum, BDF(), 2 * weights).factored  # its Jacobian comes by columns
+
+
+def test_a_flow_that_is_factored_at_once_takes_no_product_and_says_so() -> None:
+    one = problem("gradient", (3, 33, 1), 600, biases=True)
+    assert sum(w.size for w in jax.tree.leaves(one.weights)) > 128
+    ts, numerics = jnp.asarray([0.0, 3.0]), Numerics(solver="bdf", rtol=1e-5, atol=1e-7)
+    ours = integrate(one, ts, {}, numerics)
+    assert int(ours.counts.implicit.products) == 0 < int(ours.counts.implicit.jacobians)
+    (leg,) = ours.legs
+    assert leg.solver == "bdf" and "a factored Jacobian, 166 x 166" in leg.reason
+    exact = integrate(one, ts, {}, Numerics(solver="dopri8", rtol=1e-10, atol=1e-12))
+    assert exact.legs == ()
+    for mine, other in zip(
+        jax.tree.leaves(ours.weights), jax.tree.leaves(exact.weights), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, atol=1e-4)
 
 
 def test_where_it_does_not_pay_there_is_none() -> None:

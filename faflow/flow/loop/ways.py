@@ -1,13 +1,15 @@
-"""Which way the BDF solves its equations, by counted cost: the same flow goes the same way everywhere.
+"""Which way the BDF solves its equations, by counted cost: the same flow goes the same way
+everywhere.
 
-Counted are multiplications at the speed of matrix products; what runs slower counts for more. Per
-step, with N samples, o outputs, n weights, u units and a field of f = 3 N n + 250 N u (its products,
-its activations):
+Counted are multiplications at the speed of matrix products; what runs slower counts for more. With
+N samples, o outputs, n weights, u units and a field of f = 3 N n + 250 N u (its products, its
+activations), a step costs
 
-    products with the Jacobian    2.8 f                             the linearisation, two products
-    a factored Jacobian           20 n^2 + 0.13 n^3 + N o n^2 / 16  solves, factors, the matrix itself
+    2.8 f                               by products with the Jacobian: its linearisation, and two
+    20 n^2 + 0.13 n^3 + N o n^2 / 16    by a factored Jacobian: solves, factors, the matrix itself
 
-The matrix is made by `rule_jacobian`, at some 2.5 N o n^2, once in forty steps, a factor once in five.
+The matrix is made by `rule_jacobian`, at some 2.5 N o n^2, every forty steps, a factor every
+five.
 """
 
 from typing import NamedTuple
