@@ -1,5 +1,5 @@
-"""What an evaluation of a field and a step cost, by sizes alone: no clock is asked, so that the same
-flow takes the same steps everywhere. The unit is a tiny field, of some 3 us.
+"""What an evaluation of a field and a step cost, by sizes alone: no clock is asked, so that the
+same flow takes the same steps everywhere. The unit is a tiny field, of some 3 us.
 
 With e the field and n the weights, a step of tsit5 costs 6 e + 5 + n / 150 and one of Adams'
 methods 2 e + 10 + n / 50: the seven stages of the one, read once a stage, and the fourteen rows of
@@ -12,8 +12,8 @@ from ..networks import units_of
 from .problem import FlowProblem, Numerics
 
 LARGEST = 2_000_000  # weights of which the first keeps a hundred copies
-# Of a step of tsit5 and of Adams' methods: evaluations, what else it costs, and one more per so many
-RUNGE_KUTTA, MULTISTEP = (6, 5, 150), (2, 10, 50)  # weights.
+# Of a step of tsit5 and of Adams' methods: evaluations, what else it costs, and one more per so
+RUNGE_KUTTA, MULTISTEP = (6, 5, 150), (2, 10, 50)  # many weights.
 # Steps of Adams' methods for one of tsit5: where stability holds both, or at rtol 1e-6; below, as
 MORE, RISE = 1.5, 20  # many times rtol^(1 / RISE), by their higher orders.
 WORTH = 1.1  # how many times dearer tsit5 has to be
