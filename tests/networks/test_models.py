@@ -33,7 +33,6 @@ def speed_of(rule, state, feedback, data):
     return rule.velocity(jnp.zeros(()), state, feedback, data)
 
 
-
 def mlps(bias):
     """The same weights as a Module and as faflow's MLP."""
     net = net_of(3, 4, 4, 2, bias=bias)
