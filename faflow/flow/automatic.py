@@ -37,9 +37,8 @@ from jax.core import Tracer
 
 from .._types import Array
 from ..solvers import BDF, Demand
-from ..solvers.multistep import SMALL
 from ..tasks import CrossEntropy
-from .effort import field_effort, is_dear, runge_kutta_share, size_of
+from .effort import field_effort, is_dear, runge_kutta_share
 from .flow import Flow
 from .loop.carry import STIFF, Counts, ImplicitCounts, Standing
 from .loop.ways import way_of
@@ -140,7 +139,8 @@ def bdfs_way(problem: FlowProblem, rtol: float, effort: float) -> float:
     A step of tsit5 is six evaluations, one of the BDF little more than one and linear algebra:
     cheap beside a field that is dear, and all there is if it is cheap.
     """
-    dear, cheap = FACTORED if size_of(problem) <= SMALL else MULTIPLIED
+    factored = way_of(problem, BDF(), state_size(problem)).factored
+    dear, cheap = FACTORED if factored else MULTIPLIED
     return STEPS * (1e-6 / rtol) ** (1 / ORDER) * (dear + cheap / (1 + effort / CHEAP))
 
 
