@@ -13,10 +13,8 @@ from pathlib import Path
 import checking
 import hypothesis
 import jax
-import numpy as np
 import pytest
 import shared_programs
-from jax._src import core
 from jax._src.interpreters import mlir
 from prediction_table import write
 
@@ -30,22 +28,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 checking.install()
-
-# Nothing of faflow's runs for so long here that it pays to optimise it.
-from faflow import _compiling  # noqa: E402 (checked, as all of faflow)
-
-_program = _compiling.program
-
-
-def _quick_program(function: Callable, use: _compiling.Use, donate: _compiling.Donated = "none"):
-    own = function.__module__.startswith("faflow.") and use == _compiling.LONG
-    return _program(function, _compiling.ONCE if own else use, donate)
-
-
-_compiling.program = _quick_program
-
-# A numpy array that becomes one of JAX's is copied, and not passed through a program of its shape.
-core.stage_p.def_impl(lambda x: jax.device_put(np.array(x) if isinstance(x, np.ndarray) else x))
 
 # One MLIR context for all programs: JAX makes one for each, 3 to 5 ms, three quarters of what it
 # takes to lower a small one. The tests compile eleven thousand.
