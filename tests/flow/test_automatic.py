@@ -240,7 +240,7 @@ def test_how_much_is_enough():
         return demand_of(problem, Numerics(rtol=rtol))
 
     assert asked(2, 4).early > 2400 and asked(2, 4).late > 2400
-    dense, products = asked(20, 10_000), asked(200, 10_000)
+    dense, products = asked(20, 10_000), asked(500, 10_000)
     assert 30 < dense.early < products.early < 200 and dense.early > 2 * dense.late
     assert 2.2 < asked(20, 10_000, 1e-9).early / dense.early < 2.5
     assert asked(20, 10_000, loss="cross-entropy") == dense._replace(early=np.inf)
