@@ -59,10 +59,14 @@ def install() -> None:
 
 def forget(folder: Path, largest: int) -> None:
     """Remove those that no test has asked for for longest, until so many bytes are left; and what
-    was not written whole."""
+    was not written whole. Another run may use the folder, and remove or replace some meanwhile."""
     for path in folder.glob("*.tmp"):
         path.unlink(missing_ok=True)
-    about = sorted(((path.stat(), path) for path in folder.iterdir()), key=lambda a: a[0].st_mtime)
+    about = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            about.append((path.stat(), path))
+    about.sort(key=lambda one: one[0].st_mtime)
     size = sum(stat.st_size for stat, _ in about)
     for stat, path in about:
         if size <= largest:

@@ -105,7 +105,6 @@ MAX_MEDIAN_MODULE_LINES = 200
 MAX_ROOM_FILES, MAX_ROOM_LINES = 26, 2250
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Module:
         """Every node, each with whether it runs only when a function is called."""
         found: list[tuple[ast.AST, bool]] = [(self.tree, False)]
         for node, in_function in found:  # which grows meanwhile
-            inside = in_function or isinstance(node, FUNCTION)
+            inside = in_function or isinstance(node, Function | ast.Lambda)
             found += [(child, inside) for child in ast.iter_child_nodes(node)]
         return found
 

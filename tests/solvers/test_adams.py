@@ -228,7 +228,7 @@ def test_steps_come_near_the_boundary_of_stability_and_are_not_refused_there():
 
     past, evaluations, refused = run()
     np.testing.assert_allclose(past.differences[0], jnp.exp(-rates * past.t), atol=1e-3)
-    assert 2 * 600 / 4.44 < int(evaluations) < 2 * 600 / 2.395
+    assert 2 * 600 / adams.REAL[0] < int(evaluations) < 2 * 600 / adams.PLAIN[1]
     assert int(refused) < 0.03 * int(evaluations)
 
 
