@@ -1,7 +1,7 @@
 """A problem, `integrate`, the solution: the only room that integrates."""
 
 from .._doors import made_callable
-from .automatic import choose_on_the_way as choose_on_the_way
+from .automatic import by_its_solvers as by_its_solvers
 from .automatic import is_automatic as is_automatic
 from .automatic import joined as joined
 from .devices import at_home as at_home

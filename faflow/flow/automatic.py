@@ -35,6 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from .._compiling import is_traced
 from .._types import Array
 from ..solvers import BDF, Demand
 from ..tasks import CrossEntropy
@@ -69,8 +70,16 @@ def is_automatic(numerics: Numerics) -> bool:
     )  # fmt: skip
 
 
-def choose_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
-    """The flow, by one solver or two; `legs` tells which and why. `run_leg`: as `solve_leg`."""
+def by_its_solvers(flow: Flow, run_leg: RunLeg) -> FlowSolution:
+    """The flow, by the solver that is asked for or by those that are chosen on the way; `legs`
+    tells what was chosen, and why. `run_leg`: as `solve_leg`."""
+    if is_automatic(flow.numerics):
+        return _chosen_on_the_way(flow, run_leg)
+    solution, _ = run_leg(flow)
+    return solution if is_traced(flow) else solution._replace(legs=_ways(flow, solution.counts))
+
+
+def _chosen_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     problem, ts, _, numerics, *_ = flow
     why_not = why_unwatched(problem, numerics, (problem, ts, numerics))
     demand = None if why_not else demand_of(problem, numerics)
@@ -96,7 +105,7 @@ def choose_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     return joined(first, second, ts > left.t)._replace(legs=legs)
 
 
-def told_ways(flow: Flow, counts: Counts) -> tuple[Leg, ...]:
+def _ways(flow: Flow, counts: Counts) -> tuple[Leg, ...]:
     """How a flow by `bdf`, which chooses, solves its equations; () for other solvers."""
     problem, numerics = flow.problem, flow.numerics
     if numerics.solver != THEN:

@@ -5,7 +5,7 @@ from typing import Any
 from .._compiling import is_traced
 from .._types import Times
 from ..observables import AbstractObservable
-from .automatic import choose_on_the_way, is_automatic, told_ways
+from .automatic import by_its_solvers
 from .flow import Flow
 from .loop.course import solve_leg
 from .loop.slices import Meter, in_slices, progress_told
@@ -39,7 +39,4 @@ def in_legs(flow: Flow, meter: Meter | None = None) -> FlowSolution:
     if not is_traced(flow):
         flow = flow._replace(numerics=settled(flow.problem, flow.numerics))
         run_leg = lambda leg: in_slices(leg, progress_told(meter, leg))  # noqa: E731
-    if is_automatic(flow.numerics):
-        return choose_on_the_way(flow, run_leg)
-    solution = run_leg(flow)[0]
-    return solution if is_traced(flow) else solution._replace(legs=told_ways(flow, solution.counts))
+    return by_its_solvers(flow, run_leg)

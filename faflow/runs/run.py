@@ -25,8 +25,8 @@ from ..flow import (
     KinkError,
     Meter,
     beside,
+    by_its_solvers,
     check_times,
-    choose_on_the_way,
     companion,
     compare_flows,
     is_automatic,
@@ -233,10 +233,8 @@ def integrate_timed(
     problem, observables = experiment.problem, experiment.observables
     flow = Flow(problem, experiment.ts, observables, settled(problem, experiment.numerics))
     legs = Legs(note, meter, mesh, checkpoints, ends, so_far)
-    if is_automatic(flow.numerics):
-        return choose_on_the_way(flow, legs), legs.seconds, None
-    solution, _ = legs(flow)
-    if SKETCH not in observables:
+    solution = by_its_solvers(flow, legs)
+    if is_automatic(flow.numerics) or SKETCH not in observables:
         return solution, legs.seconds, None
     note("running a coarser companion, for the error made at kinks")
     coarser = companion(flow)

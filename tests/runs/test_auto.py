@@ -49,6 +49,15 @@ def test_long_flow_changes_and_says_when_and_why(config: Path, capsys) -> None:
     assert counted[-1] == solver["field_evaluations"] and np.all(np.diff(counted) >= 0)
 
 
+def test_bdf_says_how_it_solves_its_equations(config: Path, capsys) -> None:
+    assert main(["run", str(config), "--no-figures", "--set", "flow.solver=bdf"]) == 0
+    summary = json.loads((config.parent / "results" / "small" / "summary.json").read_text())
+    (leg,) = summary["solver"]["chosen"]
+    assert leg["solver"] == "bdf" and leg["steps"] == summary["solver"]["steps"]
+    assert leg["reason"] == "by a factored Jacobian, 8 x 8"
+    assert leg["reason"] in capsys.readouterr().out
+
+
 def test_kinks_and_fixed_steps_have_their_own_defaults(config: Path) -> None:
     for overrides, solver in (
         ([], "auto"),

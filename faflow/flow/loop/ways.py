@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import jax
 
-from ...networks import AbstractLayeredNetwork, units_of
+from ...networks import units_of
 from ...rules import has_jacobian
 from ...solvers import BDF
 from ...solvers.multistep import LARGE
@@ -63,7 +63,7 @@ def factored_share(problem: FlowProblem) -> float:
 
 def _why_bare(problem: FlowProblem) -> str:
     """Why they have no preconditioner, where the rule's kernel would serve."""
-    if not isinstance(problem.weights, AbstractLayeredNetwork) or not serves(problem):
+    if not serves(problem):
         return ""
     count = problem.data.targets.size
     if count > MOST:

@@ -17,9 +17,8 @@ from ...flow import (
     KinkError,
     Meter,
     Underway,
-    choose_on_the_way,
+    by_its_solvers,
     in_slices,
-    is_automatic,
     kept_programs,
     settled,
 )
@@ -66,8 +65,7 @@ def _integrated(ends: Ends, flow: Flow) -> FlowSolution:
     flow = flow._replace(numerics=settled(flow.problem, flow.numerics))
     run_leg = partial(_leg, ends)
     with kept_programs():
-        automatic = is_automatic(flow.numerics)
-        found = choose_on_the_way(flow, run_leg) if automatic else run_leg(flow)[0]
+        found = by_its_solvers(flow, run_leg)
     return jax.block_until_ready(found)
 
 
