@@ -7,7 +7,6 @@ from .accuracy import HeldOut as HeldOut
 from .accuracy import have_right_answers as have_right_answers
 from .alignment import Alignment as Alignment
 from .alignment import alignment_table as alignment_table
-from .alignment import angle_degrees as angle_degrees
 from .basics import BackProjectedResidual as BackProjectedResidual
 from .basics import Loss as Loss
 from .basics import MapDistance as MapDistance

@@ -40,17 +40,10 @@ def alignment_table(first: Sequence[Array], second: Sequence[Array]) -> dict[str
     return {key: jnp.concatenate([table[key] for table in tables]) for key in tables[0]}
 
 
-def angle_degrees(a: Array, b: Array) -> Array:
-    """The angle between two arrays in degrees, accurate near 0 and 180 (Kahan 2006).
-
-    2 atan2(||u - v||, ||u + v||) with u = a/||a||, v = b/||b||: arccos of the cosine loses half
-    the digits where the two align, which is what is being measured.
-    """
-    return _table(jnp.stack([jnp.ravel(a), jnp.ravel(b)])[:, None])["degrees"][0]
-
-
 def _table(both: Array) -> dict[str, Array]:
-    """Of every row of one with that of the other."""
+    """Of matching rows (2, pairs, entries). The angle is 2 atan2(||u - v||, ||u + v||), with
+    u = a/||a||, v = b/||b||: arccos of the cosine loses half the digits where the two align, which
+    is what is being measured (Kahan 2006)."""
     a, b = both
     *squares, between = jnp.sum(jnp.stack([a * a, b * b, a * b]), axis=-1)
     sizes = jnp.sqrt(jnp.stack(squares))

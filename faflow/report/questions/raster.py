@@ -26,8 +26,9 @@ def raster_layers(subject: Subject) -> list[int]:
 
 def raster_figures(subject: Subject, several: bool) -> Iterator[PageFigure]:
     """One figure per hidden layer whose pairs change."""
-    for layer in raster_layers(subject):
-        events = subject.result.group("events")
+    layers = raster_layers(subject)
+    events = subject.result.group("events") if layers else None
+    for layer in layers:
         assert events is not None
         changes = changes_of(events, layer)
         name = f"Kinks of layer {layer}" + (f": {subject.cases[0]}" if several else "")
