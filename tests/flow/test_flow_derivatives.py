@@ -8,6 +8,7 @@ import pytest
 
 from faflow.feedback import Feedback
 from faflow.flow import Exact, FlowProblem, Numerics, Stops, integrate, solve
+from faflow.flow.sensitivity import reverse
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Loss, linear_map
 from faflow.rules import FeedbackAlignment
@@ -155,10 +156,14 @@ def test_more_steps_than_there_is_room_for(monkeypatch, gradient):
     """They are taken again in parts, more than 7 of them from each of 2 marks between saves."""
     monkeypatch.setattr("faflow.flow.sensitivity.checkpointed.MOST", 7)
     monkeypatch.setattr("faflow.flow.sensitivity.checkpointed.MARKS", 2)
+    rooms, room_for = [], reverse.room_for
+    watched = lambda *given: rooms.append(room_for(*given)) or rooms[-1]  # noqa: E731
+    monkeypatch.setattr(reverse, "room_for", watched)
     plain = flowed(ARRAYS, TS, integrate, solver="tsit5")
     assert np.max(np.diff(plain.counts_at.accepted)) > 14
     # An option that this flow has no use for, static: what was traced before does not serve it.
     found = jax.grad(lambda a: seen(a, TS, **BACKWARDS, exact=Exact(slots=7)))(ARRAYS)
+    assert rooms and {(len(room.states), len(room.marks)) for room in rooms} == {(8, 3)}
     np.testing.assert_allclose(
         found.feedback.matrices[0], gradient[0].feedback.matrices[0], rtol=1e-12
     )

@@ -7,8 +7,7 @@ import pytest
 
 from faflow.feedback import Feedback
 from faflow.networks import MLP
-from faflow.observables import Norms, alignment_table
-from faflow.observables import sums as module
+from faflow.observables import Norms, alignment_table, sums
 from faflow.tasks import make_data
 
 SHAPES = [(3, 2), (4, 3), (1, 4)]  # of a network
@@ -16,7 +15,7 @@ SHAPES = [(3, 2), (4, 3), (1, 4)]  # of a network
 
 @pytest.mark.parametrize("small", [2**16, 0])  # all of one matrix, each of its own
 def test_arrays_of_different_sizes(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
-    monkeypatch.setattr(module, "SMALL", small)
+    monkeypatch.setattr(sums, "SMALL", small)
     rng = np.random.default_rng(3)
     first, second = ([rng.standard_normal(shape) for shape in SHAPES] for _ in range(2))
     second[1] = np.zeros(SHAPES[1])  # no direction, so no angle: zeros behind others tell nothing
