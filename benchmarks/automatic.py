@@ -26,6 +26,7 @@ from measuring import (
     markdown,
     row_of,
     shown,
+    write_report,
     write_table,
 )
 from methods import own
@@ -107,7 +108,7 @@ def in_turns(runs: dict[str, Run], rtol: float) -> dict[str, tuple[Any, float, d
     return {s: (state, min(seconds[s]), counts) for s, (state, counts) in ends.items()}
 
 
-def report(rows: list[dict]) -> str:
+def report(rows: list[dict]) -> list[str]:
     slow = [
         f"{row['flow']} at {row['rtol']:g} ({row['ratio']:.2g} times)"
         for row in rows
@@ -118,14 +119,14 @@ def report(rows: list[dict]) -> str:
     lines += [
         f"`seconds`: CPU, compiled, the least of up to {REPEATS}, turn by turn; `ratio`: over the "
         "fastest fixed solver; `first`: wall seconds of the first call, compiling included (the "
-        "second tolerance finds the programs of the first).", "",
+        "second tolerance finds the programs of the first).",
     ]  # fmt: skip
     columns = [c for c in COLUMNS if c != "flow"]
     for name in dict.fromkeys(row["flow"] for row in rows):
         mine = [row for row in rows if row["flow"] == name]
         texts = [[cell(row.get(column)) for column in columns] for row in mine]
-        lines += [f"## {name}, t = {FLOWS[name][1]:g}", "", *markdown(columns, texts), ""]
-    return "\n".join(lines)
+        lines += ["", f"## {name}, t = {FLOWS[name][1]:g}", "", *markdown(columns, texts)]
+    return lines
 
 
 def cell(value) -> str:
@@ -144,9 +145,7 @@ def main() -> int:
         rows += race(name)
         jax.clear_caches()
     write_table(options.out / "automatic.csv", rows, COLUMNS)
-    text = report(rows)
-    (options.out / "automatic.md").write_text(text)
-    print(text)
+    write_report(options.out / "automatic.md", report(rows))
     return 0
 
 

@@ -134,7 +134,8 @@ FLOWS: dict[str, Flow] = {
     # A field of 10 ms: what calls it many thousand times stays out.
     "R7 softplus 4-100-1": Flow(
         lambda: student((4, 100, 1), (4, 4, 1), 10_000, "softplus"), 5.0, True, budget=40.0,
-        slow=(*_DENSE, "SciPy DOP853", "faflow dopri8", "CVODE Adams", "Euler", "Heun", "RK4"),
+        slow=(*_DENSE, "SciPy DOP853", "diffrax Tsit5", "faflow dopri8", "CVODE Adams", "Euler",
+              "Heun", "RK4"),
     ),
     "R15 digits softmax 64-100-10": Flow(digits, 100.0, False, slow=_LARGE, budget=10.0),
     # Of the size of MNIST, with gaussian inputs: that needs a download.

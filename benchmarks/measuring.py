@@ -33,7 +33,7 @@ threadpoolctl.threadpool_limits(1)
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TEXT = ("flow", "method", "solver", "why", "status", "outcome", "legs")  # columns of a table
-REPEATED = 0.6  # seconds of runs after which none is repeated
+REPEATED = 0.3  # seconds of runs after which none is repeated
 
 Run = Callable[..., tuple[np.ndarray | None, dict[str, Any]]]  # rung -> final weights, counts
 Judge = Callable[[np.ndarray], dict[str, Any]]  # the error of final weights

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from machine import machine_line
-from measuring import RESULTS, markdown, shown, write_table
+from measuring import RESULTS, markdown, shown, write_report, write_table
 from stabilised import FLOWS
 
 from faflow.feedback import Feedback
@@ -80,7 +80,7 @@ def compared(name: str, one: FlowProblem, t1: float, rtol: float) -> list[dict]:
     return rows
 
 
-def page(rows: list[dict]) -> str:
+def page(rows: list[dict]) -> list[str]:
     most = max(row["per_system"] for row in rows if row["kernel"] == "with")
     verdict = "met" if most <= GOAL else "MISSED"
     head = ("flow", "weights", "samples times outputs", "rtol", "kernel", "steps", "systems",
@@ -100,7 +100,7 @@ def page(rows: list[dict]) -> str:
         f"Most products per system with it: {most:g}; goal at most {GOAL:g}: {verdict}.",
         "",
     ]
-    return "\n".join([*lines, *markdown(head, cells), ""])
+    return [*lines, *markdown(head, cells)]
 
 
 def main() -> None:
@@ -110,7 +110,7 @@ def main() -> None:
             rows += compared(name, one, t1, rtol)
         jax.clear_caches()
     write_table(RESULTS / "preconditioner.csv", rows, COLUMNS)
-    (RESULTS / "preconditioner.md").write_text(page(rows))
+    write_report(RESULTS / "preconditioner.md", page(rows))
 
 
 if __name__ == "__main__":

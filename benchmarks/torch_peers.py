@@ -20,6 +20,9 @@ ACTIVATIONS = {
 }
 
 
+REPEATED = 0.3  # seconds of runs after which none is repeated
+
+
 class Late(Exception):
     """The time is over."""
 
@@ -87,7 +90,7 @@ def by_torchode(field: Field, t1: float, tol: float) -> torch.Tensor:
 
 def measure(solve, field: Field, t1: float, tol: float) -> dict:
     seconds = []
-    while not seconds or (len(seconds) < 3 and sum(seconds) < 0.6):
+    while not seconds or (len(seconds) < 3 and sum(seconds) < REPEATED):
         field.begin()
         start = time.process_time()
         try:
