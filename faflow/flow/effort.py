@@ -18,7 +18,7 @@ RUNGE_KUTTA, MULTISTEP = (6, 5, 150), (2, 10, 50)  # many weights.
 MORE, RISE = 1.5, 20  # many times rtol^(1 / RISE), by their higher orders.
 WORTH = 1.1  # how many times dearer tsit5 has to be
 UNITS = 400  # units times samples, and
-PRODUCTS = 40_000  # weights times samples, that cost as much as everything else in a tiny field
+WEIGHTS = 40_000  # weights times samples, that cost as much as everything else in a tiny field
 
 
 def is_dear(problem: FlowProblem, numerics: Numerics) -> bool:
@@ -46,7 +46,7 @@ def field_effort(problem: FlowProblem) -> float:
     """What a field evaluation costs, in evaluations of a tiny one: by its size alone."""
     samples = problem.data.inputs.shape[0]
     units = units_of(problem.weights, problem.data.inputs)
-    return 1 + units * samples / UNITS + size_of(problem) * samples / PRODUCTS
+    return 1 + units * samples / UNITS + size_of(problem) * samples / WEIGHTS
 
 
 def size_of(problem: FlowProblem) -> int:

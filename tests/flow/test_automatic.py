@@ -14,7 +14,7 @@ from faflow._results import Outcome
 from faflow.feedback import Feedback
 from faflow.flow import Flow, FlowProblem, Numerics, Stops, estimate, integrate, solve
 from faflow.flow.automatic import demand_of, why_unwatched
-from faflow.flow.effort import is_dear
+from faflow.flow.effort import is_dear, runge_kutta_share
 from faflow.flow.loop.course import solve_leg
 from faflow.flow.loop.multistep import flat_field
 from faflow.networks import ACTIVATIONS, MLP
@@ -181,15 +181,27 @@ def test_the_bdf_goes_on_from_the_past_of_adams():
         assert np.abs(w - np.exp(-1.3 * float(left.t) * RATES)).max() < 50 * RTOL
 
 
+def of_sizes(width, samples):
+    net = MLP((jnp.ones((width, 64)), jnp.ones((10, width))), (), ACTIVATIONS["tanh"]())
+    data = make_data(np.ones((samples, 64)), np.ones((samples, 10)))
+    return FlowProblem(FeedbackAlignment(), net, Feedback(), data)
+
+
+def test_what_a_step_costs():
+    """By the formula of `effort`, worked out by hand. 64-100-10 on 1,800 samples: 110 units, 7,400
+    weights, a field of 1 + 495 + 333 tiny ones. 64-2-10 on 4: 12 units, 148 weights."""
+    large = (6 * 829 + 5 + 7400 / 150) / (2 * 829 + 10 + 7400 / 50)
+    field = 1 + 12 * 4 / 400 + 148 * 4 / 40_000
+    small = (6 * field + 5 + 148 / 150) / (2 * field + 10 + 148 / 50)
+    np.testing.assert_allclose(runge_kutta_share(of_sizes(100, 1800)), large, rtol=1e-14)
+    np.testing.assert_allclose(runge_kutta_share(of_sizes(2, 4)), small, rtol=1e-14)
+    assert 2.7 < large < 3 and small < 1
+
+
 def test_which_fields_are_dear(monkeypatch):
     """By sizes alone: many samples beside the weights. Steps that have to be a Runge-Kutta method's
     are left to one."""
-
-    def problem(width, samples):
-        net = MLP((jnp.ones((width, 64)), jnp.ones((10, width))), (), ACTIVATIONS["tanh"]())
-        data = make_data(np.ones((samples, 64)), np.ones((samples, 10)))
-        return FlowProblem(FeedbackAlignment(), net, Feedback(), data)
-
+    problem = of_sizes
     plain = Numerics(solver="auto")
     assert is_dear(problem(100, 1800), plain) and is_dear(problem(16, 200), plain)
     # High orders need few steps for small errors.

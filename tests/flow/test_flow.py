@@ -1,7 +1,7 @@
 """How flows behave: outcomes, records at save times, counts, vmap, no retracing."""
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from one_weight import scalar
 
 from faflow._results import Outcome
 from faflow.feedback import Feedback
@@ -30,36 +31,6 @@ class FirstWeights(AbstractObservable):
 OBSERVABLES = {"loss": Loss(), "w": FirstWeights()}
 
 
-class Scalar(AbstractWeightRule):
-    """w' = a + b w + c w^power below `wall`, `beyond` from there on, for a one-by-one network:
-    flows with closed forms. The numbers are arrays: one program serves them all."""
-
-    a: Any = 0.0
-    b: Any = 0.0
-    c: Any = 0.0
-    power: Any = 2.0
-    wall: Any = np.inf
-    beyond: Any = np.nan
-    equation: ClassVar[str] = "w' = a + b w + c w^power"
-    source: ClassVar[str] = "tests"
-    form: ClassVar[str] = "none"
-
-    def field(self, w):
-        return jnp.where(w < self.wall, self.a + self.b * w + self.c * w**self.power, self.beyond)
-
-    def vector_field(self, weights, feedback, data):
-        return jax.tree.map(self.field, weights)
-
-    def laws(self, weights):
-        return {}
-
-
-def scalar(start=1.0, kind=Scalar, **numbers):
-    rule = jax.tree.map(lambda number: jnp.asarray(number, float), kind(**numbers))
-    return FlowProblem(rule, MLP((jnp.full((1, 1), start),)), Feedback(), DATA)
-
-
-DATA = make_data([[1.0]], [[0.0]])
 DECAY = {"b": -1.0}
 WALL = {"a": 1.0, "wall": 2.0}  # w' = 1 up to w = 2, undefined beyond
 
@@ -249,12 +220,7 @@ def test_counts_grow_along_the_saves_and_follow_the_tolerance():
 def test_tolerances_times_and_data_do_not_retrace():
     traces = []
 
-    class Counted(Scalar):
-        def field(self, w):
-            traces.append(1)
-            return super().field(w)
-
-    problem = scalar(kind=Counted, **DECAY)
+    problem = scalar(met=lambda w: traces.append(1), **DECAY)
     integrate(problem, TIMES, OBSERVABLES, Numerics(rtol=1e-6))
     before = len(traces)
     assert before > 0

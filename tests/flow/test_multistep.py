@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from one_weight import scalar
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
@@ -48,32 +49,6 @@ class System(AbstractWeightRule):
 def system(field, start):
     net = MLP((jnp.asarray(start, float)[None, :],))
     return FlowProblem(System(field), net, Feedback(), make_data([[1.0] * len(start)], [[0.0]]))
-
-
-class Scalar(AbstractWeightRule):
-    """w' = a + b w + c w^3 below `wall`, undefined from there on; the numbers are arrays, so that
-    one program serves all."""
-
-    a: Any = 0.0
-    b: Any = 0.0
-    c: Any = 0.0
-    wall: Any = np.inf
-    equation: ClassVar[str] = "w' = a + b w + c w^3"
-    source: ClassVar[str] = "tests"
-    form: ClassVar[str] = "none"
-
-    def vector_field(self, weights, feedback, data):
-        field = lambda w: self.a + self.b * w + self.c * w**3  # noqa: E731
-        return jax.tree.map(lambda w: jnp.where(w < self.wall, field(w), jnp.nan), weights)
-
-    def laws(self, weights):
-        return {}
-
-
-def scalar(**numbers):
-    """From w = 1."""
-    rule = jax.tree.map(lambda number: jnp.asarray(number, float), Scalar(**numbers))
-    return FlowProblem(rule, MLP((jnp.ones((1, 1)),)), Feedback(), make_data([[1.0]], [[0.0]]))
 
 
 def run(problem, ts, solver="bdf", rtol=1e-6, **more):
@@ -184,7 +159,7 @@ def test_order_rises_to_five_on_a_smooth_flow_and_stays_low_at_loose_tolerance()
 def test_outcomes(solver):
     """w' = w^3 escapes at t = 1/2; a wall at w = 2; a stop and a step limit are met on time."""
     ts = np.linspace(0.0, 1.05, 11)
-    escaped = run(scalar(c=1.0), ts, solver)
+    escaped = run(scalar(c=1.0, power=3.0), ts, solver)
     assert outcome(escaped) is Outcome.BLOW_UP
     assert float(escaped.t_final) == pytest.approx(0.5, rel=1e-4)
     reached = np.asarray(escaped.reached)

@@ -35,7 +35,7 @@ from .carry import Carry
 from .flat import FlatProblem
 
 MOST = 1000  # samples * outputs: the matrices have to fit the cache
-PRODUCTS = 4.0  # with the Jacobian, that a renewed inverse may cost: it saves some 5 a step
+RENEWAL = 4.0  # with the Jacobian, that a renewed inverse may cost: it saves some 5 a step
 DRIFT = 0.3  # share by which c may change before 1 + c H K is inverted anew
 AGE = 20  # accepted steps that a kernel may serve
 
@@ -58,16 +58,16 @@ def has_preconditioner(problem: FlowProblem) -> bool:
     Both are counted in multiplications: m^2 sum_l n_l for K (twice) and 8/3 m^3 / 2 for the
     inverse, against 4 samples * weights of a product with J.
     """
-    if not serves(problem):
+    if not has_known_kernel(problem):
         return False
     weights, data = problem.weights, problem.data
     count, size = data.targets.size, sum(weight.size for weight in weights.weights)
     wide = sum(widths(weights))
     inverse = count**2 * (2 * wide + 4 * count / 3)
-    return count <= MOST and inverse <= PRODUCTS * 4 * len(data.targets) * size
+    return count <= MOST and inverse <= RENEWAL * 4 * len(data.targets) * size
 
 
-def serves(problem: FlowProblem) -> bool:
+def has_known_kernel(problem: FlowProblem) -> bool:
     """Whether K is known by products of matrices, whatever it costs."""
     weights, data = problem.weights, problem.data
     if not has_jacobian(problem.rule, weights) or pays(weights, data):

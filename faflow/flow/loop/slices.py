@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._compiling import LOOP, ONCE, Use, program
-from ..._packing import Packed, in_vectors
+from ..._packing import Packed, in_vectors, places_of
 from ..._programs import Program
 from ..._types import Array, Flag, Integer
 from ..effort import field_effort
@@ -111,16 +111,17 @@ def observed(flow: Flow, rows: Row, carry: Any) -> dict[str, Any] | Packed:
 
 def observed_at(flow: Flow, reached: Array, states: Array) -> Packed:
     """The records of saves at which these are the states, nan where the flow came to none."""
-    observe = course(flow).observe
-    places: list[Any] = []
+    parts = course(flow)
+    observe = jax.jit(lambda state: parts.observe(state), inline=True)  # traced once, for both
+    places = places_of(
+        jax.eval_shape(observe, jax.ShapeDtypeStruct(states.shape[1:], states.dtype))
+    )
 
     def look(state: Array) -> Mapping[str, Array]:
-        seen = in_vectors(observe(state))
-        places.append(seen.places)
-        return seen.vectors
+        return in_vectors(observe(state)).vectors
 
     vectors = jax.lax.map(lambda row: seen_if(row[0], look, row[1]), (reached, states))
-    return Packed(vectors, places[0])
+    return Packed(vectors, places)
 
 
 def keeps_states(underway: Underway) -> bool:

@@ -23,7 +23,7 @@ from ...solvers import RKC2, norm
 from ..problem import FlowProblem, Numerics
 from ..sensitivity.variation import varied
 
-SMALL = 0.1  # of atol: weights are small if rtol times their size at the start is less
+SMALL_SHARE = 0.1  # of atol: weights are small if rtol times their size at the start is less
 
 ADDING = 100  # (rtol times ADDING^(2/3) rtol^(1/3)) x rtol^(-1/3) steps are some tens of rtol
 
@@ -54,7 +54,7 @@ class Tolerance(eqx.Module):
         """Whether the tolerances follow the flow: it starts from small weights."""
         if not self.numerics.atol_scales:
             return False
-        return self.numerics.rtol * self.begun < SMALL * self.numerics.atol
+        return self.numerics.rtol * self.begun < SMALL_SHARE * self.numerics.atol
 
     def at_rest(self) -> Pace:
         zero = jnp.zeros_like(self.begun)
@@ -126,7 +126,7 @@ def settled(problem: FlowProblem, numerics: Numerics) -> Numerics:
         return numerics
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(_moving(problem))]
     sizes = [np.linalg.norm(leaf) / leaf.size**0.5 for leaf in leaves if np.any(leaf)]
-    small = float(numerics.rtol) * min(sizes, default=np.inf) < SMALL * float(numerics.atol)
+    small = float(numerics.rtol) * min(sizes, default=np.inf) < SMALL_SHARE * float(numerics.atol)
     return numerics if small else replace(numerics, atol_scales=False)
 
 

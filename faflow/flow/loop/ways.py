@@ -20,8 +20,8 @@ from ...networks import units_of
 from ...rules import has_jacobian
 from ...solvers import BDF
 from ...solvers.multistep import LARGE
-from ..problem import FlowProblem
-from .preconditioner import MOST, has_preconditioner, serves
+from ..problem import FlowProblem, state_size
+from .preconditioner import MOST, has_known_kernel, has_preconditioner
 
 PRODUCTS = 2.8  # evaluations of the field that products cost a step, at least
 ACTIVATION = 250  # multiplications that one of an activation costs
@@ -37,8 +37,9 @@ class Way(NamedTuple):
     told: str
 
 
-def way_of(problem: FlowProblem, method: BDF, size: int) -> Way:
-    """How `method` solves its equations on this problem, whose state has `size` numbers."""
+def way_of(problem: FlowProblem, method: BDF) -> Way:
+    """How `method` solves its equations on this problem."""
+    size = state_size(problem)
     if method.starts_dense(size):
         return Way(True, False, f"a factored Jacobian, {size} x {size}")
     if method.linear == "auto" and size <= LARGE and has_jacobian(problem.rule, problem.weights):
@@ -63,7 +64,7 @@ def factored_share(problem: FlowProblem) -> float:
 
 def _why_bare(problem: FlowProblem) -> str:
     """Why they have no preconditioner, where the rule's kernel would serve."""
-    if not serves(problem):
+    if not has_known_kernel(problem):
         return ""
     count = problem.data.targets.size
     if count > MOST:
