@@ -28,11 +28,11 @@ from ..rules import (
     weight_velocity,
     with_error,
 )
+from ..rules.abstract import WeightsAndFeedback
 from ..tasks import Data
 from ..tasks.losses import Squared
 
 PredictionStatus = Literal["ok", "partial", "residual-stays", "not-stable", "unavailable"]
-Point = tuple[AbstractNetwork, Feedback]
 Operator = Callable[[np.ndarray], np.ndarray]
 
 SMALL = 100  # residuals up to this size have K as a matrix
@@ -72,7 +72,7 @@ def predict_exponent(
     weights: AbstractNetwork,
     feedback: Feedback,
     data: Data,
-    start: Point | None = None,
+    start: WeightsAndFeedback | None = None,
 ) -> ExponentPrediction:
     """The exponent of the residual's decay, from (weights, feedback) at the end of a flow.
 

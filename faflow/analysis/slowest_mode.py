@@ -17,8 +17,9 @@ from .._types import Array, Scalar
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..rules import AbstractLearningRule, AbstractWeightRule
+from ..rules.abstract import WeightsAndFeedback
 from ..tasks import Data
-from .prediction import LARGEST, Point, predict_exponent, residual_operator
+from .prediction import LARGEST, predict_exponent, residual_operator
 
 SIMPLE = 1e-6  # of the largest rate: eigenvalues nearer than this are one
 
@@ -37,7 +38,7 @@ def slowest_mode(
     weights: AbstractNetwork,
     feedback: Feedback,
     data: Data,
-    start: Point,
+    start: WeightsAndFeedback,
 ) -> SlowestMode:
     """The mode that `predict_exponent` finds at the end of a flow. Raises ValueError where it finds
     none, for more than 400 residuals, and where other eigenvalues coincide with the rate, which

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.errors import ConfigError, unwritten
+from ..config.errors import ConfigError, disk_refusals
 from ..drawn import names_drawn
 
 AT_ONCE = ("png", "csv")  # files of the overview that a run draws
@@ -85,7 +85,7 @@ def _whole(folder: Path, act: Callable[[], list[Path]]) -> list[Path]:
     from ..store.files import whole_or_absent
 
     with (
-        unwritten("figures", f"can't be written to {folder}"),
+        disk_refusals("figures", f"can't be written to {folder}"),
         whole_or_absent(folder / "figures"),
     ):
         return act()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..config.errors import ConfigError, unwritten
+from ..config.errors import ConfigError, disk_refusals
 from .printing import all_said, say
 from .verdict import DONE, EARLY
 
@@ -87,5 +87,5 @@ def _draw(result: Any, folder: Path) -> None:
         draw_overview(result).savefig(picture, format="png", dpi=DPI)
     except ValueError:  # nothing is recorded yet that could be drawn
         return
-    with unwritten(str(_picture(folder)), "can't be written"):
+    with disk_refusals(str(_picture(folder)), "can't be written"):
         replace_bytes(_picture(folder), picture.getvalue())

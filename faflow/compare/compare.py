@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config.errors import ConfigError, unwritten
+from ..config.errors import ConfigError, disk_refusals
 from ..drawn import remove_drawn
 from ..plots.draw import dressed, write_figure
 from ..plots.style import HOUSE, FigureStyle, house_style
@@ -69,7 +69,7 @@ def write_comparison(
     folder = Path(out).expanduser()
     if (folder / "summary.json").exists():
         raise ConfigError("--out", f"is {folder}, which holds a result; choose another folder")
-    with unwritten("--out", f"is {folder}, which can't be written", "choose another folder"):
+    with disk_refusals("--out", f"is {folder}, which can't be written", "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         try_replacing(folder / TABLE)
         remove_drawn(folder / "figures")

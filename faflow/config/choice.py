@@ -40,6 +40,11 @@ class Choice:
         return self.kind.startswith(GIVEN)
 
     @property
+    def of_others(self) -> bool:
+        """Whether it is not faflow's: from outside, or given."""
+        return self.foreign or self.given
+
+    @property
     def cls(self) -> Any:
         """The class of what it makes, or the function."""
         held = self.entry.held if isinstance(self.entry, Prepared) else self.entry

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .._names import closest
 
@@ -19,13 +20,23 @@ class ConfigError(ValueError):
 
 
 @contextmanager
-def unwritten(key: str, what: str, remedy: str = "") -> Iterator[None]:
+def disk_refusals(key: str, what: str, remedy: str = "") -> Iterator[None]:
     """What the disk refuses in here is a ConfigError: `what`, the system's reason, the remedy."""
     try:
         yield
     except OSError as error:
-        text = f"{what} ({error.strerror or error})"
-        raise ConfigError(key, f"{text}; {remedy}" if remedy else text) from error
+        raise disk_refusal(error, key, what, remedy) from error
+
+
+def disk_refusal(error: OSError, key: str, what: str, remedy: str = "") -> ConfigError:
+    """The same of an error that has been met."""
+    text = f"{what} ({error.strerror or error})"
+    return ConfigError(key, f"{text}; {remedy}" if remedy else text)
+
+
+def folder_refusal(error: OSError, folder: Path, remedy: str) -> ConfigError:
+    """The same of the folder of results."""
+    return disk_refusal(error, "--out", f"is {folder}, which can't be written", remedy)
 
 
 def shown(value: object) -> str:

@@ -71,13 +71,13 @@ class Resolved:
     def has_own_code(self) -> bool:
         """Whether a kind comes from outside faflow, or is an object of which the config has but the
         name."""
-        return any(choice.foreign or choice.given for choice in self.suspects.values())
+        return any(choice.of_others for choice in self.suspects.values())
 
     @property
     def draws_by_own_code(self) -> bool:
         """Whether data, first weights or feedback come from outside faflow."""
         drawn = (self.network, self.task, self.init, self.feedback)
-        return any(choice.foreign or choice.given for choice in drawn)
+        return any(choice.of_others for choice in drawn)
 
     @property
     def widths(self) -> tuple[int, ...]:

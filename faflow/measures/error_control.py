@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from ..config.resolve import Resolved
-from ..flow import SMALL, FlowProblem, FlowSolution
+from ..flow import SMALL_SHARE, FlowProblem, FlowSolution
 from ..networks import AbstractNetwork
 from ..observables import norm_parts
 
@@ -23,7 +23,7 @@ def follows(resolved: Resolved, problem: FlowProblem) -> bool:
     if flow.step is not None or not flow.atol_scales:
         return False
     assert flow.rtol is not None and flow.atol is not None  # resolved
-    return flow.rtol * size_at_start(problem.weights) < SMALL * flow.atol
+    return flow.rtol * size_at_start(problem.weights) < SMALL_SHARE * flow.atol
 
 
 def why_loose(resolved: Resolved, problem: FlowProblem, norms: Any = None) -> str:
@@ -38,7 +38,7 @@ def why_loose(resolved: Resolved, problem: FlowProblem, norms: Any = None) -> st
         later = np.min(np.linalg.norm(norms, axis=-1), initial=np.inf) / count**0.5
         least, when = min((least, when), (float(later), "later"))
     assert flow.atol is not None  # resolved
-    if not flow.atol > SMALL * least:
+    if not flow.atol > SMALL_SHARE * least:
         return ""
     what = f"flow.atol = {flow.atol:g} is no small part of the weights, {least:.2g} {when}"
     return f"{what}: nothing holds the error of a step there"

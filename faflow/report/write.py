@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..compare.subject import Subject, claims_of, open_those, readable
-from ..config.errors import ConfigError, unwritten
+from ..config.errors import ConfigError, disk_refusals
 from ..store.files import replace_text, try_replacing
 from .page import MARK, page
 from .trial import trial
@@ -37,7 +37,7 @@ def written(folders: Sequence[str], out: str | Path) -> Written:
     """The same, and what was left out."""
     target = _target(out)
     what = f"is {readable(str(out))}, which can't be written"
-    with unwritten("--out", what, "choose another file"):
+    with disk_refusals("--out", what, "choose another file"):
         try_replacing(target)
         subjects, refused = readable_results(folders)
         replace_text(target, page(subjects, claims_of(folders), refused))

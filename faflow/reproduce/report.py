@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..config.errors import ConfigError, nearest, unwritten
+from ..config.errors import ConfigError, disk_refusals, nearest
 from ..measures.summary import environment
 from ..plots.panel import brief
 from ..setup.programs import in_precision
@@ -174,4 +174,4 @@ def _check_folder(folder: Path) -> None:
 
 
 def _writing(folder: Path) -> AbstractContextManager[None]:
-    return unwritten("--out", f"is {folder}, which can't be written", "choose another folder")
+    return disk_refusals("--out", f"is {folder}, which can't be written", "choose another folder")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.errors import unwritten
+from ..config.errors import disk_refusals
 from ..config.resolve import resolve_path
 from ..plots.frame import Frame, run_frame
 from ..plots.panel import Panel
@@ -102,7 +102,7 @@ class Session:
         folder = self.folder / INPUTS
         path = folder / f"{name}.npz"
         what = f"is {self.folder}, which can't be written"
-        with unwritten("--out", what, "choose another folder"):
+        with disk_refusals("--out", what, "choose another folder"):
             folder.mkdir(parents=True, exist_ok=True)
             replace_arrays(path, arrays)
         return str(path.resolve())
@@ -110,7 +110,7 @@ class Session:
     def draw(self, name: str, title: str, panes: Sequence[tuple[Panel, Frame]]) -> str:
         """A picture of panels side by side; its path in the folder."""
         path = f"{FIGURES}/{name}.png"
-        with unwritten("figures", f"can't be written to {self.folder}", "free space there"):
+        with disk_refusals("figures", f"can't be written to {self.folder}", "free space there"):
             draw_page(self.folder / path, title, panes)
         return path
 

@@ -11,7 +11,7 @@ from ..feedback import Form
 from ..networks import AbstractNetwork
 from ..observables import MovingFeedbackPotential, balance_laws
 from .abstract import Laws, State
-from .moving_feedback import AbstractMovingFeedbackRule, Matrices, Met
+from .moving_feedback import AbstractMovingFeedbackRule, FeedbackArrays, Met
 
 
 class KolenPollack(AbstractMovingFeedbackRule):
@@ -28,7 +28,7 @@ class KolenPollack(AbstractMovingFeedbackRule):
     form: ClassVar[Form] = "layerwise"
 
     def moves(
-        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: Matrices, met: Met
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: FeedbackArrays, met: Met
     ) -> State:
         forget = lambda move, value: move - self.decay * value  # noqa: E731
         moved = tuple(map(forget, met(update), matrices))

@@ -10,8 +10,8 @@ from ..tasks import Data
 from .abstract import AbstractLearningRule, State, WeightsAndFeedback
 from .layerwise import FeedbackAlignment
 
-Matrices = tuple[Array, ...]
-Met = Callable[[AbstractNetwork], Matrices]
+FeedbackArrays = tuple[Array, ...]
+Met = Callable[[AbstractNetwork], FeedbackArrays]
 
 
 class AbstractMovingFeedbackRule(AbstractLearningRule):
@@ -20,7 +20,7 @@ class AbstractMovingFeedbackRule(AbstractLearningRule):
 
     @abc.abstractmethod
     def moves(
-        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: Matrices, met: Met
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: FeedbackArrays, met: Met
     ) -> State:
         """(dW/dt, dF/dt), `update` being feedback alignment's g_l with the present F.
 

@@ -9,7 +9,7 @@ from .._types import Scalar
 from ..feedback import Form
 from ..networks import AbstractNetwork
 from .abstract import Laws, State
-from .moving_feedback import AbstractMovingFeedbackRule, Matrices, Met
+from .moving_feedback import AbstractMovingFeedbackRule, FeedbackArrays, Met
 
 
 class WeightMirror(AbstractMovingFeedbackRule):
@@ -28,7 +28,7 @@ class WeightMirror(AbstractMovingFeedbackRule):
     form: ClassVar[Form] = "layerwise"
 
     def moves(
-        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: Matrices, met: Met
+        self, update: AbstractNetwork, weights: AbstractNetwork, matrices: FeedbackArrays, met: Met
     ) -> State:
         mirror = lambda weight, matrix: self.gain * weight - self.decay * matrix  # noqa: E731
         return update, tuple(map(mirror, met(weights), matrices))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from ..config.errors import ConfigError, unwritten
+from ..config.errors import ConfigError, disk_refusals
 from ..config.resolve import Resolved
 from ..flow import Flow, Underway
 from ..leftovers import undone_at_the_end
@@ -87,7 +87,7 @@ def _config_of(leg: Path) -> str | None:
 @contextmanager
 def _held(place: Path) -> Iterator[None]:
     what = f"is {place}, which can't be written"
-    with unwritten("--out", what, "free space or choose another"):
+    with disk_refusals("--out", what, "free space or choose another"):
         place.mkdir(parents=True, exist_ok=True)
         (place / LOCK).open("a+").close()
     with locked(place):
@@ -216,4 +216,4 @@ class KeptLeg:
 def _told(place: Path) -> AbstractContextManager[None]:
     """A checkpoint that the disk does not take is a ConfigError."""
     remedy = "free space, and the same command goes on from the last one"
-    return unwritten("--checkpoint", f"can't be written to {place}", remedy)
+    return disk_refusals("--checkpoint", f"can't be written to {place}", remedy)

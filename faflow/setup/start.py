@@ -14,9 +14,9 @@ from . import field
 def check_shapes(resolved: Resolved, problem: FlowProblem) -> None:
     """The rule's field and laws, and an activation and a loss that are not faflow's. ConfigError if
     one doesn't fit."""
-    if isinstance(problem.weights, AbstractLayeredNetwork) and _is_of_others(resolved.activation):
+    if isinstance(problem.weights, AbstractLayeredNetwork) and resolved.activation.of_others:
         resolved.ask("network.activation", _check_activation, resolved.activation, problem)
-    if _is_of_others(resolved.loss):
+    if resolved.loss.of_others:
         resolved.ask("task.loss", _check_loss, resolved.loss, problem)
     resolved.ask("rule.kind", _check_rule, resolved.rule, problem)
 
@@ -30,10 +30,6 @@ def check_start(resolved: Resolved, problem: FlowProblem) -> None:
     if not field.finite(velocity):
         what = "whose velocity is not finite at the start; lower the scale of init or feedback"
         raise ConfigError("rule.kind", f"is '{resolved.rule.kind}', {what}")
-
-
-def _is_of_others(choice: Choice) -> bool:
-    return choice.foreign or choice.given
 
 
 def _check_activation(choice: Choice, problem: FlowProblem) -> None:

@@ -30,7 +30,7 @@ def fingerprint(resolved: Resolved) -> bytes:
         problem, observables = experiment.problem, experiment.observables
         texts = [_program(_evaluated, problem, observables)]
         solver = resolved.suspects["flow.solver"]
-        if solver.foreign or solver.given or resolved.flow.project:
+        if solver.of_others or resolved.flow.project:
             rest = (experiment.ts, observables, experiment.numerics)
             texts.append(_program(solve, problem, *rest))
     found = hashlib.sha256()

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import tomli_w
 
 from ..config.dump import config_table, config_text
-from ..config.errors import ConfigError, shown, unwritten
+from ..config.errors import ConfigError, disk_refusals, folder_refusal, shown
 from ..config.resolve import Resolved
 from ..measures.summary import environment
 from ..measures.variables.groups import Group
@@ -54,7 +54,7 @@ def standing_of(folder: Path, wanted: Digest) -> Standing:
     """
     if not os.path.lexists(folder):
         return "absent"
-    with unwritten(str(folder), "can't be written"):
+    with disk_refusals(str(folder), "can't be written"):
         finish_exchange(folder)
     if is_empty(folder):
         return "absent"
@@ -107,11 +107,9 @@ def _giving_up(folder: Path, keep: Callable[[], Path | None] = lambda: None) -> 
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
         kept = keep()
         remedy = "free space or choose another" if kept is None else f"the result is in {kept}"
-        what = f"is {folder}, which can't be written ({reason}); {remedy}"
-        raise ConfigError("--out", what) from error
+        raise folder_refusal(error, folder, remedy) from error
 
 
 def _kept_elsewhere(name: str, fill: Callable[[Path, Path], None]) -> Path | None:
@@ -150,7 +148,7 @@ def summary_text(summary: dict[str, Any]) -> str:
 
 def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) -> None:
     """The stored summary and config with the current [expect]: the bounds are no part of a run."""
-    with unwritten(str(folder), "can't be written"):
+    with disk_refusals(str(folder), "can't be written"):
         stored = tomllib.loads((folder / CONFIG).read_text("utf-8"))
         stored.pop("expect", None)
         bounds = config_table(resolved).get("expect")
@@ -161,7 +159,7 @@ def rewrite_bounds(resolved: Resolved, summary: dict[str, Any], folder: Path) ->
 
 def rewrite_summary(summary: dict[str, Any], folder: Path) -> None:
     """The stored summary with more in it than the run found. ConfigError if it can't be written."""
-    with unwritten(str(folder), "can't be written"):
+    with disk_refusals(str(folder), "can't be written"):
         replace_text(folder / SUMMARY, summary_text(summary))
 
 

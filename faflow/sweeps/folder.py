@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from ..config.errors import ConfigError, shown
+from ..config.errors import ConfigError, folder_refusal, shown
 from ..config.places import moved, placeless
 from ..config.resolve import Resolved
 from ..measures.summary import environment
@@ -66,9 +66,8 @@ def _make(
 
 def full(folder: Path, error: OSError) -> ConfigError:
     """A disk that takes no more: what is there stays."""
-    reason = error.strerror or str(error)
-    what = f"is {folder}, which can't be written ({reason}); free space, and the same command "
-    return ConfigError("--out", what + "goes on from what is there")
+    remedy = "free space, and the same command goes on from what is there"
+    return folder_refusal(error, folder, remedy)
 
 
 def sweep_digest(plan: SweepPlan) -> Digest:

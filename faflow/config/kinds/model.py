@@ -36,7 +36,7 @@ def is_kinked_model(choice: Choice, section: ModelSection, data: Data, key: Arra
     model = eqx.filter_eval_shape(lambda of: model_of(choice, section, data, of), key)
     try:
         return is_kinked(model, data.inputs)
-    except Exception:
+    except Exception:  # by its module, of whatever kind; what faflow makes of one is raised
         if _can_be_traced(model, data):
             raise
         return False  # which is said where the problem is made

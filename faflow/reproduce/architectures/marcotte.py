@@ -9,11 +9,11 @@ from ..claim import Claim, Paper
 from ..deferred import later
 
 ROOM = __name__.rpartition(".")[0]
-SMALL = "proved for all sizes; counted at those shown, of up to 24 weights, in float64"
+COUNTED = "proved for all sizes; counted at those shown, of up to 24 weights, in float64"
 
 
 def _claim(
-    name: str, place: str, claim: str, source: str, *, boundary: str = SMALL, wider: str = "",
+    name: str, place: str, claim: str, source: str, *, boundary: str = COUNTED, wider: str = "",
     narrower: str = "",
 ) -> Claim:  # fmt: skip
     scope = "wider" if wider else "narrower" if narrower else "as stated"

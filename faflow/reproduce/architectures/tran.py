@@ -8,11 +8,11 @@ from ..claim import Claim, Paper
 from ..deferred import later
 
 ROOM = __name__.rpartition(".")[0]
-SMALL = "proved for all sizes; counted at those shown, of up to 48 weights, in float64"
+COUNTED = "proved for all sizes; counted at those shown, of up to 48 weights, in float64"
 
 
 def _claim(
-    name: str, place: str, claim: str, source: str, remark: str = "", *, boundary: str = SMALL,
+    name: str, place: str, claim: str, source: str, remark: str = "", *, boundary: str = COUNTED,
     refuted: bool = False,
 ) -> Claim:  # fmt: skip
     scope = "narrower" if refuted else "wider" if remark else "as stated"
