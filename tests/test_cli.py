@@ -42,6 +42,8 @@ def test_fit_in_a_window(folder: Path, capsys) -> None:
     assert main(["fit", str(folder / "one"), "--window", "0.1", "0.5"]) == 0
     assert "0.1" in capsys.readouterr().out
     assert main(["fit", str(folder / "one"), "--window", "0.5", "0.1"]) == 2
+    assert main(["fit", str(folder / "one"), "--window", "1000", "2000"]) == 2
+    assert "--window: is 1000 2000, but the flow ends at t =" in capsys.readouterr().err
 
 
 def test_show_prints_a_config_that_means_the_same(folder: Path, capsys) -> None:

@@ -27,8 +27,8 @@ def _act(given: Namespace) -> int:
     with bar(plan.name, plan.grid.size, given.json) as tell:
         sweep = run_sweep(
             plan, out=given.out, replace=given.replace, repair=given.repair, workers=given.workers,
-            confirmed=given.yes, tell=tell, on=given.on, options=apply_overrides({}, given.job),
-            lock=not given.no_lock,
+            confirmed=given.yes, tell=tell, on=given.on,
+            options=apply_overrides({}, given.job, "--job"), lock=not given.no_lock,
         )  # fmt: skip
     if lacks(sweep, "none" if given.no_figures else "overview"):
         from ..plots import FigureStyle

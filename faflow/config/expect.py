@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .._results import Outcome
 from .errors import ConfigError, nearest, shown
 from .kinds.catalogue import catalogue
 
@@ -31,6 +32,7 @@ def parse_bounds(table: Mapping[str, Any], path: str = "") -> Bounds:
         elif isinstance(value, Mapping):
             raise ConfigError(f"expect.{where}", "is an empty table; give max, min or near, within")
         else:
+            _check_status(where, value)
             found[where] = value
     return found
 
@@ -79,6 +81,12 @@ def _check_section(where: str) -> None:
     sections = (*ALWAYS, *catalogue()["measures"])
     if first not in sections:
         raise ConfigError(f"expect.{where}", f"is no part of a summary; {nearest(first, sections)}")
+
+
+def _check_status(where: str, value: Any) -> None:
+    statuses = [str(outcome) for outcome in Outcome]
+    if where == "status" and value not in statuses:
+        raise ConfigError("expect.status", f"is {shown(value)}; {nearest(str(value), statuses)}")
 
 
 def _check_limits(where: str, limits: Mapping[str, Any]) -> None:

@@ -83,9 +83,11 @@ def read_table(path: Path) -> Table:
         raise ConfigError(str(path), "is nested too deeply; flatten it") from None
 
 
-def apply_overrides(table: Table, overrides: Iterable[str] | Mapping[str, Any]) -> Table:
+def apply_overrides(
+    table: Table, overrides: Iterable[str] | Mapping[str, Any], option: str = "--set"
+) -> Table:
     """A copy of `table` with every `a.b=value` set; a value that is no TOML is a bare string.
-    Python's {"a.b": value} is taken as it is."""
+    Python's {"a.b": value} is taken as it is. `option`: of the command, that errors name."""
     result = copied(table)
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
@@ -94,8 +96,8 @@ def apply_overrides(table: Table, overrides: Iterable[str] | Mapping[str, Any]) 
             assign(result, key.split("."), value, "set WHERE to a table first")
         return result
     for override in overrides:
-        keys, value = _parse_override(override)
-        assign(result, keys, value, "--set WHERE=… first")
+        keys, value = _parse_override(override, option)
+        assign(result, keys, value, f"{option} WHERE=… first")
     return result
 
 
@@ -161,10 +163,10 @@ def _check_depth(path: tuple[str, ...]) -> None:
         raise ConfigError(".".join(path[:DEPTH]), "is nested too deeply; flatten it")
 
 
-def _parse_override(text: str) -> tuple[list[str], Any]:
+def _parse_override(text: str, option: str) -> tuple[list[str], Any]:
     key, equals, value = text.partition("=")
     if not equals or "\n" in text:
-        raise ConfigError("--set", f"is '{text}'; write it as key=value")
+        raise ConfigError(option, f"is '{text}'; write it as key=value")
     keys: list[str] = []
     try:
         nested: Any = tomllib.loads(f"{key} = 0")
@@ -172,7 +174,7 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
             ((part, nested),) = nested.items()  # ValueError where there is no key (`#=1`)
             keys.append(part)
     except (ValueError, RecursionError):
-        raise ConfigError("--set", f"is {shown(text)}; its key must be dotted names") from None
+        raise ConfigError(option, f"is {shown(text)}; its key must be dotted names") from None
     _check_depth(tuple(keys))
     try:
         return keys, tomllib.loads(f"value = {value}")["value"]
@@ -180,7 +182,7 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
         return keys, value.strip()
     except RecursionError:
         what = f"is {shown(text)}, whose value is nested too deeply; flatten it"
-        raise ConfigError("--set", what) from None
+        raise ConfigError(option, what) from None
 
 
 def _as_toml(value: Any, parts: tuple[str, ...] = ()) -> Any:

@@ -204,13 +204,27 @@ def describe(annotation: Any) -> str:
         words = [
             describe(a) for a in arguments if a is not type(None) and not _shadowed(a, arguments)
         ]
-        return " or ".join(words)
+        return " or ".join(dict.fromkeys(words))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return "a table"
     if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
-        inner = describe(arguments[0]).removeprefix("a ")
-        return f"a list of {inner}s" if inner != "text" else "a list of texts"
+        return f"a list of {_several(arguments[0])}"
     return _WORDS.get(annotation, "a table" if isinstance(annotation, type) else "a value")
+
+
+def _several(annotation: Any) -> str:
+    """A type in words, of several: `whole numbers or inputs, outputs`."""
+    annotation = plain_type(annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _several(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        kept = [a for a in arguments if a is not type(None) and not _shadowed(a, arguments)]
+        return " or ".join(map(_several, kept))
+    word, *rest = describe(annotation).removeprefix("a ").split(" of ", 1)
+    if origin is typing.Literal or annotation is bool:
+        return rest[0] if rest else word
+    return " of ".join([f"{word}s", *rest])
 
 
 def _shadowed(annotation: Any, among: tuple[Any, ...]) -> bool:

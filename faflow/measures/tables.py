@@ -120,13 +120,22 @@ def drift_rows(result: Any) -> Rows:
     return rows
 
 
+def check_window(window: Sequence[float] | None) -> None:
+    """ConfigError unless it is two times, in their order."""
+    if window is not None and not window[0] < window[1]:
+        raise ConfigError("--window", f"is {window[0]} {window[1]}; give two times, earlier first")
+
+
 def fit_rows(result: Any, window: Sequence[float] | None = None) -> Rows:
     """The exponent of a stored residual, fitted anew, beside the stored prediction."""
     records = result.records["records"].to_dataset()
     if "residual" not in records:
         raise ConfigError(str(result.folder), "has no residual; add it to observe.names and rerun")
-    if window is not None and not window[0] < window[1]:
-        raise ConfigError("--window", f"is {window[0]} {window[1]}; give two times, earlier first")
+    check_window(window)
+    end = float(records["time"].values[-1])
+    if window is not None and window[0] >= end:
+        what = f"is {window[0]:g} {window[1]:g}, but the flow ends at t = {end:g}"
+        raise ConfigError("--window", f"{what}; give times before that")
     bounds = None if window is None else (float(window[0]), float(window[1]))
     pull = records["exponent"].values if "exponent" in records else None
     fit = fit_exponent(records["time"].values, records["residual"].values, window=bounds, pull=pull)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..analysis import fit_exponent
 from ..config.errors import ConfigError
+from ..measures.tables import check_window
 from ..store.result import Result
 from .distribution import BAND, Combination, Members, spread_of
 from .gaps import FEW, HELP, reasons, refusals, the_others, where
@@ -139,8 +140,7 @@ def fit_distribution(sweep: Result, window: Sequence[float] | None = None) -> li
     Without a `window` the members' own fits; with one, and where no member had any, their
     residuals are fitted anew.
     """
-    if window is not None and not window[0] < window[1]:
-        raise ConfigError("--window", f"is {window[0]} {window[1]}; give two times, earlier first")
+    check_window(window)
     members = Members(sweep.records)
     rates, statuses = members.figure("exponent.rate"), members.words("exponent.status")
     if window is not None or statuses is None:

@@ -101,6 +101,7 @@ def test_a_member_that_always_kills_is_told(deadly, tmp_path: Path) -> None:
     [
         (["--on", "dusk"], "did you mean 'dask'?"),
         (["--on", "dask", "--job", "mem_gb=1"], "--job: is for --on slurm"),
+        (["--on", "slurm", "--job", "mem"], "--job: is 'mem'; write it as key=value"),
         (["--on", "slurm"], "--on: is slurm, which submitit refuses"),
         (["--on", "dask://127.0.0.1:9"], "no scheduler answers"),
         (["--workers", "0"], "--workers: is 0"),
