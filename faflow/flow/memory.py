@@ -23,7 +23,7 @@ from ..solvers import BDF, Adams, GaussLegendre, Method
 from .effort import is_dear
 from .events import EventCounts
 from .loop.carry import Counts, ImplicitCounts
-from .problem import FlowProblem, Numerics, state_size
+from .problem import FlowProblem, Numerics
 
 JACOBIANS = 5  # copies of a dense Jacobian that are alive at once
 PREPARING = 4  # copies of the data while they are drawn and their rank is found
@@ -96,6 +96,12 @@ def estimate(
         jacobian=jacobian_bytes(problem, method) * devices,
         counters=RECORDED * saves * _counter_bytes(problem, numerics),
     )
+
+
+def state_size(problem: FlowProblem) -> int:
+    """Numbers in the rule's state."""
+    state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
+    return sum(leaf.size for leaf in jax.tree.leaves(state))
 
 
 def jacobian_bytes(problem: FlowProblem, method: Method) -> int:

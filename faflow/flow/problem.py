@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
@@ -168,12 +167,6 @@ def residual_share(problem: FlowProblem, weights: AbstractNetwork) -> Scalar:
     data = problem.data
     now, first = (frobenius(data.residual(data.outputs(net))) for net in (weights, problem.weights))
     return jnp.clip(jnp.where(first > 0, now / first, 1.0), 1e-12, 1.0)
-
-
-def state_size(problem: FlowProblem) -> int:
-    """Numbers in the rule's state."""
-    state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
-    return sum(leaf.size for leaf in jax.tree.leaves(state))
 
 
 def first_size(problem: FlowProblem) -> Scalar:

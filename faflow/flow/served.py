@@ -4,8 +4,8 @@ import diffrax
 
 from ..networks import AbstractLayeredNetwork, is_kinked
 from ..solvers import BDF, Adams, Method
-from .memory import jacobian_bytes, room
-from .problem import FlowProblem, Numerics, state_size
+from .memory import jacobian_bytes, room, state_size
+from .problem import FlowProblem, Numerics
 
 
 def check_implicit(problem: FlowProblem, numerics: Numerics, method: Method) -> None:

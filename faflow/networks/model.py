@@ -137,12 +137,7 @@ def units_of(network: AbstractNetwork, inputs: Array) -> int:
     if isinstance(network, AbstractLayeredNetwork):
         return sum(weight.shape[0] for weight in network.weights)
     one = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
-    return numbers_made(_outputs.trace(network, one).jaxpr.jaxpr)
-
-
-@jax.jit  # by which a flow that asks several times traces once
-def _outputs(network: AbstractNetwork, inputs: Array) -> Array:
-    return network(inputs)
+    return numbers_made(jax.make_jaxpr(lambda net, x: net(x))(network, one).jaxpr)
 
 
 def is_kinked(network: AbstractNetwork, inputs: Any) -> bool:

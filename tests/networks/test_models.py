@@ -13,7 +13,7 @@ from user_nets import KEY, Net, drawn, far, field_of, net_of
 from faflow.feedback import Feedback, draw_feedback, model_feedback
 from faflow.feedback.draw import EqualToWeights, Gaussian
 from faflow.flow import FlowProblem, Numerics, integrate
-from faflow.networks import MLP, Model, units_of
+from faflow.networks import MLP, Model
 from faflow.networks.activations import Tanh
 from faflow.networks.models import CNN, ResNet, Transformer
 from faflow.observables import Loss
@@ -288,30 +288,6 @@ class Batched(eqx.Module):
 def test_a_batched_module_is_called_on_all_samples():
     net, _ = mlps(False)
     assert far(Model(Batched(net))(DATA.inputs), Model(net)(DATA.inputs)) == 0.0
-
-
-def test_what_a_model_makes_of_a_sample_is_counted_once():
-    """A net of 3-4-2 with tanh: 4 + 2 sums and as many with biases, 4 values of tanh. A flow asks
-    several times, inside its program too."""
-    calls = []
-
-    class Watched(eqx.Module):
-        net: eqx.Module
-
-        def __call__(self, x):
-            calls.append(1)
-            return self.net(x)
-
-    model, inputs = Model(Watched(net_of(3, 4, 2))), jnp.ones((5, 3))
-    counted = units_of(model, inputs)
-    assert counted >= 4 + 2 + 4
-    before = len(calls)
-    assert before > 0
-    assert units_of(model, jnp.zeros((7, 3))) == counted
-    inside = []
-    jax.jit(lambda net, x: inside.append(units_of(net, x)))(model, inputs)
-    assert inside == [counted] and len(calls) == before
-    assert units_of(Model(net_of(3, 40, 2)), inputs) > 5 * counted  # control: another net
 
 
 def test_rates_of_leaves():

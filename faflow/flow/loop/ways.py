@@ -20,7 +20,8 @@ from ...networks import units_of
 from ...rules import has_jacobian
 from ...solvers import BDF
 from ...solvers.multistep import LARGE
-from ..problem import FlowProblem, state_size
+from ..memory import state_size
+from ..problem import FlowProblem
 from .preconditioner import MOST, has_known_kernel, has_preconditioner
 
 PRODUCTS = 2.8  # evaluations of the field that products cost a step, at least
