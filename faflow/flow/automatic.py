@@ -43,6 +43,7 @@ from .effort import field_effort, is_dear, runge_kutta_share
 from .flow import Flow
 from .loop.carry import STIFF, Counts, ImplicitCounts, Standing
 from .loop.ways import way_of
+from .memory import state_size
 from .problem import FlowProblem, Numerics
 from .served import refuse_kinks
 from .solution import FlowSolution, Leg
@@ -96,7 +97,7 @@ def _chosen_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     implicit = dataclasses.replace(numerics, solver=THEN)
     second, _ = run_leg(flow._replace(numerics=implicit, since=left))
     reason = f"stiff: stability would demand about {float(left.demanded):.2g} more steps of {name}"
-    reason += f"; by {way_of(problem, BDF()).told}"
+    reason += f"; by {way_of(problem, BDF(), state_size(problem)).told}"
     legs = (
         _leg(name, begin, None, first.counts, "to begin with"),
         _leg(THEN, left.t, first.counts, second.counts, reason),
@@ -111,7 +112,7 @@ def _ways(flow: Flow, counts: Counts) -> tuple[Leg, ...]:
         return ()
     method, begin = numerics.build_solver(), float(np.asarray(flow.ts)[0])
     assert isinstance(method, BDF)
-    told = way_of(problem, method).told
+    told = way_of(problem, method, state_size(problem)).told
     return (_leg(THEN, begin, None, counts, f"by {told}"),)
 
 
@@ -147,7 +148,7 @@ def bdfs_way(problem: FlowProblem, rtol: float, effort: float) -> float:
     A step of tsit5 is six evaluations, one of the BDF little more than one and linear algebra:
     cheap beside a field that is dear, and all there is if it is cheap.
     """
-    factored = way_of(problem, BDF()).factored
+    factored = way_of(problem, BDF(), state_size(problem)).factored
     dear, cheap = FACTORED if factored else MULTIPLIED
     return STEPS * (1e-6 / rtol) ** (1 / ORDER) * (dear + cheap / (1 + effort / CHEAP))
 

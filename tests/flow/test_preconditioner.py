@@ -160,13 +160,14 @@ def test_feedback_that_points_away_and_copies_spoil_nothing() -> None:
 
 def test_one_that_would_not_fit_is_left_out_and_its_size_told() -> None:
     """Both sides of the limit of 1,000; two matrices of 8 bytes an entry."""
+    size = lambda one: sum(w.size for w in jax.tree.leaves(one.weights))  # noqa: E731
     wide = {n: problem(widths=(3, 2, 1000), samples=n) for n in (1, 2)}
-    told = {n: way_of(one, BDF("krylov")) for n, one in wide.items()}
+    told = {n: way_of(one, BDF("krylov"), size(one)) for n, one in wide.items()}
     assert not told[2].preconditioned and not has_preconditioner(wide[2])
     assert "too large to be inverted, 2000 x 2000 (64 MB)" in told[2].told
     assert "too large" not in told[1].told and "more than it saves" in told[1].told
     served = problem(widths=(8, 30, 30, 1), samples=24)
-    way = way_of(served, BDF("krylov"))
+    way = way_of(served, BDF("krylov"), size(served))
     assert way.preconditioned and "kernel, 24 x 24" in way.told
 
 
@@ -179,11 +180,11 @@ def test_a_jacobian_is_factored_where_that_is_counted_cheaper() -> None:
         theirs = 2.8 * samples * (3 * weights + 250 * 41)
         ours = 20 * weights**2 + 0.13 * weights**3 + samples * weights**2 / 16
         np.testing.assert_allclose(factored_share(one), ours / theirs, rtol=1e-12)
-        assert way_of(one, BDF()).factored == cheaper
-        assert not way_of(one, BDF("krylov")).factored
-        assert way_of(one, BDF("dense")).factored
+        assert way_of(one, BDF(), weights).factored == cheaper
+        assert not way_of(one, BDF("krylov"), weights).factored
+        assert way_of(one, BDF("dense"), weights).factored
     momentum = dataclasses.replace(one, rule=Momentum(RULES["gradient"](), 1.0))
-    assert not way_of(momentum, BDF()).factored  # its Jacobian comes by columns
+    assert not way_of(momentum, BDF(), 2 * weights).factored  # its Jacobian comes by columns
 
 
 def test_a_flow_that_is_factored_at_once_takes_no_product_and_says_so() -> None:

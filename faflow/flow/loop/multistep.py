@@ -167,7 +167,7 @@ class MultistepStepper(eqx.Module):
 
     @property
     def way(self) -> Way:
-        return way_of(self.flow.problem, self.method)
+        return way_of(self.flow.problem, self.method, self.flow.start().size)
 
     @property
     def _preconditioner(self) -> Preconditioner | None:

@@ -20,9 +20,8 @@ from ...networks import units_of
 from ...rules import has_jacobian
 from ...solvers import BDF
 from ...solvers.multistep import LARGE
-from ..memory import state_size
 from ..problem import FlowProblem
-from .preconditioner import MOST, has_known_kernel, has_preconditioner
+from .preconditioner import MOST, has_preconditioner, has_known_kernel
 
 PRODUCTS = 2.8  # evaluations of the field that products cost a step, at least
 ACTIVATION = 250  # multiplications that one of an activation costs
@@ -38,9 +37,8 @@ class Way(NamedTuple):
     told: str
 
 
-def way_of(problem: FlowProblem, method: BDF) -> Way:
-    """How `method` solves its equations on this problem."""
-    size = state_size(problem)
+def way_of(problem: FlowProblem, method: BDF, size: int) -> Way:
+    """How `method` solves its equations on this problem, whose state has `size` numbers."""
     if method.starts_dense(size):
         return Way(True, False, f"a factored Jacobian, {size} x {size}")
     if method.linear == "auto" and size <= LARGE and has_jacobian(problem.rule, problem.weights):
