@@ -58,7 +58,7 @@ def has_preconditioner(problem: FlowProblem) -> bool:
     Both are counted in multiplications: m^2 sum_l n_l for K (twice) and 8/3 m^3 / 2 for the
     inverse, against 4 samples * weights of a product with J.
     """
-    if not has_known_kernel(problem):
+    if not serves(problem):
         return False
     weights, data = problem.weights, problem.data
     count, size = data.targets.size, sum(weight.size for weight in weights.weights)
@@ -67,7 +67,7 @@ def has_preconditioner(problem: FlowProblem) -> bool:
     return count <= MOST and inverse <= RENEWAL * 4 * len(data.targets) * size
 
 
-def has_known_kernel(problem: FlowProblem) -> bool:
+def serves(problem: FlowProblem) -> bool:
     """Whether K is known by products of matrices, whatever it costs."""
     weights, data = problem.weights, problem.data
     if not has_jacobian(problem.rule, weights) or pays(weights, data):

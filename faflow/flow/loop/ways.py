@@ -21,7 +21,7 @@ from ...rules import has_jacobian
 from ...solvers import BDF
 from ...solvers.multistep import LARGE
 from ..problem import FlowProblem
-from .preconditioner import MOST, has_preconditioner, has_known_kernel
+from .preconditioner import MOST, has_preconditioner, serves
 
 PRODUCTS = 2.8  # evaluations of the field that products cost a step, at least
 ACTIVATION = 250  # multiplications that one of an activation costs
@@ -63,7 +63,7 @@ def factored_share(problem: FlowProblem) -> float:
 
 def _why_bare(problem: FlowProblem) -> str:
     """Why they have no preconditioner, where the rule's kernel would serve."""
-    if not has_known_kernel(problem):
+    if not serves(problem):
         return ""
     count = problem.data.targets.size
     if count > MOST:
