@@ -11,10 +11,12 @@ from functools import cache
 from pathlib import Path
 
 import checking
+import equinox as eqx
 import hypothesis
 import jax
 import pytest
 import shared_programs
+from jax._src import api_util
 from jax._src.interpreters import mlir
 from prediction_table import write
 
@@ -32,6 +34,11 @@ checking.install()
 # One MLIR context for all programs: JAX makes one for each, 3 to 5 ms, three quarters of what it
 # takes to lower a small one. The tests compile eleven thousand.
 mlir.make_ir_context = cache(mlir.make_ir_context)
+# For the name of a function that is a Module JAX prints all of it, 10 ms, to find that it has none.
+_source_of = api_util.fun_sourceinfo
+api_util.fun_sourceinfo = lambda fun: (
+    "<unknown>" if isinstance(fun, eqx.Module) else _source_of(fun)
+)
 # Tracing makes many objects that live on: look through them less often.
 gc.set_threshold(50_000, 20, 50)
 

@@ -52,7 +52,7 @@ ELSEWHERE = {
     r"(srun|JAX_COORDINATOR_ADDRESS).* faflow run": "setup/test_split.py, two processes",
 }
 
-# Configs of ```sh blocks that take half a minute and more.
+# Configs of ```sh blocks that take twenty seconds and more.
 LONG = (
     "theorem1-relu",
     "relu-one-hidden",
@@ -60,6 +60,7 @@ LONG = (
     "law-weight-decay",
     "order-parameters",
     "sweep-exponents",
+    "sensitivity-feedback",
 )
 
 

@@ -213,7 +213,8 @@ from faflow.cli import main
 import faflow
 assert main(["added"]) == 0
 assert main(["list", "rules"]) == 0
-code = main(["run", "added.toml", "--out", "out", "--figures", "all"])
+code = main(["run", "added.toml", "--out", "out", "--no-figures"])
+assert main(["plot", "out", "--only", "fall"]) == 0
 from faflow.reproduce import PAPERS
 summary = faflow.open("out").summary
 print(json.dumps([code, "added" in PAPERS, summary["laws"]["feedback-size"]["kept"],

@@ -129,7 +129,9 @@ class Model(AbstractNetwork):
 
 
 def _called(module: Any, inputs: Samples) -> Any:
-    return module(inputs) if getattr(module, "batched", False) else jax.vmap(module)(inputs)
+    if getattr(module, "batched", False):
+        return module(inputs)
+    return jax.vmap(lambda sample: module(sample))(inputs)  # of a Module JAX would write the whole
 
 
 def units_of(network: AbstractNetwork, inputs: Array) -> int:

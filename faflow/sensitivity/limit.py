@@ -148,6 +148,11 @@ def _(given: tuple[Any, ...], moves: tuple[Any, ...]) -> tuple[Limit, Any]:
 
 @compiled(ONCE)
 def _equations(problem: FlowProblem, weights: AbstractNetwork) -> _Equations:
+    return _formed(problem, weights)
+
+
+@eqx.filter_jit  # one program under a derivative too, where `compiled` goes operation by operation
+def _formed(problem: FlowProblem, weights: AbstractNetwork) -> _Equations:
     there = _vector(weights)
     rows = jax.jacfwd(lambda w: _left(problem, w))(there)
     field, laws = rows[: there.size], rows[there.size :]
@@ -170,6 +175,11 @@ def _equations(problem: FlowProblem, weights: AbstractNetwork) -> _Equations:
 @compiled(ONCE)
 def _right(problem: FlowProblem, ways: PyTree, w: Array) -> Array:
     """d_p of (v, Q - Q(0)) at w, along `ways`."""
+    return _pushed(problem, ways, w)
+
+
+@eqx.filter_jit
+def _pushed(problem: FlowProblem, ways: PyTree, w: Array) -> Array:
     values, rest = eqx.partition(problem, eqx.is_inexact_array)
     return jax.jvp(lambda values: _left(eqx.combine(values, rest), w), (values,), (ways,))[1]
 
