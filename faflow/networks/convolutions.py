@@ -92,7 +92,7 @@ def _run(jaxpr: Jaxpr, consts: Sequence[Any], given: Sequence[Any]) -> list[Any]
     for eqn in jaxpr.eqns:
         values = [read(var) for var in eqn.invars]
         if _is_convolution(eqn):
-            made = [convolution(*values, **eqn.params)]
+            made = [product_of_patches(*values, **eqn.params)]
         elif _holds_one(eqn):
             params = {name: _without(value) for name, value in eqn.params.items()}
             made = bound(eqn.replace(params=params), values)
@@ -114,7 +114,7 @@ def _without(value: Any) -> Any:
     return jax.make_jaxpr(run)(*(var.aval for var in value.jaxpr.invars))
 
 
-def convolution(image: Array, weight: Array, **params: Any) -> Array:
+def product_of_patches(image: Array, weight: Array, **params: Any) -> Array:
     """`lax.conv_general_dilated` with the parameters of its equation, as a product of matrices."""
     numbers = params["dimension_numbers"]
     x, w = lax.transpose(image, numbers.lhs_spec), lax.transpose(weight, numbers.rhs_spec)
@@ -123,7 +123,7 @@ def convolution(image: Array, weight: Array, **params: Any) -> Array:
     if any(edge != (0, 0, 0) for edge in around):
         x = lax.pad(x, np.zeros((), x.dtype), around)
     directions = list(
-        map(Direction, x.shape[2:], w.shape[2:], params["window_strides"], params["rhs_dilation"])
+        map(WindowAxis, x.shape[2:], w.shape[2:], params["window_strides"], params["rhs_dilation"])
     )
     size = [direction.outs for direction in directions]
     columns = _patches(jnp.swapaxes(x, 0, 1), directions)
@@ -142,7 +142,7 @@ def convolution(image: Array, weight: Array, **params: Any) -> Array:
     return lax.transpose(made, [numbers.out_spec.index(axis) for axis in range(made.ndim)])
 
 
-class Direction(NamedTuple):
+class WindowAxis(NamedTuple):
     """One direction of a padded image, and how a window goes along it."""
 
     size: int
@@ -169,17 +169,17 @@ class Direction(NamedTuple):
         return [(i * step, i * step + (many - 1) * stride + 1, stride) for i in range(count)]
 
 
-def _patches(x: Array, directions: Sequence[Direction]) -> Array:
+def _patches(x: Array, directions: Sequence[WindowAxis]) -> Array:
     """(channels, samples, *sizes) -> (channels times window, samples, *outs)."""
     if math.prod(len(direction.cuts) for direction in directions) <= AT_ONCE:
         return _cut(x, directions)
     for at, direction in enumerate(directions):
-        still = map(Direction, x.shape[2:], [1] * len(directions))
+        still = map(WindowAxis, x.shape[2:], [1] * len(directions))
         x = _cut(x, [direction if i == at else other for i, other in enumerate(still)])
     return x
 
 
-def _cut(x: Array, directions: Sequence[Direction]) -> Array:
+def _cut(x: Array, directions: Sequence[WindowAxis]) -> Array:
     """The patches of all directions, slice by slice."""
     channels, samples, *sizes = x.shape
     x, rank = x.reshape(channels, 1, samples, *sizes), len(sizes)
