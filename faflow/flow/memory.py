@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .._compiling import shapes
-from ..networks import AbstractLayeredNetwork, units_of
+from ..networks import AbstractLayeredNetwork, patches_of, units_of
 from ..observables import AbstractObservable
 from ..rules import Forecast
 from ..solvers import BDF, Adams, GaussLegendre, Method
@@ -30,7 +30,9 @@ PREPARING = 4  # copies of the data while they are drawn and their rank is found
 BESIDE_STAGES = 6  # copies of the state that an explicit method has beside its stages
 # Copies of the state of other methods.
 STABILISED, PER_GAUSS_STAGE, MULTISTEP, ADAMS = 15, 23, 140, 100
-PER_UNIT = 2  # numbers alive per unit and sample of a field: its activation, its delta
+PER_UNIT = (
+    2  # numbers alive per unit and sample of a field: its activation, its delta (patches too)
+)
 PER_PAIR = 20  # bytes per pair (hidden unit, sample) whose sign changes are counted
 # Of records, once the flow is over: as the program left them, as they are gathered, and as they are
 # written; after a change of solver what either recorded, and both joined.
@@ -78,7 +80,8 @@ def estimate(
     copies = max(_copies(method, size), ADAMS if dear else 0)
     at_once = rows if data.block is None else min(rows, data.block)
     units = units_of(problem.weights, data.inputs)
-    per_sample = PER_UNIT * units * _together(method)
+    made = units + patches_of(problem.weights, data.inputs)
+    per_sample = PER_UNIT * made * _together(method)
     if at_once < rows:
         per_sample += into + outputs  # a block is a copy
     layered = isinstance(problem.weights, AbstractLayeredNetwork)

@@ -22,4 +22,5 @@ from .model import Model as Model
 from .model import as_network as as_network
 from .model import is_kinked as is_kinked
 from .model import kink_signs as kink_signs
-from .model import units_of as units_of
+from .units import patches_of as patches_of
+from .units import units_of as units_of

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 PRODUCTS = {"dot_general", "conv_general_dilated"}
@@ -97,7 +98,7 @@ def after(eqn: JaxprEqn, marks: list[Mark], uses: Uses) -> list[Mark]:
     elif bodies(eqn):
         _check_hidden(eqn, marks, uses)
     found = united(marks, name)
-    if found.leaves and _is_linear(name, marks):
+    if found.leaves and _is_linear(eqn, marks):
         found = found._replace(image=True, spoilt="")
     else:
         uses.enter(eqn, marks)
@@ -119,14 +120,19 @@ def united(marks: Sequence[Mark], name: str) -> Mark:
     return Mark(leaves, any(mark.data for mark in marks), False, spoilt)
 
 
-def _is_linear(name: str, marks: Sequence[Mark]) -> bool:
+def _is_linear(eqn: JaxprEqn, marks: Sequence[Mark]) -> bool:
+    name = eqn.primitive.name
     fixed = lambda mark: not mark.leaves and not mark.data  # noqa: E731
     if name in SUMS:
         return all(mark.image for mark in marks)
     if name == "mul" and not marks[0].leaves:
         marks = marks[::-1]
-    known = name in RESHAPES or name in SCALINGS
+    known = name in RESHAPES or name in SCALINGS or (name == "pad" and _is_zero(eqn.invars[1]))
     return known and marks[0].image and all(map(fixed, marks[1:]))
+
+
+def _is_zero(var: Any) -> bool:
+    return isinstance(var, Literal) and not np.any(var.val)
 
 
 def weight_side(eqn: JaxprEqn, marks: Sequence[Mark], uses: Uses) -> int | None:

@@ -12,8 +12,8 @@ from jax.core import Tracer
 
 from .._types import Array, PyTree, Samples
 from .blocks import CutProgram, block_paths, cut_program, with_blocks
+from .convolutions import by_products
 from .kinks import kinks_met
-from .marks import numbers_made
 from .mlp import AbstractLayeredNetwork, AbstractNetwork
 from .substitution import ModelProgram, path_name, paths_of, program_of, pulled_back
 
@@ -129,17 +129,14 @@ class Model(AbstractNetwork):
 
 
 def _called(module: Any, inputs: Samples) -> Any:
+    return by_products(of_samples(module))(inputs)
+
+
+def of_samples(module: Any) -> Callable[[Samples], Any]:
+    """A module as it is written, as a function of all samples."""
     if getattr(module, "batched", False):
-        return module(inputs)
-    return jax.vmap(lambda sample: module(sample))(inputs)  # of a Module JAX would write the whole
-
-
-def units_of(network: AbstractNetwork, inputs: Array) -> int:
-    """Numbers that a forward pass makes of one sample: units of layers, values of a model."""
-    if isinstance(network, AbstractLayeredNetwork):
-        return sum(weight.shape[0] for weight in network.weights)
-    one = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
-    return numbers_made(jax.make_jaxpr(lambda net, x: net(x))(network, one).jaxpr)
+        return module
+    return jax.vmap(lambda sample: module(sample))  # of a Module itself JAX would print the whole
 
 
 def is_kinked(network: AbstractNetwork, inputs: Any) -> bool:
@@ -171,7 +168,8 @@ def _of_one(model: Model) -> Callable[[PyTree, Array], Array]:
 
     def outputs(moving: PyTree, x: Array) -> Array:
         module = _at(model, moving).module
-        return module(x[None])[0] if getattr(module, "batched", False) else module(x)
+        batched = getattr(module, "batched", False)
+        return by_products((lambda one: module(one[None])[0]) if batched else module)(x)
 
     return outputs
 
