@@ -41,6 +41,7 @@ from .loop.slices import in_slices as in_slices
 from .loop.slices import keeps_states as keeps_states
 from .loop.slices import observed as observed
 from .loop.slices import observed_at as observed_at
+from .loop.slices import use_of_steps as use_of_steps
 from .loop.slices import progress_told as progress_told
 from .loop.slices import use_of_records as use_of_records
 from .loop.tolerance import SMALL as SMALL
