@@ -2,7 +2,9 @@
 
 faflow's programs are many small kernels, and by default XLA takes some 20 ms for each, most of it
 in emitters that make no measured difference to how fast a small field runs. Without them compiling
-takes half as long; what runs only once is not optimised either, and takes a quarter.
+takes half as long; what runs only once is not optimised either, and takes a quarter. With them the
+elementwise operations of large arrays are vectorised: tanh takes a third of the time, in the same
+bits.
 """
 
 from collections.abc import Callable
@@ -24,7 +26,8 @@ LONG: Use = "long"  # the same, where that is much at once, even if XLA_FLAGS as
 _LEVEL = "xla_backend_optimization_level"
 _PLAIN = {"xla_cpu_use_fusion_emitters": False}
 _SMALL = {_LEVEL: 0, "xla_cpu_parallel_codegen_split_count": 1}  # threads only cost time
-_OPTIONS = {LOOP: _PLAIN, ONCE: _PLAIN | _SMALL, LONG: _PLAIN | {_LEVEL: 3}}
+_VECTORS = {"xla_cpu_use_fusion_emitters": True}
+_OPTIONS = {LOOP: _PLAIN, ONCE: _PLAIN | _SMALL, LONG: _VECTORS | {_LEVEL: 3}}
 
 
 @cache

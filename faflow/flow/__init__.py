@@ -43,6 +43,7 @@ from .loop.slices import observed as observed
 from .loop.slices import observed_at as observed_at
 from .loop.slices import progress_told as progress_told
 from .loop.slices import use_of_records as use_of_records
+from .loop.slices import use_of_steps as use_of_steps
 from .loop.tolerance import SMALL_SHARE as SMALL_SHARE
 from .loop.tolerance import settled as settled
 from .memory import PREPARING as PREPARING

@@ -18,6 +18,7 @@ RUNGE_KUTTA, MULTISTEP = (6, 5, 150), (2, 10, 50)  # many weights.
 MORE, RISE = 1.5, 20  # many times rtol^(1 / RISE), by their higher orders.
 WORTH = 1.1  # how many times dearer tsit5 has to be
 UNITS = 400  # units times samples, and
+VECTORS = 50_000  # units times samples from which on operations on them are worth vectors
 WEIGHTS = 40_000  # weights times samples, that cost as much as everything else in a tiny field
 
 
@@ -45,8 +46,19 @@ def runge_kutta_share(problem: FlowProblem) -> float:
 def field_effort(problem: FlowProblem) -> float:
     """What a field evaluation costs, in evaluations of a tiny one: by its size alone."""
     samples = problem.data.inputs.shape[0]
-    units = units_of(problem.weights, problem.data.inputs)
-    return 1 + units * samples / UNITS + size_of(problem) * samples / WEIGHTS
+    return 1 + signals_of(problem) / UNITS + size_of(problem) * samples / WEIGHTS
+
+
+def is_elementwise(problem: FlowProblem) -> bool:
+    """Whether operations on the signals of all samples take so long that a program in which they
+    are vectorised, a second longer in compiling, saves that in two thousand evaluations."""
+    return signals_of(problem) > VECTORS
+
+
+def signals_of(problem: FlowProblem) -> int:
+    """Numbers in the layers of all samples."""
+    inputs = problem.data.inputs
+    return units_of(problem.weights, inputs) * inputs.shape[0]
 
 
 def size_of(problem: FlowProblem) -> int:

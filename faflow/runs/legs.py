@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from .._compiling import LOOP, ONCE, Donated, Use, program, uncached_program
+from .._compiling import ONCE, Donated, Use, program, uncached_program
 from ..flow import (
     Flow,
     FlowSolution,
@@ -23,6 +23,7 @@ from ..flow import (
     progress_told,
     spread_over,
     the_same_everywhere,
+    use_of_steps,
 )
 from ..measures.summary import Seconds
 from .checkpoint import Checkpoints, KeptLeg
@@ -70,9 +71,10 @@ class Legs:
             flow = Flow(spread_over(flow.problem, self._mesh), *everywhere(flow[1:], self._mesh))
         if programs is None:
             self._note("compiling")
+            steps = use_of_steps(flow.problem)
             programs = (
                 _Program(begin, "none", self._mesh, ONCE, self._note),
-                _Program(go_on, "all-except-first", self._mesh, LOOP, self._note),
+                _Program(go_on, "all-except-first", self._mesh, steps, self._note),
                 _Program(observed, "none", self._mesh, ONCE, self._note),
             )
         self._programs = programs

@@ -35,6 +35,7 @@ from .newton import Field
 from .vectors import norm
 
 MOST = 12  # the highest order
+ROWS = MOST + 4  # y, F_0 ... F_MOST, and two for what a step adds
 CUT, GROWTH, WORTHWHILE, SAFETY = 0.5, 4.0, 1.2, 0.5
 DESPAIR = 3  # rejections in a row after which order 1 begins anew
 # The largest r such that steps with h lambda in [-r, 0] do not grow, by order from 1 on: plain, and
@@ -53,8 +54,8 @@ NODES, SHARES = (_NODES + 1) / 2, _SHARES / 2  # on [0, 1]
 
 
 class Past(NamedTuple):
-    """Where the solution has been: `differences` (MOST + 2, n), y and F_0 ... F_MOST at t; `grid`
-    (MOST + 1,): how long ago their slopes were, 0 first.
+    """Where the solution has been: `differences` (ROWS, n), y and F_0 ... F_MOST at t, and two rows
+    in which a step lays what it adds; `grid` (MOST + 1,): how long ago their slopes were, 0 first.
 
     F up to `order` + 1 are known. `equal`: steps taken with this h and order, or -1, -2, ... after
     as many rejections; `rising`: no order has been too high yet; `rate`: of the fastest direction
@@ -93,7 +94,7 @@ class AdamsTrial(NamedTuple):
 
 def first_past(t: Scalar, y: Array, slope: Array, h: Scalar) -> Past:
     """Order 1 from y and its slope; steps before are thought to have been as long."""
-    differences = jnp.zeros((MOST + 2, y.size), y.dtype).at[0].set(y).at[1].set(slope)
+    differences = jnp.zeros((ROWS, y.size), y.dtype).at[0].set(y).at[1].set(slope)
     one, grid = jnp.ones((), jnp.int32), h * np.arange(MOST + 1, dtype=y.dtype)
     return Past(t, h, one, differences, grid, one - 1, one > 0, 0 * h, jnp.ones_like(h), one)
 
@@ -116,16 +117,16 @@ def pece_step(
     scale = (atol + rtol * sizes)[:held]
     error = _constants(past.next_order, now)[1] * scaled_rms(surprise[:held], scale)
     close = error <= 1
-
-    def go_on() -> tuple[Past, Flag]:
-        found = field(t, y)
-        known = jnp.isfinite(norm(found))
-        apart, told = norm((y - place)[:held]), RESOLVED * jnp.finfo(y.dtype).eps * norm(y[:held])
-        rate = norm((found - guess)[:held]) / jnp.where(apart > told, apart, jnp.inf)
-        after = _planned(taken_over(past, now, y, found - slope), now, scale, error, rate)
-        return jax.tree.map(partial(jnp.where, known), after, _shorter(past)), known
-
-    after, kept = jax.lax.cond(close, go_on, lambda: (_shorter(past), close))
+    found = jax.lax.cond(close, lambda: field(t, y), lambda: jnp.full_like(y, jnp.nan))
+    kept = jnp.isfinite(norm(found))
+    apart, told = norm((y - place)[:held]), RESOLVED * jnp.finfo(y.dtype).eps * norm(y[:held])
+    rate = norm((found - guess)[:held]) / jnp.where(apart > told, apart, jnp.inf)
+    taken = taken_over(past, now, y, found - slope, kept)
+    shorter = _shorter(past)._replace(differences=taken.differences)
+    after = jax.tree.map(
+        partial(jnp.where, kept), _planned(taken, now, scale, error, rate), shorter
+    )
+    after = after._replace(differences=taken.differences)
     return AdamsTrial(after, kept, jnp.isfinite(error) & (kept | ~close), 1 + close.astype(int))
 
 
@@ -144,7 +145,7 @@ def paired(past: Past, weights: Weights) -> tuple[Array, Array, Callable[[Array]
     used, last = jnp.where(j < order, beta, 0), jnp.where(j == order, beta, 0)
     zero = jnp.zeros_like(beta[:1])
     rows = [jnp.append(zero + 1, h * g * used), jnp.append(zero, used), jnp.append(zero, last)]
-    p, slope, d = jnp.stack(rows) @ past.differences
+    p, slope, d = jnp.pad(jnp.stack(rows), ((0, 0), (0, 2))) @ past.differences
     plain, theta, eta = jnp.asarray((PLAIN, THETA, ETA), h.dtype)[:, order - 1]
     theta, eta = jnp.where(h * past.rate > LONG * plain, jnp.stack([theta, eta]), 0)
 
@@ -154,25 +155,33 @@ def paired(past: Past, weights: Weights) -> tuple[Array, Array, Callable[[Array]
     return p + h * theta * d, slope, corrected
 
 
-def taken_over(past: Past, weights: Weights, y: Array, surprise: Array) -> Past:
-    """One step on, at y; `surprise`: f(y) - slope, by which all differences are changed.
+def taken_over(
+    past: Past, weights: Weights, y: Array, surprise: Array, kept: Flag | bool = True
+) -> Past:
+    """One step on, at y; `surprise`: f(y) - slope, by which all differences are changed. They are
+    the old ones, to the bit, of a step that is not `kept`.
 
     F_j is what was predicted of it, sum of beta_i F_i over j <= i < k, and the surprise; F_{k+1} is
-    the surprise less beta_k F_k.
+    the surprise less beta_k F_k. That is one product of a small matrix and all rows, old and added:
+    a history is larger than its field, and what counts is how often it is read.
     """
-    order, old = past.next_order, past.differences
+    order, old, kept = past.next_order, past.differences, jnp.asarray(kept)
     j = np.arange(MOST + 1, dtype=np.int32)
     sums = (j[:, None] <= j[None, :]) & (j[None, :] < order)
     last = (j[:, None] == order + 1) & (j[None, :] == order)
     taken = (sums.astype(old.dtype) - last.astype(old.dtype)) * weights.beta[None, :]
     known = (j <= order + 1).astype(old.dtype)
-    new = taken @ old[1:] + known[:, None] * surprise[None, :]
+    taken = jnp.pad(jnp.concatenate([taken, known[:, None]], axis=1), ((1, 2), (1, 1)))
+    taken = jnp.where(
+        kept, taken.at[0, -1].set(1), jnp.diag((np.arange(ROWS) < MOST + 2).astype(old.dtype))
+    )
+    added = jnp.where(kept, jnp.stack([surprise, y]), 0)  # 0 times what is no number would be none
     same = (past.factor == 1) & (order == past.order)
     return past._replace(
         t=past.t + weights.h,
         h=weights.h,
         order=order,
-        differences=jnp.concatenate([y[None, :], new]),
+        differences=taken @ old.at[MOST + 2 :].set(added),
         grid=jnp.append(jnp.zeros_like(past.grid[:1]), weights.h + past.grid[:-1]),
         equal=jnp.where(same, jnp.maximum(past.equal, 0) + 1, 1),
     )
@@ -184,7 +193,7 @@ def read_off(past: Past, t: Scalar) -> Array:
     inside = (back * jnp.asarray(NODES, grid.dtype)[:, None] + grid[None, :-1]) / grid[None, 1:]
     use = np.arange(MOST + 1, dtype=np.int32) <= past.order
     return past.differences[0] + back * (
-        jnp.where(use, _integral(inside), 0) @ past.differences[1:]
+        jnp.where(use, _integral(inside), 0) @ past.differences[1 : MOST + 2]
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def exact_past(order: int, h: float) -> adams.Past:
             break
         table = (table[:-1] - table[1:]) / (grid[j:] - grid[:-j])[:, None]
         rows.append(table[0] * np.prod(grid[1 : j + 1]))
-    rows += [np.zeros(2)] * (adams.MOST + 2 - len(rows))
+    rows += [np.zeros(2)] * (adams.ROWS - len(rows))
     known = jnp.asarray(order, jnp.int32)
     return past._replace(
         order=known, next_order=known, differences=jnp.asarray(rows), grid=jnp.asarray(grid)
@@ -151,7 +151,7 @@ def test_long_steps_are_those_whose_stability_was_reckoned():
     for _ in range(k + 2):
         rows.append([table[0]])
         table = [a - b for a, b in itertools.pairwise(table)]
-    rows += [[0.0]] * (adams.MOST + 2 - len(rows))
+    rows += [[0.0]] * (adams.ROWS - len(rows))
     order = jnp.asarray(k, jnp.int32)
     past = past._replace(
         order=order, next_order=order, differences=jnp.asarray(rows), rate=jnp.asarray(1.0)
@@ -247,10 +247,13 @@ def test_a_step_whose_end_has_no_slope_is_not_kept():
 
     trial = step(past, np.nan)
     assert not bool(trial.kept) and not bool(trial.finite) and int(trial.evaluations) == 2
+    known = slice(adams.MOST + 2)
+    assert np.array_equal(trial.past.differences[known], past.differences[known])
     assert bool(jnp.all(jnp.isfinite(trial.past.differences)))
     assert float(trial.past.factor) < 1
     smooth = step(past, 1.0)
     assert bool(smooth.kept) and bool(smooth.finite)
+    assert not np.array_equal(smooth.past.differences[known], past.differences[known])
 
 
 def test_the_bdf_goes_on_with_the_same_polynomial():
@@ -263,7 +266,7 @@ def test_the_bdf_goes_on_with_the_same_polynomial():
     for _ in range(10):
         rows.append(table[0])
         table = [a - b for a, b in itertools.pairwise(table)]
-    rows += [np.zeros(2)] * (adams.MOST + 2 - len(rows))
+    rows += [np.zeros(2)] * (adams.ROWS - len(rows))
     past = past._replace(differences=jnp.asarray(rows), grid=jnp.asarray(grid))
     history = jax.jit(adams.as_bdf)(past)
     assert int(history.order) == 5 and float(history.h) == h

@@ -63,7 +63,8 @@ class AdamsStepper(eqx.Module):
         )  # fmt: skip
         after = ahead._replace(history=trial.past)
         later = placed(now, after, adams.read_off, part)
-        change = (trial.past.differences[0] - ahead.history.differences[0])[:part]
+        # Of the state, where the history was: with that read here, XLA would copy it all.
+        change = (later.state - now.state)[:part]
         kept = trial.kept.astype(int)
         later = later._replace(
             solver_state=after,

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._compiling import LOOP, ONCE, Use, program
+from ..._compiling import LONG, LOOP, ONCE, Use, program
 from ..._packing import Packed, in_vectors, places_of
 from ..._programs import Program
 from ..._types import Array, Flag, Integer
-from ..effort import field_effort
+from ..effort import field_effort, is_elementwise
 from ..flow import Flow
 from ..memory import STATES
 from ..problem import FlowProblem
@@ -146,11 +146,16 @@ def _done(parts: Course, now: Underway) -> Integer:
     return parts.clock(now.carry).steps.astype(int) + now.saves
 
 
-def programs_of_flows(records: Use = ONCE) -> tuple[Program, Program, Program]:
-    """`begin`, `go_on` and `observed`, compiled as they are called; the last one for that use."""
+def programs_of_flows(steps: Use = LOOP, records: Use = ONCE) -> tuple[Program, Program, Program]:
+    """`begin`, `go_on` and `observed`, compiled as they are called; the last two for that use."""
     # An input that is overwritten in place: rows may be large.
-    onwards = program(go_on, LOOP, "all-except-first")
+    onwards = program(go_on, steps, "all-except-first")
     return program(begin, ONCE), onwards, program(observed, records)
+
+
+def use_of_steps(problem: FlowProblem) -> Use:
+    """How `go_on` is compiled."""
+    return LONG if is_elementwise(problem) else LOOP
 
 
 def use_of_records(flow: Flow) -> Use:
@@ -184,7 +189,9 @@ def in_slices(
     `programs`: `begin`, `go_on` and `observed`, compiled.
     `start`: from there on, instead of from the beginning. `by_save`: no slice goes beyond a save.
     """
-    first, onwards, last = programs or programs_of_flows(use_of_records(flow))
+    first, onwards, last = programs or programs_of_flows(
+        use_of_steps(flow.problem), use_of_records(flow)
+    )
     saves, budget = flow.ts.size, first_budget(flow.problem)
     underway = first(flow) if start is None else start
     done, over = int(underway.saves), False
