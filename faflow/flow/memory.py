@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from .._compiling import shapes
 from ..networks import AbstractLayeredNetwork, patches_of, units_of
 from ..observables import AbstractObservable
-from ..rules import Forecast
+from ..rules import AbstractWeightRule, Forecast
 from ..solvers import BDF, Adams, GaussLegendre, Method
 from .effort import is_dear
 from .events import EventCounts
@@ -103,7 +103,9 @@ def estimate(
 
 def state_size(problem: FlowProblem) -> int:
     """Numbers in the rule's state."""
-    state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
+    state: Any = problem.weights
+    if not isinstance(problem.rule, AbstractWeightRule):  # to trace it takes longer than some flows
+        state = jax.eval_shape(problem.rule.init, problem.weights, problem.feedback, problem.data)
     return sum(leaf.size for leaf in jax.tree.leaves(state))
 
 
