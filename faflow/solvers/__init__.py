@@ -2,10 +2,12 @@
 
 from . import adams as adams
 from . import bdf as bdf
+from . import deflation as deflation
 from .abstract import AbstractCountingSolver as AbstractCountingSolver
 from .adams import AdamsTrial as AdamsTrial
 from .adams import Past as Past
 from .bdf import History as History
+from .deflation import Deflation as Deflation
 from .gauss import GaussLegendre as GaussLegendre
 from .linear import Jacobian as Jacobian
 from .linear import columns as columns
