@@ -2,13 +2,13 @@
 
 from . import adams as adams
 from . import bdf as bdf
-from . import deflation as deflation
 from .abstract import AbstractCountingSolver as AbstractCountingSolver
 from .adams import AdamsTrial as AdamsTrial
 from .adams import Past as Past
 from .bdf import History as History
-from .deflation import Deflation as Deflation
 from .gauss import GaussLegendre as GaussLegendre
+from .krylov import deflation as deflation
+from .krylov.deflation import Deflation as Deflation
 from .linear import Jacobian as Jacobian
 from .linear import columns as columns
 from .linear import factor as factor

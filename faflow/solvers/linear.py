@@ -61,10 +61,9 @@ def gmres_solve(
         def operator(u: Array) -> Array:
             return u - c * push(u * scale) / scale
 
-        before = None
-        if precondition is not None:
-            before = lambda u: precondition(u * scale) / scale  # noqa: E731
-        limit = INEXACT * tolerance * b.size**0.5
+        limit, before = INEXACT * tolerance * b.size**0.5, None
+        if (inverse := precondition) is not None:
+            before = lambda u: inverse(u * scale) / scale  # noqa: E731
         found = gmres(operator, b / scale, limit, precondition=before)
         return found.x * scale, found.converged, found.products
 

@@ -13,7 +13,7 @@ import pytest
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, integrate, solve
 from faflow.flow.loop import multistep, slices, ways
-from faflow.flow.loop.deflating import MOST, rank_of
+from faflow.flow.loop.deflating import MOST, directions_of
 from faflow.flow.loop.ways import way_of
 from faflow.networks import ACTIVATIONS, MLP, Model
 from faflow.networks.models import Transformer
@@ -44,7 +44,7 @@ def problem(
 
 
 def without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "rank_of", lambda problem, size: 0)
+    monkeypatch.setattr(ways, "directions_of", lambda problem, size: 0)
 
 
 def flown(one: FlowProblem, numerics: Numerics = KRYLOV, t1: float = 5000.0) -> Any:
@@ -91,7 +91,8 @@ def test_cuts_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     for budget in (slices.MOST, 9):
         monkeypatch.setattr(slices, "first_budget", lambda flow, size=budget: size)
         monkeypatch.setattr(slices, "next_budget", lambda *_, size=budget: size)
-        programs = [eqx.filter_jit(part) for part in (slices.begin, slices.go_on, slices.observed)]
+        parts: Any = slices.begin, slices.go_on, slices.observed
+        programs = [eqx.filter_jit(part) for part in parts]
         monkeypatch.setattr(slices, "programs_of_flows", lambda *_, p=tuple(programs): p)
         bits.append(integrate(one, TS, {}, KRYLOV))
     assert seen  # they are part of the program, and
@@ -138,8 +139,8 @@ def test_where_they_are_kept_and_how_many() -> None:
     kernel serves, nor where factors may be had."""
     size = sum(leaf.size for leaf in jax.tree.leaves(problem().weights))
     assert size == 252
-    assert [rank_of(problem(n), size) for n in (7, 8, 20, 64)] == [0, 8, 16, MOST]
-    assert [rank_of(problem(), size) for size in (31, 32, 100, 2**18, 2**20, 2**20 + 1)] == [
+    assert [directions_of(problem(n), size) for n in (7, 8, 20, 64)] == [0, 8, 16, MOST]
+    assert [directions_of(problem(), size) for size in (31, 32, 100, 2**18, 2**20, 2**20 + 1)] == [
         0,
         8,
         24,

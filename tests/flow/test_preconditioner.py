@@ -131,7 +131,7 @@ def test_a_flow_takes_half_the_products(monkeypatch: pytest.MonkeyPatch) -> None
     assert has_preconditioner(one)
     with_it = flown(one)
     monkeypatch.setattr(ways, "has_preconditioner", lambda one: False)
-    monkeypatch.setattr(ways, "rank_of", lambda problem, size: 0)
+    monkeypatch.setattr(ways, "directions_of", lambda problem, size: 0)
     without = flown(one)
     work, more = with_it.counts.implicit, without.counts.implicit
     assert int(work.products) <= 4 * int(work.iterations)
@@ -160,7 +160,7 @@ def test_feedback_that_points_away_and_copies_spoil_nothing(
     ):
         np.testing.assert_allclose(mine, other, atol=2e-4)
     monkeypatch.setattr(ways, "has_preconditioner", lambda one: False)
-    monkeypatch.setattr(ways, "rank_of", lambda problem, size: 0)
+    monkeypatch.setattr(ways, "directions_of", lambda problem, size: 0)
     work, bare = ours.counts.implicit, flown(one).counts.implicit
     assert int(work.factorisations) > 0 == int(bare.factorisations)
     assert int(work.products) <= int(bare.products) + int(work.iterations)

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 from faflow.solvers import deflation
-from faflow.solvers.deflation import Deflation, deflating, is_worn, nothing_yet, renewed, watched
 from faflow.solvers.gmres import TRUSTED
+from faflow.solvers.krylov.deflation import (
+    Deflation,
+    after_systems,
+    deflating,
+    is_worn,
+    no_directions,
+    renewed,
+)
 from faflow.solvers.linear import INEXACT, gmres_solve
 
 SIZE, RANK, CYCLE = 60, 8, 20
@@ -44,7 +51,7 @@ def kept_of(jacobian: np.ndarray, times: int = 2) -> Deflation:
 
     @jax.jit
     def made() -> Deflation:
-        kept = nothing_yet(RANK, jnp.zeros(SIZE))
+        kept = no_directions(RANK, jnp.zeros(SIZE))
         for _ in range(times):
             kept, _ = renewed(kept, push)
         return kept
@@ -83,7 +90,7 @@ def test_renewals_turn_to_the_fast_directions(kind: str) -> None:
     jacobian = matrix(kind)
     rates, vectors = np.linalg.eig(jacobian)
     fast = vectors[:, np.argsort(-np.abs(rates))[:RANK]]
-    span = np.linalg.svd(np.concatenate([fast.real, fast.imag], axis=1))[0][:, :RANK]
+    span = np.linalg.svd(np.concatenate([np.real(fast), np.imag(fast)], axis=1))[0][:, :RANK]
     off = []
     for times in (1, 2, 4):
         basis = np.asarray(kept_of(jacobian, times).basis)
@@ -150,27 +157,27 @@ def test_a_bad_one_costs_bounded_products_and_no_accuracy(kind: str) -> None:
 
 def test_it_is_renewed_when_a_renewal_has_been_spent_and_waits_where_it_does_not_help() -> None:
     """8 directions: excess over AIM = 3 products a system has to be above 8."""
-    kept = nothing_yet(RANK, jnp.zeros(SIZE))
+    kept = no_directions(RANK, jnp.zeros(SIZE))
     steps = 0
     while not bool(is_worn(kept)):
-        kept, steps = watched(kept, jnp.asarray(7.0)), steps + 1
+        kept, steps = after_systems(kept, jnp.asarray(7.0)), steps + 1
     assert steps == 3  # 4 each
     push = lambda x: -x  # noqa: E731
     kept, products = renewed(kept, push)
     assert int(products) == 2 * RANK and bool(kept.known) and not bool(is_worn(kept))
-    kept = watched(kept, jnp.asarray(6.5))  # of 7: it has not helped
+    kept = after_systems(kept, jnp.asarray(6.5))  # of 7: it has not helped
     assert float(kept.level) == 6.5 and float(kept.patience) == 2.0 and bool(kept.used)
-    kept = watched(kept, jnp.asarray(20.0))
+    kept = after_systems(kept, jnp.asarray(20.0))
     assert float(kept.excess) == 13.5 and not bool(is_worn(kept))  # below 16
-    kept, products = renewed(watched(kept, jnp.asarray(20.0)), push)
+    kept, products = renewed(after_systems(kept, jnp.asarray(20.0)), push)
     assert int(products) == RANK
-    after = watched(kept, jnp.asarray(6.0))  # a third of 20: it has
+    after = after_systems(kept, jnp.asarray(6.0))  # a third of 20: it has
     assert float(after.patience) == 1.0 and bool(after.used)
-    aside = watched(kept, jnp.asarray(7.5))  # more than the 7 that there were without any
-    assert not bool(aside.used) and float(watched(aside, jnp.asarray(9.0)).bare) == 9.0
+    aside = after_systems(kept, jnp.asarray(7.5))  # more than the 7 that there were without any
+    assert not bool(aside.used) and float(after_systems(aside, jnp.asarray(9.0)).bare) == 9.0
     assert bool(renewed(aside, push)[0].used)
     for _ in range(100):
-        kept = watched(kept, jnp.asarray(2.0))
+        kept = after_systems(kept, jnp.asarray(2.0))
     assert not bool(is_worn(kept))  # below the aim nothing is renewed
 
 
@@ -179,7 +186,9 @@ def test_a_jacobian_that_is_no_number_leaves_what_was_known() -> None:
     after, _ = jax.jit(lambda: renewed(good, lambda x: jnp.nan * x))()
     np.testing.assert_array_equal(after.basis, good.basis)
     np.testing.assert_array_equal(after.images, good.images)
-    fresh, _ = jax.jit(lambda: renewed(nothing_yet(RANK, jnp.zeros(SIZE)), lambda x: jnp.nan * x))()
+    fresh, _ = jax.jit(
+        lambda: renewed(no_directions(RANK, jnp.zeros(SIZE)), lambda x: jnp.nan * x)
+    )()
     assert not bool(fresh.known) and not bool(fresh.used) and not bool(after.used)
     np.testing.assert_array_equal(matrix_of(fresh, 1.0), np.eye(SIZE))
 

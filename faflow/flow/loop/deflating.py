@@ -15,7 +15,7 @@ MOST = 32  # directions,
 NUMBERS = 2**23  # and numbers in all of them: 64 MB
 
 
-def rank_of(problem: FlowProblem, size: int) -> int:
+def directions_of(problem: FlowProblem, size: int) -> int:
     """How many directions are kept of `size` numbers; 0: none.
 
     Two passes over U and J U are 6 k n multiplications, a product with the Jacobian some 12 n per

@@ -82,7 +82,7 @@ class MultistepStepper(eqx.Module):
         kernel = None if self._preconditioner is None else self._preconditioner.nothing_yet(h)
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense, kernel)
         if self.way.rank:
-            ahead = ahead._replace(deflation=deflation.nothing_yet(self.way.rank, y))
+            ahead = ahead._replace(deflation=deflation.no_directions(self.way.rank, y))
         start = flow.at_rest(y, h, counts, ahead)
         return start._replace(solver_state=ahead._replace(outcome=start.outcome))
 
@@ -242,7 +242,7 @@ def _strained(ahead: Ahead, trial: NewtonTrial, method: BDF) -> Ahead:
     """Remembers how hard GMRES has to work; too hard, and the next step has to be factored."""
     effort = (trial.products / trial.iterations).astype(ahead.strain.dtype)
     if ahead.deflation is not None:
-        ahead = ahead._replace(deflation=deflation.watched(ahead.deflation, effort))
+        ahead = ahead._replace(deflation=deflation.after_systems(ahead.deflation, effort))
     strain = MEMORY * ahead.strain + (1 - MEMORY) * effort
     if ahead.kernel is not None:
         age = ahead.kernel.age + trial.kept.astype(int)

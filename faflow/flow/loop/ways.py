@@ -21,7 +21,7 @@ from ...rules import has_jacobian
 from ...solvers import BDF
 from ...solvers.multistep import LARGE
 from ..problem import FlowProblem
-from .deflating import rank_of
+from .deflating import directions_of
 from .preconditioner import MOST, has_preconditioner, serves
 
 PRODUCTS = 2.8  # evaluations of the field that products cost a step, at least
@@ -51,7 +51,7 @@ def way_of(problem: FlowProblem, method: BDF, size: int) -> Way:
     if has_preconditioner(problem):
         count = problem.data.targets.size
         return Way(False, True, f"products, with the rule's kernel, {count} x {count}, before them")
-    rank = 0 if method.may_be_dense(size) else rank_of(problem, size)
+    rank = 0 if method.may_be_dense(size) else directions_of(problem, size)
     kept = f", with up to {rank} directions of the Jacobian kept" if rank else ""
     return Way(False, False, f"products{kept}{_why_bare(problem)}", rank)
 

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Array, Flag, Integer, Scalar
+from ..._types import Array, Flag, Integer, Scalar
 
 AIM = 3.0  # products per system that are not worth a renewal
 FLOOR = 1e-4  # added to B B^T: rows of B are as short only where c times a rate is near 1
@@ -51,7 +51,7 @@ class Deflation(NamedTuple):
     patience: Scalar
 
 
-def nothing_yet(rank: int, like: Array) -> Deflation:
+def no_directions(rank: int, like: Array) -> Deflation:
     """No directions of states like this one."""
     one, no = jnp.ones((), like.dtype), jnp.asarray(False)
     block = _hashed(rank, like.size, like.dtype)
@@ -63,7 +63,7 @@ def is_worn(kept: Deflation) -> Flag:
     return kept.excess > kept.patience * len(kept.basis)
 
 
-def watched(kept: Deflation, effort: Scalar) -> Deflation:
+def after_systems(kept: Deflation, effort: Scalar) -> Deflation:
     """After a step whose systems took `effort` products on average.
 
     Fresh directions that make more of them than there were without any are laid aside until they
