@@ -23,6 +23,7 @@ from ..solvers import BDF, Adams, GaussLegendre, Method
 from .effort import is_dear
 from .events import EventCounts
 from .loop.carry import Counts, ImplicitCounts
+from .loop.ways import way_of
 from .problem import FlowProblem, Numerics
 
 JACOBIANS = 5  # copies of a dense Jacobian that are alive at once
@@ -30,9 +31,8 @@ PREPARING = 4  # copies of the data while they are drawn and their rank is found
 BESIDE_STAGES = 6  # copies of the state that an explicit method has beside its stages
 # Copies of the state of other methods.
 STABILISED, PER_GAUSS_STAGE, MULTISTEP, ADAMS = 15, 23, 140, 100
-PER_UNIT = (
-    2  # numbers alive per unit and sample of a field: its activation, its delta (patches too)
-)
+PER_DIRECTION = 6  # copies of the state for each direction of the Jacobian that a BDF keeps
+PER_UNIT = 2  # numbers alive per unit and sample: an activation and its delta, patches too
 PER_PAIR = 20  # bytes per pair (hidden unit, sample) whose sign changes are counted
 # Of records, once the flow is over: as the program left them, as they are gathered, and as they are
 # written; after a change of solver what either recorded, and both joined.
@@ -78,6 +78,8 @@ def estimate(
     size = state_size(problem)
     dear = numerics.solver == "auto" and is_dear(problem, numerics)
     copies = max(_copies(method, size), ADAMS if dear else 0)
+    if isinstance(method, BDF):
+        copies += PER_DIRECTION * way_of(problem, method, size).rank
     at_once = rows if data.block is None else min(rows, data.block)
     units = units_of(problem.weights, data.inputs)
     made = units + patches_of(problem.weights, data.inputs)

@@ -7,6 +7,8 @@ from .adams import AdamsTrial as AdamsTrial
 from .adams import Past as Past
 from .bdf import History as History
 from .gauss import GaussLegendre as GaussLegendre
+from .krylov import deflation as deflation
+from .krylov.deflation import Deflation as Deflation
 from .linear import Jacobian as Jacobian
 from .linear import columns as columns
 from .linear import factor as factor

@@ -10,6 +10,7 @@ from .._types import Array, Flag, Integer, Scalar
 from .vectors import norm
 
 SHORT = 6  # products for which the basis has room at first
+TRUSTED = 2  # cycles that a preconditioner may spend; those that follow are made without it
 
 Operator = Callable[[Array], Array]
 
@@ -32,23 +33,38 @@ class _Arnoldi(NamedTuple):
 
 
 def gmres(
-    operator: Operator, b: Array, tolerance: Scalar, size: int = 20, cycles: int = 4
+    operator: Operator,
+    b: Array,
+    tolerance: Scalar,
+    size: int = 20,
+    cycles: int = 4,
+    precondition: Operator | None = None,
 ) -> Solved:
-    """x with ||b - A x||_2 <= tolerance, from x = 0, by cycles of at most `size` products."""
+    """x with ||b - A x||_2 <= tolerance, from x = 0, by cycles of at most `size` products.
+
+    `precondition` P^{-1} stands on the right, A P^{-1} u = b with x = P^{-1} u: the residual is
+    that of the system itself. A bad one costs TRUSTED cycles at most, on top of the others.
+    """
     size = min(size, b.size)
+    trusted = 0 if precondition is None else TRUSTED * size
 
     def unfinished(now: tuple[Solved, Array]) -> Flag:
-        return ~now[0].converged & (now[0].products < size * cycles)
+        return ~now[0].converged & (now[0].products < size * cycles + trusted)
 
     def again(now: tuple[Solved, Array]) -> tuple[Solved, Array]:
         sofar, rest = now
-        found = _cycle(operator, rest, tolerance, size)
+
+        def back(u: Array) -> Array:
+            if precondition is None:
+                return u
+            return jax.lax.cond(sofar.products < trusted, precondition, lambda u: u, u)
+
+        found = _cycle(lambda u: operator(back(u)), rest, tolerance, size)
         spent = found.products + (~found.converged).astype(jnp.int32)
+        x = back(found.x)
         # The residual is computed anew only if there is to be another cycle.
-        rest = jax.lax.cond(
-            found.converged, lambda: rest, lambda: rest - operator(found.x)
-        )  # fmt: skip
-        return Solved(sofar.x + found.x, found.converged, sofar.products + spent), rest
+        rest = jax.lax.cond(found.converged, lambda: rest, lambda: rest - operator(x))
+        return Solved(sofar.x + x, found.converged, sofar.products + spent), rest
 
     start = Solved(jnp.zeros_like(b), jnp.asarray(False), jnp.zeros((), jnp.int32))
     return jax.lax.while_loop(unfinished, again, (start, b))[0]

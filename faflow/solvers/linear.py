@@ -56,21 +56,17 @@ def gmres_solve(
 ) -> LinearSolve:
     """Solves by GMRES in the variables x / scale, whose 2-norm is the step's norm times sqrt n.
 
-    `precondition` P^{-1} stands on the right, (1 - c J) P^{-1} u = b with x = P^{-1} u, so that the
-    residual is that of the system itself: a bad one costs products and no accuracy.
+    `precondition` P^{-1}: of 1 - c J. It costs products if it is a bad one, and no accuracy.
     """
 
     def solve(b: Array, scale: Array, tolerance: Scalar):
-        def back(u: Array) -> Array:
-            return u * scale if precondition is None else precondition(u * scale)
-
         def operator(u: Array) -> Array:
-            if precondition is None:
-                return u - c * push(u * scale) / scale
-            x = back(u)
-            return (x - c * push(x)) / scale
+            return u - c * push(u * scale) / scale
 
-        found = gmres(operator, b / scale, INEXACT * tolerance * b.size**0.5)
-        return back(found.x), found.converged, found.products
+        limit, before = INEXACT * tolerance * b.size**0.5, None
+        if (inverse := precondition) is not None:
+            before = lambda u: inverse(u * scale) / scale  # noqa: E731
+        found = gmres(operator, b / scale, limit, precondition=before)
+        return found.x * scale, found.converged, found.products
 
     return solve

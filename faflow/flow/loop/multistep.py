@@ -10,6 +10,7 @@ from ..._types import Array, Flag, Integer, Scalar
 from ...rules import has_jacobian, rule_jacobian
 from ...solvers import (
     BDF,
+    Deflation,
     Field,
     History,
     Jacobian,
@@ -17,6 +18,7 @@ from ...solvers import (
     adams,
     bdf,
     columns,
+    deflation,
     factor,
     factored_solve,
     gmres_solve,
@@ -25,6 +27,7 @@ from ...solvers import (
 from ..problem import FlowProblem, Numerics
 from .ahead import at_save, hunted, placed
 from .carry import RUNNING, Carry, Counts, Held, ImplicitCounts, counted_trial, heading_for
+from .deflating import Deflating
 from .dense import AGE, Dense, nothing_yet
 from .ends import judge_step
 from .flat import call_term
@@ -55,6 +58,7 @@ class Ahead(NamedTuple):
     stop: Scalar
     dense: Dense | None
     kernel: KernelInverse | None
+    deflation: Deflation | None = None
 
 
 class MultistepStepper(eqx.Module):
@@ -77,6 +81,8 @@ class MultistepStepper(eqx.Module):
         none = jnp.full_like(h, jnp.inf)
         kernel = None if self._preconditioner is None else self._preconditioner.nothing_yet(h)
         ahead = Ahead(history, one, 0 * one, at_once, at_once, zero + RUNNING, none, dense, kernel)
+        if self.way.rank:
+            ahead = ahead._replace(deflation=deflation.no_directions(self.way.rank, y))
         start = flow.at_rest(y, h, counts, ahead)
         return start._replace(solver_state=ahead._replace(outcome=start.outcome))
 
@@ -118,7 +124,10 @@ class MultistepStepper(eqx.Module):
         if not self.way.factored:
             made = self._preconditioner
             ready: Any = (lambda now: now) if made is None else made.prepared
-            now = jax.lax.while_loop(multiplies, lambda now: step(ready(now), False), now)
+            if ahead.deflation is not None:
+                now = Deflating(self._field).stepped(now, multiplies, lambda now: step(now, False))
+            else:
+                now = jax.lax.while_loop(multiplies, lambda now: step(ready(now), False), now)
         if self.method.may_be_dense(size):
             now = jax.lax.while_loop(unfinished, stretch, now)
         return at_save(now, target, bdf.interpolate)
@@ -131,7 +140,7 @@ class MultistepStepper(eqx.Module):
         dense = ahead.dense if factors else None
         trial = try_step(
             lambda t, y: self._field(t, y), history, grid,
-            self._start(grid, dense, ahead.kernel), tolerances, ahead.rate,
+            self._start(grid, dense, ahead), tolerances, ahead.rate,
         )  # fmt: skip
         # With an old Jacobian it is the Jacobian that is to blame, with a fresh one the step.
         outdated = jnp.asarray(False) if dense is None else dense.age > 0
@@ -150,9 +159,7 @@ class MultistepStepper(eqx.Module):
         later = hunted(flow, now, later, trial.kept, bdf.interpolate)
         return judge_step(later, flow.problem, flow.numerics, flow.t1)
 
-    def _start(
-        self, grid: tuple[History, Array], dense: Dense | None, kernel: KernelInverse | None
-    ):
+    def _start(self, grid: tuple[History, Array], dense: Dense | None, ahead: Ahead):
         """f at the predictor, and the solver of the corrector's equation."""
         history = grid[0]
         t = history.t + history.h
@@ -161,9 +168,11 @@ class MultistepStepper(eqx.Module):
         if dense is not None:
             return self._field(t, predicted), factored_solve(dense.factor, c / dense.c)
         slope, push = jax.linearize(lambda y: self._field(t, y), predicted)
-        if kernel is None or self._preconditioner is None:
+        if ahead.deflation is not None:
+            return slope, gmres_solve(push, c, deflation.deflating(ahead.deflation, c))
+        if ahead.kernel is None or self._preconditioner is None:
             return slope, gmres_solve(push, c)
-        return slope, gmres_solve(push, c, self._preconditioner.of(kernel))
+        return slope, gmres_solve(push, c, self._preconditioner.of(ahead.kernel))
 
     @property
     def way(self) -> Way:
@@ -232,6 +241,8 @@ def flat_field(problem: FlowProblem) -> tuple[Field, Jacobian, Array]:
 def _strained(ahead: Ahead, trial: NewtonTrial, method: BDF) -> Ahead:
     """Remembers how hard GMRES has to work; too hard, and the next step has to be factored."""
     effort = (trial.products / trial.iterations).astype(ahead.strain.dtype)
+    if ahead.deflation is not None:
+        ahead = ahead._replace(deflation=deflation.after_systems(ahead.deflation, effort))
     strain = MEMORY * ahead.strain + (1 - MEMORY) * effort
     if ahead.kernel is not None:
         age = ahead.kernel.age + trial.kept.astype(int)

@@ -21,6 +21,7 @@ from ...rules import has_jacobian
 from ...solvers import BDF
 from ...solvers.multistep import LARGE
 from ..problem import FlowProblem
+from .deflating import directions_of
 from .preconditioner import MOST, has_preconditioner, serves
 
 PRODUCTS = 2.8  # evaluations of the field that products cost a step, at least
@@ -29,12 +30,13 @@ SOLVES, FACTORS, MATRIX = 20.0, 0.13, 1 / 16
 
 
 class Way(NamedTuple):
-    """`factored`: from the first step; else by products, `preconditioned` or not. `told`: in words,
-    for who reads the result."""
+    """`factored`: from the first step; else by products, `preconditioned` or not, or with so many
+    directions of the Jacobian kept (`rank`). `told`: in words, for who reads the result."""
 
     factored: bool
     preconditioned: bool
     told: str
+    rank: int = 0
 
 
 def way_of(problem: FlowProblem, method: BDF, size: int) -> Way:
@@ -49,7 +51,9 @@ def way_of(problem: FlowProblem, method: BDF, size: int) -> Way:
     if has_preconditioner(problem):
         count = problem.data.targets.size
         return Way(False, True, f"products, with the rule's kernel, {count} x {count}, before them")
-    return Way(False, False, f"products{_why_bare(problem)}")
+    rank = 0 if method.may_be_dense(size) else directions_of(problem, size)
+    kept = f", with up to {rank} directions of the Jacobian kept" if rank else ""
+    return Way(False, False, f"products{kept}{_why_bare(problem)}", rank)
 
 
 def factored_share(problem: FlowProblem) -> float:

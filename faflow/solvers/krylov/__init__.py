@@ -1,0 +1,1 @@
+"""What is kept from one linear system to the next."""
