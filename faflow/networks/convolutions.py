@@ -57,12 +57,12 @@ def _holds_one(eqn: JaxprEqn) -> bool:
 def _is_convolution(eqn: JaxprEqn) -> bool:
     if eqn.primitive.name != "conv_general_dilated":
         return False
-    image, weight = (var.aval for var in eqn.invars)
-    if not image.size or not weight.size or not eqn.outvars[0].aval.size:
+    image, weight = map(_array, eqn.invars)
+    if not image.size or not weight.size or not _array(eqn.outvars[0]).size:
         return False
     numbers = eqn.params["dimension_numbers"]
     window = [weight.shape[axis] for axis in numbers.rhs_spec[2:]]
-    outs = [eqn.outvars[0].aval.shape[axis] for axis in numbers.out_spec[2:]]
+    outs = [_array(eqn.outvars[0]).shape[axis] for axis in numbers.out_spec[2:]]
     same = image.dtype == weight.dtype and jnp.issubdtype(image.dtype, jnp.inexact)
     return same and all(min(few) <= MOST for few in zip(window, outs, strict=True))
 
@@ -75,11 +75,16 @@ def patches_made(jaxpr: Jaxpr) -> int:
         made += times * sum(map(patches_made, bodies(eqn)))
         if _is_convolution(eqn):
             numbers = eqn.params["dimension_numbers"]
-            weight, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
+            weight, out = _array(eqn.invars[1]).shape, _array(eqn.outvars[0]).shape
             groups = eqn.params["feature_group_count"] * eqn.params["batch_group_count"]
             rows = groups * math.prod(weight) // weight[numbers.rhs_spec[0]]
             made += rows * math.prod(out) // out[numbers.out_spec[1]]
     return made
+
+
+def _array(var: Any) -> Any:
+    """Shape and type of a value."""
+    return var.aval
 
 
 def _run(jaxpr: Jaxpr, consts: Sequence[Any], given: Sequence[Any]) -> list[Any]:
