@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import checking
+import eager
 import equinox as eqx
 import hypothesis
 import jax
@@ -24,6 +25,7 @@ jax.config.update("jax_enable_x64", True)
 # Programs are shared by all tests of a run, and with the last one by `make test CACHE=1`.
 jax.config.update("jax_enable_compilation_cache", False)
 shared_programs.install()
+eager.install()
 # Where in the sources an operation comes from, XLA need not know.
 jax.config.update("jax_traceback_in_locations_limit", 0)
 jax.config.update("jax_numpy_rank_promotion", "raise")

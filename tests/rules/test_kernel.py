@@ -97,9 +97,9 @@ def test_gradient_has_the_jacobian_times_its_transpose():
             a = (jnp.tanh(a) if l else a) @ w.T + b[None, :]
         return a
 
-    jacobian = jax.jacobian(outputs)(list(zip(net.weights, net.biases, strict=True)))
-    rows = [leaf.reshape(SAMPLES * 2, -1) for leaf in jax.tree.leaves(jacobian)]
-    expected = sum(np.asarray(row) @ np.asarray(row).T for row in rows)
+    jacobian = jax.jit(jax.jacobian(outputs))(list(zip(net.weights, net.biases, strict=True)))
+    rows = [np.asarray(leaf).reshape(SAMPLES * 2, -1) for leaf in jax.tree.leaves(jacobian)]
+    expected = sum(row @ row.T for row in rows)
     kernel = as_matrix(kernel_of(Gradient(), net, Feedback(), data))
     np.testing.assert_allclose(kernel, expected, rtol=1e-12, atol=1e-12)
 

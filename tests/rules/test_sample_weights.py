@@ -143,8 +143,12 @@ def test_a_model_of_tokens_with_a_loss_at_every_place():
         return -jnp.sum(jnp.arange(6.0) * picked)
 
     flat = lambda tree: ravel_pytree(jax.tree.leaves(tree))[0]  # noqa: E731
-    wanted = flat(eqx.filter_grad(loss)(model.module))
-    rows = lambda rule, d: flat(weight_velocity(rule, model, feedback, d)[0])  # noqa: E731
+    wanted = flat(eqx.filter_jit(eqx.filter_grad(loss))(model.module))
+
+    @eqx.filter_jit  # a hundred programs otherwise
+    def rows(rule, d):
+        return flat(weight_velocity(rule, model, feedback, d)[0])
+
     np.testing.assert_allclose(-rows(Gradient(), data), wanted, atol=1e-12)
     np.testing.assert_allclose(-rows(Gradient(), data.in_blocks(4)), wanted, atol=1e-12)
     apart = np.linalg.norm(rows(FeedbackAlignment(), data) + wanted)
@@ -156,10 +160,11 @@ def test_a_model_of_tokens_with_a_loss_at_every_place():
 def test_the_kernel_of_a_model_with_places():
     """J J^T by autodiff, over samples, places and outputs."""
     model, feedback, data = reader("squared")
-    kernel = effective_kernel(Gradient(), model, feedback, data)
+    kernel = np.asarray(effective_kernel(Gradient(), model, feedback, data))
     assert kernel.shape == (6, 4, 2, 6, 4, 2)
     flat, unravel = ravel_pytree(model)
-    jacobian = jax.jacobian(lambda v: unravel(v)(data.inputs).ravel())(flat)
+    by_autodiff = jax.jit(jax.jacobian(lambda v: unravel(v)(data.inputs).ravel()))
+    jacobian = np.asarray(by_autodiff(flat))
     np.testing.assert_allclose(kernel.reshape(48, 48), jacobian @ jacobian.T, atol=1e-12)
 
 

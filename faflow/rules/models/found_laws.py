@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from ..._types import Array
 from ...feedback import Feedback
 from ...networks import MLP, Model
 from ...observables import (
@@ -32,10 +31,12 @@ from ..modifiers.modified import unmodified
 from .leaf_rates import (
     FRESH,
     SPARE,
+    At,
     Group,
     Learner,
     leaves_of,
     matrix_rates,
+    random_states,
     row_count,
     share_groups,
     share_rates,
@@ -62,7 +63,8 @@ def model_laws(
     states = SPARE + max(map(len, groups))
     slow = jnp.asarray(decay, leaves_of(model)[0].dtype)
     learner = Learner(rule, model, feedback, data, zero_sum, slow)
-    balances, by_sum = share_rates(learner, potential, groups, sums, max(states, 1) + FRESH)
+    at = random_states(learner, potential, groups)
+    balances, by_sum = share_rates(at, groups, sums, decay, states + FRESH)
     kept = KEPT[leaves_of(model)[0].dtype.itemsize]
     found = [_balances(group, each, kept) for group, each in zip(groups, balances, strict=True)]
     *by_row, whole = found
@@ -74,7 +76,7 @@ def model_laws(
         places = tuple(balance_place(model, one) for one in norms)
         laws["leaf-norm"] = LeafBalance(potential, "layer-balance", tuple(norms), places)
     if isinstance(by_rows := laws.get("neuron-balance"), LeafBalance):
-        laws |= _matrix_law(by_rows, learner, kept)
+        laws |= _matrix_law(by_rows, learner, at, states + FRESH, kept)
     moved = zip(sums, by_sum, strict=True)
     still = [at for at, rates in moved if _is_kept(np.asarray(rates), kept)]
     if still:
@@ -93,7 +95,7 @@ def potential_of(rule: AbstractLearningRule) -> AbstractPotential:
     return WeightPotential() if inner.form == "none" else FeedbackPotential()
 
 
-def _balances(group: Group, rates: Array, kept: float) -> list[Shares]:
+def _balances(group: Group, rates: np.ndarray, kept: float) -> list[Shares]:
     """The combinations of a group's quantities that no state changes: found at all but the last
     FRESH of the states, and kept at these."""
     rate, size = np.moveaxis(np.asarray(rates), 1, 0)
@@ -148,7 +150,7 @@ def _laws_of(pairs: Sequence[Shares], model: Model, potential: AbstractPotential
     return found
 
 
-def _matrix_law(law: LeafBalance, learner: Learner, kept: float) -> Laws:
+def _matrix_law(law: LeafBalance, learner: Learner, at: At, first: int, kept: float) -> Laws:
     """The entries off the diagonal of A A^T - c M(B) that are kept too, by blocks of the rows."""
     model, potential = learner.model, law.potential
     few = [i for i, one in enumerate(law.shares) if row_count(model, one[0]) <= MOST_ROWS]
@@ -158,7 +160,7 @@ def _matrix_law(law: LeafBalance, learner: Learner, kept: float) -> Laws:
     ones = tuple(jnp.ones((row_count(model, one[0]),) * 2) for one in shares)
     places = tuple(law.places[i] for i in few)
     whole = LeafBalance(potential, "matrix-balance", shares, places, ones)
-    rates = matrix_rates(whole, learner)
+    rates = matrix_rates(whole, learner, at, first)
     parts = [np.moveaxis(np.asarray(both), 1, 0) for both in rates]
     masks = [np.all(np.abs(rate) <= kept * np.max(size), axis=0) for rate, size in parts]
     more = [i for i, mask in enumerate(masks) if np.any(mask & ~np.eye(len(mask), dtype=bool))]

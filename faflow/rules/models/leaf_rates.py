@@ -2,16 +2,16 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._compiling import ONCE, compiled
+from ..._compiling import ONCE, compiled, program
 from ..._generator import seeded
-from ..._types import Array, Scalar
+from ..._types import Array, Integer, Scalar
 from ...feedback import Feedback
 from ...networks import Model
 from ...observables import (
@@ -112,62 +112,94 @@ def _backs(
     ]
 
 
-@compiled(ONCE)
-def share_rates(
+class Moved(NamedTuple):
+    """A random state on its way: leaves and feedback, how both move, and how fast quantities add
+    up, entry by entry, `decay` times themselves with it. Numpy arrays once it is computed."""
+
+    leaves: list[Array]
+    feedback: Feedback
+    velocity: list[Array]
+    change: Feedback
+    rates: list[Array]
+
+
+At = Callable[[int], Moved]  # the random state of that number
+
+
+def quantity_leaves(groups: Sequence[Group]) -> tuple[tuple[int, int | None], ...]:
+    """(leaf, feedback) of all that `groups` add up; shares that see the same have one."""
+    return tuple(dict.fromkeys((s.view.leaf, s.feedback) for group in groups for s in group))
+
+
+def random_states(learner: Learner, potential: AbstractPotential, groups: tuple[Group, ...]) -> At:
+    """Leaves and feedback near those given, moving on random data with free errors: one program,
+    and of one state only, since a model may be large."""
+    given = learner, potential, quantity_leaves(groups)
+    moved = program(_moved, ONCE).ready(*given, np.asarray(0))
+    return lambda number: jax.device_get(moved(*given, np.asarray(number)))
+
+
+def _moved(
     learner: Learner,
     potential: AbstractPotential,
-    groups: tuple[Group, ...],
-    sums: tuple[tuple[int, int], ...],
-    states: int,
-) -> tuple[list[Array], list[Array]]:
+    quantities: tuple[tuple[int, int | None], ...],
+    number: Integer,
+) -> Moved:
+    rule, model, feedback, data, zero_sum, decay = learner
+    keys = jax.random.split(jax.random.fold_in(seeded(SEED), number))
+    network, some = random_model(keys[0], model), random_lesson(keys[1], data, zero_sum)
+    moves: Any = weight_velocity(rule, network, feedback, some)
+    leaves, velocity, change = leaves_of(network), leaves_of(moves[0]), moves[1]
+
+    def entries(leaves: list[Array], back: Feedback) -> list[Array]:
+        return [
+            share_entries(potential, leaves, back, Share(1.0, View(leaf), of)).reshape(
+                leaves[leaf].shape
+            )
+            for leaf, of in quantities
+        ]
+
+    both = jax.jvp(entries, (leaves, feedback), (velocity, change))
+    return Moved(leaves, feedback, velocity, change, _with_decay(decay, *both))
+
+
+def share_rates(
+    at: At, groups: tuple[Group, ...], sums: tuple[tuple[int, int], ...], decay: float, states: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Of all groups (states, 2, rows, quantities each), and of sums over axes (states, 2, entries),
     at random states: how fast they change, and `decay` times themselves (half of it for sums); then
     the same with every term positive."""
-    # Shares that see the same leaf add up the same entries.
-    entries = list(dict.fromkeys((s.view.leaf, s.feedback) for group in groups for s in group))
+    order = quantity_leaves(groups)
 
-    def at(keys: Array) -> tuple[list[Array], list[Array]]:
-        point, moves = _random(keys, learner)
+    def one(number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        state = at(number)
+        rates = _with_size(state.rates)
 
-        def quantities(leaves: list[Array], back: Feedback) -> list[Array]:
-            return [
-                share_entries(potential, leaves, back, Share(1.0, View(leaf), of)).reshape(
-                    leaves[leaf].shape
-                )
-                for leaf, of in entries
-            ]
+        def summed(share: Share) -> np.ndarray:
+            both = rates[order.index((share.view.leaf, share.feedback))]
+            return np.stack([row_sums(share.view, each) for each in both])
 
-        changes = _with_size(_with_decay(learner.decay, *jax.jvp(quantities, point, moves)))
+        balances = [np.stack([summed(share) for share in group], -1) for group in groups]
+        leaves = _with_size(_with_decay(decay / 2, state.leaves, state.velocity))
+        return balances, [np.sum(leaves[leaf], axis + 1).reshape(2, -1) for leaf, axis in sums]
 
-        def summed(share: Share) -> Array:
-            both = changes[entries.index((share.view.leaf, share.feedback))]
-            return jnp.sum(jax.vmap(share.view.rows)(both), axis=2)
-
-        balances = [jnp.stack([summed(share) for share in group], -1) for group in groups]
-        leaves = _with_size(_with_decay(learner.decay / 2, point[0], moves[0]))
-        moved = [jnp.sum(leaves[leaf], axis + 1).reshape(2, -1) for leaf, axis in sums]
-        return balances, moved
-
-    return jax.lax.map(at, jax.random.split(seeded(SEED), (states, 2)))
+    return jax.tree.map(lambda *each: np.stack(each), *map(one, range(states)))
 
 
-def _with_size(changes: Sequence[Array]) -> list[Array]:
-    return [jnp.stack([change, jnp.abs(change)]) for change in changes]
+def row_sums(view: View, array: np.ndarray) -> np.ndarray:
+    """The sum of every row of `View.rows` (rows,)."""
+    if view.axis is None:
+        return np.sum(array).reshape(1)
+    along = np.sum(array, axis=tuple(a for a in range(array.ndim) if a != view.axis))
+    return along if view.inner == 1 else np.sum(along.reshape(-1, view.inner), 1 - view.minor)
 
 
-def _with_decay(decay: Scalar, values: Any, changes: Any) -> Any:
+def _with_size(changes: Sequence[Any]) -> list[np.ndarray]:
+    return [np.stack([change, np.abs(change)]) for change in changes]
+
+
+def _with_decay(decay: Scalar | float, values: Any, changes: Any) -> Any:
     return jax.tree.map(lambda value, change: change + decay * value, values, changes)
-
-
-def _random(
-    keys: Array, learner: Learner
-) -> tuple[tuple[list[Array], Feedback], tuple[list[Array], Feedback]]:
-    """Leaves and feedback near those given, and how they move on random data with free errors."""
-    rule, model, feedback, data, zero_sum, _ = learner
-    network, some = random_model(keys[0], model), random_lesson(keys[1], data, zero_sum)
-    moves: Any = weight_velocity(rule, network, feedback, some)
-    velocity, change = moves
-    return (leaves_of(network), feedback), (leaves_of(velocity), change)
 
 
 def random_model(key: Array, model: Model) -> Model:
@@ -202,18 +234,24 @@ def random_lesson(key: Array, data: Data, zero_sum: bool) -> Data:
     return Data(inputs, error, GivenError(), jnp.ones_like(data.weight))
 
 
+def matrix_rates(law: LeafBalance, learner: Learner, at: At, first: int) -> list[np.ndarray]:
+    """Of every balance's matrix (states, 2, rows, rows), as `share_rates`, at states from the
+    number `first` on."""
+
+    def one(number: int) -> list[np.ndarray]:
+        changes = jax.device_get(_matrix_changes(law, learner, at(number)))
+        return [np.sum(both, axis=-1) for both in _with_size(changes)]
+
+    numbers = range(first, first + SPARE + FRESH)
+    return jax.tree.map(lambda *each: np.stack(each), *map(one, numbers))
+
+
 @compiled(ONCE)
-def matrix_rates(law: LeafBalance, learner: Learner) -> list[Array]:
-    """Of every balance's matrix (states, 2, rows, rows), as `share_rates`."""
+def _matrix_changes(law: LeafBalance, learner: Learner, state: Moved) -> tuple[Array, ...]:
     shape = jax.tree.structure(learner.model)
 
-    def at(keys: Array) -> list[Array]:
-        point, moves = _random(keys, learner)
+    def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
+        return law.terms(jax.tree.unflatten(shape, leaves), back, learner.data)
 
-        def terms(leaves: list[Array], back: Feedback) -> tuple[Array, ...]:
-            return law.terms(jax.tree.unflatten(shape, leaves), back, learner.data)
-
-        changes = _with_size(_with_decay(learner.decay, *jax.jvp(terms, point, moves)))
-        return [jnp.sum(both, axis=-1) for both in changes]
-
-    return jax.lax.map(at, jax.random.split(seeded(SEED + 1), (SPARE + FRESH, 2)))
+    point, moves = (state.leaves, state.feedback), (state.velocity, state.change)
+    return _with_decay(learner.decay, *jax.jvp(terms, point, moves))
