@@ -28,18 +28,23 @@ EXPLICIT = Numerics(solver="tsit5", rtol=1e-9, atol=1e-11)
 
 
 def problem(
-    samples: int = 64, opposed: bool = False, kind: str = "feedback-alignment"
+    samples: int = 64, opposed: bool = False, widths: tuple[int, ...] = (6, 12, 12, 3)
 ) -> FlowProblem:
-    """Tanh 6-12-12-3 with more samples times outputs (192) than a kernel pays for; feedback
-    `opposed` to the weights."""
+    """Tanh nets with more samples times outputs (192) than a kernel pays for; feedback `opposed` to
+    the weights. Many inputs are of scales 1 ... 10^-2.5, which makes a flow stiff, and learn by
+    gradients."""
     rng = np.random.default_rng(1)
-    pairs = list(itertools.pairwise((6, 12, 12, 3)))
+    pairs = list(itertools.pairwise(widths))
     weights = tuple(jnp.asarray(rng.normal(size=(o, i)) / i**0.5) for i, o in pairs)
     back = tuple(jnp.asarray(rng.normal(size=w.shape) / w.shape[1] ** 0.5) for w in weights[1:])
     back = tuple(-w for w in weights[1:]) if opposed else back
-    x = rng.normal(size=(samples, 6))
-    data = make_data(x, np.sin(x @ rng.normal(size=(6, 3))), "squared", "mean")
+    x = rng.normal(size=(samples, widths[0]))
+    x = x * np.geomspace(1.0, 10**-2.5, widths[0]) if widths[0] > 6 else x
+    targets = np.sin(x @ rng.normal(size=(widths[0], widths[-1])))
+    data = make_data(x, targets, "squared", "mean")
     net = MLP(weights, (), ACTIVATIONS["tanh"]())
+    if widths[0] > 6:
+        return FlowProblem(RULES["gradient"](), net, Feedback(), data)
     return FlowProblem(RULES["feedback-alignment"](), net, Feedback(back), data)
 
 
@@ -58,8 +63,8 @@ def away(one: Any, other: Any) -> float:
 
 
 def test_a_flow_takes_three_quarters_of_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Renewals counted. The weights differ by less than a tenth of what both are off by."""
-    one = problem()
+    """Renewals counted, and to the weights that tsit5 finds at 1e-9."""
+    one = problem(100, widths=(30, 10, 1))
     with_them = flown(one)
     without(monkeypatch)
     bare = flown(one)
@@ -67,7 +72,8 @@ def test_a_flow_takes_three_quarters_of_the_products(monkeypatch: pytest.MonkeyP
     assert int(bare.counts.accepted) * 0.9 < int(with_them.counts.accepted)
     assert 4 * int(work.products) <= 3 * int(more.products)
     assert int(with_them.counts.evaluations) > int(work.iterations)  # a renewal evaluates too
-    assert away(with_them, bare) <= 0.1 * away(bare, flown(one, EXPLICIT))
+    explicit = flown(one, EXPLICIT)
+    assert away(with_them, explicit) < 3e-5 and away(bare, explicit) < 3e-5
 
 
 def test_feedback_that_points_away_spoils_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
