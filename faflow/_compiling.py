@@ -3,7 +3,7 @@
 faflow's programs are many small kernels, and by default XLA takes some 20 ms for each, most of it
 in emitters that make no measured difference to how fast a small field runs. Without them compiling
 takes half as long; what runs only once is not optimised either, and takes a quarter. With them the
-elementwise operations of large arrays are vectorised: tanh takes a third of the time, in the same
+elementwise operations on large arrays are vectorised: tanh takes a third of the time, in the same
 bits.
 """
 

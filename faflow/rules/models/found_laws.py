@@ -60,7 +60,7 @@ def model_laws(
     potential, zero_sum = potential_of(rule), isinstance(data.loss, CrossEntropy)
     groups = share_groups(model, feedback, potential, data)
     sums = tuple((i, a) for i, leaf in enumerate(leaves_of(model)) for a in range(leaf.ndim))
-    states = SPARE + max(map(len, groups))
+    states = max(SPARE + max(map(len, groups)), 1)
     slow = jnp.asarray(decay, leaves_of(model)[0].dtype)
     learner = Learner(rule, model, feedback, data, zero_sum, slow)
     at = random_states(learner, potential, groups)
