@@ -80,8 +80,8 @@ REASONS = (
     (
         "G9", "", "",
         "products grow with the clusters of rates that GMRES has to tell apart; where samples "
-        "times outputs come near the weights, the rule's kernel costs more than it saves and none "
-        "is used.",
+        "times outputs come near the weights, the rule's kernel costs more than it saves, and what "
+        "directions kept from step to step save has to pay for their renewals.",
     ),
 )  # fmt: skip
 
