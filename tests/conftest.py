@@ -11,13 +11,10 @@ from functools import cache
 from pathlib import Path
 
 import checking
-import eager
-import equinox as eqx
 import hypothesis
 import jax
 import pytest
 import shared_programs
-from jax._src import api_util
 from jax._src.interpreters import mlir
 from prediction_table import write
 
@@ -25,7 +22,6 @@ jax.config.update("jax_enable_x64", True)
 # Programs are shared by all tests of a run, and with the last one by `make test CACHE=1`.
 jax.config.update("jax_enable_compilation_cache", False)
 shared_programs.install()
-eager.install()
 # Where in the sources an operation comes from, XLA need not know.
 jax.config.update("jax_traceback_in_locations_limit", 0)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -36,11 +32,6 @@ checking.install()
 # One MLIR context for all programs: JAX makes one for each, 3 to 5 ms, three quarters of what it
 # takes to lower a small one. The tests compile eleven thousand.
 mlir.make_ir_context = cache(mlir.make_ir_context)
-# For the name of a function that is a Module JAX prints all of it, 10 ms, to find that it has none.
-_source_of = api_util.fun_sourceinfo
-api_util.fun_sourceinfo = lambda fun: (
-    "<unknown>" if isinstance(fun, eqx.Module) else _source_of(fun)
-)
 # Tracing makes many objects that live on: look through them less often.
 gc.set_threshold(50_000, 20, 50)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import eager
 import jax
 import pytest
 from small import net
@@ -93,7 +92,7 @@ def counting(programs: list[str]) -> Iterator[None]:
     for logger in loggers:
         logger.addHandler(heard)
     try:
-        with jax.log_compiles(), eager.left_to_jax():
+        with jax.log_compiles():
             yield
     finally:
         for logger in loggers:
