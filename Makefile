@@ -2,7 +2,7 @@
 # make predictions   the tests, and docs/predictions.md from what they measure; docs/law-counts.md
 # make test   install the development tools, then run the tests
 # make docs   the site, docs/_build/html; a warning is an error
-# make benchmarks   faflow beside other solvers, some 33 minutes: benchmarks/results/goals.md
+# make benchmarks   faflow beside other solvers, some 35 minutes: benchmarks/results/goals.md
 PYTHON ?= python3
 CONFIG ?= $(filter-out configs/sweep_%,$(wildcard configs/*.toml))
 # How many configs `make run` runs at a time.
