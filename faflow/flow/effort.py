@@ -2,7 +2,7 @@
 same flow takes the same steps everywhere. The unit is a tiny field, of some 3 us.
 
 With e the field and n the weights, a step of tsit5 costs 6 e + 5 + n / 150 and one of Adams'
-methods 2 e + 10 + n / 50: the seven stages of the one, read once a stage, and the fourteen rows of
+methods 2 e + 10 + n / 50: the seven stages of the one, read once a stage, and the sixteen rows of
 the other, which are multiplied by a matrix and written anew, some 20 and 60 ns a weight.
 """
 

@@ -117,8 +117,8 @@ def pece_step(
     scale = (atol + rtol * sizes)[:held]
     error = _constants(past.next_order, now)[1] * scaled_rms(surprise[:held], scale)
     close = error <= 1
-    found = jax.lax.cond(close, lambda: field(t, y), lambda: jnp.full_like(y, jnp.nan))
-    kept = jnp.isfinite(norm(found))
+    found = jax.lax.cond(close, lambda: field(t, y), lambda: guess)
+    kept = close & jnp.isfinite(norm(found))
     apart, told = norm((y - place)[:held]), RESOLVED * jnp.finfo(y.dtype).eps * norm(y[:held])
     rate = norm((found - guess)[:held]) / jnp.where(apart > told, apart, jnp.inf)
     taken = taken_over(past, now, y, found - slope, kept)
