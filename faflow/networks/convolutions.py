@@ -7,9 +7,9 @@ and its derivatives as for the same sums as a product of matrices, in float64 an
     patches[(c, k), (n, p)] = image n, padded, channel c, at stride p + dilation k
 
 (places p of the outputs and k of the window, in every direction; Chellapilla, Puri & Simard 2006).
-What is differentiated is then
-the product and the cutting of patches: the derivatives have no convolution either. A derivative
-that a model's function brings itself (`jax.custom_jvp`, `custom_vjp`) keeps those it has.
+What is differentiated is then the product and the cutting of patches: the derivatives have no
+convolution either. A derivative that a model's function brings itself (`jax.custom_jvp`,
+`custom_vjp`) keeps those it has.
 """
 
 import math
