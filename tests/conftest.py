@@ -19,7 +19,7 @@ from jax._src.interpreters import mlir
 from prediction_table import write
 
 jax.config.update("jax_enable_x64", True)
-# Programs are shared by all tests of a run, and with the last one by `make test CACHE=1`.
+# Programs are shared with the last run by `make test CACHE=1`, and kept nowhere else.
 jax.config.update("jax_enable_compilation_cache", False)
 shared_programs.install()
 # Where in the sources an operation comes from, XLA need not know.

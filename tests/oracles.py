@@ -69,9 +69,10 @@ class Flow:
 
     def at(self, state: np.ndarray) -> "Flow":
         """The same flow with its weights and biases read from a flat state."""
-        parts = (*self.weights, *self.biases)
-        cuts = np.cumsum([part.size for part in parts])[:-1]
-        read = [p.reshape(q.shape) for p, q in zip(np.split(state, cuts), parts, strict=True)]
+        read, end = [], 0
+        for part in (*self.weights, *self.biases):
+            start, end = end, end + part.size
+            read.append(state[start:end].reshape(part.shape))
         depth = len(self.weights)
         return replace(self, weights=tuple(read[:depth]), biases=tuple(read[depth:]))
 

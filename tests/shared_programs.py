@@ -1,16 +1,13 @@
-"""Programs that one test has compiled, for all others of the same run.
+"""Programs that the tests have compiled, for the next run of them (`make test CACHE=1`).
 
-The tests make eleven thousand programs, most of them tiny, and XLA takes 12 ms for the smallest.
-Many are the same ones, in two workers or again where JAX was made to forget: each is kept in a
-folder, and read there in 2 ms. JAX's own cache would do that too, but its settings are what some
-tests are about, and its files are not written whole.
+The tests make fifteen thousand programs, most of them tiny, and XLA takes 10 ms for the smallest:
+each is kept in a folder, and read there in 2 ms. JAX's own cache would do that too, but its
+settings are what some tests are about, and its files are not written whole. Within one run nothing
+is kept: to write all programs takes longer than to make anew the few that come again.
 """
 
-import atexit
 import hashlib
 import os
-import shutil
-import tempfile
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -20,15 +17,14 @@ import jax
 import jaxlib
 from jax._src import compiler
 
-FOLDER = "FAFLOW_TEST_PROGRAMS"  # kept from one run to the next where the shell names it
+FOLDER = "FAFLOW_TEST_PROGRAMS"  # where the shell names it
 LARGEST = 2**31  # bytes that are kept for the next run
 
 
 def install() -> None:
     """What is compiled in this process from now on is looked for in the folder, and kept there."""
-    if FOLDER not in os.environ:  # workers inherit it
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="faflow-tests-")
-        atexit.register(_remove, os.environ[FOLDER], os.getpid())
+    if FOLDER not in os.environ:
+        return
     folder, compile_anew = Path(os.environ[FOLDER]), compiler.backend_compile_and_load
     folder.mkdir(parents=True, exist_ok=True)
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers begin when the process that has them did
@@ -73,11 +69,6 @@ def forget(folder: Path, largest: int) -> None:
             break
         path.unlink(missing_ok=True)
         size -= stat.st_size
-
-
-def _remove(folder: str, made_by: int) -> None:
-    if os.getpid() == made_by:  # and no child that was forked
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_written_elsewhere() -> bool:

@@ -51,6 +51,13 @@ def test_control_another_one_is_compiled(compiled: list[str], tmp_path: Path) ->
     assert len(compiled) == 4
 
 
+def test_nothing_is_kept_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(shared_programs.FOLDER, raising=False)
+    before = compiler.backend_compile_and_load
+    shared_programs.install()
+    assert compiler.backend_compile_and_load is before
+
+
 def test_a_program_that_calls_back_is_of_its_process(compiled: list[str], tmp_path: Path) -> None:
     def called(x: np.ndarray) -> np.ndarray:
         return np.asarray(x) + 1
