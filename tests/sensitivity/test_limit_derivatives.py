@@ -80,7 +80,9 @@ def test_weights_that_laws_leave_open():
 
 def test_a_flow_that_is_not_at_rest_has_no_limit_yet():
     with pytest.raises(ValueError, match="must be late enough") as caught:
-        problem = FlowProblem(FeedbackAlignment(), FACTORS, Feedback((jnp.asarray(B.T),), "layerwise"), BASE)
+        problem = FlowProblem(
+            FeedbackAlignment(), FACTORS, Feedback((jnp.asarray(B.T),), "layerwise"), BASE
+        )
         limit_of_flow(problem, 0.1)
     assert "\n" not in str(caught.value)
 
