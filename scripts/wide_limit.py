@@ -23,7 +23,7 @@ from faflow.wide import OutputsAt, WideFeedbackAlignment, deep_linear
 jax.config.update("jax_enable_x64", True)
 
 rng, hidden, rho, richness, seeds = np.random.default_rng(1), 2, 0.3, 2.0, 6
-inputs, ts, widths = rng.normal(size=(3, 6)), np.linspace(0, 3, 31), [16, 64, 256]
+inputs, ts, widths = rng.normal(size=(3, 6)), np.linspace(0, 3, 31), [8, 32, 128]
 data, limit = make_data(inputs, np.array([1.0, -0.5, 0.7])), deep_linear(hidden, rho, richness)
 see = {"f": OutputsAt(data.inputs)}
 problem = FlowProblem(WideFeedbackAlignment(limit), limit.start(6), Feedback(), data)

@@ -149,6 +149,7 @@ def estimate_kink_error(problem: FlowProblem, ts: ArrayLike, numerics: Numerics)
 
 def _paired(ts: Times) -> Times:
     """Every other save (the last stays) moved to APART of the gap after the one before it."""
-    moved = ts[1:-1:2]
-    before = ts[0:-2:2]
-    return ts.at[1:-1:2].set(before + APART * (moved - before))
+    paired = np.array(ts)
+    before = paired[0:-2:2]
+    paired[1:-1:2] = before + APART * (paired[1:-1:2] - before)
+    return jnp.asarray(paired)

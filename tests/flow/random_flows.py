@@ -133,7 +133,9 @@ def _stepped(problem, eta, steps):
     return jax.lax.fori_loop(0, steps, step, problem.weights)
 
 
-_euler, _eulers = jax.jit(_stepped), jax.jit(jax.vmap(_stepped, in_axes=(0, None, None)))
+_FAST = {"xla_backend_optimization_level": 1}  # half the time of 0, which the tests ask for
+_euler = jax.jit(_stepped, compiler_options=_FAST)
+_eulers = jax.jit(jax.vmap(_stepped, in_axes=(0, None, None)), compiler_options=_FAST)
 
 
 def euler(problem: FlowProblem, eta: float, t_end: float):

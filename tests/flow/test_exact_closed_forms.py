@@ -4,7 +4,8 @@ One hidden ReLU unit with a frozen read-out f = a and feedback 1: delta_mu = gat
 Samples 1..k are unit vectors x_mu = e_mu, so h_mu = w_mu; the last is x = (c_1, ..., c_k, s). With
 y_mu < 0 the first samples pull w_mu down, and the last one, still below its target, pulls it up:
 w_mu comes to 0 and stays, with averaged delta -c_mu delta_last. What is left is the equation
-v' = -s (s v - y) of the last weight, an exponential.
+v' = -s (s v - y) of the last weight, an exponential. Where w_mu < 0 at the start, c_mu = 0: nothing
+moves such a weight, and flows of one shape and program have one, two or three that may slide.
 """
 
 import equinox as eqx
@@ -46,20 +47,22 @@ class FirstWeights(AbstractObservable):
         return weights.weights[0]
 
 
-C, S, LOW, HIGH = np.array([0.5, 0.3]), 0.8, -1.0, 1.2
+C, S, LOW, HIGH = np.array([0.5, 0.3, 0.2]), 0.8, -1.0, 1.2
+SLOTS = 2  # pairs that may slide at once
 
 
-def sliding_problem(start):
+def sliding_problem(*start):
     k = len(start) - 1
-    inputs = np.vstack([np.eye(k, k + 1), np.append(C[:k], S)])
+    c = C[:k] * (np.array(start[:k]) >= 0)
+    inputs = np.vstack([np.eye(k, k + 1), np.append(c, S)])
     targets = np.append(np.full(k, LOW), HIGH)
     weights = MLP((jnp.asarray([start]), jnp.ones((1, 1))), (), ACTIVATIONS["relu"]())
     return FlowProblem(FrozenReadout(), weights, Feedback(), make_data(inputs, targets))
 
 
-def run(problem, ts, slots=4, **options):
+def run(problem, ts, **options):
     numerics = Numerics(
-        solver="dopri8", rtol=1e-13, atol=1e-13, kinks="exact", exact=Exact(slots, events=4),
+        solver="dopri8", rtol=1e-13, atol=1e-13, kinks="exact", exact=Exact(SLOTS, events=4),
         **options,
     )  # fmt: skip
     return integrate(problem, jnp.asarray(ts), {"w": FirstWeights()}, numerics, throw=False)
@@ -80,8 +83,10 @@ def test_two_weights_reach_the_surface_and_slide():
 
     hit = brentq(lambda t: before(t)[0], 0.0, 1.0, xtol=1e-15)
     ts = np.array([0.0, hit / 2, hit + 0.1, hit + 1.0, hit + 5.0])
-    solution = run(sliding_problem(start), ts)
+    solution = run(sliding_problem(start[0], -0.4, -0.3, start[1]), ts)
     w = np.asarray(solution.records["w"])[:, 0]
+    np.testing.assert_array_equal(w[:, 1:3], np.tile([-0.4, -0.3], (5, 1)))
+    w = w[:, [0, 3]]
     expected = [start, before(hit / 2)]
     expected += [np.array([0.0, last_weight(before(hit)[1], t - hit)]) for t in ts[2:]]
     np.testing.assert_allclose(w, expected, rtol=0, atol=1e-12)
@@ -95,18 +100,18 @@ def test_two_weights_reach_the_surface_and_slide():
     np.testing.assert_allclose(events.gates_at[2:, 0], gate, atol=1e-11)
 
 
-def test_three_samples_start_on_two_surfaces_at_once():
+def test_a_start_on_two_surfaces_at_once():
     """Codimension two: w_1 = w_2 = 0 at t = 0, both slide from the first decision on."""
-    ts = np.array([0.0, 0.5, 2.0, 8.0])
-    solution = run(sliding_problem(np.array([0.0, 0.0, 0.2])), ts)
+    ts = np.array([0.0, 0.5, 2.0, 4.0, 8.0])
+    solution = run(sliding_problem(0.0, 0.0, -0.4, 0.2), ts)
     w = np.asarray(solution.records["w"])[:, 0]
-    expected = np.stack([0 * ts, 0 * ts, last_weight(0.2, ts)], axis=1)
+    expected = np.stack([0 * ts, 0 * ts, np.full(5, -0.4), last_weight(0.2, ts)], axis=1)
     np.testing.assert_allclose(w, expected, rtol=0, atol=1e-12)
-    assert int(solution.events.counts.most_sliding) == 2
+    assert int(solution.events.counts.most_sliding) == SLOTS
 
 
 def test_more_sliding_pairs_than_slots_is_an_outcome():
-    solution = run(sliding_problem(np.array([0.0, 0.0, 0.2])), [0.0, 1.0], slots=1)
+    solution = run(sliding_problem(0.0, 0.0, 0.0, 0.2), np.linspace(0.0, 1.0, 5))
     assert int(solution.outcome) == Outcome.SLIDING_OVERFLOW
 
 
@@ -124,7 +129,7 @@ class Still(AbstractWeightRule):
 
 @pytest.mark.parametrize("name", ["tanh", "relu-squared", "linear"])
 def test_other_activations_are_refused(name):
-    problem = sliding_problem(np.array([0.3, 0.2]))
+    problem = sliding_problem(0.3, 0.2)
     network = MLP(problem.weights.weights, (), ACTIVATIONS[name]())
     problem = eqx.tree_at(lambda p: p.weights, problem, network)
     with pytest.raises(ValueError, match="piecewise-linear"):
@@ -132,7 +137,7 @@ def test_other_activations_are_refused(name):
 
 
 def test_rules_without_deltas_fixed_steps_and_shallow_nets_are_refused():
-    problem = sliding_problem(np.array([0.3, 0.2]))
+    problem = sliding_problem(0.3, 0.2)
     with pytest.raises(ValueError, match="layerwise rules, but the rule is Still"):
         run(FlowProblem(Still(), *list(vars(problem).values())[1:]), [0.0, 1.0])
     with pytest.raises(ValueError, match="chooses its steps"):

@@ -6,6 +6,7 @@ of one shape and rule share a program.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -47,7 +48,12 @@ def run(problem, t_end, **options):
 
 
 def loss_of(problem, weights):
-    return float(problem.data.value(weights(problem.data.inputs)))
+    return float(_loss(problem.data, weights))
+
+
+@eqx.filter_jit
+def _loss(data, weights):
+    return data.value(weights(data.inputs))
 
 
 # ---- one neuron, event by event -----------------------------------------------------------------
@@ -239,9 +245,9 @@ def test_pairs_that_come_to_zero_through_a_unit_below(seed):
 
 
 def test_pairs_are_one_where_two_groupings_say_so():
-    leader = jnp.asarray([[0, 0, 0, 3, 3, 5], [0, 0, 2, 4, 4, 5]], jnp.int32)
-    opposite = jnp.asarray([[0, 1, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], bool)
-    one = Surfaces(leader, opposite).throughout()
+    leader = np.array([[0, 0, 0, 3, 3, 5], [0, 0, 2, 4, 4, 5]], np.int32)
+    opposite = np.array([[0, 1, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], bool)
+    one = jax.jit(Surfaces.throughout)(Surfaces(leader, opposite))
     np.testing.assert_array_equal(one.leader, [0, 0, 2, 3, 3, 5])
     np.testing.assert_array_equal(one.opposite, [0, 1, 0, 0, 1, 0])
 

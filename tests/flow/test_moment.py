@@ -18,7 +18,7 @@ from faflow.tasks import make_data
 def decay() -> FlowProblem:
     """w' = -w from 1."""
     data = make_data(np.ones((1, 1)), np.zeros((1, 1)), "squared", "mean")
-    return FlowProblem(Gradient(), MLP((jnp.ones((1, 1)),)), Feedback(), data)
+    return FlowProblem(Gradient(), MLP((jnp.asarray(np.ones((1, 1))),)), Feedback(), data)
 
 
 def flown(ts: list[float], **numerics) -> tuple[float, FlowSolution]:
@@ -57,8 +57,12 @@ def test_a_million_steps_add_up() -> None:
             ahead = step_ahead(*now, h, jnp.float32(1e5))
             return ahead.t, ahead.lost
 
-        t, lost = jax.jit(lambda: jax.lax.fori_loop(0, 10**6, step, (start, zero)))()
-        alone = jax.jit(lambda: jax.lax.fori_loop(0, 10**6, lambda _, t: t + h, start))()
+        def both(number, now):
+            return step(number, now[0]), now[1] + h
+
+        (t, lost), alone = jax.jit(jax.lax.fori_loop, static_argnums=(0, 1, 2))(
+            0, 10**6, both, ((start, zero), start)
+        )
     exact = 1e3 + 1e6 * float(h)
     assert abs(float(t) + float(lost) - exact) < 1e-7 * exact
     assert abs(float(t) - exact) < 1e-4 < 1.0 < abs(float(alone) - exact)
@@ -67,11 +71,11 @@ def test_a_million_steps_add_up() -> None:
 def test_no_flow_arrives_by_rounding() -> None:
     """A step that ends less than a unit before its target is not there, and the next one is."""
     with jax.enable_x64(False):
-        t, target = jnp.float32(1e7), jnp.float32(1e7 + 1)
-        near = step_ahead(t, jnp.zeros_like(t), jnp.float32(0.8), target)
+        t, target, ahead = jnp.float32(1e7), jnp.float32(1e7 + 1), jax.jit(step_ahead)
+        near = ahead(t, jnp.float32(0), jnp.float32(0.8), target)
         assert float(near.t) < float(target) and not near.cut
         assert float(near.t) - 1e7 + float(near.lost) == pytest.approx(0.8, rel=1e-6)
-        there = step_ahead(near.t, near.lost, jnp.float32(0.8), target)
+        there = ahead(near.t, near.lost, jnp.float32(0.8), target)
         assert there.cut and float(there.t) == float(target) and float(there.lost) == 0
         assert float(there.end) == pytest.approx(0.2, rel=1e-6)
 
@@ -79,5 +83,5 @@ def test_no_flow_arrives_by_rounding() -> None:
 def test_float64_has_t_alone() -> None:
     t = jnp.asarray(1.0)
     assert nothing_lost(t, Numerics()) is None
-    start = Stepper(decay(), Numerics(), t, 2 * t).init()
+    start = jax.jit(lambda t: Stepper(decay(), Numerics(), t, 2 * t).init())(t)
     assert start.lost is None and float(elapsed(start, start._replace(t=3 * t))) == 2.0

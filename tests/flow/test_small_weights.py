@@ -29,23 +29,28 @@ def drawn(seed, widths=(3, 4, 2), samples=6):
 
 
 def descent(weights, x, y, t1):
-    """The end of d W_l / dt = -dLoss / dW_l of a linear net, mean squares, written out."""
+    """The ends of d W_l / dt = -dLoss / dW_l of linear nets, mean squares, written out: of many
+    together, each in its own time t / t1; the first axis of every argument numbers them."""
     shapes = [w.shape for w in weights]
     cuts = np.cumsum([w.size for w in weights])[:-1]
+    pace = t1[:, None, None] / x.shape[1]
+    inputs, both = pace * np.swapaxes(x, 1, 2) @ x, pace * np.swapaxes(y, 1, 2) @ x
 
     def field(t, flat):
         ws = [part.reshape(s) for part, s in zip(np.split(flat, cuts), shapes, strict=True)]
-        maps = [np.eye(shapes[0][1])]
+        maps = [np.eye(shapes[0][2])]
         for w in ws:
             maps.append(w @ maps[-1])
-        back, moves = (maps[-1] @ x.T - y.T) @ x / len(x), []
+        back, moves = maps[-1] @ inputs - both, []
         for w, before in zip(ws[::-1], maps[-2::-1], strict=True):
-            moves.append(-(back @ before.T).ravel())
-            back = w.T @ back
+            moves.append(-(back @ np.swapaxes(before, -1, -2)).ravel())
+            back = np.swapaxes(w, 1, 2) @ back
         return np.concatenate(moves[::-1])
 
     start = np.concatenate([w.ravel() for w in weights])
-    return solve_ivp(field, (0, t1), start, "DOP853", rtol=1e-13, atol=1e-40).y[:, -1]
+    end = solve_ivp(field, (0, 1), start, "DOP853", rtol=1e-13, atol=1e-40).y[:, -1]
+    parts = [part.reshape(len(x), -1) for part in np.split(end, cuts)]
+    return np.concatenate(parts, axis=1)
 
 
 @cache
@@ -62,8 +67,11 @@ def flows():
         second = -np.log(scale) / two + 10 / two
         both = scale ** (1 - two / one) > 1e-7
         t1 = second if both else first + (seed % 3 - 1) * 2 / one
-        found.append((weights, x, y, t1, descent(weights, x, y, t1)))
-    return found
+        found.append((weights, x, y, t1))
+    weights, x, y, t1 = zip(*found, strict=True)
+    together = [np.stack(layer) for layer in zip(*weights, strict=True)]
+    ends = descent(together, np.stack(x), np.stack(y), np.array(t1))
+    return [(*flow, end) for flow, end in zip(found, ends, strict=True)]
 
 
 def end_of(weights, x, y, t1, saves=2, **numerics):
@@ -109,7 +117,8 @@ def test_one_layer_of_ordinary_size_before_two_small_ones():
     for scale in (1e-6, 1e-12):
         small = [weights[0], scale * weights[1], scale * weights[2]]
         t1 = -np.log(scale) / np.linalg.svd(weights[0] @ x.T @ y / len(x))[1][0]
-        assert off(end_of(small, x, y, t1, rtol=1e-8), descent(small, x, y, t1)) < 1e-6
+        (end,) = descent([w[None] for w in small], x[None], y[None], np.array([t1]))
+        assert off(end_of(small, x, y, t1, rtol=1e-8), end) < 1e-6
 
 
 def test_ordinary_weights_and_a_given_atol_are_left_alone():

@@ -18,19 +18,20 @@ RNG = np.random.default_rng(0)
 
 
 def drawn(*shape):
-    return jnp.asarray(RNG.normal(size=shape))
+    return RNG.normal(size=shape)
 
 
 TARGET = drawn(4, 5)
-FACTORS = MLP((drawn(2, 5) / 3, drawn(4, 2) / 3))
-BASE = make_data(np.eye(5), np.asarray(TARGET).T)
+FACTORS = MLP((jnp.asarray(drawn(2, 5) / 3), jnp.asarray(drawn(4, 2) / 3)))
+BASE = make_data(np.eye(5), TARGET.T)
 B, DB, DY = drawn(2, 4), drawn(2, 4), drawn(4, 5)
 
 
 def product(back, target, **more):
     """Z W at the end of low-rank factorisation by feedback alignment."""
-    data = eqx.tree_at(lambda d: d.targets, BASE, target.T)
-    problem = FlowProblem(FeedbackAlignment(), FACTORS, Feedback((back.T,), "layerwise"), data)
+    data = eqx.tree_at(lambda d: d.targets, BASE, jnp.asarray(target.T))
+    feedback = Feedback((jnp.asarray(back.T),), "layerwise")
+    problem = FlowProblem(FeedbackAlignment(), FACTORS, feedback, data)
     return limit_of_flow(problem, 200.0, **({"of": linear_map} | more))
 
 
@@ -50,9 +51,9 @@ def test_derivative_of_the_low_rank_limit():
     change = jax.jvp(value, (B, TARGET), (DB, DY))[1]
     np.testing.assert_allclose(change, exact, atol=1e-10)
     seen = drawn(4, 5)
-    gradient = jax.grad(lambda *at: jnp.vdot(seen, value(*at)), argnums=(0, 1))(B, TARGET)
-    back = jnp.vdot(gradient[0], DB) + jnp.vdot(gradient[1], DY)
-    np.testing.assert_allclose(back, jnp.vdot(seen, exact), rtol=1e-10)
+    gradient = jax.vjp(value, B, TARGET)[1](jnp.asarray(seen))
+    back = np.vdot(gradient[0], DB) + np.vdot(gradient[1], DY)
+    np.testing.assert_allclose(back, np.vdot(seen, exact), rtol=1e-10)
 
 
 def test_weights_that_laws_leave_open():
@@ -68,10 +69,10 @@ def test_weights_that_laws_leave_open():
     found = jax.jvp(lambda back: ends(back, integrated=True), (B,), (DB,))[1]
 
     def late(back):
-        pair = Feedback((back.T,), "layerwise")
+        pair = Feedback((jnp.asarray(back.T),), "layerwise")
         problem = FlowProblem(FeedbackAlignment(), FACTORS, pair, BASE)
         numerics = Numerics(solver="tsit5", rtol=1e-10, atol=1e-12)
-        return integrate(problem, jnp.asarray([0.0, 40.0]), {}, numerics).weights.weights
+        return integrate(problem, np.array([0.0, 40.0]), {}, numerics).weights.weights
 
     for one, other in zip(found, jax.jvp(late, (B,), (DB,))[1], strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6)
@@ -79,7 +80,9 @@ def test_weights_that_laws_leave_open():
 
 def test_a_flow_that_is_not_at_rest_has_no_limit_yet():
     with pytest.raises(ValueError, match="must be late enough") as caught:
-        problem = FlowProblem(FeedbackAlignment(), FACTORS, Feedback((B.T,), "layerwise"), BASE)
+        problem = FlowProblem(
+            FeedbackAlignment(), FACTORS, Feedback((jnp.asarray(B.T),), "layerwise"), BASE
+        )
         limit_of_flow(problem, 0.1)
     assert "\n" not in str(caught.value)
 
