@@ -175,7 +175,9 @@ def test_the_bdf_goes_on_from_the_past_of_adams():
     _, left = in_slices(flow._replace(demand=enough))
     assert left.past is not None
     flow = flow._replace(ts=times(1.3 * float(left.t)), numerics=implicit)
-    ends = [in_slices(flow._replace(since=left._replace(past=past)))[0] for past in (left.past, None)]
+    ends = [
+        in_slices(flow._replace(since=left._replace(past=past)))[0] for past in (left.past, None)
+    ]
     steps = [int(end.counts.accepted - left.counts.accepted) for end in ends]
     assert 0 < steps[0] < steps[1] - 4
     for end in ends:

@@ -39,6 +39,7 @@ def exact(activation: str) -> np.ndarray:
         "linear": (lambda h: h, np.ones_like),
         "relu-squared": (lambda h: np.maximum(h, 0) ** 2, lambda h: 2 * np.maximum(h, 0)),
     }[activation]
+
     def field(t, flat):
         w1, w2, w3 = flat[:30].reshape(6, 5), flat[30:54].reshape(4, 6), flat[54:].reshape(2, 4)
         h1 = x @ w1.T
