@@ -131,7 +131,7 @@ def test_under_vmap_flows_are_those_of_one() -> None:
 def test_a_model_has_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """By products alone: a transformer block, for which there is no kernel."""
     rng = np.random.default_rng(0)
-    net = Model(Transformer(2, 1, width=4, heads=1, depth=1, key=jax.random.key(0)))
+    net = Model(Transformer(2, 1, width=4, heads=1, depth=1, hidden=8, key=jax.random.key(0)))
     data = make_data(rng.normal(size=(24, 5, 2)), rng.normal(size=(24, 1)), reduction="mean")
     one = FlowProblem(RULES["gradient"](), net, Feedback(), data)
     size = sum(leaf.size for leaf in jax.tree.leaves(net))

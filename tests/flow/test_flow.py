@@ -172,7 +172,7 @@ def test_gauss_without_stages_does_not_complete():
     assert outcome(solution) is Outcome.SOLVER_FAILED
 
 
-FLOW = oracles.random_flow(0, (3, 5, 4, 2), activation="tanh", bias=True, t1=3.0)
+FLOW = oracles.random_flow(0, (3, 4, 3, 2), activation="tanh", bias=True, t1=3.0)
 
 
 @cache
