@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from .._compiling import is_traced
+from .._compiling import ONCE, compiled, is_traced
 from .._types import Array
 from ..solvers import BDF, Demand
 from ..tasks import CrossEntropy
@@ -153,6 +153,7 @@ def bdfs_way(problem: FlowProblem, rtol: float, effort: float) -> float:
     return STEPS * (1e-6 / rtol) ** (1 / ORDER) * (dear + cheap / (1 + effort / CHEAP))
 
 
+@compiled(ONCE)
 def joined(first: FlowSolution, second: FlowSolution, later: Array) -> FlowSolution:
     """One solution of two: saves that come `later` are the second's, all others the first's."""
 

@@ -81,12 +81,12 @@ class Projected(AbstractCountingSolver):
         laws = self.leaf.laws(start)
         missed = self.leaf.off(flat, laws)
         cost = (evaluations_per_step(self.solver) or 0) + int(keeps_last(self.solver))
-        y1 = unravel(self._onto(flat, laws))
+        y1 = unravel(self._onto(flat, laws, missed))
         corrected = solver_state.corrected + missed
         state = ProjectedState(inner, solver_state.evaluations + cost, corrected)
         return y1, error, {"y0": y0, "y1": y1}, state, result
 
-    def _onto(self, w: Array, laws: Array) -> Array:
+    def _onto(self, w: Array, laws: Array, missed: Scalar) -> Array:
         least = LEAST * jnp.finfo(w.dtype).eps
 
         def unfinished(now: tuple[Array, Scalar, Integer, Flag]) -> Flag:
@@ -100,7 +100,7 @@ class Projected(AbstractCountingSolver):
             closer = less < off
             return jnp.where(closer, moved, w), jnp.minimum(less, off), rounds + 1, closer
 
-        begin = (w, self.leaf.off(w, laws), jnp.zeros((), jnp.int32), jnp.asarray(True))
+        begin = (w, missed, jnp.zeros((), jnp.int32), jnp.asarray(True))
         return jax.lax.while_loop(unfinished, body, begin)[0]
 
 

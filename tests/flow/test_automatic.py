@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +14,9 @@ from faflow.feedback import Feedback
 from faflow.flow import Flow, FlowProblem, Numerics, Stops, estimate, integrate, solve
 from faflow.flow.automatic import demand_of, why_unwatched
 from faflow.flow.effort import is_dear, runge_kutta_share
-from faflow.flow.loop.course import solve_leg
 from faflow.flow.loop.multistep import flat_field
+from faflow.flow.loop.slices import in_slices
+from faflow.flow.loop.tolerance import settled
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import AbstractObservable
 from faflow.rules import AbstractWeightRule, FeedbackAlignment, WeightDecay, forecast
@@ -161,18 +161,21 @@ def test_a_dear_field_is_begun_with_adams(monkeypatch):
 
 def test_the_bdf_goes_on_from_the_past_of_adams():
     """The same flow a little further, with the slopes that Adams' methods leave and without."""
-    numerics = Numerics(solver="adams", rtol=RTOL, atol=RTOL / 100)
-    flow = Flow(decay(), jnp.array([0.0, 2e4]), {}, numerics)
+    # Programs are those of the flows above that begin with Adams' methods.
+    stops, problem = Stops(loss=0.0, steady=0.0), decay()
+    times = lambda t1: jnp.asarray(np.linspace(0.0, t1, len(TS)))  # noqa: E731
+    adams, implicit = (
+        settled(problem, Numerics(solver=name, rtol=RTOL, atol=RTOL / 100, stops=stops))
+        for name in ("adams", "bdf")
+    )
     # On the way, where the slopes tell much: at the limit of stability the order is 1 or 2.
     enough = Demand(np.float64(1000.0), np.float64(1000.0), np.int64(20))
-    _, left = eqx.filter_jit(solve_leg)(flow._replace(demand=enough))
+    flow = Flow(problem, times(2e4), {"w": Weights()}, adams)
+    _, left = in_slices(flow._replace(demand=enough))
     assert left.past is not None
-    further = flow._replace(
-        ts=jnp.stack([jnp.zeros(()), 1.3 * left.t]), numerics=Numerics(solver="bdf", rtol=RTOL)
-    )
-    run_on = eqx.filter_jit(solve_leg)
+    flow = flow._replace(ts=times(1.3 * float(left.t)), numerics=implicit)
     ends = [
-        run_on(further._replace(since=left._replace(past=past)))[0] for past in (left.past, None)
+        in_slices(flow._replace(since=left._replace(past=past)))[0] for past in (left.past, None)
     ]
     steps = [int(end.counts.accepted - left.counts.accepted) for end in ends]
     assert 0 < steps[0] < steps[1] - 4

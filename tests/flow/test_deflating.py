@@ -24,7 +24,7 @@ from faflow.tasks import make_data
 
 TS = jnp.array([0.0, 3.0, 5000.0])
 KRYLOV = Numerics(solver="bdf-krylov", rtol=1e-6, atol=1e-8)
-EXPLICIT = Numerics(solver="tsit5", rtol=1e-9, atol=1e-11)
+TSIT5, ADAMS = (Numerics(solver=name, rtol=1e-9, atol=1e-11) for name in ("tsit5", "adams"))
 
 
 def problem(
@@ -48,12 +48,21 @@ def problem(
     return FlowProblem(RULES["feedback-alignment"](), net, Feedback(back), data)
 
 
-def without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "directions_of", lambda problem, size: 0)
+def ends(one: FlowProblem, ts: jax.Array, numerics: Numerics) -> Any:
+    return solve(one, ts, {}, numerics)
+
+
+shared = eqx.filter_jit(ends)  # one program for all flows of the same shapes
 
 
 def flown(one: FlowProblem, numerics: Numerics = KRYLOV, t1: float = 5000.0) -> Any:
-    return jax.jit(lambda: solve(one, jnp.array([0.0, t1]), {}, numerics))()
+    return shared(one, np.array([0.0, t1]), numerics)
+
+
+def flown_without(monkeypatch: pytest.MonkeyPatch, one: FlowProblem, t1: float = 5000.0) -> Any:
+    """The same flow by plain GMRES."""
+    monkeypatch.setattr(ways, "directions_of", lambda problem, size: 0)
+    return eqx.filter_jit(lambda *given: ends(*given))(one, np.array([0.0, t1]), KRYLOV)
 
 
 def away(one: Any, other: Any) -> float:
@@ -63,16 +72,15 @@ def away(one: Any, other: Any) -> float:
 
 
 def test_a_flow_takes_three_quarters_of_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Renewals counted, and to the weights that tsit5 finds at 1e-9."""
+    """Renewals counted, and to the weights that Adams' methods find at 1e-9."""
     one = problem(100, widths=(30, 10, 1))
     with_them = flown(one)
-    without(monkeypatch)
-    bare = flown(one)
+    bare = flown_without(monkeypatch, one)
     work, more = with_them.counts.implicit, bare.counts.implicit
     assert int(bare.counts.accepted) * 0.9 < int(with_them.counts.accepted)
     assert 4 * int(work.products) <= 3 * int(more.products)
     assert int(with_them.counts.evaluations) > int(work.iterations)  # a renewal evaluates too
-    explicit = flown(one, EXPLICIT)
+    explicit = flown(one, ADAMS)
     assert away(with_them, explicit) < 3e-5 and away(bare, explicit) < 3e-5
 
 
@@ -80,9 +88,8 @@ def test_feedback_that_points_away_spoils_nothing(monkeypatch: pytest.MonkeyPatc
     """J is indefinite and not normal: as exact, and hardly more products than without."""
     one, t1 = problem(opposed=True), 300.0
     ours = flown(one, t1=t1)
-    assert away(ours, flown(one, EXPLICIT, t1)) < 5e-4
-    without(monkeypatch)
-    bare = flown(one, t1=t1)
+    assert away(ours, flown(one, TSIT5, t1)) < 5e-4
+    bare = flown_without(monkeypatch, one, t1)
     assert int(ours.counts.implicit.products) <= 1.1 * int(bare.counts.implicit.products) + 2 * MOST
 
 
@@ -94,12 +101,12 @@ def test_cuts_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         multistep.deflation, "renewed", lambda *a: (seen.append(1), renew(*a))[1]
     )  # fmt: skip
+    parts: Any = slices.begin, slices.go_on, slices.observed
+    programs = tuple(eqx.filter_jit(part) for part in parts)
+    monkeypatch.setattr(slices, "programs_of_flows", lambda *_: programs)
     for budget in (slices.MOST, 9):
         monkeypatch.setattr(slices, "first_budget", lambda flow, size=budget: size)
         monkeypatch.setattr(slices, "next_budget", lambda *_, size=budget: size)
-        parts: Any = slices.begin, slices.go_on, slices.observed
-        programs = [eqx.filter_jit(part) for part in parts]
-        monkeypatch.setattr(slices, "programs_of_flows", lambda *_, p=tuple(programs): p)
         bits.append(integrate(one, TS, {}, KRYLOV))
     assert seen  # they are part of the program, and
     assert int(bits[0].counts.evaluations) > int(bits[0].counts.implicit.iterations) + 3  # renewed
@@ -109,33 +116,28 @@ def test_cuts_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_under_vmap_flows_are_those_of_one() -> None:
     """Three scales of targets, which renew at different steps."""
-    one, ts = problem(), jnp.array([0.0, 1000.0])
-
-    def end(scale: Any) -> Any:
-        targets = scale * one.data.targets
-        return solve(eqx.tree_at(lambda p: p.data.targets, one, targets), ts, {}, KRYLOV)
-
-    scales = jnp.array([0.3, 1.0, 2.0])
-    together = jax.jit(jax.vmap(end))(scales)
-    alone = jax.jit(lambda: jax.lax.map(end, scales))()
-    assert len(set(np.asarray(together.counts.implicit.products).tolist())) == 3
-    assert away(together, alone) < 1e-5
-    np.testing.assert_allclose(
-        together.counts.implicit.products, alone.counts.implicit.products, rtol=0.1
-    )
+    one, ts, scales = problem(), jnp.array([0.0, 1000.0]), np.array([0.3, 1.0, 2.0])
+    moved = lambda targets: eqx.tree_at(lambda p: p.data.targets, one, targets)  # noqa: E731
+    targets = scales[:, None, None] * np.asarray(one.data.targets)
+    alone = [shared(moved(row), ts, KRYLOV) for row in targets]
+    found = jax.jit(jax.vmap(lambda row: ends(moved(row), ts, KRYLOV)))(targets)
+    products = [int(each.counts.implicit.products) for each in alone]
+    assert len(set(np.asarray(found.counts.implicit.products).tolist())) == 3
+    for row, each in enumerate(alone):
+        assert away(jax.tree.map(lambda leaf: np.asarray(leaf)[row], found), each) < 1e-5  # noqa: B023
+    np.testing.assert_allclose(found.counts.implicit.products, products, rtol=0.1)
 
 
 def test_a_model_has_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """By products alone: a transformer block, for which there is no kernel."""
     rng = np.random.default_rng(0)
-    net = Model(Transformer(2, 1, width=4, heads=1, key=jax.random.key(0)))
+    net = Model(Transformer(2, 1, width=4, heads=1, depth=1, hidden=8, key=jax.random.key(0)))
     data = make_data(rng.normal(size=(24, 5, 2)), rng.normal(size=(24, 1)), reduction="mean")
     one = FlowProblem(RULES["gradient"](), net, Feedback(), data)
     size = sum(leaf.size for leaf in jax.tree.leaves(net))
     assert way_of(one, BDF("krylov"), size).rank == 24
     ours = flown(one)
-    without(monkeypatch)
-    bare = flown(one)
+    bare = flown_without(monkeypatch, one)
     assert int(ours.counts.implicit.products) < 0.8 * int(bare.counts.implicit.products)
     assert away(ours, bare) < 1e-4
 

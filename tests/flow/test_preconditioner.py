@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +35,7 @@ from faflow.rules import (
 from faflow.solvers import BDF
 from faflow.tasks import make_data
 
+WIDTHS = (8, 30, 30, 1)
 KINDS = ("gradient", "feedback-alignment", "direct-feedback-alignment", "uniform-sign-symmetry")
 
 
@@ -88,9 +90,14 @@ def test_parts_are_those_of_the_field(kind: str, biases: bool) -> None:
         np.testing.assert_allclose(mine, other, atol=1e-13)
 
 
-def made(one: FlowProblem, y: jax.Array, c: float) -> tuple[Preconditioner, KernelInverse]:
-    maker, like = Preconditioner(FlatProblem(one)), jnp.asarray(c)
-    return maker, jax.jit(lambda: maker._renewed(maker.nothing_yet(like), y, like))()
+@eqx.filter_jit
+def at_start(one: FlowProblem, c: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """P^{-1} and J as matrices, and how old the inverse of the kernel is."""
+    _, jacobian, y = flat_field(one)
+    maker = Preconditioner(FlatProblem(one))
+    inverse: KernelInverse = maker._renewed(maker.nothing_yet(c), y, c)
+    ours = jax.vmap(maker.of(inverse), out_axes=1)(jnp.eye(y.size))
+    return ours, jacobian(jnp.zeros(()), y), inverse.age
 
 
 @pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
@@ -104,35 +111,33 @@ def test_it_is_the_inverse_where_the_error_moves_nothing_else(loss: str, copies:
     met = jax.jit(lambda: meets(far.data.outputs(far.weights)))()
     near = dataclasses.replace(far, data=make_data(far.data.inputs, met, loss, "mean"))
     for one, exact in ((near, True), (far, False)):
-        _, jacobian, y = flat_field(one)
         c = 1e3
-        maker, inverse = made(one, y, c)
-        eye = np.eye(y.size)
-
-        @jax.jit
-        def both():
-            ours = jax.vmap(maker.of(inverse), out_axes=1)(jnp.asarray(eye))  # noqa: B023
-            return ours, jacobian(jnp.zeros(()), y)  # noqa: B023
-
-        ours, bend = map(np.asarray, both())
+        ours, bend, age = map(np.asarray, at_start(one, np.asarray(c)))
+        eye = np.eye(len(bend))
         off = np.max(np.abs(ours @ (eye - c * bend) - eye))
         assert (off < 1e-7) == exact
-        assert int(inverse.age) == 0
+        assert int(age) == 0
 
 
-def flown(one: FlowProblem, rtol: float = 1e-6, solver: str = "bdf-krylov") -> Any:
-    numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100)
-    ts = jnp.asarray([0.0, 300.0])
-    return jax.jit(lambda: solve(one, ts, {}, numerics))()
+def ends(one: FlowProblem, numerics: Numerics) -> Any:
+    return solve(one, jnp.asarray([0.0, 300.0]), {}, numerics)
+
+
+shared = eqx.filter_jit(ends)  # one program for all flows of the same shapes
+bare = eqx.filter_jit(lambda *given: ends(*given))
+
+
+def flown(one: FlowProblem, rtol: float = 1e-6, solver: str = "bdf-krylov", by=shared) -> Any:
+    return by(one, Numerics(solver=solver, rtol=rtol, atol=rtol / 100))
 
 
 def test_a_flow_takes_half_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = problem(widths=(8, 30, 30, 1), samples=24)
+    one = problem(widths=WIDTHS, samples=24)
     assert has_preconditioner(one)
     with_it = flown(one)
     monkeypatch.setattr(ways, "has_preconditioner", lambda one: False)
     monkeypatch.setattr(ways, "directions_of", lambda problem, size: 0)
-    without = flown(one)
+    without = flown(one, by=bare)
     work, more = with_it.counts.implicit, without.counts.implicit
     assert int(work.products) <= 4 * int(work.iterations)
     assert 2 * int(work.products) <= int(more.products)
@@ -150,7 +155,7 @@ def test_feedback_that_points_away_and_copies_spoil_nothing(
 ) -> None:
     """K is indefinite where the feedback is far from the weights, and singular with samples that
     stand twice: as exact, and at most a product a system more than without it."""
-    one = problem(copies=4)
+    one = problem(widths=WIDTHS, samples=20, copies=4)
     assert has_preconditioner(one)
     back = tuple(-matrix for matrix in one.weights.weights[1:])
     one = dataclasses.replace(one, feedback=Feedback(back, "layerwise"))
@@ -161,9 +166,9 @@ def test_feedback_that_points_away_and_copies_spoil_nothing(
         np.testing.assert_allclose(mine, other, atol=2e-4)
     monkeypatch.setattr(ways, "has_preconditioner", lambda one: False)
     monkeypatch.setattr(ways, "directions_of", lambda problem, size: 0)
-    work, bare = ours.counts.implicit, flown(one).counts.implicit
-    assert int(work.factorisations) > 0 == int(bare.factorisations)
-    assert int(work.products) <= int(bare.products) + int(work.iterations)
+    work, more = ours.counts.implicit, flown(one, by=bare).counts.implicit
+    assert int(work.factorisations) > 0 == int(more.factorisations)
+    assert int(work.products) <= int(more.products) + int(work.iterations)
 
 
 def test_one_that_would_not_fit_is_left_out_and_its_size_told() -> None:
@@ -174,7 +179,7 @@ def test_one_that_would_not_fit_is_left_out_and_its_size_told() -> None:
     assert not told[2].preconditioned and not has_preconditioner(wide[2])
     assert "too large to be inverted, 2000 x 2000 (64 MB)" in told[2].told
     assert "too large" not in told[1].told and "more than it saves" in told[1].told
-    served = problem(widths=(8, 30, 30, 1), samples=24)
+    served = problem(widths=WIDTHS, samples=24)
     way = way_of(served, BDF("krylov"), size(served))
     assert way.preconditioned and "kernel, 24 x 24" in way.told
 

@@ -3,6 +3,7 @@ that are not projected are the controls."""
 
 from functools import cache
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -38,34 +39,39 @@ def exact(activation: str) -> np.ndarray:
         "linear": (lambda h: h, np.ones_like),
         "relu-squared": (lambda h: np.maximum(h, 0) ** 2, lambda h: 2 * np.maximum(h, 0)),
     }[activation]
-    shapes = [w.shape for w in weights]
-
-    def split(flat):
-        ends = np.cumsum([w.size for w in weights])[:-1]
-        return [p.reshape(s) for p, s in zip(np.split(flat, ends), shapes, strict=True)]
 
     def field(t, flat):
-        w1, w2, w3 = split(flat)
+        w1, w2, w3 = flat[:30].reshape(6, 5), flat[30:54].reshape(4, 6), flat[54:].reshape(2, 4)
         h1 = x @ w1.T
-        h2 = value(h1) @ w2.T
-        error = value(h2) @ w3.T - y
+        a1 = value(h1)
+        h2 = a1 @ w2.T
+        a2 = value(h2)
+        error = a2 @ w3.T - y
         d2 = (error @ feedback[1]) * slope(h2)
         d1 = (d2 @ feedback[0]) * slope(h1)
-        moves = (-d1.T @ x, -d2.T @ value(h1), -error.T @ value(h2))
+        moves = (-d1.T @ x, -d2.T @ a1, -error.T @ a2)
         return np.concatenate([move.ravel() for move in moves])
 
     start = np.concatenate([w.ravel() for w in weights])
     return solve_ivp(field, (0, T), start, "DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
 
 
+def finest(problem):
+    return list(problem.rule.laws(problem.weights).values())[-1]
+
+
+@eqx.filter_jit
+def scale_of(problem, end):
+    scales = finest(problem).scale(end.weights, end.feedback, problem.data)
+    return jnp.max(jnp.concatenate([jnp.ravel(scale) for scale in scales]))
+
+
 def flow(problem, **numerics):
-    law = list(problem.rule.laws(problem.weights).values())[-1]
-    observables = {"law": law}
-    end = integrate(problem, jnp.linspace(0, T, 9), observables, Numerics(**numerics))
+    observables = {"law": finest(problem)}
+    end = integrate(problem, np.linspace(0, T, 9), observables, Numerics(**numerics))
     drift = max(float(np.max(np.abs(q - q[0]))) for q in map(np.asarray, end.records["law"]))
-    scale = max(float(np.max(s)) for s in law.scale(end.weights, end.feedback, problem.data))
     flat = np.concatenate([np.asarray(w).ravel() for w in end.weights.weights])
-    return end, drift / scale, flat
+    return end, drift / float(scale_of(problem, end)), flat
 
 
 @pytest.mark.parametrize("activation", ["linear", "relu-squared"])

@@ -1,7 +1,7 @@
 """Directions kept of a Jacobian: the preconditioner against numpy, what it saves, what a bad one
 costs, and when it is renewed."""
 
-from typing import Any
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from faflow.solvers.linear import INEXACT, gmres_solve
 SIZE, RANK, CYCLE = 60, 8, 20
 
 
+@cache
 def matrix(kind: str) -> np.ndarray:
     """Jacobians with 8 fast rates, on a random basis, and slow ones."""
     rng = np.random.default_rng(0)
@@ -46,22 +47,26 @@ def matrix(kind: str) -> np.ndarray:
 KINDS = ("symmetric", "indefinite", "rotating", "oblique")
 
 
+@jax.jit
+def renew(kept: Deflation, jacobian: jax.Array) -> tuple[Deflation, jax.Array]:
+    return renewed(kept, lambda x: jacobian @ x)
+
+
+@cache
+def nothing() -> Deflation:
+    return jax.jit(lambda: no_directions(RANK, jnp.zeros(SIZE)))()
+
+
 def kept_of(jacobian: np.ndarray, times: int = 2) -> Deflation:
-    push = lambda x: jnp.asarray(jacobian) @ x  # noqa: E731
-
-    @jax.jit
-    def made() -> Deflation:
-        kept = no_directions(RANK, jnp.zeros(SIZE))
-        for _ in range(times):
-            kept, _ = renewed(kept, push)
-        return kept
-
-    return made()
+    kept = nothing()
+    for _ in range(times):
+        kept, _ = renew(kept, jacobian)
+    return kept
 
 
-def matrix_of(kept: Deflation, c: float) -> np.ndarray:
-    columns = jax.vmap(lambda x: deflating(kept, jnp.asarray(c))(x), out_axes=1)
-    return np.asarray(jax.jit(columns)(jnp.eye(SIZE)))
+@jax.jit
+def matrix_of(kept: Deflation, c: jax.Array) -> jax.Array:
+    return jax.vmap(deflating(kept, c), out_axes=1)(jnp.eye(SIZE))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,7 +84,7 @@ def test_it_takes_images_back_and_leaves_their_complement_alone(kind: str, c: fl
     inside = span @ span.T
     expected = inside + whole @ (np.eye(SIZE) - inside)
     # The floor under B B^T is 1e-4 of rows of length 1 or more.
-    np.testing.assert_allclose(whole @ matrix_of(kept, c), expected, atol=2e-4)
+    np.testing.assert_allclose(whole @ matrix_of(kept, np.asarray(c)), expected, atol=2e-4)
     eigenspace = np.linalg.norm(jacobian @ basis.T - basis.T @ (basis @ jacobian @ basis.T))
     assert eigenspace > 1e-6  # which the identity does not need
 
@@ -98,19 +103,19 @@ def test_renewals_turn_to_the_fast_directions(kind: str) -> None:
     assert off[2] < 1e-4 and off[0] > 10 * off[1] > 100 * off[2]
 
 
-def solved(jacobian: np.ndarray, c: float, kept: Deflation | None, tight: float) -> tuple[Any, ...]:
-    """(x, converged, products) of (1 - c J) x = b, and b."""
+@jax.jit
+def solution(jacobian, c, kept, b, scale, tight):
+    before = None if kept is None else deflating(kept, c)
+    return gmres_solve(lambda x: jacobian @ x, c, before)(b, scale, tight)
+
+
+def solved(
+    jacobian: np.ndarray, c: float, kept: Deflation | None, tight: float
+) -> tuple[float, bool, int]:
+    """(residual, converged, products) of (1 - c J) x = b."""
     rng = np.random.default_rng(3)
     b, scale = rng.normal(size=SIZE), 10.0 ** rng.uniform(-1, 1, SIZE)
-
-    @jax.jit
-    def solve():
-        push = lambda x: jnp.asarray(jacobian) @ x  # noqa: E731
-        before = None if kept is None else deflating(kept, jnp.asarray(c))
-        linear = gmres_solve(push, jnp.asarray(c), before)
-        return linear(jnp.asarray(b), jnp.asarray(scale), jnp.asarray(tight))
-
-    x, converged, products = solve()
+    x, converged, products = solution(jacobian, np.asarray(c), kept, b, scale, np.asarray(tight))
     whole = np.eye(SIZE) - c * jacobian
     rest = np.linalg.norm((b - whole @ np.asarray(x)) / scale) / SIZE**0.5
     return rest, bool(converged), int(products)
@@ -138,11 +143,11 @@ def test_a_bad_one_costs_bounded_products_and_no_accuracy(kind: str) -> None:
     rng = np.random.default_rng(4)
     good = kept_of(jacobian)
     bad = {
-        "random": good._replace(images=jnp.asarray(100 * rng.normal(size=(RANK, SIZE)))),
-        "reversed": good._replace(images=-good.images),
-        "singular": good._replace(images=good.basis / c),
-        "nothing": good._replace(images=0 * good.images),
-        "not a number": good._replace(images=jnp.nan * good.images),
+        "random": good._replace(images=100 * rng.normal(size=(RANK, SIZE))),
+        "reversed": good._replace(images=-np.asarray(good.images)),
+        "singular": good._replace(images=np.asarray(good.basis) / c),
+        "nothing": good._replace(images=0 * np.asarray(good.images)),
+        "not a number": good._replace(images=np.nan * np.asarray(good.images)),
     }
     _, there, plain = solved(jacobian, c, None, tight)
     assert there
@@ -157,44 +162,43 @@ def test_a_bad_one_costs_bounded_products_and_no_accuracy(kind: str) -> None:
 
 def test_it_is_renewed_when_a_renewal_has_been_spent_and_waits_where_it_does_not_help() -> None:
     """8 directions: excess over AIM = 3 products a system has to be above 8."""
-    kept = no_directions(RANK, jnp.zeros(SIZE))
-    steps = 0
-    while not bool(is_worn(kept)):
-        kept, steps = after_systems(kept, jnp.asarray(7.0)), steps + 1
+    worn, systems, minus = jax.jit(is_worn), jax.jit(after_systems), -np.eye(SIZE)
+    after = lambda kept, effort: systems(kept, np.asarray(effort))  # noqa: E731
+    kept, steps = nothing(), 0
+    while not bool(worn(kept)):
+        kept, steps = after(kept, 7.0), steps + 1
     assert steps == 3  # 4 each
-    push = lambda x: -x  # noqa: E731
-    kept, products = renewed(kept, push)
-    assert int(products) == 2 * RANK and bool(kept.known) and not bool(is_worn(kept))
-    kept = after_systems(kept, jnp.asarray(6.5))  # of 7: it has not helped
+    kept, products = renew(kept, minus)
+    assert int(products) == 2 * RANK and bool(kept.known) and not bool(worn(kept))
+    kept = after(kept, 6.5)  # of 7: it has not helped
     assert float(kept.level) == 6.5 and float(kept.patience) == 2.0 and bool(kept.used)
-    kept = after_systems(kept, jnp.asarray(20.0))
-    assert float(kept.excess) == 13.5 and not bool(is_worn(kept))  # below 16
-    kept, products = renewed(after_systems(kept, jnp.asarray(20.0)), push)
+    kept = after(kept, 20.0)
+    assert float(kept.excess) == 13.5 and not bool(worn(kept))  # below 16
+    kept, products = renew(after(kept, 20.0), minus)
     assert int(products) == RANK
-    after = after_systems(kept, jnp.asarray(6.0))  # a third of 20: it has
-    assert float(after.patience) == 1.0 and bool(after.used)
-    aside = after_systems(kept, jnp.asarray(7.5))  # more than the 7 that there were without any
-    assert not bool(aside.used) and float(after_systems(aside, jnp.asarray(9.0)).bare) == 9.0
-    assert bool(renewed(aside, push)[0].used)
+    helped = after(kept, 6.0)  # a third of 20: it has
+    assert float(helped.patience) == 1.0 and bool(helped.used)
+    aside = after(kept, 7.5)  # more than the 7 that there were without any
+    assert not bool(aside.used) and float(after(aside, 9.0).bare) == 9.0
+    assert bool(renew(aside, minus)[0].used)
     for _ in range(100):
-        kept = after_systems(kept, jnp.asarray(2.0))
-    assert not bool(is_worn(kept))  # below the aim nothing is renewed
+        kept = after(kept, 2.0)
+    assert not bool(worn(kept))  # below the aim nothing is renewed
 
 
 def test_a_jacobian_that_is_no_number_leaves_what_was_known() -> None:
     good = kept_of(matrix("symmetric"))
-    after, _ = jax.jit(lambda: renewed(good, lambda x: jnp.nan * x))()
+    lost = np.full((SIZE, SIZE), np.nan)
+    after, _ = renew(good, lost)
     np.testing.assert_array_equal(after.basis, good.basis)
     np.testing.assert_array_equal(after.images, good.images)
-    fresh, _ = jax.jit(
-        lambda: renewed(no_directions(RANK, jnp.zeros(SIZE)), lambda x: jnp.nan * x)
-    )()
+    fresh, _ = renew(nothing(), lost)
     assert not bool(fresh.known) and not bool(fresh.used) and not bool(after.used)
-    np.testing.assert_array_equal(matrix_of(fresh, 1.0), np.eye(SIZE))
+    np.testing.assert_array_equal(matrix_of(fresh, np.asarray(1.0)), np.eye(SIZE))
 
 
 def test_the_first_block_has_no_order() -> None:
     """Independent rows of mean 0 and variance 1/12, as uniform numbers have."""
-    block = np.asarray(deflation._hashed(16, 5000, jnp.float64))
+    block = np.asarray(jax.jit(lambda: deflation._hashed(16, 5000, jnp.float64))())
     assert abs(block.mean()) < 4 / (12 * block.size) ** 0.5
     np.testing.assert_allclose(np.cov(block), np.eye(16) / 12, atol=5 / 12 / 5000**0.5)

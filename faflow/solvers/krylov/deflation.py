@@ -90,9 +90,14 @@ def renewed(kept: Deflation, push: Callable[[Array], Array]) -> tuple[Deflation,
     def images(rows: Array) -> Array:
         return jax.lax.map(push, rows, batch_size=AT_ONCE)
 
-    towards = jax.lax.cond(kept.known, lambda: kept.images, lambda: images(kept.basis))
-    basis = jnp.linalg.qr(towards.T)[0].T
-    found = images(basis)
+    def once_more(i: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        basis, found = now
+        basis = jax.lax.cond(i > 0, lambda: jnp.linalg.qr(found.T)[0].T, lambda: basis)
+        return basis, images(basis)
+
+    # A loop, so that J stands in the program once; what is unknown has no images to begin with.
+    first, start = kept.known.astype(jnp.int32), (kept.basis, kept.images)
+    basis, found = jax.lax.fori_loop(first, jnp.int32(2), once_more, start)
     # Rows that J takes to orthogonal ones, so that B B^T is not far from diagonal.
     turn = jnp.linalg.eigh(found @ found.T)[1].T
     basis, found = turn @ basis, turn @ found
