@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +30,7 @@ from ..rules import (
 from ..rules.abstract import WeightsAndFeedback
 from ..tasks import Data
 from ..tasks.losses import Squared
+from .linearised import linearised
 
 PredictionStatus = Literal["ok", "partial", "residual-stays", "not-stable", "unavailable"]
 Operator = Callable[[np.ndarray], np.ndarray]
@@ -259,36 +259,24 @@ def _from_state(
     """Smallest decay rate among the modes of the state's linearised flow that move the residual,
     whose size was `first` at the start."""
     state = rule.init(weights, feedback, data)
-    flat, unravel = ravel_pytree(state)
-    if flat.size > STATES:
-        return _none("unavailable", "state too large", flat.size)
-
-    def velocity(x: Array, t: float = 0.0, on: Data = data) -> Array:
-        moved = rule.velocity(jnp.asarray(t, flat.dtype), unravel(x), feedback, on)
-        return ravel_pytree(moved)[0]
-
-    beside = 1.1 * flat + 0.1  # at rest nothing would tell the times apart
-    if not np.allclose(velocity(beside, 1.0), velocity(beside), atol=0.0):
-        return _none("unavailable", "the field depends on time", flat.size)
-
-    def residual(x: Array) -> Array:
-        return data.residual(data.outputs(rule.read(unravel(x), feedback, data)[0])).ravel()
-
-    jacobian, slope = (np.asarray(jax.jacfwd(f)(flat)) for f in (velocity, residual))
+    size = sum(leaf.size for leaf in jax.tree.leaves(state))
+    if size > STATES:
+        return _none("unavailable", "state too large", size)
+    found = jax.tree.map(np.asarray, linearised(state, rule, weights, feedback, data))
+    if not np.allclose(*found.beside, atol=0.0):
+        return _none("unavailable", "the field depends on time", size)
+    jacobian, slope, now = found.jacobian, found.slope, found.residual
     rates, modes = np.linalg.eig(-jacobian)
     # Where the flow goes from here, and from targets that are met here: steps of Newton's method
     # that stay in the range of the Jacobian, as the flow does (docs/architecture.md).
-    resolvent = CLOSED * np.abs(rates).max() * np.eye(flat.size) - jacobian
-    met = eqx.tree_at(lambda d: d.targets, data, data.outputs(weights))
-    moves = np.stack([np.asarray(velocity(flat)), np.asarray(velocity(flat, on=met))], axis=1)
-    far, forced = (slope @ np.linalg.solve(resolvent, moves)).T
-    now = np.asarray(residual(flat))
+    resolvent = CLOSED * np.abs(rates).max() * np.eye(size) - jacobian
+    far, forced = (slope @ np.linalg.solve(resolvent, np.stack(found.moves, axis=1))).T
     left = np.linalg.norm(now + far)
     rounding = FORCED * max(first, float(frobenius(data.targets)))
     if np.linalg.norm(forced) > rounding and np.any(np.asarray(data.targets)):
-        return _none("residual-stays", "no point of rest where the residual is zero", flat.size)
+        return _none("residual-stays", "no point of rest where the residual is zero", size)
     if left > max(LEFT * np.linalg.norm(now), rounding):
-        return _none("residual-stays", "the flow's limit has a residual", flat.size)
+        return _none("residual-stays", "the flow's limit has a residual", size)
     response = np.linalg.norm(slope @ modes, axis=0)
     seen = (np.abs(rates) > CLOSED * np.abs(rates).max()) & (response > CLOSED * response.max())
     return _slowest(rates[seen], "ok", "spectrum of the state's flow")

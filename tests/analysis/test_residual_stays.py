@@ -4,6 +4,7 @@ Flows are SciPy's (DOP853, rtol 1e-10) of the rules' own fields; their residuals
 twice that time, are the answer.
 """
 
+from functools import partial
 from itertools import pairwise
 
 import jax
@@ -42,18 +43,18 @@ def setting(rule, samples=4, seed=0):
     return MLP(weights, (), Linear()), feedback, inputs, rng
 
 
-def flowed(rule, net, feedback, data, t1):
-    """Weights and feedback, residuals and pulls at 401 times."""
-    start, unravel = ravel_pytree(rule.init(net, feedback, data))
-    velocity = jax.jit(lambda t, x: ravel_pytree(rule.velocity(t, unravel(x), feedback, data))[0])
+def flowed(rule, net, feedback, t1, *tasks):
+    """Weights and feedback, residuals and pulls at 401 times, for each of the data."""
+    unravel = ravel_pytree(rule.init(net, feedback, tasks[0]))[1]
     ts = np.linspace(0.0, t1, 401)
-    flow = solve_ivp(
-        lambda t, x: np.asarray(velocity(jnp.asarray(t), x)), (0.0, t1), np.asarray(start),
-        "DOP853", ts, rtol=1e-10, atol=1e-13,
-    )  # fmt: skip
 
     @jax.jit
-    def seen(x):
+    def velocity(t, x, data):
+        return ravel_pytree(rule.velocity(t, unravel(x), feedback, data))[0]
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, None))
+    def seen(x, data):
         state = unravel(x)
         weights, back = rule.read(state, feedback, data)
         moves = weight_velocity(rule, weights, back, data, state)[0]
@@ -61,15 +62,23 @@ def flowed(rule, net, feedback, data, t1):
         e, change = jax.jvp(residual, (weights,), (moves,))
         return jnp.linalg.norm(e), -jnp.sum(e * change) / jnp.sum(e**2)
 
-    norms, pulls = np.array([seen(jnp.asarray(x)) for x in flow.y.T]).T
-    return rule.read(unravel(jnp.asarray(flow.y[:, -1])), feedback, data), ts, norms, pulls
+    def flow(data):
+        start = np.asarray(ravel_pytree(rule.init(net, feedback, data))[0])
+        path = solve_ivp(
+            lambda t, x: np.asarray(velocity(np.asarray(t), x, data)), (0.0, t1), start,
+            "DOP853", ts, rtol=1e-10, atol=1e-13,
+        )  # fmt: skip
+        norms, pulls = map(np.asarray, seen(path.y.T, data))
+        return rule.read(unravel(jnp.asarray(path.y[:, -1])), feedback, data), ts, norms, pulls
+
+    return [flow(data) for data in tasks]
 
 
 def flowed_on_noise(rule, t1):
     """Where it began, targets of noise, and the flow."""
     net, feedback, inputs, rng = setting(rule)
     data = make_data(inputs, rng.normal(size=(len(inputs), 1)))
-    return (net, feedback), data, *flowed(rule, net, feedback, data, t1)
+    return (net, feedback), data, *flowed(rule, net, feedback, t1, data)[0]
 
 
 FORCED = {
@@ -116,13 +125,13 @@ def test_targets_out_of_reach(rule) -> None:
     net, feedback, inputs, rng = setting(rule, samples=9)
     teacher = inputs @ rng.normal(size=(WIDTHS[0], 1))
     noisy = make_data(inputs, teacher + 1e-5 * rng.normal(size=teacher.shape))
-    end, ts, norms, pulls = flowed(rule, net, feedback, noisy, 30.0)
+    clean = make_data(inputs, teacher)  # the control
+    (end, ts, norms, pulls), control = flowed(rule, net, feedback, 30.0, noisy, clean)
     assert 1e-7 < norms[-1] / norms[0] < 1e-3
     assert predict_exponent(rule, *end, noisy, (net, feedback)).status == "residual-stays"
     fit = fit_exponent(ts, norms, pull=pulls)
     assert fit.status == "residual-stays" and fit.floor == pytest.approx(norms[-1], rel=1e-3)
-    clean = make_data(inputs, teacher)  # the control
-    end, ts, norms, pulls = flowed(rule, net, feedback, clean, 30.0)
+    end, ts, norms, pulls = control
     assert norms[-1] < 1e-9 and fit_exponent(ts, norms, pull=pulls).status != "residual-stays"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import oracles
 import pytest
 from oracles import random_flow, to_problem
-from rates import relative_rate
+from rates import jitted_relative_rate as relative_rate
 from scipy.linalg import null_space
 
 from faflow.analysis import law_rate

@@ -7,7 +7,6 @@ The flow is SciPy's (DOP853, rtol 1e-10) of the rule's field; the inner products
 import itertools
 from functools import reduce
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,12 +64,12 @@ def inner_products(net, feedback):
 def along_the_flow(rule, net, feedback, data, t1=1.0):
     start, unravel = ravel_pytree(rule.init(net, feedback, data))
 
-    @eqx.filter_jit
-    def velocity(t, flat, rule, feedback, data):
+    @jax.jit
+    def velocity(t, flat):
         return ravel_pytree(rule.velocity(t, unravel(flat), feedback, data))[0]
 
     flow = solve_ivp(
-        lambda t, flat: np.asarray(velocity(jnp.asarray(t), flat, rule, feedback, data)),
+        lambda t, flat: np.asarray(velocity(np.asarray(t), flat)),
         (0.0, t1), np.asarray(start), "DOP853", np.linspace(0, t1, 21), rtol=1e-10, atol=1e-12,
     )  # fmt: skip
     states = (rule.read(unravel(jnp.asarray(flat)), feedback, data) for flat in flow.y.T)

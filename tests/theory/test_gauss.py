@@ -124,7 +124,7 @@ def test_one_program_for_all_tolerances_and_a_batch():
         numerics = Numerics(solver="gauss4", rtol=jnp.asarray(1e-8), atol=jnp.asarray(1e-10))
         return solve(moved, times, {}, numerics)
 
-    batch = jax.vmap(end)(jnp.array([1.0, 0.5]))
+    batch = jax.device_get(jax.jit(jax.vmap(end))(jnp.array([1.0, 0.5])))
     for i, factor in enumerate((1.0, 0.5)):
         start = flow.at(factor * flow.state)
         exact = oracles.trajectory(start, np.array([0.0, flow.t1]))[-1]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from quadrature import FUNCTIONS, root
 
-from faflow._compiling import LONG, compiled
+from faflow._compiling import LONG, LOOP, compiled
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, solve
 from faflow.networks import ACTIVATIONS, MLP
@@ -129,11 +129,19 @@ def flow_loss(rule, student, fed):
     return solve(problem, TIMES, see, Numerics()).records["loss"]
 
 
-@compiled(LONG)
 def simulated(rule, student, fed, seeds, inputs):
+    """Losses (seeds, times); what few numbers are drawn for is not worth a program that is fast."""
+    run = long_simulated if seeds * inputs**2 > 200_000 else short_simulated
+    return run(rule, student, fed, seeds, inputs)
+
+
+def losses_of(rule, student, fed, seeds, inputs):
     start = rule.init(student, fed, NOTHING)
     keys = jax.random.split(jax.random.key(7), seeds)
     return simulate(rule, start, fed, TIMES, keys, inputs)
+
+
+long_simulated, short_simulated = (compiled(use)(losses_of) for use in (LONG, LOOP))
 
 
 def deviation(losses, flow):
