@@ -26,6 +26,8 @@ kind = "feedback-alignment"
 [flow]
 t1 = 0.5
 saves = 3
+solver = "heun"
+step = 0.05
 [observe]
 names = ["loss"]
 """
