@@ -710,7 +710,10 @@ def imported_by(*arguments: str) -> set[str]:
 
 def imported_in_turn(*arguments: str) -> list[set[str]]:
     """The same, apart for what comes before a line `then` on stderr and what comes after it."""
-    done = python("-X", "importtime", *arguments)
+    return in_turn(python("-X", "importtime", *arguments))
+
+
+def in_turn(done: subprocess.CompletedProcess[str]) -> list[set[str]]:
     assert done.returncode == 0, done.stderr[-2000:]
     pattern = re.compile(r"^import time:[^|]*\|[^|]*\|\s*([\w.]+)", re.MULTILINE)
     parts = done.stderr.split("\nthen\n")
@@ -736,50 +739,60 @@ def test_import_is_light() -> None:
 
 
 @needs_front_door
-def test_runs_wait_with_xarray_until_there_is_something_to_store() -> None:
-    first_use = "from faflow.measures.variables.datasets import xr\nxr.Dataset"
-    words = f"import sys, faflow.runs.run\nprint('then', file=sys.stderr)\n{first_use}"
-    before, after = imported_in_turn("-c", words)
-    assert not {"pandas", "matplotlib"} & before
-    assert "pandas" in after  # control
-
-
-@needs_front_door
-def test_import_leaves_jax_settings_alone() -> None:
-    done = python(
-        "-c",
-        "import jax; before = dict(jax.config.values); import faflow\n"
-        "[getattr(faflow, name) for name in dir(faflow)]\n"
-        "assert not jax.config.jax_enable_x64\n"
-        "changed = {k for k, v in jax.config.values.items() if k in before and v != before[k]}\n"
-        "assert not changed, changed",
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
-@needs_front_door
 @needs_cli
 def test_help_is_light() -> None:
     assert not HEAVY & imported_by("-m", "faflow.cli", "--help")
 
 
 POSIX_ONLY = ("curses", "fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios")
+# All of faflow in one process, for each takes seconds to import JAX: what a run needs, then the
+# first use of xarray, then the rest, without some modules; and what became of the settings of JAX.
 WITHOUT = """
-import importlib, pkgutil, sys
+import gc, importlib, pkgutil, sys
+gc.disable()
 sys.modules |= dict.fromkeys(sys.argv[1].split())
-import faflow
+import jax
+before = dict(jax.config.values)
+import faflow.runs.run
+print('then', file=sys.stderr)
+from faflow.measures.variables.datasets import xr
+xr.Dataset
+print('then', file=sys.stderr)
+[getattr(faflow, name) for name in dir(faflow)]
 for module in pkgutil.walk_packages(faflow.__path__, "faflow."):
-    if module.name.startswith(sys.argv[2]) and not module.name.endswith("__main__"):
+    if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
+print(jax.config.jax_enable_x64)
+print({k for k, v in jax.config.values.items() if k in before and v != before[k]} or "none")
 """
 
 
+@pytest.fixture(scope="module")
+def imported() -> subprocess.CompletedProcess[str]:
+    return python("-X", "importtime", "-c", WITHOUT, " ".join(POSIX_ONLY))
+
+
 @needs_front_door
-def test_nothing_needs_what_only_posix_has() -> None:
-    done = python("-c", WITHOUT, " ".join(POSIX_ONLY), "")
-    assert done.returncode == 0, done.stderr[-2000:]
-    without = python("-c", WITHOUT, "json", "faflow.durations")  # control
-    assert "faflow/durations.py" in without.stderr
+def test_runs_wait_with_xarray_until_there_is_something_to_store(imported) -> None:
+    before, first_use, _ = in_turn(imported)
+    assert not {"pandas", "matplotlib"} & before
+    assert "pandas" in first_use  # control
+
+
+@needs_front_door
+def test_import_leaves_jax_settings_alone(imported) -> None:
+    """Of the package and its names, and of every module."""
+    assert imported.returncode == 0, imported.stderr[-2000:]
+    x64, changed = imported.stdout.splitlines()
+    assert x64 == "False"
+    assert changed == "none"
+
+
+@needs_front_door
+def test_nothing_needs_what_only_posix_has(imported) -> None:
+    assert imported.returncode == 0, imported.stderr[-2000:]
+    words = "import sys; sys.modules['json'] = None; import faflow.durations"
+    assert "faflow/durations.py" in python("-c", words).stderr  # control
 
 
 def test_what_only_draws_and_prints_is_no_part_of_a_result_s_hash() -> None:

@@ -39,11 +39,11 @@ SWEEP = f"[sweep.product]\nseed = {{ count = {MEMBERS} }}\n"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
-# What a rule's constructor does here stands for what is not Python: a compiler, a library that
-# catches everything.
+# What a rule's constructor does here stands for what is not Python: a compiler (compiled code that
+# does not come back, a lock that is taken twice), a library that catches everything.
 RULE = """
+import ctypes
 import os
-from hashlib import pbkdf2_hmac
 from pathlib import Path
 from time import sleep
 from faflow.rules import RULES
@@ -52,7 +52,9 @@ class Busy(RULES["gradient"]):
     def __post_init__(self):
         Path("begun").touch()
         Path(f"begun{os.getpid()}").touch()
-        pbkdf2_hmac("sha256", b"", b"", 2 * 10**9)
+        lock = ctypes.create_string_buffer(256)
+        for _ in range(2):
+            ctypes.CDLL(None).pthread_mutex_lock(lock)
 
 class Deaf(RULES["gradient"]):
     def __post_init__(self):
@@ -81,16 +83,26 @@ def heard() -> Iterator[None]:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     (tmp_path / "small.toml").write_text(CONFIG)
-    (tmp_path / "grid.toml").write_text(CONFIG + SWEEP)
+    (tmp_path / "grid.toml").write_text(CONFIG.replace('"tsit5"', '"heun"\nstep = 0.05') + SWEEP)
     (tmp_path / "mine.py").write_text(RULE)
     return tmp_path
+
+
+# What will not unwind is not given long to.
+SOON = "interruption.GRACE = 0.05"
+HASTY = f"""
+import sys
+from faflow.cli import interruption, main
+{SOON}
+sys.exit(main())
+"""
 
 
 def start(
     place: Path, *argv: str, stderr: int = subprocess.PIPE, code: str = ""
 ) -> subprocess.Popen[str]:
-    """A command in a process of its own, or `code`."""
-    program = ["-c", code] if code else ["-m", "faflow", *argv]
+    """A command in a process of its own, or `code` that gets its words."""
+    program = ["-c", code, *argv] if code else ["-m", "faflow", *argv]
     return subprocess.Popen(
         [sys.executable, *program], cwd=place, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -159,13 +171,14 @@ def test_while_it_imports(place: Path, argv: tuple[str, ...]) -> None:
 # Ctrl-C some milliseconds after the loading of jaxlib's compiled module has begun.
 LOADING = """
 import os, subprocess, sys
-from faflow.cli import main
+from faflow.cli import interruption, main
 
 def hear(event, about):
     if event == "import" and "jaxlib/_jax" in str(about[1]):
         subprocess.Popen(["sh", "-c", f"sleep {delay}; kill -INT {{os.getpid()}}"])
 
 sys.addaudithook(hear)
+interruption.GRACE = 0.1
 sys.argv = ["faflow", "laws", "small.toml"]
 sys.exit(main())
 """
@@ -189,7 +202,8 @@ def test_while_a_compiled_module_is_loaded(place: Path, delay: float) -> None:
 )
 def test_while_python_is_not_asked(place: Path, argv, rule: str, number: int) -> None:
     """In the midst of compiled code, and of code that catches everything."""
-    process = start(place, *(word.replace("RULE", f"mine.py:{rule}") for word in argv))
+    words = (word.replace("RULE", f"mine.py:{rule}") for word in argv)
+    process = start(place, *words, code=HASTY)
     until((place / "begun").exists, process)
     process.send_signal(number)
     assert ended(process, number) == ""
@@ -209,8 +223,26 @@ def test_jobs_end_with_the_command(place: Path) -> None:
     assert not (place / "out").exists()
 
 
+# What takes long in a command, and hears nothing.
+DEAF = """
+from pathlib import Path
+from time import sleep
+from faflow.cli import interruption
+
+def act():
+    Path("begun").touch()
+    for _ in range(600):
+        try:
+            sleep(0.1)
+        except BaseException:
+            pass
+
+interruption.interruptible(act)
+"""
+
+
 def test_twice_is_at_once(place: Path) -> None:
-    process = start(place, "run", "small.toml", "--set", "rule.kind=mine.py:Deaf")
+    process = start(place, code=DEAF)
     until((place / "begun").exists, process)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -331,7 +363,7 @@ def test_nohup_is_respected(place: Path) -> None:
     """A signal that the process was started to ignore."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process = start(place, "run", "small.toml", "--set", "rule.kind=mine.py:Deaf")
+        process = start(place, code=DEAF.replace("def act", f"{SOON}\n\ndef act"))
     finally:
         signal.signal(signal.SIGHUP, before)
     until((place / "begun").exists, process)

@@ -26,19 +26,22 @@ kind = "feedback-alignment"
 [flow]
 t1 = 0.5
 saves = 3
+solver = "heun"
+step = 0.05
 [observe]
 names = ["loss"]
 """
 GAUSSIAN = CONFIG.replace("KIND", "gaussian").replace("OPTIONS", "samples = 2\nfeatures = 3")
-# Draws itself in the process that runs the tests, and kills every other.
+# A task in the process that runs the tests; it kills every other that reads it.
 DEADLY = """
 import os
 import numpy as np
 
+if os.getpid() != DRIVER:
+    os.kill(os.getpid(), 9)
+
 
 def draw(*, key):
-    if os.getpid() != DRIVER:
-        os.kill(os.getpid(), 9)
     return np.ones((2, 3)), np.ones((2, 1))
 """
 

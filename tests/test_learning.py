@@ -114,6 +114,7 @@ def test_run_takes_arrays_and_objects(config, tmp_path):
     x, y = arrays(3)
     given = {"X": x, "y": y[:, :1], "out": tmp_path / "out"}
     more = {"expect": {}, "rule.kind": FeedbackAlignment(), "observe.names": ["loss", size]}
+    more |= LIGHT
     first = faflow.run(config, overrides=more, **given)
     loss = (
         0.5

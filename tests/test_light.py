@@ -56,7 +56,8 @@ VERBS: list[tuple[list[str], set[str]]] = [
 
 # One process, for each takes a second to start: a line per command, its code and its modules.
 CHILD = """
-import contextlib, io, json, sys
+import contextlib, gc, io, json, sys
+gc.disable()
 from faflow.cli import main
 from faflow.cli.arguments import _overrides
 from faflow.cli.reproduce import _checks

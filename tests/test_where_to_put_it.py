@@ -206,8 +206,10 @@ names = ["loss", "laws"]
 """
 
 USE = """
+import gc
 import json
 import runpy
+gc.disable()
 runpy.run_module("faflow.tools.cataloguing", run_name="__main__")
 from faflow.cli import main
 import faflow

@@ -80,9 +80,10 @@ def model_feedback(
     if form == "layerwise":
         leaves = dict(zip(model.paths, jax.tree.leaves(model), strict=True))
         rows = [
-            jnp.resize(leaves[place.path], shape)
+            leaves[place.path] if leaves[place.path].shape == shape
+            else jnp.resize(leaves[place.path], shape)
             for place, shape in zip(places, shapes, strict=True)
-        ]
+        ]  # fmt: skip
     factors = _each("scales", scales or {}, places, 1.0)
     chosen = _each("seeds", seeds or {}, places, None)
     draws = {
@@ -94,10 +95,17 @@ def model_feedback(
         for seed in set(chosen)
     }
     arrays = (
-        factor * draws[seed][i].ravel()[: prod(place.shape)].reshape(place.shape)
+        _placed(draws[seed][i], factor, place.shape)
         for i, (place, factor, seed) in enumerate(zip(places, factors, chosen, strict=True))
     )
     return Feedback(tuple(arrays), form)
+
+
+def _placed(matrix: Array, factor: float, shape: tuple[int, ...]) -> Array:
+    """A drawn matrix as its place has it; where it is that already, no operation is compiled."""
+    if matrix.shape != shape:
+        matrix = matrix.ravel()[: prod(shape)].reshape(shape)
+    return matrix if factor == 1.0 else factor * matrix
 
 
 def feedback_from_arrays(

@@ -109,7 +109,7 @@ def run(
     replacing, replace = replace, replace or state == "damaged" or goes_in_place(earlier, folder)
     # What is not finite is said in words.
     with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
-        experiment = build(resolved)
+        experiment = build(resolved, trusted=found.was_built(resolved))
         told = check(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
@@ -153,6 +153,11 @@ class _Found:
 
     digest: Digest | None = None
     result: Result | None = None
+
+    def was_built(self, resolved: Resolved) -> bool:
+        """Whether its experiment was built and looked at to be hashed, as is done for code of the
+        user's own."""
+        return self.digest is not None and resolved.has_own_code
 
 
 def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:

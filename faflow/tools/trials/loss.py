@@ -52,7 +52,7 @@ def _shapes(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Findin
 
 def _gradient(loss: AbstractLoss, outputs: jax.Array, target: jax.Array) -> Finding:
     truth = jax.jit(jax.grad(lambda f: jnp.sum(loss.value(f, target))))(outputs)
-    away = distance(loss.error(outputs, target), truth)
+    away = distance(jax.jit(loss.error)(outputs, target), truth)
     return Finding("gradient", f"error is {away:.1e} from the derivative of value", away < CLOSE)
 
 

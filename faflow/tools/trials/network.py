@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
+from ..._compiling import ONCE, compiled
 from ...config.choice import Choice
 from ...config.errors import told
 from ...config.kinds.model import model_of
 from ...config.network import ModelSection
 from ...feedback import FEEDBACKS, Feedback, model_feedback
 from ...flow import FlowProblem
-from ...networks import Model, is_kinked
+from ...networks import AbstractNetwork, Model, is_kinked
 from ...rules import FeedbackAlignment, Gradient, check_outputs, weight_velocity
 from ...tasks import Data, make_data
 from .finding import CLOSE, Finding, key, normal_numbers, tried
@@ -68,10 +69,16 @@ def _of(model: Model, data: Data) -> list[Finding]:
     return [tried(name, look) for name, look in names.items()]
 
 
-def _gradient(what: str, problem: FlowProblem) -> Finding:
+@compiled(ONCE)
+def _both(problem: FlowProblem) -> tuple[AbstractNetwork, AbstractNetwork]:
+    """The rule's velocity, and the gradient of the loss."""
     weights, data = problem.weights, problem.data
     velocity, _ = weight_velocity(problem.rule, weights, problem.feedback, data)
-    truth = jax.grad(lambda net: data.value(net(data.inputs)))(weights)
+    return velocity, jax.grad(lambda net: data.value(net(data.inputs)))(weights)
+
+
+def _gradient(what: str, problem: FlowProblem) -> Finding:
+    velocity, truth = jax.device_get(_both(problem))
     pairs = list(zip(jax.tree.leaves(velocity), jax.tree.leaves(truth), strict=True))
     size = max(float(np.max(np.abs(g))) for _, g in pairs) or 1.0
     away = max(float(np.max(np.abs(v + g))) for v, g in pairs) / size
