@@ -110,6 +110,8 @@ class Fields(AbstractFields):
             for leaf in jax.tree.leaves(self.shape())
         ]
         drawn = np.concatenate(parts, axis=1)
+        if drawn.shape[1] == len(self.counted):
+            return drawn
         states = np.tile(np.asarray(self.start()), (count, 1))
         states[:, self.counted] = drawn[:, self.counted]
         return states

@@ -192,6 +192,7 @@ def _carried_back(
     def chain(lessons: Any) -> tuple[Array, Array]:
         lesson = lambda i: jax.tree.map(lambda leaf: leaf[i], lessons)  # noqa: E731
 
+        @jax.jit  # traced once, called twice
         def slope(both: Array, i: Integer) -> Array:
             field = lambda state: fields(state, lesson(i))  # noqa: E731
             return jnp.stack(jax.jvp(field, (both[0],), (both[1],)))
@@ -207,7 +208,7 @@ def _carried_back(
             """There: flows 0, 1, ...; a stop, for the last lesson's field; back in reverse."""
             both, steps = now
             i = jnp.where(n > flows, 2 * flows - n, n)
-            move = fields(both[0], lesson(i))
+            move = slope(both, i)[0]
             both = both.at[1].set(jnp.where(n == flows, move, both[1]))
             speed, size = jnp.linalg.norm(move), jnp.linalg.norm(both[0])
             h = reach / STEPS * size / jnp.where(speed > 0, speed, 1.0)
