@@ -110,6 +110,8 @@ class Fields(AbstractFields):
             for leaf in jax.tree.leaves(self.shape())
         ]
         drawn = np.concatenate(parts, axis=1)
+        if drawn.shape[1] == len(self.counted):
+            return drawn
         states = np.tile(np.asarray(self.start()), (count, 1))
         states[:, self.counted] = drawn[:, self.counted]
         return states
@@ -117,7 +119,8 @@ class Fields(AbstractFields):
     def start(self) -> Array:
         """The flat state of the network's weights."""
         data = self.data(self.one_lesson(), self.losses[0])
-        return ravel_pytree(self.rule.init(self.weights, self.feedback, data))[0]
+        leaves = jax.tree.leaves(self.rule.init(self.weights, self.feedback, data))
+        return jax.device_put(np.concatenate([np.ravel(leaf) for leaf in leaves]))
 
     def unravel(self, flat: Array) -> State:
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.shape())

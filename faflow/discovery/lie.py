@@ -81,9 +81,10 @@ def find_orbit(
     Of several `candidates` the state with the most fields is taken: with kinks some states lie in
     regions where few move. `draw`: what the states come from, if not `fields.random_states`.
     """
-    points = jax.device_put((draw or fields.random_states)(rng, candidates))
+    points = (draw or fields.random_states)(rng, candidates)
     size = len(fields.counted)
-    point = points[0] if candidates == 1 else _widest(fields, points, rng)
+    best = points[0] if candidates == 1 else _widest(fields, points, rng)
+    point = jax.device_put(best)
     columns, ranks, frame = [], [], np.zeros((size, 0))
     for flows in range(MOST_FLOWS + 1):
         columns.append(_directions(fields, point, rng, flows))
@@ -93,8 +94,8 @@ def find_orbit(
         enough = columns[-1].shape[1] >= min(size, ranks[-1].rank + SPARE)
         stands = flows > 0 and enough and ranks[-1].rank == ranks[-2].rank
         if stands or ranks[-1].rank == size:
-            return Orbit(np.asarray(point), frame, tuple(ranks), True)
-    return Orbit(np.asarray(point), frame, tuple(ranks), False)
+            return Orbit(best, frame, tuple(ranks), True)
+    return Orbit(best, frame, tuple(ranks), False)
 
 
 def find_orbits(
@@ -121,11 +122,11 @@ def independent_laws(size: int, orbits: tuple[Orbit, ...]) -> int | None:
     return size - ranks.pop() if clear and len(ranks) == 1 else None
 
 
-def _widest(fields: AbstractFields, points: Array, rng: np.random.Generator) -> Array:
+def _widest(fields: AbstractFields, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The state whose fields alone span most."""
     spans = [
         rank_of(np.linalg.svd(_directions(fields, point, rng, 0), compute_uv=False))
-        for point in points
+        for point in jax.device_put(list(points))
     ]
     return points[int(np.argmax([span.rank for span in spans]))]
 
@@ -192,6 +193,7 @@ def _carried_back(
     def chain(lessons: Any) -> tuple[Array, Array]:
         lesson = lambda i: jax.tree.map(lambda leaf: leaf[i], lessons)  # noqa: E731
 
+        @jax.jit  # traced once, called twice
         def slope(both: Array, i: Integer) -> Array:
             field = lambda state: fields(state, lesson(i))  # noqa: E731
             return jnp.stack(jax.jvp(field, (both[0],), (both[1],)))
@@ -207,7 +209,7 @@ def _carried_back(
             """There: flows 0, 1, ...; a stop, for the last lesson's field; back in reverse."""
             both, steps = now
             i = jnp.where(n > flows, 2 * flows - n, n)
-            move = fields(both[0], lesson(i))
+            move = slope(both, i)[0]
             both = both.at[1].set(jnp.where(n == flows, move, both[1]))
             speed, size = jnp.linalg.norm(move), jnp.linalg.norm(both[0])
             h = reach / STEPS * size / jnp.where(speed > 0, speed, 1.0)

@@ -91,10 +91,11 @@ def _cross(
     None where none of them comes through."""
     lessons = fields.lessons(rng, (LESSONS,))
     moves = np.asarray(_all(fields, jax.device_put(place.state), lessons))
+    each = jax.device_get(lessons)
     # The shortest way first: a long one leads far off and loses digits.
     slopes = np.abs(moves[:, target]) / (np.linalg.norm(moves, axis=1) + np.finfo(float).tiny)
     for best in np.argsort(-slopes)[:TRIES]:
-        lesson = jax.tree.map(lambda leaf, best=best: leaf[best], lessons)
+        lesson = jax.device_put(jax.tree.map(lambda leaf, best=best: leaf[best], each))
         way = -np.sign(place.state[target] * moves[best, target])
         here: _Place | None = place
         for _ in range(len(entries)):  # other planes may lie on the way
@@ -188,11 +189,11 @@ def _advanced(fields: AbstractFields, place: _Place, lesson: Any, step: float) -
     room = np.zeros((place.state.size, place.state.size))
     count = place.frame.shape[1]
     room[:, :count] = place.frame
-    start, tangents = jnp.asarray(place.state), jnp.asarray(room)
-    state, frame, error = _advance(fields, start, tangents, lesson, jnp.asarray(step))
-    if not float(error) <= WRONG * np.linalg.norm(place.state):
+    start, tangents, h = jax.device_put((place.state, room, float(step)))
+    state, frame, error = jax.device_get(_advance(fields, start, tangents, lesson, h))
+    if not error <= WRONG * np.linalg.norm(place.state):
         return None
-    return _Place(np.asarray(state), np.asarray(frame)[:, :count], place.gap)
+    return _Place(state, frame[:, :count], place.gap)
 
 
 @compiled(LOOP)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from .._compiling import LONG, compiled
+from .._compiling import LONG, ONCE, compiled
 from .._types import Array
 from ..networks import ACTIVATIONS, AbstractActivation
 from ..tasks import AbstractLoss, Data, make_data
@@ -18,6 +18,7 @@ from .marching import Layer, Theory, march
 
 RULES = ("gradient", "feedback-alignment", "direct-feedback-alignment", "hebbian")
 HISTORIES = 16  # arrays (T, P, S) a layer that a march holds at once
+SMALL = 5e7  # L (T P)^2 S of all batches below which compiling for speed takes longer than it saves
 
 
 class DmftFields(NamedTuple):
@@ -91,8 +92,10 @@ def dmft(
     _check_count(particles, hidden, shape, memory)
     theory = Theory(rule, phi, data, jnp.asarray(gram, float), jnp.asarray(times, float),
                     jnp.asarray(rho, float), jnp.asarray(richness, float))  # fmt: skip
+    effort = batches * particles * hidden * np.prod(shape) ** 2
+    batch_of = compiled(ONCE if effort < SMALL else LONG)(_batch)
     found = [
-        _batch(
+        batch_of(
             theory, layer_noise(rule, hidden, *shape, particles, seed * batches + batch), two_times
         )
         for batch in range(batches)
@@ -109,7 +112,6 @@ def _standard_error(values: np.ndarray) -> Array:
     return jnp.asarray(values.std(axis=0, ddof=1) / len(values) ** 0.5)
 
 
-@compiled(LONG)
 def _batch(
     theory: Theory, noise: tuple[LayerNoise, ...], two_times: bool
 ) -> tuple[DmftFields, TwoTimes | None]:

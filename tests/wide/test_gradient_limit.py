@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from faflow._compiling import LONG, compiled
+from faflow._compiling import LOOP, compiled
 from faflow.analysis import lazy_kernel
 from faflow.feedback import Feedback
 from faflow.flow import FlowProblem, Numerics, solve
@@ -62,13 +62,13 @@ def test_the_relative_change_of_the_kernel_at_small_richness():
     assert changes[0] < 1e-3 and abs(changes[1] / changes[0] - 100) < 5
 
 
-@compiled(LONG)
+@compiled(LOOP)
 def finite(nets, data, ts):
     rule, see = MeanFieldRates(Gradient(), GAMMA), {"f": OutputsAt(data.inputs)}
 
     def flow(net):
         problem = FlowProblem(rule, net, Feedback(), data)
-        return solve(problem, ts, see, Numerics(step=0.0625)).records["f"]
+        return solve(problem, ts, see, Numerics("bosh3", step=0.0625)).records["f"]
 
     return jax.vmap(flow)(nets)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from faflow._compiling import LONG, compiled
+from faflow._compiling import LOOP, compiled
 from faflow.feedback import FEEDBACKS, Feedback, draw_feedback
 from faflow.flow import FlowProblem, Numerics, integrate, solve
 from faflow.networks import ACTIVATIONS, INITIALISATIONS, MLP, initial_network
@@ -183,7 +183,7 @@ def test_what_it_refuses():
 # ---- finite networks ----------------------------------------------------------------------------
 
 
-@compiled(LONG)
+@compiled(LOOP)
 def finite(rule, nets, feedbacks, data, test):
     """f at samples and test points at TIMES, of all seeds."""
     see = {"f": OutputsAt(jnp.concatenate([data.inputs, test]))}

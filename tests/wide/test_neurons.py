@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from faflow._compiling import LONG, compiled
+from faflow._compiling import LOOP, compiled
 from faflow.analysis import lazy_kernel
 from faflow.feedback import Feedback
 from faflow.flow import FlowError, FlowProblem, Numerics, integrate, solve
@@ -22,7 +22,7 @@ TIMES = jnp.asarray([0.0, 0.5, 1.5])
 DATA = make_data(X, Y)
 
 
-@compiled(LONG)
+@compiled(LOOP)
 def outputs(rule, nets, feedbacks):
     def flow(net, feedback):
         numerics = Numerics(step=0.05)  # kinks make adaptive steps small
