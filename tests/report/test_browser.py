@@ -88,8 +88,9 @@ def wait(browser: webdriver.Chrome, script: str, *arguments) -> object:
 
 def readings(browser: webdriver.Chrome, key: str) -> dict[tuple[str, str, str], float]:
     """What is read below a figure, by law, layer and seed."""
-    items = browser.find_elements(By.CSS_SELECTOR, f"[data-key='{key}'] .reading [data-value]")
-    told = [item.get_property("dataset") for item in items]
+    script = """const place = `[data-key='${arguments[0]}'] .reading [data-value]`;
+        return [...document.querySelectorAll(place)].map(({ dataset }) => ({ ...dataset }))"""
+    told = browser.execute_script(script, key)
     return {(d["law"], d["layer"], d["seed"]): float(d["value"]) for d in told if d["value"]}
 
 
