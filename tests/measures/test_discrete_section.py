@@ -13,7 +13,7 @@ import faflow
 from faflow.cli import main
 from faflow.measures.registry import OBSERVABLES
 from faflow.measures.summary import summary_rows
-from faflow.plots import draw
+from faflow.plots import FigureStyle, draw
 from faflow.runs.certify import _weights
 from faflow.store.result import Result
 
@@ -212,7 +212,8 @@ def test_layers_are_those_that_the_law_speaks_of(tmp_path: Path):
     assert code == 0
     discrete = result.records["discrete"].to_dataset()
     np.testing.assert_array_equal(discrete["layer_of_layer-balance"], [2])
-    header = draw(faflow.open(tmp_path / "out"), ["discrete"])[-1].read_text()
+    (rows,) = draw(faflow.open(tmp_path / "out"), ["discrete"], FigureStyle(kinds=("csv",)))
+    header = rows.read_text()
     assert "layer-balance 2 predicted" in header and "layer-balance 1" not in header
 
 

@@ -1,5 +1,6 @@
 """Stored results to report on: a run with a log of kinks made by hand, and a sweep of 64 seeds."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from page_text import CONFIG, RULE, Parsed, altered, reported
 from result_fixtures import stored_run
 
 from faflow.cli import main
+from faflow.store import result
+from faflow.sweeps import result as swept
 
 SWEEP = """
 [sweep.product]
@@ -17,6 +20,28 @@ seed = { count = 64 }
 """
 # time, hidden layer, neuron, sample, side it came to: a crossing up, a slide, its end below.
 LOG = [(0.2, 1, 0, 1, 1), (0.5, 1, 2, 0, 0), (1.5, 1, 2, 0, -1)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_once() -> Iterator[None]:
+    """Of files with the same content, which here are many, the first is read: 0.1 s for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((result, "read_tree"), (swept, "read_records")):
+            patch.setattr(module, name, by_content(getattr(module, name)))
+        yield
+
+
+def by_content(read: Callable[[Path], xr.DataTree]) -> Callable[[Path], xr.DataTree]:
+    trees: dict[bytes, xr.DataTree] = {}
+
+    def read_or_known(folder: Path) -> xr.DataTree:
+        path = folder / "result.nc"
+        content = path.read_bytes() if path.exists() else b""
+        if content not in trees:
+            trees[content] = read(folder)
+        return trees[content].copy()
+
+    return read_or_known
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None,
     reason="needs chromium and chromedriver on the PATH (Debian: chromium, chromium-driver)",
 )
+POLL = 0.01  # seconds
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 
@@ -81,15 +82,16 @@ def requested(browser: webdriver.Chrome) -> list[str]:
 
 
 def wait(browser: webdriver.Chrome, script: str, *arguments) -> object:
-    return WebDriverWait(browser, 30, 0.1).until(
+    return WebDriverWait(browser, 30, POLL).until(
         lambda driver: driver.execute_script(script, *arguments)
     )
 
 
 def readings(browser: webdriver.Chrome, key: str) -> dict[tuple[str, str, str], float]:
     """What is read below a figure, by law, layer and seed."""
-    items = browser.find_elements(By.CSS_SELECTOR, f"[data-key='{key}'] .reading [data-value]")
-    told = [item.get_property("dataset") for item in items]
+    script = """const place = `[data-key='${arguments[0]}'] .reading [data-value]`;
+        return [...document.querySelectorAll(place)].map(({ dataset }) => ({ ...dataset }))"""
+    told = browser.execute_script(script, key)
     return {(d["law"], d["layer"], d["seed"]): float(d["value"]) for d in told if d["value"]}
 
 
@@ -226,7 +228,7 @@ def test_download_holds_the_data(visit, run_folder: Path, tmp_path: Path) -> Non
     browser.execute_cdp_cmd("Page.setDownloadBehavior", where)
     browser.find_element(By.ID, "download").send_keys(Keys.ENTER)
     target = tmp_path / "faflow-report.zip"
-    WebDriverWait(browser, 30, 0.1).until(lambda _: target.exists() and zipfile.is_zipfile(target))
+    WebDriverWait(browser, 30, POLL).until(lambda _: target.exists() and zipfile.is_zipfile(target))
     with zipfile.ZipFile(target) as archive:
         stored = archive.read("1-reported/result.nc")
     assert stored == (run_folder / "result.nc").read_bytes()
@@ -337,7 +339,7 @@ def test_a_figure_is_saved(visit, tmp_path: Path) -> None:
         browser.find_element(By.CSS_SELECTOR, f"[data-key='drift'] [data-save='{kind}']").send_keys(
             Keys.ENTER
         )
-        WebDriverWait(browser, 30, 0.1).until(lambda _, k=kind: (tmp_path / f"drift.{k}").exists())
+        WebDriverWait(browser, 30, POLL).until(lambda _, k=kind: (tmp_path / f"drift.{k}").exists())
     with (tmp_path / "drift.csv").open() as file:
         head, *rows = list(csv.reader(file))
     assert head == ["curve", "case", "law", "layer", "seed", "time", "|Q(t) − Q(0)| / scale"]

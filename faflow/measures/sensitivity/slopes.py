@@ -173,9 +173,8 @@ def _pushed(
     changes = ends.push(ways, last)
     found: dict[str, Any] = {}
     for figure in figures:
-        columns = iter(
-            [_moved(figure, ends, end, *each) for each in zip(ways, changes, strict=True)]
-        )
+        see = _seen(figure, ends)
+        columns = iter([_moved(see, ends, end, *each) for each in zip(ways, changes, strict=True)])
         found[figure.name] = {
             move.name: next(columns)
             if isinstance(move, Number)
@@ -190,10 +189,16 @@ def _array(columns: list[np.ndarray], like: Array) -> np.ndarray:
     return stacked.reshape(*stacked.shape[:-1], *like.shape)
 
 
-def _moved(figure: AskedFigure, ends: EndsMoved, end: End, ways: Ways, change: End) -> np.ndarray:
+def _seen(figure: AskedFigure, ends: EndsMoved) -> Callable[[Sequence[Array], End], Array]:
+    """A figure of the arrays and of the end, as one program."""
+    return jax.jit(lambda arrays, end: figure.see(ends.parts.make(arrays), *end))
+
+
+def _moved(
+    see: Callable[[Sequence[Array], End], Array], ends: EndsMoved, end: End, ways: Ways, change: End
+) -> np.ndarray:
     """dg along a direction and what it does to the end."""
-    arrays, parts = ends.parts.arrays, ends.parts
-    see = lambda arrays, end: figure.see(parts.make(arrays), *end)  # noqa: E731
+    arrays = ends.parts.arrays
     return np.asarray(jax.jvp(see, (arrays, end), (filled(arrays, ways), change))[1])
 
 
@@ -218,10 +223,9 @@ def _pulled(
     back = ends.pull(places)
     found: dict[str, Any] = {}
     for figure in figures:
-        see = lambda arrays, end, figure=figure: figure.see(ends.parts.make(arrays), *end)  # noqa: E731
-        value, pull = jax.vjp(see, ends.parts.arrays, end)
+        value, pull = jax.vjp(_seen(figure, ends), ends.parts.arrays, end)
         rows = []
-        for unit in jnp.eye(value.size).reshape(value.size, *value.shape):
+        for unit in jnp.asarray(np.eye(value.size).reshape(value.size, *value.shape)):
             direct, at_end = pull(unit)
             rows.append([direct[i] + more for i, more in zip(places, back(at_end), strict=True)])
         found[figure.name] = {
