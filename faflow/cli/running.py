@@ -59,10 +59,11 @@ class Ran(NamedTuple):
 def resolve_asked(config: str, asked: Asked) -> Any:
     """A config to run. ConfigError if it, or what is asked of it beside, is bad."""
     from ..config.resolve import resolve_path
-    from ..runs.certify import second_config
 
     resolved = resolve_path(config, asked.overrides)
     if asked.certified:
+        from ..runs.certify import second_config
+
         second_config(resolved, asked.certify_with)
     return resolved
 
