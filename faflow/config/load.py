@@ -154,13 +154,16 @@ def copied(value: Any, path: tuple[str, ...] = ()) -> Any:
     """Tables copied, what they hold shared. ConfigError if they are nested too deeply."""
     if not isinstance(value, dict):
         return value
-    _check_depth(path)
-    return {key: copied(item, (*path, str(key))) for key, item in value.items()}
-
-
-def _check_depth(path: tuple[str, ...]) -> None:
     if len(path) > DEPTH:
-        raise ConfigError(".".join(path[:DEPTH]), "is nested too deeply; flatten it")
+        raise _too_deep(path)
+    return {
+        key: copied(item, (*path, str(key))) if isinstance(item, dict) else item
+        for key, item in value.items()
+    }
+
+
+def _too_deep(path: Sequence[str]) -> ConfigError:
+    return ConfigError(".".join(path[:DEPTH]), "is nested too deeply; flatten it")
 
 
 def _parse_override(text: str, option: str) -> tuple[list[str], Any]:
@@ -175,7 +178,8 @@ def _parse_override(text: str, option: str) -> tuple[list[str], Any]:
             keys.append(part)
     except (ValueError, RecursionError):
         raise ConfigError(option, f"is {shown(text)}; its key must be dotted names") from None
-    _check_depth(tuple(keys))
+    if len(keys) > DEPTH:
+        raise _too_deep(keys)
     try:
         return keys, tomllib.loads(f"value = {value}")["value"]
     except ValueError:
@@ -188,7 +192,8 @@ def _parse_override(text: str, option: str) -> tuple[list[str], Any]:
 def _as_toml(value: Any, parts: tuple[str, ...] = ()) -> Any:
     """What TOML has for a value of Python: paths are text, numpy's and JAX's arrays lists. Only
     what a config can mean: no NaN, infinity, dates, NUL, and no endless nesting."""
-    _check_depth(parts)
+    if len(parts) > DEPTH:
+        raise _too_deep(parts)
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     elif hasattr(value, "__array__"):

@@ -115,8 +115,7 @@ def structural(grid: Grid) -> frozenset[str]:
 
 def with_values(table: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A config's tables with the dotted keys of `values` set and without [sweep]."""
-    result = copied(dict(table))
-    result.pop("sweep", None)
+    result = copied({key: given for key, given in table.items() if key != "sweep"})
     for key, value in values.items():
         assign(result, key.split("."), copied(value), f"make it one, since {key} is varied")
     return result
