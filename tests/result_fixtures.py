@@ -1,7 +1,8 @@
 """Fixtures: a small valid config, and a stored result of it."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ def stored_run(folder: Path, name: str, text: str) -> Path:
     arguments = ["run", str(folder / f"{name}.toml"), "--out", str(folder / name), "--no-figures"]
     assert main(arguments) == 0
     return folder / name
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unsynced() -> Iterator[None]:
+    """The tests' own process waits for no disk, some milliseconds a file: what that is for, that
+    the machine goes down, none of them can see. Processes that tests start and kill do wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture
