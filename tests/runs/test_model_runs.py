@@ -198,7 +198,7 @@ def test_a_sweep_over_seeds_and_rules(here, capsys):
         '[sweep.product]\nseed = { count = 2 }\n"rule.kind" = ["gradient", "feedback-alignment"]\n'
     )
     (here / "own.toml").write_text(CONFIG + axes)
-    sweep = ["sweep", "own.toml", "--out", "swept", "--workers", "1"]
+    sweep = ["sweep", "own.toml", "--out", "swept", "--workers", "1", "--no-figures"]
     assert main([*sweep, *_set(LIGHT)]) == 0
     capsys.readouterr()
     swept = faflow.open("swept")

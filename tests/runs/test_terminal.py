@@ -23,7 +23,8 @@ name = "one"
 [flow]
 t1 = 2.0
 saves = 9
-solver = "tsit5"
+solver = "heun"
+step = 0.05
 [observe]
 names = ["loss"]
 """
