@@ -55,8 +55,10 @@ def cases() -> dict[str, Callable[[], Any]]:
     tanh = flows.student([30, 10, 2], [30, 10, 2], 300, "tanh", rule=flows.FA)
     stiff = flows.student([5, 10, 1], [5, 5, 1], 100, "tanh")
     members = [relu_problem(widths=(10, 16, 12, 1), samples=24, seed=seed) for seed in range(16)]
-    smooth = [flows.student([10, 16, 12, 1], [10, 4, 1], 24 + 0 * seed, "tanh", rule=flows.FA)
-              for seed in range(16)]  # fmt: skip
+    smooth = [
+        flows.student([10, 16, 12, 1], [10, 4, 1], 24, "tanh", rule=flows.FA, scales=1 + i / 16)
+        for i in range(16)
+    ]
     exact = [flow(problem, 2.0, 51, rtol=1e-8, kinks="exact") for problem in members]
     return {
         "relu 10-32-32-32-1, exact, 1e-8": flow(relu_problem(), 5.0, rtol=1e-8, kinks="exact"),
@@ -105,8 +107,13 @@ def started(checkout: Path) -> subprocess.Popen[str]:
 
 
 def asked(server: subprocess.Popen[str], name: str) -> dict[str, float]:
-    assert server.stdin is not None and server.stdout is not None
+    assert server.stdin is not None
     print(name, file=server.stdin, flush=True)
+    return said(server)
+
+
+def said(server: subprocess.Popen[str]) -> Any:
+    assert server.stdout is not None
     return json.loads(server.stdout.readline())
 
 
@@ -122,7 +129,7 @@ def main() -> None:
     from measuring import markdown, write_report, write_table
 
     sides = [started(chosen.checkout.resolve()), started(ROOT)]
-    names = [json.loads(side.stdout.readline()) for side in sides if side.stdout is not None][0]
+    names, _ = map(said, sides)
     rows = []
     for name in names:
         turns = [[asked(side, name) for side in sides] for _ in range(chosen.rounds)]

@@ -202,7 +202,7 @@ def test_stops(net):
     """A stop is watched while pairs slide; each has its outcome and the time it was met."""
 
     def ended(**changes):
-        return run_net(net, late(3000.0), **({"steady": 1e-2} | changes))
+        return run_net(net, late(3000.0), **({"steady": 1e-6} | changes))
 
     resting = ended()
     assert int(resting.outcome) == Outcome.STEADY_STATE and float(resting.t_final) < 3000.0

@@ -213,7 +213,7 @@ class OrderParameters(AbstractObservable):
 @compiled(LOOP)
 def flows(rule, nets, feedbacks, data):
     """Records (seeds, TIMES and LATE, 3), sum loss, integrated to 1e-8. One after the other: the
-    program of a batch takes twice as long to compile, and no less to run."""
+    program of a batch takes longer to compile than it saves."""
     numerics = Numerics(rtol=1e-8, atol=1e-10)
     ts, see = jnp.asarray([*TIMES, LATE]), {"order": OrderParameters()}
 

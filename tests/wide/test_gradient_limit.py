@@ -68,7 +68,7 @@ def finite(nets, data, ts):
 
     def flow(net):
         problem = FlowProblem(rule, net, Feedback(), data)
-        return solve(problem, ts, see, Numerics("bosh3", step=0.0625)).records["f"]
+        return solve(problem, ts, see, Numerics(step=0.0625)).records["f"]
 
     return jax.vmap(flow)(nets)
 
