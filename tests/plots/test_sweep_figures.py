@@ -83,7 +83,7 @@ def test_all_figures_are_there_and_their_tables_hold_the_data(sweep) -> None:
     assert status["status"].tolist() == figures["status"].values.ravel().tolist()
 
 
-def test_every_figure_says_whose_it_is(tmp_path, unpainted) -> None:
+def test_every_figure_says_whose_it_is(tmp_path) -> None:
     records = ("loss", "residual", "law", "alignment_cosine")
     made = swept.sweep(tmp_path, AXES, statuses=FAILED, records=records, name="whose")
     paths = draw_sweep(made, HOUSE._replace(kinds=("csv",)))
@@ -172,14 +172,14 @@ def test_bands_are_drawn_while_they_can_be_told_apart(tmp_path, lines) -> None:
     assert ("in the table" in words(figure)) == (lines == 4)
 
 
-def test_no_figure_without_its_record(tmp_path, unpainted) -> None:
+def test_no_figure_without_its_record(tmp_path) -> None:
     axes = {"rule.kind": ["a", "b"], "seed": [0, 1]}
     made = swept.sweep(tmp_path, axes, records=("residual",), exponents=False)
     assert drawn(draw_sweep(made)) == {"residual"}  # no numbers on an axis, all completed
     assert median_maps(Members(made.records)) == []
 
 
-def test_nothing_that_ran_is_still_a_map(tmp_path, unpainted) -> None:
+def test_nothing_that_ran_is_still_a_map(tmp_path) -> None:
     statuses = dict.fromkeys(np.ndindex(2, 2), "pending")
     made = swept.sweep(tmp_path, {"init.scale": [1.0, 2.0], "seed": [0, 1]}, statuses=statuses)
     assert drawn(draw_sweep(made)) == {"status"}

@@ -187,7 +187,7 @@ def test_no_folder_of_this_machine_is_on_the_page(run_folder: Path, tmp_path: Pa
 
 
 def test_a_reproduction_is_reported_with_its_claims(
-    run_folder: Path, unpainted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "reproduce"
     (folder / "runs").mkdir(parents=True)
