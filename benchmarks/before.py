@@ -155,7 +155,9 @@ def main() -> None:
     lines = [
         "# Integration before and now", "",
         f"`python benchmarks/before.py` beside {other}: CPU seconds of a compiled flow, median of "
-        f"{chosen.rounds} turns. {machine_line()}", "",
+        f"{chosen.rounds} turns. To compile in less "
+        "time, elementwise operations of small nets are not vectorised any more "
+        f"(`faflow/_compiling.py`). {machine_line()}", "",
         *markdown(COLUMNS, ([row[column] for column in COLUMNS] for row in rows)),
     ]  # fmt: skip
     write_report(ROOT / "benchmarks/results/before.md", lines)
