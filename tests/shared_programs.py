@@ -50,6 +50,7 @@ def install() -> None:
             temporary.replace(path)
         return made
 
+    found.anew = compile_anew
     compiler.backend_compile_and_load = found
 
 
