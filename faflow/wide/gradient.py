@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compiling import ONCE, compiled
+from .._compiling import LONG, compiled
 from .._types import Array, Flag, Integer, Matrix, Scalar
 from ..tasks import Data
 from .linear import need_one_output
@@ -124,7 +124,7 @@ def gradient_limit(
     return GradientLimit(*(joined(*field) for field in fields))
 
 
-@compiled(ONCE)
+@compiled(LONG)
 def _on_grid(data: Data, hidden: int, richness: Scalar, t1: Scalar, times: int) -> GradientLimit:
     return gradient_on_grid(data, hidden, richness, t1, times)
 
