@@ -34,7 +34,7 @@ def linearised(
     feedback: Feedback,
     data: Data,
 ) -> Linearised:
-    """By one program, which is run once."""
+    """dx/dt = V(x, t) at `state`: V, J = dV/dx and de/dx of the residual e, as one program."""
     flat, unravel = ravel_pytree(state)
 
     def velocity(x: Array, t: float = 0.0, on: Data = data) -> Array:
