@@ -76,7 +76,9 @@ def by_its_solvers(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     if is_automatic(flow.numerics):
         return _chosen_on_the_way(flow, run_leg)
     solution, _ = run_leg(flow)
-    return solution if is_traced(flow) else solution._replace(legs=_ways(flow, solution.counts))
+    if flow.numerics.solver != THEN or is_traced(flow):
+        return solution
+    return solution._replace(legs=(_way(flow, solution.counts),))
 
 
 def _chosen_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
@@ -105,15 +107,13 @@ def _chosen_on_the_way(flow: Flow, run_leg: RunLeg) -> FlowSolution:
     return joined(first, second, ts > left.t)._replace(legs=legs)
 
 
-def _ways(flow: Flow, counts: Counts) -> tuple[Leg, ...]:
-    """How a flow by `bdf`, which chooses, solves its equations; () for other solvers."""
+def _way(flow: Flow, counts: Counts) -> Leg:
+    """How a flow by `bdf`, which chooses, solves its equations."""
     problem, numerics = flow.problem, flow.numerics
-    if numerics.solver != THEN:
-        return ()
     method, begin = numerics.build_solver(), float(np.asarray(flow.ts)[0])
     assert isinstance(method, BDF)
     told = way_of(problem, method, state_size(problem)).told
-    return (_leg(THEN, begin, None, counts, f"by {told}"),)
+    return _leg(THEN, begin, None, counts, f"by {told}")
 
 
 def why_unwatched(problem: FlowProblem, numerics: Numerics, values: Any) -> str:
