@@ -6,14 +6,14 @@ contract, the global error stays within 100 rtol ||w||.
 
 from functools import cache
 
-import equinox as eqx
 import numpy as np
 import pytest
 from oracles import ACCURACY_FLOWS, field, final_state, to_problem, trajectory
 from scipy.integrate import solve_ivp
+from whole import whole
 
 from faflow._results import Outcome
-from faflow.flow import Numerics, integrate, solve
+from faflow.flow import Numerics, integrate
 
 RTOLS = (1e-4, 1e-6, 1e-8, 1e-10)
 
@@ -33,13 +33,7 @@ def reference(name):
     return found.y[:, -1]
 
 
-@eqx.filter_jit
-def in_one_program(problem, ts, observables, numerics):
-    """What `integrate` does by three programs, in slices: where its cuts are not what is new."""
-    return solve(problem, ts, observables, numerics)
-
-
-def error(name, solver, rtol, run=in_one_program):
+def error(name, solver, rtol, run=whole):
     flow = ACCURACY_FLOWS[name]
     numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100)
     solution = run(to_problem(flow), np.array([0.0, flow.t1]), {}, numerics)

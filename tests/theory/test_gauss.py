@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from whole import whole
 
 from faflow._results import Outcome
 from faflow.flow import FlowProblem, Numerics, solve
@@ -42,14 +43,8 @@ def size(flow: oracles.Flow) -> np.ndarray:
     )))  # fmt: skip
 
 
-@eqx.filter_jit
-def from_to(problem: FlowProblem, times: jax.Array, numerics: Numerics):
-    """One program, where `integrate` has three."""
-    return solve(problem, times, {}, numerics)
-
-
 def at_end(problem: FlowProblem, flow: oracles.Flow, **numerics):
-    return jax.device_get(from_to(problem, np.array([0.0, flow.t1]), Numerics(**numerics)))
+    return jax.device_get(whole(problem, np.array([0.0, flow.t1]), {}, Numerics(**numerics)))
 
 
 def relative_drift(flow: oracles.Flow, solver, rtol: float) -> float:

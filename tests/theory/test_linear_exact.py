@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-import equinox as eqx
 import numpy as np
 import pytest
 from oracles import Flow, to_problem
 from scipy.linalg import expm
+from whole import completed
 
-from faflow._results import Outcome
-from faflow.flow import Numerics, solve
+from faflow.flow import Numerics
 from faflow.observables import AbstractObservable, linear_map
 
 IN, HIDDEN, OUT = 5, 3, 4
@@ -25,15 +24,7 @@ class Map(AbstractObservable):
 
 def maps(flow, ts, **options):
     options = {"solver": "dopri8", "rtol": 1e-12, "atol": 1e-14, **options}
-    solution = in_one_program(to_problem(flow), np.asarray(ts), {"map": Map()}, Numerics(**options))
-    assert Outcome(int(solution.outcome)) is Outcome.COMPLETED
-    return np.asarray(solution.records["map"])
-
-
-@eqx.filter_jit
-def in_one_program(problem, ts, observables, numerics):
-    """`integrate` has three."""
-    return solve(problem, ts, observables, numerics)
+    return completed(to_problem(flow), ts, {"map": Map()}, Numerics(**options)).records["map"]
 
 
 def setting(imbalance, seed=0):

@@ -15,10 +15,10 @@ import oracles
 import pytest
 from oracles import neuron_balance, random_flow, to_problem
 from scipy.integrate import cumulative_simpson, solve_ivp
+from whole import completed
 
-from faflow._results import Outcome
 from faflow.analysis import law_rate, law_rates
-from faflow.flow import FlowProblem, Numerics, solve
+from faflow.flow import FlowProblem, Numerics
 from faflow.rules import (
     Forecast,
     KolenPollack,
@@ -83,15 +83,7 @@ def run(flow, rule, law="neuron-balance", observe=()):
     wrapped = Forecast(rule, laws) if hasattr(rule, "forecast") else rule
     claimed = {f"claimed {name}": rule.laws(problem.weights)[name] for name in observe}
     problem = FlowProblem(wrapped, problem.weights, problem.feedback, problem.data)
-    found = solve_in_one(problem, {**laws, **claimed})
-    assert Outcome(int(found.outcome)) is Outcome.COMPLETED
-    return found
-
-
-@eqx.filter_jit
-def solve_in_one(problem, observables):
-    """One program, where `integrate` has three."""
-    return solve(problem, jnp.asarray(TS), observables, NUMERICS)
+    return completed(problem, TS, {**laws, **claimed}, NUMERICS)
 
 
 def joined(record):
@@ -186,8 +178,7 @@ def test_kolen_pollack_with_decay(measured):
     rule = KolenPollack(jnp.asarray(0.4))
     problem = FlowProblem(rule, problem.weights, problem.feedback, problem.data)
     laws = {"layer-balance": rule.laws(problem.weights)["layer-balance"]}
-    found = jax.device_get(solve_in_one(problem, laws))
-    assert Outcome(int(found.outcome)) is Outcome.COMPLETED
+    found = completed(problem, TS, laws, NUMERICS)
     q = np.asarray(found.records["layer-balance"])
     off = np.abs(q - np.exp(-0.8 * TS)[:, None] * q[:1]).max() / np.abs(q).max()
     measured(11, "Kolen-Pollack, lambda = 0.4: e^(-2 lambda t) Q(0)", off, below=1e-9)

@@ -6,15 +6,13 @@ since Q is quadratic and its other half is linear in what the law pairs. Euler: 
 """
 
 import diffrax
-import equinox as eqx
-import jax
 import numpy as np
 import oracles
 import pytest
 from oracles import random_flow, to_problem
+from whole import completed
 
-from faflow._results import Outcome
-from faflow.flow import Numerics, solve
+from faflow.flow import Numerics
 from faflow.solvers import GaussLegendre
 
 WIDTHS = (3, 6, 5, 2)
@@ -45,13 +43,6 @@ TABLEAUX = {
 GAUSS = {"implicit-midpoint": 1, "gauss4": 2, "gauss6": 3}
 
 
-@eqx.filter_jit
-def run(problem, law, ts, numerics):
-    """One program, where `integrate` has three."""
-    solution = solve(problem, ts, {"law": law}, numerics)
-    return solution.records["law"], solution.outcome, solution.counts.accepted
-
-
 def drifts(flow, solver, steps):
     """Q(t1) - Q(0) of every neuron after so many equal steps."""
     problem = to_problem(flow)
@@ -61,11 +52,9 @@ def drifts(flow, solver, steps):
     else:
         method = RK4() if solver == "rk4" else solver
     numerics = Numerics(solver=method, step=flow.t1 / steps)
-    found = run(problem, law, np.array([0.0, flow.t1]), numerics)
-    values, outcome, accepted = jax.device_get(found)
-    assert Outcome(int(outcome)) is Outcome.COMPLETED
-    assert accepted == steps
-    return np.concatenate([q[-1] - q[0] for q in values])
+    solution = completed(problem, [0.0, flow.t1], {"law": law}, numerics)
+    assert solution.counts.accepted == steps
+    return np.concatenate([q[-1] - q[0] for q in solution.records["law"]])
 
 
 def identity(flow, tableau, steps):
