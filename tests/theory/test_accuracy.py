@@ -6,26 +6,38 @@ contract, the global error stays within 100 rtol ||w||.
 
 from functools import cache
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import ACCURACY_FLOWS, final_state, to_problem, trajectory
+from oracles import ACCURACY_FLOWS, field, final_state, to_problem, trajectory
+from scipy.integrate import solve_ivp
+from whole import whole
 
+from faflow._results import Outcome
 from faflow.flow import Numerics, integrate
 
 RTOLS = (1e-4, 1e-6, 1e-8, 1e-10)
 
 
+LONG = ("stiff", "biased")  # of which LSODA is as exact in a half or less of the evaluations
+
+
 @cache
 def reference(name):
+    """At rtol 1e-12. Beside runs at 1e-13 LSODA's error is 4e-12 on `biased`, DOP853's 5e-11."""
     flow = ACCURACY_FLOWS[name]
-    return trajectory(flow, np.array([0.0, flow.t1]))[-1]
+    if name not in LONG:
+        return trajectory(flow, np.array([0.0, flow.t1]))[-1]
+    tolerances = {"rtol": 1e-12, "atol": 1e-14}
+    found = solve_ivp(field, (0.0, flow.t1), flow.state, "LSODA", args=(flow,), **tolerances)
+    assert found.success, found.message
+    return found.y[:, -1]
 
 
-def error(name, solver, rtol):
+def error(name, solver, rtol, run=whole):
     flow = ACCURACY_FLOWS[name]
     numerics = Numerics(solver=solver, rtol=rtol, atol=rtol / 100)
-    solution = integrate(to_problem(flow), jnp.array([0.0, flow.t1]), {}, numerics)
+    solution = run(to_problem(flow), np.array([0.0, flow.t1]), {}, numerics)
+    assert Outcome(int(solution.outcome)) is Outcome.COMPLETED
     exact = reference(name)
     assert np.linalg.norm(exact - flow.state) > 0.1 * np.linalg.norm(flow.state)  # it moved
     return np.linalg.norm(final_state(solution.weights) - exact) / np.linalg.norm(exact)
@@ -39,7 +51,7 @@ def error(name, solver, rtol):
     + [("factorisation", "bdf-krylov"), ("stiff", "bdf-krylov"), ("biased", "bdf-dense")],
 )
 def test_error_follows_the_tolerance(name, solver):
-    errors = [error(name, solver, rtol) for rtol in RTOLS]
+    errors = [error(name, solver, rtol, integrate) for rtol in RTOLS]
     assert all(e <= 100 * rtol for e, rtol in zip(errors, RTOLS, strict=True)), errors
     # Control: the loosest tolerance does not pass the tightest bound, so the bounds are no vacuum.
     assert errors[0] > 100 * RTOLS[-1]

@@ -5,12 +5,12 @@ Because <W_{l+1}, F> - 1/2 ||W_l||^2 is kept and 1/2 ||W_l||^2 >= 0.
 
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import random_flow, to_problem
+from whole import completed
 
-from faflow.flow import Numerics, integrate
+from faflow.flow import Numerics
 from faflow.observables import Alignment, Norms
 
 WIDTHS = (4, 6, 6, 2)
@@ -28,7 +28,7 @@ def corollary(seed, ratio, widths=WIDTHS, **kw):
 def inner_products(flow, tolerance):
     problem = to_problem(flow)
     numerics = Numerics(solver="bosh3", rtol=tolerance, atol=tolerance / 100)
-    solution = integrate(problem, jnp.linspace(0.0, flow.t1, 81), OBSERVABLES, numerics)
+    solution = completed(problem, np.linspace(0.0, flow.t1, 81), OBSERVABLES, numerics)
     return np.asarray(solution.records["alignment"]["inner"]), solution
 
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import Flow, to_problem
-from rates import relative_rate
+from rates import jitted_relative_rate as relative_rate
 from scipy.integrate import solve_ivp
+from whole import completed
 
 from faflow.feedback import Feedback
-from faflow.flow import FlowProblem, Numerics, integrate
+from faflow.flow import FlowProblem, Numerics
 from faflow.networks import MLP
 from faflow.observables import Residual
 from faflow.observables.abstract import AbstractObservable
@@ -43,14 +44,10 @@ def problem(y, w, b):
 
 def run(y, w, b, t1, **options):
     options = {"rtol": 1e-10, "atol": 1e-12, **options}
-    ts = jnp.linspace(0.0, t1, 101)
+    ts = np.linspace(0.0, t1, 101)
     observables = {"residual": Residual(), "w": FirstWeights()}
-    solution = integrate(problem(y, w, b), ts, observables, Numerics(**options))
-    return (
-        np.asarray(ts),
-        np.asarray(solution.records["residual"]),
-        np.asarray(solution.records["w"]),
-    )
+    solution = completed(problem(y, w, b), ts, observables, Numerics(**options))
+    return ts, solution.records["residual"], solution.records["w"]
 
 
 def optimum(y, w):

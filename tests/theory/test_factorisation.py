@@ -6,12 +6,12 @@ E = Y - Z W; the network's residual is -E^T and its back-projection -(B E)^T.
 
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import Flow, to_problem
+from whole import completed
 
-from faflow.flow import Numerics, integrate
+from faflow.flow import Numerics
 from faflow.observables import BackProjectedResidual, Residual
 
 ROWS, COLUMNS, RANK = 7, 6, 3
@@ -29,11 +29,10 @@ def setting(seed, width, scale, rank=RANK):
 
 
 def run(flow, t1, numerics=TAIL, saves=201):
-    ts = jnp.linspace(0.0, t1, saves)
-    solution = integrate(to_problem(flow), ts, OBSERVABLES, numerics)
-    records = {name: np.asarray(values) for name, values in solution.records.items()}
-    w, z = (np.asarray(weight) for weight in solution.weights.weights)
-    return np.asarray(ts), records, w, z
+    ts = np.linspace(0.0, t1, saves)
+    solution = completed(to_problem(flow), ts, OBSERVABLES, numerics)
+    w, z = solution.weights.weights
+    return ts, solution.records, w, z
 
 
 @pytest.mark.parametrize("width", [2, 4])

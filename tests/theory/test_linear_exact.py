@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import Flow, to_problem
 from scipy.linalg import expm
+from whole import completed
 
-from faflow.flow import Numerics, integrate
+from faflow.flow import Numerics
 from faflow.observables import AbstractObservable, linear_map
 
 IN, HIDDEN, OUT = 5, 3, 4
@@ -24,8 +24,7 @@ class Map(AbstractObservable):
 
 def maps(flow, ts, **options):
     options = {"solver": "dopri8", "rtol": 1e-12, "atol": 1e-14, **options}
-    solution = integrate(to_problem(flow), jnp.asarray(ts), {"map": Map()}, Numerics(**options))
-    return np.asarray(solution.records["map"])
+    return completed(to_problem(flow), ts, {"map": Map()}, Numerics(**options)).records["map"]
 
 
 def setting(imbalance, seed=0):

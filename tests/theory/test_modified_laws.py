@@ -7,6 +7,7 @@ field; neither knows of the other).
 
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +15,10 @@ import oracles
 import pytest
 from oracles import neuron_balance, random_flow, to_problem
 from scipy.integrate import cumulative_simpson, solve_ivp
+from whole import completed
 
 from faflow.analysis import law_rate, law_rates
-from faflow.flow import FlowProblem, Numerics, integrate
+from faflow.flow import FlowProblem, Numerics
 from faflow.rules import (
     Forecast,
     KolenPollack,
@@ -81,7 +83,7 @@ def run(flow, rule, law="neuron-balance", observe=()):
     wrapped = Forecast(rule, laws) if hasattr(rule, "forecast") else rule
     claimed = {f"claimed {name}": rule.laws(problem.weights)[name] for name in observe}
     problem = FlowProblem(wrapped, problem.weights, problem.feedback, problem.data)
-    return integrate(problem, jnp.asarray(TS), {**laws, **claimed}, NUMERICS)
+    return completed(problem, TS, {**laws, **claimed}, NUMERICS)
 
 
 def joined(record):
@@ -176,7 +178,7 @@ def test_kolen_pollack_with_decay(measured):
     rule = KolenPollack(jnp.asarray(0.4))
     problem = FlowProblem(rule, problem.weights, problem.feedback, problem.data)
     laws = {"layer-balance": rule.laws(problem.weights)["layer-balance"]}
-    found = integrate(problem, jnp.asarray(TS), laws, NUMERICS)
+    found = completed(problem, TS, laws, NUMERICS)
     q = np.asarray(found.records["layer-balance"])
     off = np.abs(q - np.exp(-0.8 * TS)[:, None] * q[:1]).max() / np.abs(q).max()
     measured(11, "Kolen-Pollack, lambda = 0.4: e^(-2 lambda t) Q(0)", off, below=1e-9)
@@ -284,7 +286,7 @@ def test_heavy_ball(name, activation, measured):
         return np.concatenate([v, (flat(*oracles.velocity(flow.at(w))) - friction * v) / mass])
 
     path = solved(field, np.concatenate([flow.state, np.zeros(size)]), fine)
-    squares = np.array([_squares(flow, row[size:]) for row in path])
+    squares = _squares(flow, path[:, size:])
     kernel = np.exp(friction * fine / mass)[:, None]
     whole = cumulative_simpson(squares, x=fine, axis=0, initial=0)
     lagged = cumulative_simpson(kernel * squares, x=fine, axis=0, initial=0) / kernel
@@ -315,14 +317,23 @@ def test_heavy_ball(name, activation, measured):
     )
 
 
-def _squares(flow, speed):
-    """||W_l'[j]||^2 + beta'^2 (gradient: minus k ||W_{l+1}'[:,j]||^2), neurons of all layers."""
-    at = flow.at(speed)
-    own = [(w**2).sum(axis=1) + b**2 for w, b in zip(at.weights[:-1], at.biases[:-1], strict=True)]
+def _squares(flow, speeds):
+    """||W_l'[j]||^2 + beta'^2 (gradient: minus k ||W_{l+1}'[:,j]||^2), (times, neurons of all
+    layers)."""
+    parts = (*flow.weights, *flow.biases)
+    flats = np.split(speeds, np.cumsum([part.size for part in parts])[:-1], axis=1)
+    moves = [x.reshape(-1, *part.shape) for x, part in zip(flats, parts, strict=True)]
+    weights, biases = moves[: len(flow.weights)], moves[len(flow.weights) :]
+    own = [(w**2).sum(axis=2) + b**2 for w, b in zip(weights[:-1], biases[:-1], strict=True)]
     if flow.rule == "gradient":
         degree = oracles.ACTIVATIONS[flow.activation][2]
-        own = [s - degree * (w**2).sum(axis=0) for s, w in zip(own, at.weights[1:], strict=True)]
-    return np.concatenate(own)
+        own = [s - degree * (w**2).sum(axis=1) for s, w in zip(own, weights[1:], strict=True)]
+    return np.concatenate(own, axis=1)
+
+
+@eqx.filter_jit
+def read_and_velocity(rule, state, *where):
+    return rule.read(state, *where)[0], rule.velocity(jnp.zeros(()), state, *where)
 
 
 @pytest.mark.parametrize("activation", ["linear", "relu-squared"])
@@ -332,15 +343,14 @@ def test_weight_normalisation(activation):
     problem = to_problem(flow)
     where = (problem.feedback, problem.data)
     rule = WeightNormalisation(problem.rule)
-    state = rule.init(problem.weights, *where)
-    directions, lengths = jax.tree.map(
-        lambda x: x * (1.0 + 0.3 * jnp.cos(jnp.arange(x.size).reshape(x.shape))), state
+    start = jax.device_get(eqx.filter_jit(rule.init)(problem.weights, *where))
+    directions, lengths = state = jax.tree.map(
+        lambda x: jnp.asarray(x * (1.0 + 0.3 * np.cos(np.arange(x.size).reshape(x.shape)))), start
     )
-    state = (directions, lengths)
-    weights, _ = rule.read(state, *where)
+    weights, velocity = jax.device_get(read_and_velocity(rule, state, *where))
     flat_weights = [np.asarray(part) for part in (*weights.weights, *weights.biases)]
     moves, _ = oracles.velocity(flow.at(np.concatenate([part.ravel() for part in flat_weights])))
-    turned, stretched = rule.velocity(jnp.zeros(()), state, *where)
+    turned, stretched = velocity
     for layer in (1, 2):
         v, s = np.asarray(directions.weights[layer - 1]), np.asarray(lengths[layer])
         # d W / d (s, v) by finite differences, transposed onto the update g.

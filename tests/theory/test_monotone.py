@@ -56,6 +56,18 @@ def deltas_of(rule, weights, feedback, data):
     return rule.deltas(weights, feedback, trace, data.error(trace.outputs))
 
 
+@eqx.filter_jit
+def begun(flow):
+    """Weights and feedback as the rule begins with them."""
+    at = (flow.feedback, flow.data)
+    return flow.rule.read(flow.rule.init(flow.weights, *at), *at)
+
+
+@eqx.filter_jit
+def loss(net, data):
+    return data.value(net(data.inputs))
+
+
 def wrong_signs(deltas, true):
     """The share of units and samples, of hidden layers, whose signs differ."""
     pairs = list(zip(deltas[:-1], true[:-1], strict=True))
@@ -66,8 +78,7 @@ def wrong_signs(deltas, true):
 @pytest.mark.parametrize("activation", MONOTONE)
 def test_signs_are_those_of_backprop(activation, measured):
     flow = problem(activation)
-    state = flow.rule.init(flow.weights, flow.feedback, flow.data)
-    weights, back = flow.rule.read(state, flow.feedback, flow.data)
+    weights, back = begun(flow)
     assert all(np.min(w) >= 1e-6 for w in weights.weights[1:])
     assert np.min(weights.weights[0]) < 0 and min(map(np.min, back.matrices)) >= 0
     share = wrong_signs(
@@ -108,7 +119,7 @@ def test_the_flow_is_the_limit_of_clipped_steps(measured):
     """At first order in eta, with weights that rest at the floor; signs stay right on the way, and
     the loss falls. Without the clip weights turn negative, and signs wrong."""
     flow, t1 = problem(bias=False, widths=(4, 5, 4, 1), seed=3), 1.0
-    end = integrate(flow, jnp.array([0.0, t1]), {}, Numerics(rtol=1e-7, atol=1e-9))
+    end = integrate(flow, np.array([0.0, t1]), {}, Numerics(rtol=1e-7, atol=1e-9))
     misses = []
     for count in (500, 1000):
         weights = steps_by_hand(flow, count, t1, True)
@@ -120,11 +131,7 @@ def test_the_flow_is_the_limit_of_clipped_steps(measured):
     deltas = deltas_of(flow.rule, end.weights, end.feedback, flow.data)
     share = wrong_signs(deltas, backprop(end.weights, flow.data))
     measured(37, "mDFA at the end of its flow: share of wrong signs", share, below=1e-12)
-    loss = lambda net: float(flow.data.value(net(flow.data.inputs)))  # noqa: E731
-    begin = flow.rule.read(
-        flow.rule.init(flow.weights, flow.feedback, flow.data), flow.feedback, flow.data
-    )
-    assert loss(end.weights) < 0.7 * loss(begin[0])
+    assert loss(end.weights, flow.data) < 0.7 * loss(begun(flow)[0], flow.data)
     left = tuple(map(jnp.asarray, steps_by_hand(flow, 1000, 16.0, False)))
     assert min(np.min(w) for w in left[1:]) < -1e-2
     net = MLP(left, (), flow.weights.activation)

@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from faflow._results import Outcome
 from faflow._types import Scalar
 from faflow.feedback import Feedback, Form
-from faflow.flow import Discrete, FlowProblem, Numerics, integrate, run_twin
+from faflow.flow import Discrete, FlowProblem, Numerics, run_twin, solve
 from faflow.networks import ACTIVATIONS, MLP
 from faflow.observables import Alignment, Norms
 from faflow.rules import AbstractWeightRule, FeedbackAlignment
@@ -74,6 +75,22 @@ def steps(problems):
     return eqx.filter_vmap(run)(problems)
 
 
+@eqx.filter_jit
+def step_parts(one):
+    """The field at the start, and the residual there."""
+    move = one.rule.vector_field(one.weights, one.feedback, one.data)
+    return move.weights, one.data.residual(one.weights(one.data.inputs))
+
+
+@eqx.filter_jit
+def flow(one):
+    """The solution, one program where `integrate` has three; and the size of the law's terms."""
+    law = one.rule.laws(one.weights)["layer-balance"]
+    numerics = Numerics(solver="heun", rtol=1e-5, atol=1e-7, max_steps=20_000)
+    found = solve(one, jnp.linspace(0.0, T, 6), {**OBSERVABLES, "law": law}, numerics)
+    return found, law.scale(one.weights, one.feedback, one.data)
+
+
 @cache
 def twins(width, decay):
     """Euler steps of 0.04 from every seed, one program per width."""
@@ -89,17 +106,14 @@ def cosines(solution):
 def test_the_steps_are_song_s():
     """One step of 0.04 in the paper's own variables, by numpy."""
     x, y, w, beta, b = song(0, 200)
-    ours = problem(0, 200, 0.3)
-    move = ours.rule.vector_field(ours.weights, ours.feedback, ours.data)
+    moves, residual = jax.device_get(step_parts(problem(0, 200, 0.3)))
     h = x @ w.T
     error = np.maximum(h, 0) @ beta.T / 200**0.5 - y
     dw = -((h > 0) * (error @ b)).T @ x / 200**0.5
     dbeta = -(np.maximum(h, 0).T @ error).T / 200**0.5 - 0.3 * beta
-    np.testing.assert_allclose(200**0.25 * move.weights[0], dw, atol=1e-13)
-    np.testing.assert_allclose(200**0.25 * move.weights[1], dbeta, atol=1e-13)
-    np.testing.assert_allclose(
-        ours.data.residual(ours.weights(ours.data.inputs)), error, atol=1e-13
-    )
+    np.testing.assert_allclose(200**0.25 * moves[0], dw, atol=1e-13)
+    np.testing.assert_allclose(200**0.25 * moves[1], dbeta, atol=1e-13)
+    np.testing.assert_allclose(residual, error, atol=1e-13)
 
 
 def test_without_decay_alignment_vanishes_with_the_width(measured):
@@ -140,12 +154,11 @@ def test_law_of_the_steps(measured):
 def test_law_of_the_flow(measured):
     """p = 200, integrated over the kinks of ReLU: the law, and the cosine that it implies."""
     ours = problem(0, 200, 0.0)
-    laws = ours.rule.laws(ours.weights)
-    seen = {**OBSERVABLES, "law": laws["layer-balance"]}
-    numerics = Numerics(solver="heun", rtol=1e-5, atol=1e-7, max_steps=20_000)
-    solution = integrate(ours, jnp.linspace(0.0, T, 6), seen, numerics)
-    law = np.asarray(solution.records["law"])[:, 0]
-    size = float(jnp.max(laws["layer-balance"].scale(ours.weights, ours.feedback, ours.data)))
+    solution, scale = jax.device_get(flow(ours))
+    decaying, _ = jax.device_get(flow(problem(0, 200, 0.3)))
+    for found in (solution, decaying):
+        assert Outcome(int(found.outcome)) is Outcome.COMPLETED
+    law, size = solution.records["law"][:, 0], np.max(scale)
     measured(36, "flow, no decay: drift of b.beta - 1/2 ||W||^2", np.ptp(law) / size, below=1e-5)
     first, last = np.asarray(solution.records["norms"])[[0, -1]]
     inner = np.asarray(solution.records["alignment"]["inner"])[0, 0]
@@ -155,6 +168,5 @@ def test_law_of_the_flow(measured):
     assert cosine == pytest.approx(implied, abs=1e-5)
     twin = cosines(twins(200, 0.0))[0, -1]
     assert cosine == pytest.approx(twin, abs=0.01)
-    decaying = integrate(problem(0, 200, 0.3), jnp.linspace(0.0, T, 6), seen, numerics)
     moved = np.ptp(np.asarray(decaying.records["law"])[:, 0]) / size
     measured(36, "control: drift of the same with decay 0.3", moved, above=0.02)

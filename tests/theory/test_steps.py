@@ -6,13 +6,13 @@ since Q is quadratic and its other half is linear in what the law pairs. Euler: 
 """
 
 import diffrax
-import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
 from oracles import random_flow, to_problem
+from whole import completed
 
-from faflow.flow import Numerics, integrate
+from faflow.flow import Numerics
 from faflow.solvers import GaussLegendre
 
 WIDTHS = (3, 6, 5, 2)
@@ -52,9 +52,9 @@ def drifts(flow, solver, steps):
     else:
         method = RK4() if solver == "rk4" else solver
     numerics = Numerics(solver=method, step=flow.t1 / steps)
-    solution = integrate(problem, jnp.array([0.0, flow.t1]), {"law": law}, numerics)
-    assert int(solution.counts.accepted) == steps
-    return np.concatenate([np.asarray(q[-1] - q[0]) for q in solution.records["law"]])
+    solution = completed(problem, [0.0, flow.t1], {"law": law}, numerics)
+    assert solution.counts.accepted == steps
+    return np.concatenate([q[-1] - q[0] for q in solution.records["law"]])
 
 
 def identity(flow, tableau, steps):
