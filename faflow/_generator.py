@@ -34,8 +34,9 @@ def drawing() -> Iterator[None]:
 
 
 def normal(key: Array, shape: tuple[int, ...]) -> Array | np.ndarray:
-    """`jax.random.normal(key, shape)`, bit for bit. Outside of JAX's transformations, which would
-    compile a program for every shape, it is the beginning of a longer draw: one program for all."""
+    """`jax.random.normal(key, shape)`, to the last bit or two, which XLA rounds as it is asked to
+    compile. Outside of JAX's transformations, which would compile a program for every shape, it is
+    the beginning of a longer draw: one program for all, so that all have the same bits."""
     size = math.prod(shape)
     prefixes = getattr(jax.config, _PARTITIONABLE)  # else a number depends on how many there are
     if is_traced(key) or not prefixes or size > LONGEST:
