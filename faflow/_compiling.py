@@ -61,8 +61,12 @@ def uncached_program(function: Callable[..., Any], use: Use, donate: Donated) ->
 
 def is_traced(values: Any) -> bool:
     """Whether these are traced, or this runs inside another program, if with nothing traced."""
-    leaves = [jax.device_put(np.zeros(())), *jax.tree.leaves(values)]
-    return any(isinstance(leaf, Tracer) for leaf in leaves)
+    return is_inside() or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
+
+
+def is_inside() -> bool:
+    """Whether this runs inside another program: under `jax.vmap` alone it does not."""
+    return isinstance(jax.device_put(np.zeros(())), Tracer)
 
 
 def shapes(function: Callable[..., Any], *given: Any) -> Any:

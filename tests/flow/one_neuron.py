@@ -37,14 +37,17 @@ class Neuron:
             seen |= on
         return found
 
+    @cached_property
+    def opening(self) -> tuple[np.ndarray, np.ndarray]:
+        """(samples,) and (samples, surfaces): by how much a sample is open is the first and the
+        second times `shares`. One whose direction is -1 is open by 1 - share."""
+        directions = np.stack([direction for _, direction in self.surfaces], axis=1)
+        return (directions < 0).sum(axis=1), directions
+
     def slopes(self, shares: list[float]) -> np.ndarray:
         """phi' of every sample, the surfaces being open by `shares` in [0, 1]."""
-        slopes = np.full(len(self.inputs), self.below)
-        for (_, direction), share in zip(self.surfaces, shares, strict=True):
-            opened = np.where(direction > 0, share, 1 - share)
-            mine = self.below + (self.above - self.below) * opened
-            slopes = np.where(direction != 0, mine, slopes)
-        return slopes
+        closed, directions = self.opening
+        return self.below + (self.above - self.below) * (closed + directions @ np.array(shares))
 
     def field(self, z: np.ndarray, shares: list[float]) -> np.ndarray:
         w, v, slopes = z[:-1], z[-1], self.slopes(shares)

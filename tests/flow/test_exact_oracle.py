@@ -22,12 +22,15 @@ from random_flows import (
 from faflow._results import Outcome
 from faflow.flow import Stops, integrate, solve
 from faflow.flow.loop import slices
+from faflow.flow.piecewise.exact import FEW, TIERS
 from faflow.flow.piecewise.pairs import layout_of
 from faflow.observables import Loss
 
 SEEDS = range(8)
 SLIDES, EVENTS, SLOTS = 0, 300, 16  # seed of the net that most tests share; room for its events
+RESTS, MANY_SLIDE = 1, 7  # of one that comes to rest; of a leaky one that slides on more than 8
 ENDS = jnp.array([0.0, T_END])
+NEVER = Stops(steady=-1.0, loss=-1.0)  # watched, and never met: one program with those that are
 NAMED = {
     Outcome.COMPLETED, Outcome.NOT_UNIQUE, Outcome.NO_CONTINUATION, Outcome.EVENT_CASCADE
 }  # fmt: skip
@@ -55,7 +58,7 @@ def test_random_flows_end_with_an_outcome_and_agree_with_the_discrete_rule(kind,
     landed = completed = 0
     problems = [random_flow(KINDS[kind], seed) for seed in SEEDS]
     for seed, problem, runs in zip(SEEDS, problems, coarse_runs(problems), strict=True):
-        solution = run(problem, slots=slots)
+        solution = run(problem, slots=slots, stops=NEVER)
         assert Outcome(int(solution.outcome)) in NAMED, seed
         landed += int(solution.events.counts.landed)
         if int(solution.outcome) == Outcome.COMPLETED:
@@ -144,29 +147,50 @@ def test_log_agrees_with_counts_and_leads_to_the_final_mode(net, exact):
     np.testing.assert_array_equal(np.where(np.abs(h) < 1e-7, 0, np.sign(h)), final)
 
 
-def test_a_flow_asks_for_the_program_that_it_needs(net, exact, monkeypatch):
-    """With code for one sliding pair first it comes to the same, wherever it is cut."""
-    monkeypatch.setattr("faflow.flow.piecewise.exact.TIERS", (0, 1))
-    begin, _, observed = slices.programs_of_flows()
-    asked: list[int] = []
+def test_a_flow_asks_for_the_program_that_it_needs(monkeypatch):
+    """With code for few sliding pairs first it comes to the same as by the other one alone,
+    wherever it is cut; and it stops there too. The programs are those of the random flows above."""
+    problem, course = random_flow(KINDS["gradient-leaky"], MANY_SLIDE), slices.course
+    begin, go_on, observed = slices.programs_of_flows()
+    levels: list[int] = []
+    traced: list[int | None] = []
 
-    def goes_on(flow, underway, budget, until, level):
-        asked.append(level)
-        return slices.go_on(flow, underway, budget, until, level)
+    def from_level(first):
+        def goes_on(flow, underway, budget, until, level):
+            levels.append(max(first, level))
+            return go_on(flow, underway, budget, until, levels[-1])
 
-    programs = begin, eqx.filter_jit(goes_on, donate="all-except-first"), observed
-    monkeypatch.setattr(slices, "programs_of_flows", lambda *_: programs)
-    whole = run_net(net)
-    assert asked == [0, 1] and int(whole.events.counts.most_sliding) > 1
-    assert distance(whole.weights, exact.weights) < 1e-9
-    for one, other in zip(whole.events.counts, exact.events.counts, strict=True):
+        programs = begin, goes_on, observed
+        monkeypatch.setattr(slices, "programs_of_flows", lambda *_: programs)
+        levels.clear()
+        return run(problem, slots=SLOTS, stops=NEVER)
+
+    whole = from_level(0)
+    assert levels == sorted(levels) and set(levels) == {0, 1}
+    assert int(whole.events.counts.most_sliding) > TIERS[FEW - 1]
+    alone = from_level(1)
+    assert set(levels) == {1} and distance(whole.weights, alone.weights) < 1e-9
+    for one, other in zip(whole.events.counts, alone.events.counts, strict=True):
         assert int(one) == int(other)
+
+    def watched(flow, level=None):
+        traced.append(level)
+        return course(flow, level=level)
+
+    monkeypatch.setattr(slices, "course", watched)
     monkeypatch.setattr(slices, "first_budget", lambda flow: 3)
     monkeypatch.setattr(slices, "next_budget", lambda *_: 3)
-    cut = run_net(net)
-    assert asked == [0, 1]
+    cut = from_level(0)
+    assert traced == [] and levels == sorted(levels) and set(levels) == {0, 1}
+    assert len(levels) > int(whole.counts.accepted) / 3
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(cut), strict=True):
         np.testing.assert_array_equal(one, other)
+
+    end = eqx.filter_jit(lambda weights, data: data.value(weights(data.inputs)))
+    target = 1.001 * float(end(whole.weights, problem.data))
+    hit = run(problem, slots=SLOTS, stops=Stops(steady=-1.0, loss=target))
+    assert int(hit.outcome) == Outcome.TARGET_REACHED and levels[-1] == 1
+    assert 0 < float(hit.t_final) < T_END and int(hit.events.sliding.sum()) > 0
 
 
 @pytest.mark.slow
@@ -198,8 +222,9 @@ def test_members_of_a_vmap_are_the_single_runs(net):
         np.testing.assert_allclose(float(mine.t_final), float(single.t_final), atol=1e-9)
 
 
-def test_stops(net):
+def test_stops():
     """A stop is watched while pairs slide; each has its outcome and the time it was met."""
+    net = random_flow(KINDS["gradient"], RESTS)
 
     def ended(**changes):
         return run_net(net, late(3000.0), **({"steady": 1e-6} | changes))

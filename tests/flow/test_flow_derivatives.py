@@ -17,8 +17,8 @@ from faflow.tasks import make_data
 from faflow.wide import WideFeedbackAlignment, deep_linear
 
 RNG = np.random.default_rng(0)
-TS = jnp.linspace(0.0, 3.0, 4)
-SEEN = jnp.asarray(RNG.normal(size=4))
+TS = jnp.asarray([0.0, 1.0, 2.0, *np.linspace(2.9, 3.0, 22)])  # far from each other, and close
+SEEN = jnp.asarray(RNG.normal(size=TS.size))
 
 
 def drawn(*shape):
@@ -33,7 +33,7 @@ PROBLEM = FlowProblem(
 )
 ARRAYS, REST = eqx.partition(PROBLEM, eqx.is_inexact_array)
 WAY = jax.tree.map(lambda leaf: drawn(*leaf.shape), ARRAYS)  # everything moves
-TIMES_WAY = jnp.asarray([0.3, 0.1, 0.2, -0.1])
+TIMES_WAY = 0.3 * drawn(TS.size)
 
 
 def flowed(arrays, ts, door=solve, **numerics):
@@ -103,9 +103,14 @@ def test_steps_may_be_held_to_the_derivative(central):
 BACKWARDS = {"adjoint": "checkpointed", "solver": "tsit5"}
 
 
+def backward(arrays, ts, **numerics):
+    numerics = BACKWARDS | numerics
+    return jax.grad(lambda a, ts: seen(a, ts, **numerics), argnums=(0, 1))(arrays, ts)
+
+
 @pytest.fixture(scope="module")
 def gradient():
-    return jax.grad(lambda a, ts: seen(a, ts, **BACKWARDS), argnums=(0, 1))(ARRAYS, TS)
+    return backward(ARRAYS, TS)
 
 
 def against(gradient, way):
@@ -126,8 +131,7 @@ def test_gradients_under_vmap_are_those_one_by_one():
 
     def slope(matrix):
         scaled = eqx.tree_at(lambda a: a.feedback.matrices[0], ARRAYS, matrix)
-        found = jax.grad(lambda a, ts: seen(a, ts, **BACKWARDS), argnums=(0, 1))(scaled, TS)
-        return found[0].feedback.matrices[0]
+        return backward(scaled, TS)[0].feedback.matrices[0]
 
     scaled = sizes[:, None, None] * back
     together, alone = jax.jit(jax.vmap(slope))(scaled), np.stack([slope(one) for one in scaled])
@@ -136,19 +140,13 @@ def test_gradients_under_vmap_are_those_one_by_one():
     assert np.ptp(alone) > 0.1
 
 
-def test_backward_against_time():
+def test_backward_against_time(gradient):
     """The adjoint equation finds the same between close saves, and loses digits between far ones,
     as a flow that forgets its past must."""
-    errors, far = [], np.concatenate([[0.0, 1.0, 2.0], np.linspace(2.9, 3.0, 22)])
-    for ts in (np.linspace(0.0, 3.0, 25), far):  # as many: one program serves both
-        loss = lambda back, ts, adjoint: flowed(  # noqa: E731
-            eqx.tree_at(lambda a: a.feedback.matrices[0], ARRAYS, back), ts, adjoint=adjoint,
-            solver="tsit5",
-        ).records["loss"][-1]  # fmt: skip
-        back = ARRAYS.feedback.matrices[0]
-        ways = "backsolve", "checkpointed"
-        other, exact = (jax.grad(loss)(back, jnp.asarray(ts), way) for way in ways)
-        other, exact = np.asarray(other), np.asarray(exact)
+    errors, close = [], jnp.asarray(np.linspace(0.0, 3.0, TS.size))
+    for ts, found in ((close, backward(ARRAYS, close)), (TS, gradient)):
+        other = backward(ARRAYS, ts, adjoint="backsolve")
+        other, exact = (np.asarray(one[0].feedback.matrices[0]) for one in (other, found))
         errors.append(np.linalg.norm(other - exact) / np.linalg.norm(exact))
     assert errors[0] < 1e-6 and errors[1] > 100 * errors[0], errors
 

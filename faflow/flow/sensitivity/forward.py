@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..._compiling import ONCE, compiled, is_traced
+from ..._compiling import ONCE, compiled, is_inside, is_traced
 from ..._types import Array, PyTree, Scalar
 from ..flow import Flow
 from ..problem import FlowProblem
@@ -28,7 +28,8 @@ Run = Callable[[Flow], FlowSolution]
 @eqx.filter_custom_jvp
 def forward(flow: Flow, run: Run) -> FlowSolution:
     """run(flow), with the forward derivative of every number in it."""
-    return as_arrays(run(flow))
+    alone = is_traced(flow) and not is_inside()
+    return as_arrays((within(run) if alone else run)(flow))
 
 
 @forward.def_jvp
