@@ -1,6 +1,6 @@
 """Whether what is called a law is kept, at states that nothing was found at."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -10,8 +10,6 @@ from .moves import find_moves
 
 FRESH = 3  # states
 LESSONS = 16  # at each of them
-
-Slopes = Callable[[np.ndarray], np.ndarray]  # of a state (D,): the gradients (laws, D)
 
 
 class FreshPlaces:
@@ -25,13 +23,11 @@ class FreshPlaces:
         moves = find_moves(fields, np.repeat(self.points, LESSONS, axis=0), each)
         self.moves = moves.reshape(FRESH, LESSONS, -1)[:, :, places]
 
-    def rates(self, slopes: Slopes) -> np.ndarray:
-        """(laws,): the largest |<grad Q, v>| of all states and lessons, over sum |dQ/dx_i v_i|."""
-        found = [
-            relative_rates(slopes(point), moves)
-            for point, moves in zip(self.points, self.moves, strict=True)
-        ]
-        return np.max(found, axis=0)
+    def rates(self, slopes: Sequence[np.ndarray]) -> np.ndarray:
+        """(laws,): the largest |<grad Q, v>| of all states and lessons, over sum |dQ/dx_i v_i|.
+        `slopes`: the gradients (laws, D) at each of the `points`."""
+        both = zip(slopes, self.moves, strict=True)
+        return np.max([relative_rates(some, moves) for some, moves in both], axis=0)
 
 
 def relative_rates(slopes: np.ndarray, moves: np.ndarray) -> np.ndarray:

@@ -90,11 +90,8 @@ def find_polynomials(
 
 def confirmed(laws: PolynomialLaws, fields: AbstractFields, fresh: FreshPlaces) -> PolynomialLaws:
     """Those that are kept at states which they were not solved from."""
-    places = list(fields.counted)
-
-    def slopes(point: np.ndarray) -> np.ndarray:
-        return gradients(laws.monomials, laws.coefficients, point[places])
-
+    points = fresh.points[:, list(fields.counted)]
+    slopes = [gradients(laws.monomials, laws.coefficients, point) for point in points]
     kept = fresh.rates(slopes) < CONFIRMED
     degrees = tuple(degree for degree, ok in zip(laws.degrees, kept, strict=True) if ok)
     return laws._replace(coefficients=laws.coefficients[kept], degrees=degrees)
