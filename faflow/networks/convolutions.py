@@ -32,15 +32,14 @@ MOST = 64  # patches in one direction, beyond which a program would take long to
 
 
 def by_products(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function of arrays (or trees of them), which on a CPU has no convolutions. One of a
-    module is looked at once for all inputs of a shape: JAX keeps what it traced."""
+    """The same function of arrays (or trees of them), which on a CPU has no convolutions. What it
+    was traced to is what runs: JAX finds that again for the same function, if it lives longer than
+    a call, and inputs of the same shapes."""
 
     def call(*given: Any) -> Any:
         if jax.default_backend() != "cpu":
             return function(*given)
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*given)
-        if not _convolves(closed.jaxpr):
-            return function(*given)
         outputs = _run(closed.jaxpr, closed.consts, jax.tree.leaves(given))
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
