@@ -3,16 +3,17 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
+from .._compiling import ONCE, compiled
 from .._types import Array
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
 from ..rules import AbstractLearningRule
 from .fields import Fields
-from .fresh import FreshPlaces, Slopes
+from .fresh import FreshPlaces
 from .lie import Orbit, find_orbits, independent_laws, rank_of
 from .names import feedback_entries, variable_names, write_polynomial
 from .orthants import orbit_everywhere, sign_planes
@@ -21,6 +22,8 @@ from .polynomials import PolynomialLaws, check_monomials, confirmed, find_polyno
 MOST_WEIGHTS = 400  # directions are matrices of this height, and several times as wide
 KEPT = 1e-9  # of a law's gradient, along directions of the orbit
 ACROSS = 1e-5  # the same, along tangents that were carried across orthants
+
+Laws = dict[str, AbstractConservationLaw]
 
 
 class KnownLaw(NamedTuple):
@@ -142,61 +145,70 @@ def _known(
     fresh: FreshPlaces,
 ) -> tuple[list[KnownLaw], int]:
     known, kept = [], np.zeros((0, len(fields.counted)))
-    for name, law in fields.rule.laws(fields.weights).items():
-        if np.any(np.asarray(law.decay) != 0):
-            continue  # it decays at a known rate: no conservation law
-        slope = _slope_of(fields, law)
-        slopes, share = _share(slope, orbit)
-        elsewhere = None if across is None else _share(slope, across)[1]
+    stated = {  # what decays at a known rate is no conservation law
+        name: law
+        for name, law in fields.rule.laws(fields.weights).items()
+        if not np.any(np.asarray(law.decay) != 0)
+    }
+    at_orbit = _slopes(fields, stated, orbit.point)
+    beyond = None if across is None else _slopes(fields, stated, across.point)
+    at_fresh = [_slopes(fields, stated, point) for point in fresh.points]
+    held = {} if laws is None else _held(fields, stated, laws)
+    for name in stated:
+        slopes, share = _share(at_orbit[name], orbit)
+        elsewhere = None if across is None or beyond is None else _share(beyond[name], across)[1]
         independent = rank_of(np.linalg.svd(slopes)[1]).rank
-        rate = float(np.max(fresh.rates(slope), initial=0.0))
-        known.append(KnownLaw(name, share, rate, independent, _holds(fields, law, laws), elsewhere))
+        rate = float(np.max(fresh.rates([one[name] for one in at_fresh]), initial=0.0))
+        known.append(KnownLaw(name, share, rate, independent, held.get(name), elsewhere))
         if known[-1].kept:
             kept = np.vstack([kept, slopes])
     explained = rank_of(np.linalg.svd(kept)[1]).rank if len(kept) else 0
     return known, explained
 
 
-def _share(slope: Slopes, orbit: Orbit) -> tuple[np.ndarray, float]:
+def _share(slopes: np.ndarray, orbit: Orbit) -> tuple[np.ndarray, float]:
     """A law's unit gradients at the orbit's state, and the largest share of one along the orbit."""
-    slopes = slope(orbit.point)
     sizes = np.linalg.norm(slopes, axis=1, keepdims=True)
     slopes = slopes / np.where(sizes > 0, sizes, 1.0)
     return slopes, float(np.max(np.linalg.norm(slopes @ orbit.frame, axis=1), initial=0.0))
 
 
-def _values(fields: Fields, law: AbstractConservationLaw):
-    """The law's values, flat, as a function of the flat state."""
+def _values(fields: Fields, laws: Laws, flat: Array) -> dict[str, Array]:
+    """The laws' values, flat, at a flat state."""
     data = fields.data(fields.one_lesson(), fields.losses[-1])
-
-    def values(flat: Array) -> Array:
-        record = law(*fields.read(flat, data), data)
-        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(record)])
-
-    return values
+    read = fields.read(flat, data)
+    return {name: ravel_pytree(law(*read, data))[0] for name, law in laws.items()}
 
 
-def _slope_of(fields: Fields, law: AbstractConservationLaw) -> Slopes:
-    """The law's gradients, by state: one program for all states."""
-    jacobian = jax.jit(jax.jacrev(_values(fields, law)))
-    places = list(fields.counted)
-    return lambda point: np.asarray(jacobian(jax.device_put(point)))[:, places]
+@compiled(ONCE)
+def _values_at(fields: Fields, laws: Laws, states: Array) -> dict[str, Array]:
+    return jax.vmap(lambda flat: _values(fields, laws, flat))(states)
 
 
-def _holds(
-    fields: Fields, law: AbstractConservationLaw, laws: PolynomialLaws | None
-) -> bool | None:
-    """Whether a law, up to a constant, is among the polynomials found."""
-    if laws is None:
-        return None
+@compiled(ONCE)
+def _slopes_at(fields: Fields, laws: Laws, flat: Array) -> dict[str, Array]:
+    return jax.jacrev(lambda flat: _values(fields, laws, flat))(flat)
+
+
+def _slopes(fields: Fields, laws: Laws, point: np.ndarray) -> dict[str, np.ndarray]:
+    """The laws' gradients by the counted entries of a state."""
+    found = _slopes_at(fields, laws, jax.device_put(point)) if laws else {}
+    return {name: np.asarray(slopes)[:, list(fields.counted)] for name, slopes in found.items()}
+
+
+def _held(fields: Fields, stated: Laws, laws: PolynomialLaws) -> dict[str, bool | None]:
+    """Whether each of them, up to a constant, is among the polynomials found."""
+    if not stated:
+        return {}
     states = fields.random_states(np.random.default_rng(1), len(laws.monomials) + 41)
-    values = np.asarray(jax.jit(jax.vmap(_values(fields, law)))(jax.device_put(states)))
-    table = np.prod(
-        np.append(states[:, list(fields.counted)], np.ones((len(states), 1)), axis=1)[
-            :, laws.monomials
-        ],
-        axis=2,
-    )
+    values = _values_at(fields, stated, jax.device_put(states))
+    counted = states[:, list(fields.counted)]
+    return {name: _holds(laws, counted, np.asarray(some)) for name, some in values.items()}
+
+
+def _holds(laws: PolynomialLaws, states: np.ndarray, values: np.ndarray) -> bool | None:
+    """The same of one that has these values at these states."""
+    table = np.prod(np.append(states, np.ones((len(states), 1)), axis=1)[:, laws.monomials], axis=2)
     table, values = table[1:] - table[0], values[1:] - values[0]
     fit, *_ = np.linalg.lstsq(table, values, rcond=None)
     scale = np.max(np.abs(values))

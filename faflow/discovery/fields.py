@@ -56,6 +56,8 @@ class Fields(AbstractFields):
     feedback: Feedback
     losses: tuple[AbstractLoss, ...] = eqx.field(static=True)
     samples: int = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)  # of the rule's state
+    leaves: tuple[tuple[tuple[int, ...], str], ...] = eqx.field(static=True)  # shapes, types
     counted: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -65,6 +67,8 @@ class Fields(AbstractFields):
         layerwise = isinstance(rule, AbstractLayerwiseRule)
         self.samples = 1 if layerwise else 2 * max(widths(weights))
         self.losses = _served(self, (GivenError(),) if layerwise else (GivenError(), Squared()))
+        leaves, self.structure = jax.tree.flatten(_state(self, self.losses[0]))
+        self.leaves = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
         self.counted = _counted(self)
 
     @property
@@ -99,8 +103,8 @@ class Fields(AbstractFields):
 
     def shape(self) -> Any:
         """The rule's state as a pytree of shapes."""
-        data = self.data(self.one_lesson(), self.losses[0])
-        return jax.eval_shape(self.rule.init, self.weights, self.feedback, data)
+        leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in self.leaves]
+        return self.structure.unflatten(leaves)
 
     def random_states(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """(count, D) generic states: entries gaussian, matrices scaled by their row length."""
@@ -152,15 +156,19 @@ def _counted(fields: Fields) -> tuple[int, ...]:
 
 
 def _served(fields: Fields, losses: tuple[AbstractLoss, ...]) -> tuple[AbstractLoss, ...]:
-    lesson = fields.one_lesson()
     served, reason = [], None
     for loss in losses:
         try:
-            data = fields.data(lesson, loss)
-            jax.eval_shape(fields.rule.init, fields.weights, fields.feedback, data)
+            _state(fields, loss)
             served.append(loss)
         except ValueError as error:
             reason = error
     if not served:
         raise ValueError(str(reason))
     return tuple(served)
+
+
+def _state(fields: Fields, loss: AbstractLoss) -> Any:
+    """The rule's state, with shapes and types for arrays."""
+    data = fields.data(fields.one_lesson(), loss)
+    return jax.eval_shape(fields.rule.init, fields.weights, fields.feedback, data)

@@ -190,37 +190,40 @@ def _carried_back(
     tableau = as_tableau(diffrax.Dopri8.tableau)
     a, b = jnp.asarray(tableau.a), jnp.asarray(tableau.b)
 
-    def chain(lessons: Any) -> tuple[Array, Array]:
-        lesson = lambda i: jax.tree.map(lambda leaf: leaf[i], lessons)  # noqa: E731
+    def slope(both: Array, lesson: Any) -> Array:
+        field = lambda state: fields(state, lesson)  # noqa: E731
+        return jnp.stack(jax.jvp(field, (both[0],), (both[1],)))
 
-        @jax.jit  # traced once, called twice
-        def slope(both: Array, i: Integer) -> Array:
-            field = lambda state: fields(state, lesson(i))  # noqa: E731
-            return jnp.stack(jax.jvp(field, (both[0],), (both[1],)))
+    def leg(n: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        """There: flows 0, 1, ...; a stop, for the last lesson's field; back in reverse."""
+        starts, sizes = now
+        i = jnp.where(n > flows, 2 * flows - n, n)
+        lesson = jax.tree.map(lambda leaf: leaf[:, i], lessons)
 
-        def step(both: Array, i: Integer, h: Array) -> Array:
-            def stage(s: Integer, slopes: Array) -> Array:
-                return slopes.at[s].set(slope(both + h * jnp.tensordot(a[s], slopes, 1), i))
+        def evaluate(k: Integer, now: tuple[Array, ...]) -> tuple[Array, ...]:
+            """A stage of a step, which ends where the first of the next one is: so the field
+            stands in the program once."""
+            both, slopes, h = now
+            stage = k % len(b)
+            weights = jnp.where(stage == 0, b, a[stage])
+            at = both + h[:, None, None] * jnp.tensordot(weights, slopes, 1)
+            slopes = slopes.at[stage].set(jax.vmap(slope)(at, lesson))
+            return jnp.where(stage == 0, at, both), slopes, jnp.where(k == 0, first(slopes[0]), h)
 
-            slopes = jax.lax.fori_loop(0, len(b), stage, jnp.zeros((len(b), *both.shape)))
-            return both + h * jnp.tensordot(b, slopes, 1)
-
-        def leg(n: Integer, now: tuple[Array, Array]) -> tuple[Array, Array]:
-            """There: flows 0, 1, ...; a stop, for the last lesson's field; back in reverse."""
-            both, steps = now
-            i = jnp.where(n > flows, 2 * flows - n, n)
-            move = slope(both, i)[0]
-            both = both.at[1].set(jnp.where(n == flows, move, both[1]))
-            speed, size = jnp.linalg.norm(move), jnp.linalg.norm(both[0])
+        def first(slopes: Array) -> Array:
+            speed, size = (jnp.linalg.norm(one[:, 0], axis=1) for one in (slopes, starts))
             h = reach / STEPS * size / jnp.where(speed > 0, speed, 1.0)
-            steps = steps.at[i].set(jnp.where(n > flows, steps[i], h))
-            signed = jnp.where(n > flows, -steps[i], steps[i])
-            count = jnp.where(n == flows, 0, STEPS)
-            both = jax.lax.fori_loop(0, count, lambda _, both: step(both, i, signed), both)
-            return both, steps
+            return jnp.where(n > flows, -sizes[i], h)
 
-        start = jnp.stack([point, jnp.zeros_like(point)])
-        both, _ = jax.lax.fori_loop(0, 2 * flows + 1, leg, (start, jnp.zeros(MOST_FLOWS + 1)))
-        return both[1], jnp.linalg.norm(both[0] - point) / jnp.linalg.norm(point)
+        none = jnp.zeros((len(b), *starts.shape)), jnp.zeros(len(starts))
+        count = jnp.where(n == flows, 1, STEPS * len(b))
+        both, slopes, h = jax.lax.fori_loop(0, count, evaluate, (starts, *none))
+        ends = both + h[:, None, None] * jnp.tensordot(b, slopes, 1)
+        stop = both.at[:, 1].set(slopes[0, :, 0])
+        return jnp.where(n == flows, stop, ends), sizes.at[i].set(jnp.abs(h))
 
-    return jax.vmap(chain)(lessons)
+    count = jax.tree.leaves(lessons)[0].shape[0]
+    start = jnp.tile(jnp.stack([point, jnp.zeros_like(point)]), (count, 1, 1))
+    given = start, jnp.zeros((MOST_FLOWS + 1, count))
+    both, _ = jax.lax.fori_loop(0, 2 * flows + 1, leg, given)
+    return both[:, 1], jnp.linalg.norm(both[:, 0] - point[None], axis=1) / jnp.linalg.norm(point)

@@ -17,6 +17,7 @@ from .._compiling import LOOP, compiled
 from .._types import Array
 from .abstract import AbstractFields
 from .lie import Orbit, Rank
+from .moves import find_moves
 
 BESIDE = 1e-9  # how far from a plane the field is looked at, in units of a weight
 JUMP = 1e-6  # of the field: a smooth one changes by BESIDE
@@ -40,19 +41,16 @@ class _Place(NamedTuple):
 def sign_planes(fields: AbstractFields, rng: np.random.Generator) -> tuple[int, ...]:
     """Places among `counted` of the entries at whose zero the field jumps; () for most rules."""
     state, lessons = fields.random_states(rng, 1)[0], fields.lessons(rng, (LESSONS,))
-    jumps = np.asarray(_jumps(fields, jax.device_put(state), lessons))
-    return tuple(np.flatnonzero(jumps > JUMP).tolist())
+    both = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf]), jax.device_get(lessons))
 
+    def jump(entry: int) -> float:
+        sides = np.tile(state, (2 * LESSONS, 1))
+        sides[:LESSONS, entry], sides[LESSONS:, entry] = BESIDE, -BESIDE
+        above, below = np.split(find_moves(fields, sides, both), 2)
+        size = np.linalg.norm(above, axis=1)
+        return np.max(np.linalg.norm(above - below, axis=1) / np.where(size > 0, size, 1.0))
 
-@compiled(LOOP)
-def _jumps(fields: AbstractFields, state: Array, lessons: Any) -> Array:
-    def one(entry: Array) -> Array:
-        sides = [_fields(fields, state.at[entry].set(side), lessons) for side in (BESIDE, -BESIDE)]
-        gap = jnp.linalg.norm(sides[0] - sides[1], axis=1)
-        size = jnp.linalg.norm(sides[0], axis=1)
-        return jnp.max(gap / jnp.where(size > 0, size, 1.0))
-
-    return jax.lax.map(one, jnp.asarray(fields.counted))
+    return tuple(place for place, entry in enumerate(fields.counted) if jump(entry) > JUMP)
 
 
 def orbit_everywhere(
@@ -90,7 +88,7 @@ def _cross(
     """Along one field, forth or back, across the plane of the entry `target` and some way beyond;
     None where none of them comes through."""
     lessons = fields.lessons(rng, (LESSONS,))
-    moves = np.asarray(_all(fields, jax.device_put(place.state), lessons))
+    moves = _moves_at(fields, place.state, lessons)
     each = jax.device_get(lessons)
     # The shortest way first: a long one leads far off and loses digits.
     slopes = np.abs(moves[:, target]) / (np.linalg.norm(moves, axis=1) + np.finfo(float).tiny)
@@ -174,7 +172,7 @@ def _beyond(
 
 def _joined(fields: AbstractFields, place: _Place, rng: np.random.Generator) -> _Place:
     """The carried tangents and the fields of this place, orthonormal."""
-    here = np.asarray(_all(fields, jax.device_put(place.state), fields.lessons(rng, (LESSONS,)))).T
+    here = _moves_at(fields, place.state, fields.lessons(rng, (LESSONS,))).T
     columns = np.concatenate([place.frame, here], axis=1)
     sizes = np.linalg.norm(columns, axis=0)
     left, values, _ = np.linalg.svd(columns / np.where(sizes > 0, sizes, 1.0), full_matrices=False)
@@ -228,11 +226,6 @@ def _one(fields: AbstractFields, state: Array, lesson: Any) -> Array:
     return fields(state, lesson)
 
 
-@compiled(LOOP)
-def _all(fields: AbstractFields, state: Array, lessons: Any) -> Array:
-    return _fields(fields, state, lessons)
-
-
-def _fields(fields: AbstractFields, state: Array, lessons: Any) -> Array:
-    """(lessons, state)."""
-    return jax.vmap(lambda lesson: fields(state, lesson))(lessons)
+def _moves_at(fields: AbstractFields, state: np.ndarray, lessons: Any) -> np.ndarray:
+    """(LESSONS, state)."""
+    return find_moves(fields, np.tile(state, (LESSONS, 1)), lessons)

@@ -9,16 +9,13 @@ import itertools
 import math
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from .._compiling import LOOP, compiled
-from .._types import Array
 from ..rules.models.null_space import gauss_jordan
 from .abstract import AbstractFields
 from .fresh import FreshPlaces
 from .lie import Rank, rank_of
+from .moves import find_moves
 
 MOST_MONOMIALS = 2000
 CONFIRMED = 1e-7  # relative rate at fresh states: coefficients are solved for, to some 1e-10
@@ -83,8 +80,7 @@ def find_polynomials(
     count = len(monomials)
     rows = count + count // 4 + 40
     states, lessons = fields.random_states(rng, rows), fields.lessons(rng, (rows,))
-    given = jax.device_put((monomials, states, lessons, rate))
-    system = np.asarray(_system(fields, *given))
+    system = _system(fields, monomials, states, lessons, rate)
     _, values, right = np.linalg.svd(system)
     rank = rank_of(values)
     space = right[rank.rank :]
@@ -94,48 +90,41 @@ def find_polynomials(
 
 def confirmed(laws: PolynomialLaws, fields: AbstractFields, fresh: FreshPlaces) -> PolynomialLaws:
     """Those that are kept at states which they were not solved from."""
-    places = list(fields.counted)
-
-    def slopes(point: np.ndarray) -> np.ndarray:
-        return gradients(laws.monomials, laws.coefficients, point[places])
-
+    points = fresh.points[:, list(fields.counted)]
+    slopes = [gradients(laws.monomials, laws.coefficients, point) for point in points]
     kept = fresh.rates(slopes) < CONFIRMED
     degrees = tuple(degree for degree, ok in zip(laws.degrees, kept, strict=True) if ok)
     return laws._replace(coefficients=laws.coefficients[kept], degrees=degrees)
 
 
-@compiled(LOOP)
 def _system(
-    fields: AbstractFields, monomials: Array, states: Array, lessons: Any, rate: Array
-) -> Array:
+    fields: AbstractFields, monomials: np.ndarray, states: np.ndarray, lessons: Any, rate: float
+) -> np.ndarray:
     """(rows, count): the rate of every monomial and `rate` times itself, at one state and for one
     lesson per row."""
-    places = jnp.asarray(fields.counted)
-
-    def row(given: tuple[Array, Any]) -> Array:
-        state, lesson = given
-        move, here = fields(state, lesson), state[places]
-        size = jnp.linalg.norm(move)
-        pace = 1 / jnp.where(size > 0, size, 1.0)  # samples that reach no neuron move nothing
-        values = jnp.prod(jnp.append(here, 1.0)[monomials], axis=1)
-        rates = monomial_rates(monomials, here, pace * move[places])
-        return _unit(rates + rate * pace * values)
-
-    return jax.lax.map(row, (states, lessons), batch_size=64)
+    moves, places = find_moves(fields, states, lessons), list(fields.counted)
+    paces = 1 / _sizes(moves)
+    rates = monomial_rates(monomials, states[:, places], paces * moves[:, places])
+    if rate:
+        values = np.pad(states[:, places], ((0, 0), (0, 1)), constant_values=1.0)
+        rates += rate * paces * np.prod([values[:, column] for column in monomials.T], axis=0)
+    return rates / _sizes(rates)
 
 
-def _unit(vector: Array) -> Array:
-    size = jnp.linalg.norm(vector)
-    return vector / jnp.where(size > 0, size, 1.0)
+def _sizes(rows: np.ndarray) -> np.ndarray:
+    """(rows, 1); 1 for samples that reach no neuron, which move nothing."""
+    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.where(sizes > 0, sizes, 1.0)
 
 
-def monomial_rates(monomials: Array, state: Array, move: Array) -> Array:
-    """d/ds of every monomial along state + s move."""
-    values, moves = jnp.append(state, 1.0)[monomials], jnp.append(move, 0.0)[monomials]
-    total = jnp.zeros(monomials.shape[0], state.dtype)
-    for place in range(monomials.shape[1]):
-        others = [values[:, other] for other in range(monomials.shape[1]) if other != place]
-        total = total + moves[:, place] * math.prod(others, start=jnp.ones_like(total))
+def monomial_rates(monomials: np.ndarray, states: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """(rows, count): d/ds of every monomial along state + s move, one state and move per row."""
+    none = ((0, 0), (0, 1))
+    factors = [np.pad(states, none, constant_values=1.0)[:, column] for column in monomials.T]
+    total = np.zeros((len(states), len(monomials)))
+    for place, column in enumerate(monomials.T):
+        others = factors[:place] + factors[place + 1 :]
+        total += np.pad(moves, none)[:, column] * math.prod(others, start=np.ones_like(total))
     return total
 
 

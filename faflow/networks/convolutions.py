@@ -31,16 +31,16 @@ AT_ONCE = 16  # patches cut in all directions at once; more are cut one directio
 MOST = 64  # patches in one direction, beyond which a program would take long to compile
 
 
-def by_products(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same function of an array, which on a CPU has no convolutions."""
+def by_products(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function of arrays (or trees of them), which on a CPU has no convolutions. What it
+    was traced to is what runs: JAX finds that again for the same function, if it lives longer than
+    a call, and inputs of the same shapes."""
 
-    def call(inputs: Any) -> Any:
+    def call(*given: Any) -> Any:
         if jax.default_backend() != "cpu":
-            return function(inputs)
-        closed, shape = jax.make_jaxpr(function, return_shape=True)(inputs)
-        if not _convolves(closed.jaxpr):
-            return function(inputs)
-        outputs = _run(closed.jaxpr, closed.consts, [inputs])
+            return function(*given)
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*given)
+        outputs = _run(closed.jaxpr, closed.consts, jax.tree.leaves(given))
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
     return call

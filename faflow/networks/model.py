@@ -15,7 +15,7 @@ from .blocks import CutProgram, block_paths, cut_program, with_blocks
 from .convolutions import by_products
 from .kinks import kinks_met
 from .mlp import AbstractLayeredNetwork, AbstractNetwork
-from .substitution import ModelProgram, path_name, paths_of, program_of, pulled_back
+from .substitution import ModelProgram, path_name, paths_of, program_heard, pulled_back
 
 
 class Frozen:
@@ -99,11 +99,12 @@ class Model(AbstractNetwork):
         return tuple(paths_of(self.moving))
 
     def __call__(self, inputs: Samples) -> Any:  # who knows what a user's module returns
-        return _called(self.module, inputs)
+        return by_products(_as_written)(self, inputs)
 
     def program(self, inputs: Any) -> ModelProgram:
         """Its program at inputs of this shape, and how the outputs hear every leaf."""
-        program = program_of(lambda moving, x: _at(self, moving)(x), self.moving, inputs)
+        closed = jax.make_jaxpr(_outputs, static_argnums=0)(by_products, self, inputs)
+        program = program_heard(closed, self.paths)
         uses = (use._replace(fan_in=None) if use.path in self.true else use for use in program.uses)
         return program._replace(uses=tuple(uses))
 
@@ -117,7 +118,8 @@ class Model(AbstractNetwork):
         """Its program at inputs of this shape, cut where blocks end (`blocks.cut_program`)."""
 
         def outputs(moving: PyTree, x: Any) -> Any:
-            return _called(with_blocks(_at(self, moving).module, self.blocks), x)
+            module = with_blocks(_at(self, moving).module, self.blocks)
+            return by_products(of_samples(module))(x)
 
         return cut_program(outputs, self.moving, inputs)
 
@@ -128,8 +130,13 @@ class Model(AbstractNetwork):
         return results[0], lambda error, heard: _at(self, pull((error, list(heard)))[0])
 
 
-def _called(module: Any, inputs: Samples) -> Any:
-    return by_products(of_samples(module))(inputs)
+def _outputs(products: Callable[[Any], Any], model: Model, inputs: Samples) -> Any:
+    """A function of the module, so that what JAX has traced of it is found again."""
+    return products(_as_written)(model, inputs)
+
+
+def _as_written(model: Model, inputs: Samples) -> Any:
+    return of_samples(model.module)(inputs)
 
 
 def of_samples(module: Any) -> Callable[[Samples], Any]:

@@ -50,9 +50,13 @@ def program_of(function: Function, moving: PyTree, inputs: Any) -> ModelProgram:
 
     ValueError in one line where a leaf can have no feedback (`marks.weight_side`).
     """
-    closed = jax.make_jaxpr(function)(moving, inputs)
-    uses = Uses(paths_of(moving))
-    outs = marks.walk(closed.jaxpr, _marks(moving), uses)
+    return program_heard(jax.make_jaxpr(function)(moving, inputs), paths_of(moving))
+
+
+def program_heard(closed: ClosedJaxpr, paths: Sequence[str]) -> ModelProgram:
+    """The same of a program that is traced, by the paths of the leaves of W."""
+    uses = Uses(list(paths))
+    outs = marks.walk(closed.jaxpr, _marks(len(paths)), uses)
     heard = frozenset().union(*(mark.leaves for mark in outs))
     found = (
         Use(path, uses.fan_in.get(i), tuple(uses.operations[i]), i in heard)
@@ -70,7 +74,7 @@ def pulled_back(
     at. With M = W the map is that of `jax.vjp`.
     """
     leaves, shape = jax.tree.flatten(moving)
-    uses, found = Uses(paths_of(moving)), _marks(moving)
+    uses, found = Uses(paths_of(moving)), _marks(len(leaves))
     jaxpr, consts = program.closed.jaxpr, program.closed.consts
 
     def tangent(moves: list[Array]) -> tuple[Array, Array]:
@@ -92,8 +96,7 @@ def path_name(path: Sequence[Any]) -> str:
     return jax.tree_util.keystr(tuple(path), simple=True, separator=".")
 
 
-def _marks(moving: PyTree) -> list[Mark]:
-    count = len(jax.tree.leaves(moving))
+def _marks(count: int) -> list[Mark]:
     own = [Mark(frozenset([index]), image=True) for index in range(count)]
     return [*own, Mark(data=True)]
 

@@ -9,6 +9,7 @@ from jax.core import Tracer
 from ...feedback import Feedback, feedback_places
 from ...feedback.models import FeedbackPlace
 from ...networks import Model
+from ...networks.model import of_samples
 from ...tasks import Data
 from ..abstract import AbstractLearningRule, AbstractWeightRule
 from ..backward import AbstractChainRule, AbstractDirectRule, AbstractLayerwiseRule, says_no_more
@@ -98,8 +99,10 @@ def check_outputs(model: Model, data: Data) -> None:
     kind = type(model.module).__name__
     samples = jax.ShapeDtypeStruct((2, *data.inputs.shape[1:]), data.inputs.dtype)
     try:
-        program, out = jax.make_jaxpr(lambda net, x: net(x), return_shape=True)(model, samples)
-        again = jax.make_jaxpr(lambda net, x: net(x))(model, samples)  # another lambda, traced anew
+        written = lambda net, x: of_samples(net.module)(x)  # noqa: E731
+        program, out = jax.make_jaxpr(written, return_shape=True)(model, samples)
+        traced_anew = lambda *given: written(*given)  # noqa: E731
+        again = jax.make_jaxpr(traced_anew)(model, samples)
     except jax.errors.ConcretizationTypeError as error:
         raise ValueError(
             f"Model {kind} asks for the value of an array while it is traced (a Python `if`, "
