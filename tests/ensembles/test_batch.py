@@ -68,6 +68,7 @@ def test_flows_of_two_programs_are_refused() -> None:
 
 
 TWO_DEVICES = """
+import gc; gc.disable()
 import sys; sys.path.insert(0, {tests!r})
 import jax; jax.config.update("jax_enable_x64", True)
 import numpy as np

@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -81,17 +82,23 @@ def requested(browser: webdriver.Chrome) -> list[str]:
     return [url for url in urls if not url.startswith("blob:")]  # the download buttons' own
 
 
-def wait(browser: webdriver.Chrome, script: str, *arguments) -> object:
+def wait(browser: webdriver.Chrome, script: str, *arguments) -> Any:
     return WebDriverWait(browser, 30, POLL).until(
         lambda driver: driver.execute_script(script, *arguments)
     )
 
 
-def readings(browser: webdriver.Chrome, key: str) -> dict[tuple[str, str, str], float]:
+READ = """const place = `[data-key='${arguments[0]}'] .reading [data-value]`;
+    const told = [...document.querySelectorAll(place)].map(({ dataset }) => ({ ...dataset }));"""
+Readings = dict[tuple[str, str, str], float]
+
+
+def readings(browser: webdriver.Chrome, key: str) -> Readings:
     """What is read below a figure, by law, layer and seed."""
-    script = """const place = `[data-key='${arguments[0]}'] .reading [data-value]`;
-        return [...document.querySelectorAll(place)].map(({ dataset }) => ({ ...dataset }))"""
-    told = browser.execute_script(script, key)
+    return numbers(browser.execute_script(f"{READ} return told", key))
+
+
+def numbers(told: list[dict]) -> Readings:
     return {(d["law"], d["layer"], d["seed"]): float(d["value"]) for d in told if d["value"]}
 
 
@@ -128,14 +135,14 @@ def test_scrubbing_reads_the_drift_of_the_summary(visit, run_folder: Path) -> No
     assert float(cell.get_attribute("data-value")) == law["relative_drift"][1]
     slider = browser.find_element(By.ID, "time")
     slider.send_keys(Keys.HOME)
-    worst: dict = {}
+    moment, worst = browser.execute_script("return document.getElementById('now').textContent"), {}
+    moved = f"""{READ} const now = document.getElementById('now').textContent;
+        const slider = document.getElementById('time');
+        return now !== arguments[1] || slider.value === slider.max ? [now, told] : null"""
     for _ in range(41):
-        moment = browser.find_element(By.ID, "now").text
         slider.send_keys(Keys.ARROW_RIGHT)
-        wait(browser, "return document.getElementById('now').textContent !== arguments[0] "
-             "|| document.getElementById('time').value === document.getElementById('time').max",
-             moment)  # fmt: skip
-        for what, value in readings(browser, "drift").items():
+        moment, told = wait(browser, moved, "drift", moment)
+        for what, value in numbers(told).items():
             worst[what] = max(worst.get(what, 0.0), value)
     found = [worst["layer-balance", str(layer), ""] for layer in law["layers"]]
     assert found == pytest.approx(law["relative_drift"], rel=1e-12)

@@ -237,6 +237,7 @@ from faflow.tasks import make_data
 mesh, rng = samples_mesh(2), np.random.default_rng(0)
 assert mesh.size == 2
 see, ts = {"loss": Loss(), "residual": Residual()}, jnp.linspace(0, 0.2, 3)
+heun = Numerics(solver="heun", step=0.05)
 for kind in ("gradient", "direct-feedback-alignment"):
     rule, widths = RULES[kind](), (3, 4, 2)
     draw = lambda *shape: jnp.asarray(rng.standard_normal(shape))
@@ -247,7 +248,7 @@ for kind in ("gradient", "direct-feedback-alignment"):
         problem = FlowProblem(rule, net, feedback, make_data(x, y, "squared", reduction))
         divided = spread_over(problem, mesh)
         assert len(divided.data.inputs.sharding.device_set) == 2 and len(divided.data.inputs) == 8
-        one, two = (integrate(p, ts, see, Numerics(step=0.05)) for p in (problem, divided))
+        one, two = (integrate(p, ts, see, heun) for p in (problem, divided))
         for a, b in ((one.weights, two.weights), (one.records, two.records)):
             a, b = (np.asarray(ravel_pytree(jax.tree.map(np.asarray, t))[0]) for t in (a, b))
             print(kind, reduction, np.linalg.norm(a - b) / np.linalg.norm(a))

@@ -48,6 +48,7 @@ def deadly(config: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.Monkey
     (tmp_path / "deadly.py").write_text(DEADLY.format(folder=str(tmp_path), driver=os.getpid()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     text = LIGHT.replace('kind = "gaussian"\nsamples = 2\nfeatures = 3', 'kind = "deadly.py:draw"')
+    text = text.replace('"loss", "laws"', '"loss"')  # a user's task is traced in every process
 
     def write(dies: str) -> Path:
         config.write_text(text + GRID.format(dies=dies))
@@ -62,7 +63,7 @@ def test_a_worker_that_dies_is_replaced(
 ) -> None:
     """The data are those of a sweep in one process; the first worker was killed."""
     # A job that was killed is waited for as if its result could still arrive by a network's disk.
-    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0.1)
     monkeypatch.setattr("faflow.sweeps.workers.clusters.EVERY", 0.05)
     plan = plan_of(deadly("1.0"))
     found = run_sweep(plan, workers=2, on=on, out=tmp_path / on)

@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
-import jax
-
 from ...leftovers import in_one_piece
 
 ONE_THREAD = {
@@ -134,8 +132,11 @@ def _begin(number: int) -> None:
     if hasattr(os, "sched_setaffinity"):  # Linux
         mine = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {mine[number % len(mine)]})
+    # Modules and traced programs are many objects, and looked through often: a tenth of a start.
+    gc.set_threshold(50_000, 10, 10)
+    import jax
+
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    gc.set_threshold(50_000, 10, 10)  # traced programs are many objects, and looked through often
     # A driver that was killed can't tell its workers to stop.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
