@@ -109,7 +109,7 @@ def run(
     replacing, replace = replace, replace or state == "damaged" or goes_in_place(earlier, folder)
     # What is not finite is said in words.
     with telling_programs(tell), np.errstate(all="ignore"), beside(mesh):
-        experiment = build(resolved, trusted=found.was_built(resolved))
+        experiment = found.experiment(resolved, mesh)
         told = check(resolved, experiment)
         if state in _HELD and not replace:
             what = f"is {folder}, which holds {_HELD[state]}; use --out DIR or --replace"
@@ -153,18 +153,24 @@ class _Found:
 
     digest: Digest | None = None
     result: Result | None = None
+    hashed: Experiment | None = None  # of code of the user's own
 
-    def was_built(self, resolved: Resolved) -> bool:
-        """Whether its experiment was built and looked at to be hashed, as is done for code of the
-        user's own."""
-        return self.digest is not None and resolved.has_own_code
+    def keep(self, experiment: Experiment) -> None:
+        self.hashed = experiment
+
+    def experiment(self, resolved: Resolved, mesh: Mesh | None) -> Experiment:
+        """The one that was built and looked at to be hashed, or another, whose samples may be
+        divided among devices."""
+        looked_at = self.digest is not None and resolved.has_own_code
+        taken, self.hashed = self.hashed, None  # whoever runs it holds its arrays
+        return taken if taken and mesh is None else build(resolved, trusted=looked_at)
 
 
 def _state(resolved: Resolved, folder: Path | None, found: _Found) -> str:
     """What lies in the folder, one of STATES. ConfigError if it can't be read or written."""
     if folder is None:
         return "absent"
-    found.digest = digest(resolved)
+    found.digest = digest(resolved, found.keep)
     state = store.standing_of(folder, found.digest)
     if state == "same":
         store.check_readable(folder)

@@ -1,6 +1,7 @@
 """The content hashes of a run: its config with what it reads, the code that computes it."""
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from ..config.dump import config_text
 from ..config.errors import ConfigError
 from ..config.resolve import Resolved
+from ..measures.measure import Experiment
 from .fingerprint import fingerprint
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -27,12 +29,12 @@ class Digest(NamedTuple):
     source: str
 
 
-def digest(resolved: Resolved) -> Digest:
+def digest(resolved: Resolved, built: Callable[[Experiment], None] = lambda _: None) -> Digest:
     """The content hashes of a run; results with the same are the same.
 
     `flow.block` and `flow.devices` are left out: they change the order of sums, and with it what
     rounding does, as another machine would, and that is no part of what is asked either. With code
-    of the user's own the experiment is built, to see what it computes.
+    of the user's own the experiment is built, to see what it computes, and given to `built`.
     """
     text = config_text(resolved, paths=False, expect=False, split=False)
     found = hashlib.sha256(text.encode())
@@ -43,7 +45,7 @@ def digest(resolved: Resolved) -> Digest:
             what = f"is {file}, which can't be read ({error.strerror}); check the path"
             raise ConfigError(key, what) from None
     if resolved.has_own_code:
-        found.update(fingerprint(resolved))
+        found.update(fingerprint(resolved, built))
     return Digest(found.hexdigest(), sources())
 
 

@@ -6,7 +6,7 @@ it. What no program shows (files that a host callback reads) is not seen.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -17,16 +17,19 @@ import numpy as np
 from ..config.resolve import Resolved
 from ..flow import FlowProblem, solve
 from ..measures.experiment import build
+from ..measures.measure import Experiment
 from ..observables import AbstractObservable
 from ..setup.programs import in_precision
 
 
-def fingerprint(resolved: Resolved) -> bytes:
+def fingerprint(resolved: Resolved, built: Callable[[Experiment], None] = lambda _: None) -> bytes:
     """sha256 of the field, loss and records as programs (and of the whole flow, if its solver is
     the user's own, an object, or goes by laws), of data, W(0), feedback and the rule's numbers, and
-    of the names of its laws. ConfigError where it can't be built."""
+    of the names of its laws. ConfigError where it can't be built. `built` is given the
+    experiment."""
     with in_precision(resolved.config.precision), np.errstate(all="ignore"):
         experiment = build(resolved)
+        built(experiment)
         problem, observables = experiment.problem, experiment.observables
         texts = [_program(_evaluated, problem, observables)]
         solver = resolved.suspects["flow.solver"]
