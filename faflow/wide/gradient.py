@@ -24,12 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compiling import LONG, compiled
+from .._compiling import LONG, ONCE, compiled
 from .._types import Array, Flag, Integer, Matrix, Scalar
 from ..tasks import Data
 from .linear import need_one_output
 
 NEWTON = 6  # iterations of an implicit step; squared loss needs one
+SMALL = 5e8  # L (P T)^2 T of a grid below which compiling for speed takes longer than it saves
 
 
 class GradientLimit(NamedTuple):
@@ -124,8 +125,12 @@ def gradient_limit(
     return GradientLimit(*(joined(*field) for field in fields))
 
 
-@compiled(LONG)
 def _on_grid(data: Data, hidden: int, richness: Scalar, t1: Scalar, times: int) -> GradientLimit:
+    effort = hidden * data.inputs.shape[0] ** 2 * times**3
+    return compiled(ONCE if effort < SMALL else LONG)(_grid)(data, hidden, richness, t1, times)
+
+
+def _grid(data: Data, hidden: int, richness: Scalar, t1: Scalar, times: int) -> GradientLimit:
     return gradient_on_grid(data, hidden, richness, t1, times)
 
 
