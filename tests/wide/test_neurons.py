@@ -29,7 +29,7 @@ def outputs(rule, nets, feedbacks):
         see = {"f": OutputsAt(DATA.inputs)}
         return solve(FlowProblem(rule, net, feedback, DATA), TIMES, see, numerics).records["f"]
 
-    return jax.vmap(flow)(nets, feedbacks)
+    return jax.lax.map(lambda given: flow(*given), (nets, feedbacks))
 
 
 @cache
