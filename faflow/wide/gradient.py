@@ -119,7 +119,7 @@ def gradient_limit(
             for value, factor in zip(values, (1, 2, 4), strict=True)
         )
         fine, coarse = (4 * four - two) / 3, (4 * two - one) / 3
-        return jnp.asarray((16 * fine - coarse) / 15)
+        return jnp.asarray((16 * fine - coarse) / 15, float)
 
     fields = zip(axes, *grids, strict=True)
     return GradientLimit(*(joined(*field) for field in fields))
