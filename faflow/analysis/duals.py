@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compiling import ONCE, compiled
 from .._types import Array, Matrix
 from ..networks import AbstractActivation
 from ..networks.activations import LeakyReLU, Quadratic, RectifiedPower
@@ -27,6 +28,7 @@ class Dual(NamedTuple):
     slopes: Matrix
 
 
+@compiled(ONCE)
 def dual(activation: AbstractActivation, covariance: Matrix) -> Dual:
     """Both averages over h ~ N(0, covariance), covariance (samples, samples).
 

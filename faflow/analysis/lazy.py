@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from .._compiling import ONCE, compiled
 from .._types import Inputs, Matrix
 from ..networks import AbstractActivation
 from .duals import dual
@@ -36,6 +37,7 @@ class LazyKernels(NamedTuple):
     gradients: tuple[Matrix, ...]
 
 
+@compiled(ONCE)
 def lazy_kernels(activation: AbstractActivation, inputs: Inputs, hidden: int) -> LazyKernels:
     """The recursions of the module docstring for `hidden` = L >= 0 hidden layers.
 

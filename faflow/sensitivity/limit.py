@@ -21,7 +21,7 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 
 from .._compiling import ONCE, compiled
-from .._types import Array, Integer, PyTree, Scalar
+from .._types import Array, Flag, Integer, PyTree, Scalar
 from ..flow import FlowProblem, Numerics, Polished, check_polish, integrate, polish
 from ..networks import AbstractNetwork
 from ..observables import AbstractConservationLaw
@@ -116,8 +116,7 @@ def _limit(
     slopes = jax.jacfwd(lambda w: ravel_pytree(of(_network(problem, w)))[0])(
         _vector(polished.weights)
     )
-    free = jnp.linalg.norm(slopes @ known.null) / jnp.linalg.norm(slopes)
-    free = jnp.where(lost, jnp.nan, free)
+    free = _free(slopes, known.null, lost)
     unknowns = jnp.asarray(len(known.null))
     return Limit(of(polished.weights), polished, known.rank, unknowns, known.gap, free)
 
@@ -126,7 +125,7 @@ def _limit(
 def _(given: tuple[Any, ...], moves: tuple[Any, ...]) -> tuple[Limit, Any]:
     problem, horizon, of, numerics, integrated, _ = given
     found = _limit(*given)
-    known, there = _equations(problem, found.polished.weights), _vector(found.polished.weights)
+    known = _equations(problem, found.polished.weights)
     values, rest = eqx.partition(problem, eqx.is_inexact_array)
     ways = jax.tree.map(
         lambda leaf, way: jnp.zeros_like(leaf) if way is None else way,
@@ -134,14 +133,15 @@ def _(given: tuple[Any, ...], moves: tuple[Any, ...]) -> tuple[Limit, Any]:
         _beside(values, moves[0]),
     )
 
-    right = _right(problem, ways, there) / known.sizes
-    change, certain = -known.inverse @ right, jnp.ones(())
+    right, change = _solved(known, _right(problem, ways, found.polished.weights))
+    certain = jnp.ones(())
     if integrated:
         end = lambda values: _vector(_end(eqx.combine(values, rest), horizon, numerics))  # noqa: E731
         change += known.null @ jax.jvp(end, (values,), (ways,))[1]
     else:
         certain = _certain(found)
     _check_met(known, change, right)
+    there = _vector(found.polished.weights)
     _, moved = jax.jvp(lambda w: of(_network(problem, w)), (there,), (certain * change,))
     return found, jax.tree.map(lambda _: None, found)._replace(value=moved)
 
@@ -173,15 +173,34 @@ def _formed(problem: FlowProblem, weights: AbstractNetwork) -> _Equations:
 
 
 @compiled(ONCE)
-def _right(problem: FlowProblem, ways: PyTree, w: Array) -> Array:
-    """d_p of (v, Q - Q(0)) at w, along `ways`."""
-    return _pushed(problem, ways, w)
+def _right(problem: FlowProblem, ways: PyTree, weights: AbstractNetwork) -> Array:
+    """d_p of (v, Q - Q(0)) at `weights`, along `ways`."""
+    return _pushed(problem, ways, weights)
 
 
 @eqx.filter_jit
-def _pushed(problem: FlowProblem, ways: PyTree, w: Array) -> Array:
+def _pushed(problem: FlowProblem, ways: PyTree, weights: AbstractNetwork) -> Array:
     values, rest = eqx.partition(problem, eqx.is_inexact_array)
+    w = _vector(weights)
     return jax.jvp(lambda values: _left(eqx.combine(values, rest), w), (values,), (ways,))[1]
+
+
+@eqx.filter_jit
+def _solved(known: _Equations, right: Array) -> tuple[Array, Array]:
+    """The right-hand side in units of the equations, and the move of least norm that meets it."""
+    right = right / known.sizes
+    return right, -known.inverse @ right
+
+
+@eqx.filter_jit
+def _free(slopes: Array, null: Array, lost: Flag) -> Scalar:
+    share = jnp.linalg.norm(slopes @ null) / jnp.linalg.norm(slopes)
+    return jnp.where(lost, jnp.nan, share)
+
+
+@eqx.filter_jit
+def _off(known: _Equations, change: Array, right: Array) -> Flag:
+    return jnp.linalg.norm(known.matrix @ change + right) > OFF * jnp.linalg.norm(right)
 
 
 def _left(problem: FlowProblem, w: Array) -> Array:
@@ -230,7 +249,7 @@ def _certain(found: Limit) -> Scalar:
 
 def _check_met(known: _Equations, change: Array, right: Array) -> None:
     """Raise ValueError if no move of W* keeps it a fixed point, as far as that is known."""
-    off = jnp.linalg.norm(known.matrix @ change + right) > OFF * jnp.linalg.norm(right)
+    off = _off(known, change, right)
     if not isinstance(off, Tracer) and bool(off):
         raise ValueError(
             "The limit has no derivative in this direction: its equations have no solution, since "

@@ -101,15 +101,15 @@ def dmft(
         for batch in range(batches)
     ]
     stacked = jax.tree.map(lambda *x: np.stack(x), *found)
-    mean = jax.tree.map(lambda x: jnp.asarray(x.mean(axis=0)), stacked)
+    mean = jax.tree.map(lambda x: jnp.asarray(x.mean(axis=0), float), stacked)
     error = jax.tree.map(_standard_error, stacked[0])
     return DmftLimit(theory.ts, mean[0], error, mean[1])
 
 
 def _standard_error(values: np.ndarray) -> Array:
     if len(values) == 1:
-        return jnp.asarray(np.zeros(values.shape[1:]))
-    return jnp.asarray(values.std(axis=0, ddof=1) / len(values) ** 0.5)
+        return jnp.asarray(np.zeros(values.shape[1:]), float)
+    return jnp.asarray(values.std(axis=0, ddof=1) / len(values) ** 0.5, float)
 
 
 def _batch(

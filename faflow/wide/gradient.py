@@ -24,12 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compiling import LONG, compiled
+from .._compiling import LONG, ONCE, compiled
 from .._types import Array, Flag, Integer, Matrix, Scalar
 from ..tasks import Data
 from .linear import need_one_output
 
 NEWTON = 6  # iterations of an implicit step; squared loss needs one
+SMALL = 5e8  # L (P T)^2 T of a grid below which compiling for speed takes longer than it saves
 
 
 class GradientLimit(NamedTuple):
@@ -118,14 +119,18 @@ def gradient_limit(
             for value, factor in zip(values, (1, 2, 4), strict=True)
         )
         fine, coarse = (4 * four - two) / 3, (4 * two - one) / 3
-        return jnp.asarray((16 * fine - coarse) / 15)
+        return jnp.asarray((16 * fine - coarse) / 15, float)
 
     fields = zip(axes, *grids, strict=True)
     return GradientLimit(*(joined(*field) for field in fields))
 
 
-@compiled(LONG)
 def _on_grid(data: Data, hidden: int, richness: Scalar, t1: Scalar, times: int) -> GradientLimit:
+    effort = hidden * data.inputs.shape[0] ** 2 * times**3
+    return compiled(ONCE if effort < SMALL else LONG)(_grid)(data, hidden, richness, t1, times)
+
+
+def _grid(data: Data, hidden: int, richness: Scalar, t1: Scalar, times: int) -> GradientLimit:
     return gradient_on_grid(data, hidden, richness, t1, times)
 
 

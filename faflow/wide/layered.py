@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
+from .._compiling import ONCE, compiled
 from .._types import Array
 from ..feedback import Feedback
 from ..networks import AbstractNetwork
@@ -43,6 +44,7 @@ def layer_signals(
     return [(scale * g, gt) for g, gt in zip(true, told, strict=True)]
 
 
+@compiled(ONCE)
 def layered_kernels(
     network: AbstractNetwork, feedback: Feedback, data: Data, rule: MeanFieldRule
 ) -> tuple[Array, Array, Array]:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from .._compiling import ONCE, compiled
 from .._types import Array, Inputs, Integer, Scalar
 from .linear import DeepLinear, WideLinear
 
@@ -37,6 +38,7 @@ class WideLimit(NamedTuple):
     rates: Array
 
 
+@compiled(ONCE)
 def wide_limit(limit: DeepLinear, inputs: Inputs, targets: Array) -> WideLimit:
     """The end of the flow with squared loss from v = 0, for rho >= 0; pure."""
     features = inputs.shape[1]
@@ -56,6 +58,7 @@ def wide_limit(limit: DeepLinear, inputs: Inputs, targets: Array) -> WideLimit:
     )
 
 
+@compiled(ONCE)
 def root(limit: DeepLinear, norm: ArrayLike) -> Scalar:
     """x >= 0 with kappa_{L+1}(x^2 / 2) x = norm, by bisection; unique for rho >= 0."""
     norm = jnp.asarray(norm, float)

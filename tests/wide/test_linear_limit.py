@@ -150,7 +150,7 @@ def test_it_sweeps_by_vmap_and_takes_any_loss():
         flow = FlowProblem(WideFeedbackAlignment(limit), limit.start(5), Feedback(), data)
         return solve(flow, jnp.asarray([0.0, 2.0]), {}, Numerics()).weights.direction
 
-    found = jax.vmap(end)(jnp.asarray([0.0, 0.5]), jnp.asarray([1.0, 2.0]))
+    found = compiled(LOOP)(jax.vmap(end))(np.array([0.0, 0.5]), np.array([1.0, 2.0]))
     for i, (rho, g) in enumerate([(0.0, 1.0), (0.5, 4.0)]):
         last = kappas(2, rho, g)[-1]
 
@@ -207,7 +207,7 @@ def simulated(name, hidden, rho, richness, width, seeds):
         )
         draw = FEEDBACKS["mean-field"](rho, richness)
         starts.append((net, draw_feedback(draw, keys[1], widths, rule.form, net)))
-    nets, feedbacks = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+    nets, feedbacks = jax.tree.map(lambda *leaves: np.stack(leaves), *starts)
     found = finite(
         MeanFieldRates(rule, richness), nets, feedbacks, make_data(X, Y), jnp.asarray(TEST)
     )

@@ -29,7 +29,7 @@ def outputs(rule, nets, feedbacks):
         see = {"f": OutputsAt(DATA.inputs)}
         return solve(FlowProblem(rule, net, feedback, DATA), TIMES, see, numerics).records["f"]
 
-    return jax.vmap(flow)(nets, feedbacks)
+    return jax.lax.map(lambda given: flow(*given), (nets, feedbacks))
 
 
 @cache
@@ -40,7 +40,7 @@ def runs(rule, phi, count, seeds, draw="sobol", rho=0.6, richness=1.5, gated=Fal
                 seed=seed, draw=draw, gated=gated)
         for seed in range(seeds)
     ]  # fmt: skip
-    stack = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)  # noqa: E731
+    stack = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)  # noqa: E731
     if gated:
         parts = [outputs(e.rule, stack([e.network]), stack([e.feedback])) for e in each]
         return np.concatenate(parts)

@@ -11,6 +11,7 @@ import tomli_w
 from scipy.integrate import solve_ivp
 
 import faflow
+from faflow._compiling import ONCE, compiled
 from faflow.cli import main
 from faflow.config.errors import ConfigError
 from faflow.config.resolve import resolve_path
@@ -20,7 +21,7 @@ from faflow.networks import ACTIVATIONS
 from faflow.rules import as_matrix, effective_kernel, weight_velocity
 from faflow.runs.run import run
 from faflow.tasks import held_out, make_data, make_task
-from faflow.wide import deep_linear, dmft, finite_network, layered_kernels
+from faflow.wide import MeanFieldHebbian, deep_linear, dmft, finite_network, layered_kernels
 
 RNG = np.random.default_rng(17)
 X, Y = RNG.standard_normal((6, 4)), RNG.standard_normal(6)
@@ -209,6 +210,16 @@ def test_sampled_theory_is_dmfts_own_and_weighs_time(arrays):
 # ---- kernels of layers, finite networks ----------------------------------------------------------
 
 
+@compiled(ONCE)
+def seen(rule, network, feedback, data):
+    """Kernels of layers, K; df/dt along the rule's field; f; the rule's own K."""
+    velocity = weight_velocity(rule, network, feedback, data)[0]
+    outputs, push = jax.jvp(lambda net: net(data.inputs)[:, 0], (network,), (velocity,))
+    chained = not isinstance(rule, MeanFieldHebbian)
+    whole = as_matrix(effective_kernel(rule, network, feedback, data)) if chained else None
+    return *layered_kernels(network, feedback, data, rule), push, outputs, whole
+
+
 @pytest.mark.parametrize(
     ("rule", "activation", "hidden", "gated"),
     [
@@ -224,16 +235,13 @@ def test_kernels_of_layers_move_the_outputs(rule, activation, hidden, gated):
     data, phi = make_data(X, Y), ACTIVATIONS[activation]()
     options: dict[str, Any] = {"rho": 0.3, "richness": 1.7, "seed": 3, "gated": gated}
     moved, network, feedback, _ = finite_network(rule, phi, data.inputs, hidden, 7, **options)
-    features, signals, tangent = layered_kernels(network, feedback, data, moved)
-    velocity = weight_velocity(moved, network, feedback, data)[0]
-    push = jax.jvp(lambda net: net(data.inputs)[:, 0], (network,), (velocity,))[1]
-    delta = Y - np.asarray(network(data.inputs))[:, 0]
+    features, signals, tangent, push, outputs, whole = seen(moved, network, feedback, data)
+    delta = Y - outputs
     assert np.allclose(push, tangent @ delta, rtol=1e-10, atol=1e-12)
     assert not np.allclose(push, tangent.T @ delta * 1.01, rtol=1e-6)
     assert np.allclose(features[0], X @ X.T / 4) and np.allclose(signals[-1], 1.0)
     if rule != "hebbian":
-        whole = effective_kernel(moved, network, feedback, data)
-        assert np.allclose(as_matrix(whole), tangent, rtol=1e-9, atol=1e-11)
+        assert np.allclose(whole, tangent, rtol=1e-9, atol=1e-11)
 
 
 def test_finite_networks_come_to_the_limit_as_one_over_n(arrays):
@@ -289,14 +297,15 @@ def test_a_stored_result_is_run_again_from_its_own_config_and_drawn(arrays, tmp_
 
 
 def test_a_member_of_a_sweep_is_its_own_run(arrays, tmp_path):
-    config = table(arrays, flow={"t1": 1.0, "saves": 3})
+    config = table(arrays, flow={"t1": 1.0})  # the programs of runs above
     config["sweep"] = {
         "product": {"feedback.rho": [0.0, 0.4], "network.hidden": [1, 2]},
         "zip": {"network.richness": [1.3]},
     }
     (tmp_path / "sweep.toml").write_text(tomli_w.dumps(config))
     out = tmp_path / "out"
-    assert main(["sweep", str(tmp_path / "sweep.toml"), "--out", str(out), "--no-figures"]) == 0
+    command = ["sweep", str(tmp_path / "sweep.toml"), "--out", str(out), "--no-figures"]
+    assert main([*command, "--workers", "1"]) == 0
     tree = faflow.open(out).records
     del config["sweep"]
     alone = of(config, "network.hidden=1")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import diffrax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -77,7 +78,7 @@ def tight(numerics: Numerics) -> Numerics:
 
 def apart(figure: AskedFigure, slopes: FigureSlopes, beside: FlowsBeside) -> float:
     """|difference - derivative| over the sum of the directions' shares; nan where one has none."""
-    again = figure.again or figure.see
+    again = figure.again or eqx.filter_jit(figure.see)
     low, high = (np.asarray(again(problem, *end)) for problem, end in beside.flows)
     difference, directions = (high - low) / (2 * H), beside.directions
     if set(slopes.to) != set(directions):

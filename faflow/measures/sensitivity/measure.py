@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..._results import Outcome
@@ -75,8 +76,8 @@ def differentiate(
     note("differentiating the flow")
     problem, end = experiment.problem, (solution.weights, solution.feedback)
     moves, still = _moving(moves_of(resolved, experiment), t, float(experiment.ts[-1]))
-    reached = np.asarray(solution.reached)
-    ends = ends_moved(problem, pieces_of(problem), solution.ts[reached], experiment.numerics)
+    ts = jnp.asarray(np.asarray(solution.ts)[np.asarray(solution.reached)])
+    ends = ends_moved(problem, pieces_of(problem), ts, experiment.numerics)
     asked = asked_figures(resolved, problem, *end)
     figures = [one for one in asked if isinstance(one, AskedFigure)]
     none = dict(one for one in asked if not isinstance(one, AskedFigure))

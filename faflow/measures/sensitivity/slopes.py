@@ -1,6 +1,6 @@
 """The derivatives of figures, by the limit's equations where laws close them, else by the flow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,8 @@ from ...sensitivity.limit import DENSE
 from .ends import End, EndsMoved
 from .figures import AT_ZERO, AskedFigure
 from .moves import Move, Number, Pieces, Ways, Whole, filled
+
+Seen = Callable[[Sequence[Array], End], Array]  # a figure of the arrays and of the end
 
 ONE_BY_ONE = 256  # entries that are taken forwards, one by one, where nothing goes back
 
@@ -75,27 +77,33 @@ def _of_limit(
         if not bool(polished.converged) or bool(polished.far):
             return f"the flow is not at rest at t = {horizon:g}; raise flow.t1"
         there = polished.weights
+        see = jax.jit(lambda weights: figure.see(problem, weights, feedback))
+
+        @jax.jit
+        def seen(arrays: Sequence[Any]) -> Array:
+            own = parts.make(arrays)
+            return figure.see(own, there, own.feedback)
 
         def limit(arrays: Sequence[Any]) -> Array:
-            see = lambda w: figure.see(problem, w, feedback)  # noqa: E731
             given = limit_of_flow(parts.make(arrays), horizon, see, ends.numerics, end=weights)
-            own = parts.make(arrays)
-            return given.value + figure.see(own, there, own.feedback)  # twice, moved in one each
+            return given.value + seen(arrays)  # twice, moved in one each
+
+        value = np.asarray(see(there))
 
         to = {}
         for move in moves:
             if isinstance(move, Number):
                 if move.end and all(way is None for way in move.ways):
-                    to[move.name] = np.zeros_like(figure.see(problem, there, feedback))
+                    to[move.name] = np.zeros_like(value)
                     continue
                 way = filled(parts.arrays, move.ways)
                 to[move.name] = np.asarray(jax.jvp(limit, (parts.arrays,), (way,))[1])
             else:
                 of = _in_place(limit, parts, move)
-                array, rows = parts.arrays[move.place], figure.see(problem, there, feedback).size
+                array, rows = parts.arrays[move.place], value.size
                 jacobian = jax.jacfwd if array.size <= rows else jax.jacrev
                 to[move.name] = np.asarray(jacobian(of)(array))
-        return FigureSlopes(np.asarray(figure.see(problem, there, feedback)), "limit", to, {})
+        return FigureSlopes(value, "limit", to, {})
     except Failure as error:
         return _said(error).split(";")[0]
     except jax.errors.JAXTypeError:
@@ -118,7 +126,8 @@ def _of_flow(
 ) -> dict[str, FigureSlopes]:
     if not figures:
         return {}
-    values = {f.name: np.asarray(f.see(ends.problem, *end)) for f in figures}
+    seen = {figure.name: _seen(figure, ends) for figure in figures}
+    values = {name: np.asarray(see(ends.parts.arrays, end)) for name, see in seen.items()}
     found = {name: FigureSlopes(value, "flow", {}, {}) for name, value in values.items()}
     wholes = [move for move in moves if isinstance(move, Whole)]
     entries = sum(ends.parts.arrays[move.place].size for move in wholes)
@@ -134,7 +143,7 @@ def _of_flow(
         if not some:
             continue
         try:
-            told = way(figures, some, ends, end)
+            told = way(seen, some, ends, end)
         except Failure as error:
             why = {move.name: _said(error) for move in some}
             found = {name: slopes._replace(why=slopes.why | why) for name, slopes in found.items()}
@@ -155,7 +164,7 @@ def _one_by_one(ends: EndsMoved, entries: int, components: int) -> bool:
 
 
 def _pushed(
-    figures: Sequence[AskedFigure], moves: Sequence[Move], ends: EndsMoved, end: End
+    seen: Mapping[str, Seen], moves: Sequence[Move], ends: EndsMoved, end: End
 ) -> dict[str, Any]:
     """Forwards: a flow per direction."""
     arrays, ways, last = ends.parts.arrays, [], []
@@ -172,10 +181,9 @@ def _pushed(
             last.append(0.0)
     changes = ends.push(ways, last)
     found: dict[str, Any] = {}
-    for figure in figures:
-        see = _seen(figure, ends)
+    for name, see in seen.items():
         columns = iter([_moved(see, ends, end, *each) for each in zip(ways, changes, strict=True)])
-        found[figure.name] = {
+        found[name] = {
             move.name: next(columns)
             if isinstance(move, Number)
             else _array([next(columns) for _ in range(arrays[move.place].size)], arrays[move.place])
@@ -189,46 +197,44 @@ def _array(columns: list[np.ndarray], like: Array) -> np.ndarray:
     return stacked.reshape(*stacked.shape[:-1], *like.shape)
 
 
-def _seen(figure: AskedFigure, ends: EndsMoved) -> Callable[[Sequence[Array], End], Array]:
+def _seen(figure: AskedFigure, ends: EndsMoved) -> Seen:
     """A figure of the arrays and of the end, as one program."""
     return jax.jit(lambda arrays, end: figure.see(ends.parts.make(arrays), *end))
 
 
-def _moved(
-    see: Callable[[Sequence[Array], End], Array], ends: EndsMoved, end: End, ways: Ways, change: End
-) -> np.ndarray:
+def _moved(see: Seen, ends: EndsMoved, end: End, ways: Ways, change: End) -> np.ndarray:
     """dg along a direction and what it does to the end."""
     arrays = ends.parts.arrays
     return np.asarray(jax.jvp(see, (arrays, end), (filled(arrays, ways), change))[1])
 
 
 def _backwards(
-    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: EndsMoved, end: End
+    seen: Mapping[str, Seen], moves: Sequence[Any], ends: EndsMoved, end: End
 ) -> dict[str, Any]:
     """By adjoints; where these fail (a stiff flow has too many explicit steps), forwards after
     all, if the entries are few."""
     try:
-        return _pulled(figures, moves, ends, end)
+        return _pulled(seen, moves, ends, end)
     except Failure:
         if sum(ends.parts.arrays[move.place].size for move in moves) > ONE_BY_ONE:
             raise
-        return _pushed(figures, moves, ends, end)
+        return _pushed(seen, moves, ends, end)
 
 
 def _pulled(
-    figures: Sequence[AskedFigure], moves: Sequence[Any], ends: EndsMoved, end: End
+    seen: Mapping[str, Seen], moves: Sequence[Any], ends: EndsMoved, end: End
 ) -> dict[str, Any]:
     """Backwards: an adjoint per component of a figure."""
     places = [move.place for move in moves]
     back = ends.pull(places)
     found: dict[str, Any] = {}
-    for figure in figures:
-        value, pull = jax.vjp(_seen(figure, ends), ends.parts.arrays, end)
+    for name, see in seen.items():
+        value, pull = jax.vjp(see, ends.parts.arrays, end)
         rows = []
         for unit in jnp.asarray(np.eye(value.size).reshape(value.size, *value.shape)):
             direct, at_end = pull(unit)
             rows.append([direct[i] + more for i, more in zip(places, back(at_end), strict=True)])
-        found[figure.name] = {
+        found[name] = {
             move.name: np.stack([np.asarray(row[k]) for row in rows]).reshape(
                 *value.shape, *ends.parts.arrays[move.place].shape
             )

@@ -2,10 +2,8 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from ..._types import Array
 from ...config.network import WideSection
 from ...config.resolve import Resolved
 from ...config.section import SIMULATE
@@ -21,9 +19,9 @@ from ...setup.wide import (
     parts_of,
     problem_of,
 )
-from ...tasks import Data
 from ...wide import OutputsAt
 from ..measure import Experiment, Note
+from .ends import losses_of, tangent_of
 
 
 class Runs(NamedTuple):
@@ -98,20 +96,14 @@ def _of(
     records = solution.records
     tests = records.get(TESTS)
     see = layers_observed(resolved, network, problem)
-    end: Array = see(solution.weights, solution.feedback, problem.data).tangent
     return Runs(
         losses_of(problem.data, records[OUTPUTS]),
         np.asarray(records[OUTPUTS]),
         None if tests is None else np.asarray(tests),
         np.asarray(records[TARGETS]),
         np.asarray(records[CHANGE]),
-        np.asarray(end),
+        tangent_of(see, solution.weights, solution.feedback, problem.data),
     )
-
-
-def losses_of(data: Data, outputs: Array) -> np.ndarray:
-    """The loss of outputs (saves, P) at every save."""
-    return np.asarray(jax.vmap(lambda f: data.value(f[:, None]))(outputs))
 
 
 def _together(runs: list[Runs]) -> Runs:

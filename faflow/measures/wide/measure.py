@@ -13,10 +13,11 @@ from ...config.resolve import Resolved
 from ...flow import FlowProblem
 from ...setup.wide import CHANGE, OUTPUTS, SIGNALS, TARGETS, TESTS, rho_of
 from ...tasks.losses import Squared
-from ...wide import Tabulated, WideLinear, wide_kernels, wide_limit
+from ...wide import Tabulated, WideLinear
 from ..measure import Entry, Experiment, Flown, Measure, Observed, Row, Section
 from ..tables import number
-from .beside import Beside, losses_of, run_beside
+from .beside import Beside, run_beside
+from .ends import limit_from, losses_of, tangent_of
 from .groups import wide_groups
 from .statistics import estimated, power_of, squared_errors
 
@@ -61,15 +62,15 @@ def _rates(flown: Flown) -> np.ndarray:
     if not isinstance(data.loss, Squared):
         return np.zeros(0)
     see: Any = flown.experiment.observables[TARGETS]
-    tangent = see.observed(solution.weights, solution.feedback, data).tangent
-    real = np.sort(np.linalg.eigvals(np.asarray(data.weighed(tangent))).real)
+    tangent = tangent_of(see.observed, solution.weights, solution.feedback, data)
+    real = np.sort(np.linalg.eigvals(np.asarray(data.weighed(jnp.asarray(tangent)))).real)
     return real[np.abs(real) > RANK * np.max(np.abs(real))]
 
 
 def _test_loss(flown: Flown) -> dict[str, float]:
     test = flown.experiment.task.test
     assert test is not None
-    losses = losses_of(test, jnp.asarray(np.asarray(flown.solution.records[TESTS])[flown.reached]))
+    losses = losses_of(test, flown.solution.records[TESTS])[flown.reached]
     return {"initial": losses[0], "final": losses[-1]}
 
 
@@ -102,11 +103,7 @@ def _of_limit(flown: Flown, rates: np.ndarray) -> Section:
     squared = isinstance(data.loss, Squared) and data.sample_weights is None
     if not isinstance(start, WideLinear) or not squared or float(start.limit.rho) < 0:
         return {}
-    targets = data.targets[:, 0]
-    found = wide_limit(start.limit, data.inputs, targets)
-    kernels = wide_kernels(found.network, data.inputs, targets)
-    here, there = flown.solution.weights(data.inputs), found.network(data.inputs)
-    scale = jnp.linalg.norm(there)
+    found, kernels, loss, distance = limit_from(flown.solution.weights, start.limit, data)
     own = np.asarray(data.weight * found.rates)
     own = own[own > RANK * np.max(own)]
     return {
@@ -118,8 +115,8 @@ def _of_limit(flown: Flown, rates: np.ndarray) -> Section:
             "alignments": np.asarray(found.alignments),
             "feature_change": np.asarray(kernels.feature_change),
             "target_alignment": kernels.target_alignment,
-            "loss": data.value(there),
-            "distance": jnp.linalg.norm(here - there) / scale,
+            "loss": loss,
+            "distance": distance,
         }
     }
 
@@ -151,9 +148,7 @@ def _of_finite(flown: Flown, beside: Beside) -> Section:
     solution = flown.solution
     limit = np.asarray(solution.records[OUTPUTS])[reached]
     see: Any = flown.experiment.observables[TARGETS]
-    kernel = np.asarray(
-        see.observed(solution.weights, solution.feedback, flown.problem.data).tangent
-    )
+    kernel = tangent_of(see.observed, solution.weights, solution.feedback, flown.problem.data)
     if beside.batches is not None:
         limit, kernel = beside.batches.outputs[:, reached].mean(0), beside.batches.tangents.mean(0)
     runs = list(beside.finite.values())
