@@ -19,7 +19,7 @@ class FreshPlaces:
         rng, places = np.random.default_rng([seed, 2]), list(fields.counted)
         self.points = fields.random_states(rng, FRESH)
         lessons = jax.device_get(fields.lessons(rng, (FRESH, LESSONS)))
-        each = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), lessons)
+        each = jax.tree.map(lambda leaf: leaf.reshape(FRESH * LESSONS, *leaf.shape[2:]), lessons)
         moves = find_moves(fields, np.repeat(self.points, LESSONS, axis=0), each)
         self.moves = moves.reshape(FRESH, LESSONS, -1)[:, :, places]
 
