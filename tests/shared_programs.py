@@ -1,6 +1,6 @@
 """Programs that the tests have compiled, for the next run of them (`make test CACHE=1`).
 
-The tests make fifteen thousand programs, most of them tiny, and XLA takes 10 ms for the smallest:
+The tests make eleven thousand programs, most of them tiny, and XLA takes 10 ms for the smallest:
 each is kept in a folder, and read there in 2 ms. JAX's own cache would do that too, but its
 settings are what some tests are about, and its files are not written whole. Within one run nothing
 is kept: to write all programs takes longer than to make anew the few that come again.
