@@ -198,6 +198,7 @@ def main() -> None:
                 timed([sys.executable, "-m", "faflow", *made], folder, folder)
             rows.append(measure(case, arguments.pairs, folder))
             print(json.dumps(rows[-1]), flush=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with (arguments.out / "waiting.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
