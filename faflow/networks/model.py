@@ -98,12 +98,12 @@ class Model(AbstractNetwork):
         """The names of the moving leaves, as `blocks.0.conv1.weight`, in their order."""
         return tuple(paths_of(self.moving))
 
-    def __call__(self, inputs: Samples) -> Any:  # who knows what a user's module returns
-        return by_products(_as_written)(self, inputs)
+    def __call__(self, inputs: Samples) -> Any:
+        return _outputs(self, inputs)
 
     def program(self, inputs: Any) -> ModelProgram:
         """Its program at inputs of this shape, and how the outputs hear every leaf."""
-        closed = jax.make_jaxpr(_outputs, static_argnums=0)(by_products, self, inputs)
+        closed = jax.make_jaxpr(_outputs)(self, inputs)
         program = program_heard(closed, self.paths)
         uses = (use._replace(fan_in=None) if use.path in self.true else use for use in program.uses)
         return program._replace(uses=tuple(uses))
@@ -130,9 +130,9 @@ class Model(AbstractNetwork):
         return results[0], lambda error, heard: _at(self, pull((error, list(heard)))[0])
 
 
-def _outputs(products: Callable[[Any], Any], model: Model, inputs: Samples) -> Any:
-    """A function of the module, so that what JAX has traced of it is found again."""
-    return products(_as_written)(model, inputs)
+def _outputs(model: Model, inputs: Samples) -> Any:  # who knows what a user's module returns
+    """f(X): a function of this file, so that what JAX has traced of it is found again."""
+    return by_products(_as_written)(model, inputs)
 
 
 def _as_written(model: Model, inputs: Samples) -> Any:

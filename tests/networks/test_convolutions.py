@@ -180,13 +180,20 @@ MODELS = {
 }
 
 
+@pytest.fixture
 def plainly(monkeypatch):
-    """Convolutions stay what they are."""
-    monkeypatch.setattr(faflow.networks.model, "by_products", lambda function: function)
+    """A call, from which on convolutions stay what they are. What is traced is forgotten."""
+
+    def begin():
+        jax.clear_caches()
+        monkeypatch.setattr(faflow.networks.model, "by_products", lambda function: function)
+
+    yield begin
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_fields_kinks_and_places_of_feedback_are_those_of_the_convolutions(name, monkeypatch):
+def test_fields_kinks_and_places_of_feedback_are_those_of_the_convolutions(name, plainly):
     net, shape = MODELS[name]
     data = make_data(drawn(2, 3, *shape), drawn(3, 3, 2))
 
@@ -201,8 +208,11 @@ def test_fields_kinks_and_places_of_feedback_are_those_of_the_convolutions(name,
         signs = jax.jit(kink_signs)(model, data.inputs)
         return uses, is_kinked(model, data.inputs), list(map(np.asarray, signs)), *fields
 
+    convolves = lambda: "conv_general_dilated" in str(Model(net).program(data.inputs).closed)  # noqa: E731
     uses, kinked, signs, *fields = look()
-    plainly(monkeypatch)
+    assert not convolves()
+    plainly()
+    assert convolves()
     expected_uses, expected_kinked, expected_signs, *expected = look()
     assert uses == expected_uses
     assert kinked == expected_kinked == (name != "cnn")
@@ -227,18 +237,18 @@ def steps_of(solver):
 
 
 @pytest.mark.parametrize("solver", ["tsit5", "adams", "bdf-krylov"])
-def test_no_step_of_a_flow_has_a_convolution(solver, monkeypatch):
+def test_no_step_of_a_flow_has_a_convolution(solver, plainly):
     scale = jnp.ones(())
     assert count(steps_of(solver), scale) == 0
-    plainly(monkeypatch)
+    plainly()
     assert count(steps_of(solver), scale) > 0
 
 
-def test_flows_in_vmap_are_those_of_the_convolutions(monkeypatch):
+def test_flows_in_vmap_are_those_of_the_convolutions(plainly):
     scales = np.array([1.0, 2.0])
     found = jax.device_get(jax.jit(jax.vmap(steps_of("tsit5")))(scales))
     single = jax.jit(steps_of("tsit5"))(scales[1])
-    plainly(monkeypatch)
+    plainly()
     expected = jax.jit(steps_of("tsit5"))(scales[1])
     assert far(single, expected) < 1e-12
     assert far(jax.tree.map(lambda leaf: leaf[1], found), expected) < 1e-12
